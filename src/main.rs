@@ -1,0 +1,3 @@
+//! The `riskweir` command.
+
+fn main() {}
