@@ -2,10 +2,10 @@
 # The one command that passes the tests: format, lints, tests (real Apache Kafka included), documentation.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-export RUSTFLAGS="${RUSTFLAGS:-} -D warnings"
+
 export RUSTDOCFLAGS="${RUSTDOCFLAGS:-} -D warnings"
 
 cargo fmt --check
-cargo clippy --all-targets --locked
+cargo clippy --all-targets --locked -- -D warnings
 cargo test --locked
 cargo doc --no-deps --locked

@@ -1,0 +1,16 @@
+//! Ground types that every layer shares: money, time, keys, digests and run-time values.
+//!
+//! Nothing here does I/O, reads a clock or draws randomness. Money is integers throughout: a record's amount is
+//! `i64` minor units, arithmetic on money runs in `i128` *micro-minor* units (one millionth of a minor unit), so that
+//! percentages and averages of money compare exactly.
+
+pub mod amount;
+pub mod digest;
+pub mod id;
+pub mod time;
+pub mod value;
+
+pub use amount::{Currency, MICRO_PER_MINOR};
+pub use digest::Digest;
+pub use id::{EntityKey, Tag};
+pub use value::{TextRef, Value};

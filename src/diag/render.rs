@@ -1,0 +1,1 @@
+//! Rendering of diagnostics: text with carets for people, JSON for tools.

@@ -1,0 +1,1 @@
+//! "Did you mean": the nearest known name, or none when nothing is near.

@@ -1,0 +1,8 @@
+//! Events: the compiled schema, and decoding of records into rows.
+//!
+//! A record becomes a [`row::Row`]: one 64-bit slot per declared field plus a presence bit. Decoding is directed by the
+//! schema, borrows texts from the record, allocates nothing per record once warm, and refuses what it does not
+//! understand with a stable reason ([`error::DecodeError`]).
+
+pub mod row;
+pub mod schema;

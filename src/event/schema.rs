@@ -1,0 +1,195 @@
+//! The compiled schema: what the `event` and `entity` items of the rule files say about the input.
+
+use crate::base::Currency;
+
+/// Index of an event type in [`Schema::events`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EventId(pub u16);
+
+/// Index of a field in [`EventType::fields`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FieldId(pub u16);
+
+/// Index of a slot in a row. A field has one slot; a money field with a currency of its own and a geo field have two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SlotId(pub u16);
+
+/// Index of an entity kind in [`Schema::entities`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EntityId(pub u16);
+
+/// Most slots in a row: the width of the presence mask.
+pub const MAX_SLOTS: usize = 128;
+
+/// Everything about the input.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Schema {
+    /// Event types in declaration order (files sorted by path).
+    pub events: Vec<EventType>,
+    /// Names of entity kinds: declared by `entity` or by use as a type.
+    pub entities: Vec<String>,
+    /// Names in `entity NAME = event.field | ...`: kind and the field of each event that carries it.
+    pub roles: Vec<EntityRole>,
+}
+
+/// `entity customer = card_payment.user_id | login.user_id`: a name by which every listed event has that key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EntityRole {
+    /// The name.
+    pub name: String,
+    /// The field per event.
+    pub fields: Vec<(EventId, FieldId)>,
+}
+
+/// One event type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventType {
+    /// Its name.
+    pub name: String,
+    /// The topic it arrives on. Events without one exist for tests and files only (any file may carry them).
+    pub topic: Option<String>,
+    /// Discriminator: a record of the topic is of this type when the text at the pointer equals the value.
+    pub discriminator: Option<(Pointer, String)>,
+    /// Declared fields in order.
+    pub fields: Vec<Field>,
+    /// The field with role `id` (always present in a checked schema).
+    pub id: FieldId,
+    /// The field with role `time` (always present in a checked schema).
+    pub time: FieldId,
+    /// Number of slots in a row.
+    pub n_slots: u16,
+}
+
+/// A JSON pointer (RFC 6901), split and unescaped: `/debtor/account` is `["debtor", "account"]`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Pointer(pub Vec<String>);
+
+/// What a field is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Unique id.
+    Id,
+    /// Event time.
+    Time,
+    /// Key.
+    Key,
+    /// Plain.
+    Plain,
+}
+
+/// One declared field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// Its name as rules write it; dotted names keep their dots (`merchant.id`).
+    pub name: String,
+    /// What for.
+    pub role: Role,
+    /// Its type.
+    pub ty: FieldType,
+    /// Whether it may be absent. A required field that is absent sends the record to the dead letters.
+    pub optional: bool,
+    /// Where it stands; the first pointer that is present (and not `null`) wins. For geo: latitude then longitude.
+    pub from: Vec<Pointer>,
+    /// Its (first) slot.
+    pub slot: SlotId,
+    /// Name of the class when marked sensitive: never shown in messages.
+    pub sensitive: Option<String>,
+}
+
+/// Type of a field with what decoding needs to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FieldType {
+    /// Exact money. Slot: `i64` minor units of its currency; second slot, when the currency varies: packed code.
+    Money {
+        /// How the currency is known.
+        currency: MoneyCurrency,
+        /// How the number is written.
+        unit: MoneyUnit,
+    },
+    /// Any finite number. Slot: `f64` bits.
+    Number,
+    /// 64-bit integer. Slot: `i64`.
+    Integer,
+    /// Text. Slot: [`crate::base::TextRef`].
+    Text,
+    /// `true` or `false`. Slot: 0 or 1.
+    Bool,
+    /// ISO 3166 alpha-2 (upper case). Slot: two packed letters, first letter in the higher byte.
+    Country,
+    /// ISO 4217 (upper case). Slot: [`Currency`] code.
+    CurrencyCode,
+    /// IP address, written in canonical form. Slot: [`crate::base::TextRef`].
+    Ip,
+    /// Coordinates in degrees. Two slots: `f64` bits of latitude and longitude.
+    Geo,
+    /// Instant. Slot: `i64` ms since 1970.
+    Time {
+        /// How it is written.
+        unit: TimeUnit,
+    },
+    /// Id of an entity of this kind. Slot: [`crate::base::TextRef`]. JSON texts and integers are accepted.
+    Entity(EntityId),
+    /// Member of a closed set, in declared order. Slot: index.
+    OneOf(Vec<String>),
+}
+
+/// Where the currency of a money field comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MoneyCurrency {
+    /// Always this one.
+    Fixed(Currency),
+    /// Read from the record; its packed code stands in this slot.
+    At(Pointer, SlotId),
+}
+
+/// How money is written in the record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MoneyUnit {
+    /// Decimal in whole units: `12.50`, number or text.
+    Major,
+    /// Integer in minor units: `1250`.
+    Minor,
+}
+
+/// How time is written in the record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeUnit {
+    /// RFC 3339 text with an offset.
+    Iso,
+    /// Integer seconds.
+    Seconds,
+    /// Integer milliseconds.
+    Millis,
+}
+
+impl Schema {
+    /// The event type of an id.
+    ///
+    /// # Panics
+    /// Never for ids of this schema: ids are made together with the list.
+    pub fn event(&self, id: EventId) -> &EventType {
+        &self.events[usize::from(id.0)]
+    }
+
+    /// The event type with this name.
+    pub fn event_named(&self, name: &str) -> Option<EventId> {
+        let index = self.events.iter().position(|event| event.name == name)?;
+        u16::try_from(index).ok().map(EventId)
+    }
+}
+
+impl EventType {
+    /// The field of an id.
+    ///
+    /// # Panics
+    /// Never for ids of this event type.
+    pub fn field(&self, id: FieldId) -> &Field {
+        &self.fields[usize::from(id.0)]
+    }
+
+    /// The field with this name.
+    pub fn field_named(&self, name: &str) -> Option<FieldId> {
+        let index = self.fields.iter().position(|field| field.name == name)?;
+        u16::try_from(index).ok().map(FieldId)
+    }
+}

@@ -1,0 +1,3 @@
+//! The rule language: text → tree ([`syntax`]) → checked program → run.
+
+pub mod syntax;

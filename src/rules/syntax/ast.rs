@@ -1,0 +1,743 @@
+//! The tree that the parser makes: the author's words with their spans, nothing resolved, nothing typed.
+//!
+//! What this phase knows: keywords, literals, the shape of clauses. What it does not know: whether a name exists,
+//! what type it has, what unit it counts in. The tree is error-tolerant: an expression that could not be read is
+//! [`ExprKind::Error`], and everything around it is still there.
+
+use crate::diag::{FileId, Span};
+
+/// A name with its place. Also used for enum members, owners, severities and queues.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Name {
+    /// The word.
+    pub text: String,
+    /// Where.
+    pub span: Span,
+}
+
+/// A quoted text with its place; escapes are already resolved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Text {
+    /// The content between the quotes.
+    pub text: String,
+    /// Where, quotes included.
+    pub span: Span,
+}
+
+/// A dotted path such as `transfer.amount`, `device` or `this.sender`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Path {
+    /// Whether it began with `this.`.
+    pub this: bool,
+    /// The words, at least one.
+    pub parts: Vec<Name>,
+    /// The whole.
+    pub span: Span,
+}
+
+/// A literal with its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Literal {
+    /// What it says.
+    pub kind: LiteralKind,
+    /// Where.
+    pub span: Span,
+}
+
+/// What a literal says. Decimal numbers are exact: `digits` scaled by `10^-scale`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LiteralKind {
+    /// `12`, `12.5`, `2_000`.
+    Number(Decimal),
+    /// `20%`.
+    Percent(Decimal),
+    /// `500 EUR`.
+    Money(Decimal, String),
+    /// `10m`, `7d`, `250ms`, `1h`: in milliseconds.
+    Duration(i64),
+    /// `100 km`, `50 m`-like distances are written with a space: in metres.
+    Distance(Decimal),
+    /// `900 km/h`: in kilometres per hour.
+    Speed(Decimal),
+    /// `2026-01-31`: year, month, day.
+    Date(i16, i8, i8),
+    /// `"text"`.
+    Text(String),
+    /// `true` or `false`.
+    Bool(bool),
+}
+
+/// An exact decimal: `mantissa * 10^-scale`, sign included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decimal {
+    /// All digits without the point.
+    pub mantissa: i128,
+    /// Digits after the point.
+    pub scale: u32,
+}
+
+/// One file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct File {
+    /// Which.
+    pub file: FileId,
+    /// Its items in order.
+    pub items: Vec<Item>,
+}
+
+/// One item of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Item {
+    /// `event NAME ...`
+    Event(Event),
+    /// `entity NAME = path | path`
+    Entity(Entity),
+    /// `list NAME : type ...`
+    List(List),
+    /// `feature NAME = expr`
+    Feature(Feature),
+    /// `rule NAME ...`
+    Rule(Rule),
+    /// `template NAME ( ... ) ...`; parsed, refused by the checker for now.
+    Template(Template),
+    /// `use NAME ( ... ) as NAME ...`; parsed, refused by the checker for now.
+    Use(Use),
+    /// `policy NAME ...`
+    Policy(Policy),
+    /// `test NAME ...`
+    Test(Test),
+}
+
+/// `event transfer from "bank.transfers" when "/type" = "transfer"` and its fields.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Its name.
+    pub name: Name,
+    /// The topic.
+    pub topic: Option<Text>,
+    /// Discriminator: JSON pointer and wanted text.
+    pub when: Option<(Text, Text)>,
+    /// The declared fields in order.
+    pub fields: Vec<Field>,
+    /// The whole item.
+    pub span: Span,
+}
+
+/// What a field is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FieldRole {
+    /// The unique id of the event.
+    Id,
+    /// Its event time.
+    Time,
+    /// A key that aggregates group by.
+    Key,
+    /// Anything else.
+    Field,
+}
+
+/// One field: `key sender : account from "/debtor/account"`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// `id`, `time`, `key` or `field`.
+    pub role: FieldRole,
+    /// Its name; usually one word.
+    pub path: Path,
+    /// Its type.
+    pub ty: Type,
+    /// JSON pointers, first present wins; for `geo` the first two are latitude and longitude. Empty: `/` + name.
+    pub from: Vec<Text>,
+    /// Where the currency stands.
+    pub currency: Option<CurrencySource>,
+    /// `unit minor`, `unit ms`.
+    pub unit: Option<Name>,
+    /// `sensitive pan`.
+    pub sensitive: Option<Name>,
+    /// The whole field.
+    pub span: Span,
+}
+
+/// Where the currency of a money field comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CurrencySource {
+    /// A JSON pointer.
+    Pointer(Text),
+    /// Always this currency.
+    Fixed(Name),
+}
+
+/// A declared type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Type {
+    /// The named type, or a closed set.
+    pub kind: TypeKind,
+    /// Ends in `?`.
+    pub optional: bool,
+    /// Where.
+    pub span: Span,
+}
+
+/// Named or closed set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TypeKind {
+    /// `money`, `text`, `card`.
+    Named(Name),
+    /// `one of [inbound, outbound]`.
+    OneOf(Vec<Name>),
+}
+
+/// `entity customer = card_payment.user_id | login.user_id`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entity {
+    /// Its name.
+    pub name: Name,
+    /// The fields that carry it.
+    pub paths: Vec<Path>,
+    /// The whole item.
+    pub span: Span,
+}
+
+/// `list blocked_devices : device from "lists/x.csv" expires 24h`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct List {
+    /// Its name.
+    pub name: Name,
+    /// Type of its members.
+    pub ty: Type,
+    /// CSV file relative to the rule folder.
+    pub from: Option<Text>,
+    /// Default lifetime of an entry in ms.
+    pub expires_ms: Option<i64>,
+    /// The whole item.
+    pub span: Span,
+}
+
+/// `feature new_device = expr`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Feature {
+    /// Its name.
+    pub name: Name,
+    /// Its definition.
+    pub expr: Expr,
+    /// The whole item.
+    pub span: Span,
+}
+
+/// `rule NAME "title"` and its clauses in the author's order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// Its name.
+    pub name: Name,
+    /// One line for people.
+    pub title: Option<Text>,
+    /// Everything else.
+    pub clauses: Vec<Clause>,
+    /// The whole item.
+    pub span: Span,
+}
+
+/// `template NAME(a: kind, ...)`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template {
+    /// Its name.
+    pub name: Name,
+    /// Parameters: name and kind.
+    pub params: Vec<(Name, Name)>,
+    /// The body.
+    pub clauses: Vec<Clause>,
+    /// The whole item.
+    pub span: Span,
+}
+
+/// `use NAME(arg, ...) as NAME`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Use {
+    /// The template.
+    pub template: Name,
+    /// Arguments, names or literals, as expressions.
+    pub args: Vec<Expr>,
+    /// The name of the rule that it makes.
+    pub name: Name,
+    /// Further clauses.
+    pub clauses: Vec<Clause>,
+    /// The whole item.
+    pub span: Span,
+}
+
+/// One clause of a rule with its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Clause {
+    /// What it says.
+    pub kind: ClauseKind,
+    /// Where.
+    pub span: Span,
+}
+
+/// What a clause says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClauseKind {
+    /// `id "R-0101"`
+    Id(Text),
+    /// `owner cards_fraud`
+    Owner(Name),
+    /// `severity medium`
+    Severity(Name),
+    /// `typology card_testing, velocity`
+    Typology(Vec<Name>),
+    /// `ref "FATF R.20"`
+    Ref(Text),
+    /// `tags [a, b]`
+    Tags(Vec<Name>),
+    /// `effective 2026-01-01 .. 2026-12-31`
+    Effective(Literal, Option<Literal>),
+    /// `review by 2026-12-31`
+    ReviewBy(Literal),
+    /// `mandatory`
+    Mandatory,
+    /// `mode shadow`
+    Mode(Mode),
+    /// `on transfer, wallet_payout where expr`
+    On(Vec<Name>, Option<Expr>),
+    /// `param n = 5 tune 3..12 step 1`
+    Param(Param),
+    /// `let x = expr`
+    Let(Name, Expr),
+    /// `when expr`
+    When(Expr),
+    /// `unless expr`
+    Unless(Expr),
+    /// `if missing skip`
+    IfMissing(IfMissing),
+    /// `then action action`
+    Then(Vec<Action>),
+}
+
+/// How far a rule may act.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Compiled, never evaluated.
+    Draft,
+    /// Evaluated and recorded, never acts.
+    Shadow,
+    /// Acts on a share of keys.
+    Canary(Decimal, Path),
+    /// Acts.
+    Live,
+    /// Kept for its history.
+    Retired,
+}
+
+/// `param n = 5 tune 3..12 step 1`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Param {
+    /// Its name.
+    pub name: Name,
+    /// Its value.
+    pub value: Literal,
+    /// The range for `sweep`.
+    pub tune: Option<Tune>,
+}
+
+/// The range of a parameter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tune {
+    /// Lowest.
+    pub from: Literal,
+    /// Highest.
+    pub to: Literal,
+    /// Step.
+    pub step: Option<Literal>,
+}
+
+/// What an undecided `when` does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IfMissing {
+    /// No hit; the missing fields are recorded.
+    Skip,
+    /// Counts as a hit.
+    Match,
+    /// Goes to a person: an alert, no other action.
+    Review,
+}
+
+/// An action with its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Action {
+    /// What it says.
+    pub kind: ActionKind,
+    /// Where.
+    pub span: Span,
+}
+
+/// What happens to the money when nobody decides in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Otherwise {
+    /// It is let go.
+    Release,
+    /// It is refused.
+    Block,
+}
+
+/// What an action says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ActionKind {
+    /// `allow`
+    Allow,
+    /// `block reason "..."`
+    Block(Option<Text>),
+    /// `hold for 2h otherwise release reason "..."`
+    Hold {
+        /// How long, in ms.
+        for_ms: i64,
+        /// What then.
+        otherwise: Option<Otherwise>,
+        /// Why, shown to people.
+        reason: Option<Text>,
+    },
+    /// `step_up app_confirm otherwise block`
+    StepUp { method: Name, otherwise: Option<StepUpOtherwise> },
+    /// `alert queue l1 once per card per 1h message "..."`
+    Alert { queue: Option<Name>, once: Option<(Vec<Path>, i64)>, message: Option<Text> },
+    /// `score +35 in velocity cap 50`
+    Score { points: Decimal, group: Option<Name>, cap: Option<Decimal> },
+    /// `add device to blocked_devices for 24h`
+    Add { path: Path, list: Name, for_ms: i64 },
+    /// `remove device from blocked_devices`
+    Remove { path: Path, list: Name },
+    /// `tag suspicious`
+    Tag(Name),
+}
+
+/// What an unanswered step-up does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StepUpOtherwise {
+    /// Refuse.
+    Block,
+    /// Hold for this many ms.
+    Hold(i64),
+}
+
+/// An expression with its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expr {
+    /// What it says.
+    pub kind: ExprKind,
+    /// Where, parentheses excluded.
+    pub span: Span,
+}
+
+/// What an expression says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ExprKind {
+    /// A literal.
+    Literal(Literal),
+    /// A field, feature, let, param, or enum member: the checker decides.
+    Path(Path),
+    /// `name(arg, ...)`: a function.
+    Call(Name, Vec<Expr>),
+    /// An aggregate over a window.
+    Aggregate(Box<Aggregate>),
+    /// A sequence; parsed, refused by the checker for now.
+    Sequence(Box<Sequence>),
+    /// `not e`
+    Not(Box<Expr>),
+    /// `a and b and c`
+    And(Vec<Expr>),
+    /// `a or b`
+    Or(Vec<Expr>),
+    /// `a < b`
+    Compare(CompareOp, Box<Expr>, Box<Expr>),
+    /// `a in [x, y]` or `a not in [x, y]`
+    InSet { value: Box<Expr>, set: Vec<Expr>, negated: bool },
+    /// `a in list_name`
+    InList { value: Box<Expr>, list: Name, negated: bool },
+    /// `a between x and y`, both ends included
+    Between(Box<Expr>, Box<Expr>, Box<Expr>),
+    /// `a is missing`, `a is present`, `a is not missing`: `missing` says which is asked for after negation.
+    IsMissing { value: Box<Expr>, missing: bool },
+    /// `a matches "regex"`
+    Matches(Box<Expr>, Text),
+    /// `a contains b`
+    Contains(Box<Expr>, Box<Expr>),
+    /// `a starts_with b`
+    StartsWith(Box<Expr>, Box<Expr>),
+    /// `a + b`, `a - b`, `a * b`, `a / b`
+    Arithmetic(ArithmeticOp, Box<Expr>, Box<Expr>),
+    /// `a default b`
+    Default(Box<Expr>, Box<Expr>),
+    /// `80% of a`
+    PercentOf(Literal, Box<Expr>),
+    /// Could not be read; already reported.
+    Error,
+}
+
+/// Comparison operators.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum CompareOp {
+    /// `=`
+    Eq,
+    /// `!=`
+    Ne,
+    /// `<`
+    Lt,
+    /// `<=`
+    Le,
+    /// `>`
+    Gt,
+    /// `>=`
+    Ge,
+}
+
+/// Arithmetic operators.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ArithmeticOp {
+    /// `+`
+    Add,
+    /// `-`
+    Sub,
+    /// `*`
+    Mul,
+    /// `/`
+    Div,
+}
+
+/// `sum(transfer.amount in EUR where ...) by receiver = this.sender over prior 24h`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Aggregate {
+    /// Which.
+    pub function: AggregateFunction,
+    /// Where the function's name stands.
+    pub function_span: Span,
+    /// The number before the path: `percentile(95, ...)`.
+    pub argument: Option<Decimal>,
+    /// Event, or event and field.
+    pub path: Path,
+    /// `in EUR`.
+    pub currency: Option<Name>,
+    /// `where expr`, names resolved in the aggregated event.
+    pub filter: Option<Expr>,
+    /// `by key, key`.
+    pub keys: Vec<Key>,
+    /// `over ...`.
+    pub window: Window,
+}
+
+/// Aggregate functions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "the words of the language, explained in docs/LANGUAGE.md")]
+pub enum AggregateFunction {
+    Count,
+    Sum,
+    Avg,
+    Min,
+    Max,
+    Stddev,
+    Median,
+    Percentile,
+    Distinct,
+    Last,
+    IsNew,
+    TimeSince,
+    Share,
+}
+
+/// `receiver = this.sender`: the stored key, and where this event has its value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// Field of the aggregated event.
+    pub stored: Path,
+    /// Field of this event, when it differs.
+    pub this: Option<Path>,
+    /// The whole.
+    pub span: Span,
+}
+
+/// The span of time an aggregate looks at, with its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// What it says.
+    pub kind: WindowKind,
+    /// Where, `over` included.
+    pub span: Span,
+}
+
+/// What a window says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WindowKind {
+    /// `last D` or `prior D`, maybe `ending D ago`.
+    Sliding {
+        /// `last` (counts this event), `prior` (does not), or neither was said (an error for the checker).
+        counting: Option<Counting>,
+        /// Its length.
+        length: WindowLength,
+        /// `ending D ago` in ms.
+        ending_ago_ms: Option<i64>,
+    },
+    /// `today`, `this_week`, `this_month`: refused by the checker for now.
+    Calendar(Name),
+    /// `lifetime`: refused by the checker for now.
+    Lifetime,
+}
+
+/// Whether the present event counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Counting {
+    /// `last`: it does.
+    Last,
+    /// `prior`: it does not.
+    Prior,
+}
+
+/// A length written out or by the name of a param.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WindowLength {
+    /// In ms, with the place of the words.
+    Millis(i64, Span),
+    /// The name of a `param` of type duration.
+    Named(Name),
+}
+
+/// `sequence by customer within 2h [ ... ]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sequence {
+    /// Keys.
+    pub keys: Vec<Key>,
+    /// Within, in ms.
+    pub within_ms: i64,
+    /// Steps in order.
+    pub steps: Vec<Step>,
+}
+
+/// One step of a sequence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// `without`.
+    pub without: bool,
+    /// `3 times`.
+    pub times: Option<Decimal>,
+    /// The event, or `this`.
+    pub event: Name,
+    /// `as name`.
+    pub alias: Option<Name>,
+    /// `where expr`.
+    pub filter: Option<Expr>,
+}
+
+/// `policy NAME` and its clauses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Its name.
+    pub name: Name,
+    /// Its clauses in order.
+    pub clauses: Vec<PolicyClause>,
+    /// The whole item.
+    pub span: Span,
+}
+
+/// A clause of a policy with its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyClause {
+    /// What it says.
+    pub kind: PolicyClauseKind,
+    /// Where.
+    pub span: Span,
+}
+
+/// What a policy clause says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PolicyClauseKind {
+    /// `base currency EUR`
+    BaseCurrency(Name),
+    /// `timezone "Europe/Berlin"`
+    Timezone(Text),
+    /// `band 40..69 -> alert queue l1`
+    Band(Decimal, Decimal, Action),
+    /// `approvals 2 for [allow, block]`
+    Approvals(Decimal, Vec<Name>),
+    /// `budget 20us per event`: in nanoseconds
+    Budget(i64),
+    /// `state 2GiB`: in bytes
+    State(u64),
+    /// `breaker 1000 per 1h`
+    Breaker(Decimal, i64),
+}
+
+/// `test NAME "title" given ... when ... expect ...`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Test {
+    /// The rule under test.
+    pub rule: Name,
+    /// What it shows.
+    pub title: Option<Text>,
+    /// What happened before.
+    pub given: Vec<Given>,
+    /// The event that is judged.
+    pub when: EventLiteral,
+    /// Its time in ms from the start of the test; default: after the last `given`.
+    pub at_ms: Option<i64>,
+    /// What must come out.
+    pub expect: Vec<Want>,
+    /// The whole item.
+    pub span: Span,
+}
+
+/// `given 4 card_payment(...) every 1m at 5m`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Given {
+    /// How many.
+    pub times: u32,
+    /// The event.
+    pub event: EventLiteral,
+    /// Distance in ms.
+    pub every_ms: Option<i64>,
+    /// Time of the first in ms from the start of the test.
+    pub at_ms: Option<i64>,
+    /// The whole.
+    pub span: Span,
+}
+
+/// `card_payment(card: "c1", amount: 20 EUR, device: missing)`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventLiteral {
+    /// The event.
+    pub event: Name,
+    /// Its fields.
+    pub fields: Vec<(Path, FieldValue)>,
+    /// The whole.
+    pub span: Span,
+}
+
+/// The value of a field in a test.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FieldValue {
+    /// A literal.
+    Literal(Literal),
+    /// A bare word: an enum member, country or currency.
+    Word(Name),
+    /// `missing`.
+    Missing(Span),
+}
+
+/// One expectation, with its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Want {
+    /// What it says.
+    pub kind: WantKind,
+    /// Where.
+    pub span: Span,
+}
+
+/// What an expectation says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WantKind {
+    /// `hit`
+    Hit,
+    /// `no hit`
+    NoHit,
+    /// `undecided on device`
+    Undecided(Option<Path>),
+    /// `score +35`, `hold for 2h`, `block`
+    Action(Action),
+    /// `senders = 7`: the value of a `let` or feature
+    Value(Name, Literal),
+}

@@ -1,0 +1,3 @@
+//! Lexer, parser and tree of the rule language.
+
+pub mod ast;
