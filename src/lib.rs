@@ -6,3 +6,4 @@ pub mod base;
 pub mod diag;
 pub mod event;
 pub mod rules;
+pub mod window;

@@ -1,3 +1,4 @@
 //! The rule language: text → tree ([`syntax`]) → checked program → run.
 
+pub mod program;
 pub mod syntax;

@@ -1,0 +1,549 @@
+//! The checked program: what the compiler hands to the engine. Names are resolved, types are known, aggregates are
+//! planned into shared tables. Nothing in it can fail at run time; what cannot be computed is `Missing`.
+//!
+//! Shape: one [`EventPlan`] per event type holds an arena of expression nodes in which equal expressions are one node
+//! (whatever number of rules uses them), the state look-ups of that event type, and the bodies of the rules that are
+//! `on` it. A node refers only to nodes before it.
+
+use crate::base::{Currency, Digest};
+use crate::diag::Span;
+use crate::event::schema::{EntityId, EventId, FieldId, Schema, SlotId};
+use crate::rules::syntax::ast::{CompareOp, Otherwise};
+use crate::window::spec::{MeasureId, TableSpec};
+
+/// Index of a node in its [`EventPlan::nodes`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeId(pub u32);
+
+/// Index of a rule in [`Program::rules`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RuleId(pub u16);
+
+/// Index of a table in [`Program::tables`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TableId(pub u16);
+
+/// Index of a list in [`Program::lists`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ListId(pub u16);
+
+/// Index of a look-up in its [`EventPlan::lookups`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LookupId(pub u16);
+
+/// A whole rule set, checked.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// Digest over all sources (paths and texts): the identity of the rule set.
+    pub digest: Digest,
+    /// The input.
+    pub schema: Schema,
+    /// Lists with their initial members.
+    pub lists: Vec<ListSpec>,
+    /// State, shared by all rules.
+    pub tables: Vec<TablePlan>,
+    /// Rules, sorted by name.
+    pub rules: Vec<RuleInfo>,
+    /// One per event type, same index as [`Schema::events`].
+    pub plans: Vec<EventPlan>,
+    /// Score groups, sorted by name; `(name, cap)`.
+    pub groups: Vec<ScoreGroup>,
+    /// The decision policy (defaults when no file has one).
+    pub policy: Policy,
+    /// The `test` blocks.
+    pub tests: Vec<TestCase>,
+}
+
+/// A group of scores with its cap.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScoreGroup {
+    /// Its name; scores without `in` go to the group `default`.
+    pub name: String,
+    /// The most it may add.
+    pub cap: Option<i32>,
+}
+
+/// A list and the members that its file gives it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListSpec {
+    /// Its name.
+    pub name: String,
+    /// Type of its members.
+    pub ty: Type,
+    /// Default lifetime of an entry in ms.
+    pub expires_ms: Option<i64>,
+    /// Members from the file: text and, where given, the instant (ms) at which they expire.
+    pub members: Vec<(String, Option<i64>)>,
+}
+
+/// One state table and how an event of its type is written into it.
+#[derive(Clone, Debug)]
+pub struct TablePlan {
+    /// Canonical identity, readable: ``card_payment by card``; a second table of the same keys gets a suffix.
+    pub name: String,
+    /// The event type that is remembered.
+    pub event: EventId,
+    /// The stored keys; when one is absent nothing is written.
+    pub keys: Vec<SlotId>,
+    /// What it keeps and answers. Measures are in canonical order.
+    pub spec: TableSpec,
+    /// Value of each column: a node of the plan of `event`. Money columns are in minor units of one currency.
+    pub columns: Vec<NodeId>,
+    /// Predicate of each filter bit: a node of the plan of `event`; the bit is set only when it is true.
+    pub filters: Vec<NodeId>,
+    /// Canonical text of each measure (aggregate, event, value, filter, keys, window): the identity of its state.
+    pub identities: Vec<String>,
+}
+
+/// What is known about a rule apart from its condition.
+#[derive(Clone, Debug)]
+pub struct RuleInfo {
+    /// Its name, unique.
+    pub name: String,
+    /// `id "R-0101"`; required when live, else the name.
+    pub id: String,
+    /// One line for people.
+    pub title: Option<String>,
+    /// Who answers for it.
+    pub owner: Option<String>,
+    /// `low`, `medium`, `high`, `critical`.
+    pub severity: SeverityLevel,
+    /// Fraud patterns.
+    pub typologies: Vec<String>,
+    /// Sources.
+    pub refs: Vec<String>,
+    /// Tags.
+    pub tags: Vec<String>,
+    /// How far it acts.
+    pub mode: Mode,
+    /// Its block or hold beats an `allow`.
+    pub mandatory: bool,
+    /// From (inclusive) and to (exclusive) in ms of event time.
+    pub effective: Option<(i64, Option<i64>)>,
+    /// What an undecided condition does.
+    pub if_missing: IfMissing,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// Severity of a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum SeverityLevel {
+    /// Take note.
+    Low,
+    /// Look at it today (default).
+    Medium,
+    /// Look at it now.
+    High,
+    /// Wake somebody.
+    Critical,
+}
+
+/// How far a rule acts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// Never evaluated.
+    Draft,
+    /// Evaluated and recorded, never acts.
+    Shadow,
+    /// Acts (default).
+    Live,
+    /// Never evaluated.
+    Retired,
+}
+
+/// What an undecided condition does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum IfMissing {
+    /// No hit; the missing fields are recorded.
+    Skip,
+    /// Counts as a hit.
+    Match,
+    /// An alert to a person and nothing else.
+    Review,
+}
+
+/// Everything that happens on one event type.
+#[derive(Clone, Debug, Default)]
+pub struct EventPlan {
+    /// Expressions; a node refers only to nodes before it.
+    pub nodes: Vec<Node>,
+    /// State that rules of this event type may read.
+    pub lookups: Vec<Lookup>,
+    /// Bodies of the rules on this event type whose mode is shadow or live, in rule order.
+    pub rules: Vec<RuleBody>,
+    /// Tables that remember events of this type.
+    pub tables: Vec<TableId>,
+    /// Named features that can be computed on this event type (name, node).
+    pub features: Vec<(String, NodeId)>,
+}
+
+/// One read of one table: a key, and the measures that anything on this event type asks of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lookup {
+    /// The table.
+    pub table: TableId,
+    /// Where this event has the key; when one is absent every reading is missing.
+    pub keys: Vec<SlotId>,
+    /// What is asked, ascending; a reading's index is its place here.
+    pub measures: Vec<MeasureId>,
+    /// For each measure of kind `CountOf`: the node whose word is looked for.
+    pub probes: Vec<Option<NodeId>>,
+    /// Whether the present event is of the table's event type (then `Counting::Last` measures may include it; the
+    /// engine still compares its stored key with the key that is asked for).
+    pub same_event: bool,
+}
+
+/// One rule on one event type.
+#[derive(Clone, Debug)]
+pub struct RuleBody {
+    /// Which rule.
+    pub rule: RuleId,
+    /// `on ... where`: the rule is not applicable unless this is true.
+    pub guard: Option<NodeId>,
+    /// The condition.
+    pub when: NodeId,
+    /// The exemption.
+    pub unless: Option<NodeId>,
+    /// What a hit does.
+    pub actions: Vec<ActionPlan>,
+    /// The rule's `let` names for explanation (name, node), in the author's order.
+    pub lets: Vec<(String, NodeId)>,
+}
+
+/// An action with everything resolved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ActionPlan {
+    /// Let it pass, whatever non-mandatory rules say.
+    Allow,
+    /// Refuse.
+    Block {
+        /// Shown to people.
+        reason: Option<Message>,
+    },
+    /// Stop it for a while.
+    Hold {
+        /// How long, ms.
+        for_ms: i64,
+        /// What happens at the deadline.
+        otherwise: Otherwise,
+        /// Shown to people.
+        reason: Option<Message>,
+    },
+    /// Ask for a second factor.
+    StepUp {
+        /// Which.
+        method: String,
+        /// When it stays unanswered: block, or hold for this many ms.
+        otherwise: Option<StepUpOtherwise>,
+    },
+    /// Tell a person.
+    Alert {
+        /// Where.
+        queue: Option<String>,
+        /// Thinning: slots of the key, and the time in ms.
+        once: Option<(Vec<SlotId>, i64)>,
+        /// What it says.
+        message: Option<Message>,
+    },
+    /// Add risk points.
+    Score {
+        /// Points, may be negative.
+        points: i32,
+        /// Index in [`Program::groups`].
+        group: u16,
+    },
+    /// Put the value of a slot on a list.
+    Add {
+        /// Which value.
+        slot: SlotId,
+        /// Which list.
+        list: ListId,
+        /// For how long, ms.
+        for_ms: i64,
+    },
+    /// Take the value of a slot off a list.
+    Remove {
+        /// Which value.
+        slot: SlotId,
+        /// Which list.
+        list: ListId,
+    },
+    /// Mark the decision.
+    Tag(String),
+}
+
+/// What an unanswered step-up does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StepUpOtherwise {
+    /// Refuse.
+    Block,
+    /// Hold for this many ms.
+    Hold(i64),
+}
+
+/// A text with values in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message(pub Vec<MessagePart>);
+
+/// A part of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MessagePart {
+    /// As it is.
+    Text(String),
+    /// The value of a field as it came (money with its own currency).
+    Field(FieldId),
+    /// The value of an expression.
+    Value(NodeId),
+}
+
+/// One expression.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    /// What it computes.
+    pub op: Op,
+    /// The static type of the result.
+    pub ty: Type,
+    /// Where the author wrote it first.
+    pub span: Span,
+}
+
+/// The type of an expression.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Type {
+    /// True, false (or undecided).
+    Bool,
+    /// 64-bit integer. Run-time: `Value::Int`.
+    Integer,
+    /// Number or ratio. Run-time: `Value::Number`.
+    Number,
+    /// Money in this currency. Run-time: `Value::Money` (micro-minor).
+    Money(Currency),
+    /// Run-time: `Value::Int` ms.
+    Duration,
+    /// Run-time: `Value::Int` ms since 1970.
+    Time,
+    /// Run-time: `Value::Number` metres.
+    Distance,
+    /// Run-time: `Value::Number` metres per second.
+    Speed,
+    /// Run-time: `Value::Text` or `Value::Tag`.
+    Text,
+    /// Run-time: `Value::Text` or `Value::Tag`.
+    Entity(EntityId),
+    /// Closed set of this field. Run-time: `Value::Code` index. Two sets with the same members are one type: the
+    /// first field in schema order stands for all.
+    Enum(EventId, FieldId),
+    /// Run-time: `Value::Code`.
+    Country,
+    /// Run-time: `Value::Code`.
+    Currency,
+    /// Run-time: `Value::Text` or `Value::Tag`.
+    Ip,
+    /// Run-time: `Value::Geo`.
+    Geo,
+}
+
+/// A constant.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Constant {
+    /// Bool.
+    Bool(bool),
+    /// Integer, duration, time.
+    Int(i64),
+    /// Number, distance, speed.
+    Number(f64),
+    /// Micro-minor.
+    Money(i128),
+    /// Text or entity id.
+    Text(String),
+    /// Enum index, country or currency code.
+    Code(u32),
+}
+
+/// What a node computes. Every operand is `Missing`-aware: unless stated, one missing operand makes the result missing.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Op {
+    /// A constant.
+    Constant(Constant),
+    /// A field that is not money and not geo, by its slot and the node's type.
+    Field(SlotId),
+    /// A geo field: its first slot.
+    GeoField(SlotId),
+    /// A money field in the currency of the node's type; missing when the record's currency is another one and no
+    /// exchange rate is known.
+    MoneyField {
+        /// Amount.
+        slot: SlotId,
+        /// Its currency: fixed, or the slot of its code.
+        currency: Result<Currency, SlotId>,
+    },
+    /// A measure: look-up and the index of the measure in [`Lookup::measures`]. Money is given in minor units by the
+    /// table and becomes micro-minor here; `Micro` columns become numbers.
+    Reading(LookupId, u16),
+    /// `is_new`: the reading (a `CountOf`) is zero. Missing when the probe is missing.
+    IsZero(NodeId),
+    /// Mean of sum and count (both readings): sum / count; money rounded to the micro-minor unit. Missing for count 0.
+    Mean { sum: NodeId, count: NodeId },
+    /// Population standard deviation of count, sum and sum of squares (readings). Missing for count 0.
+    Deviation { count: NodeId, sum: NodeId, squares: NodeId },
+    /// Exact comparison of `value` with `mean + factor * deviation` of the same readings, in integers:
+    /// with n, S, Q: D = n*value - S against `factor * sqrt(n*Q - S*S)`. `factor` is `factor_micro / 10^6`.
+    CompareDeviation {
+        /// `value OP mean + factor * deviation`.
+        op: CompareOp,
+        /// The left side.
+        value: NodeId,
+        /// n.
+        count: NodeId,
+        /// S.
+        sum: NodeId,
+        /// Q.
+        squares: NodeId,
+        /// Factor in millionths.
+        factor_micro: i64,
+    },
+    /// Time of this event minus the reading (a `LastTime`), in ms.
+    Since(NodeId),
+    /// Three-valued not.
+    Not(NodeId),
+    /// Three-valued and: false as soon as one is false.
+    And(Vec<NodeId>),
+    /// Three-valued or: true as soon as one is true.
+    Or(Vec<NodeId>),
+    /// Comparison of two values of one type (integers and numbers may mix; money of one currency; texts may be tags).
+    Compare(CompareOp, NodeId, NodeId),
+    /// Membership in a closed set of constants of the same type.
+    InSet(NodeId, Vec<Constant>),
+    /// Membership in a list at this event's time.
+    InList(NodeId, ListId),
+    /// Never missing itself.
+    IsMissing(NodeId),
+    /// First operand, or the second where the first is missing.
+    Default(NodeId, NodeId),
+    /// Sum of two values of one type (integer, number, money, duration; time + duration).
+    Add(NodeId, NodeId),
+    /// Difference (also time - time = duration, time - duration = time).
+    Sub(NodeId, NodeId),
+    /// Product by a plain number or integer: integer * integer, number * number, money * number (rounded to the
+    /// micro-minor unit), duration * number, percent included.
+    Mul(NodeId, NodeId),
+    /// Quotient: integers and numbers give a number; money / money (same currency), duration / duration, distance /
+    /// distance a number; money / number money; distance / duration a speed. Division by zero is missing.
+    Div(NodeId, NodeId),
+    /// `constant of operand`: exact `operand * ppm / 10^6` for money, else number product.
+    Percent { ppm: i64, of: NodeId },
+    /// A function of the closed list.
+    Call(Function, Vec<NodeId>),
+    /// Linear-time regular expression.
+    Matches(NodeId, String),
+    /// Text contains text.
+    Contains(NodeId, NodeId),
+    /// Text starts with text.
+    StartsWith(NodeId, NodeId),
+}
+
+/// The functions of the language.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Function {
+    /// Great-circle distance of two places (haversine, mean Earth radius 6,371,008.8 m).
+    Distance,
+    /// Absolute value of integer, number, money, duration.
+    Abs,
+    /// Number rounded half away from zero to an integer.
+    Round,
+    /// Hour of day 0..23 of a time in the policy's time zone.
+    Hour,
+    /// Whether money is a whole multiple of money.
+    IsMultiple,
+    /// Text in lower case.
+    Lower,
+    /// Characters in a text.
+    Length,
+}
+
+/// How a score and the candidates of rules become an outcome.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Its name.
+    pub name: String,
+    /// Money of several currencies meets in this one.
+    pub base_currency: Currency,
+    /// IANA name.
+    pub timezone: String,
+    /// Score bands: from, to (inclusive), what the band adds as a candidate. Sorted, not overlapping.
+    pub bands: Vec<(i32, i32, ActionPlan)>,
+    /// Byte budget for all state.
+    pub state_bytes: u64,
+    /// More holds or blocks of one rule per interval (count, ms) than this demote the rule. Recorded, not yet obeyed.
+    pub breaker: Option<(u32, i64)>,
+}
+
+/// A `test` block, resolved.
+#[derive(Clone, Debug)]
+pub struct TestCase {
+    /// The rule under test.
+    pub rule: RuleId,
+    /// What it shows.
+    pub title: String,
+    /// Events before, in the author's order.
+    pub given: Vec<TestEvents>,
+    /// The event that is judged; its time in ms from the start of the test.
+    pub when: TestEvent,
+    /// Its time in ms from the start of the test.
+    pub at_ms: i64,
+    /// What must come out.
+    pub expect: Vec<Expectation>,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// Several equal events of a test.
+#[derive(Clone, Debug)]
+pub struct TestEvents {
+    /// How many.
+    pub times: u32,
+    /// The event.
+    pub event: TestEvent,
+    /// Time of the first in ms from the start of the test.
+    pub at_ms: i64,
+    /// Distance in ms.
+    pub every_ms: i64,
+}
+
+/// One event of a test: only the fields that the author gave are present (and id and time).
+#[derive(Clone, Debug)]
+pub struct TestEvent {
+    /// Its type.
+    pub event: EventId,
+    /// Values by field.
+    pub fields: Vec<(FieldId, TestValue)>,
+}
+
+/// A field value of a test.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TestValue {
+    /// Absent.
+    Missing,
+    /// Money: minor units and currency.
+    Money(i64, Currency),
+    /// Any other type.
+    Constant(Constant),
+    /// Latitude and longitude (written as text `"52.5,13.4"`).
+    Geo(f64, f64),
+}
+
+/// One expectation of a test.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Expectation {
+    /// The rule hits.
+    Hit,
+    /// The rule does not hit.
+    NoHit,
+    /// The rule is undecided, maybe on this field.
+    Undecided(Option<String>),
+    /// The rule contributes this action (messages are not compared unless given).
+    Action(ActionPlan),
+    /// A `let` or feature has this value.
+    Value(String, Constant),
+}

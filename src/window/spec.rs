@@ -1,0 +1,151 @@
+//! What a state table keeps per event, and what it can be asked.
+//!
+//! A table belongs to one event type and one tuple of keys. Per event and key it keeps an *entry*: the event time, a
+//! bit per distinct filter, and a few 64-bit words (columns). A *measure* is one primitive question (count, sum, last,
+//! ...) over a window; the aggregates of the rule language are arithmetic on measures (an average is sum / count).
+
+/// Index of a measure in [`TableSpec::measures`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MeasureId(pub u16);
+
+/// Index of a column in [`TableSpec::columns`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ColumnId(pub u8);
+
+/// A bit of the entry's filter mask, below [`MAX_FILTERS`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FilterBit(pub u8);
+
+/// Most distinct filters in one table: the width of the mask. The planner opens a second table beyond it.
+pub const MAX_FILTERS: usize = 64;
+
+/// Most columns in one table.
+pub const MAX_COLUMNS: usize = 16;
+
+/// What one table keeps and answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableSpec {
+    /// One word per column and entry (two for [`ColumnKind::Geo`]), in this order.
+    pub columns: Vec<ColumnKind>,
+    /// All questions; no two are equal.
+    pub measures: Vec<Measure>,
+}
+
+/// How the word of a column is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ColumnKind {
+    /// `i64`: money in minor units of one currency, integers, durations and times in ms.
+    Int,
+    /// `i64` millionths of a number; a number that does not fit is not remembered (its filter bit stays unset).
+    Micro,
+    /// Opaque word, equality only: [`crate::base::Tag`] of a text or a code.
+    Word,
+    /// Two words: `f64` bits of latitude and longitude.
+    Geo,
+}
+
+/// One question.
+///
+/// An entry counts when its filter bit is set (always, for `None`) and its time lies in the window. The filter bit of
+/// a measure with a column already includes "the value is present".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Measure {
+    /// What is asked.
+    pub kind: MeasureKind,
+    /// Which entries count.
+    pub filter: Option<FilterBit>,
+    /// Over which span.
+    pub window: Span,
+    /// Whether the present event counts (only ever when `window.ending_ago_ms` is 0).
+    pub counting: Counting,
+}
+
+/// The window `(t - length - ending_ago, t - ending_ago]` of an event at `t`.
+///
+/// Events that arrived earlier but carry a later event time are outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Span {
+    /// Length in ms, positive.
+    pub length_ms: i64,
+    /// Shift into the past in ms, not negative.
+    pub ending_ago_ms: i64,
+}
+
+/// Whether the present event counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Counting {
+    /// It does, when it is of the table's event type, has the key that is asked for, and passes the filter.
+    Last,
+    /// It does not.
+    Prior,
+}
+
+/// What is asked of the entries that count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum MeasureKind {
+    /// How many. Empty: 0.
+    Count,
+    /// Sum of an `Int` or `Micro` column in `i128`. Empty: 0.
+    Sum(ColumnId),
+    /// Sum of squares of an `Int` or `Micro` column in `i128`. Empty: 0.
+    SumSquares(ColumnId),
+    /// Smallest. Empty: missing.
+    Min(ColumnId),
+    /// Largest. Empty: missing.
+    Max(ColumnId),
+    /// How many different words. Empty: 0.
+    Distinct(ColumnId),
+    /// How many entries carry the word given as probe. Empty: 0. (`is_new` asks whether this is 0.)
+    CountOf(ColumnId),
+    /// The column of the latest entry by (time, arrival). Empty: missing.
+    Last(ColumnId),
+    /// The time of the latest entry in ms. Empty: missing.
+    LastTime,
+}
+
+/// The answer to a measure.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Reading {
+    /// The value.
+    pub value: ReadValue,
+    /// How far the value can be trusted.
+    pub coverage: Coverage,
+}
+
+/// The value of a reading.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ReadValue {
+    /// Nothing counted, or the sum left the range of `i128`.
+    Missing,
+    /// Counts, sums, minima, maxima, times; `Micro` columns in millionths (squares in millionths squared).
+    Int(i128),
+    /// A word.
+    Word(u64),
+    /// Latitude and longitude.
+    Geo(f64, f64),
+}
+
+/// How far a reading can be trusted. Ordered from best to worst; the worst of several holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub enum Coverage {
+    /// Exact over the whole window.
+    #[default]
+    Complete,
+    /// The stream began inside the window: exact over what was seen.
+    Warming,
+    /// Within this many parts per million of the window's length at its old end (tiles), or of the value (sketches).
+    Approximate(u32),
+    /// State of this key was evicted inside the window to stay under the byte budget: a lower bound.
+    Capped,
+}
+
+/// One event as a table keeps it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry<'a> {
+    /// Event time in ms.
+    pub time_ms: i64,
+    /// Filter bits.
+    pub filters: u64,
+    /// Words, as the columns say.
+    pub words: &'a [u64],
+}
