@@ -4,6 +4,7 @@
 //! synchronous and pure: what comes out is a function of the records so far, the rule set and the options.
 
 pub mod counters;
+pub mod lists;
 pub mod options;
 pub mod port;
 pub mod streams;
