@@ -11,7 +11,7 @@ use siphasher::sip128::{Hasher128 as _, SipHasher13};
 ///
 /// Texts of up to 15 bytes are carried as they are (injective); longer ones as 120 bits of keyed SipHash-1-3, so two
 /// different keys never share state except by a 2^-120 accident.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EntityKey(pub u128);
 
 /// Fixed keys: every process that reads the same events makes the same keys, so state moves between machines.

@@ -6,5 +6,6 @@
 pub mod episodes;
 pub mod holds;
 pub mod lattice;
+pub mod resolve;
 pub mod score;
 pub mod wire;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::decision::lattice::Outcome;
+use crate::event::error::DecodeError;
 
 /// What one rule did so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,6 +66,14 @@ impl Counters {
     /// Records in the dead letters.
     pub fn dead_lettered(&self) -> u64 {
         self.dead_letters.values().sum()
+    }
+
+    /// Counts a record that could not be decoded.
+    pub fn count_dead_letter(&mut self, error: &DecodeError) {
+        *self.dead_letters.entry(error.reason.as_str()).or_default() += 1;
+        if let Some(field) = &error.field {
+            *self.mapping_errors.entry(field.to_string()).or_default() += 1;
+        }
     }
 
     /// Counts a decision.

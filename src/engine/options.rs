@@ -15,6 +15,8 @@ pub struct EngineOptions {
     pub dedupe_max_ids: u32,
     /// Events per key that are kept exactly; beyond it long windows become tiles with a stated error.
     pub exact_events_per_key: u32,
+    /// A partition this much behind the furthest one no longer keeps state from being forgotten.
+    pub partition_skew_ms: i64,
     /// Byte budget for all state; `None`: the policy's.
     pub state_bytes: Option<u64>,
     /// Largest record in bytes.
@@ -47,6 +49,7 @@ impl Default for EngineOptions {
             dedupe_window_ms: 24 * 3_600_000,
             dedupe_max_ids: 16_000_000,
             exact_events_per_key: 65_536,
+            partition_skew_ms: 3_600_000,
             state_bytes: None,
             max_record_bytes: 1 << 20,
             max_depth: 64,
@@ -65,6 +68,7 @@ impl EngineOptions {
             self.dedupe_window_ms,
             i64::from(self.dedupe_max_ids),
             i64::from(self.exact_events_per_key),
+            self.partition_skew_ms,
             self.state_bytes.map_or(-1, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
             i64::from(self.max_record_bytes),
             i64::from(self.max_depth),

@@ -1,17 +1,27 @@
 //! The clocks: one per partition, the largest accepted event time, never the wall clock.
 
 use crate::engine::options::EngineOptions;
-use crate::engine::port::StreamId;
 
-/// What the engine knows of one input partition.
-#[derive(Clone, Debug)]
-pub struct Stream {
+/// The names of one input partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
     /// Topic or file name.
     pub topic: String,
     /// Partition.
     pub partition: i32,
+    /// Its clock.
+    pub clock: ClockId,
+}
+
+/// Index of a clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClockId(pub u32);
+
+/// The clock of one input partition.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Clock {
     /// Largest accepted event time; `None` before the first event.
-    pub clock_ms: Option<i64>,
+    pub now_ms: Option<i64>,
     /// Time of the first accepted event: windows that reach behind it are warming.
     pub began_ms: i64,
 }
@@ -40,60 +50,64 @@ pub struct Placement {
     pub began_ms: i64,
 }
 
-/// All streams of an engine, by [`StreamId`].
+/// The clocks of all partitions, by [`ClockId`].
 #[derive(Clone, Debug, Default)]
-pub struct Streams {
-    streams: Vec<Stream>,
+pub struct Clocks {
+    clocks: Vec<Clock>,
 }
 
-impl Streams {
-    /// The id of a partition; the same for the same names.
-    pub fn open(&mut self, topic: &str, partition: i32) -> StreamId {
-        let found = self.streams.iter().position(|s| s.partition == partition && s.topic == topic);
-        let index = found.unwrap_or_else(|| {
-            let topic = topic.to_owned();
-            self.streams.push(Stream { topic, partition, clock_ms: None, began_ms: 0 });
-            self.streams.len() - 1
-        });
-        StreamId(u32::try_from(index).unwrap_or(u32::MAX))
+impl Clocks {
+    /// Adds the clock of one more partition.
+    pub fn add(&mut self) -> ClockId {
+        self.clocks.push(Clock::default());
+        ClockId(u32::try_from(self.clocks.len() - 1).unwrap_or(u32::MAX))
     }
 
-    /// The stream of an id.
+    /// One clock.
     ///
     /// # Panics
-    /// Never for ids of these streams.
-    pub fn get(&self, id: StreamId) -> &Stream {
-        &self.streams[id.0 as usize]
+    /// Never for ids of these clocks.
+    pub fn get(&self, id: ClockId) -> &Clock {
+        &self.clocks[id.0 as usize]
     }
 
-    /// All streams with their ids.
-    pub fn iter(&self) -> impl Iterator<Item = (StreamId, &Stream)> {
-        (0_u32..).map(StreamId).zip(&self.streams)
+    /// The instant by which state is forgotten: the clock of the partition furthest behind, but never more than the
+    /// skew behind the furthest ahead, so that an idle partition does not keep state for ever.
+    ///
+    /// # Cost
+    /// Linear in the number of partitions.
+    pub fn state_clock_ms(&self, skew_ms: i64) -> i64 {
+        let known = || self.clocks.iter().filter_map(|clock| clock.now_ms);
+        let (slowest, fastest) = (known().min(), known().max());
+        match (slowest, fastest) {
+            (Some(slowest), Some(fastest)) => slowest.max(fastest.saturating_sub(skew_ms)),
+            _ => i64::MIN,
+        }
     }
 
     /// Places an event and moves the clock forward when it is accepted.
     pub fn place(
         &mut self,
-        id: StreamId,
+        id: ClockId,
         time_ms: i64,
         arrival_ms: Option<i64>,
         options: &EngineOptions,
     ) -> Placement {
-        let stream = &mut self.streams[id.0 as usize];
+        let clock = &mut self.clocks[id.0 as usize];
         let future = arrival_ms
             .is_some_and(|arrival| time_ms > arrival.saturating_add(options.future_guard_ms));
         if future {
-            let clock_ms = stream.clock_ms.unwrap_or(i64::MIN);
+            let clock_ms = clock.now_ms.unwrap_or(i64::MIN);
             return Placement {
                 timeliness: Timeliness::Future,
                 clock_ms,
-                began_ms: stream.began_ms,
+                began_ms: clock.began_ms,
             };
         }
-        let clock_before = *stream.clock_ms.get_or_insert_with(|| {
-            stream.began_ms = time_ms;
-            time_ms
-        });
+        if clock.now_ms.is_none() {
+            clock.began_ms = time_ms;
+        }
+        let clock_before = clock.now_ms.unwrap_or(time_ms);
         let lateness_ms = clock_before.saturating_sub(time_ms);
         let timeliness = match lateness_ms {
             ..=0 => Timeliness::OnTime,
@@ -101,8 +115,8 @@ impl Streams {
             _ => Timeliness::TooLate,
         };
         let clock_ms = clock_before.max(time_ms);
-        stream.clock_ms = Some(clock_ms);
-        Placement { timeliness, clock_ms, began_ms: stream.began_ms }
+        clock.now_ms = Some(clock_ms);
+        Placement { timeliness, clock_ms, began_ms: clock.began_ms }
     }
 }
 
@@ -110,28 +124,44 @@ impl Streams {
 mod tests {
     use super::*;
 
-    fn place(streams: &mut Streams, time_ms: i64, arrival_ms: Option<i64>) -> (Timeliness, i64) {
+    fn place(clocks: &mut Clocks, time_ms: i64, arrival_ms: Option<i64>) -> (Timeliness, i64) {
         let options =
             EngineOptions { allowed_lateness_ms: 100, future_guard_ms: 50, ..Default::default() };
-        let id = streams.open("t", 0);
-        let placement = streams.place(id, time_ms, arrival_ms, &options);
+        if clocks.clocks.is_empty() {
+            clocks.add();
+        }
+        let placement = clocks.place(ClockId(0), time_ms, arrival_ms, &options);
         (placement.timeliness, placement.clock_ms)
     }
 
     #[test]
     fn a_late_event_is_placed_but_does_not_move_the_clock() {
-        let mut streams = Streams::default();
-        assert_eq!(place(&mut streams, 1000, None), (Timeliness::OnTime, 1000));
-        assert_eq!(place(&mut streams, 900, None), (Timeliness::Late, 1000));
-        assert_eq!(place(&mut streams, 899, None), (Timeliness::TooLate, 1000));
-        assert_eq!(place(&mut streams, 1001, None), (Timeliness::OnTime, 1001));
+        let mut clocks = Clocks::default();
+        assert_eq!(place(&mut clocks, 1000, None), (Timeliness::OnTime, 1000));
+        assert_eq!(place(&mut clocks, 900, None), (Timeliness::Late, 1000));
+        assert_eq!(place(&mut clocks, 899, None), (Timeliness::TooLate, 1000));
+        assert_eq!(place(&mut clocks, 1001, None), (Timeliness::OnTime, 1001));
     }
 
     #[test]
     fn an_event_from_the_future_does_not_move_the_clock() {
-        let mut streams = Streams::default();
-        assert_eq!(place(&mut streams, 1000, Some(1000)), (Timeliness::OnTime, 1000));
-        assert_eq!(place(&mut streams, 1051, Some(1000)), (Timeliness::Future, 1000));
-        assert_eq!(place(&mut streams, 1050, Some(1000)), (Timeliness::OnTime, 1050));
+        let mut clocks = Clocks::default();
+        assert_eq!(place(&mut clocks, 1000, Some(1000)), (Timeliness::OnTime, 1000));
+        assert_eq!(place(&mut clocks, 1051, Some(1000)), (Timeliness::Future, 1000));
+        assert_eq!(place(&mut clocks, 1050, Some(1000)), (Timeliness::OnTime, 1050));
+    }
+
+    #[test]
+    fn state_is_kept_for_the_slowest_partition_within_the_skew() {
+        let options = EngineOptions::default();
+        let mut clocks = Clocks::default();
+        assert_eq!(clocks.state_clock_ms(100), i64::MIN);
+        clocks.add();
+        clocks.add();
+        clocks.add();
+        clocks.place(ClockId(0), 1000, None, &options);
+        clocks.place(ClockId(1), 950, None, &options);
+        assert_eq!(clocks.state_clock_ms(100), 950);
+        assert_eq!(clocks.state_clock_ms(20), 980);
     }
 }
