@@ -5,6 +5,7 @@
 //! threads: only decoding is spread, decisions are made by one engine in input order.
 
 pub mod input;
+mod lines;
 pub mod output;
 pub mod run;
 pub mod summary;

@@ -110,7 +110,9 @@ impl Summary {
             outcomes: outcomes
                 .map(|(outcome, count)| OutcomeCount { outcome: outcome.as_str(), count })
                 .collect(),
-            dead_letters: reasons.map(|(reason, count)| ReasonCount { reason, count: *count }).collect(),
+            dead_letters: reasons
+                .map(|(reason, count)| ReasonCount { reason, count: *count })
+                .collect(),
             rules: rules.collect(),
             evictions: counters.evictions,
             state_bytes: engine.state_bytes(),
