@@ -9,4 +9,5 @@ pub mod diag;
 pub mod engine;
 pub mod event;
 pub mod rules;
+pub mod state;
 pub mod window;
