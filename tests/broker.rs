@@ -148,13 +148,33 @@ fn a_topic_that_nobody_created_does_not_exist_and_a_deleted_one_is_gone() {
     support::wait::until(|| error(&topic).is_some(), || format!("the end of `{topic}`"));
 }
 
+/// Returns what the client says when it may not come in.
+#[track_caller]
+fn refusal(consumer: &BaseConsumer) -> RDKafkaErrorCode {
+    let mut refusal = None;
+    support::wait::until(
+        || {
+            // A request makes it try; what comes of it arrives as an event.
+            assert!(consumer.fetch_metadata(None, Duration::from_millis(100)).is_err());
+            if let Some(Err(error)) = consumer.poll(Duration::ZERO) {
+                refusal = error
+                    .rdkafka_error_code()
+                    .filter(|&code| code != RDKafkaErrorCode::AllBrokersDown);
+            }
+            refusal.is_some()
+        },
+        || "a refusal".to_owned(),
+    );
+    refusal.unwrap()
+}
+
 #[test]
 fn sasl_lets_the_right_user_in_and_a_stranger_see_nothing() {
     let broker = Broker::shared();
     let topic = prefix("sasl") + "events";
     broker.create_topic(&topic, 1);
-    let look = |user: &str, password: &str, limit: Duration| {
-        let consumer: BaseConsumer = broker
+    let consumer = |user: &str, password: &str| -> BaseConsumer {
+        broker
             .client()
             .set("bootstrap.servers", broker.sasl_address())
             .set("security.protocol", "sasl_plaintext")
@@ -162,17 +182,42 @@ fn sasl_lets_the_right_user_in_and_a_stranger_see_nothing() {
             .set("sasl.username", user)
             .set("sasl.password", password)
             .create()
-            .unwrap();
-        let metadata = consumer.fetch_metadata(Some(&topic), limit);
-        metadata.map(|it| it.topics()[0].error().map(RDKafkaErrorCode::from)).ok()
+            .unwrap()
     };
-    assert_eq!(look("riskweir", "riskweir", PATIENCE), Some(None));
+    let error_of_topic = |consumer: &BaseConsumer| {
+        let metadata = consumer.fetch_metadata(Some(&topic), PATIENCE).unwrap();
+        metadata.topics()[0].error().map(RDKafkaErrorCode::from)
+    };
+    assert_eq!(error_of_topic(&consumer("riskweir", "riskweir")), None);
     assert_eq!(
-        look("stranger", "stranger", PATIENCE),
-        Some(Some(RDKafkaErrorCode::TopicAuthorizationFailed))
+        error_of_topic(&consumer("stranger", "stranger")),
+        Some(RDKafkaErrorCode::TopicAuthorizationFailed)
     );
-    // The client does not say "refused" to a metadata request: it gets no answer.
-    assert_eq!(look("riskweir", "wrong", Duration::from_secs(2)), None);
+    assert_eq!(refusal(&consumer("riskweir", "wrong")), RDKafkaErrorCode::Authentication);
+}
+
+#[test]
+#[cfg(any(feature = "secure", feature = "secure-system"))]
+fn tls_with_scram_lets_the_right_user_in_and_wants_a_certificate_that_it_trusts() {
+    let broker = Broker::with_tls();
+    let tls = broker.tls();
+    let consumer = |password: &str, ca_location: &str| -> BaseConsumer {
+        broker
+            .client()
+            .set("bootstrap.servers", &tls.address)
+            .set("security.protocol", "sasl_ssl")
+            .set("ssl.ca.location", ca_location)
+            .set("sasl.mechanism", "SCRAM-SHA-256")
+            .set("sasl.username", "riskweir")
+            .set("sasl.password", password)
+            .create()
+            .unwrap()
+    };
+    let right = consumer("riskweir", &tls.ca_location);
+    assert_eq!(right.fetch_metadata(None, PATIENCE).unwrap().brokers().len(), 1);
+    assert_eq!(refusal(&consumer("wrong", &tls.ca_location)), RDKafkaErrorCode::Authentication);
+    // The authorities of the system did not sign the broker's certificate.
+    assert_eq!(refusal(&consumer("riskweir", "probe")), RDKafkaErrorCode::SSL);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 # One real Apache Kafka 4.1.1 node (KRaft: broker and controller in one process) on loopback, for tests and benchmarks.
 #
 #   broker.sh fetch                download the jars into the cache, once (43 MB)
-#   broker.sh start DIR [--tied]   start the broker that lives in DIR; print its address, then the address with SASL
+#   broker.sh start DIR [--tied]   start the broker that lives in DIR; print its three addresses, one in a line
 #   broker.sh stop DIR             end it in order: it closes its files and leaves a clean log
 #   broker.sh kill DIR             end it at once (SIGKILL), as a crash does
 #   broker.sh pause DIR            freeze it (SIGSTOP); `resume DIR` lets it go on
@@ -15,7 +15,8 @@
 #
 # Topics are never created by themselves. The first address is open and may do everything. The second one asks for
 # SASL (PLAIN or SCRAM-SHA-256): user `riskweir`, password `riskweir`, may do everything; user `stranger`, password
-# `stranger`, may do nothing, for tests of refused access.
+# `stranger`, may do nothing, for tests of refused access. The third one asks for the same over TLS; its certificate
+# is for 127.0.0.1 and localhost, signed by itself: DIR/ca.pem is what a client must trust.
 #
 # Needs Java 17 or newer; `fetch` needs Maven too. Environment:
 #   RISKWEIR_KAFKA_CACHE       where the jars lie (default: ~/.cache/riskweir/kafka-4.1.1)
@@ -46,20 +47,49 @@ fetch() {
   jars=$(jars_dir)
   [ -d "$jars" ] && return
   command -v mvn >/dev/null || die "Maven is missing and the jars of Kafka are not in $jars; install Maven 3.6.3 or newer (Debian: apt install maven)"
-  mkdir -p "$cache"
-  find "$cache" -maxdepth 1 -name 'partial.*' -mmin +60 -exec rm -rf {} +
-  partial=$(mktemp -d "$cache/partial.XXXXXX")
+  partial=$(new_partial)
   # shellcheck disable=SC2064 # The name is needed as it is now.
   trap "rm -rf '$partial'" EXIT
   say "fetching the jars of Apache Kafka 4.1.1 with Maven, once, into $jars"
   mvn -q -B --strict-checksums -f "$here/pom.xml" dependency:copy-dependencies \
     -DincludeScope=runtime -DoutputDirectory="$partial" >&2 </dev/null ||
     die "Maven could not fetch the jars of Kafka; its message stands above. Is Maven Central (or your mirror of it) reachable?"
-  sync -f "$partial" 2>/dev/null || sync
-  # Where two fetch at once, the second rename would go inside the first one's folder.
-  mv "$partial" "$jars"
-  rm -rf "${jars:?}/${partial##*/}"
+  publish "$partial" "$jars"
   trap - EXIT
+}
+
+# The broker's key and certificate for TLS, made once: nothing secret, it serves on loopback only.
+certificate() {
+  local partial
+  [ -d "$cache/tls" ] && return
+  partial=$(new_partial)
+  # shellcheck disable=SC2064
+  trap "rm -rf '$partial'" EXIT
+  if ! {
+    keytool -genkeypair -alias broker -keyalg RSA -keysize 2048 -validity 3650 -dname CN=localhost \
+      -ext san=ip:127.0.0.1,dns:localhost -ext bc:c=ca:true \
+      -storetype PKCS12 -keystore "$partial/broker.p12" -storepass riskweir &&
+      keytool -exportcert -rfc -alias broker -keystore "$partial/broker.p12" -storepass riskweir \
+        -file "$partial/ca.pem"
+  } >"$partial/keytool.log" 2>&1 </dev/null; then
+    cat "$partial/keytool.log" >&2
+    die "could not make a certificate with keytool, which belongs to Java"
+  fi
+  publish "$partial" "$cache/tls"
+  trap - EXIT
+}
+
+new_partial() {
+  mkdir -p "$cache"
+  find "$cache" -maxdepth 1 -name 'partial.*' -mmin +60 -exec rm -rf {} +
+  mktemp -d "$cache/partial.XXXXXX"
+}
+
+publish() {
+  sync -f "$1" 2>/dev/null || sync
+  # Where two make the same at once, the second rename goes inside the first one's folder.
+  mv "$1" "$2"
+  rm -rf "${2:?}/${1##*/}"
 }
 
 # --- the process ------------------------------------------------------------------------------------------------
@@ -90,11 +120,11 @@ java_command() {
   java+=(-cp "$(jars_dir)/*")
 }
 
-# Three free ports. A port is free if nothing answers there. Taken from below the range that systems use for outgoing
+# Four free ports. A port is free if nothing answers there. Taken from below the range that systems use for outgoing
 # connections, so that a stopped broker finds its ports again.
 free_ports() {
   local port ports=' '
-  while [ "$(wc -w <<<"$ports")" -lt 3 ]; do
+  while [ "$(wc -w <<<"$ports")" -lt 4 ]; do
     port=$((15000 + (RANDOM * 32768 + RANDOM) % 15000))
     case $ports in *" $port "*) continue ;; esac
     (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || ports+="$port "
@@ -112,25 +142,32 @@ new_cluster_id() {
 }
 
 write_settings() {
-  local plain=$1 sasl=$2 controller=$3
-  printf '%s\n%s\n' "127.0.0.1:$plain" "127.0.0.1:$sasl" >"$dir/address"
+  local plain=$1 sasl=$2 tls=$3 controller=$4
+  printf '127.0.0.1:%s\n' "$plain" "$sasl" "$tls" >"$dir/address"
+  cp "$cache/tls/ca.pem" "$dir/ca.pem"
   cat >"$dir/server.properties" <<SETTINGS
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:$controller
 controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://127.0.0.1:$plain,SASL://127.0.0.1:$sasl,CONTROLLER://127.0.0.1:$controller
-advertised.listeners=PLAINTEXT://127.0.0.1:$plain,SASL://127.0.0.1:$sasl
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners=PLAINTEXT://127.0.0.1:$plain,SASL://127.0.0.1:$sasl,TLS://127.0.0.1:$tls,CONTROLLER://127.0.0.1:$controller
+advertised.listeners=PLAINTEXT://127.0.0.1:$plain,SASL://127.0.0.1:$sasl,TLS://127.0.0.1:$tls
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL:SASL_PLAINTEXT,TLS:SASL_SSL,CONTROLLER:PLAINTEXT
 inter.broker.listener.name=PLAINTEXT
 log.dirs=$dir/data
 auto.create.topics.enable=false
 # Access: ANONYMOUS is whoever comes over the open listener.
 authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
 super.users=User:ANONYMOUS;User:riskweir
-listener.name.sasl.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256
-listener.name.sasl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_riskweir="riskweir" user_stranger="stranger";
-listener.name.sasl.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+$(for listener in sasl tls; do
+    printf 'listener.name.%s.%s\n' \
+      $listener "sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256" \
+      $listener "plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_riskweir=\"riskweir\" user_stranger=\"stranger\";" \
+      $listener "scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;"
+  done)
+listener.name.tls.ssl.keystore.type=PKCS12
+listener.name.tls.ssl.keystore.location=$cache/tls/broker.p12
+listener.name.tls.ssl.keystore.password=riskweir
 # One node: no copies, few partitions for the offsets and the transactions.
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=4
@@ -214,10 +251,11 @@ start() {
   if [ -n "$tied" ]; then tie; fi
   fetch
   java_command
+  certificate
   [ -f "$dir/formatted" ] && again=yes
   for ((attempt = 1; attempt <= port_attempts; attempt++)); do
     if [ -z "$again" ]; then
-      # shellcheck disable=SC2046 # Three words, on purpose.
+      # shellcheck disable=SC2046 # Four words, on purpose.
       write_settings $(free_ports)
       format_storage
     fi
@@ -280,7 +318,7 @@ remove() {
   kill_broker
   [ -f "$dir/server.properties" ] || return 0
   rm -rf "${dir:?}/data"
-  (cd "$dir" && rm -f formatted server.properties log4j2.properties address format.log broker.log)
+  (cd "$dir" && rm -f formatted ca.pem server.properties log4j2.properties address format.log broker.log)
   rmdir "$dir" 2>/dev/null || true
 }
 

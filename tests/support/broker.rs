@@ -25,6 +25,8 @@ use crate::support::container::Container;
 const ADDRESS_VARIABLE: &str = "RISKWEIR_KAFKA";
 /// The address of that broker's listener with SASL, for the tests that need one.
 const SASL_ADDRESS_VARIABLE: &str = "RISKWEIR_KAFKA_SASL";
+/// How long a broker that the caller gives may take until it answers: it should run already.
+const GIVEN_LIMIT: Duration = Duration::from_secs(15);
 /// How long a broker may take until it answers, the download of a container image apart.
 const START_LIMIT: Duration = Duration::from_secs(90);
 
@@ -33,7 +35,16 @@ const START_LIMIT: Duration = Duration::from_secs(90);
 pub(crate) struct Broker {
     address: String,
     sasl_address: Option<String>,
+    tls: Option<Tls>,
     host: Host,
+}
+
+/// Where the listener with SASL over TLS is and what a client must trust there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Tls {
+    pub(crate) address: String,
+    /// A file in PEM form: the value of `ssl.ca.location`.
+    pub(crate) ca_location: String,
 }
 
 /// Who runs the broker.
@@ -86,12 +97,24 @@ impl Broker {
         Broker::launch().unwrap_or_else(|problem| panic!("{problem}"))
     }
 
+    /// Starts a broker for one test that has a listener with TLS too. Needs Java and Maven: only
+    /// `tests/kafka/broker.sh` makes a certificate.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be started.
+    pub(crate) fn with_tls() -> Broker {
+        Process::requirements().and_then(|()| Process::start()).unwrap_or_else(|problem| {
+            panic!("this test needs a broker with TLS: {problem}\n{HOW_TO_GET_ONE}")
+        })
+    }
+
     fn given(address: String) -> Result<Broker, String> {
-        wait_until_it_answers(&address).map_err(|problem| {
+        wait_until_it_answers(&address, GIVEN_LIMIT).map_err(|problem| {
             format!("{ADDRESS_VARIABLE} says `{address}`, but no Kafka answers there: {problem}")
         })?;
         let sasl_address = env::var(SASL_ADDRESS_VARIABLE).ok();
-        Ok(Broker { address, sasl_address, host: Host::Caller })
+        Ok(Broker { address, sasl_address, tls: None, host: Host::Caller })
     }
 
     fn launch() -> Result<Broker, String> {
@@ -100,19 +123,20 @@ impl Broker {
             Ok(()) => {
                 let container = Container::start()?;
                 let address = container.address().to_owned();
-                wait_until_it_answers(&address)
+                wait_until_it_answers(&address, START_LIMIT)
                     .map_err(|problem| format!("{problem}\n{}", container.log()))?;
                 let sasl_address = Some(container.sasl_address().to_owned());
-                return Ok(Broker { address, sasl_address, host: Host::Container(container) });
+                return Ok(Broker {
+                    address,
+                    sasl_address,
+                    tls: None,
+                    host: Host::Container(container),
+                });
             }
             Err(why) => _ = writeln!(missing, "  - no container engine: {why}"),
         }
         match Process::requirements() {
-            Ok(()) => {
-                let (process, address, sasl_address) = Process::start()?;
-                let sasl_address = Some(sasl_address);
-                Ok(Broker { address, sasl_address, host: Host::Process(process) })
-            }
+            Ok(()) => Process::start(),
             Err(why) => {
                 _ = writeln!(missing, "  - no Java and Maven: {why}");
                 Err(format!(
@@ -140,6 +164,16 @@ impl Broker {
         address
     }
 
+    /// Returns the listener of [`Broker::with_tls`]; mechanisms PLAIN and SCRAM-SHA-256, users as with
+    /// [`Broker::sasl_address`].
+    ///
+    /// # Panics
+    ///
+    /// On a broker of another kind.
+    pub(crate) fn tls(&self) -> &Tls {
+        self.tls.as_ref().expect("a broker that was started `with_tls`")
+    }
+
     /// Returns the settings that every client of this broker starts from.
     pub(crate) fn client(&self) -> ClientConfig {
         client(&self.address)
@@ -158,7 +192,7 @@ impl Broker {
             Host::Process(process) => process.act(act),
         };
         let outcome = match act {
-            Act::Start => outcome.and_then(|()| wait_until_it_answers(&self.address)),
+            Act::Start => outcome.and_then(|()| wait_until_it_answers(&self.address, START_LIMIT)),
             _ => outcome,
         };
         outcome.unwrap_or_else(|problem| panic!("could not {act:?} the broker: {problem}"));
@@ -172,10 +206,10 @@ const HOW_TO_GET_ONE: &str = "any of these will do:
     tests/kafka/broker.sh then fetches the broker once, about 43 MB";
 
 /// Waits until a broker answers a metadata request; each request itself waits, so this does not spin.
-fn wait_until_it_answers(address: &str) -> Result<(), String> {
+fn wait_until_it_answers(address: &str, limit: Duration) -> Result<(), String> {
     let consumer: BaseConsumer =
         client(address).create().map_err(|error| format!("could not make a client: {error}"))?;
-    let deadline = Instant::now() + START_LIMIT;
+    let deadline = Instant::now() + limit;
     loop {
         let problem = match consumer.fetch_metadata(None, Duration::from_secs(1)) {
             Ok(metadata) if !metadata.brokers().is_empty() => return Ok(()),
@@ -183,7 +217,7 @@ fn wait_until_it_answers(address: &str) -> Result<(), String> {
             Err(error) => error.to_string(),
         };
         if Instant::now() >= deadline {
-            return Err(format!("no answer within {START_LIMIT:?}: {problem}"));
+            return Err(format!("no answer within {limit:?}: {problem}"));
         }
     }
 }
@@ -222,8 +256,8 @@ impl Process {
         Ok(())
     }
 
-    /// Starts a broker and returns it with its two addresses, open and with SASL.
-    fn start() -> Result<(Process, String, String), String> {
+    /// Starts a broker; it answers when this returns.
+    fn start() -> Result<Broker, String> {
         let dir = tempfile::Builder::new()
             .prefix("riskweir-kafka-")
             .tempdir()
@@ -240,16 +274,20 @@ impl Process {
             .wait_with_output()
             .map_err(|error| format!("could not read from tests/kafka/broker.sh: {error}"))?;
         let text = String::from_utf8_lossy(&output.stdout);
-        let mut addresses = text.lines();
-        match (output.status.success(), addresses.next(), addresses.next()) {
-            (true, Some(open), Some(sasl)) => {
-                Ok((Process { dir, _leash: leash }, open.to_owned(), sasl.to_owned()))
-            }
-            _ => Err(format!(
+        let addresses: Vec<&str> = text.lines().collect();
+        let (true, [open, sasl, tls]) = (output.status.success(), &*addresses) else {
+            return Err(format!(
                 "tests/kafka/broker.sh could not start Kafka ({}); its message stands on standard error",
                 output.status
-            )),
-        }
+            ));
+        };
+        let ca_location = dir.join("ca.pem").display().to_string();
+        Ok(Broker {
+            address: (*open).to_owned(),
+            sasl_address: Some((*sasl).to_owned()),
+            tls: Some(Tls { address: (*tls).to_owned(), ca_location }),
+            host: Host::Process(Process { dir, _leash: leash }),
+        })
     }
 
     fn act(&self, act: Act) -> Result<(), String> {
