@@ -1,6 +1,7 @@
 //! Judging one event: every rule of its type, once, in rule order.
 
 use crate::engine::counters::Counters;
+use crate::engine::interim::Explain;
 use crate::rules::eval::{Host, Run, Verdict};
 use crate::rules::program::{IfMissing, Mode, Program, RuleBody};
 use crate::window::spec::Coverage;

@@ -5,6 +5,7 @@
 
 pub mod counters;
 mod emit;
+mod interim;
 mod judge;
 pub mod lists;
 mod memory;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::base::Value;
 use crate::decision::episodes::Episodes;
 use crate::decision::holds::HoldBook;
 use crate::decision::score::ScoreSheet;
@@ -13,13 +14,13 @@ use crate::engine::options::EngineOptions;
 use crate::engine::port::{Input, Sink, StreamId};
 use crate::engine::repeats::Repeats;
 use crate::engine::streams::{Clock, Clocks, Source};
-use crate::engine::turn::Turn;
+use crate::engine::turn::{self, Turn};
 use crate::event::error::{DecodeError, Reason};
 use crate::event::mapping::{DecodeScratch, Decoder, Limits, TopicIdx};
 use crate::event::row::Row;
 use crate::event::schema::{EventId, EventType, FieldType, MoneyCurrency, Role, SlotId};
 use crate::rules::eval::{EvalError, EvalPlan, Evaluator};
-use crate::rules::program::{Mode, Program};
+use crate::rules::program::{Mode, NodeId, Program};
 use crate::state::{SeenIds, StateOptions, Table};
 
 /// Entries of one key that stay a plain ring.
@@ -108,8 +109,8 @@ impl Engine {
     pub fn new(program: Arc<Program>, options: EngineOptions) -> Result<Self, EvalError> {
         let limits = Limits {
             max_record_bytes: options.max_record_bytes as usize,
-            max_depth: options.max_depth as usize,
-            max_keys: options.max_keys as usize,
+            max_depth: options.max_depth,
+            max_keys: options.max_keys,
             ..Limits::default()
         };
         let decoder = Arc::new(Decoder::new(&program.schema, limits));
@@ -183,6 +184,13 @@ impl Engine {
         if self.remembered.counters.read % BUDGET_CHECK_RECORDS == 0 {
             self.remembered.fit(&self.setup);
         }
+    }
+
+    /// The values of expressions of the event's plan, as of this event, without remembering it.
+    pub fn peek(&mut self, stream: StreamId, decoded: Decoded<'_>, nodes: &[NodeId]) -> Vec<Value> {
+        let clock = self.sources[stream.0 as usize].clock;
+        let began_ms = self.remembered.clocks.get(clock).began_ms;
+        turn::peek(&self.setup, &mut self.remembered, &mut self.work, decoded, began_ms, nodes)
     }
 
     /// The decoder, to decode ahead on other threads; hand the results to [`Engine::decide`] in order.

@@ -2,6 +2,7 @@
 //! only when a rule spoke.
 
 use crate::decision::wire::{Condition, Contribution, Undecided};
+use crate::engine::interim::Explain;
 use crate::engine::judge::{Hit, Judgement};
 use crate::event::schema::SlotId;
 use crate::rules::eval::{Host, Run};

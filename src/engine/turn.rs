@@ -1,6 +1,6 @@
 //! One event's turn: place it in time, recognise a repeat, judge, resolve, emit, remember.
 
-use crate::base::EntityKey;
+use crate::base::{EntityKey, Value};
 use crate::decision::episodes::{Episodes, Raise};
 use crate::decision::holds::{Hold, Placed};
 use crate::decision::lattice::Outcome;
@@ -8,7 +8,8 @@ use crate::decision::resolve::{HoldTerms, Reach, Resolution, resolve};
 use crate::decision::wire::{EntityRef, Provenance};
 use crate::engine::emit::{self, AlertFacts};
 use crate::engine::judge::{Hit, Judgement, judge};
-use crate::engine::memory::{NoState, StateHost, key_of, key_parts};
+use crate::engine::lists::Lists;
+use crate::engine::memory::{Memory, NoState, StateHost, key_of, key_parts};
 use crate::engine::options::DecisionsWanted;
 use crate::engine::port::{Input, Sink};
 use crate::engine::repeats::Answer;
@@ -18,7 +19,7 @@ use crate::engine::streams::{Placement, Source, Timeliness};
 use crate::engine::tell::{AlertWish, Told, rule, severity_word, tell};
 use crate::event::digest::{body_digest, id_digest};
 use crate::rules::eval::Run;
-use crate::rules::program::{ActionPlan, RuleBody, SeverityLevel};
+use crate::rules::program::{ActionPlan, NodeId, RuleBody, SeverityLevel};
 use crate::state::Seen;
 use crate::window::spec::Coverage;
 
@@ -105,25 +106,18 @@ impl<'a, S: Sink> Turn<'a, S> {
 
     /// Judges every rule, and puts into words what they said while the evidence is at hand.
     fn judge(&mut self, standing: &Standing) -> (Judgement<'a>, Told<'a>) {
-        let Decoded { raw, row } = self.decoded;
-        let (setup, work) = (self.setup, &mut *self.work);
+        let setup = self.setup;
         let Remembered { memory, lists, counters, .. } = &mut *self.remembered;
-        let plan = &setup.evals[usize::from(row.event)];
-        work.evaluator.begin(plan);
-        let mut no_state = NoState { lists, time_ms: row.time_ms };
-        let mut run = Run { plan, memo: &mut work.evaluator, row, raw, host: &mut no_state };
-        memory.own_entries(&setup.program, &mut work.own, &mut run);
         let began_ms = standing.placement.began_ms;
-        let (answers, own) = (&mut work.answers, &work.own);
-        let mut host = StateHost { memory, answers, own, lists, row, raw, began_ms }.begin();
-        let mut run = Run { plan, memo: &mut work.evaluator, row, raw, host: &mut host };
-        let judgement = judge(&setup.program, &mut run, counters);
-        let told = if judgement.is_silent() {
-            Told::default()
-        } else {
-            tell(&setup.program, &judgement, &mut run)
-        };
-        (judgement, told)
+        let evidence = Evidence { setup, memory, lists, decoded: self.decoded, began_ms };
+        evidence.with_run(self.work, |run| {
+            let judgement = judge(&setup.program, run, counters);
+            let told = match judgement.is_silent() {
+                true => Told::default(),
+                false => tell(&setup.program, &judgement, run),
+            };
+            (judgement, told)
+        })
     }
 
     /// Turns the judgement into what leaves: a decision, alerts, a hold; and into what the lists remember.
@@ -315,6 +309,48 @@ impl<'a, S: Sink> Turn<'a, S> {
                 lists.remove(*list, scene::text(self.decoded, *slot).as_bytes());
             }
         }
+    }
+}
+
+/// Evaluates expressions of the event's plan without remembering the event.
+pub(super) fn peek(
+    setup: &Setup,
+    remembered: &mut Remembered,
+    work: &mut Work,
+    decoded: Decoded<'_>,
+    began_ms: i64,
+    nodes: &[NodeId],
+) -> Vec<Value> {
+    let Remembered { memory, lists, .. } = remembered;
+    let evidence = Evidence { setup, memory, lists, decoded, began_ms };
+    evidence.with_run(work, |run| nodes.iter().map(|node| run.value(*node)).collect())
+}
+
+/// Everything that judging an event reads.
+struct Evidence<'a, 'r> {
+    setup: &'a Setup,
+    memory: &'r mut Memory,
+    lists: &'r Lists,
+    decoded: Decoded<'r>,
+    began_ms: i64,
+}
+
+impl Evidence<'_, '_> {
+    /// Works out the event's own entries, then lets `judge` ask what it wants.
+    fn with_run<T>(
+        self,
+        work: &mut Work,
+        judge: impl FnOnce(&mut Run<'_, StateHost<'_>>) -> T,
+    ) -> T {
+        let Self { setup, memory, lists, decoded: Decoded { raw, row }, began_ms } = self;
+        let plan = &setup.evals[usize::from(row.event)];
+        work.evaluator.begin(plan);
+        let mut no_state = NoState { lists, time_ms: row.time_ms };
+        let mut run = Run { plan, memo: &mut work.evaluator, row, raw, host: &mut no_state };
+        memory.own_entries(&setup.program, &mut work.own, &mut run);
+        let (answers, own) = (&mut work.answers, &work.own);
+        let mut host = StateHost { memory, answers, own, lists, row, raw, began_ms }.begin();
+        judge(&mut Run { plan, memo: &mut work.evaluator, row, raw, host: &mut host })
     }
 }
 

@@ -186,13 +186,7 @@ impl Table {
     ///
     /// # Shape
     /// `out[i]` is the reading of the plan's measure `i`; `out` is at least as long as the plan.
-    pub fn read(
-        &mut self,
-        key: EntityKey,
-        plan: &ReadPlan,
-        at: &ReadAt<'_>,
-        out: &mut [Reading],
-    ) {
+    pub fn read(&mut self, key: EntityKey, plan: &ReadPlan, at: &ReadAt<'_>, out: &mut [Reading]) {
         let asking = Asking { time_ms: at.time_ms, own: at.own, probes: at.probes };
         let found = self.find(key);
         let mut after_eviction = self.evictions > 0;
@@ -354,9 +348,7 @@ impl Table {
             at
         };
         let slots = &self.slots;
-        self.index.insert_unique(key.hash64(), at, |at| {
-            join(slots[*at as usize].key).hash64()
-        });
+        self.index.insert_unique(key.hash64(), at, |at| join(slots[*at as usize].key).hash64());
         self.recent = Some((key, at));
         at
     }
