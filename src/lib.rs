@@ -8,6 +8,8 @@ pub mod decision;
 pub mod diag;
 pub mod engine;
 pub mod event;
+pub mod loader;
+pub mod rule_tests;
 pub mod rules;
 pub mod state;
 pub mod window;
