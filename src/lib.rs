@@ -3,7 +3,9 @@
 //! Modules are layers; imports go strictly downward (docs/ARCHITECTURE.md, judged by `tests/tidy.rs`).
 
 pub mod base;
+pub mod config;
 pub mod diag;
 pub mod event;
 pub mod rules;
+pub mod telemetry;
 pub mod window;
