@@ -4,6 +4,7 @@
 
 pub mod backtest;
 pub mod base;
+pub mod config;
 pub mod decision;
 pub mod diag;
 pub mod engine;
@@ -12,4 +13,5 @@ pub mod loader;
 pub mod rule_tests;
 pub mod rules;
 pub mod state;
+pub mod telemetry;
 pub mod window;
