@@ -4,6 +4,7 @@
 
 pub mod backtest;
 pub mod base;
+pub mod cli;
 pub mod config;
 pub mod decision;
 pub mod diag;
