@@ -222,8 +222,7 @@ impl Harness {
         };
         self.clock_ms = self.clock_ms.max(event.time_ms);
         self.table.advance(self.clock_ms);
-        let entry =
-            Entry { time_ms: event.time_ms, filters: event.filters, words: &event.words };
+        let entry = Entry { time_ms: event.time_ms, filters: event.filters, words: &event.words };
         let (ids, plan) = &self.plans[number % self.plans.len()];
         let own = step.with_own.then_some(&event);
         let probes = vec![step.probe; ids.len()];
@@ -295,15 +294,17 @@ impl Case<'_> {
     #[track_caller]
     fn judge_approximate(&self, reading: &Reading, ppm: u32, start: i64, end: i64) {
         assert!(ppm > 0, "an approximation of nothing is exact");
-        let slack =
-            i128::from(self.measure.window.length_ms) * i128::from(ppm) / 1_000_000 + 1;
+        let slack = i128::from(self.measure.window.length_ms) * i128::from(ppm) / 1_000_000 + 1;
         let slack = i64::try_from(slack).unwrap_or(i64::MAX);
         let times = self.events.iter().map(|event| event.time_ms);
         let mut starts = vec![start];
         let mut ends = vec![end];
-        starts.extend(times.clone().flat_map(|t| [t - 1, t]).filter(|t| {
-            *t < start && *t >= start.saturating_sub(slack)
-        }));
+        starts.extend(
+            times
+                .clone()
+                .flat_map(|t| [t - 1, t])
+                .filter(|t| *t < start && *t >= start.saturating_sub(slack)),
+        );
         ends.extend(times.flat_map(|t| [t - 1, t]).filter(|t| *t < end && *t >= end - slack));
         let fits = starts.iter().any(|start| {
             ends.iter().any(|end| self.close(reading.value, self.over(*start, *end), ppm))

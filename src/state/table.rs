@@ -13,6 +13,7 @@ use hashbrown::HashTable;
 
 use crate::base::EntityKey;
 use crate::window::layout::{Layout, column_of};
+use crate::window::log::{Log, Shape, horizon_ms};
 use crate::window::plan::ReadPlan;
 use crate::window::ring::{Ring, RingInsert};
 use crate::window::scan::{self, Asking, Scratch};
@@ -20,6 +21,7 @@ use crate::window::spec::{
     ColumnKind, Coverage, Entry, MAX_COLUMNS, MAX_FILTERS, Measure, MeasureId, MeasureKind,
     ReadValue, Reading, TableSpec,
 };
+use crate::window::units::Units;
 
 /// Bounds of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,17 +82,14 @@ pub struct Evicted {
     pub newest_ms: i64,
 }
 
-/// A retention from here on means that nothing is ever forgotten (a `lifetime` window).
-const FOREVER_MS: i64 = i64::MAX / 2;
-
 /// The window history of every key of one kind.
 #[derive(Clone, Debug)]
 pub struct Table {
     spec: TableSpec,
-    layout: Layout,
+    shape: Shape,
     ring_cap: u16,
-    /// Longest window with its shift, plus lateness.
-    retention_ms: i64,
+    /// How far back the longest window reaches.
+    reach_ms: i64,
     clock_ms: i64,
     index: HashTable<u32>,
     slots: Vec<Slot>,
@@ -121,6 +120,8 @@ struct Slot {
 enum History {
     Vacant,
     Ring(Ring),
+    /// WHY: boxed, because few keys are busy and every slot would be as large.
+    Log(Box<Log>),
 }
 
 impl Table {
@@ -132,18 +133,24 @@ impl Table {
     pub fn new(spec: TableSpec, options: StateOptions) -> Self {
         check(&spec);
         let layout = Layout::of(&spec);
-        let reach = spec
+        let reach_ms = spec
             .measures
             .iter()
             .map(|measure| measure.window.length_ms.saturating_add(measure.window.ending_ago_ms))
             .max()
             .unwrap_or(0);
         let ring_cap = options.ring_cap.min(options.exact_cap).clamp(1, 1_024);
-        Self {
+        let shape = Shape {
+            units: Units::new(&spec, &layout),
             layout,
+            lateness_ms: options.lateness_ms.max(0),
+            exact_cap: options.exact_cap.max(1) as usize,
+        };
+        Self {
+            shape,
             spec,
             ring_cap: u16::try_from(ring_cap).unwrap_or(1_024),
-            retention_ms: reach.saturating_add(options.lateness_ms.max(0)),
+            reach_ms,
             clock_ms: i64::MIN,
             index: HashTable::new(),
             slots: Vec::new(),
@@ -153,7 +160,7 @@ impl Table {
             evictions: 0,
             evicted_until_ms: i64::MIN,
             history_bytes: 0,
-            scratch: Scratch::new(1_024),
+            scratch: Scratch::new(64),
             recent: None,
         }
     }
@@ -165,7 +172,7 @@ impl Table {
 
     /// Compiles a set of measures; readings come in the order given here.
     pub fn plan(&self, measures: &[MeasureId]) -> ReadPlan {
-        ReadPlan::new(&self.spec, &self.layout, measures)
+        ReadPlan::new(&self.spec, &self.shape.layout, measures)
     }
 
     /// Moves the clock to the largest accepted event time; it never moves back.
@@ -181,6 +188,7 @@ impl Table {
         let found = self.index.find(key.hash64(), |at| self.slots[*at as usize].key == split(key));
         match found.map(|at| &self.slots[*at as usize].history) {
             Some(History::Ring(ring)) => ring.touch(),
+            Some(History::Log(log)) => log.touch(),
             Some(History::Vacant) | None => 0,
         }
     }
@@ -189,37 +197,30 @@ impl Table {
     ///
     /// # Shape
     /// `out[i]` is the reading of the plan's measure `i`; `out` is at least as long as the plan.
-    pub fn read(
-        &mut self,
-        key: EntityKey,
-        plan: &ReadPlan,
-        at: &ReadAt<'_>,
-        out: &mut [Reading],
-    ) {
+    pub fn read(&mut self, key: EntityKey, plan: &ReadPlan, at: &ReadAt<'_>, out: &mut [Reading]) {
         let asking = Asking { time_ms: at.time_ms, own: at.own, probes: at.probes };
-        let found = self.find(key);
-        let mut after_eviction = self.evictions > 0;
-        match found.map(|slot| &self.slots[slot as usize].history) {
+        let found = self.find(key).map(|slot| &mut self.slots[slot as usize].history);
+        let after_eviction = match &found {
+            Some(History::Ring(ring)) => ring.after_eviction,
+            Some(History::Log(log)) => log.after_eviction,
+            Some(History::Vacant) | None => self.evictions > 0,
+        };
+        let evicted_until = if after_eviction { self.evicted_until_ms } else { i64::MIN };
+        let horizon_ms = horizon_ms(self.clock_ms, self.reach_ms, self.shape.lateness_ms);
+        cover(plan, at, evicted_until.max(horizon_ms), out);
+        let layout = &self.shape.layout;
+        match found {
             Some(History::Ring(ring)) => {
-                after_eviction = ring.after_eviction;
-                let run = ring.run(&self.layout);
-                scan::read(run, &self.layout, plan, &asking, &mut self.scratch, out);
+                scan::read(ring.run(layout), layout, plan, &asking, &mut self.scratch, out);
+            }
+            Some(History::Log(log)) => {
+                let before = log.bytes();
+                log.read(&self.shape, plan, &asking, out);
+                self.history_bytes = self.history_bytes + log.bytes() - before;
             }
             Some(History::Vacant) | None => {
-                scan::read(&[], &self.layout, plan, &asking, &mut self.scratch, out);
+                scan::read(&[], layout, plan, &asking, &mut self.scratch, out);
             }
-        }
-        let evicted_until = if after_eviction { self.evicted_until_ms } else { i64::MIN };
-        let forgotten_ms = evicted_until.max(self.horizon_ms());
-        for (asked, reading) in plan.asked.iter().zip(out) {
-            let start = at.time_ms.saturating_sub(asked.reach_ms);
-            reading.coverage = if start < forgotten_ms {
-                Coverage::Capped
-            } else if start < at.began_ms.saturating_sub(1) {
-                Coverage::Warming
-            } else {
-                Coverage::Complete
-            };
         }
     }
 
@@ -231,18 +232,20 @@ impl Table {
         }
         let at = self.find(key).unwrap_or_else(|| self.add_key(key));
         let slot = &mut self.slots[at as usize];
-        slot.newest_ms = slot.newest_ms.max(self.layout.kept_time(entry.time_ms));
-        match &mut slot.history {
-            History::Ring(ring) => {
-                let before = ring.bytes();
-                let mut done = ring.insert(&self.layout, entry, horizon_ms, self.ring_cap);
-                if done == RingInsert::Full {
-                    done = ring.insert(&self.layout, entry, horizon_ms, u16::MAX);
-                }
-                self.history_bytes = self.history_bytes + ring.bytes() - before;
+        slot.newest_ms = slot.newest_ms.max(self.shape.layout.kept_time(entry.time_ms));
+        let before = slot.history.bytes();
+        if let History::Ring(ring) = &mut slot.history {
+            let done = ring.insert(&self.shape.layout, entry, horizon_ms, self.ring_cap);
+            if done == RingInsert::Full {
+                let run = ring.run(&self.shape.layout);
+                let log = Log::from_run(run, &self.shape, ring.after_eviction);
+                slot.history = History::Log(Box::new(log));
+                slot.history.insert_into_log(entry, &self.shape, self.clock_ms);
             }
-            History::Vacant => {}
+        } else {
+            slot.history.insert_into_log(entry, &self.shape, self.clock_ms);
         }
+        self.history_bytes = self.history_bytes + slot.history.bytes() - before;
         Stored::Kept
     }
 
@@ -284,11 +287,9 @@ impl Table {
                 swept.removed += 1;
                 continue;
             }
-            if let History::Ring(ring) = &mut slot.history {
-                let before = ring.bytes();
-                ring.trim(&self.layout, horizon_ms);
-                self.history_bytes = self.history_bytes + ring.bytes() - before;
-            }
+            let before = slot.history.bytes();
+            slot.history.trim(&self.shape, self.clock_ms, horizon_ms, self.ring_cap);
+            self.history_bytes = self.history_bytes + slot.history.bytes() - before;
         }
         swept
     }
@@ -324,10 +325,7 @@ impl Table {
 
     /// No window of an event within the allowed lateness sees an entry at or before this time.
     fn horizon_ms(&self) -> i64 {
-        if self.retention_ms >= FOREVER_MS {
-            return i64::MIN;
-        }
-        self.clock_ms.saturating_sub(self.retention_ms)
+        horizon_ms(self.clock_ms, self.reach_ms, self.shape.lateness_ms)
     }
 
     #[inline]
@@ -360,9 +358,7 @@ impl Table {
             at
         };
         let slots = &self.slots;
-        self.index.insert_unique(key.hash64(), at, |at| {
-            join(slots[*at as usize].key).hash64()
-        });
+        self.index.insert_unique(key.hash64(), at, |at| join(slots[*at as usize].key).hash64());
         self.recent = Some((key, at));
         at
     }
@@ -370,9 +366,7 @@ impl Table {
     fn remove(&mut self, at: usize) {
         let slot = &mut self.slots[at];
         let key = join(slot.key);
-        if let History::Ring(ring) = &slot.history {
-            self.history_bytes -= ring.bytes();
-        }
+        self.history_bytes -= slot.history.bytes();
         slot.history = History::Vacant;
         let number = u32::try_from(at).unwrap_or(u32::MAX);
         if let Ok(entry) = self.index.find_entry(key.hash64(), |found| *found == number) {
@@ -380,6 +374,53 @@ impl Table {
         }
         self.free.push(number);
         self.recent = None;
+    }
+}
+
+impl History {
+    /// Heap bytes.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Vacant => 0,
+            Self::Ring(ring) => ring.bytes(),
+            Self::Log(log) => log.bytes(),
+        }
+    }
+
+    fn insert_into_log(&mut self, entry: &Entry<'_>, shape: &Shape, clock_ms: i64) {
+        if let Self::Log(log) = self {
+            log.insert(shape, entry, clock_ms);
+        }
+    }
+
+    /// Forgets what has expired, gives back spare memory, and makes a ring again of the log of a key that calmed down.
+    fn trim(&mut self, shape: &Shape, clock_ms: i64, horizon_ms: i64, ring_cap: u16) {
+        match self {
+            Self::Vacant => {}
+            Self::Ring(ring) => ring.trim(&shape.layout, horizon_ms),
+            Self::Log(log) => {
+                log.expire(shape, clock_ms);
+                log.trim(shape);
+                if !log.has_tiles() && log.len(shape) <= usize::from(ring_cap / 2) {
+                    let run = log.run(shape);
+                    *self = Self::Ring(Ring::from_run(&shape.layout, run, log.after_eviction));
+                }
+            }
+        }
+    }
+}
+
+/// Sets the coverage that follows from the window's reach alone.
+fn cover(plan: &ReadPlan, at: &ReadAt<'_>, forgotten_ms: i64, out: &mut [Reading]) {
+    for (asked, reading) in plan.asked.iter().zip(out) {
+        let start = at.time_ms.saturating_sub(asked.reach_ms);
+        reading.coverage = if start < forgotten_ms {
+            Coverage::Capped
+        } else if start < at.began_ms.saturating_sub(1) {
+            Coverage::Warming
+        } else {
+            Coverage::Complete
+        };
     }
 }
 

@@ -10,10 +10,15 @@
 //! [`plan`] compiles the measures of one look-up, [`scan`] answers it over a run of entries. The tables of many keys
 //! are [`crate::state`].
 
+pub(crate) mod blocks;
 pub(crate) mod layout;
+pub(crate) mod log;
 pub mod plan;
 pub(crate) mod ring;
 pub(crate) mod scan;
+pub(crate) mod sketch;
 pub mod spec;
+pub(crate) mod tiles;
+pub(crate) mod units;
 
 pub use plan::ReadPlan;

@@ -102,11 +102,13 @@ impl ReadPlan {
             .collect();
         keyed.sort_by_key(|(key, step)| (*key, step.far_edge, step.asked));
         let mut series: Vec<Series> = Vec::new();
-        for (place, group) in keyed.chunk_by(|left, right| left.0 == right.0).scan(0, |at, group| {
-            let from = *at;
-            *at += group.len();
-            Some((from, group))
-        }) {
+        for (place, group) in
+            keyed.chunk_by(|left, right| left.0 == right.0).scan(0, |at, group| {
+                let from = *at;
+                *at += group.len();
+                Some((from, group))
+            })
+        {
             series.push(Series::of(&group[0].0, group, &asked, place));
         }
         Self {
@@ -142,10 +144,9 @@ impl Asked {
         match self.column {
             ColumnKind::Int | ColumnKind::Micro => ReadValue::Int(i128::from(first.cast_signed())),
             ColumnKind::Word => ReadValue::Word(first),
-            ColumnKind::Geo => ReadValue::Geo(
-                f64::from_bits(first),
-                f64::from_bits(words[self.offset + 1]),
-            ),
+            ColumnKind::Geo => {
+                ReadValue::Geo(f64::from_bits(first), f64::from_bits(words[self.offset + 1]))
+            }
         }
     }
 }
