@@ -42,6 +42,8 @@ pub(crate) struct Log {
     tiles: Option<Box<Tiles>>,
     /// The key appeared after an eviction: part of its past may have been evicted.
     pub(crate) after_eviction: bool,
+    /// Heap bytes, itself included, as of the last change of its entries.
+    pub(crate) counted_bytes: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -79,13 +81,15 @@ impl Log {
             words: run.to_vec(),
             start: 0,
             cursors: vec![cursor; units.spans.len()].into_boxed_slice(),
-            accumulators: units.units.iter().map(Accumulator::new).collect(),
+            accumulators: units.accumulators.iter().map(Accumulator::new).collect(),
             trees: units.trees.iter().map(|tree| Blocks::new(tree.join)).collect(),
             filters: Blocks::new(Join::Any),
             tiles: None,
             after_eviction,
+            counted_bytes: 0,
         };
         log.rebuild_trees(0, shape);
+        log.counted_bytes = log.bytes();
         log
     }
 
@@ -109,8 +113,7 @@ impl Log {
         self.words.last().copied().unwrap_or(0)
     }
 
-    /// Heap bytes, itself included.
-    pub(crate) fn bytes(&self) -> usize {
+    fn bytes(&self) -> usize {
         let words: usize = self.accumulators.iter().map(Accumulator::bytes).sum();
         let trees: usize = self.trees.iter().map(|tree| size_of::<Blocks>() + tree.bytes()).sum();
         size_of::<Self>()
@@ -169,6 +172,7 @@ impl Log {
         while self.len(shape) > shape.exact_cap {
             self.spill(shape);
         }
+        self.counted_bytes = self.bytes();
     }
 
     /// Forgets entries that no window of an event in time can see.
@@ -196,6 +200,7 @@ impl Log {
             self.compact(shape);
             self.words.shrink_to(live * 2);
         }
+        self.counted_bytes = self.bytes();
     }
 
     fn end(&self, shape: &Shape) -> usize {
@@ -223,20 +228,29 @@ impl Log {
         } else {
             self.push_to_trees(at, shape);
         }
-        let stored = layout.entry(&self.words, at);
+        self.fold_in(at, time_ms, shape);
+        if let Some(tiles) = &mut self.tiles {
+            tiles.observe(layout.entry(&self.words, at), layout, &shape.units);
+        }
+    }
+
+    /// Lets the cursors know of the entry that now stands at `at`.
+    fn fold_in(&mut self, at: usize, time_ms: i64, shape: &Shape) {
+        let stored = shape.layout.entry(&self.words, at);
         for (cursor, span) in self.cursors.iter_mut().zip(&shape.units.spans) {
+            if time_ms > cursor.end_ms {
+                continue;
+            }
+            cursor.hi += 1;
             if time_ms <= cursor.start_ms {
                 cursor.lo += 1;
-                cursor.hi += 1;
-            } else if time_ms <= cursor.end_ms {
-                cursor.hi += 1;
-                for unit in span.first_unit..span.end_unit {
-                    self.accumulators[unit].fold::<true>(&shape.units.units[unit], stored, layout);
-                }
+                continue;
             }
-        }
-        if let Some(tiles) = &mut self.tiles {
-            tiles.observe(stored, layout, &shape.units);
+            let units = span.first_unit..span.end_unit;
+            let plans = &shape.units.accumulators[units.clone()];
+            for (held, plan) in self.accumulators[units].iter_mut().zip(plans) {
+                held.fold::<true>(plan, stored, &shape.layout);
+            }
         }
     }
 
@@ -253,14 +267,13 @@ impl Log {
         if first == self.start {
             return;
         }
+        let words = &self.words;
         for (cursor, span) in self.cursors.iter_mut().zip(&shape.units.spans) {
-            let gone = first.min(cursor.hi);
-            if cursor.lo < gone {
-                let entries = shape.layout.entries(&self.words, cursor.lo, gone);
-                for unit in span.first_unit..span.end_unit {
-                    let plan = &shape.units.units[unit];
-                    self.accumulators[unit].fold_all::<false>(plan, entries.clone(), &shape.layout);
-                }
+            let units = span.first_unit..span.end_unit;
+            let plans = &shape.units.accumulators[units.clone()];
+            for (held, plan) in self.accumulators[units].iter_mut().zip(plans) {
+                let mover = Mover { plan, layout: &shape.layout, words };
+                mover.fold::<false>(held, cursor.lo, first.min(cursor.hi));
             }
             cursor.lo = cursor.lo.max(first);
             cursor.hi = cursor.hi.max(first);
@@ -282,15 +295,10 @@ impl Log {
     fn rebuild_trees(&mut self, from: usize, shape: &Shape) {
         let (layout, len) = (&shape.layout, self.end(shape));
         for (tree, plan) in self.trees.iter_mut().zip(&shape.units.trees) {
-            let neutral = plan.join.neutral();
-            tree.rebuild(from, len, |at| {
-                let stored = layout.entry(&self.words, at);
-                if layout.passes(stored, plan.mask) {
-                    stored[plan.at].cast_signed()
-                } else {
-                    neutral
-                }
-            });
+            tree.rebuild(from, len, |at| plan.leaf(layout.entry(&self.words, at), layout));
+        }
+        if !shape.units.filtered_latest {
+            return;
         }
         self.filters.rebuild(from, len, |at| {
             layout.filter_word(layout.entry(&self.words, at)).cast_signed()
@@ -301,8 +309,10 @@ impl Log {
         let layout = &shape.layout;
         let stored = layout.entry(&self.words, at);
         for (tree, plan) in self.trees.iter_mut().zip(&shape.units.trees) {
-            let passes = layout.passes(stored, plan.mask);
-            tree.push(at, if passes { stored[plan.at].cast_signed() } else { plan.join.neutral() });
+            tree.push(at, plan.leaf(stored, layout));
+        }
+        if !shape.units.filtered_latest {
+            return;
         }
         self.filters.push(at, layout.filter_word(stored).cast_signed());
     }
@@ -317,8 +327,11 @@ impl Log {
         let hi = self.locate(held.hi, bounds.end_ms, shape).max(lo);
         let plan = &shape.units.spans[span];
         for unit in plan.first_unit..plan.end_unit {
-            let mover =
-                Mover { plan: &shape.units.units[unit], layout: &shape.layout, words: &self.words };
+            let mover = Mover {
+                plan: &shape.units.accumulators[unit],
+                layout: &shape.layout,
+                words: &self.words,
+            };
             mover.shift(&mut self.accumulators[unit], (held.lo, held.hi), (lo, hi));
         }
         self.cursors[span] = Cursor { start_ms: bounds.start_ms, end_ms: bounds.end_ms, lo, hi };
@@ -401,21 +414,18 @@ impl Log {
 
     /// Looks up an extreme that was lost.
     fn find_extreme(&mut self, unit: usize, cursor: Cursor, shape: &Shape) {
-        let plan = &shape.units.units[unit];
+        let plan = &shape.units.accumulators[unit];
         let (Accumulator::Extreme(Extreme::Lost), UnitKind::Extreme(join)) =
             (&self.accumulators[unit], plan.kind)
         else {
             return;
         };
         let layout = &shape.layout;
-        let neutral = join.neutral();
-        let leaf = |at: usize| {
-            let stored = layout.entry(&self.words, at);
-            if layout.passes(stored, plan.mask) { stored[plan.at].cast_signed() } else { neutral }
-        };
+        let tree = &shape.units.trees[plan.tree];
+        let leaf = |at: usize| tree.leaf(layout.entry(&self.words, at), layout);
         let value = self.trees[plan.tree].query(cursor.lo, cursor.hi, leaf);
         // A value at the very end of the range looks like no value at all.
-        let known = value != neutral
+        let known = value != join.neutral()
             || layout
                 .entries(&self.words, cursor.lo, cursor.hi)
                 .any(|stored| layout.passes(stored, plan.mask));
