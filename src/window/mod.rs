@@ -10,6 +10,7 @@
 //! [`plan`] compiles the measures of one look-up, [`scan`] answers it over a run of entries. The tables of many keys
 //! are [`crate::state`].
 
+pub(crate) mod accumulator;
 pub(crate) mod blocks;
 pub(crate) mod layout;
 pub(crate) mod log;
