@@ -6,6 +6,15 @@
 //!
 //! `cargo bench --bench state [-- EVENTS]`
 
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a benchmark: made-up events of known range, and a report on standard output"
+)]
+
 use std::collections::HashMap;
 use std::hint::black_box;
 use std::time::Instant;
@@ -116,9 +125,9 @@ fn device_spec() -> TableSpec {
     TableSpec { columns: vec![], measures: vec![measure(MeasureKind::Count, HOUR, Counting::Last)] }
 }
 
-fn key(kind: &[u8; 1], number: u32) -> EntityKey {
+fn key(kind: u8, number: u32) -> EntityKey {
     let mut text = *b"A0000000";
-    text[0] = kind[0];
+    text[0] = kind;
     let mut rest = number;
     for digit in text[1..].iter_mut().rev() {
         *digit = b'0' + (rest % 10) as u8;
@@ -170,7 +179,7 @@ impl Engine {
         let mut keys = [(EntityKey(0), EntityKey(0)); BATCH];
         let mut guesses = [None; BATCH];
         for ((keys, guess), event) in keys.iter_mut().zip(&mut guesses).zip(events) {
-            *keys = (key(b"A", event.account), key(b"D", event.device));
+            *keys = (key(b'A', event.account), key(b'D', event.device));
             *guess = Some((self.account.touch(keys.0), self.device.touch(keys.1)));
         }
         let warm = guesses.iter().flatten().fold(0, |warm, (account, device)| {
@@ -281,7 +290,9 @@ fn main() {
         let few = &events[..n.min(50_000)];
         let mut naive = Naive::default();
         let start = cpu_ns(begin);
-        few.iter().for_each(|event| naive.event(event));
+        for event in few {
+            naive.event(event);
+        }
         let ns = (cpu_ns(begin) - start) / few.len() as f64;
         let mut engine = Engine::new(events[0].time_ms, true);
         let start = cpu_ns(begin);

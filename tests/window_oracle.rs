@@ -3,6 +3,14 @@
 //! Exact where the coverage says complete or warming; inside the stated bound where it says approximate; a lower bound
 //! where it says capped.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    clippy::unwrap_used,
+    reason = "a test: small numbers of its own making"
+)]
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use riskweir::base::EntityKey;
