@@ -4,5 +4,7 @@
 //! schema, borrows texts from the record, allocates nothing per record once warm, and refuses what it does not
 //! understand with a stable reason ([`error::DecodeError`]).
 
+pub mod error;
+pub mod json;
 pub mod row;
 pub mod schema;
