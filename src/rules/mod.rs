@@ -1,4 +1,7 @@
 //! The rule language: text → tree ([`syntax`]) → checked program → run.
 
+mod check;
 pub mod program;
 pub mod syntax;
+
+pub use check::compile;
