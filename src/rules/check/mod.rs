@@ -33,7 +33,7 @@ mod tests;
 mod types;
 mod world;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::Digest;
 use crate::diag::{Diagnostic, FileId, Severity, Sources, Span, codes};
@@ -61,6 +61,10 @@ pub fn compile(sources: &Sources) -> (Option<Program>, Vec<Diagnostic>) {
         return (None, report);
     }
     let files = parse_all(sources, &mut report);
+    if report.iter().any(|found| found.severity() == Severity::Error) {
+        // What cannot be read cannot be checked: half an event would make every rule on it look wrong.
+        return (None, in_order(report));
+    }
     let items: Vec<&Item> = files.iter().flat_map(|file| &file.items).collect();
     let program = check(&items, sources, &mut report);
     let report = in_order(report);
@@ -94,12 +98,14 @@ fn check(items: &[&Item], sources: &Sources, report: &mut Vec<Diagnostic>) -> Op
     };
     let mut build = Build::new(&world);
     let mut drafts: Vec<Draft> = compiled.schema.events.iter().map(|_| Draft::default()).collect();
-    check_features(&mut build, &mut drafts, report);
+    let broken = check_features(&mut build, &mut drafts, report);
     let groups = actions::groups(items, report);
     let rules = rules::compile(items, &groups, &mut build, &mut drafts, report);
     let context =
         scenarios::Context { build: &build, drafts: &drafts, infos: &rules, groups: &groups };
     let tests = scenarios::compile(items, context, report);
+    // What is wrong with a feature is said at its definition, not at every use.
+    report.retain(|found| found.code != codes::E0108 || !broken.contains(sources.text(found.span)));
     let (tables, plans) = lower::lower(&build, drafts, report);
     let schema: Schema = compiled.schema.clone();
     drop(build);
@@ -137,10 +143,15 @@ fn features<'i>(
 }
 
 /// Computes every feature on every event type that can. One that no event type can is reported with the reasons of
-/// the event type that came nearest.
-fn check_features(build: &mut Build<'_>, drafts: &mut [Draft], report: &mut Vec<Diagnostic>) {
+/// the event type that came nearest, and returned.
+fn check_features<'i>(
+    build: &mut Build<'i>,
+    drafts: &mut [Draft],
+    report: &mut Vec<Diagnostic>,
+) -> BTreeSet<&'i str> {
     let world = build.world;
-    for (&name, feature) in &world.features {
+    let mut broken = BTreeSet::new();
+    for &name in world.features.keys() {
         let mut nearest: Option<Vec<Diagnostic>> = None;
         let mut known = false;
         for (index, draft) in (0_u16..).zip(drafts.iter_mut()) {
@@ -162,11 +173,11 @@ fn check_features(build: &mut Build<'_>, drafts: &mut [Draft], report: &mut Vec<
             }
         }
         if !known {
-            let message = format!("feature `{name}` cannot be computed on any event");
-            report.push(Diagnostic::new(codes::E0108, feature.name.span, message));
+            broken.insert(name);
             report.extend(nearest.unwrap_or_default());
         }
     }
+    broken
 }
 
 /// The identity of the rule set: all paths and texts, sorted by path.
