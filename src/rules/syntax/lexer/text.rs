@@ -5,7 +5,14 @@ use crate::rules::syntax::lexer::{Lexer, is_invisible, offset};
 use crate::rules::syntax::token::TokenKind;
 
 impl Lexer<'_> {
-    /// Reads a text. `close` is `"`, or `”` for quotes out of a word processor, which are reported and read.
+    /// Whether a single quote has a partner on this line.
+    pub(super) fn closes_on_line(&self, close: char) -> bool {
+        let line = self.rest().split('\n').next().unwrap_or_default();
+        line.chars().skip(1).any(|c| closes(c, close))
+    }
+
+    /// Reads a text. `close` is `"`, or `'` or `”` for quotes of another language or out of a word processor, which
+    /// are reported and read.
     pub(super) fn text_literal(&mut self, close: char) {
         let start = self.at;
         self.bump();
@@ -13,13 +20,10 @@ impl Lexer<'_> {
         let closed = loop {
             match self.peek() {
                 None | Some('\n') => break false,
-                Some('"') => break true,
-                Some('”' | '“') if close != '"' => break true,
+                Some(c) if closes(c, close) => break true,
                 Some('\\') => self.escape(&mut content),
                 Some(c) => {
-                    if is_invisible(c) && !self.already_reported(start) {
-                        self.report_invisible(self.at, self.at + c.len_utf8());
-                    }
+                    self.report_if_invisible(c, start);
                     content.push(c);
                     self.at += c.len_utf8();
                 }
@@ -33,7 +37,7 @@ impl Lexer<'_> {
         if close != '"' {
             let span = self.span(start);
             self.report(
-                Diagnostic::new(codes::E0001, span, "typographic quotes")
+                Diagnostic::new(codes::E0001, span, "not the quotes of this language")
                     .with_help("texts are written in plain double quotes: `\"text\"`")
                     .with_fix(span, format!("\"{content}\"")),
             );
@@ -41,8 +45,13 @@ impl Lexer<'_> {
         self.push(TokenKind::Text(content), start);
     }
 
-    fn already_reported(&self, start: usize) -> bool {
-        self.out.diagnostics.last().is_some_and(|last| last.span.start > offset(start))
+    /// Reports an invisible character unless something in this text is reported already.
+    fn report_if_invisible(&mut self, c: char, text_start: usize) {
+        let last = self.out.diagnostics.last();
+        let reported = last.is_some_and(|last| last.span.start > offset(text_start));
+        if is_invisible(c) && !reported {
+            self.report_invisible(self.at, self.at + c.len_utf8());
+        }
     }
 
     fn unterminated(&mut self, start: usize) {
@@ -72,16 +81,16 @@ impl Lexer<'_> {
         }
         content.push(c);
         let span = self.span(start);
-        let written = self.text.get(start..self.at).unwrap_or_default().escape_debug().to_string();
+        let written = self.text.get(start..self.at).unwrap_or_default();
         let message = match c {
             'u' => "an escape `\\u` without a character".to_owned(),
-            _ => format!("unknown escape `{}`", written.replace("\\\\", "\\")),
+            _ => format!("unknown escape `{written}`"),
         };
         let help = match c {
             'u' => "write the character's number in braces: `\\u{e9}`".to_owned(),
             _ => format!(
                 "known are `\\\"`, `\\\\`, `\\n` and `\\u{{…}}`; a backslash itself is `\\\\`, as in `\"\\\\{}\"`",
-                c.escape_debug()
+                c
             ),
         };
         self.report(Diagnostic::new(codes::E0003, span, message).with_help(help));
@@ -98,5 +107,14 @@ impl Lexer<'_> {
         let c = char::from_u32(u32::from_str_radix(digits, 16).ok()?)?;
         self.at += length + 2;
         Some(c)
+    }
+}
+
+/// Whether a character closes a text; `close` is the plain form of its kind of quote.
+fn closes(c: char, close: char) -> bool {
+    match close {
+        '\'' => matches!(c, '\'' | '‘' | '’'),
+        '”' => matches!(c, '"' | '“' | '”'),
+        _ => c == close,
     }
 }

@@ -11,10 +11,10 @@ impl Parser<'_> {
     pub(super) fn clauses(&mut self) -> Vec<Clause> {
         let mut clauses = Vec::new();
         while !self.at_item() {
-            let start = self.here();
+            let (start, from) = (self.here(), self.at);
             match self.clause() {
                 Some(kind) => clauses.push(Clause { kind, span: self.since(start) }),
-                None => self.skip_to_clause(),
+                None => self.skip_to_clause(from),
             }
         }
         clauses
@@ -154,9 +154,10 @@ impl Parser<'_> {
     fn then(&mut self) -> Vec<Action> {
         let mut actions = Vec::new();
         loop {
+            let from = self.at;
             match self.action() {
                 Some(action) => actions.push(action),
-                None => self.skip_to_action(),
+                None => self.skip_to_action(from),
             }
             if !self.at_action() {
                 return actions;

@@ -245,7 +245,7 @@ impl Parser<'_> {
             let span = path.span;
             return Some(Expr { kind: ExprKind::Path(path), span });
         }
-        if word == "sequence" && self.word_ahead(1) == Some("by") {
+        if word == "sequence" && matches!(self.word_ahead(1), Some("by" | "within")) {
             let sequence = self.deeper(Self::sequence)?;
             let kind = ExprKind::Sequence(Box::new(sequence));
             return Some(Expr { kind, span: self.since(start) });

@@ -205,9 +205,10 @@ impl<'a> Parser<'a> {
         if self.eat_sign(sign) {
             return Some(());
         }
-        let message = format!("expected `{}`, found {}", sign.text(), self.found());
-        let mut diagnostic = Diagnostic::new(codes::E0015, self.report_span(), message)
-            .with_related(open, "opened here");
+        let (span, found) = self.gap();
+        let message = format!("expected `{}`{found}", sign.text());
+        let mut diagnostic =
+            Diagnostic::new(codes::E0015, span, message).with_related(open, "opened here");
         if let Some((help, fix)) = self.hint() {
             diagnostic.help = Some(help);
             diagnostic.fix = fix;
@@ -260,8 +261,8 @@ impl<'a> Parser<'a> {
     }
 
     fn unexpected_as<T>(&mut self, code: Code, expected: &str) -> Option<T> {
-        let message = format!("expected {expected}, found {}", self.found());
-        let mut diagnostic = Diagnostic::new(code, self.report_span(), message);
+        let (span, found) = self.gap();
+        let mut diagnostic = Diagnostic::new(code, span, format!("expected {expected}{found}"));
         if let Some((help, fix)) = self.hint() {
             diagnostic.help = Some(help);
             diagnostic.fix = fix;

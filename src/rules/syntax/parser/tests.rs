@@ -1,5 +1,4 @@
 use super::*;
-use crate::diag::Sources;
 
 /// The worked examples of the language's specification.
 const EXAMPLES: &str = include_str!("../../../../tests/language/examples.risk");
