@@ -6,7 +6,7 @@
 //! on one line. Linear in the length of the text.
 
 mod number;
-mod text;
+pub(in crate::rules::syntax) mod text;
 
 #[cfg(test)]
 mod tests;

@@ -31,16 +31,11 @@ impl Lexer<'_> {
         };
         if closed {
             self.bump();
-        } else {
-            self.unterminated(start);
         }
-        if close != '"' {
-            let span = self.span(start);
-            self.report(
-                Diagnostic::new(codes::E0001, span, "not the quotes of this language")
-                    .with_help("texts are written in plain double quotes: `\"text\"`")
-                    .with_fix(span, format!("\"{content}\"")),
-            );
+        if !closed {
+            self.unterminated(start);
+        } else if close != '"' {
+            self.foreign_quotes(start, &content);
         }
         self.push(TokenKind::Text(content), start);
     }
@@ -52,6 +47,16 @@ impl Lexer<'_> {
         if is_invisible(c) && !reported {
             self.report_invisible(self.at, self.at + c.len_utf8());
         }
+    }
+
+    fn foreign_quotes(&mut self, start: usize, content: &str) {
+        let span = self.span(start);
+        let escaped = content.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+        self.report(
+            Diagnostic::new(codes::E0001, span, "not the quotes of this language")
+                .with_help("texts are written in plain double quotes: `\"text\"`")
+                .with_fix(span, format!("\"{escaped}\"")),
+        );
     }
 
     fn unterminated(&mut self, start: usize) {
@@ -66,48 +71,57 @@ impl Lexer<'_> {
     /// Reads one escape. At `\`; afterwards behind the escape.
     fn escape(&mut self, content: &mut String) {
         let start = self.at;
-        self.at += 1;
-        let Some(c) = self.peek().filter(|&c| c != '\n') else { return };
-        self.at += c.len_utf8();
-        let resolved = match c {
-            '"' | '\\' => Some(c),
-            'n' => Some('\n'),
-            'u' => self.unicode_escape(),
-            _ => None,
-        };
+        let (resolved, length) = resolve_escape(self.rest());
+        self.at += length;
         if let Some(resolved) = resolved {
             content.push(resolved);
             return;
         }
-        content.push(c);
-        let span = self.span(start);
-        let written = self.text.get(start..self.at).unwrap_or_default();
-        let message = match c {
-            'u' => "an escape `\\u` without a character".to_owned(),
-            _ => format!("unknown escape `{written}`"),
-        };
-        let help = match c {
-            'u' => "write the character's number in braces: `\\u{e9}`".to_owned(),
-            _ => format!(
-                "known are `\\\"`, `\\\\`, `\\n` and `\\u{{…}}`; a backslash itself is `\\\\`, as in `\"\\\\{}\"`",
-                c
-            ),
-        };
-        self.report(Diagnostic::new(codes::E0003, span, message).with_help(help));
-    }
-
-    /// Reads `{1f600}`; stays where it is when that does not stand there.
-    fn unicode_escape(&mut self) -> Option<char> {
-        let digits = self.rest().strip_prefix('{')?;
-        let (digits, _) = digits.split_once('}')?;
-        let length = digits.len();
-        if length == 0 || length > 6 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return None;
+        let written = self.text.get(start + 1..self.at).unwrap_or_default();
+        if written.is_empty() {
+            return;
         }
-        let c = char::from_u32(u32::from_str_radix(digits, 16).ok()?)?;
-        self.at += length + 2;
-        Some(c)
+        content.push_str(written);
+        let (message, help) = if written == "u" {
+            let message = "an escape `\\u` without a character".to_owned();
+            (message, "write the character's number in braces: `\\u{e9}`".to_owned())
+        } else {
+            let known = "known are `\\\"`, `\\\\`, `\\n` and `\\u{…}`";
+            let help = format!("{known}; a backslash itself is `\\\\`, as in `\"\\\\{written}\"`");
+            (format!("unknown escape `\\{written}`"), help)
+        };
+        let diagnostic = Diagnostic::new(codes::E0003, self.span(start), message).with_help(help);
+        self.report(diagnostic);
     }
+}
+
+/// The character that an escape stands for, if it stands for one, and the length of the escape in bytes.
+///
+/// # Shape
+/// `text` begins with a backslash. A backslash at the end of a line or of the text has length 1.
+pub(in crate::rules::syntax) fn resolve_escape(text: &str) -> (Option<char>, usize) {
+    let rest = text.strip_prefix('\\').unwrap_or(text);
+    match rest.chars().next() {
+        Some(c @ ('"' | '\\')) => (Some(c), 2),
+        Some('n') => (Some('\n'), 2),
+        Some('u') => match unicode_escape(rest) {
+            Some((c, length)) => (Some(c), 1 + length),
+            None => (None, 2),
+        },
+        None | Some('\n') => (None, 1),
+        Some(c) => (None, 1 + c.len_utf8()),
+    }
+}
+
+/// Reads `u{1f600}`: the character and the length.
+fn unicode_escape(text: &str) -> Option<(char, usize)> {
+    let (digits, _) = text.strip_prefix("u{")?.split_once('}')?;
+    let length = digits.len();
+    if length == 0 || length > 6 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return None;
+    }
+    let c = char::from_u32(u32::from_str_radix(digits, 16).ok()?)?;
+    Some((c, length + "u{}".len()))
 }
 
 /// Whether a character closes a text; `close` is the plain form of its kind of quote.

@@ -17,7 +17,7 @@ impl Parser<'_> {
         let token = self.token_at(0);
         let written = self.written(token);
         match &token.kind {
-            TokenKind::End => "the end of the file".to_owned(),
+            TokenKind::End => self.end.to_owned(),
             TokenKind::Text(_) => "a text".to_owned(),
             TokenKind::Number(_) => format!("the number `{written}`"),
             TokenKind::Percent(_) => format!("the percentage `{written}`"),
@@ -41,10 +41,13 @@ impl Parser<'_> {
         if short.len() < written.len() { format!("{short}…") } else { short }
     }
 
-    /// Where a mistake at the next token is shown: the end of the file has no words, so the last ones are shown.
+    /// Where a mistake at the next token is shown: the end of the file has no words, so it is shown behind the last.
     pub(super) fn report_span(&self) -> Span {
         match (self.kind(), self.at.checked_sub(1)) {
-            (TokenKind::End, Some(last)) => self.tokens[last].span,
+            (TokenKind::End, Some(last)) => {
+                let span = self.tokens[last].span;
+                Span { start: span.end, ..span }
+            }
             _ => self.here(),
         }
     }
