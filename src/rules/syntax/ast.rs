@@ -299,7 +299,7 @@ pub enum ClauseKind {
     /// `on transfer, wallet_payout where expr`
     On(Vec<Name>, Option<Expr>),
     /// `param n = 5 tune 3..12 step 1`
-    Param(Param),
+    Param(Box<Param>),
     /// `let x = expr`
     Let(Name, Expr),
     /// `when expr`
@@ -308,8 +308,10 @@ pub enum ClauseKind {
     Unless(Expr),
     /// `if missing skip`
     IfMissing(IfMissing),
-    /// `then action action`
+    /// `then action action`; empty only when an action could not be read, which is already reported.
     Then(Vec<Action>),
+    /// Could not be read; already reported. It may have been any clause, so none should be called missing.
+    Error,
 }
 
 /// How far a rule may act.
