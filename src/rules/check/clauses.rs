@@ -35,7 +35,7 @@ pub(super) fn collect<'a>(rule: &'a Rule, report: &mut Vec<Diagnostic>) -> Claus
     let mut seen: Vec<(&'static str, Span)> = Vec::new();
     for clause in &rule.clauses {
         let word = word(&clause.kind);
-        let repeatable = matches!(word, "param" | "let" | "ref" | "typology" | "tags");
+        let repeatable = matches!(word, "param" | "let" | "ref" | "typology" | "tags" | "error");
         if let Some((_, first)) = seen.iter().find(|(known, _)| *known == word && !repeatable) {
             let message = format!("`{word}` is given twice in rule `{}`", rule.name.text);
             report.push(
@@ -62,7 +62,7 @@ impl<'a> Clauses<'a> {
             ClauseKind::Ref(text) => self.refs.push(text),
             ClauseKind::Tags(names) => self.tags.extend(names),
             ClauseKind::Effective(from, to) => self.effective = Some((from, to.as_ref())),
-            ClauseKind::ReviewBy(_) => {}
+            ClauseKind::ReviewBy(_) | ClauseKind::Error => {}
             ClauseKind::Mandatory => self.mandatory = true,
             ClauseKind::Mode(mode) => self.mode = Some((mode, span)),
             ClauseKind::On(events, guard) => self.on = Some((events, guard.as_ref())),
@@ -261,6 +261,7 @@ fn word(kind: &ClauseKind) -> &'static str {
         ClauseKind::Unless(_) => "unless",
         ClauseKind::IfMissing(_) => "if missing",
         ClauseKind::Then(_) => "then",
+        ClauseKind::Error => "error",
     }
 }
 

@@ -163,6 +163,13 @@ impl Builder<'_> {
             | ActionKind::Score { .. }
             | ActionKind::Add { .. }
             | ActionKind::Remove { .. } => Some("a band can alert, step up, hold, block or tag"),
+            ActionKind::Alert { message: Some(text), .. }
+            | ActionKind::Block(Some(text))
+            | ActionKind::Hold { reason: Some(text), .. }
+                if text.text.contains(['{', '}']) =>
+            {
+                Some("a band is not about one event, so its texts cannot show values")
+            }
             ActionKind::Alert { once: Some(_), .. } => {
                 Some("a band knows no keys, so it cannot thin alerts with `once per`")
             }
