@@ -2,6 +2,7 @@
 //! apart from its condition.
 
 use crate::diag::{Diagnostic, Span, codes, suggest};
+use crate::rules::check::refusal::did_you_mean;
 use crate::rules::check::world::World;
 use crate::rules::program::{IfMissing, Mode, RuleInfo, SeverityLevel};
 use crate::rules::syntax::ast::{
@@ -200,12 +201,11 @@ impl<'a> Clauses<'a> {
                     name.span,
                     format!("`{other}` is not a severity"),
                 );
-                report.push(match suggest::nearest(other, words) {
-                    Some(near) => diagnostic
-                        .with_help(format!("did you mean `{near}`?"))
-                        .with_fix(name.span, near),
-                    None => diagnostic.with_help("use low, medium, high or critical"),
-                });
+                report.push(did_you_mean(
+                    diagnostic,
+                    suggest::nearest(other, words),
+                    "use low, medium, high or critical",
+                ));
                 SeverityLevel::Medium
             }
         }

@@ -1,8 +1,8 @@
 //! Texts for people with values in braces: `"spent {spent} on {merchant.id}"`.
 
 use crate::diag::{Diagnostic, codes};
-use crate::event::schema::{FieldId, SlotId};
-use crate::rules::check::arena::{Ir, operands};
+use crate::event::schema::FieldId;
+use crate::rules::check::arena::{Ir, RequestId, operands};
 use crate::rules::check::checker::Checker;
 use crate::rules::check::measures::Kind;
 use crate::rules::check::schema::dotted;
@@ -58,37 +58,31 @@ impl Checker<'_, '_> {
 
     /// The name of a sensitive field that an expression shows.
     fn sensitive(&self, id: NodeId) -> Option<String> {
-        let arena = self.build.arena(self.scope.event);
-        let schema = self.build.world.schema;
-        let mut open = vec![id];
-        while let Some(id) = open.pop() {
-            let node = arena.get(id);
-            match &node.ir {
-                Ir::Measure { request, .. } => {
-                    let request = self.build.measures.get(*request);
-                    let shows = request.kind == Kind::Last;
-                    let field = request.column.as_ref().filter(|_| shows).and_then(|(named, _)| {
-                        schema.event(request.event).field_named(&named.text)
-                    });
-                    let field = field.map(|field| schema.event(request.event).field(field));
-                    if let Some(field) = field.filter(|field| field.sensitive.is_some()) {
-                        return Some(field.name.clone());
-                    }
-                }
-                Ir::Op(Op::Field(slot) | Op::GeoField(slot) | Op::MoneyField { slot, .. }) => {
-                    if let Some(name) = self.sensitive_slot(*slot) {
-                        return Some(name);
-                    }
-                }
-                ir @ Ir::Op(_) => operands(ir, &mut |operand| open.push(operand)),
+        let node = self.build.arena(self.scope.event).get(id);
+        match &node.ir {
+            Ir::Measure { request, .. } => self.sensitive_column(*request),
+            Ir::Op(Op::Field(slot) | Op::GeoField(slot) | Op::MoneyField { slot, .. }) => {
+                let event = self.build.world.schema.event(self.scope.event);
+                let field = event.fields.iter().find(|field| field.slot == *slot)?;
+                field.sensitive.is_some().then(|| field.name.clone())
+            }
+            ir @ Ir::Op(_) => {
+                let mut parts = Vec::new();
+                operands(ir, &mut |operand| parts.push(operand));
+                parts.into_iter().find_map(|part| self.sensitive(part))
             }
         }
-        None
     }
 
-    fn sensitive_slot(&self, slot: SlotId) -> Option<String> {
-        let event = self.build.world.schema.event(self.scope.event);
-        let field = event.fields.iter().find(|field| field.slot == slot)?;
+    /// The sensitive field whose value a reading of state shows.
+    fn sensitive_column(&self, request: RequestId) -> Option<String> {
+        let request = self.build.measures.get(request);
+        if !matches!(request.kind, Kind::Last | Kind::Min | Kind::Max) {
+            return None;
+        }
+        let event = self.build.world.schema.event(request.event);
+        let column = request.field?;
+        let field = event.field(column);
         field.sensitive.is_some().then(|| field.name.clone())
     }
 }

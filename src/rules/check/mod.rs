@@ -12,6 +12,7 @@ mod calls;
 mod canonical;
 mod checker;
 mod clauses;
+mod functions;
 mod kinds;
 mod limits;
 mod lists;
@@ -25,12 +26,15 @@ mod operators;
 mod plan;
 mod pointer;
 mod policy;
+mod refusal;
+mod roles;
 mod rules;
 mod scenarios;
 mod schema;
 #[cfg(test)]
 mod tests;
 mod types;
+mod windows;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -69,13 +73,13 @@ pub fn compile(sources: &Sources) -> (Option<Program>, Vec<Diagnostic>) {
     let program = check(&items, sources, &mut report);
     let report = in_order(report);
     let failed = report.iter().any(|diagnostic| diagnostic.severity() == Severity::Error);
-    (program.filter(|_| !failed), report)
+    ((!failed).then_some(program), report)
 }
 
 fn parse_all(sources: &Sources, report: &mut Vec<Diagnostic>) -> Vec<ast::File> {
     let mut files = Vec::new();
     for (index, source) in (0_u32..).zip(&sources.files) {
-        if source.path.ends_with(".risk") {
+        if source.path.rsplit_once('.').is_some_and(|(_, extension)| extension == "risk") {
             let (file, found) = parse(FileId(index), &source.text);
             report.extend(found);
             files.push(file);
@@ -84,7 +88,7 @@ fn parse_all(sources: &Sources, report: &mut Vec<Diagnostic>) -> Vec<ast::File> 
     files
 }
 
-fn check(items: &[&Item], sources: &Sources, report: &mut Vec<Diagnostic>) -> Option<Program> {
+fn check(items: &[&Item], sources: &Sources, report: &mut Vec<Diagnostic>) -> Program {
     let compiled = schema::compile(items, report);
     let lists = lists::compile(items, &compiled.kinds, sources, report);
     let (policy, timezone) = policy::compile(items, report);
@@ -109,7 +113,7 @@ fn check(items: &[&Item], sources: &Sources, report: &mut Vec<Diagnostic>) -> Op
     let (tables, plans) = lower::lower(&build, drafts, report);
     let schema: Schema = compiled.schema.clone();
     drop(build);
-    Some(Program {
+    Program {
         digest: digest(sources),
         schema,
         lists: lists.clone(),
@@ -119,7 +123,7 @@ fn check(items: &[&Item], sources: &Sources, report: &mut Vec<Diagnostic>) -> Op
         groups,
         policy,
         tests,
-    })
+    }
 }
 
 /// Features by name, each once.
@@ -164,10 +168,8 @@ fn check_features<'i>(
                     draft.features.push((name.to_owned(), id));
                 }
                 FeatureState::Refused(reasons) => {
-                    let better = nearest.as_ref().is_none_or(|known| reasons.len() < known.len());
-                    if better {
-                        nearest = Some(reasons);
-                    }
+                    let best = nearest.take().filter(|best| best.len() <= reasons.len());
+                    nearest = Some(best.unwrap_or(reasons));
                 }
                 FeatureState::InProgress => {}
             }

@@ -80,7 +80,7 @@ impl Builder<'_> {
             PolicyClauseKind::BaseCurrency(name) => match literals::currency(&name.text, name.span)
             {
                 Ok(currency) => self.policy.base_currency = currency,
-                Err(diagnostic) => self.report.push(diagnostic),
+                Err(found) => self.report.push(*found),
             },
             PolicyClauseKind::Timezone(text) => match jiff::tz::db().get(&text.text) {
                 Ok(timezone) => {
