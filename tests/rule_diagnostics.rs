@@ -2,7 +2,7 @@
 //!
 //! Every `tests/rule_diagnostics/<code>_<what>.risk` has a `.stderr` beside it with the rendered text. Its name says
 //! which code it is about, and the text must hold that code. `UPDATE_GOLDEN=1` rewrites the texts; read the diff.
-#![expect(clippy::disallowed_methods, reason = "goldens are files, rewritten on demand")]
+#![expect(clippy::expect_used, reason = "helpers of tests; the lint spares test functions only")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -88,5 +88,41 @@ fn every_code_has_a_page_and_every_page_a_code() {
         let name = file_name(&entry.expect("an entry of the folder").path());
         let code = name.trim_end_matches(".md");
         assert!(code == "README" || codes::find(code).is_some(), "{name} has no code");
+    }
+}
+
+/// The `risk` fences of a page: the mistake, then the mended rule.
+fn fences(page: &str) -> Vec<&str> {
+    let begins = page.split("```risk\n").skip(1);
+    begins.map(|rest| rest.split("```").next().unwrap_or_default()).collect()
+}
+
+/// The codes that the grammar finds in a text.
+fn grammar_codes(text: &str) -> Vec<&'static str> {
+    let (_, diagnostics) = syntax::parse(FileId(0), text);
+    diagnostics.iter().map(|diagnostic| diagnostic.code.0).collect()
+}
+
+#[test]
+fn the_examples_of_the_pages_are_what_they_say() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/errors");
+    let too_large_for_a_page = ["E0007", "E0008", "E0009"];
+    for info in codes::REGISTRY {
+        let code = info.code.0;
+        let page = fs::read_to_string(folder.join(format!("{code}.md"))).expect("a page");
+        let fences = fences(&page);
+        assert_eq!(fences.len(), 2, "{code}: a mistake and its mend");
+        assert_eq!(grammar_codes(fences[1]), Vec::<&str>::new(), "{code}: the mended rule");
+        let of_grammar = code.starts_with("E00") || ["E0501", "E0502"].contains(&code);
+        if of_grammar && !too_large_for_a_page.contains(&code) {
+            assert!(grammar_codes(fences[0]).contains(&code), "{code}: the mistake");
+        }
+        if !of_grammar {
+            assert_eq!(
+                grammar_codes(fences[0]),
+                Vec::<&str>::new(),
+                "{code}: the grammar of the mistake"
+            );
+        }
     }
 }

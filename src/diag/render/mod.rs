@@ -1,6 +1,6 @@
 //! Rendering of diagnostics: text with carets for people, JSON for tools.
 //!
-//! What is shown of a source line is laid out in columns first ([`layout`]): tabs reach to the next multiple of
+//! What is shown of a source line is laid out in columns first (`layout`): tabs reach to the next multiple of
 //! four, wide characters take two columns, and characters that would move the cursor, hide or reorder what is shown
 //! are escaped, so a rule file cannot write to the terminal. Lines and columns count from 1, columns in characters.
 

@@ -42,7 +42,7 @@ impl Parser<'_> {
 
     /// Reports a part that is not there, unless it may have been lost to a mistake that is reported.
     fn incomplete<T>(&mut self, rule: &Name, part: &str, broken: bool) -> Option<T> {
-        if !broken {
+        if !broken && !self.is_lexical(rule.span) {
             let message = format!("this test of `{}` has no `{part}`", rule.text);
             let help = "a test says `given` (maybe), then `when` and one event, then `expect`";
             let diagnostic = Diagnostic::new(codes::E0501, rule.span, message).with_help(help);
