@@ -1,7 +1,6 @@
 //! The rule language: text → tree ([`syntax`]) → checked program → run.
 
 mod check;
-pub mod eval;
 pub mod program;
 pub mod syntax;
 
