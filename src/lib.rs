@@ -7,5 +7,6 @@ pub mod config;
 pub mod diag;
 pub mod event;
 pub mod rules;
+pub mod runtime;
 pub mod telemetry;
 pub mod window;
