@@ -2,11 +2,18 @@
 //!
 //! Modules are layers; imports go strictly downward (docs/ARCHITECTURE.md, judged by `tests/tidy.rs`).
 
+pub mod backtest;
 pub mod base;
+pub mod cli;
 pub mod config;
+pub mod decision;
 pub mod diag;
+pub mod engine;
 pub mod event;
+pub mod loader;
+pub mod rule_tests;
 pub mod rules;
 pub mod runtime;
+pub mod state;
 pub mod telemetry;
 pub mod window;

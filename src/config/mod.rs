@@ -15,7 +15,7 @@ mod layers;
 mod rdkafka;
 pub mod secret;
 mod typed;
-mod units;
+pub(crate) mod units;
 mod value;
 mod yaml;
 

@@ -1,4 +1,5 @@
 //! The rule language: text → tree ([`syntax`]) → checked program → run.
 
+pub mod eval;
 pub mod program;
 pub mod syntax;

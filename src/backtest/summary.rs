@@ -1,0 +1,201 @@
+//! What each rule did over a run, as a table and as JSON.
+
+use serde::Serialize;
+
+use crate::decision::lattice::Outcome;
+use crate::engine::Engine;
+use crate::rules::program::Mode;
+
+/// The summary of a run.
+#[derive(Clone, Debug, Serialize, PartialEq, Eq)]
+pub struct Summary {
+    /// Digest of the rule set.
+    pub ruleset: String,
+    /// Records read.
+    pub records: u64,
+    /// Records decided.
+    pub decided: u64,
+    /// Records in the dead letters.
+    pub dead_lettered: u64,
+    /// Repeated events among the decided.
+    pub duplicates: u64,
+    /// Events behind the clock.
+    pub late: u64,
+    /// Alerts raised, bands and id reuse included.
+    pub alerts: u64,
+    /// Holds placed.
+    pub holds: u64,
+    /// Decisions by outcome.
+    pub outcomes: Vec<OutcomeCount>,
+    /// Dead letters by reason.
+    pub dead_letters: Vec<ReasonCount>,
+    /// Per rule, by name.
+    pub rules: Vec<RuleSummary>,
+    /// Keys evicted to stay under the byte budget: above 0 the run is not exact.
+    pub evictions: u64,
+    /// Heap bytes of all state at the end.
+    pub state_bytes: usize,
+}
+
+/// Decisions with one outcome.
+#[derive(Clone, Debug, Serialize, PartialEq, Eq)]
+pub struct OutcomeCount {
+    /// The outcome.
+    pub outcome: &'static str,
+    /// How many.
+    pub count: u64,
+}
+
+/// Dead letters with one reason.
+#[derive(Clone, Debug, Serialize, PartialEq, Eq)]
+pub struct ReasonCount {
+    /// The reason code.
+    pub reason: &'static str,
+    /// How many.
+    pub count: u64,
+}
+
+/// What one rule did.
+#[derive(Clone, Debug, Serialize, PartialEq, Eq)]
+pub struct RuleSummary {
+    /// Its id.
+    pub rule: String,
+    /// Its name.
+    pub name: String,
+    /// `live`, `shadow`, `draft` or `retired`.
+    pub mode: &'static str,
+    /// Events that hit it.
+    pub hits: u64,
+    /// Alerts raised after thinning.
+    pub alerts: u64,
+    /// Alerts thinned by `once per`.
+    pub thinned: u64,
+    /// Events on which it could not be decided.
+    pub undecided: u64,
+    /// Events exempt by its `unless`.
+    pub exempt: u64,
+    /// Holds that it placed or helped to place.
+    pub holds: u64,
+    /// Events that it wanted blocked.
+    pub blocks: u64,
+}
+
+impl Summary {
+    /// Reads the summary off an engine.
+    pub fn of(engine: &Engine) -> Self {
+        let (program, counters) = (engine.program(), engine.counters());
+        let rules = program.rules.iter().zip(&counters.rules).map(|(info, rule)| RuleSummary {
+            rule: info.id.clone(),
+            name: info.name.clone(),
+            mode: mode_word(info.mode),
+            hits: rule.hits,
+            alerts: rule.alerts,
+            thinned: rule.thinned,
+            undecided: rule.undecided,
+            exempt: rule.exempt,
+            holds: rule.holds,
+            blocks: rule.blocks,
+        });
+        let outcomes = Outcome::ALL.iter().zip(counters.outcomes);
+        let reasons = counters.dead_letters.iter();
+        Self {
+            ruleset: program.digest.short_hex(),
+            records: counters.read,
+            decided: counters.decided(),
+            dead_lettered: counters.dead_lettered(),
+            duplicates: counters.duplicates,
+            late: counters.late + counters.too_late,
+            alerts: counters.alerts,
+            holds: counters.holds_placed,
+            outcomes: outcomes
+                .map(|(outcome, count)| OutcomeCount { outcome: outcome.as_str(), count })
+                .collect(),
+            dead_letters: reasons
+                .map(|(reason, count)| ReasonCount { reason, count: *count })
+                .collect(),
+            rules: rules.collect(),
+            evictions: counters.evictions,
+            state_bytes: engine.state_bytes(),
+        }
+    }
+
+    /// The summary as one JSON object, with a line end.
+    pub fn json(&self) -> String {
+        let text = serde_json::to_string_pretty(self).unwrap_or_default();
+        text + "\n"
+    }
+
+    /// The summary as a table for people.
+    pub fn table(&self) -> String {
+        let mut rows: Vec<[String; 9]> = vec![
+            ["rule", "name", "mode", "hits", "alerts", "thinned", "undecided", "holds", "blocks"]
+                .map(str::to_owned),
+        ];
+        rows.extend(self.rules.iter().map(|rule| {
+            [
+                rule.rule.clone(),
+                rule.name.clone(),
+                rule.mode.to_owned(),
+                rule.hits.to_string(),
+                rule.alerts.to_string(),
+                rule.thinned.to_string(),
+                rule.undecided.to_string(),
+                rule.holds.to_string(),
+                rule.blocks.to_string(),
+            ]
+        }));
+        let mut table = align(&rows);
+        let outcomes = self.outcomes.iter().filter(|count| count.count > 0);
+        let words: Vec<String> =
+            outcomes.map(|count| format!("{} {}", count.count, count.outcome)).collect();
+        table.push_str(&format!(
+            "\n{} records: {} decided ({}), {} dead-lettered; {} alerts, {} holds placed\n",
+            self.records,
+            self.decided,
+            words.join(", "),
+            self.dead_lettered,
+            self.alerts,
+            self.holds,
+        ));
+        for count in &self.dead_letters {
+            table.push_str(&format!("  dead letters: {} {}\n", count.count, count.reason));
+        }
+        if self.evictions > 0 {
+            table.push_str(&format!(
+                "  {} keys were evicted to stay under the state budget: windows are lower bounds\n",
+                self.evictions
+            ));
+        }
+        table
+    }
+}
+
+/// The word for a mode.
+pub fn mode_word(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Draft => "draft",
+        Mode::Shadow => "shadow",
+        Mode::Live => "live",
+        Mode::Retired => "retired",
+    }
+}
+
+/// Columns padded to their widest cell: the first three to the left, numbers to the right.
+fn align<const N: usize>(rows: &[[String; N]]) -> String {
+    let mut widths = [0; N];
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    let mut table = String::new();
+    for row in rows {
+        let cells = row.iter().zip(widths).enumerate().map(|(column, (cell, width))| {
+            if column < 3 { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
+        });
+        let line: Vec<String> = cells.collect();
+        table.push_str(line.join("  ").trim_end());
+        table.push('\n');
+    }
+    table
+}

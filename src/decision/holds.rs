@@ -1,0 +1,150 @@
+//! Open holds: placed by a decision, ended by their deadline on the clock of the stream that placed them.
+//!
+//! INVARIANT: one payment has at most one open hold; a second decision about it joins the hold that is there.
+//! Order of expiry is (deadline, hold id), so it never depends on the order of insertion.
+//!
+//! # Cost
+//! O(log n) in the number of open holds, per hold; nothing per event while no deadline is due.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::base::EntityKey;
+use crate::rules::syntax::ast::Otherwise;
+
+/// Identity of a hold: the key of the payment (event type and id).
+pub type HoldKey = EntityKey;
+
+/// One open hold, with all that its records say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// Written id.
+    pub hold_id: String,
+    /// Type of the held event.
+    pub event_type: String,
+    /// Its id.
+    pub event_id: String,
+    /// Its time in ms: the hold was placed then.
+    pub placed_ms: i64,
+    /// Its amount (decimal text) and currency.
+    pub amount: Option<(String, String)>,
+    /// Ids of the rules that placed it.
+    pub placed_by: Vec<String>,
+    /// In words.
+    pub reasons: Vec<String>,
+    /// When it ends, ms of event time.
+    pub deadline_ms: i64,
+    /// What happens then.
+    pub otherwise: Otherwise,
+    /// The decision that placed it.
+    pub decision_id: String,
+    /// The output key, so that all records of one hold share a partition.
+    pub output_key: Vec<u8>,
+}
+
+/// What became of a wish to hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Placed {
+    /// A new hold.
+    New,
+    /// The payment was held already; nothing changes.
+    Joined,
+}
+
+/// All open holds of an engine.
+#[derive(Clone, Debug, Default)]
+pub struct HoldBook {
+    open: BTreeMap<HoldKey, (u32, Hold)>,
+    deadlines: BTreeSet<(u32, i64, HoldKey)>,
+    bytes: usize,
+}
+
+impl HoldBook {
+    /// Places a hold on the clock of a stream, unless the payment is held already.
+    pub fn place(&mut self, stream: u32, key: HoldKey, hold: Hold) -> Placed {
+        if self.open.contains_key(&key) {
+            return Placed::Joined;
+        }
+        self.deadlines.insert((stream, hold.deadline_ms, key));
+        self.bytes += hold_bytes(&hold);
+        self.open.insert(key, (stream, hold));
+        Placed::New
+    }
+
+    /// Takes one hold whose deadline has come on the clock of the stream, earliest first.
+    pub fn take_expired(&mut self, stream: u32, clock_ms: i64) -> Option<Hold> {
+        let first = *self.deadlines.range((stream, i64::MIN, EntityKey(0))..).next()?;
+        if first.0 != stream || first.1 > clock_ms {
+            return None;
+        }
+        self.deadlines.remove(&first);
+        let (_, hold) = self.open.remove(&first.2)?;
+        self.bytes = self.bytes.saturating_sub(hold_bytes(&hold));
+        Some(hold)
+    }
+
+    /// How many are open.
+    pub fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Whether none is open.
+    pub fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// Heap bytes, about.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+fn hold_bytes(hold: &Hold) -> usize {
+    let texts = hold.placed_by.iter().chain(&hold.reasons).map(String::len).sum::<usize>();
+    texts + hold.event_id.len() + hold.event_type.len() + hold.output_key.len() + 512
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hold(id: &str, deadline_ms: i64) -> Hold {
+        Hold {
+            hold_id: id.to_owned(),
+            event_type: "transfer".to_owned(),
+            event_id: id.to_owned(),
+            placed_ms: 0,
+            amount: None,
+            placed_by: vec!["R-1".to_owned()],
+            reasons: Vec::new(),
+            deadline_ms,
+            otherwise: Otherwise::Release,
+            decision_id: String::new(),
+            output_key: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn holds_expire_in_deadline_order_on_the_clock_of_their_own_stream() {
+        let mut book = HoldBook::default();
+        for (stream, id, deadline) in [(0, "b", 20), (0, "a", 10), (1, "c", 5)] {
+            let key = EntityKey::of_text(id.as_bytes());
+            assert_eq!(book.place(stream, key, hold(id, deadline)), Placed::New);
+        }
+        assert_eq!(book.take_expired(0, 9), None);
+        assert_eq!(book.take_expired(0, 20).map(|h| h.hold_id), Some("a".to_owned()));
+        assert_eq!(book.take_expired(0, 20).map(|h| h.hold_id), Some("b".to_owned()));
+        assert_eq!(book.take_expired(0, 20), None);
+        assert_eq!(book.len(), 1);
+        assert_eq!(book.take_expired(1, 5).map(|h| h.hold_id), Some("c".to_owned()));
+        assert_eq!(book.bytes(), 0);
+    }
+
+    #[test]
+    fn one_payment_has_one_hold() {
+        let mut book = HoldBook::default();
+        let key = EntityKey::of_text(b"t1");
+        assert_eq!(book.place(0, key, hold("t1", 10)), Placed::New);
+        assert_eq!(book.place(0, key, hold("t1", 99)), Placed::Joined);
+        assert_eq!(book.take_expired(0, 50).map(|h| h.deadline_ms), Some(10));
+    }
+}

@@ -1,0 +1,135 @@
+//! From the actions of the rules that hit to one resolution: outcome, score, band, and the terms of a hold.
+//!
+//! INVARIANT: the result does not depend on the order of the hits.
+
+use crate::decision::lattice::{Candidate, Force, Outcome, decide};
+use crate::decision::score::ScoreSheet;
+use crate::rules::program::{ActionPlan, Policy, Program, RuleBody, StepUpOtherwise};
+use crate::rules::syntax::ast::Otherwise;
+
+/// Whether this event may still stop or free money.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Everything.
+    Full,
+    /// It came too late: alerts, scores and lists only.
+    AlertsOnly,
+}
+
+/// Until when and how a payment is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HoldTerms {
+    /// Longest of the holds that won.
+    pub for_ms: i64,
+    /// Strictest of what they say for the deadline.
+    pub otherwise: Otherwise,
+}
+
+/// What is done about an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolution<'p> {
+    /// What won.
+    pub winner: Candidate,
+    /// Risk points, 0 to 100.
+    pub score: i32,
+    /// Index of the band that the score falls into.
+    pub band: Option<usize>,
+    /// Terms, when the outcome is `hold`.
+    pub hold: Option<HoldTerms>,
+    /// Method, when the outcome is `step_up`: the strictest, then the first by name.
+    pub step_up: Option<(&'p str, Option<StepUpOtherwise>)>,
+}
+
+/// The candidate that an action adds, if it adds one.
+pub fn candidate(action: &ActionPlan, force: Force) -> Option<Candidate> {
+    let outcome = match action {
+        ActionPlan::Allow => Outcome::Allow,
+        ActionPlan::Block { .. } => Outcome::Block,
+        ActionPlan::Hold { .. } => Outcome::Hold,
+        ActionPlan::StepUp { .. } => Outcome::StepUp,
+        ActionPlan::Alert { .. }
+        | ActionPlan::Score { .. }
+        | ActionPlan::Add { .. }
+        | ActionPlan::Remove { .. }
+        | ActionPlan::Tag(_) => return None,
+    };
+    Some(Candidate { outcome, force })
+}
+
+/// The force of a rule's candidates.
+pub fn force_of(program: &Program, body: &RuleBody) -> Force {
+    let mandatory = program.rules.get(usize::from(body.rule.0)).is_some_and(|rule| rule.mandatory);
+    if mandatory { Force::Mandatory } else { Force::Ordinary }
+}
+
+/// Resolves the hits of one event. `sheet` is scratch.
+///
+/// # Cost
+/// Linear in the actions of the hits.
+pub fn resolve<'p>(
+    program: &'p Program,
+    hits: &[&'p RuleBody],
+    reach: Reach,
+    sheet: &mut ScoreSheet,
+) -> Resolution<'p> {
+    sheet.reset(program.groups.len());
+    let mut candidates: Vec<(Candidate, &'p ActionPlan)> = Vec::new();
+    for body in hits {
+        let force = force_of(program, body);
+        for action in &body.actions {
+            if let ActionPlan::Score { points, group } = action {
+                sheet.add(*group, *points);
+            }
+            candidates.extend(candidate(action, force).map(|found| (found, action)));
+        }
+    }
+    let score = sheet.total(&program.groups);
+    let band = band_of(&program.policy, score);
+    if let Some((_, _, action)) = band.and_then(|index| program.policy.bands.get(index)) {
+        candidates.extend(candidate(action, Force::Ordinary).map(|found| (found, action)));
+    }
+    if reach == Reach::AlertsOnly {
+        candidates.clear();
+    }
+    let winner = decide(candidates.iter().map(|(found, _)| *found));
+    let winning =
+        || candidates.iter().filter(|(found, _)| *found == winner).map(|(_, action)| *action);
+    let hold = winning().filter_map(hold_terms).reduce(|a, b| HoldTerms {
+        for_ms: a.for_ms.max(b.for_ms),
+        otherwise: a.otherwise.max(b.otherwise),
+    });
+    let step_up = winning()
+        .filter_map(step_up_terms)
+        .max_by_key(|(method, otherwise)| (strictness(*otherwise), core::cmp::Reverse(*method)));
+    Resolution { winner, score, band, hold, step_up }
+}
+
+/// The band that a score falls into.
+pub fn band_of(policy: &Policy, score: i32) -> Option<usize> {
+    policy.bands.iter().position(|(from, to, _)| (*from..=*to).contains(&score))
+}
+
+fn hold_terms(action: &ActionPlan) -> Option<HoldTerms> {
+    match action {
+        ActionPlan::Hold { for_ms, otherwise, .. } => {
+            Some(HoldTerms { for_ms: *for_ms, otherwise: *otherwise })
+        }
+        _ => None,
+    }
+}
+
+fn step_up_terms(action: &ActionPlan) -> Option<(&str, Option<StepUpOtherwise>)> {
+    match action {
+        ActionPlan::StepUp { method, otherwise } => Some((method, *otherwise)),
+        _ => None,
+    }
+}
+
+/// Block is stricter than a hold, a longer hold than a shorter one, anything than nothing.
+fn strictness(otherwise: Option<StepUpOtherwise>) -> (u8, i64) {
+    match otherwise {
+        Some(StepUpOtherwise::Block) => (2, 0),
+        Some(StepUpOtherwise::Hold(for_ms)) => (1, for_ms),
+        None => (0, 0),
+    }
+}

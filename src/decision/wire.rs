@@ -1,0 +1,365 @@
+//! The records that leave: decisions, alerts, holds, dead letters and audit entries, as they are written to topics and
+//! files. Money and ids are strings. The JSON Schemas under `docs/schemas/` are generated from these types.
+//!
+//! Additive only: a field is never removed or given another meaning within `v1`. What depends on a clock travels in
+//! Kafka headers, never in a body: a repeated body is byte-identical.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+/// The event a record speaks of.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct EventRef<'a> {
+    /// Its id as the producer gave it.
+    pub id: &'a str,
+    /// Its type, as the schema names it.
+    #[serde(rename = "type")]
+    pub event_type: &'a str,
+    /// Event time, RFC 3339 UTC.
+    pub time: &'a str,
+}
+
+/// Where a record was read.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct SourceRef<'a> {
+    /// Topic, or name of the file.
+    pub topic: &'a str,
+    /// Partition; 0 for files.
+    pub partition: i32,
+    /// Offset; index of the record, from 0, for files.
+    pub offset: i64,
+}
+
+/// First part of a decision: what differs between two readings of the same event.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct DecisionHead<'a> {
+    /// `riskweir.decision.v1`.
+    pub schema: &'a str,
+    /// Digest of event type, event id, body digest and rule set: the same event gives the same id.
+    pub decision_id: &'a str,
+    /// What was decided.
+    pub event: EventRef<'a>,
+    /// Which record asked.
+    pub source: SourceRef<'a>,
+    /// True when this record repeats an event that was decided before; then everything below is the first answer.
+    pub duplicate: bool,
+}
+
+/// Second part of a decision: the answer.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct DecisionBody<'a> {
+    /// What the payment service must do.
+    pub outcome: OutcomeWord,
+    /// Risk points, 0 to 100.
+    pub score: i32,
+    /// What each score group gave, after its cap.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub score_groups: Vec<GroupPoints<'a>>,
+    /// The score band in force.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub band: Option<Band>,
+    /// Method of the second factor, when the outcome is `step_up`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step_up: Option<StepUp<'a>>,
+    /// The hold that this decision placed or joined.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hold_id: Option<&'a str>,
+    /// Rules that hit, by rule name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub contributions: Vec<Contribution<'a>>,
+    /// Rules that would have hit but only watch.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub shadow: Vec<Contribution<'a>>,
+    /// Rules that could not be decided, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub undecided: Vec<Undecided<'a>>,
+    /// Rules whose condition held but that were exempt by their `unless`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub exempt: Vec<&'a str>,
+    /// Tags that rules put on the event.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<&'a str>,
+    /// Under which circumstances this was decided, sorted: `normal`, or any of the others.
+    pub provenance: Vec<Provenance>,
+    /// Digest of the rule set.
+    pub ruleset: &'a str,
+    /// Digest of the settings that decisions depend on.
+    pub config: &'a str,
+}
+
+/// The outcome in a record.
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum OutcomeWord {
+    /// Let it pass.
+    Pass,
+    /// Ask for a second factor.
+    StepUp,
+    /// Stop it until released or until the deadline.
+    Hold,
+    /// Refuse it.
+    Block,
+    /// Let it pass by explicit rule.
+    Allow,
+}
+
+/// Circumstances of a decision.
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(rename_all = "snake_case")]
+pub enum Provenance {
+    /// A value that counted came from tiles or sketches and carries a stated error.
+    Approximate,
+    /// State of a key was evicted inside a window that counted, to stay under the byte budget.
+    Capped,
+    /// The event's time lies further ahead of its arrival than the guard allows; it was not remembered.
+    FutureTs,
+    /// The same event id came before with another body.
+    IdReuse,
+    /// The event's time lies behind the partition's clock, within the allowed lateness.
+    Late,
+    /// Nothing to remark.
+    Normal,
+    /// Behind by more than the allowed lateness: it may raise alerts, it cannot stop money.
+    TooLate,
+    /// A window that counted reaches back before the stream began.
+    Warming,
+}
+
+/// Points of one group.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct GroupPoints<'a> {
+    /// Name of the group.
+    pub group: &'a str,
+    /// Points after the cap.
+    pub points: i32,
+}
+
+/// A score band.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Band {
+    /// Lowest score.
+    pub from: i32,
+    /// Highest score.
+    pub to: i32,
+}
+
+/// A request for a second factor.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct StepUp<'a> {
+    /// Which factor.
+    pub method: &'a str,
+    /// What to do when it stays unanswered: `block`, `hold`, or absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub otherwise: Option<&'a str>,
+    /// For how long, ms, when `otherwise` is `hold`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hold_for_ms: Option<i64>,
+}
+
+/// One rule that hit.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Contribution<'a> {
+    /// Stable id of the rule (`R-0101`); its reason code.
+    pub rule: &'a str,
+    /// Its name.
+    pub name: &'a str,
+    /// `low`, `medium`, `high` or `critical`.
+    pub severity: &'a str,
+    /// Fraud patterns.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    pub typologies: &'a [String],
+    /// The actions that it asked for: `block`, `hold`, `step_up`, `allow`, `alert`, `score`, `add`, `remove`, `tag`.
+    pub actions: Vec<&'a str>,
+    /// Risk points that it gave before caps.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub points: i32,
+    /// In words.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<String>,
+    /// The conditions that decided, with actual values against thresholds.
+    pub conditions: Vec<Condition>,
+    /// True when the condition was undecided and the rule says that this counts.
+    #[serde(skip_serializing_if = "is_false")]
+    pub by_missing: bool,
+}
+
+/// One comparison that decided.
+#[derive(Clone, Debug, Serialize, JsonSchema, PartialEq, Eq)]
+pub struct Condition {
+    /// The author's words.
+    pub text: String,
+    /// The value found.
+    pub value: String,
+    /// The value asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<String>,
+    /// How far the value can be trusted, when it is not complete.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub coverage: Option<String>,
+}
+
+/// A rule that could not be decided.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Undecided<'a> {
+    /// Stable id of the rule.
+    pub rule: &'a str,
+    /// Its name.
+    pub name: &'a str,
+    /// The fields and aggregates that were missing.
+    pub missing: Vec<String>,
+    /// What the rule says then: `skip`, `match` or `review`.
+    pub then: &'a str,
+}
+
+/// An alert: asks a person for attention, never stops money.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct AlertRecord<'a> {
+    /// `riskweir.alert.v1`.
+    pub schema: &'a str,
+    /// Digest of rule and event.
+    pub alert_id: &'a str,
+    /// Stable id of the rule, or `policy` for a score band, `id_reuse` for a reused event id.
+    pub rule: &'a str,
+    /// Name of the rule.
+    pub name: &'a str,
+    /// `low`, `medium`, `high` or `critical`.
+    pub severity: &'a str,
+    /// Fraud patterns.
+    pub typologies: &'a [String],
+    /// The queue it belongs to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queue: Option<&'a str>,
+    /// For people.
+    pub message: String,
+    /// The event that raised it.
+    pub event: EventRef<'a>,
+    /// Which record.
+    pub source: SourceRef<'a>,
+    /// The decision beside it.
+    pub decision_id: &'a str,
+    /// The decision's outcome.
+    pub outcome: OutcomeWord,
+    /// The decision's score.
+    pub score: i32,
+    /// The keys by which repeats are joined.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub entities: Vec<EntityRef<'a>>,
+    /// The episode it belongs to.
+    pub episode: EpisodeRef<'a>,
+    /// The conditions that decided.
+    pub conditions: Vec<Condition>,
+    /// Digest of the rule set.
+    pub ruleset: &'a str,
+}
+
+/// A named key.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct EntityRef<'a> {
+    /// Name of the field.
+    pub name: &'a str,
+    /// Its value.
+    pub value: &'a str,
+}
+
+/// Where an alert stands among the repeats of its rule and keys.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct EpisodeRef<'a> {
+    /// Id of the episode: the id of its first alert.
+    pub id: &'a str,
+    /// 1 for the first alert.
+    pub seq: u32,
+    /// Hits so far, thinned ones included.
+    pub count: u32,
+    /// Hits that were thinned since the alert before.
+    pub thinned: u32,
+}
+
+/// A hold and its state.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct HoldRecord<'a> {
+    /// `riskweir.hold.v1`.
+    pub schema: &'a str,
+    /// Digest of event type and event id: one payment has one hold.
+    pub hold_id: &'a str,
+    /// `placed` or `expired`.
+    pub state: &'a str,
+    /// What is held.
+    pub subject: EventRef<'a>,
+    /// Its amount with currency, when the event has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub amount: Option<MoneyText<'a>>,
+    /// Ids of the rules that placed it (`policy` for a score band).
+    pub placed_by: Vec<&'a str>,
+    /// In words.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<&'a str>,
+    /// When it was placed, event time.
+    pub placed_at: &'a str,
+    /// When it ends without a human, event time.
+    pub deadline_at: &'a str,
+    /// What happens then: `release` or `block`.
+    pub otherwise: &'a str,
+    /// The decision that placed it.
+    pub decision_id: &'a str,
+    /// Digest of the rule set that placed it.
+    pub ruleset: &'a str,
+}
+
+/// Money as text.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct MoneyText<'a> {
+    /// Decimal: `12.50`.
+    pub value: &'a str,
+    /// ISO 4217.
+    pub currency: &'a str,
+}
+
+/// A record that could not be decided, kept whole.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct DeadLetterRecord<'a> {
+    /// `riskweir.dead_letter.v1`.
+    pub schema: &'a str,
+    /// `decode`.
+    pub stage: &'a str,
+    /// Stable reason code.
+    pub reason: &'a str,
+    /// The field at fault, when one is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub field: Option<&'a str>,
+    /// One sentence; names fields, never values.
+    pub message: String,
+    /// Where it was read.
+    pub source: SourceRef<'a>,
+    /// The record's bytes, base64; absent for a tombstone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub raw_base64: Option<String>,
+}
+
+/// A happening that auditors ask for.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct AuditRecord<'a> {
+    /// `riskweir.audit.v1`.
+    pub schema: &'a str,
+    /// `ruleset_active`.
+    pub kind: &'a str,
+    /// Digest of the rule set.
+    pub ruleset: &'a str,
+    /// Digest of the settings.
+    pub config: &'a str,
+    /// Version of the program.
+    pub engine: &'a str,
+    /// Rules that act.
+    pub live_rules: usize,
+    /// Rules that watch.
+    pub shadow_rules: usize,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+fn is_zero(value: &i32) -> bool {
+    *value == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+fn is_false(value: &bool) -> bool {
+    !*value
+}

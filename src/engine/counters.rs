@@ -1,0 +1,84 @@
+//! Plain counters that the engine keeps for metrics and summaries. No shared memory: whoever wants them copies them.
+
+use std::collections::BTreeMap;
+
+use crate::decision::lattice::Outcome;
+use crate::event::error::DecodeError;
+
+/// What one rule did so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RuleCounters {
+    /// Hits (shadow hits included).
+    pub hits: u64,
+    /// Alerts raised.
+    pub alerts: u64,
+    /// Alerts thinned by `once per`.
+    pub thinned: u64,
+    /// Times its condition was undecided.
+    pub undecided: u64,
+    /// Times its exemption applied.
+    pub exempt: u64,
+    /// Holds that it placed or helped to place.
+    pub holds: u64,
+    /// Events that it wanted blocked.
+    pub blocks: u64,
+}
+
+/// Everything counted so far. `read == decided() + dead_lettered()` after every step.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Records taken.
+    pub read: u64,
+    /// Decisions by outcome, in the order of [`Outcome::ALL`].
+    pub outcomes: [u64; 5],
+    /// Dead letters by reason code.
+    pub dead_letters: BTreeMap<&'static str, u64>,
+    /// Dead letters by declared field at fault.
+    pub mapping_errors: BTreeMap<String, u64>,
+    /// Per rule, in the order of the program.
+    pub rules: Vec<RuleCounters>,
+    /// Events behind the clock within the allowed lateness.
+    pub late: u64,
+    /// Events behind by more.
+    pub too_late: u64,
+    /// Events from the future.
+    pub future: u64,
+    /// Repeated events.
+    pub duplicates: u64,
+    /// Event ids that came again with another body.
+    pub id_reuse: u64,
+    /// Alerts raised, by rules, bands and id reuse.
+    pub alerts: u64,
+    /// Holds placed.
+    pub holds_placed: u64,
+    /// Holds that ended at their deadline.
+    pub holds_expired: u64,
+    /// Keys evicted to stay under the byte budget.
+    pub evictions: u64,
+}
+
+impl Counters {
+    /// Records with a decision.
+    pub fn decided(&self) -> u64 {
+        self.outcomes.iter().sum()
+    }
+
+    /// Records in the dead letters.
+    pub fn dead_lettered(&self) -> u64 {
+        self.dead_letters.values().sum()
+    }
+
+    /// Counts a record that could not be decoded.
+    pub fn count_dead_letter(&mut self, error: &DecodeError) {
+        *self.dead_letters.entry(error.reason.as_str()).or_default() += 1;
+        if let Some(field) = &error.field {
+            *self.mapping_errors.entry(field.to_string()).or_default() += 1;
+        }
+    }
+
+    /// Counts a decision.
+    pub fn count_outcome(&mut self, outcome: Outcome) {
+        let index = Outcome::ALL.iter().position(|known| *known == outcome).unwrap_or(0);
+        self.outcomes[index] += 1;
+    }
+}

@@ -1,0 +1,243 @@
+//! Writing records: from facts to JSON bodies on the sink. Nothing is decided here.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::Serialize;
+
+use crate::base::time::format_rfc3339;
+use crate::decision::episodes::Episode;
+use crate::decision::holds::Hold;
+use crate::decision::lattice::Outcome;
+use crate::decision::resolve::Resolution;
+use crate::decision::score::ScoreSheet;
+use crate::decision::wire::{
+    AlertRecord, AuditRecord, Band, Condition, DeadLetterRecord, DecisionBody, DecisionHead,
+    EntityRef, EpisodeRef, EventRef, GroupPoints, HoldRecord, MoneyText, OutcomeWord, Provenance,
+    SourceRef, StepUp,
+};
+use crate::engine::port::{Input, OutputTopic, Sink};
+use crate::engine::scene::Scene;
+use crate::engine::step::Setup;
+use crate::engine::streams::Source;
+use crate::engine::tell::Told;
+use crate::event::error::DecodeError;
+use crate::rules::program::StepUpOtherwise;
+use crate::rules::syntax::ast::Otherwise;
+
+/// What an alert says beside the event it is about.
+#[derive(Debug)]
+pub(super) struct AlertFacts<'a> {
+    pub(super) alert_id: &'a str,
+    pub(super) rule: &'a str,
+    pub(super) name: &'a str,
+    pub(super) severity: &'a str,
+    pub(super) typologies: &'a [String],
+    pub(super) queue: Option<&'a str>,
+    pub(super) message: String,
+    pub(super) entities: Vec<EntityRef<'a>>,
+    pub(super) episode: &'a Episode,
+    pub(super) conditions: Vec<Condition>,
+    pub(super) outcome: Outcome,
+    pub(super) score: i32,
+}
+
+/// Writes the answer: the second part of a decision record, as a JSON object.
+pub(super) fn answer(
+    scene: &Scene<'_>,
+    resolution: &Resolution<'_>,
+    told: Told<'_>,
+    sheet: &ScoreSheet,
+    provenance: Vec<Provenance>,
+    out: &mut Vec<u8>,
+) {
+    let program = &scene.setup.program;
+    let groups = sheet.capped(&program.groups);
+    let hold_id = (resolution.winner.outcome == Outcome::Hold).then(|| scene.hold_id());
+    let band = resolution.band.and_then(|index| program.policy.bands.get(index));
+    let body = DecisionBody {
+        outcome: outcome_word(resolution.winner.outcome),
+        score: resolution.score,
+        score_groups: groups
+            .map(|(group, points)| GroupPoints { group: &group.name, points })
+            .collect(),
+        band: band.map(|(from, to, _)| Band { from: *from, to: *to }),
+        step_up: resolution.step_up.map(|(method, otherwise)| step_up(method, otherwise)),
+        hold_id: hold_id.as_deref(),
+        contributions: told.contributions,
+        shadow: told.shadow,
+        undecided: told.undecided,
+        exempt: told.exempt,
+        tags: told.tags,
+        provenance,
+        ruleset: &scene.setup.ruleset,
+        config: &scene.setup.config,
+    };
+    out.clear();
+    write_json(out, &body);
+}
+
+/// Emits a decision: the head of this record, and an answer (of this event, or of the first of its repeats).
+pub(super) fn decision(
+    scene: &Scene<'_>,
+    duplicate: bool,
+    answer: &[u8],
+    out: &mut Vec<u8>,
+    sink: &mut impl Sink,
+) {
+    let head = DecisionHead {
+        schema: OutputTopic::Decisions.schema(),
+        decision_id: &scene.decision_id,
+        event: scene.event_ref(),
+        source: scene.source_ref(),
+        duplicate,
+    };
+    out.clear();
+    write_json(out, &head);
+    // Two objects become one: `{head}` and `{answer}` to `{head,answer}`.
+    out.pop();
+    out.push(b',');
+    out.extend_from_slice(answer.get(1..).unwrap_or_default());
+    sink.emit(OutputTopic::Decisions, scene.output_key(), out);
+}
+
+/// Emits an alert.
+pub(super) fn alert(
+    scene: &Scene<'_>,
+    facts: AlertFacts<'_>,
+    out: &mut Vec<u8>,
+    sink: &mut impl Sink,
+) {
+    let Episode { id, seq, count, thinned } = facts.episode;
+    let record = AlertRecord {
+        schema: OutputTopic::Alerts.schema(),
+        alert_id: facts.alert_id,
+        rule: facts.rule,
+        name: facts.name,
+        severity: facts.severity,
+        typologies: facts.typologies,
+        queue: facts.queue,
+        message: facts.message,
+        event: scene.event_ref(),
+        source: scene.source_ref(),
+        decision_id: &scene.decision_id,
+        outcome: outcome_word(facts.outcome),
+        score: facts.score,
+        entities: facts.entities,
+        episode: EpisodeRef { id, seq: *seq, count: *count, thinned: *thinned },
+        conditions: facts.conditions,
+        ruleset: &scene.setup.ruleset,
+    };
+    out.clear();
+    write_json(out, &record);
+    sink.emit(OutputTopic::Alerts, scene.output_key(), out);
+}
+
+/// Emits a hold in a state: `placed` or `expired`.
+pub(super) fn hold(
+    state: &str,
+    hold: &Hold,
+    setup: &Setup,
+    out: &mut Vec<u8>,
+    sink: &mut impl Sink,
+) {
+    let (placed_at, deadline_at) =
+        (format_rfc3339(hold.placed_ms), format_rfc3339(hold.deadline_ms));
+    let record = HoldRecord {
+        schema: OutputTopic::Holds.schema(),
+        hold_id: &hold.hold_id,
+        state,
+        subject: EventRef { id: &hold.event_id, event_type: &hold.event_type, time: &placed_at },
+        amount: hold.amount.as_ref().map(|(value, currency)| MoneyText { value, currency }),
+        placed_by: hold.placed_by.iter().map(String::as_str).collect(),
+        reasons: hold.reasons.iter().map(String::as_str).collect(),
+        placed_at: &placed_at,
+        deadline_at: &deadline_at,
+        otherwise: otherwise_word(hold.otherwise),
+        decision_id: &hold.decision_id,
+        ruleset: &setup.ruleset,
+    };
+    out.clear();
+    write_json(out, &record);
+    sink.emit(OutputTopic::Holds, &hold.output_key, out);
+}
+
+/// Emits a dead letter, with the record's bytes as they came.
+pub(super) fn dead_letter(
+    input: &Input<'_>,
+    source: &Source,
+    error: &DecodeError,
+    out: &mut Vec<u8>,
+    sink: &mut impl Sink,
+) {
+    let record = DeadLetterRecord {
+        schema: OutputTopic::DeadLetter.schema(),
+        stage: "decode",
+        reason: error.reason.as_str(),
+        field: error.field.as_deref(),
+        message: format!(
+            "could not decode record {} of `{}`-{}: {error}",
+            input.offset, source.topic, source.partition
+        ),
+        source: SourceRef {
+            topic: &source.topic,
+            partition: source.partition,
+            offset: input.offset,
+        },
+        raw_base64: input.payload.map(|raw| BASE64.encode(raw)),
+    };
+    out.clear();
+    write_json(out, &record);
+    let key = format!("{}-{}", source.topic, source.partition);
+    sink.emit(OutputTopic::DeadLetter, key.as_bytes(), out);
+}
+
+/// Emits that a rule set has become active.
+pub(super) fn ruleset_active(setup: &Setup, out: &mut Vec<u8>, sink: &mut impl Sink) {
+    let (live_rules, shadow_rules) = setup.rules_by_mode();
+    let record = AuditRecord {
+        schema: OutputTopic::Audit.schema(),
+        kind: "ruleset_active",
+        ruleset: &setup.ruleset,
+        config: &setup.config,
+        engine: env!("CARGO_PKG_VERSION"),
+        live_rules,
+        shadow_rules,
+    };
+    out.clear();
+    write_json(out, &record);
+    sink.emit(OutputTopic::Audit, setup.ruleset.as_bytes(), out);
+}
+
+fn step_up(method: &str, otherwise: Option<StepUpOtherwise>) -> StepUp<'_> {
+    let (word, hold_for_ms) = match otherwise {
+        Some(StepUpOtherwise::Block) => (Some("block"), None),
+        Some(StepUpOtherwise::Hold(for_ms)) => (Some("hold"), Some(for_ms)),
+        None => (None, None),
+    };
+    StepUp { method, otherwise: word, hold_for_ms }
+}
+
+fn outcome_word(outcome: Outcome) -> OutcomeWord {
+    match outcome {
+        Outcome::Pass => OutcomeWord::Pass,
+        Outcome::StepUp => OutcomeWord::StepUp,
+        Outcome::Hold => OutcomeWord::Hold,
+        Outcome::Block => OutcomeWord::Block,
+        Outcome::Allow => OutcomeWord::Allow,
+    }
+}
+
+fn otherwise_word(otherwise: Otherwise) -> &'static str {
+    match otherwise {
+        Otherwise::Release => "release",
+        Otherwise::Block => "block",
+    }
+}
+
+#[expect(
+    clippy::expect_used,
+    reason = "writing plain structs of texts and numbers into memory cannot fail"
+)]
+fn write_json(out: &mut Vec<u8>, record: &impl Serialize) {
+    serde_json::to_writer(out, record).expect("a record of texts and numbers is always JSON");
+}

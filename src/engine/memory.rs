@@ -1,0 +1,285 @@
+//! The engine's window state: tables, the plans by which each event type reads them, and the present event's entries.
+
+use crate::base::{EntityKey, Tag};
+use crate::event::row::Row;
+use crate::event::schema::{EventType, FieldType, SlotId};
+use crate::rules::eval::{EvalPlan, Evaluator, Host, Run};
+use crate::rules::program::{ListId, LookupId, Program, TableId};
+use crate::state::{ReadAt, ReadPlan, StateOptions, Table};
+use crate::window::spec::{Coverage, Entry, ReadValue, Reading};
+
+use crate::engine::lists::Lists;
+
+/// All tables, and per event type how they are read.
+#[derive(Debug)]
+pub(super) struct Memory {
+    tables: Vec<Table>,
+    plans: Vec<Vec<LookupPlan>>,
+    /// Per table: the stored key in an event of its type.
+    stored: Vec<Vec<KeyPart>>,
+    evictions: u64,
+}
+
+#[derive(Debug)]
+struct LookupPlan {
+    table: TableId,
+    keys: Vec<KeyPart>,
+    same_event: bool,
+    read: ReadPlan,
+    /// Place of its first reading among the event type's readings.
+    first: usize,
+}
+
+/// The present event as the tables of its type will remember it. Reused from event to event.
+#[derive(Debug, Default)]
+pub(super) struct OwnEntries {
+    entries: Vec<OwnEntry>,
+    used: usize,
+}
+
+#[derive(Debug, Default)]
+struct OwnEntry {
+    table: u16,
+    key: EntityKey,
+    filters: u64,
+    words: Vec<u64>,
+}
+
+impl OwnEntries {
+    fn find(&self, table: TableId) -> Option<&OwnEntry> {
+        self.entries.iter().take(self.used).find(|entry| entry.table == table.0)
+    }
+}
+
+/// Answers of the look-ups of the present event. Reused from event to event.
+#[derive(Debug, Default)]
+pub(super) struct Answers {
+    readings: Vec<Reading>,
+    answered: Vec<bool>,
+    probes: Vec<u64>,
+}
+
+const NOT_ASKED: Reading = Reading { value: ReadValue::Missing, coverage: Coverage::Complete };
+
+impl Answers {
+    fn reset(&mut self, plans: &[LookupPlan]) {
+        let n_readings = plans.last().map_or(0, |last| last.first + last.read.len());
+        if self.readings.len() < n_readings {
+            self.readings.resize(n_readings, NOT_ASKED);
+        }
+        self.answered.clear();
+        self.answered.resize(plans.len(), false);
+    }
+}
+
+impl Memory {
+    pub(super) fn new(program: &Program, options: StateOptions) -> Self {
+        let tables: Vec<Table> =
+            program.tables.iter().map(|plan| Table::new(plan.spec.clone(), options)).collect();
+        let plans = program.plans.iter().zip(&program.schema.events).map(|(event, schema)| {
+            let mut first = 0;
+            let lookups = event.lookups.iter().map(|lookup| {
+                let read = tables[usize::from(lookup.table.0)].plan(&lookup.measures);
+                let begin = first;
+                first += read.len();
+                let keys = key_parts(schema, &lookup.keys);
+                let (table, same_event) = (lookup.table, lookup.same_event);
+                LookupPlan { table, keys, same_event, read, first: begin }
+            });
+            lookups.collect()
+        });
+        let plans = plans.collect();
+        let stored = program
+            .tables
+            .iter()
+            .map(|table| key_parts(program.schema.event(table.event), &table.keys));
+        let stored = stored.collect();
+        Self { tables, plans, stored, evictions: 0 }
+    }
+
+    /// Works out what the tables of this event's type will remember of it.
+    pub(super) fn own_entries(
+        &self,
+        program: &Program,
+        own: &mut OwnEntries,
+        run: &mut Run<'_, impl Host>,
+    ) {
+        own.used = 0;
+        let tables = &program.plans[usize::from(run.row.event)].tables;
+        for &table in tables {
+            let keys = &self.stored[usize::from(table.0)];
+            let Some(key) = key_of(run.row, run.raw, keys) else { continue };
+            if own.entries.len() == own.used {
+                own.entries.push(OwnEntry::default());
+            }
+            let entry = &mut own.entries[own.used];
+            entry.table = table.0;
+            entry.key = key;
+            entry.filters = run.entry(table, &mut entry.words);
+            own.used += 1;
+        }
+    }
+
+    /// Remembers the present event.
+    pub(super) fn insert(&mut self, own: &OwnEntries, time_ms: i64) {
+        for entry in own.entries.iter().take(own.used) {
+            let remembered = Entry { time_ms, filters: entry.filters, words: &entry.words };
+            self.tables[usize::from(entry.table)].insert(entry.key, &remembered);
+        }
+    }
+
+    /// Moves the clock, forgets what no window can see, a little at a time.
+    pub(super) fn advance(&mut self, clock_ms: i64) {
+        for table in &mut self.tables {
+            table.advance(clock_ms);
+            table.sweep(2);
+        }
+    }
+
+    /// Evicts keys of the largest table until the state fits the budget (`others` are bytes held elsewhere).
+    pub(super) fn fit(&mut self, budget: u64, others: usize) {
+        let budget = usize::try_from(budget).unwrap_or(usize::MAX).saturating_sub(others);
+        while self.bytes() > budget {
+            let largest = self.tables.iter_mut().filter(|t| t.keys() > 0).max_by_key(|t| t.bytes());
+            if largest.and_then(|table| table.evict(16)).is_none() {
+                return;
+            }
+            self.evictions += 1;
+        }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.tables.iter().map(Table::bytes).sum()
+    }
+
+    pub(super) fn evictions(&self) -> u64 {
+        self.evictions
+    }
+
+    pub(super) fn tables(&self) -> &[Table] {
+        &self.tables
+    }
+}
+
+/// One part of a key: a slot, and whether its word refers to a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum KeyPart {
+    Text(SlotId),
+    Word(SlotId),
+}
+
+/// How the key in these slots is read.
+pub(super) fn key_parts(event: &EventType, slots: &[SlotId]) -> Vec<KeyPart> {
+    let part = |slot: &SlotId| {
+        let field = event.fields.iter().find(|field| field.slot == *slot);
+        match field.map(|field| &field.ty) {
+            Some(FieldType::Text | FieldType::Ip | FieldType::Entity(_)) => KeyPart::Text(*slot),
+            _ => KeyPart::Word(*slot),
+        }
+    };
+    slots.iter().map(part).collect()
+}
+
+/// The state key of a row: all parts present, in order.
+pub(super) fn key_of(row: &Row, raw: &[u8], parts: &[KeyPart]) -> Option<EntityKey> {
+    let key = |part: &KeyPart| match part {
+        KeyPart::Text(slot) => row.key(raw, *slot),
+        KeyPart::Word(slot) => row.get(*slot).map(|word| EntityKey(u128::from(word))),
+    };
+    match parts {
+        [one] => key(one),
+        several => {
+            let keys: Option<Vec<EntityKey>> = several.iter().map(key).collect();
+            keys.map(|keys| EntityKey::combine(&keys))
+        }
+    }
+}
+
+/// What the evaluator sees of the state while one event is judged.
+#[derive(Debug)]
+pub(super) struct StateHost<'a> {
+    pub(super) memory: &'a mut Memory,
+    pub(super) answers: &'a mut Answers,
+    pub(super) own: &'a OwnEntries,
+    pub(super) lists: &'a Lists,
+    pub(super) row: &'a Row,
+    pub(super) raw: &'a [u8],
+    pub(super) began_ms: i64,
+}
+
+impl<'a> StateHost<'a> {
+    /// Begins an event.
+    pub(super) fn begin(self) -> Self {
+        let plans = &self.memory.plans[usize::from(self.row.event)];
+        self.answers.reset(plans);
+        self
+    }
+
+    fn answer(&mut self, lookup: usize, probes: &[Option<u64>]) {
+        let Self { memory, answers, own, row, raw, .. } = self;
+        let Memory { tables, plans, .. } = &mut **memory;
+        let plan = &plans[usize::from(row.event)][lookup];
+        answers.answered[lookup] = true;
+        let end = plan.first + plan.read.len();
+        let out = &mut answers.readings[plan.first..end];
+        let Some(key) = key_of(row, raw, &plan.keys) else {
+            out.fill(NOT_ASKED);
+            return;
+        };
+        answers.probes.clear();
+        answers.probes.extend(probes.iter().map(|probe| probe.unwrap_or(0)));
+        let mine = if plan.same_event { own.find(plan.table) } else { None };
+        let mine = mine.filter(|entry| entry.key == key).map(|entry| Entry {
+            time_ms: row.time_ms,
+            filters: entry.filters,
+            words: &entry.words,
+        });
+        let at = ReadAt {
+            time_ms: row.time_ms,
+            began_ms: self.began_ms,
+            own: mine.as_ref(),
+            probes: &answers.probes,
+        };
+        tables[usize::from(plan.table.0)].read(key, &plan.read, &at, out);
+    }
+}
+
+impl Host for StateHost<'_> {
+    fn reading(&mut self, lookup: LookupId, index: u16, probes: &[Option<u64>]) -> Reading {
+        let lookup = usize::from(lookup.0);
+        if !self.answers.answered[lookup] {
+            self.answer(lookup, probes);
+        }
+        let first = self.memory.plans[usize::from(self.row.event)][lookup].first;
+        self.answers.readings[first + usize::from(index)]
+    }
+
+    fn list_contains(&mut self, list: ListId, text: &[u8]) -> bool {
+        self.lists.contains(list, text, self.row.time_ms)
+    }
+
+    fn list_contains_tag(&mut self, list: ListId, tag: Tag) -> bool {
+        self.lists.contains_tag(list, tag, self.row.time_ms)
+    }
+}
+
+/// A host for what needs no state: filters and columns of the present event.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NoState<'a> {
+    pub(super) lists: &'a Lists,
+    pub(super) time_ms: i64,
+}
+
+impl Host for NoState<'_> {
+    fn reading(&mut self, _: LookupId, _: u16, _: &[Option<u64>]) -> Reading {
+        NOT_ASKED
+    }
+
+    fn list_contains(&mut self, list: ListId, text: &[u8]) -> bool {
+        self.lists.contains(list, text, self.time_ms)
+    }
+
+    fn list_contains_tag(&mut self, list: ListId, tag: Tag) -> bool {
+        self.lists.contains_tag(list, tag, self.time_ms)
+    }
+}

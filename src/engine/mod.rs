@@ -1,0 +1,24 @@
+//! The one path to a decision: records go in, decisions, alerts and holds come out.
+//!
+//! Kafka, `backtest`, `test`, the demo and the property tests all call [`Engine::step`]. It is
+//! synchronous and pure: what comes out is a function of the records so far, the rule set and the options.
+
+pub mod counters;
+mod emit;
+mod interim;
+mod judge;
+pub mod lists;
+mod memory;
+pub mod options;
+pub mod port;
+pub mod repeats;
+mod scene;
+pub mod step;
+pub mod streams;
+mod tell;
+mod turn;
+
+pub use counters::{Counters, RuleCounters};
+pub use options::{DecisionsWanted, EngineOptions};
+pub use port::{Input, Output, OutputTopic, Silence, Sink, StreamId};
+pub use step::{Decoded, Engine};

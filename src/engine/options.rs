@@ -1,0 +1,81 @@
+//! Settings that decisions depend on. Their digest is written into every decision.
+
+use crate::base::Digest;
+
+/// Settings of an engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EngineOptions {
+    /// An event this much behind its partition's clock still updates state and may stop money.
+    pub allowed_lateness_ms: i64,
+    /// An event whose time is this much ahead of its arrival is decided, flagged, and not remembered.
+    pub future_guard_ms: i64,
+    /// For how long (event time) ids are remembered to recognise duplicates.
+    pub dedupe_window_ms: i64,
+    /// Most ids remembered; beyond it the window shrinks, counted.
+    pub dedupe_max_ids: u32,
+    /// Events per key that are kept exactly; beyond it long windows become tiles with a stated error.
+    pub exact_events_per_key: u32,
+    /// A partition this much behind the furthest one no longer keeps state from being forgotten.
+    pub partition_skew_ms: i64,
+    /// Byte budget for all state; `None`: the policy's.
+    pub state_bytes: Option<u64>,
+    /// Largest record in bytes.
+    pub max_record_bytes: u32,
+    /// Deepest nesting of a record.
+    pub max_depth: u32,
+    /// Most keys in one record.
+    pub max_keys: u32,
+    /// Which decisions are written.
+    pub decisions: DecisionsWanted,
+}
+
+/// Which decisions are written. It changes no decision, so it is no part of the digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum DecisionsWanted {
+    /// One per event.
+    #[default]
+    All,
+    /// Those with a hit, an outcome other than `pass`, or a remark such as `duplicate`.
+    Notable,
+    /// None.
+    None,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self {
+            allowed_lateness_ms: 5 * 60_000,
+            future_guard_ms: 5 * 60_000,
+            dedupe_window_ms: 24 * 3_600_000,
+            dedupe_max_ids: 16_000_000,
+            exact_events_per_key: 65_536,
+            partition_skew_ms: 3_600_000,
+            state_bytes: None,
+            max_record_bytes: 1 << 20,
+            max_depth: 64,
+            max_keys: 1024,
+            decisions: DecisionsWanted::All,
+        }
+    }
+}
+
+impl EngineOptions {
+    /// The digest of everything here that a decision can depend on.
+    pub fn digest(&self) -> Digest {
+        let numbers = [
+            self.allowed_lateness_ms,
+            self.future_guard_ms,
+            self.dedupe_window_ms,
+            i64::from(self.dedupe_max_ids),
+            i64::from(self.exact_events_per_key),
+            self.partition_skew_ms,
+            self.state_bytes.map_or(-1, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
+            i64::from(self.max_record_bytes),
+            i64::from(self.max_depth),
+            i64::from(self.max_keys),
+        ];
+        let bytes: Vec<[u8; 8]> = numbers.iter().map(|number| number.to_le_bytes()).collect();
+        let parts: Vec<&[u8]> = bytes.iter().map(<[u8; 8]>::as_slice).collect();
+        Digest::of_parts(&parts)
+    }
+}

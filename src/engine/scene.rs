@@ -1,0 +1,117 @@
+//! What every record about one event says of it: names, times, ids, written once.
+
+use crate::base::amount::format_minor;
+use crate::base::time::format_rfc3339;
+use crate::base::{Currency, Digest, TextRef};
+use crate::decision::wire::{EventRef, SourceRef};
+use crate::engine::port::Input;
+use crate::engine::step::{Decoded, Setup, Shape};
+use crate::engine::streams::Source;
+use crate::engine::turn::Standing;
+use crate::event::schema::{EventType, SlotId};
+
+/// The event as its records name it. Ids are made on demand: a quiet event whose decision is not written costs none.
+#[derive(Debug)]
+pub(super) struct Scene<'a> {
+    pub(super) setup: &'a Setup,
+    pub(super) decoded: Decoded<'a>,
+    pub(super) event: &'a EventType,
+    pub(super) shape: &'a Shape,
+    pub(super) decision_id: String,
+    id: &'a str,
+    time: String,
+    topic: &'a str,
+    partition: i32,
+    offset: i64,
+}
+
+impl<'a> Scene<'a> {
+    pub(super) fn new(
+        setup: &'a Setup,
+        source: &'a Source,
+        input: &Input<'_>,
+        decoded: Decoded<'a>,
+        standing: &Standing,
+    ) -> Self {
+        let event = setup.program.schema.event(decoded.row.event());
+        let shape = &setup.shapes[usize::from(decoded.row.event)];
+        let id = text(decoded, shape.id);
+        let parts: [&[u8]; 5] = [
+            b"decision",
+            event.name.as_bytes(),
+            id.as_bytes(),
+            &standing.body_digest.to_le_bytes(),
+            setup.ruleset.as_bytes(),
+        ];
+        Self {
+            setup,
+            decoded,
+            event,
+            shape,
+            decision_id: Digest::of_parts(&parts).short_hex(),
+            id,
+            time: format_rfc3339(decoded.row.time_ms),
+            topic: &source.topic,
+            partition: source.partition,
+            offset: input.offset,
+        }
+    }
+
+    pub(super) fn event_ref(&self) -> EventRef<'_> {
+        EventRef { id: self.id, event_type: &self.event.name, time: &self.time }
+    }
+
+    pub(super) fn source_ref(&self) -> SourceRef<'_> {
+        SourceRef { topic: self.topic, partition: self.partition, offset: self.offset }
+    }
+
+    pub(super) fn event_id(&self) -> &'a str {
+        self.id
+    }
+
+    pub(super) fn time(&self) -> &str {
+        &self.time
+    }
+
+    /// Key of the output records: the event's first key, so that what concerns it stays in one partition.
+    pub(super) fn output_key(&self) -> &'a [u8] {
+        let outlet = text(self.decoded, self.shape.outlet);
+        if outlet.is_empty() { self.id.as_bytes() } else { outlet.as_bytes() }
+    }
+
+    /// One payment, one hold: event type and event id.
+    pub(super) fn hold_id(&self) -> String {
+        let parts: [&[u8]; 3] = [b"hold", self.event.name.as_bytes(), self.id.as_bytes()];
+        Digest::of_parts(&parts).short_hex()
+    }
+
+    /// The alert of a rule (or band) about this event.
+    pub(super) fn alert_id(&self, rule: &str) -> String {
+        let parts: [&[u8]; 3] = [b"alert", rule.as_bytes(), self.decision_id.as_bytes()];
+        Digest::of_parts(&parts).short_hex()
+    }
+
+    /// The event's first amount as decimal text, and its currency.
+    pub(super) fn amount(&self) -> Option<(String, String)> {
+        let (slot, currency) = self.shape.amount?;
+        let minor = self.decoded.row.get(slot)?.cast_signed();
+        let currency = match currency {
+            Ok(fixed) => fixed,
+            Err(code) => Currency(u32::try_from(self.decoded.row.get(code)?).ok()?),
+        };
+        Some((format_minor(minor, currency.minor_digits()), currency.to_string()))
+    }
+
+    /// Name and text of a key slot, when present.
+    pub(super) fn entity(&self, slot: SlotId) -> Option<(&'a str, &'a str)> {
+        let field = self.event.fields.iter().find(|field| field.slot == slot)?;
+        self.decoded.row.has(slot).then(|| (field.name.as_str(), text(self.decoded, slot)))
+    }
+}
+
+/// The text in a slot; empty when absent. Texts are UTF-8 by construction.
+pub(super) fn text<'a>(decoded: Decoded<'a>, slot: SlotId) -> &'a str {
+    let reference = decoded.row.get(slot).map(TextRef);
+    let bytes = reference.map(|reference| decoded.row.text(decoded.raw, reference));
+    bytes.and_then(|bytes| core::str::from_utf8(bytes).ok()).unwrap_or_default()
+}

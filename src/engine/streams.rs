@@ -1,0 +1,167 @@
+//! The clocks: one per partition, the largest accepted event time, never the wall clock.
+
+use crate::engine::options::EngineOptions;
+
+/// The names of one input partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// Topic or file name.
+    pub topic: String,
+    /// Partition.
+    pub partition: i32,
+    /// Its clock.
+    pub clock: ClockId,
+}
+
+/// Index of a clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClockId(pub u32);
+
+/// The clock of one input partition.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Clock {
+    /// Largest accepted event time; `None` before the first event.
+    pub now_ms: Option<i64>,
+    /// Time of the first accepted event: windows that reach behind it are warming.
+    pub began_ms: i64,
+}
+
+/// How an event stands to its partition's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timeliness {
+    /// At or ahead of the clock.
+    OnTime,
+    /// Behind it, within the allowed lateness.
+    Late,
+    /// Behind by more.
+    TooLate,
+    /// Further ahead of its arrival than the guard allows.
+    Future,
+}
+
+/// The result of placing an event on its partition's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placement {
+    /// How it stands.
+    pub timeliness: Timeliness,
+    /// The clock after this event.
+    pub clock_ms: i64,
+    /// When the stream began.
+    pub began_ms: i64,
+}
+
+/// The clocks of all partitions, by [`ClockId`].
+#[derive(Clone, Debug, Default)]
+pub struct Clocks {
+    clocks: Vec<Clock>,
+}
+
+impl Clocks {
+    /// Adds the clock of one more partition.
+    pub fn add(&mut self) -> ClockId {
+        self.clocks.push(Clock::default());
+        ClockId(u32::try_from(self.clocks.len() - 1).unwrap_or(u32::MAX))
+    }
+
+    /// One clock.
+    ///
+    /// # Panics
+    /// Never for ids of these clocks.
+    pub fn get(&self, id: ClockId) -> &Clock {
+        &self.clocks[id.0 as usize]
+    }
+
+    /// The instant by which state is forgotten: the clock of the partition furthest behind, but never more than the
+    /// skew behind the furthest ahead, so that an idle partition does not keep state for ever.
+    ///
+    /// # Cost
+    /// Linear in the number of partitions.
+    pub fn state_clock_ms(&self, skew_ms: i64) -> i64 {
+        let known = || self.clocks.iter().filter_map(|clock| clock.now_ms);
+        let (slowest, fastest) = (known().min(), known().max());
+        match (slowest, fastest) {
+            (Some(slowest), Some(fastest)) => slowest.max(fastest.saturating_sub(skew_ms)),
+            _ => i64::MIN,
+        }
+    }
+
+    /// Places an event and moves the clock forward when it is accepted.
+    pub fn place(
+        &mut self,
+        id: ClockId,
+        time_ms: i64,
+        arrival_ms: Option<i64>,
+        options: &EngineOptions,
+    ) -> Placement {
+        let clock = &mut self.clocks[id.0 as usize];
+        let future = arrival_ms
+            .is_some_and(|arrival| time_ms > arrival.saturating_add(options.future_guard_ms));
+        if future {
+            let clock_ms = clock.now_ms.unwrap_or(i64::MIN);
+            return Placement {
+                timeliness: Timeliness::Future,
+                clock_ms,
+                began_ms: clock.began_ms,
+            };
+        }
+        if clock.now_ms.is_none() {
+            clock.began_ms = time_ms;
+        }
+        let clock_before = clock.now_ms.unwrap_or(time_ms);
+        let lateness_ms = clock_before.saturating_sub(time_ms);
+        let timeliness = match lateness_ms {
+            ..=0 => Timeliness::OnTime,
+            late if late <= options.allowed_lateness_ms => Timeliness::Late,
+            _ => Timeliness::TooLate,
+        };
+        let clock_ms = clock_before.max(time_ms);
+        clock.now_ms = Some(clock_ms);
+        Placement { timeliness, clock_ms, began_ms: clock.began_ms }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(clocks: &mut Clocks, time_ms: i64, arrival_ms: Option<i64>) -> (Timeliness, i64) {
+        let options =
+            EngineOptions { allowed_lateness_ms: 100, future_guard_ms: 50, ..Default::default() };
+        if clocks.clocks.is_empty() {
+            clocks.add();
+        }
+        let placement = clocks.place(ClockId(0), time_ms, arrival_ms, &options);
+        (placement.timeliness, placement.clock_ms)
+    }
+
+    #[test]
+    fn a_late_event_is_placed_but_does_not_move_the_clock() {
+        let mut clocks = Clocks::default();
+        assert_eq!(place(&mut clocks, 1000, None), (Timeliness::OnTime, 1000));
+        assert_eq!(place(&mut clocks, 900, None), (Timeliness::Late, 1000));
+        assert_eq!(place(&mut clocks, 899, None), (Timeliness::TooLate, 1000));
+        assert_eq!(place(&mut clocks, 1001, None), (Timeliness::OnTime, 1001));
+    }
+
+    #[test]
+    fn an_event_from_the_future_does_not_move_the_clock() {
+        let mut clocks = Clocks::default();
+        assert_eq!(place(&mut clocks, 1000, Some(1000)), (Timeliness::OnTime, 1000));
+        assert_eq!(place(&mut clocks, 1051, Some(1000)), (Timeliness::Future, 1000));
+        assert_eq!(place(&mut clocks, 1050, Some(1000)), (Timeliness::OnTime, 1050));
+    }
+
+    #[test]
+    fn state_is_kept_for_the_slowest_partition_within_the_skew() {
+        let options = EngineOptions::default();
+        let mut clocks = Clocks::default();
+        assert_eq!(clocks.state_clock_ms(100), i64::MIN);
+        clocks.add();
+        clocks.add();
+        clocks.add();
+        clocks.place(ClockId(0), 1000, None, &options);
+        clocks.place(ClockId(1), 950, None, &options);
+        assert_eq!(clocks.state_clock_ms(100), 950);
+        assert_eq!(clocks.state_clock_ms(20), 980);
+    }
+}

@@ -1,0 +1,209 @@
+//! Putting a judgement into words while the evidence is at hand: contributions, alerts, reasons. The slow path, taken
+//! only when a rule spoke.
+
+use crate::decision::wire::{Condition, Contribution, Undecided};
+use crate::engine::interim::Explain;
+use crate::engine::judge::{Hit, Judgement};
+use crate::event::schema::SlotId;
+use crate::rules::eval::{Host, Run};
+use crate::rules::program::{
+    ActionPlan, IfMissing, Message, Program, RuleBody, RuleId, RuleInfo, SeverityLevel,
+};
+use crate::window::spec::Coverage;
+
+/// What the rules said, in words.
+#[derive(Debug, Default)]
+pub(super) struct Told<'p> {
+    pub(super) contributions: Vec<Contribution<'p>>,
+    pub(super) shadow: Vec<Contribution<'p>>,
+    pub(super) undecided: Vec<Undecided<'p>>,
+    pub(super) exempt: Vec<&'p str>,
+    pub(super) tags: Vec<&'p str>,
+    pub(super) alerts: Vec<AlertWish<'p>>,
+}
+
+/// An alert that a rule wants; `once per` decides later whether it is raised.
+#[derive(Debug)]
+pub(super) struct AlertWish<'p> {
+    pub(super) rule: RuleId,
+    pub(super) queue: Option<&'p str>,
+    pub(super) once: Option<(&'p [SlotId], i64)>,
+    pub(super) message: String,
+    pub(super) conditions: Vec<Condition>,
+}
+
+/// Tells everything about a judgement that is not silent.
+pub(super) fn tell<'p, H: Host>(
+    program: &'p Program,
+    judgement: &Judgement<'p>,
+    run: &mut Run<'_, H>,
+) -> Told<'p> {
+    let mut told = Told::default();
+    for hit in &judgement.hits {
+        let contribution = contribution(program, hit, run);
+        told.alerts.extend(alert_wishes(program, hit.body, &contribution, run));
+        told.contributions.push(contribution);
+        told.tags.extend(hit.body.actions.iter().filter_map(|action| match action {
+            ActionPlan::Tag(tag) => Some(tag.as_str()),
+            _ => None,
+        }));
+    }
+    told.tags.sort_unstable();
+    told.tags.dedup();
+    told.shadow = judgement.shadow.iter().map(|hit| contribution(program, hit, run)).collect();
+    for body in &judgement.undecided {
+        let undecided = undecided(program, body, run);
+        if judgement.review.iter().any(|review| review.rule == body.rule) {
+            told.alerts.push(review_wish(program, body, &undecided));
+        }
+        told.undecided.push(undecided);
+    }
+    let names = judgement.exempt.iter().map(|body| rule(program, body.rule).name.as_str());
+    told.exempt = names.collect();
+    told
+}
+
+/// What is known about a rule.
+pub(super) fn rule(program: &Program, id: RuleId) -> &RuleInfo {
+    &program.rules[usize::from(id.0)]
+}
+
+/// The word for a severity.
+pub(super) fn severity_word(severity: SeverityLevel) -> &'static str {
+    match severity {
+        SeverityLevel::Low => "low",
+        SeverityLevel::Medium => "medium",
+        SeverityLevel::High => "high",
+        SeverityLevel::Critical => "critical",
+    }
+}
+
+fn contribution<'p, H: Host>(
+    program: &'p Program,
+    hit: &Hit<'p>,
+    run: &mut Run<'_, H>,
+) -> Contribution<'p> {
+    let info = rule(program, hit.body.rule);
+    let actions = &hit.body.actions;
+    let points = actions.iter().map(|action| match action {
+        ActionPlan::Score { points, .. } => *points,
+        _ => 0,
+    });
+    Contribution {
+        rule: &info.id,
+        name: &info.name,
+        severity: severity_word(info.severity),
+        typologies: &info.typologies,
+        actions: actions.iter().map(action_word).collect(),
+        points: points.sum(),
+        reasons: actions.iter().filter_map(reason).map(|message| run.render(message)).collect(),
+        conditions: conditions(hit.body, run),
+        by_missing: hit.by_missing,
+    }
+}
+
+fn conditions<H: Host>(body: &RuleBody, run: &mut Run<'_, H>) -> Vec<Condition> {
+    let explained = run.explain(body).into_iter().map(|condition| Condition {
+        text: condition.text,
+        value: condition.value,
+        threshold: condition.threshold,
+        coverage: coverage_word(condition.coverage),
+    });
+    explained.collect()
+}
+
+fn coverage_word(coverage: Coverage) -> Option<String> {
+    match coverage {
+        Coverage::Complete => None,
+        Coverage::Warming => Some("warming".to_owned()),
+        Coverage::Approximate(ppm) => {
+            Some(format!("approximate(±{}.{:02}%)", ppm / 10_000, ppm / 100 % 100))
+        }
+        Coverage::Capped => Some("capped".to_owned()),
+    }
+}
+
+fn alert_wishes<'p, H: Host>(
+    program: &'p Program,
+    body: &'p RuleBody,
+    contribution: &Contribution<'p>,
+    run: &mut Run<'_, H>,
+) -> Vec<AlertWish<'p>> {
+    let info = rule(program, body.rule);
+    let wish = |action: &'p ActionPlan| {
+        let ActionPlan::Alert { queue, once, message } = action else { return None };
+        let message = match message {
+            Some(message) => run.render(message),
+            None => title(info, &contribution.reasons),
+        };
+        Some(AlertWish {
+            rule: body.rule,
+            queue: queue.as_deref(),
+            once: once.as_ref().map(|(slots, span_ms)| (slots.as_slice(), *span_ms)),
+            message,
+            conditions: contribution.conditions.clone(),
+        })
+    };
+    body.actions.iter().filter_map(wish).collect()
+}
+
+/// `if missing review`: an alert to a person and nothing else, in the queue of the rule's own alert when it has one.
+fn review_wish<'p>(
+    program: &'p Program,
+    body: &'p RuleBody,
+    undecided: &Undecided<'p>,
+) -> AlertWish<'p> {
+    let own = body.actions.iter().find_map(|action| match action {
+        ActionPlan::Alert { queue, once, .. } => Some((queue.as_deref(), once.as_ref())),
+        _ => None,
+    });
+    let (queue, once) = own.unwrap_or((None, None));
+    let info = rule(program, body.rule);
+    let missing = undecided.missing.join(", ");
+    AlertWish {
+        rule: body.rule,
+        queue: queue.or(Some("review")),
+        once: once.map(|(slots, span_ms)| (slots.as_slice(), *span_ms)),
+        message: format!("{}: cannot be decided, missing: {missing}", title(info, &[])),
+        conditions: Vec::new(),
+    }
+}
+
+fn title(info: &RuleInfo, reasons: &[String]) -> String {
+    reasons.first().or(info.title.as_ref()).unwrap_or(&info.name).clone()
+}
+
+fn undecided<'p, H: Host>(
+    program: &'p Program,
+    body: &'p RuleBody,
+    run: &mut Run<'_, H>,
+) -> Undecided<'p> {
+    let info = rule(program, body.rule);
+    let then = match info.if_missing {
+        IfMissing::Skip => "skip",
+        IfMissing::Match => "match",
+        IfMissing::Review => "review",
+    };
+    Undecided { rule: &info.id, name: &info.name, missing: run.missing(body), then }
+}
+
+fn reason(action: &ActionPlan) -> Option<&Message> {
+    match action {
+        ActionPlan::Block { reason } | ActionPlan::Hold { reason, .. } => reason.as_ref(),
+        _ => None,
+    }
+}
+
+fn action_word(action: &ActionPlan) -> &'static str {
+    match action {
+        ActionPlan::Allow => "allow",
+        ActionPlan::Block { .. } => "block",
+        ActionPlan::Hold { .. } => "hold",
+        ActionPlan::StepUp { .. } => "step_up",
+        ActionPlan::Alert { .. } => "alert",
+        ActionPlan::Score { .. } => "score",
+        ActionPlan::Add { .. } => "add",
+        ActionPlan::Remove { .. } => "remove",
+        ActionPlan::Tag(_) => "tag",
+    }
+}

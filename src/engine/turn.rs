@@ -1,0 +1,422 @@
+//! One event's turn: place it in time, recognise a repeat, judge, resolve, emit, remember.
+
+use crate::base::{EntityKey, Value};
+use crate::decision::episodes::{Episodes, Raise};
+use crate::decision::holds::{Hold, Placed};
+use crate::decision::lattice::Outcome;
+use crate::decision::resolve::{HoldTerms, Reach, Resolution, resolve};
+use crate::decision::wire::{EntityRef, Provenance};
+use crate::engine::emit::{self, AlertFacts};
+use crate::engine::judge::{Hit, Judgement, judge};
+use crate::engine::lists::Lists;
+use crate::engine::memory::{Memory, NoState, StateHost, key_of, key_parts};
+use crate::engine::options::DecisionsWanted;
+use crate::engine::port::{Input, Sink};
+use crate::engine::repeats::Answer;
+use crate::engine::scene::{self, Scene};
+use crate::engine::step::{Decoded, Remembered, Setup, Work};
+use crate::engine::streams::{Placement, Source, Timeliness};
+use crate::engine::tell::{AlertWish, Told, rule, severity_word, tell};
+use crate::event::digest::{body_digest, id_digest};
+use crate::rules::eval::Run;
+use crate::rules::program::{ActionPlan, NodeId, RuleBody, SeverityLevel};
+use crate::state::Seen;
+use crate::window::spec::Coverage;
+
+/// One event on its way through the engine.
+#[derive(Debug)]
+pub(super) struct Turn<'a, S> {
+    pub(super) setup: &'a Setup,
+    pub(super) source: &'a Source,
+    pub(super) remembered: &'a mut Remembered,
+    pub(super) work: &'a mut Work,
+    pub(super) input: &'a Input<'a>,
+    pub(super) decoded: Decoded<'a>,
+    pub(super) sink: &'a mut S,
+}
+
+/// What was found out about the event before it was judged.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Standing {
+    pub(super) placement: Placement,
+    pub(super) seen: Seen,
+    pub(super) id_digest: u64,
+    pub(super) body_digest: u64,
+}
+
+impl<'a, S: Sink> Turn<'a, S> {
+    /// Takes the turn.
+    pub(super) fn take(mut self) {
+        let standing = self.stand();
+        if standing.seen == Seen::Duplicate {
+            self.repeat(&standing);
+            return;
+        }
+        self.count(&standing);
+        let (judgement, told) = self.judge(&standing);
+        self.conclude(&standing, &judgement, told);
+        if standing.placement.timeliness != Timeliness::Future {
+            self.remembered.memory.insert(&self.work.own, self.decoded.row.time_ms);
+        }
+    }
+
+    /// Places the event on its partition's clock, lets deadlines come, and asks whether it was seen before.
+    fn stand(&mut self) -> Standing {
+        let Decoded { raw, row } = self.decoded;
+        let Remembered { clocks, seen, .. } = &mut *self.remembered;
+        let (clock, arrival_ms) = (self.source.clock, self.input.arrival_ms);
+        let placement = clocks.place(clock, row.time_ms, arrival_ms, &self.setup.options);
+        let event = self.setup.program.schema.event(row.event());
+        let (id_digest, body_digest) = (id_digest(event, row, raw), body_digest(event, row, raw));
+        let seen = seen.check_and_insert(id_digest, body_digest, placement.clock_ms);
+        if placement.timeliness != Timeliness::Future {
+            self.pass_time(placement.clock_ms);
+        }
+        Standing { placement, seen, id_digest, body_digest }
+    }
+
+    /// What the clock brings: state that no window sees is forgotten, holds whose deadline has come end.
+    fn pass_time(&mut self, clock_ms: i64) {
+        let horizon_ms =
+            self.remembered.clocks.state_clock_ms(self.setup.options.partition_skew_ms);
+        let Remembered { memory, lists, repeats, episodes, .. } = &mut *self.remembered;
+        memory.advance(horizon_ms);
+        let kept_ms = horizon_ms.saturating_sub(self.setup.options.allowed_lateness_ms);
+        lists.expire(kept_ms);
+        repeats.expire(kept_ms);
+        episodes.expire(kept_ms);
+        while let Some(hold) = self.remembered.holds.take_expired(self.source.clock.0, clock_ms) {
+            self.remembered.counters.holds_expired += 1;
+            emit::hold("expired", &hold, self.setup, &mut self.work.body, self.sink);
+        }
+    }
+
+    fn count(&mut self, standing: &Standing) {
+        let counters = &mut self.remembered.counters;
+        match standing.placement.timeliness {
+            Timeliness::OnTime => {}
+            Timeliness::Late => counters.late += 1,
+            Timeliness::TooLate => counters.too_late += 1,
+            Timeliness::Future => counters.future += 1,
+        }
+        if standing.seen == Seen::Reused {
+            counters.id_reuse += 1;
+        }
+    }
+
+    /// Judges every rule, and puts into words what they said while the evidence is at hand.
+    fn judge(&mut self, standing: &Standing) -> (Judgement<'a>, Told<'a>) {
+        let setup = self.setup;
+        let Remembered { memory, lists, counters, .. } = &mut *self.remembered;
+        let began_ms = standing.placement.began_ms;
+        let evidence = Evidence { setup, memory, lists, decoded: self.decoded, began_ms };
+        evidence.with_run(self.work, |run| {
+            let judgement = judge(&setup.program, run, counters);
+            let told = match judgement.is_silent() {
+                true => Told::default(),
+                false => tell(&setup.program, &judgement, run),
+            };
+            (judgement, told)
+        })
+    }
+
+    /// Turns the judgement into what leaves: a decision, alerts, a hold; and into what the lists remember.
+    fn conclude(&mut self, standing: &Standing, judgement: &Judgement<'a>, mut told: Told<'a>) {
+        let resolution = self.resolve(standing, judgement);
+        let outcome = resolution.winner.outcome;
+        self.remembered.counters.count_outcome(outcome);
+        let remarks = provenance(standing, judgement);
+        let quiet =
+            judgement.is_silent() && outcome == Outcome::Pass && remarks == [Provenance::Normal];
+        let wanted = self.setup.options.decisions;
+        if quiet && wanted != DecisionsWanted::All {
+            return;
+        }
+        let scene = Scene::new(self.setup, self.source, self.input, self.decoded, standing);
+        let alerts = core::mem::take(&mut told.alerts);
+        let hold = resolution.hold.map(|terms| new_hold(&scene, terms, judgement, &told));
+        let mut answer = core::mem::take(&mut self.work.answer);
+        emit::answer(&scene, &resolution, told, &self.work.sheet, remarks, &mut answer);
+        if wanted != DecisionsWanted::None {
+            emit::decision(&scene, false, &answer, &mut self.work.body, self.sink);
+        }
+        if !quiet {
+            let kept = Answer { outcome, body: answer.clone() };
+            self.remembered.repeats.put(standing.id_digest, kept, standing.placement.clock_ms);
+        }
+        self.work.answer = answer;
+        self.raise(&scene, standing, &resolution, alerts);
+        if let Some(hold) = hold {
+            self.place(&scene, hold, judgement);
+        }
+        self.write_lists(judgement);
+    }
+
+    fn resolve(&mut self, standing: &Standing, judgement: &Judgement<'a>) -> Resolution<'a> {
+        let reach = match standing.placement.timeliness {
+            Timeliness::TooLate => Reach::AlertsOnly,
+            Timeliness::OnTime | Timeliness::Late | Timeliness::Future => Reach::Full,
+        };
+        let bodies: Vec<&RuleBody> = judgement.hits.iter().map(|hit| hit.body).collect();
+        for hit in &judgement.hits {
+            if hit.body.actions.iter().any(|action| matches!(action, ActionPlan::Block { .. })) {
+                self.remembered.counters.rules[usize::from(hit.body.rule.0)].blocks += 1;
+            }
+        }
+        resolve(&self.setup.program, &bodies, reach, &mut self.work.sheet)
+    }
+
+    /// Answers a repeated event as it was answered the first time.
+    fn repeat(&mut self, standing: &Standing) {
+        self.remembered.counters.duplicates += 1;
+        let known = self.remembered.repeats.get(standing.id_digest);
+        let outcome = known.map_or(Outcome::Pass, |answer| answer.outcome);
+        self.remembered.counters.count_outcome(outcome);
+        if self.setup.options.decisions == DecisionsWanted::None {
+            return;
+        }
+        let scene = Scene::new(self.setup, self.source, self.input, self.decoded, standing);
+        if let Some(known) = known {
+            emit::decision(&scene, true, &known.body, &mut self.work.body, self.sink);
+            return;
+        }
+        let nothing = resolve(&self.setup.program, &[], Reach::Full, &mut self.work.sheet);
+        let (told, remarks) = (Told::default(), vec![Provenance::Normal]);
+        let Work { answer, body, sheet, .. } = &mut *self.work;
+        emit::answer(&scene, &nothing, told, sheet, remarks, answer);
+        emit::decision(&scene, true, answer, body, self.sink);
+    }
+
+    /// Raises the alerts of rules (thinned by their `once per`), of the score band, and of a reused id.
+    fn raise(
+        &mut self,
+        scene: &Scene<'_>,
+        standing: &Standing,
+        resolution: &Resolution<'_>,
+        wishes: Vec<AlertWish<'_>>,
+    ) {
+        for wish in wishes {
+            self.raise_wish(scene, resolution, wish);
+        }
+        let band = resolution.band.and_then(|index| self.setup.program.policy.bands.get(index));
+        if let Some((from, to, ActionPlan::Alert { queue, .. })) = band {
+            let message =
+                format!("risk score {} lies in the band {from} to {to}", resolution.score);
+            let notice = Notice { rule: "policy", queue: queue.as_deref(), message };
+            self.notify(scene, resolution, notice);
+        }
+        if standing.seen == Seen::Reused {
+            let message = "the event id came before with another body".to_owned();
+            let notice = Notice { rule: "id_reuse", queue: Some("integrity"), message };
+            self.notify(scene, resolution, notice);
+        }
+    }
+
+    fn raise_wish(&mut self, scene: &Scene<'_>, resolution: &Resolution<'_>, wish: AlertWish<'_>) {
+        let Decoded { raw, row } = self.decoded;
+        let info = rule(&self.setup.program, wish.rule);
+        let alert_id = scene.alert_id(&info.id);
+        let slots = wish.once.map_or(&[][..], |(slots, _)| slots);
+        let key = key_of(row, raw, &key_parts(scene.event, slots)).filter(|_| !slots.is_empty());
+        let Remembered { episodes, counters, .. } = &mut *self.remembered;
+        let counter = &mut counters.rules[usize::from(wish.rule.0)];
+        let episode = match (wish.once, key) {
+            (Some((_, span_ms)), Some(key)) => {
+                let series = EntityKey::of_text(info.name.as_bytes()).hash64();
+                match episodes.hit((series, key), row.time_ms, span_ms, &alert_id) {
+                    Raise::Alert(episode) => episode,
+                    Raise::Thinned => {
+                        counter.thinned += 1;
+                        return;
+                    }
+                }
+            }
+            _ => Episodes::single(&alert_id),
+        };
+        counter.alerts += 1;
+        counters.alerts += 1;
+        let entities = slots.iter().filter_map(|slot| scene.entity(*slot));
+        let facts = AlertFacts {
+            alert_id: &alert_id,
+            rule: &info.id,
+            name: &info.name,
+            severity: severity_word(info.severity),
+            typologies: &info.typologies,
+            queue: wish.queue,
+            message: wish.message,
+            entities: entities.map(|(name, value)| EntityRef { name, value }).collect(),
+            episode: &episode,
+            conditions: wish.conditions,
+            outcome: resolution.winner.outcome,
+            score: resolution.score,
+        };
+        emit::alert(scene, facts, &mut self.work.body, self.sink);
+    }
+
+    fn notify(&mut self, scene: &Scene<'_>, resolution: &Resolution<'_>, notice: Notice<'_>) {
+        let alert_id = scene.alert_id(notice.rule);
+        self.remembered.counters.alerts += 1;
+        let facts = AlertFacts {
+            alert_id: &alert_id,
+            rule: notice.rule,
+            name: notice.rule,
+            severity: severity_word(SeverityLevel::Medium),
+            typologies: &[],
+            queue: notice.queue,
+            message: notice.message,
+            entities: Vec::new(),
+            episode: &Episodes::single(&alert_id),
+            conditions: Vec::new(),
+            outcome: resolution.winner.outcome,
+            score: resolution.score,
+        };
+        emit::alert(scene, facts, &mut self.work.body, self.sink);
+    }
+
+    fn place(&mut self, scene: &Scene<'_>, hold: Hold, judgement: &Judgement<'_>) {
+        let parts = [
+            EntityKey::of_text(scene.event.name.as_bytes()),
+            EntityKey::of_text(scene.event_id().as_bytes()),
+        ];
+        let Remembered { holds, counters, .. } = &mut *self.remembered;
+        if holds.place(self.source.clock.0, EntityKey::combine(&parts), hold.clone())
+            == Placed::Joined
+        {
+            return;
+        }
+        counters.holds_placed += 1;
+        for hit in holding(judgement) {
+            counters.rules[usize::from(hit.body.rule.0)].holds += 1;
+        }
+        emit::hold("placed", &hold, self.setup, &mut self.work.body, self.sink);
+    }
+
+    /// What the rules that hit write on lists; in rule order, removals after additions.
+    fn write_lists(&mut self, judgement: &Judgement<'_>) {
+        let time_ms = self.decoded.row.time_ms;
+        let lists = &mut self.remembered.lists;
+        let actions = || judgement.hits.iter().flat_map(|hit| &hit.body.actions);
+        for action in actions() {
+            if let ActionPlan::Add { slot, list, for_ms } = action {
+                let value = scene::text(self.decoded, *slot);
+                if !value.is_empty() {
+                    lists.put(*list, value.as_bytes(), time_ms.saturating_add(*for_ms));
+                }
+            }
+        }
+        for action in actions() {
+            if let ActionPlan::Remove { slot, list } = action {
+                lists.remove(*list, scene::text(self.decoded, *slot).as_bytes());
+            }
+        }
+    }
+}
+
+/// Evaluates expressions of the event's plan without remembering the event.
+pub(super) fn peek(
+    setup: &Setup,
+    remembered: &mut Remembered,
+    work: &mut Work,
+    decoded: Decoded<'_>,
+    began_ms: i64,
+    nodes: &[NodeId],
+) -> Vec<Value> {
+    let Remembered { memory, lists, .. } = remembered;
+    let evidence = Evidence { setup, memory, lists, decoded, began_ms };
+    evidence.with_run(work, |run| nodes.iter().map(|node| run.value(*node)).collect())
+}
+
+/// Everything that judging an event reads.
+struct Evidence<'a, 'r> {
+    setup: &'a Setup,
+    memory: &'r mut Memory,
+    lists: &'r Lists,
+    decoded: Decoded<'r>,
+    began_ms: i64,
+}
+
+impl Evidence<'_, '_> {
+    /// Works out the event's own entries, then lets `judge` ask what it wants.
+    fn with_run<T>(
+        self,
+        work: &mut Work,
+        judge: impl FnOnce(&mut Run<'_, StateHost<'_>>) -> T,
+    ) -> T {
+        let Self { setup, memory, lists, decoded: Decoded { raw, row }, began_ms } = self;
+        let plan = &setup.evals[usize::from(row.event)];
+        work.evaluator.begin(plan);
+        let mut no_state = NoState { lists, time_ms: row.time_ms };
+        let mut run = Run { plan, memo: &mut work.evaluator, row, raw, host: &mut no_state };
+        memory.own_entries(&setup.program, &mut work.own, &mut run);
+        let (answers, own) = (&mut work.answers, &work.own);
+        let mut host = StateHost { memory, answers, own, lists, row, raw, began_ms }.begin();
+        judge(&mut Run { plan, memo: &mut work.evaluator, row, raw, host: &mut host })
+    }
+}
+
+/// An alert that no rule raised.
+#[derive(Debug)]
+struct Notice<'a> {
+    rule: &'a str,
+    queue: Option<&'a str>,
+    message: String,
+}
+
+fn provenance(standing: &Standing, judgement: &Judgement<'_>) -> Vec<Provenance> {
+    let timeliness = match standing.placement.timeliness {
+        Timeliness::OnTime => None,
+        Timeliness::Late => Some(Provenance::Late),
+        Timeliness::TooLate => Some(Provenance::TooLate),
+        Timeliness::Future => Some(Provenance::FutureTs),
+    };
+    let coverage = match judgement.coverage {
+        Coverage::Complete => None,
+        Coverage::Warming => Some(Provenance::Warming),
+        Coverage::Approximate(_) => Some(Provenance::Approximate),
+        Coverage::Capped => Some(Provenance::Capped),
+    };
+    let reuse = (standing.seen == Seen::Reused).then_some(Provenance::IdReuse);
+    let mut remarks: Vec<Provenance> =
+        [timeliness, coverage, reuse].into_iter().flatten().collect();
+    remarks.sort_unstable();
+    if remarks.is_empty() {
+        remarks.push(Provenance::Normal);
+    }
+    remarks
+}
+
+/// The hits that asked for a hold.
+fn holding<'j, 'p>(judgement: &'j Judgement<'p>) -> impl Iterator<Item = &'j Hit<'p>> {
+    judgement.hits.iter().filter(|hit| {
+        hit.body.actions.iter().any(|action| matches!(action, ActionPlan::Hold { .. }))
+    })
+}
+
+fn new_hold(
+    scene: &Scene<'_>,
+    terms: HoldTerms,
+    judgement: &Judgement<'_>,
+    told: &Told<'_>,
+) -> Hold {
+    let program = &scene.setup.program;
+    let mut placed_by: Vec<String> =
+        holding(judgement).map(|hit| rule(program, hit.body.rule).id.clone()).collect();
+    if placed_by.is_empty() {
+        placed_by.push("policy".to_owned());
+    }
+    let contributions = told.contributions.iter().filter(|told| told.actions.contains(&"hold"));
+    let time_ms = scene.decoded.row.time_ms;
+    Hold {
+        hold_id: scene.hold_id(),
+        event_type: scene.event.name.clone(),
+        event_id: scene.event_id().to_owned(),
+        placed_ms: time_ms,
+        amount: scene.amount(),
+        placed_by,
+        reasons: contributions.flat_map(|told| told.reasons.iter().cloned()).collect(),
+        deadline_ms: time_ms.saturating_add(terms.for_ms),
+        otherwise: terms.otherwise,
+        decision_id: scene.decision_id.clone(),
+        output_key: scene.output_key().to_vec(),
+    }
+}

@@ -1,0 +1,369 @@
+//! What the evaluator runs: nodes with their operand types resolved, comparisons of a field with a constant fused.
+//!
+//! Node indices are those of the event's plan, so that a node and its instruction share a number.
+
+use crate::base::{Tag, Value};
+use crate::event::schema::SlotId;
+use crate::rules::program::{ListId, LookupId};
+use crate::rules::syntax::ast::CompareOp;
+
+/// Index of a node and of its instruction.
+pub(super) type At = u32;
+
+/// One node, ready to run.
+#[derive(Clone, Debug)]
+pub(super) struct Instruction {
+    /// What it does.
+    pub(super) code: Code,
+    /// Whether its result is kept for the rest of the event: it is used more than once and costs more than keeping.
+    pub(super) kept: bool,
+    /// Rough cost, for the order of operands.
+    pub(super) cost: u32,
+}
+
+/// Truths and other values apart, so that neither side needs the other's cases.
+#[derive(Clone, Debug)]
+pub(super) enum Code {
+    /// Yields true, false or undecided.
+    Truth(TruthCode),
+    /// Yields a value.
+    Value(ValueCode),
+}
+
+/// A run of entries in [`super::EvalPlan::operands`].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Operands {
+    /// First.
+    pub(super) start: u32,
+    /// One past the last.
+    pub(super) end: u32,
+}
+
+/// A closed range of integers, maybe its complement; `low > high` is the empty range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Range {
+    /// Smallest member.
+    pub(super) low: i64,
+    /// Largest member.
+    pub(super) high: i64,
+    /// Whether the complement is meant.
+    pub(super) negated: bool,
+}
+
+impl Range {
+    /// Nothing.
+    const EMPTY: Self = Self { low: 1, high: 0, negated: false };
+    /// Everything.
+    const ALL: Self = Self { low: i64::MIN, high: i64::MAX, negated: false };
+
+    /// All `x` with `x OP constant`.
+    pub(super) fn of_int(op: CompareOp, constant: i64) -> Self {
+        Self::of_scaled(op, i128::from(constant), 1)
+    }
+
+    /// All `x` with `x * scale OP constant`; `scale` is positive.
+    pub(super) fn of_scaled(op: CompareOp, constant: i128, scale: i128) -> Self {
+        let floor = constant.div_euclid(scale);
+        let whole = constant.rem_euclid(scale) == 0;
+        let below = if whole { floor.saturating_sub(1) } else { floor };
+        match op {
+            CompareOp::Eq | CompareOp::Ne => {
+                let member = i64::try_from(floor).ok().filter(|_| whole);
+                let equal =
+                    member.map_or(Self::EMPTY, |x| Self { low: x, high: x, negated: false });
+                Self { negated: op == CompareOp::Ne, ..equal }
+            }
+            CompareOp::Lt => Self::up_to(below),
+            CompareOp::Le => Self::up_to(floor),
+            CompareOp::Gt => Self::from(floor.saturating_add(1)),
+            CompareOp::Ge => Self::from(below.saturating_add(1)),
+        }
+    }
+
+    /// Whether it has this member.
+    #[inline]
+    pub(super) fn contains(self, x: i64) -> bool {
+        (self.low <= x && x <= self.high) != self.negated
+    }
+
+    fn up_to(high: i128) -> Self {
+        if high < i128::from(i64::MIN) {
+            return Self::EMPTY;
+        }
+        Self { high: i64::try_from(high).unwrap_or(i64::MAX), ..Self::ALL }
+    }
+
+    fn from(low: i128) -> Self {
+        if low > i128::from(i64::MAX) {
+            return Self::EMPTY;
+        }
+        Self { low: i64::try_from(low).unwrap_or(i64::MIN), ..Self::ALL }
+    }
+}
+
+/// Where a record's currency stands, and which one is wanted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CurrencyCheck {
+    /// Slot of the record's code; `None` where the schema fixes the wanted currency.
+    pub(super) slot: Option<SlotId>,
+    /// The wanted code.
+    pub(super) code: u32,
+}
+
+/// Instructions that yield a truth.
+#[derive(Clone, Debug)]
+pub(super) enum TruthCode {
+    /// Integer, time or duration field against a constant.
+    IntField(SlotId, Range),
+    /// Money field against a constant, in minor units.
+    MoneyField(SlotId, CurrencyCheck, Range),
+    /// Number field against a constant.
+    NumberField(SlotId, CompareOp, f64),
+    /// Enum field against a set of members.
+    CodeMask(SlotId, u64),
+    /// Code field against one code.
+    CodeField { slot: SlotId, code: u32, negated: bool },
+    /// Text field against a constant text.
+    TextField { slot: SlotId, text: u32, negated: bool },
+    /// Any integer against a constant.
+    IntNode(At, Range),
+    /// Two values of one type, texts excepted.
+    Compare(CompareOp, At, At),
+    /// Two texts.
+    CompareText { left: At, right: At, negated: bool },
+    /// A value against mean and deviations.
+    CompareDeviation(Box<DeviationCheck>),
+    /// A reading is zero.
+    IsZero(At),
+    /// Not.
+    Not(At),
+    /// And, cheap operands first.
+    And(Operands),
+    /// Or, cheap operands first.
+    Or(Operands),
+    /// Member of a closed set.
+    InSet(At, u32),
+    /// Member of a list.
+    InList(At, ListId, Option<u32>),
+    /// Missing or not.
+    IsMissing(At),
+    /// Fits the pattern.
+    Matches(At, u32),
+    /// Contains.
+    Contains(At, At),
+    /// Starts with.
+    StartsWith(At, At),
+    /// Whole multiple.
+    IsMultiple(At, At),
+}
+
+/// Operands of [`TruthCode::CompareDeviation`].
+#[derive(Clone, Debug)]
+pub(super) struct DeviationCheck {
+    /// `value OP mean + factor * deviation`.
+    pub(super) op: CompareOp,
+    /// The value.
+    pub(super) value: At,
+    /// n, S, Q.
+    pub(super) spread: SpreadAt,
+    /// Factor in millionths.
+    pub(super) factor_micro: i64,
+}
+
+/// Where n, S and Q stand, and what their unit is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SpreadAt {
+    /// n.
+    pub(super) count: At,
+    /// S.
+    pub(super) sum: At,
+    /// Q; equal to `sum` where only the mean is asked for.
+    pub(super) squares: At,
+    /// Whether S is in millionths.
+    pub(super) micro: bool,
+}
+
+/// What a division yields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Quotient {
+    /// A ratio, or money divided by a number.
+    Plain,
+    /// Metres by milliseconds: metres per second.
+    Speed,
+    /// A duration divided by a number.
+    Duration,
+}
+
+/// What kind of value a statistic is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scale {
+    /// Micro-minor money.
+    Money,
+    /// Whole numbers: durations, times.
+    Int,
+    /// Plain numbers.
+    Number,
+}
+
+/// How a reading becomes a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ReadAs {
+    /// As it is.
+    Int,
+    /// Minor units become micro-minor.
+    Money,
+    /// As it is, as a number.
+    Number,
+    /// Millionths become a number.
+    Micro,
+    /// A text's tag.
+    Tag,
+    /// A code.
+    Code,
+    /// A truth.
+    Bool,
+    /// A place.
+    Geo,
+}
+
+/// Instructions that yield a value.
+#[derive(Clone, Debug)]
+pub(super) enum ValueCode {
+    /// Never there.
+    Missing,
+    /// Index in [`super::EvalPlan::constants`].
+    Constant(u32),
+    /// A constant text and its tag.
+    Text(u32, Tag),
+    /// A field of this kind.
+    Int(SlotId),
+    /// A number field.
+    Number(SlotId),
+    /// A truth field.
+    Bool(SlotId),
+    /// A text field.
+    TextField(SlotId),
+    /// A code field.
+    Code(SlotId),
+    /// A place.
+    Geo(SlotId),
+    /// A money field.
+    Money(SlotId, CurrencyCheck),
+    /// Index in [`super::EvalPlan::reads`].
+    Reading(u32, ReadAs),
+    /// S / n.
+    Mean(SpreadAt, Scale),
+    /// Population standard deviation.
+    Deviation(SpreadAt, Scale),
+    /// Time of this event minus the operand.
+    Since(At),
+    /// First, else second.
+    Default(At, At),
+    /// Sum.
+    Add(At, At),
+    /// Difference.
+    Sub(At, At),
+    /// Product; whether the result is a duration.
+    Mul(At, At, bool),
+    /// Quotient.
+    Div(At, At, Quotient),
+    /// Share in parts per million.
+    Percent(At, i64, Scale),
+    /// Great-circle distance.
+    Distance(At, At),
+    /// Absolute value.
+    Abs(At),
+    /// Nearest integer.
+    Round(At),
+    /// Hour of day.
+    Hour(At),
+    /// Lower case.
+    Lower(At),
+    /// Characters.
+    Length(At),
+}
+
+/// One measure of one look-up.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Read {
+    /// The look-up.
+    pub(super) lookup: LookupId,
+    /// Its place in the look-up.
+    pub(super) index: u16,
+    /// Its place among all readings of the event.
+    pub(super) place: u32,
+}
+
+/// A closed set.
+#[derive(Clone, Debug)]
+pub(super) enum Set {
+    /// Integers, money and truths, sorted.
+    Whole(Vec<i128>),
+    /// Numbers and integers mixed.
+    Numbers(Vec<Value>),
+    /// Codes, sorted.
+    Codes(Vec<u32>),
+    /// Texts and their tags, each sorted.
+    Texts(Vec<Box<[u8]>>, Vec<Tag>),
+}
+
+/// A state table's entry as the evaluator fills it.
+#[derive(Clone, Debug)]
+pub(super) struct EntryCode {
+    /// Column nodes and how they are written.
+    pub(super) columns: Vec<ColumnCode>,
+    /// Filter nodes by bit.
+    pub(super) filters: Vec<At>,
+}
+
+/// One column.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ColumnCode {
+    /// Its value.
+    pub(super) node: At,
+    /// How it is written.
+    pub(super) kind: crate::window::spec::ColumnKind,
+    /// Filter bits that must not be set when the value cannot be written.
+    pub(super) needed_by: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const OPS: [CompareOp; 6] =
+        [CompareOp::Eq, CompareOp::Ne, CompareOp::Lt, CompareOp::Le, CompareOp::Gt, CompareOp::Ge];
+
+    fn by_hand(op: CompareOp, left: i128, right: i128) -> bool {
+        match op {
+            CompareOp::Eq => left == right,
+            CompareOp::Ne => left != right,
+            CompareOp::Lt => left < right,
+            CompareOp::Le => left <= right,
+            CompareOp::Gt => left > right,
+            CompareOp::Ge => left >= right,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_range_says_what_the_comparison_says(
+            op in prop::sample::select(&OPS),
+            x in prop_oneof![-30_i64..30, Just(i64::MIN), Just(i64::MAX), any::<i64>()],
+            constant in prop_oneof![
+                -300_i128..300,
+                Just(i128::MIN),
+                Just(i128::MAX),
+                Just(i128::from(i64::MAX) * 10),
+                Just(i128::from(i64::MIN) * 10),
+                any::<i128>(),
+            ],
+            scale in prop::sample::select(&[1_i128, 10]),
+        ) {
+            let expected = by_hand(op, i128::from(x) * scale, constant);
+            prop_assert_eq!(Range::of_scaled(op, constant, scale).contains(x), expected);
+        }
+    }
+}

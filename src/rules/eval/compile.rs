@@ -1,0 +1,356 @@
+//! From checked nodes to instructions: operand types resolved, field tests fused, operands of `and` and `or` ordered.
+//!
+//! Order: the cheapest operand first, so that an event which fails a test on one of its own fields never touches
+//! state. The order never changes a result, because three-valued `and` and `or` commute.
+
+use regex::bytes::RegexBuilder;
+
+use crate::base::Tag;
+use crate::rules::eval::EvalPlan;
+use crate::rules::eval::code::{
+    At, Code, DeviationCheck, Instruction, Operands, Range, Read, SpreadAt, TruthCode, ValueCode,
+};
+use crate::rules::eval::error::EvalError;
+use crate::rules::eval::lowering::{
+    column_id, compare_texts, constant_value, count_uses, entry_code, equality, field_code,
+    is_number, is_text, is_whole, mirrored, money_code, quotient_of, read_as, scale_of, set_of,
+};
+use crate::rules::eval::zone::Zone;
+use crate::rules::program::{
+    Constant, EventPlan, Function, Lookup, LookupId, Node, NodeId, Op, Program, Type,
+};
+use crate::rules::syntax::ast::CompareOp;
+use crate::window::spec::ColumnKind;
+
+/// Largest compiled pattern and largest cache of its automaton.
+const PATTERN_BYTES: usize = 1 << 20;
+
+/// Cost of asking state, in units of one field test.
+const COST_READING: u32 = 100;
+
+/// Prepares everything that happens on one event type.
+pub(super) fn compile(program: &Program, plan: &EventPlan) -> Result<EvalPlan, EvalError> {
+    let mut compiler = Compiler { program, plan, out: EvalPlan::default() };
+    compiler.plan_lookups();
+    let uses = count_uses(program, plan);
+    for (node, n_uses) in plan.nodes.iter().zip(uses) {
+        let code = compiler.code(node)?;
+        let cost = compiler.cost(&code);
+        let kept = n_uses > 1 && cost > 2;
+        compiler.out.instructions.push(Instruction { code, kept, cost });
+    }
+    compiler.plan_entries();
+    Ok(compiler.out)
+}
+
+struct Compiler<'a> {
+    program: &'a Program,
+    plan: &'a EventPlan,
+    out: EvalPlan,
+}
+
+impl Compiler<'_> {
+    fn plan_lookups(&mut self) {
+        for lookup in &self.plan.lookups {
+            let probes = lookup.probes.iter().map(|probe| probe.map(|node| node.0)).collect();
+            self.out.lookups.push((self.out.n_readings, probes));
+            self.out.n_readings += u32::try_from(lookup.measures.len()).unwrap_or(u32::MAX);
+        }
+    }
+
+    fn plan_entries(&mut self) {
+        for id in &self.plan.tables {
+            if let Some(table) = self.program.tables.get(usize::from(id.0)) {
+                self.out.entries.push((*id, entry_code(table)));
+            }
+        }
+    }
+
+    fn node(&self, id: NodeId) -> Option<&Node> {
+        self.plan.nodes.get(id.0 as usize)
+    }
+
+    fn code(&mut self, node: &Node) -> Result<Code, EvalError> {
+        match &node.op {
+            Op::Matches(text, pattern) => self.pattern(*text, pattern),
+            Op::Call(function, arguments) => self.call(*function, arguments),
+            op => Ok(self
+                .truth_code(op)
+                .map_or_else(|| Code::Value(self.value_code(op, node.ty)), Code::Truth)),
+        }
+    }
+
+    fn truth_code(&mut self, op: &Op) -> Option<TruthCode> {
+        Some(match op {
+            Op::Not(a) => TruthCode::Not(a.0),
+            Op::And(operands) => TruthCode::And(self.operands(operands)),
+            Op::Or(operands) => TruthCode::Or(self.operands(operands)),
+            Op::Compare(op, left, right) => self.compare(*op, *left, *right),
+            Op::CompareDeviation { op, value, count, sum, squares, factor_micro } => {
+                let spread = self.spread(*count, *sum, *squares);
+                let (op, value, factor_micro) = (*op, value.0, *factor_micro);
+                let check = DeviationCheck { op, value, spread, factor_micro };
+                TruthCode::CompareDeviation(Box::new(check))
+            }
+            Op::InSet(value, members) => self.in_set(*value, members),
+            Op::InList(value, list) => TruthCode::InList(value.0, *list, self.enum_names(*value)),
+            Op::IsMissing(a) => TruthCode::IsMissing(a.0),
+            Op::IsZero(a) => TruthCode::IsZero(a.0),
+            Op::Contains(a, b) => TruthCode::Contains(a.0, b.0),
+            Op::StartsWith(a, b) => TruthCode::StartsWith(a.0, b.0),
+            _ => return None,
+        })
+    }
+
+    fn value_code(&mut self, op: &Op, ty: Type) -> ValueCode {
+        match op {
+            Op::Constant(constant) => self.constant(constant),
+            Op::Field(slot) => field_code(*slot, ty),
+            Op::GeoField(slot) => ValueCode::Geo(*slot),
+            Op::MoneyField { slot, currency } => {
+                money_code(*currency, ty).map_or(ValueCode::Missing, |c| ValueCode::Money(*slot, c))
+            }
+            Op::Reading(lookup, index) => self.reading(*lookup, *index, ty),
+            Op::Mean { sum, count } => {
+                ValueCode::Mean(self.spread(*count, *sum, *sum), scale_of(ty))
+            }
+            Op::Deviation { count, sum, squares } => {
+                ValueCode::Deviation(self.spread(*count, *sum, *squares), scale_of(ty))
+            }
+            Op::Since(a) => ValueCode::Since(a.0),
+            Op::Default(a, b) => ValueCode::Default(a.0, b.0),
+            Op::Add(a, b) => ValueCode::Add(a.0, b.0),
+            Op::Sub(a, b) => ValueCode::Sub(a.0, b.0),
+            Op::Mul(a, b) => ValueCode::Mul(a.0, b.0, ty == Type::Duration),
+            Op::Div(a, b) => ValueCode::Div(a.0, b.0, quotient_of(ty)),
+            Op::Percent { ppm, of } => ValueCode::Percent(of.0, *ppm, scale_of(ty)),
+            _ => ValueCode::Missing,
+        }
+    }
+
+    fn call(&mut self, function: Function, arguments: &[NodeId]) -> Result<Code, EvalError> {
+        let at = |index: usize| arguments.get(index).map_or(At::MAX, |node| node.0);
+        Ok(Code::Value(match function {
+            Function::IsMultiple => {
+                return Ok(Code::Truth(TruthCode::IsMultiple(at(0), at(1))));
+            }
+            Function::Hour => {
+                self.load_zone()?;
+                ValueCode::Hour(at(0))
+            }
+            Function::Distance => ValueCode::Distance(at(0), at(1)),
+            Function::Abs => ValueCode::Abs(at(0)),
+            Function::Round => ValueCode::Round(at(0)),
+            Function::Lower => ValueCode::Lower(at(0)),
+            Function::Length => ValueCode::Length(at(0)),
+        }))
+    }
+
+    fn load_zone(&mut self) -> Result<(), EvalError> {
+        self.out.zone = Some(Zone::named(&self.program.policy.timezone)?);
+        Ok(())
+    }
+
+    fn pattern(&mut self, text: NodeId, pattern: &str) -> Result<Code, EvalError> {
+        let regex = RegexBuilder::new(pattern)
+            .size_limit(PATTERN_BYTES)
+            .dfa_size_limit(PATTERN_BYTES)
+            .build()
+            .map_err(|error| EvalError::Regex {
+                pattern: pattern.to_owned(),
+                reason: error.to_string(),
+            })?;
+        let index = push(&mut self.out.patterns, regex);
+        Ok(Code::Truth(TruthCode::Matches(text.0, index)))
+    }
+
+    fn constant(&mut self, constant: &Constant) -> ValueCode {
+        if let Constant::Text(text) = constant {
+            return ValueCode::Text(self.text(text), Tag::of_text(text.as_bytes()));
+        }
+        ValueCode::Constant(push(&mut self.out.constants, constant_value(constant)))
+    }
+
+    fn text(&mut self, text: &str) -> u32 {
+        push(&mut self.out.texts, text.as_bytes().into())
+    }
+
+    /// Members by index, where the value is of a closed set: lists hold texts.
+    fn enum_names(&mut self, value: NodeId) -> Option<u32> {
+        let Type::Enum(event, field) = self.node(value)?.ty else { return None };
+        let event = self.program.schema.events.get(usize::from(event.0))?;
+        let field = event.fields.get(usize::from(field.0))?;
+        let crate::event::schema::FieldType::OneOf(members) = &field.ty else { return None };
+        let first = self.out.texts.len();
+        self.out.texts.extend(members.iter().map(|member| member.as_bytes().into()));
+        u32::try_from(first).ok()
+    }
+
+    fn operands(&mut self, nodes: &[NodeId]) -> Operands {
+        let mut sorted: Vec<At> = nodes.iter().map(|node| node.0).collect();
+        sorted.sort_by_key(|at| self.cost_at(*at));
+        let start = u32::try_from(self.out.operands.len()).unwrap_or(u32::MAX);
+        self.out.operands.extend(sorted);
+        Operands { start, end: u32::try_from(self.out.operands.len()).unwrap_or(u32::MAX) }
+    }
+
+    fn reading(&mut self, lookup: LookupId, index: u16, ty: Type) -> ValueCode {
+        let Some((base, _)) = self.out.lookups.get(usize::from(lookup.0)) else {
+            return ValueCode::Missing;
+        };
+        let place = base + u32::from(index);
+        let read = push(&mut self.out.reads, Read { lookup, index, place });
+        let micro = self.column_of(lookup, index) == Some(ColumnKind::Micro);
+        ValueCode::Reading(read, read_as(ty, micro))
+    }
+
+    fn spread(&self, count: NodeId, sum: NodeId, squares: NodeId) -> SpreadAt {
+        let micro = match self.node(sum).map(|node| &node.op) {
+            Some(Op::Reading(lookup, index)) => {
+                self.column_of(*lookup, *index) == Some(ColumnKind::Micro)
+            }
+            _ => false,
+        };
+        SpreadAt { count: count.0, sum: sum.0, squares: squares.0, micro }
+    }
+
+    fn column_of(&self, lookup: LookupId, index: u16) -> Option<ColumnKind> {
+        let lookup: &Lookup = self.plan.lookups.get(usize::from(lookup.0))?;
+        let table = self.program.tables.get(usize::from(lookup.table.0))?;
+        let measure = lookup.measures.get(usize::from(index))?;
+        let kind = table.spec.measures.get(usize::from(measure.0))?.kind;
+        column_id(kind).and_then(|id| table.spec.columns.get(usize::from(id.0)).copied())
+    }
+
+    fn compare(&mut self, op: CompareOp, left: NodeId, right: NodeId) -> TruthCode {
+        let constant_of = |node: Option<&Node>| match node.map(|node| &node.op) {
+            Some(Op::Constant(constant)) => Some(constant.clone()),
+            _ => None,
+        };
+        let (left_constant, right_constant) =
+            (constant_of(self.node(left)), constant_of(self.node(right)));
+        let fused = match (left_constant, right_constant) {
+            (None, Some(constant)) => self.compare_constant(op, left, &constant),
+            (Some(constant), None) => self.compare_constant(mirrored(op), right, &constant),
+            _ => None,
+        };
+        fused.unwrap_or_else(|| match self.node(left).map(|node| node.ty) {
+            Some(ty) if is_text(ty) => compare_texts(op, left, right),
+            _ => TruthCode::Compare(op, left.0, right.0),
+        })
+    }
+
+    fn compare_constant(
+        &mut self,
+        op: CompareOp,
+        at: NodeId,
+        constant: &Constant,
+    ) -> Option<TruthCode> {
+        let node = self.node(at)?;
+        let ty = node.ty;
+        match (&node.op, constant) {
+            (Op::Field(slot), Constant::Int(c)) if is_whole(ty) => {
+                Some(TruthCode::IntField(*slot, Range::of_int(op, *c)))
+            }
+            (_, Constant::Int(c)) if is_whole(ty) => {
+                Some(TruthCode::IntNode(at.0, Range::of_int(op, *c)))
+            }
+            (Op::MoneyField { slot, currency }, Constant::Money(c)) => {
+                let check = money_code(*currency, ty)?;
+                let range = Range::of_scaled(op, *c, crate::base::MICRO_PER_MINOR);
+                Some(TruthCode::MoneyField(*slot, check, range))
+            }
+            (Op::Field(slot), Constant::Number(c)) if is_number(ty) => {
+                Some(TruthCode::NumberField(*slot, op, *c))
+            }
+            (Op::Field(slot), Constant::Code(code)) => {
+                let negated = equality(op)?;
+                Some(TruthCode::CodeField { slot: *slot, code: *code, negated })
+            }
+            (Op::Field(slot), Constant::Text(text)) => {
+                let (slot, negated) = (*slot, equality(op)?);
+                Some(TruthCode::TextField { slot, text: self.text(text), negated })
+            }
+            _ => None,
+        }
+    }
+
+    fn in_set(&mut self, value: NodeId, members: &[Constant]) -> TruthCode {
+        let codes: Vec<u32> = members
+            .iter()
+            .filter_map(|member| match member {
+                Constant::Code(code) => Some(*code),
+                _ => None,
+            })
+            .collect();
+        if let Some(Node { op: Op::Field(slot), .. }) = self.node(value)
+            && codes.len() == members.len()
+            && codes.iter().all(|code| *code < 64)
+        {
+            return TruthCode::CodeMask(*slot, codes.iter().fold(0, |mask, code| mask | 1 << code));
+        }
+        TruthCode::InSet(value.0, push(&mut self.out.sets, set_of(members, codes)))
+    }
+
+    fn cost_at(&self, at: At) -> u32 {
+        self.out.instructions.get(at as usize).map_or(1, |instruction| instruction.cost)
+    }
+
+    fn cost(&self, code: &Code) -> u32 {
+        let (own, operands): (u32, Vec<At>) = match code {
+            Code::Truth(code) => self.truth_cost(code),
+            Code::Value(code) => value_cost(code),
+        };
+        operands.iter().fold(own, |sum, at| sum.saturating_add(self.cost_at(*at)))
+    }
+
+    fn truth_cost(&self, code: &TruthCode) -> (u32, Vec<At>) {
+        match code {
+            TruthCode::IntField(..)
+            | TruthCode::MoneyField(..)
+            | TruthCode::NumberField(..)
+            | TruthCode::CodeMask(..)
+            | TruthCode::CodeField { .. } => (1, vec![]),
+            TruthCode::TextField { .. } => (2, vec![]),
+            TruthCode::IntNode(a, _)
+            | TruthCode::Not(a)
+            | TruthCode::IsMissing(a)
+            | TruthCode::IsZero(a) => (1, vec![*a]),
+            TruthCode::InSet(a, _) => (4, vec![*a]),
+            TruthCode::InList(a, ..) => (30, vec![*a]),
+            TruthCode::Matches(a, _) => (50, vec![*a]),
+            TruthCode::Compare(_, a, b) | TruthCode::IsMultiple(a, b) => (2, vec![*a, *b]),
+            TruthCode::CompareText { left, right, .. } => (4, vec![*left, *right]),
+            TruthCode::Contains(a, b) | TruthCode::StartsWith(a, b) => (10, vec![*a, *b]),
+            TruthCode::CompareDeviation(check) => {
+                let SpreadAt { count, sum, squares, .. } = check.spread;
+                (10, vec![check.value, count, sum, squares])
+            }
+            TruthCode::And(operands) | TruthCode::Or(operands) => {
+                let range = operands.start as usize..operands.end as usize;
+                (1, self.out.operands.get(range).unwrap_or_default().to_vec())
+            }
+        }
+    }
+}
+
+fn value_cost(code: &ValueCode) -> (u32, Vec<At>) {
+    match code {
+        ValueCode::Reading(..) => (COST_READING, vec![]),
+        ValueCode::Mean(spread, _) => (4, vec![spread.count, spread.sum]),
+        ValueCode::Deviation(spread, _) => (20, vec![spread.count, spread.sum, spread.squares]),
+        ValueCode::Since(a) | ValueCode::Abs(a) | ValueCode::Round(a) => (1, vec![*a]),
+        ValueCode::Percent(a, ..) | ValueCode::Hour(a) => (4, vec![*a]),
+        ValueCode::Lower(a) | ValueCode::Length(a) => (10, vec![*a]),
+        ValueCode::Distance(a, b) => (30, vec![*a, *b]),
+        ValueCode::Default(a, b) | ValueCode::Add(a, b) | ValueCode::Sub(a, b) => (1, vec![*a, *b]),
+        ValueCode::Mul(a, b, _) | ValueCode::Div(a, b, _) => (3, vec![*a, *b]),
+        _ => (1, vec![]),
+    }
+}
+
+fn push<T>(items: &mut Vec<T>, item: T) -> u32 {
+    let index = u32::try_from(items.len()).unwrap_or(u32::MAX);
+    items.push(item);
+    index
+}

@@ -1,0 +1,83 @@
+//! What a state table remembers of an event: its words and its filter bits.
+
+use crate::base::{MICRO_PER_MINOR, Value};
+use crate::rules::eval::code::At;
+use crate::rules::eval::number::rounded;
+use crate::rules::eval::{Host, Run, Truth};
+use crate::rules::program::TableId;
+use crate::window::spec::ColumnKind;
+
+impl<H: Host> Run<'_, H> {
+    /// Writes the words of this event's entry in a table (replacing `words`) and returns its filter bits.
+    ///
+    /// A value that is missing or does not fit its column is written as 0 and clears the bits of the measures that
+    /// would read it. Money beyond 64 bits of minor units and numbers beyond 64 bits of millionths do not fit.
+    ///
+    /// # Cost
+    /// One evaluation per column and filter; no allocation once `words` has grown.
+    pub fn entry(&mut self, table: TableId, words: &mut Vec<u64>) -> u64 {
+        words.clear();
+        let plan = self.plan;
+        let Some((_, entry)) = plan.entries.iter().find(|(id, _)| *id == table) else { return 0 };
+        let mut unusable = 0;
+        for column in &entry.columns {
+            let written = match column.kind {
+                ColumnKind::Geo => self.geo_words(column.node, words),
+                kind => {
+                    let word = self.column_word(column.node, kind);
+                    words.push(word.unwrap_or(0));
+                    word.is_some()
+                }
+            };
+            if !written {
+                unusable |= column.needed_by;
+            }
+        }
+        let mut bits = 0;
+        for (bit, filter) in entry.filters.iter().enumerate() {
+            if unusable >> bit & 1 == 0 && self.truth_at(*filter) == Truth::True {
+                bits |= 1 << bit;
+            }
+        }
+        bits
+    }
+
+    fn column_word(&mut self, at: At, kind: ColumnKind) -> Option<u64> {
+        match kind {
+            ColumnKind::Int => self.int_at(at).map(i64::cast_unsigned),
+            ColumnKind::Micro => self.micro_at(at).map(i64::cast_unsigned),
+            ColumnKind::Word => self.word_at(at),
+            ColumnKind::Geo => None,
+        }
+    }
+
+    /// Integers, durations and times as they are, money in minor units.
+    fn int_at(&mut self, at: At) -> Option<i64> {
+        match self.value_at(at) {
+            Value::Int(int) => Some(int),
+            Value::Money(micro) => {
+                i64::try_from(super::number::divide_rounded(micro, MICRO_PER_MINOR)?).ok()
+            }
+            _ => None,
+        }
+    }
+
+    /// Numbers in millionths.
+    fn micro_at(&mut self, at: At) -> Option<i64> {
+        match self.value_at(at) {
+            Value::Number(number) => i64::try_from(rounded(number * 1e6)?).ok(),
+            Value::Int(int) => int.checked_mul(1_000_000),
+            _ => None,
+        }
+    }
+
+    fn geo_words(&mut self, at: At, words: &mut Vec<u64>) -> bool {
+        let place = self.value_at(at);
+        let (lat, lon) = match place {
+            Value::Geo(lat, lon) => (lat, lon),
+            _ => (0.0, 0.0),
+        };
+        words.extend([lat.to_bits(), lon.to_bits()]);
+        place.is_present()
+    }
+}

@@ -1,0 +1,281 @@
+//! House rules that the compiler does not know: layers, homes of third-party crates, sizes, words, codes and their
+//! pages. Each check lists every offence at once, with the file and the line.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Modules by layer; a module may import modules of lower layers only (and itself).
+const LAYERS: &[(&str, u8)] = &[
+    ("base", 0),
+    ("diag", 0),
+    ("event", 1),
+    ("window", 1),
+    ("state", 2),
+    ("rules", 4),
+    ("decision", 5),
+    ("engine", 6),
+    ("config", 7),
+    ("telemetry", 7),
+    ("demo", 7),
+    ("loader", 7),
+    ("rule_tests", 7),
+    ("backtest", 8),
+    ("runtime", 8),
+    ("cli", 9),
+];
+
+/// Where a third-party crate may be named. Crates not listed may be used anywhere.
+const HOMES: &[(&str, &[&str])] = &[
+    ("rdkafka", &["runtime/kafka"]),
+    ("tokio", &["telemetry", "runtime", "cli"]),
+    ("axum", &["telemetry"]),
+    ("tracing", &["telemetry"]),
+    ("tracing_subscriber", &["telemetry"]),
+    ("prometheus", &["telemetry"]),
+    ("saphyr", &["config"]),
+    ("clap", &["cli"]),
+    ("indicatif", &["cli"]),
+    ("signal_hook", &["runtime", "cli"]),
+    ("csv", &["backtest"]),
+    ("zstd", &["backtest"]),
+    ("flate2", &["backtest"]),
+    ("schemars", &["decision/wire.rs"]),
+    ("regex", &["rules/eval", "rules/oracle", "rules/check"]),
+    ("jiff", &["rules", "base"]),
+];
+
+/// What the pure layers (0 to 6) must not name: they are a function of their input.
+const IMPURE: &[(&str, &str)] = &[
+    ("std::fs", "files"),
+    ("std::net::Tcp", "sockets"),
+    ("std::env", "the environment"),
+    ("std::thread", "threads"),
+    ("SystemTime", "the wall clock"),
+    ("Instant::now", "the wall clock"),
+    ("rand::", "randomness without a seed"),
+];
+
+/// Longest file in lines.
+const MAX_FILE_LINES: usize = 800;
+
+/// Words that the glossary bans in names.
+const BANNED_WORDS: &[&str] = &["txn_cnt", "usr", "rule_engine", "TODO", "FIXME"];
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn files_under(folder: &Path, extension: &str, found: &mut Vec<PathBuf>) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    let mut entries: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    entries.sort();
+    for path in entries {
+        if path.is_dir() {
+            files_under(&path, extension, found);
+        } else if path.extension().is_some_and(|found| found == extension) {
+            found.push(path);
+        }
+    }
+}
+
+/// All sources: path relative to `src/` and text.
+fn sources() -> Vec<(String, String)> {
+    let folder = root().join("src");
+    let mut paths = Vec::new();
+    files_under(&folder, "rs", &mut paths);
+    let read = |path: PathBuf| {
+        let name = path.strip_prefix(&folder).unwrap().to_string_lossy().into_owned();
+        (name, fs::read_to_string(&path).unwrap())
+    };
+    paths.into_iter().map(read).collect()
+}
+
+/// The lines of a file that are code: comments cut off, tests at the end of the file left out.
+fn code_lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let code = text.lines().enumerate().take_while(|(_, line)| line.trim() != "#[cfg(test)]");
+    code.map(|(number, line)| (number + 1, line.split("//").next().unwrap_or_default()))
+}
+
+fn layer_of(module: &str) -> Option<u8> {
+    LAYERS.iter().find(|(name, _)| *name == module).map(|(_, layer)| *layer)
+}
+
+fn is_test_file(name: &str) -> bool {
+    name.ends_with("tests.rs") || name.contains("/tests/")
+}
+
+#[track_caller]
+fn report(offences: &[String]) {
+    assert!(offences.is_empty(), "\n{}\n", offences.join("\n"));
+}
+
+#[test]
+fn imports_go_strictly_downward() {
+    let mut offences = Vec::new();
+    for (name, text) in sources() {
+        let Some(module) = name.split('/').next().filter(|_| name.contains('/')) else { continue };
+        let Some(layer) = layer_of(module) else {
+            offences.push(format!("src/{name}: module `{module}` has no layer; add it to LAYERS"));
+            continue;
+        };
+        if is_test_file(&name) {
+            continue;
+        }
+        for (number, line) in code_lines(&text) {
+            for part in line.split("crate::").skip(1) {
+                let imported: String =
+                    part.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+                let Some(lower) = layer_of(&imported) else { continue };
+                if imported != module && lower >= layer {
+                    offences.push(format!(
+                        "src/{name}:{number}: `{module}` (layer {layer}) imports `{imported}` (layer {lower})"
+                    ));
+                }
+            }
+        }
+    }
+    report(&offences);
+}
+
+#[test]
+fn third_party_crates_stay_in_their_homes() {
+    let mut offences = Vec::new();
+    for (name, text) in sources() {
+        for (number, line) in code_lines(&text) {
+            for (krate, homes) in HOMES {
+                let named = line.contains(&format!("{krate}::")) && {
+                    let before = line.split(&format!("{krate}::")).next().unwrap_or_default();
+                    !before.ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':')
+                };
+                if named && !homes.iter().any(|home| name.starts_with(home)) {
+                    offences.push(format!(
+                        "src/{name}:{number}: `{krate}` belongs in {}",
+                        homes.join(" or ")
+                    ));
+                }
+            }
+        }
+    }
+    report(&offences);
+}
+
+#[test]
+fn the_decision_path_is_pure() {
+    let mut offences = Vec::new();
+    for (name, text) in sources() {
+        let module = name.split('/').next().unwrap_or_default();
+        if layer_of(module).is_none_or(|layer| layer > 6) || is_test_file(&name) {
+            continue;
+        }
+        for (number, line) in code_lines(&text) {
+            for (path, what) in IMPURE {
+                if line.contains(path) {
+                    offences.push(format!("src/{name}:{number}: {what} below layer 7 (`{path}`)"));
+                }
+            }
+        }
+    }
+    report(&offences);
+}
+
+#[test]
+fn files_are_short_and_free_of_banned_words() {
+    let mut offences = Vec::new();
+    for (name, text) in sources() {
+        let lines = text.lines().count();
+        if lines > MAX_FILE_LINES {
+            offences.push(format!("src/{name}: {lines} lines, at most {MAX_FILE_LINES}"));
+        }
+        for (number, line) in text.lines().enumerate() {
+            for word in BANNED_WORDS {
+                let hit = line
+                    .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+                    .any(|w| w == *word);
+                if hit {
+                    offences.push(format!("src/{name}:{}: banned word `{word}`", number + 1));
+                }
+            }
+        }
+    }
+    report(&offences);
+}
+
+#[test]
+fn every_module_says_what_it_is_for() {
+    let mut offences = Vec::new();
+    for (name, text) in sources() {
+        if !text.starts_with("//!") {
+            offences.push(format!("src/{name}: no `//!` head"));
+        }
+    }
+    report(&offences);
+}
+
+/// Codes such as `E0101` in double quotes in the sources.
+fn codes_in_sources() -> BTreeMap<String, String> {
+    let mut codes = BTreeMap::new();
+    for (name, text) in sources() {
+        if is_test_file(&name) {
+            continue;
+        }
+        for (_, line) in code_lines(&text) {
+            for quoted in line.split('"').skip(1).step_by(2) {
+                let (letter, digits) = quoted.split_at(quoted.len().min(1));
+                let is_code = matches!(letter, "E" | "W" | "C" | "D" | "K" | "S")
+                    && digits.len() == 4
+                    && digits.bytes().all(|b| b.is_ascii_digit());
+                if is_code {
+                    codes.entry(quoted.to_owned()).or_insert_with(|| name.clone());
+                }
+            }
+        }
+    }
+    codes
+}
+
+#[test]
+fn every_code_has_a_page_and_every_page_a_code() {
+    let codes = codes_in_sources();
+    let mut pages = Vec::new();
+    files_under(&root().join("docs/errors"), "md", &mut pages);
+    let pages: BTreeSet<String> =
+        pages.iter().map(|page| page.file_stem().unwrap().to_string_lossy().into_owned()).collect();
+    let mut offences = Vec::new();
+    for (code, file) in &codes {
+        if !pages.contains(code) {
+            offences.push(format!("src/{file}: `{code}` has no page docs/errors/{code}.md"));
+        }
+    }
+    for page in pages.iter().filter(|page| *page != "README" && !codes.contains_key(*page)) {
+        offences.push(format!("docs/errors/{page}.md: no such code in the sources"));
+    }
+    report(&offences);
+}
+
+/// Documents whose relative links must lead somewhere.
+fn documents() -> Vec<PathBuf> {
+    let mut found = vec![root().join("README.md"), root().join("CHANGELOG.md")];
+    for folder in ["docs", "rules", "examples"] {
+        files_under(&root().join(folder), "md", &mut found);
+    }
+    found.retain(|path| path.exists());
+    found
+}
+
+#[test]
+fn relative_links_lead_somewhere() {
+    let mut offences = Vec::new();
+    for document in documents() {
+        let text = fs::read_to_string(&document).unwrap();
+        for part in text.split("](").skip(1) {
+            let target = part.split([')', '#', ' ']).next().unwrap_or_default();
+            let outside =
+                target.is_empty() || target.contains("://") || target.starts_with("mailto:");
+            if !outside && !document.parent().unwrap().join(target).exists() {
+                offences.push(format!("{}: broken link `{target}`", document.display()));
+            }
+        }
+    }
+    report(&offences);
+}
