@@ -118,9 +118,9 @@ impl<'a> World<'a> {
 fn wait_done(service: &Service, count: u64) {
     wait::until(
         || service.n_done() >= count || service.has_ended(),
-        || format!("{count} done: {:?}", service.books()),
+        || format!("{count} done: {}", service.describe()),
     );
-    assert!(!service.has_ended(), "the run ended by itself: {:?}", service.books());
+    assert!(!service.has_ended(), "the run ended by itself: {}", service.describe());
 }
 
 #[test]
@@ -253,7 +253,7 @@ fn check_outage(mode: &str, acts: &[Act]) {
     // WHY: until the service shows that nothing moves, the outage has not been noticed.
     wait::until(
         || !service.failing().is_empty() || service.n_done() == 3_000,
-        || format!("{:?}", service.books()),
+        || service.describe(),
     );
     assert!(!service.has_ended());
     broker.act(mend);
@@ -293,7 +293,7 @@ fn a_second_instance_takes_partitions_over_without_loss_or_repetition() {
     for round in 1..4 {
         world.produce(round * 1_000, (round + 1) * 1_000);
     }
-    wait::until(|| two.n_done() > 0, || format!("{:?}", two.books()));
+    wait::until(|| two.n_done() > 0, || two.describe());
     one.stop();
     world.produce(4_000, 5_000);
     wait::until(
@@ -301,7 +301,7 @@ fn a_second_instance_takes_partitions_over_without_loss_or_repetition() {
             let committed = world.broker.committed(&world.group(), &world.topic("in"));
             committed.values().sum::<i64>() == 5_000
         },
-        || format!("{:?}", two.books()),
+        || two.describe(),
     );
     two.stop();
     world.check_exactly_once(5_000);

@@ -7,17 +7,14 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use rdkafka::error::KafkaError;
-use rdkafka::types::RDKafkaErrorCode;
-
 use crate::config::Config;
 use crate::runtime::Views;
 use crate::runtime::error::{RunError, Stage};
-use crate::runtime::kafka::consumer::{Fetched, GroupEvent, Polled, Source};
+use crate::runtime::kafka::consumer::{Fetched, GroupEvent, Polled, Source, Trouble};
 use crate::runtime::kafka::delivery::{Around, Delivery, Handled, Turn};
 use crate::runtime::kafka::replay::{Replay, Stretch};
 use crate::runtime::kafka::transactional::committed;
-use crate::runtime::kafka::{Partition, classify, client};
+use crate::runtime::kafka::{Partition, client};
 use crate::runtime::port::{Input, Output, Step};
 use crate::telemetry::books::Books;
 use crate::telemetry::happening;
@@ -110,6 +107,8 @@ impl<'a, S: Step> Cell<'a, S> {
                 self.press()?;
                 self.fill()?;
             }
+            // WHY: a turn can take long when the broker does not answer, and that is when somebody looks.
+            self.publish();
             if let Turn::Restart(reason) = self.delivery_turn()? {
                 self.restart(reason)?;
             }
@@ -152,7 +151,7 @@ impl<'a, S: Step> Cell<'a, S> {
             wait = Duration::ZERO;
             let handled = match &polled {
                 Polled::Nothing => return Ok(()),
-                Polled::Trouble(error) => Err(error.clone()),
+                Polled::Trouble(trouble) => Err(trouble.clone()),
                 Polled::Record(record) => {
                     let input = input_of(record);
                     let Some(index) = find(&self.assigned, self.last, &input) else { continue };
@@ -164,7 +163,7 @@ impl<'a, S: Step> Cell<'a, S> {
             drop(polled);
             match handled {
                 Ok(handled) => self.hand_over(handled)?,
-                Err(error) => return self.on_trouble(&error),
+                Err(trouble) => return self.on_trouble(trouble),
             }
             if !self.delivery.has_room() || self.source.has_event() {
                 break;
@@ -180,13 +179,13 @@ impl<'a, S: Step> Cell<'a, S> {
     }
 
     /// An error of the consumer: most pass, some end the run.
-    fn on_trouble(&mut self, error: &KafkaError) -> Result<(), RunError> {
-        let (code, text) = (classify::name(error), error.to_string());
+    fn on_trouble(&mut self, trouble: Trouble) -> Result<(), RunError> {
+        let Trouble { code, error, offset_gone } = trouble;
         self.books.kafka_error(&code);
-        if classify::code(error) == Some(RDKafkaErrorCode::AutoOffsetReset) {
-            return Err(self.offset_gone(text));
+        if offset_gone {
+            return Err(self.offset_gone(error));
         }
-        happening::KafkaTrouble { attempted: "read the input", code: &code, error: &text }.emit();
+        happening::KafkaTrouble { attempted: "read the input", code: &code, error: &error }.emit();
         Ok(())
     }
 

@@ -4,6 +4,7 @@
 //! [`kafka`] is the one home of the client library. Start reading at [`run`], then [`cell`].
 
 mod cell;
+mod decide;
 pub mod error;
 mod kafka;
 pub mod port;
@@ -13,6 +14,7 @@ mod tracker;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use decide::{Deciding, engine_options};
 pub use error::RunError;
 pub use port::{Input, Output, OutputTopic, Step};
 pub use stop::Stop;

@@ -1,5 +1,7 @@
 //! The port between a cell and the engine: what goes in, what comes out, and the two ways to step.
 
+pub use crate::engine::{Output, OutputTopic};
+
 use crate::telemetry::books::{EngineReport, Outcome};
 
 /// One record of an input topic.
@@ -15,45 +17,6 @@ pub struct Input<'a> {
     pub arrival_ms: Option<i64>,
     /// The record's bytes; none is a tombstone.
     pub payload: Option<&'a [u8]>,
-}
-
-/// Where an output goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum OutputTopic {
-    /// Decisions.
-    Decisions,
-    /// Alerts.
-    Alerts,
-    /// Holds.
-    Holds,
-    /// Audit records.
-    Audit,
-    /// Records that could not be decided.
-    DeadLetter,
-}
-
-impl OutputTopic {
-    /// Name and version of the schema, as the header `schema` says it.
-    pub fn schema(self) -> &'static str {
-        match self {
-            Self::Decisions => "riskweir.decision.v1",
-            Self::Alerts => "riskweir.alert.v1",
-            Self::Holds => "riskweir.hold.v1",
-            Self::Audit => "riskweir.audit.v1",
-            Self::DeadLetter => "riskweir.dead_letter.v1",
-        }
-    }
-}
-
-/// One record for an output topic.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Output {
-    /// Where it goes.
-    pub topic: OutputTopic,
-    /// Key: chooses the partition.
-    pub key: Vec<u8>,
-    /// The record's bytes.
-    pub body: Vec<u8>,
 }
 
 /// The decision path as a cell sees it.

@@ -72,6 +72,7 @@ pub(crate) struct Service {
     pub(crate) health: Arc<Health>,
     pub(crate) stop: Stop,
     pub(crate) seen: Seen,
+    ended: Arc<Mutex<Option<RunError>>>,
     thread: JoinHandle<Result<Books, RunError>>,
 }
 
@@ -88,11 +89,14 @@ impl Service {
             health: Arc::clone(&health),
             stop: stop.clone(),
         };
-        let engines = Arc::clone(&seen);
+        let (engines, ended) = (Arc::clone(&seen), Arc::default());
+        let end: Arc<Mutex<Option<RunError>>> = Arc::clone(&ended);
         let thread = std::thread::spawn(move || {
-            runtime::run(&config, &inputs, &mut || Echo::new(&engines), &views)
+            let outcome = runtime::run(&config, &inputs, &mut || Echo::new(&engines), &views);
+            *end.lock().unwrap() = outcome.as_ref().err().cloned();
+            outcome
         });
-        Self { board, health, stop, seen, thread }
+        Self { board, health, stop, seen, ended, thread }
     }
 
     /// The published books.
@@ -115,6 +119,22 @@ impl Service {
     /// Whether it has ended by itself.
     pub(crate) fn has_ended(&self) -> bool {
         self.thread.is_finished()
+    }
+
+    /// What can be said when a wait was in vain.
+    pub(crate) fn describe(&self) -> String {
+        let books = self.books();
+        let error = self.ended.lock().unwrap().clone();
+        format!(
+            "read {:?}, decided {:?}, dead {:?}, in flight {}, rebalances {:?}, errors {:?}, failing {:?}, ended {error:?}",
+            books.read,
+            books.decided,
+            books.dead_lettered,
+            books.in_flight,
+            books.rebalances,
+            books.kafka_errors,
+            self.failing(),
+        )
     }
 
     /// What the run returned; waits for its end.

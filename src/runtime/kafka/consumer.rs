@@ -15,7 +15,7 @@ use rdkafka::consumer::{
 };
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{BorrowedMessage, Message as _};
-use rdkafka::types::RDKafkaRespErr;
+use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 use rdkafka::{Offset, Statistics, TopicPartitionList};
 
 use crate::config::Config;
@@ -39,7 +39,18 @@ pub(crate) enum Polled<'a> {
     /// Nothing, or something that was written down.
     Nothing,
     /// An error that may pass.
-    Trouble(KafkaError),
+    Trouble(Trouble),
+}
+
+/// An error of the consumer, in the cell's terms.
+#[derive(Clone, Debug)]
+pub(crate) struct Trouble {
+    /// The client's name of it.
+    pub(crate) code: String,
+    /// The client's words.
+    pub(crate) error: String,
+    /// The broker does not hold the offset to read next.
+    pub(crate) offset_gone: bool,
 }
 
 /// A record in the client's memory.
@@ -197,7 +208,11 @@ impl Source {
                 let reason = told.map_or_else(|| format!("{code}"), |(_, reason)| reason);
                 Err(RunError::Fatal { reason, stage: Stage::Receive })
             }
-            Some(Err(error)) => Ok(Polled::Trouble(error)),
+            Some(Err(error)) => Ok(Polled::Trouble(Trouble {
+                code: classify::name(&error),
+                error: error.to_string(),
+                offset_gone: classify::code(&error) == Some(RDKafkaErrorCode::AutoOffsetReset),
+            })),
         }
     }
 

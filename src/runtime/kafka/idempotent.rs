@@ -164,10 +164,12 @@ impl Idempotent {
         Ok(())
     }
 
-    fn due(&self) -> Vec<(Partition, i64)> {
+    /// What to commit; all of it when `again`, for nobody knows yet whether the last commit got there.
+    fn due(&self, again: bool) -> Vec<(Partition, i64)> {
         self.lanes
             .iter()
-            .filter(|lane| lane.begun && lane.committed != Some(lane.tracker.committable()))
+            .filter(|lane| lane.begun)
+            .filter(|lane| again || lane.committed != Some(lane.tracker.committable()))
             .map(|lane| (lane.partition.clone(), lane.tracker.committable()))
             .collect()
     }
@@ -177,7 +179,7 @@ impl Idempotent {
             around.books.kafka_error("CommitFailed");
             self.lanes.iter_mut().for_each(|lane| lane.committed = None);
         }
-        let due = self.due();
+        let due = self.due(wait);
         if due.is_empty() {
             return true;
         }

@@ -97,14 +97,22 @@ impl Transactional {
     }
 
     /// Hands the client what it does not have yet, as far as it has room.
-    fn push(&mut self) -> Result<(), RunError> {
+    fn push(&mut self) -> Result<(), Fault> {
         while let Some(message) = self.messages.get(self.n_sent) {
             let topic = producer::topic_name(&self.topics, message.output.topic);
             let output = (message.output.key.as_slice(), message.output.body.as_slice());
-            if producer::send(&self.client, topic, output, message.headers(), 0)?.is_some() {
-                return Ok(());
+            match producer::send(&self.client, topic, output, message.headers(), 0) {
+                Ok(None) => self.n_sent += 1,
+                Ok(Some(_full)) => return Ok(()),
+                // WHY: a client that is fenced or must abort refuses to take more; which of the two, it knows.
+                Err(RunError::Fatal { reason, .. }) => {
+                    return Err(match producer::fatal(&self.client) {
+                        Some((code, reason)) => of_code(code, reason),
+                        None => Fault::Abort(reason),
+                    });
+                }
+                Err(error) => return Err(Fault::End(error)),
             }
-            self.n_sent += 1;
         }
         Ok(())
     }
@@ -124,7 +132,7 @@ impl Transactional {
     fn drain(&mut self, around: &mut Around<'_>) -> Result<(), Fault> {
         let deadline = Instant::now() + self.config.delivery.transaction_timeout;
         loop {
-            self.push().map_err(Fault::End)?;
+            self.push()?;
             let all_sent = self.n_sent == self.messages.len();
             if all_sent && self.client.in_flight_count() == 0 {
                 return self.collect(around);
@@ -409,10 +417,9 @@ impl Delivery for Transactional {
         self.ends.insert(record.partition.clone(), record.offset + 1);
         self.records.push(record);
         // WHY: a transaction that cannot begin or take an output now is dealt with when it is committed.
-        match self.begin() {
-            Ok(()) => self.push(),
+        match self.begin().and_then(|()| self.push()) {
             Err(Fault::End(error)) => Err(error),
-            Err(_) => Ok(()),
+            Ok(()) | Err(_) => Ok(()),
         }
     }
 
