@@ -7,6 +7,7 @@ pub mod base;
 pub mod cli;
 pub mod config;
 pub mod decision;
+pub mod demo;
 pub mod diag;
 pub mod engine;
 pub mod event;
