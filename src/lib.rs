@@ -14,6 +14,7 @@ pub mod event;
 pub mod loader;
 pub mod rule_tests;
 pub mod rules;
+pub mod runtime;
 pub mod state;
 pub mod telemetry;
 pub mod window;

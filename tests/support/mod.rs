@@ -11,5 +11,6 @@
 
 pub(crate) mod broker;
 pub(crate) mod container;
+pub(crate) mod service;
 pub(crate) mod topics;
 pub(crate) mod wait;
