@@ -1,5 +1,6 @@
 //! The rule language: text → tree ([`syntax`]) → checked program → run.
 
 pub mod eval;
+pub mod oracle;
 pub mod program;
 pub mod syntax;
