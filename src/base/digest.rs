@@ -21,7 +21,9 @@ impl Digest {
 
     /// The first 16 bytes as 32 hexadecimal digits: the form in which ids are written.
     pub fn short_hex(&self) -> String {
-        self.0.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+        let mut hex = self.to_string();
+        hex.truncate(32);
+        hex
     }
 }
 
@@ -34,5 +36,26 @@ impl fmt::Display for Digest {
 impl fmt::Debug for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Digest({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_parts_give_the_digest_of_nothing() {
+        let expected = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        assert_eq!(Digest::of_parts(&[]).to_string(), expected);
+        assert_eq!(Digest::of_parts(&[]).short_hex(), expected[..32]);
+    }
+
+    #[test]
+    fn parts_are_set_apart_by_their_lengths() {
+        // printf '\2\0\0\0\0\0\0\0ab\1\0\0\0\0\0\0\0c' | sha256sum
+        let expected = "43ee655579de01ca739b3f95c1c2d3f46d353b2c0df818064ea594506cdb2617";
+        assert_eq!(Digest::of_parts(&[b"ab", b"c"]).to_string(), expected);
+        assert_ne!(Digest::of_parts(&[b"ab", b"c"]), Digest::of_parts(&[b"a", b"bc"]));
+        assert_ne!(Digest::of_parts(&[b"abc"]), Digest::of_parts(&[b"abc", b""]));
     }
 }

@@ -1,4 +1,7 @@
 //! Keys of state and tags of remembered texts.
+//!
+//! Both carry a short text as it is and a long one as a digest. The top byte says which, so that no short text equals a
+//! digest, and a combined key equals no single one.
 
 use core::hash::Hasher as _;
 
@@ -11,8 +14,17 @@ use siphasher::sip128::{Hasher128 as _, SipHasher13};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EntityKey(pub u128);
 
-/// Secret-free default keys; a deployment may set its own so that collisions cannot be prepared from outside.
+/// Fixed keys: every process that reads the same events makes the same keys, so state moves between machines.
 const SIP_KEYS: (u64, u64) = (0x7269_736b_7765_6972, 0x7374_6174_652d_6b65);
+
+/// The bits below the top byte of a key.
+const LOW_120: u128 = u128::MAX >> 8;
+
+/// Top byte of the key of a long text. A short one has its length, at most 15, there.
+const HASHED: u128 = 0xff << 120;
+
+/// Top byte of the key of several parts.
+const COMBINED: u128 = 0xfe << 120;
 
 impl EntityKey {
     /// The key of one text.
@@ -26,31 +38,27 @@ impl EntityKey {
             bytes[15] = u8::try_from(text.len()).unwrap_or(0);
             return Self(u128::from_le_bytes(bytes));
         }
-        Self(Self::hash128(text) | 0xff << 120)
+        Self((Self::hash128(text) & LOW_120) | HASHED)
     }
 
     /// The key of several parts in order.
     pub fn combine(parts: &[Self]) -> Self {
-        match parts {
-            [one] => *one,
-            _ => {
-                let mut hasher = SipHasher13::new_with_keys(SIP_KEYS.0, SIP_KEYS.1);
-                for part in parts {
-                    hasher.write_u128(part.0);
-                }
-                Self(hasher.finish128().as_u128() | 0xfe << 120)
-            }
+        if let [one] = parts {
+            return *one;
         }
+        let mut hasher = SipHasher13::new_with_keys(SIP_KEYS.0, SIP_KEYS.1);
+        for part in parts {
+            hasher.write(&part.0.to_le_bytes());
+        }
+        Self((hasher.finish128().as_u128() & LOW_120) | COMBINED)
     }
 
     /// A well-mixed 64-bit hash for tables.
     pub fn hash64(self) -> u64 {
-        let low = (self.0 & u128::from(u64::MAX)) as u64;
-        let high = (self.0 >> 64) as u64;
-        let product =
-            u128::from(low ^ 0x9e37_79b9_7f4a_7c15) * u128::from(high ^ 0xd6e8_feb8_6659_fd93 | 1);
-        let folded = (product ^ (product >> 64)) as u64;
-        folded ^ low.rotate_left(32)
+        let (low, high) = (low64(self.0), low64(self.0 >> 64));
+        let product = u128::from(low ^ 0x9e37_79b9_7f4a_7c15)
+            * u128::from((high ^ 0xd6e8_feb8_6659_fd93) | 1);
+        low64(product ^ (product >> 64)) ^ low.rotate_left(32)
     }
 
     fn hash128(text: &[u8]) -> u128 {
@@ -75,8 +83,7 @@ impl Tag {
             bytes[7] = u8::try_from(text.len()).unwrap_or(0);
             return Self(u64::from_le_bytes(bytes));
         }
-        let hash = EntityKey::hash128(text);
-        Self((hash & u128::from(u64::MAX)) as u64 | 0xf << 60)
+        Self(low64(EntityKey::hash128(text)) | 0xf << 60)
     }
 
     /// The text itself where the tag carries it.
@@ -88,5 +95,76 @@ impl Tag {
             .filter(|_| len <= 7)
             .and_then(|b| core::str::from_utf8(b).ok())
             .map(str::to_owned)
+    }
+}
+
+/// The low half.
+fn low64(wide: u128) -> u64 {
+    u64::try_from(wide & u128::from(u64::MAX)).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_short_text_is_carried_as_it_is() {
+        let mut bytes = [0_u8; 16];
+        bytes[..9].copy_from_slice(b"C00000042");
+        bytes[15] = 9;
+        assert_eq!(EntityKey::of_text(b"C00000042"), EntityKey(u128::from_le_bytes(bytes)));
+        assert_eq!(EntityKey::of_text(b""), EntityKey(0));
+    }
+
+    #[test]
+    fn zeros_at_the_end_of_a_text_count() {
+        assert_ne!(EntityKey::of_text(b"a"), EntityKey::of_text(b"a\0"));
+        assert_ne!(Tag::of_text(b"a"), Tag::of_text(b"a\0"));
+    }
+
+    #[test]
+    fn short_long_and_combined_keys_never_meet() {
+        let short = EntityKey::of_text(&[0xff; 15]);
+        let long = EntityKey::of_text(&[0xff; 16]);
+        let combined = EntityKey::combine(&[short, long]);
+        assert_eq!((short.0 >> 120, long.0 >> 120, combined.0 >> 120), (15, 0xff, 0xfe));
+    }
+
+    #[test]
+    fn a_combination_of_one_is_that_one_and_order_matters() {
+        let (a, b) = (EntityKey::of_text(b"a"), EntityKey::of_text(b"b"));
+        assert_eq!(EntityKey::combine(&[a]), a);
+        assert_ne!(EntityKey::combine(&[a, b]), EntityKey::combine(&[b, a]));
+        assert_ne!(EntityKey::combine(&[a, b]), EntityKey::combine(&[a, b, b]));
+    }
+
+    #[test]
+    fn a_tag_gives_back_a_text_of_up_to_seven_bytes() {
+        assert_eq!(Tag::of_text(b"M00042").text().as_deref(), Some("M00042"));
+        assert_eq!(Tag::of_text(b"").text().as_deref(), Some(""));
+        assert_eq!(Tag::of_text("7 bytes".as_bytes()).text().as_deref(), Some("7 bytes"));
+        assert_eq!(Tag::of_text(b"12345678").text(), None);
+        assert_eq!(Tag(u64::MAX).text(), None);
+    }
+
+    #[test]
+    fn the_table_hash_of_keys_that_differ_in_one_digit_differs_in_many_bits() {
+        let hashes: Vec<u64> =
+            (0..1000).map(|n| EntityKey::of_text(format!("A{n:07}").as_bytes()).hash64()).collect();
+        let mut low_bits: Vec<u64> = hashes.iter().map(|hash| hash & 0xfff).collect();
+        low_bits.sort_unstable();
+        low_bits.dedup();
+        // 1,000 balls in 4,096 bins leave 4096 * (1 - e^(-1000/4096)) = 887 bins taken on average.
+        assert!((840..=1000).contains(&low_bits.len()), "{}", low_bits.len());
+    }
+
+    proptest! {
+        #[test]
+        fn different_texts_have_different_keys_and_tags(a: Vec<u8>, b: Vec<u8>) {
+            prop_assert_eq!(a == b, EntityKey::of_text(&a) == EntityKey::of_text(&b));
+            prop_assert_eq!(a == b, Tag::of_text(&a) == Tag::of_text(&b));
+        }
     }
 }

@@ -10,7 +10,7 @@ pub mod id;
 pub mod time;
 pub mod value;
 
-pub use amount::{Currency, MICRO_PER_MINOR};
+pub use amount::{AmountError, Currency, MICRO_PER_MINOR};
 pub use digest::Digest;
 pub use id::{EntityKey, Tag};
 pub use value::{TextRef, Value};

@@ -16,7 +16,7 @@ impl TextRef {
             Place::Raw => 0,
             Place::Arena => ARENA_BIT,
         };
-        Self(bit | (u64::from(offset) << 32 & !ARENA_BIT) | u64::from(len))
+        Self(bit | ((u64::from(offset) << 32) & !ARENA_BIT) | u64::from(len))
     }
 
     /// Which buffer holds the text.
@@ -26,12 +26,8 @@ impl TextRef {
 
     /// Offset of the first byte and length in bytes.
     pub fn range(self) -> core::ops::Range<usize> {
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "both halves are below 2^32 by construction"
-        )]
-        let (offset, len) =
-            (((self.0 & !ARENA_BIT) >> 32) as usize, (self.0 & 0xffff_ffff) as usize);
+        let offset = ((self.0 & !ARENA_BIT) >> 32) as usize;
+        let len = (self.0 & 0xffff_ffff) as usize;
         offset..offset + len
     }
 }
@@ -74,5 +70,34 @@ impl Value {
     /// Whether there is a value.
     pub fn is_present(self) -> bool {
         !matches!(self, Self::Missing)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_reference_keeps_place_and_range() {
+        for place in [Place::Raw, Place::Arena] {
+            for (offset, len) in [(0, 0), (7, 12), (u32::MAX >> 1, u32::MAX)] {
+                let text = TextRef::new(place, offset, len);
+                assert_eq!(text.place(), place);
+                let (start, n) = (offset as usize, len as usize);
+                assert_eq!(text.range(), start..start + n);
+            }
+        }
+    }
+
+    #[test]
+    fn only_missing_is_absent() {
+        assert!(!Value::Missing.is_present());
+        assert!(Value::Int(0).is_present());
+        assert!(Value::Bool(false).is_present());
+    }
+
+    #[test]
+    fn a_value_stays_small() {
+        assert!(size_of::<Value>() <= 32);
     }
 }

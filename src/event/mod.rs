@@ -4,5 +4,17 @@
 //! schema, borrows texts from the record, allocates nothing per record once warm, and refuses what it does not
 //! understand with a stable reason ([`error::DecodeError`]).
 
+pub mod build;
+pub mod digest;
+pub mod error;
+pub mod json;
+pub mod mapping;
 pub mod row;
 pub mod schema;
+
+pub use build::{BuildError, RowBuilder};
+pub use digest::{body_digest, id_digest};
+pub use error::{DecodeError, Reason};
+pub use mapping::{DecodeScratch, Decoder, Limits, TopicIdx};
+pub use row::Row;
+pub use schema::Schema;
