@@ -2,3 +2,6 @@
 
 mod arithmetic;
 mod big;
+mod fixture;
+mod naive;
+mod random;
