@@ -124,12 +124,7 @@ impl<'p> Trace<'p> {
             Op::Reading(lookup, index) => self.reading_causes(run, *lookup, *index),
             _ => Vec::new(),
         };
-        let n_before = causes.len();
-        for cause in own {
-            if !causes.contains(&cause) {
-                causes.push(cause);
-            }
-        }
+        own.into_iter().for_each(|cause| push_once(causes, cause));
         let lacking: Vec<NodeId> = self
             .grounds(run, id)
             .into_iter()
@@ -140,8 +135,8 @@ impl<'p> Trace<'p> {
         }
         let is_field = matches!(node.op, Op::Field(_) | Op::GeoField(_) | Op::MoneyField { .. });
         let is_leaf = is_field || matches!(node.op, Op::Reading(..));
-        if !is_leaf && lacking.is_empty() && causes.len() == n_before {
-            causes.push(self.own_cause(node));
+        if !is_leaf && lacking.is_empty() {
+            push_once(causes, self.own_cause(node));
         }
     }
 
@@ -212,5 +207,11 @@ impl<'p> Trace<'p> {
         let fields = event.map_or(&[][..], |event| &event.fields);
         let field = fields.iter().rev().find(|field| field.slot <= slot);
         field.map_or_else(|| format!("slot {}", slot.0), |field| field.name.clone())
+    }
+}
+
+fn push_once(causes: &mut Vec<Cause>, cause: Cause) {
+    if !causes.contains(&cause) {
+        causes.push(cause);
     }
 }

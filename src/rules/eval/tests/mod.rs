@@ -2,6 +2,7 @@
 
 mod arithmetic;
 mod big;
+mod by_hand;
 mod fixture;
 mod naive;
 mod random;
