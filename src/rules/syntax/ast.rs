@@ -55,7 +55,7 @@ pub enum LiteralKind {
     Money(Decimal, String),
     /// `10m`, `7d`, `250ms`, `1h`: in milliseconds.
     Duration(i64),
-    /// `100 km`, `50 m`-like distances are written with a space: in metres.
+    /// `100 km`, `250 m`, written with a space: in metres.
     Distance(Decimal),
     /// `900 km/h`: in kilometres per hour.
     Speed(Decimal),
@@ -395,15 +395,46 @@ pub enum ActionKind {
         reason: Option<Text>,
     },
     /// `step_up app_confirm otherwise block`
-    StepUp { method: Name, otherwise: Option<StepUpOtherwise> },
+    StepUp {
+        /// The kind of challenge.
+        method: Name,
+        /// What an unanswered challenge does.
+        otherwise: Option<StepUpOtherwise>,
+    },
     /// `alert queue l1 once per card per 1h message "..."`
-    Alert { queue: Option<Name>, once: Option<(Vec<Path>, i64)>, message: Option<Text> },
+    Alert {
+        /// Who sees it.
+        queue: Option<Name>,
+        /// `once per card, device per 1h`: keys, and the span in ms.
+        once: Option<(Vec<Path>, i64)>,
+        /// What it says; may hold `{expr}`.
+        message: Option<Text>,
+    },
     /// `score +35 in velocity cap 50`
-    Score { points: Decimal, group: Option<Name>, cap: Option<Decimal> },
+    Score {
+        /// Points, sign included.
+        points: Decimal,
+        /// The group that is capped together.
+        group: Option<Name>,
+        /// Most points of the group.
+        cap: Option<Decimal>,
+    },
     /// `add device to blocked_devices for 24h`
-    Add { path: Path, list: Name, for_ms: i64 },
+    Add {
+        /// What to add.
+        path: Path,
+        /// To which list.
+        list: Name,
+        /// For how long, in ms.
+        for_ms: i64,
+    },
     /// `remove device from blocked_devices`
-    Remove { path: Path, list: Name },
+    Remove {
+        /// What to remove.
+        path: Path,
+        /// From which list.
+        list: Name,
+    },
     /// `tag suspicious`
     Tag(Name),
 }
@@ -448,13 +479,32 @@ pub enum ExprKind {
     /// `a < b`
     Compare(CompareOp, Box<Expr>, Box<Expr>),
     /// `a in [x, y]` or `a not in [x, y]`
-    InSet { value: Box<Expr>, set: Vec<Expr>, negated: bool },
+    InSet {
+        /// `a`
+        value: Box<Expr>,
+        /// The members, at least one.
+        set: Vec<Expr>,
+        /// Whether `not in` was said.
+        negated: bool,
+    },
     /// `a in list_name`
-    InList { value: Box<Expr>, list: Name, negated: bool },
+    InList {
+        /// `a`
+        value: Box<Expr>,
+        /// The list.
+        list: Name,
+        /// Whether `not in` was said.
+        negated: bool,
+    },
     /// `a between x and y`, both ends included
     Between(Box<Expr>, Box<Expr>, Box<Expr>),
     /// `a is missing`, `a is present`, `a is not missing`: `missing` says which is asked for after negation.
-    IsMissing { value: Box<Expr>, missing: bool },
+    IsMissing {
+        /// `a`
+        value: Box<Expr>,
+        /// Whether it must be missing; false: it must be present.
+        missing: bool,
+    },
     /// `a matches "regex"`
     Matches(Box<Expr>, Text),
     /// `a contains b`

@@ -1,1 +1,0 @@
-//! Rendering of diagnostics: text with carets for people, JSON for tools.

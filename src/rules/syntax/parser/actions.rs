@@ -1,0 +1,168 @@
+//! Actions: what a rule does, and what a band or a test names.
+
+use crate::diag::{Diagnostic, codes};
+use crate::rules::syntax::ast::{Action, ActionKind, Otherwise, StepUpOtherwise};
+use crate::rules::syntax::parser::Parser;
+use crate::rules::syntax::words;
+
+impl Parser<'_> {
+    /// Whether a word that begins an action stands here.
+    pub(super) fn at_action(&self) -> bool {
+        self.word().is_some_and(|word| words::ACTIONS.contains(&word))
+    }
+
+    /// One action.
+    pub(super) fn action(&mut self) -> Option<Action> {
+        let start = self.here();
+        let Some(word) = self.word().filter(|_| self.at_action()) else {
+            return self.no_action();
+        };
+        self.bump();
+        let kind = match word {
+            "allow" => ActionKind::Allow,
+            "block" => ActionKind::Block(self.reason()?),
+            "hold" => self.hold()?,
+            "step_up" => self.step_up()?,
+            "alert" => self.alert()?,
+            "score" => self.score()?,
+            "add" => self.add()?,
+            "remove" => self.remove()?,
+            _ => ActionKind::Tag(self.name("a tag")?),
+        };
+        Some(Action { kind, span: self.since(start) })
+    }
+
+    fn no_action<T>(&mut self) -> Option<T> {
+        let message = format!("expected an action, found {}", self.found());
+        let mut diagnostic = Diagnostic::new(codes::E0010, self.report_span(), message);
+        if let Some((help, fix)) = self.did_you_mean(&[words::ACTIONS]).or_else(|| self.hint()) {
+            diagnostic.help = Some(help);
+            diagnostic.fix = fix;
+        } else {
+            diagnostic.help = Some(format!("actions are {}", listed(words::ACTIONS)));
+        }
+        self.report(diagnostic);
+        None
+    }
+
+    fn reason(&mut self) -> Option<Option<crate::rules::syntax::ast::Text>> {
+        if !self.eat_word("reason") {
+            return Some(None);
+        }
+        self.text_of("a reason").map(Some)
+    }
+
+    /// Reports a part of an action that stands there twice.
+    fn twice<T>(&mut self, part: &str) -> Option<T> {
+        self.fail(codes::E0502, format!("`{part}` stands here twice"), "keep one of them")
+    }
+
+    fn for_duration(&mut self, purpose: &str) -> Option<i64> {
+        self.expect_word("for", purpose)?;
+        self.duration_ms("a duration")
+    }
+
+    fn hold(&mut self) -> Option<ActionKind> {
+        let for_ms = self.for_duration("and how long, as in `hold for 2h`")?;
+        let (mut otherwise, mut reason) = (None, None);
+        loop {
+            match self.word() {
+                Some("otherwise") if otherwise.is_some() => return self.twice("otherwise"),
+                Some("reason") if reason.is_some() => return self.twice("reason"),
+                Some("otherwise") => otherwise = Some(self.otherwise()?),
+                Some("reason") => reason = self.reason()?,
+                _ => return Some(ActionKind::Hold { for_ms, otherwise, reason }),
+            }
+        }
+    }
+
+    fn otherwise(&mut self) -> Option<Otherwise> {
+        self.bump();
+        let otherwise = match self.word() {
+            Some("release") => Otherwise::Release,
+            Some("block") => Otherwise::Block,
+            _ => return self.unexpected("`release` or `block`"),
+        };
+        self.bump();
+        Some(otherwise)
+    }
+
+    fn step_up(&mut self) -> Option<ActionKind> {
+        let method = self.name("the kind of challenge, as in `step_up app_confirm`")?;
+        if !self.eat_word("otherwise") {
+            return Some(ActionKind::StepUp { method, otherwise: None });
+        }
+        let otherwise = if self.eat_word("block") {
+            StepUpOtherwise::Block
+        } else if self.eat_word("hold") {
+            StepUpOtherwise::Hold(self.for_duration("and how long, as in `hold for 30m`")?)
+        } else {
+            return self.unexpected("`block` or `hold for` and a duration");
+        };
+        Some(ActionKind::StepUp { method, otherwise: Some(otherwise) })
+    }
+
+    fn alert(&mut self) -> Option<ActionKind> {
+        let (mut queue, mut once, mut message) = (None, None, None);
+        loop {
+            match self.word() {
+                Some("queue") if queue.is_some() => return self.twice("queue"),
+                Some("once") if once.is_some() => return self.twice("once"),
+                Some("message") if message.is_some() => return self.twice("message"),
+                Some("queue") => {
+                    self.bump();
+                    queue = Some(self.name("the name of a queue")?);
+                }
+                Some("once") => {
+                    self.bump();
+                    once = Some(self.once()?);
+                }
+                Some("message") => {
+                    self.bump();
+                    message = Some(self.text_of("a message")?);
+                }
+                _ => return Some(ActionKind::Alert { queue, once, message }),
+            }
+        }
+    }
+
+    fn once(&mut self) -> Option<(Vec<crate::rules::syntax::ast::Path>, i64)> {
+        let purpose = "as in `once per card per 1h`";
+        self.expect_word("per", purpose)?;
+        let keys = self.comma_list(|p| p.path("a key"))?;
+        self.expect_word("per", purpose)?;
+        Some((keys, self.duration_ms("a duration")?))
+    }
+
+    fn score(&mut self) -> Option<ActionKind> {
+        let points = self.signed_number("points such as `+35`")?;
+        let group =
+            if self.eat_word("in") { Some(self.name("the name of a score group")?) } else { None };
+        let cap = match &group {
+            Some(_) if self.eat_word("cap") => Some(self.number("the cap, a number")?),
+            _ => None,
+        };
+        Some(ActionKind::Score { points, group, cap })
+    }
+
+    fn add(&mut self) -> Option<ActionKind> {
+        let path = self.path("what to add")?;
+        self.expect_word("to", "and a list, as in `add device to blocked_devices for 24h`")?;
+        let list = self.name("the name of a list")?;
+        let for_ms = self.for_duration("and how long, as in `for 24h`")?;
+        Some(ActionKind::Add { path, list, for_ms })
+    }
+
+    fn remove(&mut self) -> Option<ActionKind> {
+        let path = self.path("what to remove")?;
+        self.expect_word("from", "and a list, as in `remove device from blocked_devices`")?;
+        let list = self.name("the name of a list")?;
+        Some(ActionKind::Remove { path, list })
+    }
+}
+
+/// Words as a message lists them.
+pub(super) fn listed(words: &[&str]) -> String {
+    let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
+    quoted.join(", ")
+}

@@ -1,0 +1,192 @@
+//! Aggregates with their keys and windows, and sequences.
+
+use crate::diag::{Diagnostic, codes};
+use crate::rules::syntax::ast::{
+    Aggregate, AggregateFunction, Counting, Key, Name, Sequence, Step, Window, WindowKind,
+    WindowLength,
+};
+use crate::rules::syntax::parser::Parser;
+use crate::rules::syntax::token::{Sign, TokenKind};
+
+/// The aggregate function of a word.
+pub(super) fn function(word: &str) -> Option<AggregateFunction> {
+    Some(match word {
+        "count" => AggregateFunction::Count,
+        "sum" => AggregateFunction::Sum,
+        "avg" => AggregateFunction::Avg,
+        "min" => AggregateFunction::Min,
+        "max" => AggregateFunction::Max,
+        "stddev" => AggregateFunction::Stddev,
+        "median" => AggregateFunction::Median,
+        "percentile" => AggregateFunction::Percentile,
+        "distinct" => AggregateFunction::Distinct,
+        "last" => AggregateFunction::Last,
+        "is_new" => AggregateFunction::IsNew,
+        "time_since" => AggregateFunction::TimeSince,
+        "share" => AggregateFunction::Share,
+        _ => return None,
+    })
+}
+
+const BY_HELP: &str = "say whose history is meant: `by card`";
+const OVER_HELP: &str =
+    "say how far back: `over last 10m` counts this event, `over prior 10m` does not";
+
+impl Parser<'_> {
+    /// `sum(path in EUR where …) by key over …`. At the function's name.
+    pub(super) fn aggregate(&mut self, function: AggregateFunction) -> Option<Aggregate> {
+        let function_span = self.bump();
+        let open = self.bump();
+        let argument = match self.kind() {
+            TokenKind::Number(_) => {
+                let argument = self.number("a number")?;
+                self.expect_sign(Sign::Comma, "after the number")?;
+                Some(argument)
+            }
+            _ => None,
+        };
+        let path = self.path("an event or a field of it")?;
+        let currency = if self.eat_word("in") { Some(self.currency()?) } else { None };
+        let filter = if self.eat_word("where") { Some(self.expression()?) } else { None };
+        self.expect_close(Sign::RightParen, open)?;
+        if self.at_word("where") {
+            let message = "the filter stands inside of the brackets";
+            let help = "move `where …` before the `)`: `count(transfer where amount > 5 EUR) by …`";
+            return self.fail(codes::E0016, message, help);
+        }
+        if self.at_word("over") {
+            return self.fail(codes::E0016, "this aggregate says no `by`", BY_HELP);
+        }
+        self.require("by", BY_HELP)?;
+        let keys = self.keys()?;
+        let window = self.window()?;
+        Some(Aggregate { function, function_span, argument, path, currency, filter, keys, window })
+    }
+
+    /// Reads a word that an aggregate or sequence cannot do without.
+    fn require(&mut self, word: &str, help: &str) -> Option<()> {
+        if self.eat_word(word) {
+            return Some(());
+        }
+        let message = format!("expected `{word}`, found {}", self.found());
+        self.fail(codes::E0016, message, help)
+    }
+
+    fn keys(&mut self) -> Option<Vec<Key>> {
+        self.comma_list(Self::key)
+    }
+
+    fn key(&mut self) -> Option<Key> {
+        let start = self.here();
+        let stored = self.path("a key")?;
+        let mut this = None;
+        if self.eat_sign(Sign::Eq) {
+            if !self.at_word("this") {
+                let message = format!("expected `this.` and a field, found {}", self.found());
+                let help =
+                    "`by receiver = this.sender` looks up the history of this event's sender";
+                return self.fail(codes::E0016, message, help);
+            }
+            this = Some(self.this_path()?);
+        }
+        Some(Key { stored, this, span: self.since(start) })
+    }
+
+    /// `over last 10m ending 1d ago`, `over today`, `over lifetime`.
+    fn window(&mut self) -> Option<Window> {
+        let start = self.here();
+        self.require("over", OVER_HELP)?;
+        let word = self.word().unwrap_or_default();
+        let counting = match word {
+            "last" => Some(Counting::Last),
+            "prior" => Some(Counting::Prior),
+            _ => None,
+        };
+        if counting.is_some() {
+            self.bump();
+        }
+        let kind = match word {
+            "today" | "this_week" | "this_month" => WindowKind::Calendar(self.name("a window")?),
+            "lifetime" => {
+                self.bump();
+                WindowKind::Lifetime
+            }
+            _ => WindowKind::Sliding {
+                counting,
+                length: self.window_length()?,
+                ending_ago_ms: self.ending()?,
+            },
+        };
+        Some(Window { kind, span: self.since(start) })
+    }
+
+    fn window_length(&mut self) -> Option<WindowLength> {
+        if self.word().is_some() {
+            return Some(WindowLength::Named(self.name("a length such as `10m`")?));
+        }
+        let span = self.here();
+        let length = self.duration_ms("a length")?;
+        Some(WindowLength::Millis(length, span))
+    }
+
+    fn ending(&mut self) -> Option<Option<i64>> {
+        if !self.eat_word("ending") {
+            return Some(None);
+        }
+        let ending = self.duration_ms("a duration")?;
+        self.expect_word("ago", "after `ending` and its duration")?;
+        Some(Some(ending))
+    }
+
+    /// `sequence by key within 2h [ step, step ]`. At `sequence`.
+    pub(super) fn sequence(&mut self) -> Option<Sequence> {
+        self.bump();
+        self.require("by", "say whose events are meant: `sequence by customer within 2h [ … ]`")?;
+        let keys = self.keys()?;
+        self.require("within", "say how long it may take: `within 2h`")?;
+        let within_ms = self.duration_ms("a duration")?;
+        let steps = self.bracket_list("before the steps", Self::step)?;
+        Some(Sequence { keys, within_ms, steps })
+    }
+
+    fn step(&mut self) -> Option<Step> {
+        let without = self.at_word("without") && !self.ends_step(1);
+        if without {
+            self.bump();
+        }
+        let mut times = None;
+        if matches!(self.kind(), TokenKind::Number(_)) {
+            times = Some(self.number("a number")?);
+            self.expect_word("times", "after the number")?;
+        }
+        let event = self.step_event()?;
+        let alias =
+            if self.eat_word("as") { Some(self.new_name("the name of a step")?) } else { None };
+        let filter = if self.eat_word("where") { Some(self.expression()?) } else { None };
+        Some(Step { without, times, event, alias, filter })
+    }
+
+    fn step_event(&mut self) -> Option<Name> {
+        if self.at_word("this") {
+            return self.take_name();
+        }
+        let event = self.data_name("an event or `this`")?;
+        if self.at_sign(Sign::Dot) {
+            let message = "a step is an event, not a field";
+            let diagnostic = Diagnostic::new(codes::E0016, self.here(), message)
+                .with_help("say which events fit with `where`: `login where new_device`");
+            self.report(diagnostic);
+            return None;
+        }
+        Some(event)
+    }
+
+    /// Whether a step ends at this distance, so that the word before is its event.
+    fn ends_step(&self, ahead: usize) -> bool {
+        let sign = matches!(
+            self.kind_ahead(ahead),
+            TokenKind::Sign(Sign::Comma | Sign::RightBracket) | TokenKind::End
+        );
+        sign || matches!(self.word_ahead(ahead), Some("as" | "where"))
+    }
+}

@@ -1,0 +1,243 @@
+//! Items of a file: schema, lists, features, rules, templates.
+
+use crate::diag::{Diagnostic, codes};
+use crate::rules::syntax::ast::{
+    CurrencySource, Entity, Event, Feature, Field, FieldRole, Item, List, Rule, Template, Text,
+    Type, TypeKind, Use,
+};
+use crate::rules::syntax::parser::{Parser, actions};
+use crate::rules::syntax::token::{Sign, TokenKind};
+use crate::rules::syntax::words;
+
+impl Parser<'_> {
+    /// All items of the file.
+    pub(super) fn items(&mut self) -> Vec<Item> {
+        let mut items = Vec::new();
+        while !self.at_end() {
+            match self.item() {
+                Some(item) => items.push(item),
+                None => self.skip_to_item(),
+            }
+        }
+        items
+    }
+
+    /// Whether the item at hand ends here: at the next item or the end of the file.
+    pub(super) fn at_item(&self) -> bool {
+        self.at_end() || self.word().is_some_and(|word| words::ITEMS.contains(&word))
+    }
+
+    fn item(&mut self) -> Option<Item> {
+        match self.word() {
+            Some("event") => self.event().map(Item::Event),
+            Some("entity") => self.entity().map(Item::Entity),
+            Some("list") => self.list().map(Item::List),
+            Some("feature") => self.feature().map(Item::Feature),
+            Some("rule") => self.rule().map(Item::Rule),
+            Some("template") => self.template().map(Item::Template),
+            Some("use") => self.use_template().map(Item::Use),
+            Some("policy") => self.policy().map(Item::Policy),
+            Some("test") => self.test().map(Item::Test),
+            _ => self.no_item(),
+        }
+    }
+
+    fn no_item<T>(&mut self) -> Option<T> {
+        let message = format!("expected an item, found {}", self.found());
+        let mut diagnostic = Diagnostic::new(codes::E0012, self.report_span(), message);
+        let word = self.word().unwrap_or_default();
+        if let Some((help, fix)) = self.did_you_mean(&[words::ITEMS]).or_else(|| self.hint()) {
+            diagnostic.help = Some(help);
+            diagnostic.fix = fix;
+        } else if word == "let" {
+            let help = "`let` belongs into a rule; a name for all rules is a `feature`";
+            diagnostic.help = Some(help.to_owned());
+        } else if words::CLAUSES.contains(&word) {
+            let help = format!("`{word}` is a clause of a rule; begin with `rule` and a name");
+            diagnostic.help = Some(help);
+        } else {
+            let help = format!("a file is made of {}", actions::listed(words::ITEMS));
+            diagnostic.help = Some(help);
+        }
+        self.report(diagnostic);
+        None
+    }
+
+    fn event(&mut self) -> Option<Event> {
+        let start = self.bump();
+        let name = self.new_data_name("the name of an event")?;
+        let topic = if self.eat_word("from") { Some(self.text_of("a topic")?) } else { None };
+        let when = if self.eat_word("when") { Some(self.discriminator()?) } else { None };
+        let mut fields = Vec::new();
+        while !self.at_item() {
+            match self.field() {
+                Some(field) => fields.push(field),
+                None => self.skip_to_field(),
+            }
+        }
+        Some(Event { name, topic, when, fields, span: self.since(start) })
+    }
+
+    fn discriminator(&mut self) -> Option<(Text, Text)> {
+        let pointer = self.text_of("a JSON pointer such as \"/type\"")?;
+        self.expect_sign(Sign::Eq, "after the JSON pointer")?;
+        Some((pointer, self.text_of("the wanted text")?))
+    }
+
+    fn field(&mut self) -> Option<Field> {
+        let start = self.here();
+        let role = match self.word() {
+            Some("id") => FieldRole::Id,
+            Some("time") => FieldRole::Time,
+            Some("key") => FieldRole::Key,
+            Some("field") => FieldRole::Field,
+            _ => return self.unexpected("a field: `id`, `time`, `key` or `field` and its name"),
+        };
+        self.bump();
+        let head = self.new_data_name("the name of a field")?;
+        let path = self.rest_of_path(head)?;
+        self.expect_sign(Sign::Colon, "and a type after the name of the field")?;
+        let ty = self.ty()?;
+        let mut field = Field {
+            role,
+            path,
+            ty,
+            from: Vec::new(),
+            currency: None,
+            unit: None,
+            sensitive: None,
+            span: start,
+        };
+        while self.source(&mut field)? {}
+        field.span = self.since(start);
+        Some(field)
+    }
+
+    /// Reads one part of where a field comes from; false when none stands here.
+    fn source(&mut self, field: &mut Field) -> Option<bool> {
+        let Some(word @ ("from" | "currency" | "unit" | "sensitive")) = self.word() else {
+            return Some(false);
+        };
+        let twice = match word {
+            "from" => !field.from.is_empty(),
+            "currency" => field.currency.is_some(),
+            "unit" => field.unit.is_some(),
+            _ => field.sensitive.is_some(),
+        };
+        if twice {
+            let message = format!("`{word}` stands twice at this field");
+            return self.fail(codes::E0502, message, "keep one of them");
+        }
+        self.bump();
+        match word {
+            "from" => field.from = self.comma_list(|p| p.text_of("a JSON pointer"))?,
+            "currency" => field.currency = Some(self.currency_source()?),
+            "unit" => field.unit = Some(self.name("a unit such as `minor` or `ms`")?),
+            _ => field.sensitive = Some(self.name("a class such as `pan`")?),
+        }
+        Some(true)
+    }
+
+    fn currency_source(&mut self) -> Option<CurrencySource> {
+        match self.optional_text() {
+            Some(pointer) => Some(CurrencySource::Pointer(pointer)),
+            None => self.currency().map(CurrencySource::Fixed),
+        }
+    }
+
+    /// A type: a name or `one of [a, b]`, maybe with `?`.
+    fn ty(&mut self) -> Option<Type> {
+        let start = self.here();
+        let kind = if self.at_word("one") && self.word_ahead(1) == Some("of") {
+            self.bump();
+            self.bump();
+            let member = |p: &mut Self| p.new_data_name("a member of a set");
+            TypeKind::OneOf(self.bracket_list("before the members", member)?)
+        } else {
+            TypeKind::Named(self.data_name("a type")?)
+        };
+        let optional = self.eat_sign(Sign::Question);
+        Some(Type { kind, optional, span: self.since(start) })
+    }
+
+    fn entity(&mut self) -> Option<Entity> {
+        let start = self.bump();
+        let name = self.new_name("the name of an entity")?;
+        self.expect_sign(Sign::Eq, "after the name of the entity")?;
+        let mut paths = vec![self.path("a field such as `login.user_id`")?];
+        while self.eat_sign(Sign::Bar) {
+            paths.push(self.path("a field such as `login.user_id`")?);
+        }
+        Some(Entity { name, paths, span: self.since(start) })
+    }
+
+    fn list(&mut self) -> Option<List> {
+        let start = self.bump();
+        let name = self.new_name("the name of a list")?;
+        self.expect_sign(Sign::Colon, "and a type after the name of the list")?;
+        let ty = self.ty()?;
+        let from = if self.eat_word("from") { Some(self.text_of("a file")?) } else { None };
+        let expires_ms =
+            if self.eat_word("expires") { Some(self.duration_ms("a duration")?) } else { None };
+        Some(List { name, ty, from, expires_ms, span: self.since(start) })
+    }
+
+    fn feature(&mut self) -> Option<Feature> {
+        let start = self.bump();
+        let name = self.new_name("the name of a feature")?;
+        let value = self.here();
+        let expr = match self.expect_sign(Sign::Eq, "after the name of the feature") {
+            Some(()) => self.expression_or_error(),
+            None => self.error_expr(value),
+        };
+        Some(Feature { name, expr, span: self.since(start) })
+    }
+
+    fn rule(&mut self) -> Option<Rule> {
+        let start = self.bump();
+        let name = self.new_name("the name of a rule")?;
+        let title = self.optional_text();
+        let clauses = self.clauses();
+        Some(Rule { name, title, clauses, span: self.since(start) })
+    }
+
+    fn template(&mut self) -> Option<Template> {
+        let start = self.bump();
+        let name = self.new_name("the name of a template")?;
+        let open = self.here();
+        self.expect_sign(Sign::LeftParen, "after the name of the template")?;
+        let params = self.comma_list(|p| {
+            let name = p.new_name("the name of a parameter")?;
+            p.expect_sign(Sign::Colon, "and a kind after the parameter")?;
+            Some((name, p.data_name("a kind such as `event`, `key` or `duration`")?))
+        })?;
+        self.expect_close(Sign::RightParen, open)?;
+        let clauses = self.clauses();
+        Some(Template { name, params, clauses, span: self.since(start) })
+    }
+
+    fn use_template(&mut self) -> Option<Use> {
+        let start = self.bump();
+        let template = self.name("the name of a template")?;
+        let open = self.here();
+        self.expect_sign(Sign::LeftParen, "after the name of the template")?;
+        let args = self.comma_list(Self::expression)?;
+        self.expect_close(Sign::RightParen, open)?;
+        self.expect_word("as", "and a name for the new rule")?;
+        let name = self.new_name("the name of a rule")?;
+        let clauses = self.clauses();
+        Some(Use { template, args, name, clauses, span: self.since(start) })
+    }
+
+    /// A whole number that fits, as in `given 4`.
+    pub(super) fn whole_number(&mut self, what: &str) -> Option<u32> {
+        if let TokenKind::Number(value) = *self.kind()
+            && let Some(whole) = u32::try_from(value.mantissa).ok().filter(|_| value.scale == 0)
+        {
+            self.bump();
+            return Some(whole);
+        }
+        let message = format!("expected {what}, found {}", self.found());
+        self.fail(codes::E0017, message, "write a whole number such as `4`")
+    }
+}

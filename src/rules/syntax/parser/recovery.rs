@@ -1,0 +1,168 @@
+//! After a mistake: what was found, what may have been meant, and where reading goes on.
+//!
+//! Only here do line beginnings count: a word that would begin a clause is believed when its next word fits, an item
+//! when it stands first on its line.
+
+use crate::diag::{Span, suggest};
+use crate::rules::syntax::parser::Parser;
+use crate::rules::syntax::token::{Sign, Token, TokenKind};
+use crate::rules::syntax::words;
+
+/// A help text and maybe a replacement.
+type Hint = (String, Option<(Span, String)>);
+
+impl Parser<'_> {
+    /// Describes the next token for a message.
+    pub(super) fn found(&self) -> String {
+        let token = self.token_at(0);
+        let written = self.written(token);
+        match &token.kind {
+            TokenKind::End => "the end of the file".to_owned(),
+            TokenKind::Text(_) => "a text".to_owned(),
+            TokenKind::Number(_) => format!("the number `{written}`"),
+            TokenKind::Percent(_) => format!("the percentage `{written}`"),
+            TokenKind::Money(..) => format!("the amount `{written}`"),
+            TokenKind::Duration(_) => format!("the duration `{written}`"),
+            TokenKind::Distance(_) => format!("the distance `{written}`"),
+            TokenKind::Speed(_) => format!("the speed `{written}`"),
+            TokenKind::Date(..) => format!("the date `{written}`"),
+            TokenKind::Size(_) => format!("the size `{written}`"),
+            TokenKind::Word | TokenKind::Meant(_) | TokenKind::Sign(_) | TokenKind::Bad => {
+                format!("`{written}`")
+            }
+        }
+    }
+
+    /// The token as written, cut when it is long.
+    fn written(&self, token: &Token) -> String {
+        let range = token.span.start as usize..token.span.end as usize;
+        let written = self.text.get(range).unwrap_or_default();
+        let short: String = written.chars().take(40).collect();
+        if short.len() < written.len() { format!("{short}…") } else { short }
+    }
+
+    /// Where a mistake at the next token is shown: the end of the file has no words, so the last ones are shown.
+    pub(super) fn report_span(&self) -> Span {
+        match (self.kind(), self.at.checked_sub(1)) {
+            (TokenKind::End, Some(last)) => self.tokens[last].span,
+            _ => self.here(),
+        }
+    }
+
+    /// What may have been meant by the next token, whatever was expected.
+    pub(super) fn hint(&self) -> Option<Hint> {
+        let word = self.word()?;
+        let span = self.here();
+        let lower = word.to_ascii_lowercase();
+        let replace = |help: &str, with: &str| {
+            Some((format!("{help}: `{with}`"), Some((span, with.to_owned()))))
+        };
+        if lower != word && words::is_known(&lower) {
+            return replace("words of the language are written in lower case", &lower);
+        }
+        let after_number = self
+            .at
+            .checked_sub(1)
+            .is_some_and(|last| matches!(self.tokens[last].kind, TokenKind::Number(_)));
+        if after_number && word.len() == 3 && !words::is_known(word) {
+            let upper = word.to_ascii_uppercase();
+            return replace("currencies are written in upper case", &upper);
+        }
+        None
+    }
+
+    /// "Did you mean" out of some words, for the word at hand.
+    pub(super) fn did_you_mean(&self, known: &[&[&'static str]]) -> Option<Hint> {
+        let word = self.word()?;
+        let known = known.iter().flat_map(|class| class.iter().copied());
+        let nearest = suggest::nearest(word, known)?;
+        Some((format!("did you mean `{nearest}`?"), Some((self.here(), nearest.to_owned()))))
+    }
+
+    /// Skips until the condition holds; at least one token unless at the end.
+    fn skip_until(&mut self, stop: impl Fn(&Self) -> bool) {
+        self.bump();
+        while !self.at_end() && !stop(self) {
+            self.bump();
+        }
+    }
+
+    /// Skips to the next clause of this rule, or item. Stays when one stands here.
+    pub(super) fn skip_to_clause(&mut self) {
+        if !(self.begins_clause() || self.begins_item()) {
+            self.skip_until(|p| p.begins_clause() || p.begins_item());
+        }
+    }
+
+    /// Skips to the next action, clause or item.
+    pub(super) fn skip_to_action(&mut self) {
+        let stop = |p: &Self| p.begins_action() || p.begins_clause() || p.begins_item();
+        if !stop(self) {
+            self.skip_until(stop);
+        }
+    }
+
+    /// Skips to the next item.
+    pub(super) fn skip_to_item(&mut self) {
+        if !self.begins_item() {
+            self.skip_until(Self::begins_item);
+        }
+    }
+
+    /// Skips to the next field of this event, or item.
+    pub(super) fn skip_to_field(&mut self) {
+        let stop = |p: &Self| p.begins_field() || p.begins_item();
+        if !stop(self) {
+            self.skip_until(stop);
+        }
+    }
+
+    /// Skips to a line that begins with one of these words, or to the next item.
+    pub(super) fn skip_to_line(&mut self, first_words: &[&str]) {
+        let stop = |p: &Self| {
+            let first = p.token_at(0).first_on_line;
+            p.begins_item() || first && p.word().is_some_and(|word| first_words.contains(&word))
+        };
+        if !stop(self) {
+            self.skip_until(stop);
+        }
+    }
+
+    /// Whether an item plausibly begins here, in the midst of broken words.
+    pub(super) fn begins_item(&self) -> bool {
+        let Some(word) = self.word() else { return self.at_end() };
+        let first = self.token_at(0).first_on_line;
+        words::ITEMS.contains(&word) && first && self.word_ahead(1).is_some()
+    }
+
+    /// Whether a clause plausibly begins here, in the midst of broken words.
+    pub(super) fn begins_clause(&self) -> bool {
+        let Some(word) = self.word() else { return self.at_end() };
+        if !words::CLAUSES.contains(&word) {
+            return false;
+        }
+        let next = self.kind_ahead(1);
+        let plain_word = self.word_ahead(1).is_some_and(|next| !words::is_reserved(next));
+        match word {
+            "id" | "ref" => matches!(next, TokenKind::Text(_)),
+            "tags" => *next == TokenKind::Sign(Sign::LeftBracket),
+            "effective" => matches!(next, TokenKind::Date(..)),
+            "review" => self.word_ahead(1) == Some("by"),
+            "mandatory" => self.token_at(0).first_on_line,
+            "on" => self.word_ahead(1).is_some_and(|next| !words::is_hard(next)),
+            "owner" | "severity" | "typology" | "mode" => plain_word,
+            _ => true,
+        }
+    }
+
+    fn begins_action(&self) -> bool {
+        let word = self.word().unwrap_or_default();
+        words::ACTIONS.contains(&word) && self.token_at(0).first_on_line
+    }
+
+    fn begins_field(&self) -> bool {
+        let role = self.word().is_some_and(|word| words::FIELD_ROLES.contains(&word));
+        let separator = matches!(self.kind_ahead(2), TokenKind::Sign(Sign::Colon | Sign::Dot));
+        role && self.word_ahead(1).is_some() && separator
+    }
+}

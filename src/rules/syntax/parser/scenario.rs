@@ -1,0 +1,174 @@
+//! `test` blocks.
+
+use crate::diag::{Diagnostic, codes};
+use crate::rules::syntax::ast::{
+    EventLiteral, FieldValue, Given, Name, Path, Test, Want, WantKind,
+};
+use crate::rules::syntax::parser::Parser;
+use crate::rules::syntax::token::{Sign, TokenKind};
+use crate::rules::syntax::words;
+
+/// Words that begin a part of a test.
+const PARTS: &[&str] = &["given", "when", "expect"];
+
+/// The parts as far as they have been read.
+#[derive(Default)]
+struct Parts {
+    given: Vec<Given>,
+    when: Option<(EventLiteral, Option<i64>)>,
+    expect: Option<Vec<Want>>,
+}
+
+impl Parser<'_> {
+    /// `test NAME "title" given … when … expect …`. At `test`.
+    pub(super) fn test(&mut self) -> Option<Test> {
+        let start = self.bump();
+        let rule = self.name("the name of the rule under test")?;
+        let title = self.optional_text();
+        let mut parts = Parts::default();
+        let n_diagnostics = self.diagnostics.len();
+        while !self.at_item() {
+            if self.part(&mut parts).is_none() {
+                self.skip_to_line(PARTS);
+            }
+        }
+        let broken = self.diagnostics.len() > n_diagnostics;
+        match (parts.when, parts.expect) {
+            (Some((when, at_ms)), Some(expect)) => {
+                let (given, span) = (parts.given, self.since(start));
+                Some(Test { rule, title, given, when, at_ms, expect, span })
+            }
+            (when, _) => {
+                if !broken {
+                    let part = if when.is_none() { "when" } else { "expect" };
+                    self.incomplete(&rule, part);
+                }
+                None
+            }
+        }
+    }
+
+    fn incomplete(&mut self, rule: &Name, part: &str) {
+        let message = format!("this test of `{}` has no `{part}`", rule.text);
+        self.diagnostics
+            .push(Diagnostic::new(codes::E0501, rule.span, message).with_help(
+                "a test says `given` (maybe), then `when` and one event, then `expect`",
+            ));
+    }
+
+    fn part(&mut self, parts: &mut Parts) -> Option<()> {
+        match self.word() {
+            Some("given") if parts.when.is_some() => {
+                let message = "`given` stands behind `when`";
+                self.fail(
+                    codes::E0010,
+                    message,
+                    "tell what happened before first: `given` … `when` …",
+                )
+            }
+            Some("when") if parts.when.is_some() => self.second("when"),
+            Some("expect") if parts.expect.is_some() => self.second("expect"),
+            Some("given") => {
+                parts.given.push(self.given()?);
+                Some(())
+            }
+            Some("when") => {
+                self.bump();
+                let event = self.event_literal()?;
+                parts.when = Some((event, self.optional_duration("at")?));
+                Some(())
+            }
+            Some("expect") => {
+                self.bump();
+                parts.expect = Some(self.comma_list(Self::want)?);
+                Some(())
+            }
+            _ => self.unexpected("`given`, `when` or `expect`"),
+        }
+    }
+
+    fn second<T>(&mut self, part: &str) -> Option<T> {
+        let message = format!("a second `{part}` in one test");
+        self.fail(codes::E0502, message, "one test judges one event; write a second test")
+    }
+
+    fn given(&mut self) -> Option<Given> {
+        let start = self.bump();
+        let times = match self.kind() {
+            TokenKind::Number(_) => self.whole_number("how many events")?,
+            _ => 1,
+        };
+        let event = self.event_literal()?;
+        let every_ms = self.optional_duration("every")?;
+        let at_ms = self.optional_duration("at")?;
+        Some(Given { times, event, every_ms, at_ms, span: self.since(start) })
+    }
+
+    /// A word and its duration, if the word stands here.
+    fn optional_duration(&mut self, word: &str) -> Option<Option<i64>> {
+        if !self.eat_word(word) {
+            return Some(None);
+        }
+        self.duration_ms("a duration").map(Some)
+    }
+
+    /// `card_payment(card: "c1", device: missing)`.
+    fn event_literal(&mut self) -> Option<EventLiteral> {
+        let start = self.here();
+        let event = self.data_name("an event")?;
+        let open = self.here();
+        self.expect_sign(Sign::LeftParen, "and the fields of the event")?;
+        let mut fields = Vec::new();
+        if !self.at_sign(Sign::RightParen) {
+            fields = self.comma_list(Self::field_value)?;
+        }
+        self.expect_close(Sign::RightParen, open)?;
+        Some(EventLiteral { event, fields, span: self.since(start) })
+    }
+
+    fn field_value(&mut self) -> Option<(Path, FieldValue)> {
+        let path = self.path("the name of a field")?;
+        self.expect_sign(Sign::Colon, "and a value after the field")?;
+        if self.at_word("missing") {
+            return Some((path, FieldValue::Missing(self.bump())));
+        }
+        if let Some(literal) = self.optional_literal()? {
+            return Some((path, FieldValue::Literal(literal)));
+        }
+        let word = self.data_name("a value, a word or `missing`")?;
+        Some((path, FieldValue::Word(word)))
+    }
+
+    fn want(&mut self) -> Option<Want> {
+        let start = self.here();
+        let kind = self.want_kind()?;
+        Some(Want { kind, span: self.since(start) })
+    }
+
+    fn want_kind(&mut self) -> Option<WantKind> {
+        if *self.kind_ahead(1) == TokenKind::Sign(Sign::Eq) {
+            let name = self.name("the name of a `let` or a feature")?;
+            self.bump();
+            return Some(WantKind::Value(name, self.literal("a literal")?));
+        }
+        match self.word() {
+            Some("hit") => {
+                self.bump();
+                Some(WantKind::Hit)
+            }
+            Some("no") => {
+                self.bump();
+                self.expect_word("hit", "after `no`")?;
+                Some(WantKind::NoHit)
+            }
+            Some("undecided") => {
+                self.bump();
+                let on = if self.eat_word("on") { Some(self.path("a field")?) } else { None };
+                Some(WantKind::Undecided(on))
+            }
+            Some(word) if words::ACTIONS.contains(&word) => self.action().map(WantKind::Action),
+            _ => self
+                .unexpected("`hit`, `no hit`, `undecided`, an action or a value such as `n = 7`"),
+        }
+    }
+}
