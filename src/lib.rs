@@ -6,4 +6,5 @@ pub mod base;
 pub mod diag;
 pub mod event;
 pub mod rules;
+pub mod state;
 pub mod window;
