@@ -21,7 +21,7 @@ use crate::rules::program::{
     Constant, EventPlan, Function, Lookup, LookupId, Node, NodeId, Op, Program, TableId, Type,
 };
 use crate::rules::syntax::ast::CompareOp;
-use crate::window::spec::{ColumnKind, MeasureId};
+use crate::window::spec::{ColumnKind, MeasureId, MeasureKind};
 
 /// Largest compiled pattern and largest cache of its automaton.
 const PATTERN_BYTES: usize = 1 << 20;
@@ -207,7 +207,8 @@ impl Compiler<'_> {
         };
         let place = base + u32::from(index);
         let read = push(&mut self.out.reads, Read { lookup, index, place });
-        let micro = self.column_of(lookup, index) == Some(ColumnKind::Micro);
+        let micro = !counts(self.measure_kind(lookup, index))
+            && self.column_of(lookup, index) == Some(ColumnKind::Micro);
         ValueCode::Reading(read, read_as(ty, micro))
     }
 
@@ -224,6 +225,13 @@ impl Compiler<'_> {
     fn column_of(&self, lookup: LookupId, index: u16) -> Option<ColumnKind> {
         let lookup: &Lookup = self.plan.lookups.get(usize::from(lookup.0))?;
         self.column_kind(lookup.table, *lookup.measures.get(usize::from(index))?)
+    }
+
+    fn measure_kind(&self, lookup: LookupId, index: u16) -> Option<MeasureKind> {
+        let lookup = self.plan.lookups.get(usize::from(lookup.0))?;
+        let spec = &self.program.tables.get(usize::from(lookup.table.0))?.spec;
+        let measure = lookup.measures.get(usize::from(index))?;
+        spec.measures.get(usize::from(measure.0)).map(|measure| measure.kind)
     }
 
     fn column_kind(&self, table: TableId, measure: MeasureId) -> Option<ColumnKind> {
@@ -357,6 +365,11 @@ fn value_cost(code: &ValueCode) -> (u32, Vec<At>) {
         ValueCode::Mul(a, b, _) | ValueCode::Div(a, b, _) => (3, vec![*a, *b]),
         _ => (1, vec![]),
     }
+}
+
+/// Whether a measure answers with a count, whatever its column keeps.
+fn counts(kind: Option<MeasureKind>) -> bool {
+    matches!(kind, Some(MeasureKind::Count | MeasureKind::Distinct(_) | MeasureKind::CountOf(_)))
 }
 
 fn push<T>(items: &mut Vec<T>, item: T) -> u32 {
