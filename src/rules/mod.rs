@@ -1,6 +1,8 @@
 //! The rule language: text → tree ([`syntax`]) → checked program → run.
 
 mod check;
+pub mod eval;
+pub mod oracle;
 pub mod program;
 pub mod syntax;
 
