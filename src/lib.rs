@@ -4,10 +4,15 @@
 
 pub mod backtest;
 pub mod base;
+pub mod cli;
+pub mod config;
 pub mod decision;
 pub mod diag;
 pub mod engine;
 pub mod event;
+pub mod loader;
+pub mod rule_tests;
 pub mod rules;
 pub mod state;
+pub mod telemetry;
 pub mod window;

@@ -1,3 +1,7 @@
-//! The `riskweir` command.
+//! The `riskweir` command; everything is in the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    riskweir::cli::main()
+}

@@ -18,6 +18,8 @@ const LAYERS: &[(&str, u8)] = &[
     ("config", 7),
     ("telemetry", 7),
     ("demo", 7),
+    ("loader", 7),
+    ("rule_tests", 7),
     ("backtest", 8),
     ("runtime", 8),
     ("cli", 9),

@@ -119,6 +119,12 @@ impl Summary {
         }
     }
 
+    /// The summary as one JSON object, with a line end.
+    pub fn json(&self) -> String {
+        let text = serde_json::to_string_pretty(self).unwrap_or_default();
+        text + "\n"
+    }
+
     /// The summary as a table for people.
     pub fn table(&self) -> String {
         let mut rows: Vec<[String; 9]> = vec![

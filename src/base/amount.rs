@@ -37,6 +37,7 @@ const UNKNOWN: u8 = u8::MAX;
 /// Minor digits by code, in the order of the letters; 17 kB, of which a deployment touches a few lines.
 static MINOR_DIGITS: [u8; 26 * 26 * 26] = minor_digits_table();
 
+#[expect(clippy::large_stack_arrays, reason = "evaluated by the compiler, never on a stack")]
 const fn minor_digits_table() -> [u8; 26 * 26 * 26] {
     let mut table = [UNKNOWN; 26 * 26 * 26];
     let lists = [(DIGITS_0, 0), (DIGITS_2, 2), (DIGITS_3, 3), (DIGITS_4, 4)];
@@ -155,37 +156,32 @@ fn parse_plain(text: &[u8], digits: u8) -> Option<i64> {
     if rest.len() > 16 {
         return None;
     }
-    let mut minor = 0_i64;
-    let mut n_whole = 0_u8;
-    let mut n_fraction = 0_u8;
-    let mut bytes = rest.iter();
-    for byte in bytes.by_ref() {
-        match byte {
-            b'0'..=b'9' => {
-                minor = minor * 10 + i64::from(byte - b'0');
-                n_whole += 1;
-            }
-            b'.' => {
-                for byte in bytes.by_ref() {
-                    if !byte.is_ascii_digit() || n_fraction == digits {
-                        return None;
-                    }
-                    minor = minor * 10 + i64::from(byte - b'0');
-                    n_fraction += 1;
-                }
-                if n_fraction == 0 {
-                    return None;
-                }
-                break;
-            }
-            _ => return None,
-        }
-    }
-    if n_whole == 0 {
+    let (whole, after) = fold_digits(0, rest);
+    if after.len() == rest.len() {
         return None;
     }
-    let scaled = minor.checked_mul(10_i64.checked_pow(u32::from(digits - n_fraction))?)?;
+    let (minor, n_fraction) = match after {
+        [] => (whole, 0),
+        [b'.', fraction @ ..] if !fraction.is_empty() => match fold_digits(whole, fraction) {
+            (minor, []) => (minor, u8::try_from(fraction.len()).ok()?),
+            _ => return None,
+        },
+        _ => return None,
+    };
+    let missing = digits.checked_sub(n_fraction)?;
+    let scaled = minor.checked_mul(10_i64.checked_pow(u32::from(missing))?)?;
     Some(if negative { -scaled } else { scaled })
+}
+
+/// Appends leading digits to a number; at most 18 in all.
+fn fold_digits(number: i64, text: &[u8]) -> (i64, &[u8]) {
+    let mut number = number;
+    let mut rest = text;
+    while let [digit @ b'0'..=b'9', after @ ..] = rest {
+        number = number * 10 + i64::from(digit - b'0');
+        rest = after;
+    }
+    (number, rest)
 }
 
 /// A decimal number split into its parts.

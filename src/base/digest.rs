@@ -21,7 +21,9 @@ impl Digest {
 
     /// The first 16 bytes as 32 hexadecimal digits: the form in which ids are written.
     pub fn short_hex(&self) -> String {
-        self.0.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+        let mut hex = self.to_string();
+        hex.truncate(32);
+        hex
     }
 }
 

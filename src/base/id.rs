@@ -38,21 +38,19 @@ impl EntityKey {
             bytes[15] = u8::try_from(text.len()).unwrap_or(0);
             return Self(u128::from_le_bytes(bytes));
         }
-        Self(Self::hash128(text) & LOW_120 | HASHED)
+        Self((Self::hash128(text) & LOW_120) | HASHED)
     }
 
     /// The key of several parts in order.
     pub fn combine(parts: &[Self]) -> Self {
-        match parts {
-            [one] => *one,
-            _ => {
-                let mut hasher = SipHasher13::new_with_keys(SIP_KEYS.0, SIP_KEYS.1);
-                for part in parts {
-                    hasher.write(&part.0.to_le_bytes());
-                }
-                Self(hasher.finish128().as_u128() & LOW_120 | COMBINED)
-            }
+        if let [one] = parts {
+            return *one;
         }
+        let mut hasher = SipHasher13::new_with_keys(SIP_KEYS.0, SIP_KEYS.1);
+        for part in parts {
+            hasher.write(&part.0.to_le_bytes());
+        }
+        Self((hasher.finish128().as_u128() & LOW_120) | COMBINED)
     }
 
     /// A well-mixed 64-bit hash for tables.
@@ -102,8 +100,7 @@ impl Tag {
 
 /// The low half.
 fn low64(wide: u128) -> u64 {
-    let [a, b, c, d, e, f, g, h, ..] = wide.to_le_bytes();
-    u64::from_le_bytes([a, b, c, d, e, f, g, h])
+    u64::try_from(wide & u128::from(u64::MAX)).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -26,12 +26,8 @@ impl TextRef {
 
     /// Offset of the first byte and length in bytes.
     pub fn range(self) -> core::ops::Range<usize> {
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "both halves are below 2^32 by construction"
-        )]
-        let (offset, len) =
-            (((self.0 & !ARENA_BIT) >> 32) as usize, (self.0 & 0xffff_ffff) as usize);
+        let offset = ((self.0 & !ARENA_BIT) >> 32) as usize;
+        let len = (self.0 & 0xffff_ffff) as usize;
         offset..offset + len
     }
 }

@@ -80,6 +80,9 @@ pub struct Evicted {
     pub newest_ms: i64,
 }
 
+/// A retention from here on means that nothing is ever forgotten (a `lifetime` window).
+const FOREVER_MS: i64 = i64::MAX / 2;
+
 /// The window history of every key of one kind.
 #[derive(Clone, Debug)]
 pub struct Table {
@@ -315,6 +318,9 @@ impl Table {
 
     /// No window of an event within the allowed lateness sees an entry at or before this time.
     fn horizon_ms(&self) -> i64 {
+        if self.retention_ms >= FOREVER_MS {
+            return i64::MIN;
+        }
         self.clock_ms.saturating_sub(self.retention_ms)
     }
 

@@ -253,13 +253,12 @@ impl Reader<'_> {
     }
 
     fn boolean(&self, at: Found) -> Result<bool> {
-        match (at.kind, self.values.raw(at)) {
-            (FoundKind::True, _) => Ok(true),
-            (FoundKind::False, _) => Ok(false),
-            (FoundKind::Cell, b"1") => Ok(true),
-            (FoundKind::Cell, b"0") => Ok(false),
-            (FoundKind::Cell, word) if word.eq_ignore_ascii_case(b"true") => Ok(true),
-            (FoundKind::Cell, word) if word.eq_ignore_ascii_case(b"false") => Ok(false),
+        let cell = self.values.raw(at);
+        match at.kind {
+            FoundKind::True => Ok(true),
+            FoundKind::False => Ok(false),
+            FoundKind::Cell if cell == b"1" || cell.eq_ignore_ascii_case(b"true") => Ok(true),
+            FoundKind::Cell if cell == b"0" || cell.eq_ignore_ascii_case(b"false") => Ok(false),
             _ => refuse(Reason::WrongType, at),
         }
     }

@@ -15,6 +15,7 @@ mod plan;
 mod walk;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -267,7 +268,7 @@ fn read_event(plan: &Plan, values: &Values<'_>, buffer: &mut Vec<u8>, row: &mut 
         if let Err(Refusal { reason, at }) = coerce::field(field, values, buffer, row) {
             let place = values.borrow && at.kind != FoundKind::Absent;
             let offset = place.then_some(at.start);
-            return Err(DecodeError { reason, field: Some(field.name.clone()), offset });
+            return Err(DecodeError { reason, field: Some(Arc::clone(&field.name)), offset });
         }
     }
     Ok(())
@@ -312,6 +313,17 @@ impl DecodeScratch {
     }
 }
 
+/// The key of a column: the one that followed last time, or looked up.
+fn column(table: &mut KeyTable, before: Option<u16>, name: &[u8]) -> Option<u16> {
+    let guess = before.map_or(table.first(), |before| table.after(before));
+    if table.is(guess, name) {
+        return Some(guess);
+    }
+    let key = table.find(name).or_else(|| table.learn(name))?;
+    table.learn_order(before, key);
+    Some(key)
+}
+
 impl PlanScratch {
     /// Notes the cells of the columns that fields read, and copies them.
     fn find_cells(
@@ -325,16 +337,7 @@ impl PlanScratch {
         let mut before = None;
         let mut seen = 0_u128;
         for (index, (name, value)) in pairs.iter().enumerate() {
-            let guess = before.map_or(table.first(), |before| table.after(before));
-            let key = if table.is(guess, name.as_bytes()) {
-                Some(guess)
-            } else {
-                let key = table.find(name.as_bytes()).or_else(|| table.learn(name.as_bytes()));
-                if let Some(key) = key {
-                    table.learn_order(before, key);
-                }
-                key
-            };
+            let key = column(table, before, name.as_bytes());
             let repeated = match key {
                 Some(key) if usize::from(key) < MAX_LEARNED => {
                     let repeated = seen >> key & 1 == 1;

@@ -433,9 +433,9 @@ fn quote(text: &str, mask: u32) -> String {
         let must = matches!(character, '"' | '\\' | '\0'..='\x1f');
         if must || mask >> (index % 32) & 1 == 1 {
             let mut units = [0; 2];
-            for unit in character.encode_utf16(&mut units) {
-                out.push_str(&format!("\\u{unit:04x}"));
-            }
+            let units = character.encode_utf16(&mut units).iter();
+            let escapes: Vec<String> = units.map(|unit| format!("\\u{unit:04x}")).collect();
+            out.push_str(&escapes.concat());
         } else {
             out.push(character);
         }

@@ -118,17 +118,12 @@ impl Walk<'_, '_> {
             first = false;
             let key = self.key(table_idx, before, &mut seen)?;
             let token = self.scanner.value()?;
-            match key {
-                Some(key) => {
-                    before = Some(key);
-                    let node = self.tables[table_idx].node(key);
-                    if node == NO_NODE {
-                        self.scanner.skip(token, self.log)?;
-                    } else {
-                        self.value(token, node)?;
-                    }
-                }
-                None => self.scanner.skip(token, self.log)?,
+            let node = key.map_or(NO_NODE, |key| self.tables[table_idx].node(key));
+            before = key.or(before);
+            if node == NO_NODE {
+                self.scanner.skip(token, self.log)?;
+            } else {
+                self.value(token, node)?;
             }
         }
         self.log.close();

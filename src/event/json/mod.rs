@@ -8,7 +8,12 @@
 //!
 //! Cost: one pass, eight bytes at a time inside texts and runs of digits.
 
-use xxhash_rust::xxh3::xxh3_64;
+mod bytes;
+mod keylog;
+
+pub use bytes::{NumberKind, number_kind, unescape_into};
+pub use keylog::KeyLog;
+pub(crate) use keylog::duplicate_key;
 
 use crate::event::error::{Reason, ScanError};
 
@@ -80,6 +85,11 @@ fn offset32(pos: usize) -> u32 {
     u32::try_from(pos).unwrap_or(u32::MAX)
 }
 
+#[cold]
+fn invalid(pos: usize) -> ScanError {
+    ScanError { reason: Reason::InvalidJson, offset: offset32(pos) }
+}
+
 impl<'a> Scanner<'a> {
     /// Starts at the first byte.
     ///
@@ -90,6 +100,9 @@ impl<'a> Scanner<'a> {
     }
 
     /// The next value: a scalar as a whole, a container up to its bracket.
+    ///
+    /// # Errors
+    /// Where the record breaks the grammar or a bound.
     #[inline]
     pub fn value(&mut self) -> Result<Token> {
         self.skip_space();
@@ -104,11 +117,14 @@ impl<'a> Scanner<'a> {
             Some(b't') => self.literal(b"true", Token::True),
             Some(b'f') => self.literal(b"false", Token::False),
             Some(b'n') => self.literal(b"null", Token::Null),
-            _ => Err(self.invalid(self.pos)),
+            _ => Err(invalid(self.pos)),
         }
     }
 
     /// The next key of an object and its colon; `None` at the closing bracket. `first` right after the opening one.
+    ///
+    /// # Errors
+    /// Where the record breaks the grammar or a bound.
     #[inline]
     pub fn next_key(&mut self, first: bool) -> Result<Option<Text>> {
         if !self.at_key(first)? {
@@ -131,9 +147,9 @@ impl<'a> Scanner<'a> {
                 self.skip_space();
             }
             _ if first => {}
-            _ => return Err(self.invalid(self.pos)),
+            _ => return Err(invalid(self.pos)),
         }
-        if self.peek() == Some(b'"') { Ok(true) } else { Err(self.invalid(self.pos)) }
+        if self.peek() == Some(b'"') { Ok(true) } else { Err(invalid(self.pos)) }
     }
 
     /// Reads the key at the present quote, and its colon.
@@ -142,7 +158,7 @@ impl<'a> Scanner<'a> {
         let key = self.text()?;
         self.skip_space();
         if self.peek() != Some(b':') {
-            return Err(self.invalid(self.pos));
+            return Err(invalid(self.pos));
         }
         self.pos += 1;
         self.count_key()?;
@@ -157,6 +173,9 @@ impl<'a> Scanner<'a> {
     }
 
     /// Whether an array has another value; false after the closing bracket. `first` right after the opening one.
+    ///
+    /// # Errors
+    /// Where the record breaks the grammar or a bound.
     #[inline]
     pub fn next_item(&mut self, first: bool) -> Result<bool> {
         self.skip_space();
@@ -170,38 +189,35 @@ impl<'a> Scanner<'a> {
                 Ok(true)
             }
             Some(_) if first => Ok(true),
-            _ => Err(self.invalid(self.pos)),
+            _ => Err(invalid(self.pos)),
         }
     }
 
     /// Nothing but white space may follow.
+    ///
+    /// # Errors
+    /// Where the record breaks the grammar or a bound.
     pub fn end(&mut self) -> Result<()> {
         self.skip_space();
-        if self.pos == self.raw.len() { Ok(()) } else { Err(self.invalid(self.pos)) }
+        if self.pos == self.raw.len() { Ok(()) } else { Err(invalid(self.pos)) }
     }
 
     /// Validates the rest of a value whose token has been read.
     ///
+    /// # Errors
+    /// Where the record breaks the grammar or a bound.
+    ///
     /// # Cost
     /// No recursion; memory for the depth and for the keys of open objects, both bounded.
     pub fn skip(&mut self, token: Token, log: &mut KeyLog) -> Result<()> {
-        let bottom = log.frames.len();
+        let bottom = log.n_open();
         if !log.open(token) {
             return Ok(());
         }
         let mut first = true;
-        while let Some(frame) = log.frames.get(bottom..).and_then(<[Frame]>::last) {
-            let more = if frame.object {
-                match self.next_key(first)? {
-                    Some(key) => {
-                        log.add(self.raw, key)?;
-                        true
-                    }
-                    None => false,
-                }
-            } else {
-                self.next_item(first)?
-            };
+        while let Some(in_object) = log.innermost_is_object(bottom) {
+            let more =
+                if in_object { self.next_logged_key(first, log)? } else { self.next_item(first)? };
             first = if more {
                 let token = self.value()?;
                 log.open(token)
@@ -211,6 +227,12 @@ impl<'a> Scanner<'a> {
             };
         }
         Ok(())
+    }
+
+    /// The next key goes to the log; false at the closing bracket.
+    fn next_logged_key(&mut self, first: bool, log: &mut KeyLog) -> Result<bool> {
+        let key = self.next_key(first)?;
+        key.map_or(Ok(false), |key| log.add(self.raw, key).map(|()| true))
     }
 
     /// The present position.
@@ -235,11 +257,6 @@ impl<'a> Scanner<'a> {
         while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
             self.pos += 1;
         }
-    }
-
-    #[cold]
-    fn invalid(&self, pos: usize) -> ScanError {
-        ScanError { reason: Reason::InvalidJson, offset: offset32(pos) }
     }
 
     fn enter(&mut self, token: Token) -> Result<Token> {
@@ -267,7 +284,7 @@ impl<'a> Scanner<'a> {
 
     fn literal(&mut self, word: &[u8], token: Token) -> Result<Token> {
         if self.raw.get(self.pos..self.pos + word.len()) != Some(word) {
-            return Err(self.invalid(self.pos));
+            return Err(invalid(self.pos));
         }
         self.pos += word.len();
         Ok(token)
@@ -290,7 +307,7 @@ impl<'a> Scanner<'a> {
                     at = self.escape(at)?;
                     escaped = true;
                 }
-                _ => return Err(self.invalid(at)),
+                _ => return Err(invalid(at)),
             }
         }
     }
@@ -299,7 +316,7 @@ impl<'a> Scanner<'a> {
     #[inline]
     fn text_stop(&self, mut at: usize) -> usize {
         while let Some(chunk) = self.raw.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
-            let stops = stop_bytes(u64::from_le_bytes(*chunk));
+            let stops = bytes::stop_bytes(u64::from_le_bytes(*chunk));
             if stops != 0 {
                 return at + (stops.trailing_zeros() / 8) as usize;
             }
@@ -317,252 +334,36 @@ impl<'a> Scanner<'a> {
         match self.raw.get(at + 1) {
             Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Ok(at + 2),
             Some(b'u') => {
-                let unit = self.code_unit(at).ok_or_else(|| self.invalid(at))?;
+                let unit = self.code_unit(at).ok_or_else(|| invalid(at))?;
                 match unit {
                     0xd800..0xdc00 => match self.code_unit(at + 6) {
                         Some(0xdc00..0xe000) => Ok(at + 12),
-                        _ => Err(self.invalid(at)),
+                        _ => Err(invalid(at)),
                     },
-                    0xdc00..0xe000 => Err(self.invalid(at)),
+                    0xdc00..0xe000 => Err(invalid(at)),
                     _ => Ok(at + 6),
                 }
             }
-            _ => Err(self.invalid(at)),
+            _ => Err(invalid(at)),
         }
     }
 
     /// The code unit of `\uXXXX` at `at`.
     fn code_unit(&self, at: usize) -> Option<u32> {
-        self.raw.get(at..at + 6).and_then(code_unit)
+        self.raw.get(at..at + 6).and_then(bytes::code_unit)
     }
 
     #[inline]
     fn number(&mut self) -> Result<Number> {
         let start = self.pos;
-        match number_end(self.raw, start) {
+        match bytes::number_end(self.raw, start) {
             Ok((end, integer)) => {
                 self.pos = end;
                 Ok(Number { start: offset32(start), end: offset32(end), integer })
             }
-            Err(at) => Err(self.invalid(at)),
+            Err(at) => Err(invalid(at)),
         }
     }
-}
-
-/// Marks the high bit of each byte that ends the plain part of a text. The lowest mark is exact.
-#[inline]
-fn stop_bytes(word: u64) -> u64 {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGHS: u64 = 0x8080_8080_8080_8080;
-    let quote = word ^ (ONES * 0x22);
-    let backslash = word ^ (ONES * 0x5c);
-    let control = word.wrapping_sub(ONES * 0x20) & !word;
-    let quote = quote.wrapping_sub(ONES) & !quote;
-    let backslash = backslash.wrapping_sub(ONES) & !backslash;
-    (quote | backslash | control) & HIGHS
-}
-
-/// The end of the run of digits from `at` on.
-#[inline]
-fn digits_end(raw: &[u8], mut at: usize) -> usize {
-    while let Some(chunk) = raw.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
-        let word = u64::from_le_bytes(*chunk);
-        // A digit has the high nibble 3, also after adding 6. The lowest other byte is exact.
-        let sixes = word.wrapping_add(0x0606_0606_0606_0606);
-        let others = ((word ^ 0x3030_3030_3030_3030) | (sixes ^ 0x3030_3030_3030_3030))
-            & 0xf0f0_f0f0_f0f0_f0f0;
-        if others != 0 {
-            return at + (others.trailing_zeros() / 8) as usize;
-        }
-        at += 8;
-    }
-    while raw.get(at).is_some_and(u8::is_ascii_digit) {
-        at += 1;
-    }
-    at
-}
-
-/// The end of the number at `at`, and whether it is an integer; or where it goes wrong.
-#[inline]
-fn number_end(raw: &[u8], at: usize) -> core::result::Result<(usize, bool), usize> {
-    let first = at + usize::from(raw.get(at) == Some(&b'-'));
-    let mut end = digits_end(raw, first);
-    if end == first || (end > first + 1 && raw.get(first) == Some(&b'0')) {
-        return Err(first);
-    }
-    let whole_end = end;
-    if raw.get(end) == Some(&b'.') {
-        let fraction = end + 1;
-        end = digits_end(raw, fraction);
-        if end == fraction {
-            return Err(end);
-        }
-    }
-    if let Some(b'e' | b'E') = raw.get(end) {
-        let exponent = end + 1 + usize::from(matches!(raw.get(end + 1), Some(b'+' | b'-')));
-        end = digits_end(raw, exponent);
-        if end == exponent {
-            return Err(end);
-        }
-    }
-    Ok((end, end == whole_end))
-}
-
-/// Whether the whole text is a JSON number, and if so whether it is an integer.
-pub fn number_kind(text: &[u8]) -> Option<NumberKind> {
-    match number_end(text, 0) {
-        Ok((end, integer)) if end == text.len() => {
-            Some(if integer { NumberKind::Integer } else { NumberKind::Decimal })
-        }
-        _ => None,
-    }
-}
-
-/// How a number is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NumberKind {
-    /// Digits only.
-    Integer,
-    /// With a fraction or an exponent.
-    Decimal,
-}
-
-fn code_unit(escape: &[u8]) -> Option<u32> {
-    let [b'\\', b'u', digits @ ..] = escape else { return None };
-    digits.iter().try_fold(0, |unit, digit| Some(unit << 4 | char::from(*digit).to_digit(16)?))
-}
-
-/// Appends a text of a scanned record with its escapes resolved.
-pub fn unescape_into(text: &[u8], out: &mut Vec<u8>) {
-    let mut rest = text;
-    while let Some(at) = memchr::memchr(b'\\', rest) {
-        let (plain, escape) = rest.split_at(at);
-        out.extend_from_slice(plain);
-        let (byte, len) = match escape.get(1) {
-            Some(b'u') => {
-                rest = unescape_unicode(escape, out);
-                continue;
-            }
-            Some(b'b') => (0x08, 2),
-            Some(b'f') => (0x0c, 2),
-            Some(b'n') => (b'\n', 2),
-            Some(b'r') => (b'\r', 2),
-            Some(b't') => (b'\t', 2),
-            Some(other) => (*other, 2),
-            None => (b'\\', 1),
-        };
-        out.push(byte);
-        rest = escape.get(len..).unwrap_or_default();
-    }
-    out.extend_from_slice(rest);
-}
-
-/// Appends the character of a `\uXXXX` escape or pair of them; returns what follows.
-fn unescape_unicode<'a>(escape: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
-    let unit = escape.get(..6).and_then(code_unit).unwrap_or(0xfffd);
-    let low = escape.get(6..12).and_then(code_unit);
-    let (code, len) = match low {
-        Some(low) if (0xd800..0xdc00).contains(&unit) => {
-            (0x1_0000 + ((unit & 0x3ff) << 10) + (low & 0x3ff), 12)
-        }
-        _ => (unit, 6),
-    };
-    let mut utf8 = [0; 4];
-    let character = char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER);
-    out.extend_from_slice(character.encode_utf8(&mut utf8).as_bytes());
-    escape.get(len..).unwrap_or_default()
-}
-
-/// The keys of the open objects, for finding duplicates. Reused from record to record.
-#[derive(Clone, Debug, Default)]
-pub struct KeyLog {
-    keys: Vec<LoggedKey>,
-    frames: Vec<Frame>,
-    left: Vec<u8>,
-    right: Vec<u8>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct LoggedKey {
-    hash: u64,
-    key: Text,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Frame {
-    object: bool,
-    first_key: usize,
-    /// One bit per key hash: a clear bit proves a key new.
-    bloom: u64,
-}
-
-impl KeyLog {
-    /// Forgets a record that was given up half way.
-    #[inline]
-    pub fn clear(&mut self) {
-        self.keys.clear();
-        self.frames.clear();
-    }
-
-    /// Opens a container; false when the token is a scalar.
-    pub(crate) fn open(&mut self, token: Token) -> bool {
-        let object = match token {
-            Token::Object => true,
-            Token::Array => false,
-            _ => return false,
-        };
-        self.frames.push(Frame { object, first_key: self.keys.len(), bloom: 0 });
-        true
-    }
-
-    /// Closes the innermost container.
-    pub(crate) fn close(&mut self) {
-        if let Some(frame) = self.frames.pop() {
-            self.keys.truncate(frame.first_key);
-        }
-    }
-
-    /// Adds a key to the innermost object, or finds that it is there already.
-    pub(crate) fn add(&mut self, raw: &[u8], key: Text) -> Result<()> {
-        let hash = if key.escaped {
-            self.left.clear();
-            unescape_into(slice(raw, key), &mut self.left);
-            xxh3_64(&self.left)
-        } else {
-            xxh3_64(slice(raw, key))
-        };
-        let Some(frame) = self.frames.last_mut() else { return Ok(()) };
-        let bit = 1_u64 << (hash & 63);
-        let (first, maybe_seen) = (frame.first_key, frame.bloom & bit != 0);
-        frame.bloom |= bit;
-        if maybe_seen {
-            for index in first..self.keys.len() {
-                let other = self.keys[index];
-                if other.hash == hash && self.same(raw, other.key, key) {
-                    return Err(duplicate_key(key));
-                }
-            }
-        }
-        self.keys.push(LoggedKey { hash, key });
-        Ok(())
-    }
-
-    fn same(&mut self, raw: &[u8], a: Text, b: Text) -> bool {
-        if !a.escaped && !b.escaped {
-            return slice(raw, a) == slice(raw, b);
-        }
-        self.left.clear();
-        self.right.clear();
-        unescape_into(slice(raw, a), &mut self.left);
-        unescape_into(slice(raw, b), &mut self.right);
-        self.left == self.right
-    }
-}
-
-/// The error of a key that its object has already.
-#[cold]
-pub(crate) fn duplicate_key(key: Text) -> ScanError {
-    ScanError { reason: Reason::DuplicateKey, offset: key.start }
 }
 
 /// The bytes of a text, escapes and all.

@@ -1,0 +1,51 @@
+//! `riskweir check`: compile a rule folder and say what is wrong with it.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::cli::rules::show;
+use crate::cli::{Console, Exit, Failure, Format};
+use crate::diag::render;
+use crate::loader::load;
+use crate::rules::compile;
+
+/// Arguments of `riskweir check`.
+#[derive(Args, Debug)]
+pub struct Arguments {
+    /// Rule folder (or one .risk file).
+    #[arg(value_name = "PATH", default_value = "rules")]
+    path: PathBuf,
+    /// Treat warnings as errors.
+    #[arg(long)]
+    strict: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
+    let sources = load(&arguments.path).map_err(Failure::invalid)?;
+    let (program, diagnostics) = compile(&sources);
+    show(&sources, &diagnostics, console);
+    let Some(program) = program else {
+        console.message(&render::summary(&diagnostics));
+        return Ok(Exit::Invalid);
+    };
+    if console.format == Format::Text {
+        let counts = [
+            (program.schema.events.len(), "event types"),
+            (program.rules.len(), "rules"),
+            (program.tables.len(), "state tables"),
+            (program.tests.len(), "tests"),
+        ];
+        let words: Vec<String> = counts.iter().map(|(n, what)| format!("{n} {what}")).collect();
+        let digest = program.digest.short_hex();
+        console.data(&format!("{}: rule set {digest} is good: {}\n", arguments.path.display(), words.join(", ")));
+        if !diagnostics.is_empty() {
+            console.message(&render::summary(&diagnostics));
+        }
+    }
+    Ok(if arguments.strict && !diagnostics.is_empty() { Exit::Invalid } else { Exit::Ok })
+}

@@ -1,0 +1,163 @@
+//! The command line: one file per command. Data goes to standard output, messages to standard error.
+
+pub mod backtest;
+pub mod check;
+pub mod rules;
+pub mod test;
+
+use std::fmt::Display;
+use std::io::{IsTerminal as _, Write as _};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// How a command ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// All is well.
+    Ok,
+    /// The rules, the configuration or the input are not good.
+    Invalid,
+    /// The command was called wrongly.
+    Usage,
+    /// Something outside cannot be reached.
+    Unreachable,
+}
+
+/// A command that could not do its work: what to say, and how to end.
+#[derive(Debug)]
+pub struct Failure {
+    /// One sentence.
+    pub message: String,
+    /// The exit code.
+    pub exit: Exit,
+}
+
+impl Failure {
+    /// Something given is not good.
+    pub fn invalid(message: impl Display) -> Self {
+        Self { message: message.to_string(), exit: Exit::Invalid }
+    }
+
+    /// Something outside cannot be reached.
+    pub fn unreachable(message: impl Display) -> Self {
+        Self { message: message.to_string(), exit: Exit::Unreachable }
+    }
+}
+
+/// How data is written.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// When to use colors.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Color {
+    /// On a terminal, unless `NO_COLOR` is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// Where a command speaks.
+#[derive(Clone, Copy, Debug)]
+pub struct Console {
+    /// How data is written.
+    pub format: Format,
+    /// Whether messages are colored.
+    pub color: bool,
+    /// Say only what must be said.
+    pub quiet: bool,
+    /// Say more.
+    pub verbose: bool,
+}
+
+impl Console {
+    /// Writes data to standard output. A reader that has gone away is no error.
+    pub fn data(&self, text: &str) {
+        let mut out = std::io::stdout().lock();
+        drop(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
+    }
+
+    /// Writes a message to standard error, with a line end.
+    pub fn message(&self, text: &str) {
+        let text = text.trim_end();
+        if !text.is_empty() {
+            drop(writeln!(std::io::stderr().lock(), "{text}"));
+        }
+    }
+}
+
+/// Real-time transaction risk monitoring: rules over exact sliding windows, Kafka in and out.
+#[derive(Parser, Debug)]
+#[command(name = "riskweir", version, propagate_version = true)]
+struct Cli {
+    /// How data is written.
+    #[arg(long, global = true, value_enum, default_value = "text")]
+    format: Format,
+    /// When to use colors.
+    #[arg(long, global = true, value_enum, default_value = "auto")]
+    color: Color,
+    /// Say only what must be said.
+    #[arg(long, short, global = true)]
+    quiet: bool,
+    /// Say more.
+    #[arg(long, short, global = true)]
+    verbose: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Run files of events through the rules, and say what each rule did.
+    Backtest(backtest::Arguments),
+    /// Compile a rule folder, and say what is wrong with it.
+    Check(check::Arguments),
+    /// Run the tests of a rule folder.
+    Test(test::Arguments),
+}
+
+/// Runs the command that the arguments name.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            drop(error.print());
+            return code(if error.use_stderr() { Exit::Usage } else { Exit::Ok });
+        }
+    };
+    let color = match cli.color {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => std::env::var_os("NO_COLOR").is_none() && std::io::stderr().is_terminal(),
+    };
+    let console = Console { format: cli.format, color, quiet: cli.quiet, verbose: cli.verbose };
+    let ended = match &cli.command {
+        Command::Backtest(arguments) => backtest::run(arguments, &console),
+        Command::Check(arguments) => check::run(arguments, &console),
+        Command::Test(arguments) => test::run(arguments, &console),
+    };
+    ended.map_or_else(
+        |failure| {
+            console.message(&format!("error: {}", failure.message));
+            code(failure.exit)
+        },
+        code,
+    )
+}
+
+fn code(exit: Exit) -> ExitCode {
+    ExitCode::from(match exit {
+        Exit::Ok => 0,
+        Exit::Invalid => 1,
+        Exit::Usage => 2,
+        Exit::Unreachable => 3,
+    })
+}

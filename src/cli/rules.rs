@@ -1,0 +1,38 @@
+//! What commands share that read a rule folder: load, compile, show the diagnostics.
+
+use std::path::Path;
+
+use crate::cli::{Console, Failure, Format};
+use crate::diag::render::{self, Style};
+use crate::diag::{Diagnostic, Severity, Sources};
+use crate::loader::load;
+use crate::rules::compile;
+use crate::rules::program::Program;
+
+/// Compiles a rule folder. Shows errors, and nothing else; `None` when there are any.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub fn compile_folder(path: &Path, console: &Console) -> Result<Option<Program>, Failure> {
+    let sources = load(path).map_err(Failure::invalid)?;
+    let (program, mut diagnostics) = compile(&sources);
+    diagnostics.retain(|diagnostic| diagnostic.severity() == Severity::Error);
+    if !diagnostics.is_empty() {
+        console.message(&render_text(&sources, &diagnostics, console));
+        console.message(&render::summary(&diagnostics));
+    }
+    Ok(program)
+}
+
+/// Shows diagnostics: text as messages, JSON as data.
+pub fn show(sources: &Sources, diagnostics: &[Diagnostic], console: &Console) {
+    match console.format {
+        Format::Json => console.data(&render::json_lines(sources, diagnostics)),
+        Format::Text => console.message(&render_text(sources, diagnostics, console)),
+    }
+}
+
+fn render_text(sources: &Sources, diagnostics: &[Diagnostic], console: &Console) -> String {
+    let style = if console.color { Style::Color } else { Style::Plain };
+    render::text(sources, diagnostics, style)
+}

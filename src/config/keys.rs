@@ -1,0 +1,164 @@
+//! The table of keys: the single source for parsing, defaults, suggestions and the commented example.
+
+/// What kind of value a key takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Any text.
+    Text,
+    /// A text that is never shown.
+    Secret,
+    /// A path of the file system.
+    Path,
+    /// `250ms`
+    Duration,
+    /// `64MiB`
+    Size,
+    /// `100/s`
+    Rate,
+    /// A number of things, at least 1.
+    Count,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// Texts in order.
+    TextList,
+    /// Names with texts.
+    TextMap,
+}
+
+impl Kind {
+    /// What belongs there, with an example: completes "expects …".
+    pub fn expectation(self) -> String {
+        match self {
+            Self::Text => "a text".to_owned(),
+            Self::Secret => "a text such as `${env:NAME}` or `${file:/path}`".to_owned(),
+            Self::Path => "a path".to_owned(),
+            Self::Duration => "a duration with its unit such as `250ms`, `30s` or `24h`".to_owned(),
+            Self::Size => "a size with its unit such as `64MiB`".to_owned(),
+            Self::Rate => "a rate with its unit such as `100/s`".to_owned(),
+            Self::Count => "a whole number from 1 on".to_owned(),
+            Self::Choice(words) => format!("one of {}", words.join(", ")),
+            Self::TextList => "a list of texts such as `[a, b]`".to_owned(),
+            Self::TextMap => "names with values such as `{name: value}`".to_owned(),
+        }
+    }
+}
+
+/// What holds when nobody sets a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fallback {
+    /// This value, written as in the file.
+    Value(&'static str),
+    /// The operator must give one; the text is an example.
+    Required(&'static str),
+    /// Nothing; the text says in words what that means.
+    Unset(&'static str),
+}
+
+/// One key.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// Dotted path.
+    pub path: &'static str,
+    /// Kind of value.
+    pub kind: Kind,
+    /// Value when nobody sets it.
+    pub fallback: Fallback,
+    /// One or two sentences for the operator.
+    pub doc: &'static str,
+}
+
+const fn key(path: &'static str, kind: Kind, fallback: Fallback, doc: &'static str) -> Key {
+    Key { path, kind, fallback, doc }
+}
+
+use Fallback::{Required, Unset, Value};
+use Kind::{Choice, Count, Duration, Path, Rate, Secret, Size, Text, TextList, TextMap};
+
+/// The words of `kafka.security.protocol`.
+pub const PROTOCOLS: &[&str] = &["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"];
+/// The words of `kafka.security.sasl.mechanism`.
+pub const MECHANISMS: &[&str] = &["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"];
+/// The words of `delivery.mode`.
+pub const DELIVERY_MODES: &[&str] = &["idempotent", "transactional"];
+/// The words of `recovery.replay_from`.
+pub const REPLAY_FROM: &[&str] = &["earliest", "none"];
+/// The words of `log.format`.
+pub const LOG_FORMATS: &[&str] = &["auto", "text", "json"];
+/// The words of `log.level`.
+pub const LOG_LEVELS: &[&str] = &["error", "warn", "info", "debug", "trace"];
+
+/// Every key, in the order of the example.
+#[rustfmt::skip]
+pub const KEYS: &[Key] = &[
+    key("version", Count, Value("1"), "Version of this file's format."),
+    key("kafka.brokers", TextList, Required("[127.0.0.1:9092]"), "Addresses to start from, `host:port` each."),
+    key("kafka.group_id", Text, Value("riskweir"), "Consumer group: instances with the same id share the partitions."),
+    key("kafka.client_id", Text, Value("riskweir"), "Name of this client in the broker's logs and quotas."),
+    key("kafka.session_timeout", Duration, Value("10s"), "How long the group waits for an instance that went silent before others take its partitions."),
+    key("kafka.linger", Duration, Value("1ms"), "How long an output waits for others to travel with it. Longer is cheaper and later."),
+    key("kafka.security.protocol", Choice(PROTOCOLS), Value("plaintext"), "How to reach the brokers. `plaintext` beyond this machine gives a warning at start."),
+    key("kafka.security.tls.ca", Path, Unset("the certificates of the system"), "PEM file of the authorities that the brokers' certificates must come from."),
+    key("kafka.security.tls.certificate", Path, Unset("no client certificate"), "PEM file of the client's certificate, for mutual TLS."),
+    key("kafka.security.tls.key", Path, Unset("no client key"), "PEM file of the client's private key."),
+    key("kafka.security.tls.key_password", Secret, Unset("the key is not encrypted"), "Pass phrase of the private key."),
+    key("kafka.security.sasl.mechanism", Choice(MECHANISMS), Unset("no SASL"), "How to log in."),
+    key("kafka.security.sasl.username", Text, Unset("no SASL"), "Who logs in."),
+    key("kafka.security.sasl.password", Secret, Unset("no SASL"), "The password; give it as `${env:NAME}` or `${file:/path}`."),
+    key("kafka.rdkafka", TextMap, Value("{}"), "Further settings of librdkafka by their own names. Typed keys win; settings that would break a promise are refused."),
+    key("topics.inputs", TextList, Unset("the topics that the rules' schema names"), "Topics to read."),
+    key("topics.decisions", Text, Value("risk.decisions"), "One decision for every event."),
+    key("topics.alerts", Text, Value("risk.alerts"), "Alerts for analysts."),
+    key("topics.holds", Text, Value("risk.holds"), "Holds and what became of them."),
+    key("topics.audit", Text, Value("risk.audit"), "Rule sets, lists and actions as they took effect."),
+    key("topics.dead_letter", Text, Value("risk.dead_letter"), "Records that could not be decided, with their bytes and the reason."),
+    key("delivery.mode", Choice(DELIVERY_MODES), Value("transactional"), "`transactional`: outputs and offsets in one Kafka transaction. `idempotent`: at least once, repeated writes byte-identical, lowest latency."),
+    key("delivery.commit_interval", Duration, Value("10ms"), "How long a Kafka transaction collects records before it is committed (transactional)."),
+    key("delivery.offset_commit_interval", Duration, Value("200ms"), "How often offsets are committed (idempotent)."),
+    key("delivery.transaction_timeout", Duration, Value("15s"), "How long the broker lets a transaction stay open when this instance dies; readers of committed data wait so long."),
+    key("delivery.transactional_id", Text, Unset("the group id"), "Identity of this instance for Kafka transactions: stable across restarts, different for each instance of a group."),
+    key("delivery.max_in_flight", Count, Value("50000"), "Most outputs that wait for the broker; reading pauses beyond."),
+    key("delivery.max_in_flight_size", Size, Value("64MiB"), "Most bytes of outputs that wait for the broker; reading pauses beyond."),
+    key("rules.path", Path, Value("rules"), "Folder of the rule files."),
+    key("time.allowed_lateness", Duration, Value("10m"), "How far behind its partition's clock an event may be and still block or hold."),
+    key("time.future_guard", Duration, Value("5m"), "How far ahead of its arrival an event's time may be and still move the clock."),
+    key("time.dedupe_window", Duration, Value("1d"), "For how long a repeated event id is recognised."),
+    key("limits.max_record", Size, Value("1MiB"), "Largest record that is decoded."),
+    key("limits.max_depth", Count, Value("32"), "Deepest nesting that is decoded."),
+    key("limits.max_keys", Count, Value("1024"), "Most keys of one record."),
+    key("state.budget", Size, Unset("the rules' policy"), "Most memory for windows; beyond it the oldest keys are evicted, counted and marked."),
+    key("state.exact_events_per_key", Count, Value("65536"), "Most events that one key keeps exactly."),
+    key("recovery.replay_from", Choice(REPLAY_FROM), Value("earliest"), "`earliest`: rebuild the windows from the oldest records that the topics hold. `none`: start with empty windows."),
+    key("http.listen", Text, Value("127.0.0.1:9464"), "Address of /metrics, /livez and /readyz."),
+    key("http.progress_timeout", Duration, Value("10s"), "How long the poll loop may stand still before /livez and /readyz say so."),
+    key("log.format", Choice(LOG_FORMATS), Value("auto"), "`auto`: text on a terminal, JSON otherwise."),
+    key("log.level", Choice(LOG_LEVELS), Value("info"), "Least grave level that is written."),
+    key("log.repeat_limit", Rate, Value("6/m"), "How often the same warning or error is written; the rest is counted."),
+    key("shutdown.timeout", Duration, Value("25s"), "Longest orderly stop; keep it below what the supervisor waits."),
+];
+
+/// The key of a path.
+pub fn find(path: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.path == path)
+}
+
+/// Whether keys stand below this path.
+pub fn is_section(path: &str) -> bool {
+    KEYS.iter().any(|key| below(key.path, path).is_some())
+}
+
+/// The names that may stand directly below a section; the root is the empty path.
+pub fn children(section: &str) -> Vec<&'static str> {
+    let mut names: Vec<&'static str> = Vec::new();
+    for key in KEYS {
+        let rest = if section.is_empty() { Some(key.path) } else { below(key.path, section) };
+        let Some(name) = rest.and_then(|rest| rest.split('.').next()) else { continue };
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+}
+
+fn below(path: &'static str, section: &str) -> Option<&'static str> {
+    path.strip_prefix(section).and_then(|rest| rest.strip_prefix('.'))
+}

@@ -1,0 +1,267 @@
+//! Layers: defaults, file, environment, flags; later ones win, each value keeps its origin.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use crate::base::Digest;
+use crate::config::Sources;
+use crate::config::error::{ConfigError, Problem};
+use crate::config::interpolate;
+use crate::config::keys::{self, Fallback, KEYS, Key, Kind};
+use crate::config::rdkafka;
+use crate::config::secret::Secret;
+use crate::config::units;
+use crate::config::value::{Origin, Value};
+use crate::config::yaml::{self, Raw};
+
+/// Prefix of the environment variables that set keys.
+const ENV_PREFIX: &str = "RISKWEIR__";
+
+/// A value with its origin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// The value.
+    pub value: Value,
+    /// Who set it.
+    pub origin: Origin,
+}
+
+/// Every key with its value and origin.
+#[derive(Clone, Debug, Default)]
+pub struct Resolved {
+    settings: BTreeMap<&'static str, Setting>,
+}
+
+impl Resolved {
+    /// The setting of a key of the table.
+    pub fn get(&self, path: &str) -> Option<&Setting> {
+        self.settings.get(path)
+    }
+
+    /// All settings in the order of the table.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static Key, &Setting)> {
+        KEYS.iter().filter_map(|key| self.settings.get(key.path).map(|setting| (key, setting)))
+    }
+
+    /// A digest over every value that may change a decision or its delivery; secrets do not count.
+    pub fn digest(&self) -> Digest {
+        let lines: Vec<String> =
+            self.iter().map(|(key, setting)| format!("{}={}", key.path, setting.value)).collect();
+        let parts: Vec<&[u8]> = lines.iter().map(String::as_bytes).collect();
+        Digest::of_parts(&parts)
+    }
+}
+
+/// Reads and merges all layers. What is wrong goes to `errors`.
+pub(crate) fn resolve(sources: &Sources, errors: &mut Vec<ConfigError>) -> Resolved {
+    let mut resolved = Resolved::default();
+    for key in KEYS {
+        let value = match key.fallback {
+            Fallback::Value(text) => {
+                parse_text(key, text, &Origin::Default).unwrap_or(Value::Unset)
+            }
+            Fallback::Required(_) | Fallback::Unset(_) => Value::Unset,
+        };
+        resolved.settings.insert(key.path, Setting { value, origin: Origin::Default });
+    }
+    file_layer(sources, &mut resolved, errors);
+    let readable = !errors
+        .iter()
+        .any(|error| matches!(error.problem, Problem::NotYaml { .. } | Problem::Unreadable { .. }));
+    env_layer(sources, &mut resolved, errors);
+    flag_layer(sources, &mut resolved, errors);
+    for (key, setting) in resolved.iter() {
+        if readable
+            && matches!(key.fallback, Fallback::Required(_))
+            && setting.value == Value::Unset
+        {
+            let problem = Problem::Required { key: key.path.to_owned() };
+            errors.push(ConfigError::new(whole_file(sources), problem));
+        }
+    }
+    resolved
+}
+
+fn whole_file(sources: &Sources) -> Origin {
+    sources.file.as_ref().map_or(Origin::Default, |path| Origin::File {
+        path: path.display().to_string(),
+        line: 1,
+        column: 1,
+    })
+}
+
+fn file_layer(sources: &Sources, resolved: &mut Resolved, errors: &mut Vec<ConfigError>) {
+    let Some(path) = &sources.file else { return };
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) => {
+            let problem = Problem::Unreadable { reason: error.to_string() };
+            errors.push(ConfigError::new(whole_file(sources), problem));
+            return;
+        }
+    };
+    for leaf in yaml::leaves(&path.display().to_string(), &text, errors) {
+        let Some(key) = keys::find(&leaf.path) else { continue };
+        let outcome = fill_raw(key.path, leaf.raw, &sources.env)
+            .and_then(|raw| parse_raw(key, raw, &leaf.origin));
+        resolved.put(key, outcome, leaf.origin, errors);
+    }
+}
+
+fn env_layer(sources: &Sources, resolved: &mut Resolved, errors: &mut Vec<ConfigError>) {
+    let mut variables: Vec<&(String, String)> =
+        sources.env.iter().filter(|(name, _)| name.starts_with(ENV_PREFIX)).collect();
+    variables.sort();
+    for (name, text) in variables {
+        let origin = Origin::Env(name.clone());
+        let path = name.trim_start_matches(ENV_PREFIX).to_lowercase().replace("__", ".");
+        set_from_text(&path, text, origin, resolved, errors);
+    }
+}
+
+fn flag_layer(sources: &Sources, resolved: &mut Resolved, errors: &mut Vec<ConfigError>) {
+    for (flag, path, text) in &sources.flags {
+        set_from_text(path, text, Origin::Flag(flag.clone()), resolved, errors);
+    }
+}
+
+/// Sets a key, or one entry of a map key, from a text outside the file. References are not filled in here: the
+/// environment and flags are values already.
+fn set_from_text(
+    path: &str,
+    text: &str,
+    origin: Origin,
+    resolved: &mut Resolved,
+    errors: &mut Vec<ConfigError>,
+) {
+    if let Some(key) = keys::find(path) {
+        let outcome = if text.contains(['\n', '\r']) {
+            let reason = "the value has more than one line".to_owned();
+            Err(Problem::BadReference { key: path.to_owned(), reason })
+        } else {
+            parse_text(key, text, &origin)
+        };
+        resolved.put(key, outcome, origin, errors);
+        return;
+    }
+    let map_key = KEYS.iter().filter(|key| key.kind == Kind::TextMap).find_map(|key| {
+        path.strip_prefix(key.path).and_then(|rest| rest.strip_prefix('.')).map(|name| (key, name))
+    });
+    let Some((key, name)) = map_key else {
+        errors.push(yaml::unknown_key(path.to_owned(), origin));
+        return;
+    };
+    // WHY: a variable's name cannot hold the dots of `fetch.min.bytes`, and no setting of librdkafka that may be
+    // passed through has an underscore.
+    let name = name.replace('_', ".");
+    if let Err(problem) = rdkafka::check(&name, text) {
+        errors.push(ConfigError::new(origin, problem));
+    } else if let Some(Setting { value: Value::Map(entries), .. }) =
+        resolved.settings.get_mut(key.path)
+    {
+        entries.insert(name, (text.to_owned(), origin));
+    }
+}
+
+impl Resolved {
+    fn put(
+        &mut self,
+        key: &Key,
+        outcome: Result<Value, Problem>,
+        origin: Origin,
+        errors: &mut Vec<ConfigError>,
+    ) {
+        match outcome {
+            Ok(value) => {
+                if let Some(setting) = self.settings.get_mut(key.path) {
+                    *setting = Setting { value, origin };
+                }
+            }
+            Err(problem) => errors.push(ConfigError::new(origin, problem)),
+        }
+    }
+}
+
+fn fill_raw(key: &str, raw: Raw, env: &[(String, String)]) -> Result<Raw, Problem> {
+    Ok(match raw {
+        Raw::Text(text) => Raw::Text(interpolate::fill(key, &text, env)?),
+        Raw::List(items) => Raw::List(
+            items.into_iter().map(|item| fill_raw(key, item, env)).collect::<Result<_, _>>()?,
+        ),
+        Raw::Map(entries) => Raw::Map(
+            entries
+                .into_iter()
+                .map(|(name, raw, at)| Ok((name, fill_raw(key, raw, env)?, at)))
+                .collect::<Result<_, Problem>>()?,
+        ),
+        other => other,
+    })
+}
+
+fn parse_raw(key: &Key, raw: Raw, origin: &Origin) -> Result<Value, Problem> {
+    match (key.kind, raw) {
+        (Kind::TextList, Raw::List(items)) => {
+            let texts = items.into_iter().map(|item| match item {
+                Raw::Text(text) => Ok(text),
+                other => Err(wrong_type(key, &other)),
+            });
+            Ok(Value::List(texts.collect::<Result<_, _>>()?))
+        }
+        (Kind::TextMap, Raw::Map(entries)) => {
+            let mut map = BTreeMap::new();
+            for (name, raw, at) in entries {
+                let text = match raw {
+                    Raw::Text(text) => text,
+                    Raw::Int(number) => number.to_string(),
+                    Raw::Float(number) => number.to_string(),
+                    Raw::Bool(flag) => flag.to_string(),
+                    other => return Err(wrong_type(key, &other)),
+                };
+                rdkafka::check(&name, &text)?;
+                map.insert(name, (text, at));
+            }
+            Ok(Value::Map(map))
+        }
+        (Kind::Count, Raw::Int(number)) => match u64::try_from(number) {
+            Ok(count) if count > 0 => Ok(Value::Count(count)),
+            _ => Err(bad_value(key, &number.to_string())),
+        },
+        (Kind::TextList | Kind::TextMap, other) => Err(wrong_type(key, &other)),
+        (_, Raw::Text(text)) => parse_text(key, &text, origin),
+        (_, other) => Err(wrong_type(key, &other)),
+    }
+}
+
+fn parse_text(key: &Key, text: &str, origin: &Origin) -> Result<Value, Problem> {
+    let value = match key.kind {
+        Kind::Text | Kind::Path => Some(text)
+            .filter(|text| !text.trim().is_empty())
+            .map(|text| Value::Text(text.to_owned())),
+        Kind::Secret => {
+            Some(text).filter(|text| !text.is_empty()).map(|t| Value::Secret(Secret::new(t)))
+        }
+        Kind::Duration => units::duration(text).map(Value::Duration),
+        Kind::Size => units::size(text).map(Value::Size),
+        Kind::Rate => units::rate(text).map(Value::Rate),
+        Kind::Count => text.trim().parse().ok().filter(|count| *count > 0).map(Value::Count),
+        Kind::Choice(words) => words.contains(&text).then(|| Value::Text(text.to_owned())),
+        Kind::TextList => {
+            let inner = text.trim().trim_start_matches('[').trim_end_matches(']');
+            let items = inner.split(',').map(|item| item.trim().to_owned());
+            Some(Value::List(items.filter(|item| !item.is_empty()).collect()))
+        }
+        Kind::TextMap if *origin == Origin::Default => Some(Value::Map(BTreeMap::new())),
+        Kind::TextMap => None,
+    };
+    value.ok_or_else(|| bad_value(key, text))
+}
+
+fn wrong_type(key: &Key, found: &Raw) -> Problem {
+    let (expected, found) = (key.kind.expectation(), found.describe().to_owned());
+    Problem::WrongType { key: key.path.to_owned(), expected, found }
+}
+
+fn bad_value(key: &Key, text: &str) -> Problem {
+    let found = if key.kind == Kind::Secret { "***".to_owned() } else { text.to_owned() };
+    Problem::BadValue { key: key.path.to_owned(), expected: key.kind.expectation(), found }
+}

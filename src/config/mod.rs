@@ -1,0 +1,71 @@
+//! Configuration: one YAML file, environment and flags become one [`Config`] whose every value knows its origin.
+//!
+//! Layers, later ones win: the defaults of [`keys::KEYS`], the file, `RISKWEIR__SECTION__KEY` variables, flags. Lists
+//! are replaced, never merged. The file is parsed first; `${env:NAME}` and `${file:/path}` are filled in afterwards and
+//! inside string leaves only, so no value can change the structure. Everything wrong is collected and told at once.
+//!
+//! [`keys::KEYS`] is the only list of keys: parsing, defaults, suggestions and the commented example come from it.
+//! Start reading at [`load`].
+
+pub mod error;
+pub mod example;
+mod interpolate;
+pub mod keys;
+mod layers;
+mod rdkafka;
+pub mod secret;
+mod typed;
+pub(crate) mod units;
+mod value;
+mod yaml;
+
+use std::path::PathBuf;
+
+pub use error::ConfigError;
+pub use layers::{Resolved, Setting};
+pub use secret::Secret;
+pub use typed::{
+    Config, Delivery, DeliveryMode, Http, Kafka, Limits, Log, LogFormat, Recovery, Rules, Sasl,
+    Security, State, Time, Tls, Topics,
+};
+pub use value::{Origin, Value};
+
+/// Where the layers above the defaults come from.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// The configuration file, if any.
+    pub file: Option<PathBuf>,
+    /// Environment variables: name and value.
+    pub env: Vec<(String, String)>,
+    /// Flags: the flag as the operator wrote it, the key it sets, the value.
+    pub flags: Vec<(String, String, String)>,
+}
+
+/// A configuration and where it came from.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The typed configuration.
+    pub config: Config,
+    /// Every key with its value and origin.
+    pub resolved: Resolved,
+}
+
+/// Reads all layers and checks them together.
+///
+/// # Errors
+/// Everything that is wrong, in the order of the layers.
+pub fn load(sources: &Sources) -> Result<Loaded, Vec<ConfigError>> {
+    let mut errors = Vec::new();
+    let resolved = layers::resolve(sources, &mut errors);
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    let config = typed::build(&resolved, &mut errors);
+    match config {
+        Some(config) if errors.is_empty() => Ok(Loaded { config, resolved }),
+        _ => Err(errors),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,287 @@
+//! The layers together: origins, suggestions, references, secrets, and the example against the defaults.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::config::error::Problem;
+use crate::config::keys::{Fallback, KEYS};
+use crate::config::{ConfigError, DeliveryMode, Loaded, Origin, Sources, Value, example, load};
+
+const BROKERS: &str = "kafka: {brokers: [k:9092]}\n";
+
+struct Case {
+    _folder: tempfile::TempDir,
+    sources: Sources,
+}
+
+fn file(text: &str) -> Case {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("riskweir.yaml");
+    fs::write(&path, text).unwrap();
+    Case { _folder: folder, sources: Sources { file: Some(path), ..Sources::default() } }
+}
+
+impl Case {
+    fn env(mut self, name: &str, value: &str) -> Self {
+        self.sources.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    fn flag(mut self, key: &str, value: &str) -> Self {
+        self.sources.flags.push(("--set".to_owned(), key.to_owned(), value.to_owned()));
+        self
+    }
+
+    #[track_caller]
+    fn ok(&self) -> Loaded {
+        load(&self.sources).unwrap_or_else(|errors| panic!("{errors:#?}"))
+    }
+
+    #[track_caller]
+    fn error(&self) -> ConfigError {
+        match load(&self.sources) {
+            Err(errors) => match errors.as_slice() {
+                [one] => one.clone(),
+                several => panic!("expected one error: {several:#?}"),
+            },
+            Ok(loaded) => panic!("expected an error: {loaded:#?}"),
+        }
+    }
+}
+
+#[track_caller]
+fn check_error(text: &str, code: &str, line: usize, column: usize, parts: &[&str]) {
+    let case = file(text);
+    let error = case.error();
+    let path = case.sources.file.as_ref().map_or_else(String::new, |p| p.display().to_string());
+    assert_eq!(error.code().0, code, "{error}");
+    assert_eq!(error.at, Origin::File { path, line, column }, "{error}");
+    let whole = format!("{error} {}", error.help().unwrap_or_default());
+    for part in parts {
+        assert!(whole.contains(part), "`{whole}` lacks `{part}`");
+    }
+}
+
+#[test]
+fn each_layer_wins_over_the_one_before_and_every_value_knows_its_origin() {
+    let case = file("kafka:\n  brokers: [k:9092]\n  group_id: from_file\n  client_id: from_file\n")
+        .env("RISKWEIR__KAFKA__CLIENT_ID", "from_env")
+        .env("RISKWEIR__RULES__PATH", "from_env")
+        .flag("rules.path", "from_flag");
+    let loaded = case.ok();
+    let path = case.sources.file.as_ref().unwrap().display().to_string();
+    let origin = |key: &str| loaded.resolved.get(key).unwrap().origin.clone();
+    assert_eq!(loaded.config.kafka.group_id, "from_file");
+    assert_eq!(origin("kafka.group_id"), Origin::File { path, line: 3, column: 13 });
+    assert_eq!(loaded.config.kafka.client_id, "from_env");
+    assert_eq!(origin("kafka.client_id"), Origin::Env("RISKWEIR__KAFKA__CLIENT_ID".to_owned()));
+    assert_eq!(loaded.config.rules.path, PathBuf::from("from_flag"));
+    assert_eq!(origin("rules.path"), Origin::Flag("--set".to_owned()));
+    assert_eq!(origin("delivery.mode"), Origin::Default);
+    assert_eq!(loaded.config.delivery.mode, DeliveryMode::Transactional);
+}
+
+#[test]
+fn lists_are_replaced_and_not_merged() {
+    let case = file("kafka: {brokers: [a:1, b:2]}").env("RISKWEIR__KAFKA__BROKERS", "c:3, d:4");
+    assert_eq!(case.ok().config.kafka.brokers, ["c:3", "d:4"]);
+}
+
+#[test]
+fn an_unknown_key_is_an_error_with_a_suggestion() {
+    check_error(
+        "kafka:\n  broker: [k:9092]\n  brokers: [k:1]\n",
+        "C0003",
+        2,
+        3,
+        &["`kafka.brokers`?"],
+    );
+    check_error(&format!("{BROKERS}delivry: {{}}\n"), "C0003", 2, 1, &["`delivery`?"]);
+    check_error(
+        &format!("{BROKERS}replay_from: none\n"),
+        "C0003",
+        2,
+        1,
+        &["`recovery.replay_from`?"],
+    );
+    let error = file(BROKERS).env("RISKWEIR__KAFKA__GROUPID", "x").error();
+    assert_eq!(error.help().unwrap(), "did you mean `kafka.group_id`?");
+    assert_eq!(error.at, Origin::Env("RISKWEIR__KAFKA__GROUPID".to_owned()));
+}
+
+#[test]
+fn a_wrong_type_is_told_with_line_and_column() {
+    check_error(
+        "kafka:\n  brokers: [k:9092]\n  linger: 5\n",
+        "C0004",
+        3,
+        11,
+        &["`kafka.linger`", "`250ms`", "a number without a unit"],
+    );
+    check_error(
+        &format!("{BROKERS}http: 7\n"),
+        "C0004",
+        2,
+        1,
+        &["a section with listen", "a number"],
+    );
+    check_error("kafka:\n  brokers: k:9092\n", "C0004", 2, 12, &["a list of texts", "a text"]);
+    check_error(&format!("{BROKERS}shutdown: {{timeout: soon}}\n"), "C0005", 2, 21, &["`soon`"]);
+    check_error(&format!("{BROKERS}limits: {{max_depth: 0}}\n"), "C0005", 2, 21, &["from 1 on"]);
+    check_error(&format!("{BROKERS}delivery: {{mode: twice}}\n"), "C0005", 2, 18, &["idempotent"]);
+}
+
+#[test]
+fn yaml_mistakes_are_told_with_their_place() {
+    check_error("kafka: [\n", "C0002", 2, 1, &[]);
+    check_error("kafka:\n  group_id: a\n  group_id: b\n", "C0002", 3, 3, &["keep one"]);
+    check_error("- a\n", "C0002", 1, 1, &["a mapping of sections"]);
+    check_error("version: 2\nkafka: {brokers: [k:1]}\n", "C0011", 1, 10, &["version 2"]);
+}
+
+#[test]
+fn a_required_key_without_value_says_how_to_set_it() {
+    let error = file("version: 1\n").error();
+    assert_eq!(error.code().0, "C0006");
+    assert!(error.help().unwrap().contains("RISKWEIR__KAFKA__BROKERS"));
+}
+
+#[test]
+fn a_missing_file_is_an_error() {
+    let sources = Sources { file: Some("/nonexistent/riskweir.yaml".into()), ..Sources::default() };
+    let errors = load(&sources).unwrap_err();
+    assert_eq!(errors[0].code().0, "C0001");
+}
+
+#[test]
+fn references_are_filled_in_inside_texts_only_and_after_parsing() {
+    let text = "kafka:\n  brokers: ['${env:HOST}:9092']\n  group_id: 'a${env:NAME}b$${env:NAME}'\n";
+    let injected = "x\", version: 2, y: \"";
+    let loaded = file(text).env("HOST", "k").env("NAME", injected).ok();
+    assert_eq!(loaded.config.kafka.brokers, ["k:9092"]);
+    assert_eq!(loaded.config.kafka.group_id, format!("a{injected}b${{env:NAME}}"));
+}
+
+#[test]
+fn a_reference_that_cannot_be_filled_in_is_an_error_never_literal_text() {
+    let text = |id: &str| format!("kafka:\n  brokers: [k:1]\n  group_id: '{id}'\n");
+    check_error(&text("${env:NOBODY}"), "C0007", 3, 13, &["`NOBODY`", "not set"]);
+    check_error(&text("${file:/nonexistent/x}"), "C0008", 3, 13, &["/nonexistent/x"]);
+    check_error(&text("${exec:date}"), "C0009", 3, 13, &["${env:NAME}"]);
+    check_error(&text("${env:OPEN"), "C0009", 3, 13, &["no `}`"]);
+    let error = file(&text("${env:LINES}")).env("LINES", "a\nb").error();
+    assert_eq!(error.code().0, "C0009");
+    let error = file(BROKERS).env("RISKWEIR__KAFKA__GROUP_ID", "a\nb").error();
+    assert_eq!(error.code().0, "C0009");
+}
+
+#[test]
+fn a_secret_is_read_from_a_file_and_never_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("password");
+    fs::write(&path, "hunter2\n").unwrap();
+    let text = format!(
+        "kafka:\n  brokers: [k:1]\n  security:\n    protocol: sasl_plaintext\n    sasl: {{mechanism: PLAIN, username: me, password: '${{file:{}}}'}}\n  rdkafka: {{sasl.oauthbearer.client.secret: hunter3}}\n",
+        path.display()
+    );
+    let loaded = file(&text).ok();
+    let sasl = loaded.config.kafka.security.sasl.clone().unwrap();
+    assert_eq!(sasl.password.unwrap().reveal(), "hunter2");
+    let shown: String =
+        loaded.resolved.iter().map(|(_, setting)| setting.value.to_string()).collect();
+    let debug = format!("{:?}", loaded.config.kafka.security);
+    assert!(!shown.contains("hunter"), "{shown}");
+    assert!(!debug.contains("hunter"), "{debug}");
+}
+
+#[test]
+fn client_settings_pass_through_unless_they_are_owned_or_unsafe() {
+    let with = |entry: &str| format!("kafka:\n  brokers: [k:1]\n  rdkafka: {{{entry}}}\n");
+    let loaded = file(&with("fetch.min.bytes: 2, enable.auto.commit: false"))
+        .env("RISKWEIR__KAFKA__RDKAFKA__FETCH_MAX_BYTES", "4096")
+        .ok();
+    let expected =
+        [("enable.auto.commit", "false"), ("fetch.max.bytes", "4096"), ("fetch.min.bytes", "2")];
+    assert_eq!(loaded.config.kafka.rdkafka, expected.map(|(a, b)| (a.to_owned(), b.to_owned())));
+    for unsafe_entry in ["enable.auto.commit: true", "enable.idempotence: false", "acks: 1"] {
+        check_error(&with(unsafe_entry), "C0010", 3, 3, &["kafka.rdkafka"]);
+    }
+    check_error(&with("group.id: x"), "C0010", 3, 3, &["`kafka.group_id` instead"]);
+}
+
+#[test]
+fn settings_that_contradict_are_refused() {
+    let security = |inner: &str| format!("kafka:\n  brokers: [k:1]\n  security: {{{inner}}}\n");
+    let code = |text: &str| file(text).error().code().0;
+    assert_eq!(code(&security("protocol: sasl_plaintext")), "C0012");
+    assert_eq!(code(&security("sasl: {mechanism: PLAIN, username: a, password: b}")), "C0012");
+    assert_eq!(code("kafka: {brokers: [nonsense]}"), "C0005");
+    assert_eq!(code(&format!("{BROKERS}topics: {{inputs: [risk.holds]}}")), "C0012");
+    assert_eq!(code(&format!("{BROKERS}http: {{listen: here}}")), "C0005");
+    if !cfg!(any(feature = "secure", feature = "secure-system")) {
+        assert_eq!(code(&security("protocol: ssl")), "C0013");
+    }
+}
+
+#[test]
+fn the_example_is_the_table_and_parses_to_exactly_the_defaults() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("examples/riskweir.yaml");
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(&path, example::text()).unwrap();
+    }
+    assert_eq!(fs::read_to_string(&path).unwrap(), example::text(), "run with UPDATE_GOLDEN=1");
+    let loaded = load(&Sources { file: Some(path), ..Sources::default() }).unwrap();
+    let required = ("--set".to_owned(), "kafka.brokers".to_owned(), "127.0.0.1:9092".to_owned());
+    let defaults = load(&Sources { flags: vec![required], ..Sources::default() }).unwrap();
+    for (key, setting) in loaded.resolved.iter() {
+        assert_eq!(
+            Some(&setting.value),
+            defaults.resolved.get(key.path).map(|s| &s.value),
+            "{}",
+            key.path
+        );
+        match key.fallback {
+            Fallback::Value(text) => assert!(same_text(&setting.value, text), "{}", key.path),
+            Fallback::Unset(_) => assert_eq!(setting.value, Value::Unset, "{}", key.path),
+            Fallback::Required(_) => {}
+        }
+    }
+    assert_eq!(loaded.resolved.digest(), defaults.resolved.digest());
+    assert_eq!(loaded.config.shutdown_timeout, Duration::from_secs(25));
+}
+
+fn same_text(value: &Value, text: &str) -> bool {
+    value.to_string() == text
+}
+
+#[test]
+fn the_digest_changes_with_any_value_but_not_with_its_origin() {
+    let digest = |case: Case| case.ok().config.digest;
+    let file_says = digest(file("kafka: {brokers: [k:9092], group_id: a}"));
+    assert_eq!(file_says, digest(file(BROKERS).env("RISKWEIR__KAFKA__GROUP_ID", "a")));
+    assert_ne!(file_says, digest(file("kafka: {brokers: [k:9092], group_id: b}")));
+}
+
+#[test]
+fn every_key_of_the_table_has_a_unique_path_and_a_default_that_parses() {
+    let mut paths: Vec<&str> = KEYS.iter().map(|key| key.path).collect();
+    paths.sort_unstable();
+    paths.dedup();
+    assert_eq!(paths.len(), KEYS.len());
+    let loaded = file(BROKERS).ok();
+    for (key, setting) in loaded.resolved.iter() {
+        let set = matches!(key.fallback, Fallback::Value(_));
+        assert!(!set || setting.value != Value::Unset, "{} does not parse", key.path);
+    }
+}
+
+#[test]
+fn several_mistakes_are_told_at_once() {
+    let errors = load(&file("kafka: {linger: 5}\nlogs: {}\n").sources).unwrap_err();
+    let codes: Vec<&str> = errors.iter().map(|error| error.code().0).collect();
+    assert_eq!(codes, ["C0003", "C0004", "C0006"]);
+    assert!(
+        matches!(&errors[0].problem, Problem::UnknownKey { nearest: Some(n), .. } if n == "log")
+    );
+}

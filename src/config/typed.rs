@@ -1,0 +1,465 @@
+//! The typed configuration that the rest of the program reads, built from resolved settings.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::base::Digest;
+use crate::config::error::{ConfigError, Problem};
+use crate::config::layers::Resolved;
+use crate::config::secret::Secret;
+use crate::config::value::{Origin, Rate, Value};
+
+/// The whole configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// How to reach Kafka.
+    pub kafka: Kafka,
+    /// Topic names.
+    pub topics: Topics,
+    /// How outputs and offsets travel.
+    pub delivery: Delivery,
+    /// Where the rules are.
+    pub rules: Rules,
+    /// Event time.
+    pub time: Time,
+    /// Limits of decoding.
+    pub limits: Limits,
+    /// Memory of windows.
+    pub state: State,
+    /// What happens at a start.
+    pub recovery: Recovery,
+    /// Metrics and health.
+    pub http: Http,
+    /// Logs.
+    pub log: Log,
+    /// Longest orderly stop.
+    pub shutdown_timeout: Duration,
+    /// Digest of every resolved value, secrets apart.
+    pub digest: Digest,
+}
+
+/// How to reach Kafka.
+#[derive(Clone, Debug)]
+pub struct Kafka {
+    /// Bootstrap addresses.
+    pub brokers: Vec<String>,
+    /// Consumer group.
+    pub group_id: String,
+    /// Name of the client.
+    pub client_id: String,
+    /// Session timeout of the group.
+    pub session_timeout: Duration,
+    /// How long an output waits for company.
+    pub linger: Duration,
+    /// TLS and SASL.
+    pub security: Security,
+    /// Pass-through settings.
+    pub rdkafka: Vec<(String, String)>,
+}
+
+/// TLS and SASL.
+#[derive(Clone, Debug)]
+pub struct Security {
+    /// librdkafka's `security.protocol`.
+    pub protocol: String,
+    /// Certificates.
+    pub tls: Tls,
+    /// Login, if any.
+    pub sasl: Option<Sasl>,
+}
+
+/// Certificates of a TLS connection.
+#[derive(Clone, Debug, Default)]
+pub struct Tls {
+    /// Authorities.
+    pub ca: Option<PathBuf>,
+    /// The client's certificate.
+    pub certificate: Option<PathBuf>,
+    /// The client's key.
+    pub key: Option<PathBuf>,
+    /// Pass phrase of the key.
+    pub key_password: Option<Secret>,
+}
+
+/// A login.
+#[derive(Clone, Debug)]
+pub struct Sasl {
+    /// Mechanism.
+    pub mechanism: String,
+    /// Who.
+    pub username: Option<String>,
+    /// Password.
+    pub password: Option<Secret>,
+}
+
+/// Topic names.
+#[derive(Clone, Debug)]
+pub struct Topics {
+    /// Inputs; none means those of the schema.
+    pub inputs: Option<Vec<String>>,
+    /// Decisions.
+    pub decisions: String,
+    /// Alerts.
+    pub alerts: String,
+    /// Holds.
+    pub holds: String,
+    /// Audit records.
+    pub audit: String,
+    /// Records that could not be decided.
+    pub dead_letter: String,
+}
+
+/// The two ways to deliver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeliveryMode {
+    /// At least once, repeated writes byte-identical.
+    Idempotent,
+    /// Outputs and offsets in one Kafka transaction.
+    Transactional,
+}
+
+/// How outputs and offsets travel.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// Mode.
+    pub mode: DeliveryMode,
+    /// Length of a Kafka transaction.
+    pub commit_interval: Duration,
+    /// Time between offset commits (idempotent).
+    pub offset_commit_interval: Duration,
+    /// When the broker gives up an open transaction.
+    pub transaction_timeout: Duration,
+    /// Identity for transactions.
+    pub transactional_id: String,
+    /// Most outputs that wait.
+    pub max_in_flight: u64,
+    /// Most bytes that wait.
+    pub max_in_flight_bytes: u64,
+}
+
+/// Where the rules are.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// Folder.
+    pub path: PathBuf,
+}
+
+/// Event time.
+#[derive(Clone, Copy, Debug)]
+pub struct Time {
+    /// Allowed lateness.
+    pub allowed_lateness: Duration,
+    /// Guard against times in the future.
+    pub future_guard: Duration,
+    /// For how long ids are remembered.
+    pub dedupe_window: Duration,
+}
+
+/// Limits of decoding.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Largest record.
+    pub max_record_bytes: u64,
+    /// Deepest nesting.
+    pub max_depth: u64,
+    /// Most keys.
+    pub max_keys: u64,
+}
+
+/// Memory of windows.
+#[derive(Clone, Copy, Debug)]
+pub struct State {
+    /// Budget; none means the policy's.
+    pub budget_bytes: Option<u64>,
+    /// Exact events per key.
+    pub exact_events_per_key: u64,
+}
+
+/// What happens at a start.
+#[derive(Clone, Copy, Debug)]
+pub struct Recovery {
+    /// Whether to rebuild the windows from the input.
+    pub replay: bool,
+}
+
+/// Metrics and health.
+#[derive(Clone, Copy, Debug)]
+pub struct Http {
+    /// Address.
+    pub listen: SocketAddr,
+    /// Longest standstill of the poll loop.
+    pub progress_timeout: Duration,
+}
+
+/// Format of logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text on a terminal, JSON otherwise.
+    Auto,
+    /// Text.
+    Text,
+    /// JSON.
+    Json,
+}
+
+/// Logs.
+#[derive(Clone, Debug)]
+pub struct Log {
+    /// Format.
+    pub format: LogFormat,
+    /// Least grave level.
+    pub level: String,
+    /// Limit for repeated happenings.
+    pub repeat_limit: Rate,
+}
+
+/// Builds the typed form. Contradictions go to `errors`.
+pub(crate) fn build(resolved: &Resolved, errors: &mut Vec<ConfigError>) -> Option<Config> {
+    let read = Reader { resolved };
+    check_version(&read, errors);
+    let config = Config {
+        kafka: kafka(&read, errors)?,
+        topics: topics(&read, errors)?,
+        delivery: delivery(&read, errors)?,
+        rules: Rules { path: read.path("rules.path")? },
+        time: Time {
+            allowed_lateness: read.duration("time.allowed_lateness")?,
+            future_guard: read.duration("time.future_guard")?,
+            dedupe_window: read.duration("time.dedupe_window")?,
+        },
+        limits: Limits {
+            max_record_bytes: read.size("limits.max_record")?,
+            max_depth: read.count("limits.max_depth")?,
+            max_keys: read.count("limits.max_keys")?,
+        },
+        state: State {
+            budget_bytes: read.size("state.budget"),
+            exact_events_per_key: read.count("state.exact_events_per_key")?,
+        },
+        recovery: Recovery { replay: read.text("recovery.replay_from")? == "earliest" },
+        http: http(&read, errors)?,
+        log: log(&read)?,
+        shutdown_timeout: read.duration("shutdown.timeout")?,
+        digest: resolved.digest(),
+    };
+    Some(config)
+}
+
+struct Reader<'a> {
+    resolved: &'a Resolved,
+}
+
+impl Reader<'_> {
+    fn value(&self, path: &str) -> Option<&Value> {
+        self.resolved.get(path).map(|setting| &setting.value)
+    }
+
+    fn origin(&self, path: &str) -> Origin {
+        self.resolved.get(path).map_or(Origin::Default, |setting| setting.origin.clone())
+    }
+
+    fn text(&self, path: &str) -> Option<String> {
+        match self.value(path)? {
+            Value::Text(text) => Some(text.clone()),
+            _ => None,
+        }
+    }
+
+    fn path(&self, path: &str) -> Option<PathBuf> {
+        self.text(path).map(PathBuf::from)
+    }
+
+    fn secret(&self, path: &str) -> Option<Secret> {
+        match self.value(path)? {
+            Value::Secret(secret) => Some(secret.clone()),
+            _ => None,
+        }
+    }
+
+    fn list(&self, path: &str) -> Option<Vec<String>> {
+        match self.value(path)? {
+            Value::List(items) => Some(items.clone()),
+            _ => None,
+        }
+    }
+
+    fn duration(&self, path: &str) -> Option<Duration> {
+        match self.value(path)? {
+            Value::Duration(duration) => Some(*duration),
+            _ => None,
+        }
+    }
+
+    fn size(&self, path: &str) -> Option<u64> {
+        match self.value(path)? {
+            Value::Size(bytes) => Some(*bytes),
+            _ => None,
+        }
+    }
+
+    fn count(&self, path: &str) -> Option<u64> {
+        match self.value(path)? {
+            Value::Count(count) => Some(*count),
+            _ => None,
+        }
+    }
+
+    fn contradiction(&self, path: &str, reason: impl Into<String>) -> ConfigError {
+        ConfigError::new(self.origin(path), Problem::Contradiction { reason: reason.into() })
+    }
+
+    fn bad_value(&self, path: &str, expected: &str, found: &str) -> ConfigError {
+        let (key, expected, found) = (path.to_owned(), expected.to_owned(), found.to_owned());
+        ConfigError::new(self.origin(path), Problem::BadValue { key, expected, found })
+    }
+}
+
+fn check_version(read: &Reader<'_>, errors: &mut Vec<ConfigError>) {
+    if let Some(found) = read.count("version").filter(|version| *version != 1) {
+        errors.push(ConfigError::new(read.origin("version"), Problem::Version { found }));
+    }
+}
+
+fn kafka(read: &Reader<'_>, errors: &mut Vec<ConfigError>) -> Option<Kafka> {
+    let brokers = read.list("kafka.brokers")?;
+    let whole = |broker: &String| {
+        broker
+            .rsplit_once(':')
+            .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+    };
+    if brokers.is_empty() || !brokers.iter().all(whole) {
+        let found = brokers.join(", ");
+        errors.push(read.bad_value("kafka.brokers", "addresses such as `[kafka:9092]`", &found));
+    }
+    let rdkafka = match read.value("kafka.rdkafka")? {
+        Value::Map(entries) => {
+            entries.iter().map(|(name, (text, _))| (name.clone(), text.clone())).collect()
+        }
+        _ => Vec::new(),
+    };
+    Some(Kafka {
+        brokers,
+        group_id: read.text("kafka.group_id")?,
+        client_id: read.text("kafka.client_id")?,
+        session_timeout: read.duration("kafka.session_timeout")?,
+        linger: read.duration("kafka.linger")?,
+        security: security(read, errors)?,
+        rdkafka,
+    })
+}
+
+fn security(read: &Reader<'_>, errors: &mut Vec<ConfigError>) -> Option<Security> {
+    const PROTOCOL: &str = "kafka.security.protocol";
+    let protocol = read.text(PROTOCOL)?;
+    let mechanism = read.text("kafka.security.sasl.mechanism");
+    let username = read.text("kafka.security.sasl.username");
+    let password = read.secret("kafka.security.sasl.password");
+    let wants_sasl = protocol.starts_with("sasl");
+    let built_with_tls = cfg!(any(feature = "secure", feature = "secure-system"));
+    let scram = mechanism.as_ref().is_some_and(|mechanism| mechanism.starts_with("SCRAM"));
+    if (protocol.ends_with("ssl") || scram) && !built_with_tls {
+        let (key, feature) = (PROTOCOL.to_owned(), "TLS and SCRAM".to_owned());
+        errors.push(ConfigError::new(read.origin(PROTOCOL), Problem::NotBuiltIn { key, feature }));
+    }
+    if wants_sasl && mechanism.is_none() {
+        let reason = format!("`{PROTOCOL}: {protocol}` needs `kafka.security.sasl.mechanism`");
+        errors.push(read.contradiction(PROTOCOL, reason));
+    }
+    if !wants_sasl && mechanism.is_some() {
+        let reason =
+            format!("`kafka.security.sasl` is set but `{PROTOCOL}: {protocol}` does not log in");
+        errors.push(read.contradiction("kafka.security.sasl.mechanism", reason));
+    }
+    let needs_password = mechanism.as_ref().is_some_and(|mechanism| mechanism != "OAUTHBEARER");
+    if wants_sasl && needs_password && (username.is_none() || password.is_none()) {
+        let reason = "this SASL mechanism needs `kafka.security.sasl.username` and `.password`";
+        errors.push(read.contradiction("kafka.security.sasl.mechanism", reason));
+    }
+    let tls = Tls {
+        ca: read.path("kafka.security.tls.ca"),
+        certificate: read.path("kafka.security.tls.certificate"),
+        key: read.path("kafka.security.tls.key"),
+        key_password: read.secret("kafka.security.tls.key_password"),
+    };
+    if tls.certificate.is_some() != tls.key.is_some() {
+        let reason = "`kafka.security.tls.certificate` and `.key` go together";
+        errors.push(read.contradiction("kafka.security.tls.certificate", reason));
+    }
+    let sasl = mechanism.map(|mechanism| Sasl { mechanism, username, password });
+    Some(Security { protocol, tls, sasl })
+}
+
+fn topics(read: &Reader<'_>, errors: &mut Vec<ConfigError>) -> Option<Topics> {
+    let topics = Topics {
+        inputs: read.list("topics.inputs"),
+        decisions: read.text("topics.decisions")?,
+        alerts: read.text("topics.alerts")?,
+        holds: read.text("topics.holds")?,
+        audit: read.text("topics.audit")?,
+        dead_letter: read.text("topics.dead_letter")?,
+    };
+    let outputs =
+        [&topics.decisions, &topics.alerts, &topics.holds, &topics.audit, &topics.dead_letter];
+    if let Some(both) = topics.inputs.iter().flatten().find(|input| outputs.contains(input)) {
+        let reason =
+            format!("topic `{both}` is an input and an output: records would go in circles");
+        errors.push(read.contradiction("topics.inputs", reason));
+    }
+    if topics.inputs.as_ref().is_some_and(Vec::is_empty) {
+        errors.push(read.bad_value("topics.inputs", "at least one topic", "[]"));
+    }
+    Some(topics)
+}
+
+fn delivery(read: &Reader<'_>, errors: &mut Vec<ConfigError>) -> Option<Delivery> {
+    const TIMEOUT: &str = "delivery.transaction_timeout";
+    let mode = match read.text("delivery.mode")?.as_str() {
+        "idempotent" => DeliveryMode::Idempotent,
+        _ => DeliveryMode::Transactional,
+    };
+    let group_id = read.text("kafka.group_id")?;
+    let delivery = Delivery {
+        mode,
+        commit_interval: read.duration("delivery.commit_interval")?,
+        offset_commit_interval: read.duration("delivery.offset_commit_interval")?,
+        transaction_timeout: read.duration(TIMEOUT)?,
+        transactional_id: read.text("delivery.transactional_id").unwrap_or(group_id),
+        max_in_flight: read.count("delivery.max_in_flight")?,
+        max_in_flight_bytes: read.size("delivery.max_in_flight_size")?,
+    };
+    if delivery.transaction_timeout < Duration::from_secs(1)
+        || delivery.commit_interval * 2 > delivery.transaction_timeout
+    {
+        let reason =
+            format!("`{TIMEOUT}` must be at least 1s and twice `delivery.commit_interval`");
+        errors.push(read.contradiction(TIMEOUT, reason));
+    }
+    Some(delivery)
+}
+
+fn http(read: &Reader<'_>, errors: &mut Vec<ConfigError>) -> Option<Http> {
+    let text = read.text("http.listen")?;
+    let progress_timeout = read.duration("http.progress_timeout")?;
+    match text.parse() {
+        Ok(listen) => Some(Http { listen, progress_timeout }),
+        Err(_) => {
+            let expected = "an IP address with a port such as `127.0.0.1:9464`";
+            errors.push(read.bad_value("http.listen", expected, &text));
+            None
+        }
+    }
+}
+
+fn log(read: &Reader<'_>) -> Option<Log> {
+    let format = match read.text("log.format")?.as_str() {
+        "text" => LogFormat::Text,
+        "json" => LogFormat::Json,
+        _ => LogFormat::Auto,
+    };
+    let repeat_limit = match read.value("log.repeat_limit")? {
+        Value::Rate(rate) => *rate,
+        _ => return None,
+    };
+    Some(Log { format, level: read.text("log.level")?, repeat_limit })
+}

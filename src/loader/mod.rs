@@ -1,0 +1,133 @@
+//! Reads a rule folder into memory: `.risk` files and lists, sorted by path, within bounds. The compiler itself never
+//! touches a file.
+//!
+//! Refused: a symbolic link that leads out of the folder, more files or bytes than a rule set can have, a name or a
+//! text that is not UTF-8.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::diag::{Source, Sources};
+
+/// Most files in a rule folder.
+const MAX_FILES: usize = 10_000;
+
+/// Most bytes of one file: lists may be long.
+const MAX_FILE_BYTES: u64 = 64 << 20;
+
+/// Deepest nesting of folders.
+const MAX_DEPTH: usize = 8;
+
+/// A rule folder could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The system refused.
+    #[error("could not read `{}`: {source}", path.display())]
+    Io {
+        /// Which file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Not UTF-8.
+    #[error("`{}` is not UTF-8: save it as UTF-8 text", path.display())]
+    NotText {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// A link out of the folder.
+    #[error("`{}` is a link that leads out of the rule folder: copy the file instead", path.display())]
+    LinkOutside {
+        /// Which link.
+        path: PathBuf,
+    },
+    /// A bound was passed.
+    #[error("`{}` has {what}: a rule set has at most {limit}", path.display())]
+    TooLarge {
+        /// Which file or folder.
+        path: PathBuf,
+        /// What there is too much of.
+        what: &'static str,
+        /// The bound.
+        limit: u64,
+    },
+    /// Nothing to compile.
+    #[error("there is no `.risk` file in `{}`: name the folder that holds the rules", path.display())]
+    Empty {
+        /// Which folder.
+        path: PathBuf,
+    },
+}
+
+/// Reads a rule folder, or a single `.risk` file.
+///
+/// # Errors
+/// When something cannot be read or is out of bounds; the path is named.
+pub fn load(path: &Path) -> Result<Sources, LoadError> {
+    let root = fs::canonicalize(path).map_err(|source| io_error(path, source))?;
+    let mut sources = Sources::default();
+    if root.is_file() {
+        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+        sources.files.push(read(&root, name)?);
+    } else {
+        walk(&root, &root, 0, &mut sources)?;
+        sources.files.sort_by(|a, b| a.path.cmp(&b.path));
+    }
+    if sources.files.iter().any(|file| file.path.ends_with(".risk")) {
+        Ok(sources)
+    } else {
+        Err(LoadError::Empty { path: path.to_owned() })
+    }
+}
+
+fn walk(root: &Path, folder: &Path, depth: usize, sources: &mut Sources) -> Result<(), LoadError> {
+    if depth > MAX_DEPTH {
+        let (path, what) = (folder.to_owned(), "too many folders within folders");
+        return Err(LoadError::TooLarge { path, what, limit: MAX_DEPTH as u64 });
+    }
+    for entry in fs::read_dir(folder).map_err(|source| io_error(folder, source))? {
+        let path = entry.map_err(|source| io_error(folder, source))?.path();
+        let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        if hidden {
+            continue;
+        }
+        let real = fs::canonicalize(&path).map_err(|source| io_error(&path, source))?;
+        if !real.starts_with(root) {
+            return Err(LoadError::LinkOutside { path });
+        }
+        if real.is_dir() {
+            walk(root, &path, depth + 1, sources)?;
+        } else if path.extension().is_some_and(|kind| kind == "risk" || kind == "csv") {
+            if sources.files.len() == MAX_FILES {
+                let (path, what) = (root.to_owned(), "too many files");
+                return Err(LoadError::TooLarge { path, what, limit: MAX_FILES as u64 });
+            }
+            let name = relative(root, &path);
+            sources.files.push(read(&path, name)?);
+        }
+    }
+    Ok(())
+}
+
+fn read(path: &Path, name: String) -> Result<Source, LoadError> {
+    let size = fs::metadata(path).map_err(|source| io_error(path, source))?.len();
+    if size > MAX_FILE_BYTES {
+        let (path, what) = (path.to_owned(), "too many bytes");
+        return Err(LoadError::TooLarge { path, what, limit: MAX_FILE_BYTES });
+    }
+    let bytes = fs::read(path).map_err(|source| io_error(path, source))?;
+    let text =
+        String::from_utf8(bytes).map_err(|_| LoadError::NotText { path: path.to_owned() })?;
+    Ok(Source { path: name, text })
+}
+
+fn relative(root: &Path, path: &Path) -> String {
+    let inside = path.strip_prefix(root).unwrap_or(path);
+    let parts: Vec<_> = inside.iter().map(|part| part.to_string_lossy()).collect();
+    parts.join("/")
+}
+
+fn io_error(path: &Path, source: io::Error) -> LoadError {
+    LoadError::Io { path: path.to_owned(), source }
+}

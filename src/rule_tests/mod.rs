@@ -1,0 +1,288 @@
+//! Runs the `test` blocks of a rule set through the real engine: given these events, does the rule do what it says?
+//!
+//! Each test has an engine of its own, fresh state, and time that begins at [`EPOCH_MS`], midnight UTC. Fields that a
+//! test does not name are absent, also required ones: a test says what it needs and no more.
+
+use std::sync::Arc;
+
+use serde_json::Value as Json;
+
+use crate::base::{MICRO_PER_MINOR, Value};
+use crate::diag::Span;
+use crate::engine::{Decoded, Engine, EngineOptions, Input, Output, OutputTopic, StreamId};
+use crate::event::build::{BuildError, RowBuilder};
+use crate::event::row::Row;
+use crate::event::schema::{EventType, FieldId, FieldType};
+use crate::rules::eval::EvalError;
+use crate::rules::program::{
+    ActionPlan, Constant, Expectation, Mode, NodeId, Program, RuleBody, TestCase, TestEvent,
+    TestValue,
+};
+
+/// When a test begins: 2026-01-01T00:00:00Z, a Thursday.
+pub const EPOCH_MS: i64 = 1_767_225_600_000;
+
+/// How one test went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TestResult {
+    /// The rule under test.
+    pub rule: String,
+    /// What it shows.
+    pub title: String,
+    /// Where it stands.
+    pub span: Span,
+    /// What did not come out as expected; empty when it passed.
+    pub failures: Vec<String>,
+}
+
+/// Runs every test of a rule set, in the order of the program.
+///
+/// # Errors
+/// When the engine refuses the program.
+pub fn run_all(program: &Arc<Program>) -> Result<Vec<TestResult>, EvalError> {
+    program.tests.iter().map(|test| run_one(program, test)).collect()
+}
+
+fn run_one(program: &Arc<Program>, test: &TestCase) -> Result<TestResult, EvalError> {
+    let info = &program.rules[usize::from(test.rule.0)];
+    let mut result = TestResult {
+        rule: info.name.clone(),
+        title: test.title.clone(),
+        span: test.span,
+        failures: Vec::new(),
+    };
+    if matches!(info.mode, Mode::Draft | Mode::Retired) {
+        result.failures.push(format!("rule `{}` is not evaluated in its mode", info.name));
+        return Ok(result);
+    }
+    let mut stage = Stage::new(program, test)?;
+    match stage.play(test) {
+        Ok(played) => {
+            let wrong = |want| failure(program, test, &played, want);
+            result.failures.extend(test.expect.iter().filter_map(wrong));
+        }
+        Err(error) => result.failures.push(error.to_string()),
+    }
+    Ok(result)
+}
+
+/// The engine of one test.
+struct Stage {
+    program: Arc<Program>,
+    engine: Engine,
+    stream: StreamId,
+    next: i64,
+}
+
+/// What came of the judged event.
+struct Played {
+    decision: Json,
+    /// Values of the names that the test asks for.
+    values: Vec<(String, Value)>,
+}
+
+impl Stage {
+    fn new(program: &Arc<Program>, test: &TestCase) -> Result<Self, EvalError> {
+        let options = EngineOptions { allowed_lateness_ms: i64::MAX / 4, ..Default::default() };
+        let mut engine = Engine::new(Arc::clone(program), options)?;
+        let stream = engine.open_stream(&format!("test {}", test.title), 0);
+        Ok(Self { program: Arc::clone(program), engine, stream, next: 0 })
+    }
+
+    fn play(&mut self, test: &TestCase) -> Result<Played, BuildError> {
+        let mut moments: Vec<(i64, &TestEvent)> = Vec::new();
+        for given in &test.given {
+            for index in 0..i64::from(given.times) {
+                moments.push((given.at_ms + index * given.every_ms, &given.event));
+            }
+        }
+        moments.sort_by_key(|(at_ms, _)| *at_ms);
+        for (at_ms, event) in moments {
+            let row = self.row(event, at_ms)?;
+            self.decide(&row);
+        }
+        let row = self.row(&test.when, test.at_ms)?;
+        let names = asked_names(&self.program, test);
+        let nodes: Vec<NodeId> = names.iter().map(|(_, node)| *node).collect();
+        let values = self.engine.peek(self.stream, Decoded { raw: &[], row: &row }, &nodes);
+        let names = names.into_iter().map(|(name, _)| name);
+        Ok(Played { decision: self.decide(&row), values: names.zip(values).collect() })
+    }
+
+    fn decide(&mut self, row: &Row) -> Json {
+        let input =
+            Input { stream: self.stream, offset: self.next, arrival_ms: None, payload: None };
+        let mut outputs: Vec<Output> = Vec::new();
+        self.engine.decide(&input, Ok(Decoded { raw: &[], row }), &mut outputs);
+        let decision = outputs.iter().find(|output| output.topic == OutputTopic::Decisions);
+        decision.and_then(|output| serde_json::from_slice(&output.body).ok()).unwrap_or_default()
+    }
+
+    fn row(&mut self, event: &TestEvent, at_ms: i64) -> Result<Row, BuildError> {
+        let schema = &self.program.schema;
+        let event_type = schema.event(event.event);
+        let mut builder = RowBuilder::new(schema, event.event);
+        builder.id(&format!("test-{}", self.next))?;
+        builder.event_time(EPOCH_MS + at_ms);
+        self.next += 1;
+        for (field, value) in &event.fields {
+            set(&mut builder, event_type, *field, value)?;
+        }
+        Ok(builder.build())
+    }
+}
+
+fn set(
+    builder: &mut RowBuilder<'_>,
+    event: &EventType,
+    field: FieldId,
+    value: &TestValue,
+) -> Result<(), BuildError> {
+    match (value, &event.field(field).ty) {
+        (TestValue::Missing, _) => Ok(()),
+        (TestValue::Money(minor, currency), _) => builder.money(field, *minor, *currency),
+        (TestValue::Geo(latitude, longitude), _) => builder.geo(field, *latitude, *longitude),
+        (TestValue::Constant(Constant::Bool(truth)), _) => builder.boolean(field, *truth),
+        (TestValue::Constant(Constant::Int(ms)), FieldType::Time { .. }) => {
+            builder.time(field, *ms)
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a test writes small numbers")]
+        (TestValue::Constant(Constant::Int(int)), FieldType::Number) => {
+            builder.number(field, *int as f64)
+        }
+        (TestValue::Constant(Constant::Int(int)), _) => builder.integer(field, *int),
+        (TestValue::Constant(Constant::Number(number)), _) => builder.number(field, *number),
+        (TestValue::Constant(Constant::Text(text)), _) => builder.text(field, text),
+        (TestValue::Constant(Constant::Money(_)), _) => Ok(()),
+        (TestValue::Constant(Constant::Code(code)), ty) => {
+            builder.text(field, &code_text(ty, *code))
+        }
+    }
+}
+
+/// The text of a code, as the field's type writes it.
+fn code_text(ty: &FieldType, code: u32) -> String {
+    match ty {
+        FieldType::OneOf(members) => members.get(code as usize).cloned().unwrap_or_default(),
+        _ => code
+            .to_be_bytes()
+            .iter()
+            .filter(|byte| **byte != 0)
+            .map(|byte| char::from(*byte))
+            .collect(),
+    }
+}
+
+fn body_of<'p>(program: &'p Program, test: &TestCase) -> Option<&'p RuleBody> {
+    let plan = &program.plans[usize::from(test.when.event.0)];
+    plan.rules.iter().find(|body| body.rule == test.rule)
+}
+
+/// The names that the test expects values of, with their nodes.
+fn asked_names(program: &Program, test: &TestCase) -> Vec<(String, NodeId)> {
+    let features = &program.plans[usize::from(test.when.event.0)].features;
+    let lets = body_of(program, test).map_or(&[][..], |body| &body.lets);
+    let asked = test.expect.iter().filter_map(|want| match want {
+        Expectation::Value(name, _) => Some(name),
+        _ => None,
+    });
+    let known =
+        |name: &String| lets.iter().chain(features).find(|(known, _)| known == name).cloned();
+    asked.filter_map(known).collect()
+}
+
+fn failure(
+    program: &Program,
+    test: &TestCase,
+    played: &Played,
+    want: &Expectation,
+) -> Option<String> {
+    let name = &program.rules[usize::from(test.rule.0)].name;
+    let hit = ["contributions", "shadow"]
+        .iter()
+        .any(|list| entry(&played.decision, list, name).is_some());
+    let undecided = entry(&played.decision, "undecided", name);
+    let outcome = match (hit, &undecided) {
+        (true, _) => "it hits".to_owned(),
+        (false, Some(entry)) => format!("it is undecided on {}", entry["missing"]),
+        (false, None) => "it does not hit".to_owned(),
+    };
+    let wrong = |wanted: String| Some(format!("expected {wanted}, but {outcome}"));
+    match want {
+        Expectation::Hit if !hit => wrong("a hit".to_owned()),
+        Expectation::NoHit if hit => wrong("no hit".to_owned()),
+        Expectation::Undecided(None) if undecided.is_none() => {
+            wrong("it to be undecided".to_owned())
+        }
+        Expectation::Undecided(Some(field)) => {
+            let missing = undecided.and_then(|entry| entry["missing"].as_array());
+            let named =
+                missing.is_some_and(|missing| missing.iter().any(|name| is_about(name, field)));
+            if named { None } else { wrong(format!("it to be undecided on `{field}`")) }
+        }
+        Expectation::Action(wanted) => {
+            let body = body_of(program, test);
+            let does =
+                hit && body.is_some_and(|body| body.actions.iter().any(|a| same_action(a, wanted)));
+            if does { None } else { wrong(format!("the action {wanted:?}")) }
+        }
+        Expectation::Value(name, wanted) => {
+            let found =
+                played.values.iter().find(|(known, _)| known == name).map(|(_, value)| *value);
+            let equal = found.is_some_and(|found| same_value(found, wanted));
+            (!equal).then(|| format!("expected `{name}` to be {wanted:?}, but it is {found:?}"))
+        }
+        _ => None,
+    }
+}
+
+/// The entry of a rule in a list of a decision record.
+fn entry<'a>(decision: &'a Json, list: &str, rule: &str) -> Option<&'a Json> {
+    decision[list].as_array()?.iter().find(|entry| entry["name"] == rule)
+}
+
+/// Whether a missing thing, a field or an aggregate by its text, is about this field.
+fn is_about(missing: &Json, field: &str) -> bool {
+    let words = missing.as_str().unwrap_or_default();
+    words
+        .split(|c: char| !c.is_alphanumeric() && c != '_' && c != '.')
+        .any(|word| word == field || word.rsplit('.').next() == Some(field))
+}
+
+fn same_action(action: &ActionPlan, wanted: &ActionPlan) -> bool {
+    match (action, wanted) {
+        (ActionPlan::Block { .. }, ActionPlan::Block { .. }) => true,
+        (
+            ActionPlan::Hold { for_ms, otherwise, .. },
+            ActionPlan::Hold { for_ms: wanted_ms, otherwise: wanted_otherwise, reason },
+        ) => for_ms == wanted_ms && (otherwise == wanted_otherwise || reason.is_none()),
+        (ActionPlan::Alert { queue, .. }, ActionPlan::Alert { queue: wanted, .. }) => {
+            wanted.is_none() || queue == wanted
+        }
+        (ActionPlan::Score { points, .. }, ActionPlan::Score { points: wanted, .. }) => {
+            points == wanted
+        }
+        (ActionPlan::StepUp { method, .. }, ActionPlan::StepUp { method: wanted, .. }) => {
+            method == wanted
+        }
+        _ => action == wanted,
+    }
+}
+
+fn same_value(found: Value, wanted: &Constant) -> bool {
+    match (found, wanted) {
+        (Value::Bool(found), Constant::Bool(wanted)) => found == *wanted,
+        (Value::Int(found), Constant::Int(wanted)) => found == *wanted,
+        (Value::Number(found), Constant::Number(wanted)) => {
+            (found - wanted).abs() <= 1e-9 * wanted.abs().max(1.0)
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a test writes small numbers")]
+        (Value::Number(found), Constant::Int(wanted)) => (found - *wanted as f64).abs() <= 1e-9,
+        // A test writes money in whole minor units; an average is compared at that precision.
+        (Value::Money(found), Constant::Money(wanted)) => {
+            (found - wanted).abs() * 2 <= MICRO_PER_MINOR
+        }
+        (Value::Code(found), Constant::Code(wanted)) => found == *wanted,
+        _ => false,
+    }
+}

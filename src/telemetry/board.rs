@@ -1,0 +1,218 @@
+//! Where cells hang out their books, and where a scrape reads them.
+//!
+//! INVARIANT: one cell's numbers in a scrape are all of one moment: [`Board::publish`] replaces the whole copy under
+//! one lock. A scrape that falls between the publishing of two cells sees each cell balanced, hence their sum too.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use prometheus::{Encoder as _, TextEncoder};
+
+use crate::telemetry::books::Books;
+use crate::telemetry::families;
+
+/// What never changes while the process runs.
+#[derive(Clone, Debug, Default)]
+pub struct Identity {
+    /// Version of the program.
+    pub version: String,
+    /// Digest of the rule set.
+    pub ruleset: String,
+}
+
+/// The published books of all cells.
+#[derive(Debug)]
+pub struct Board {
+    identity: Mutex<Identity>,
+    cells: Mutex<Vec<Books>>,
+}
+
+impl Board {
+    /// A board for so many cells.
+    pub fn new(cells: usize, identity: Identity) -> Self {
+        let cells = Mutex::new(vec![Books::default(); cells]);
+        Self { identity: Mutex::new(identity), cells }
+    }
+
+    /// Replaces the published books of one cell.
+    ///
+    /// # Cost
+    /// One uncontended lock and a copy that reuses its memory; once per batch.
+    pub fn publish(&self, cell: usize, books: &Books) {
+        if let Some(published) = lock(&self.cells).get_mut(cell) {
+            published.clone_from(books);
+        }
+    }
+
+    /// Says which rule set runs now.
+    pub fn set_ruleset(&self, digest: &str) {
+        digest.clone_into(&mut lock(&self.identity).ruleset);
+    }
+
+    /// A copy of the published books.
+    pub fn books(&self) -> Vec<Books> {
+        lock(&self.cells).clone()
+    }
+
+    /// The text of a scrape.
+    ///
+    /// # Errors
+    /// The encoder refuses a family: a programming mistake, told in the response.
+    pub fn render(&self) -> Result<String, prometheus::Error> {
+        let books = self.books();
+        let identity = lock(&self.identity).clone();
+        let families = families::of(&books, &identity);
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&families, &mut text)?;
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+}
+
+// WHY: nothing under these locks can leave half a change behind, so a poisoned lock is as good as a sound one.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::telemetry::books::{EngineReport, Outcome};
+
+    /// The value of one sample line, read from the text as a scraper would.
+    fn sample(text: &str, name: &str) -> Option<f64> {
+        text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
+    }
+
+    fn sum(text: &str, family: &str) -> f64 {
+        let of_family = |line: &&str| {
+            line.strip_prefix(family).is_some_and(|rest| rest.starts_with(['{', ' ']))
+        };
+        let values = text.lines().filter(of_family).filter_map(|line| line.rsplit(' ').next());
+        values.map(|value| value.parse::<f64>().unwrap()).sum()
+    }
+
+    fn board() -> Board {
+        Board::new(1, Identity { version: "1.2.3".to_owned(), ruleset: "abc".to_owned() })
+    }
+
+    #[test]
+    fn every_scrape_balances_while_a_cell_counts() {
+        let board = Arc::new(board());
+        let cell = Arc::clone(&board);
+        let writer = std::thread::spawn(move || {
+            let mut books = Books::default();
+            let topic: Arc<str> = "t".into();
+            for round in 0..2_000_u32 {
+                books.record_read(&topic);
+                if round % 3 != 0 {
+                    books.record_done(if round % 2 == 0 {
+                        Outcome::Decided("pass")
+                    } else {
+                        Outcome::DeadLettered("bad_json")
+                    });
+                }
+                cell.publish(0, &books);
+            }
+        });
+        while !writer.is_finished() {
+            let text = board.render().unwrap();
+            let read = sum(&text, "riskweir_records_read_total");
+            let done =
+                sum(&text, "riskweir_decisions_total") + sum(&text, "riskweir_dead_letter_total");
+            let in_flight = sum(&text, "riskweir_records_in_flight");
+            assert!((read - done - in_flight).abs() < f64::EPSILON, "{read} {done} {in_flight}");
+        }
+        writer.join().unwrap();
+        let text = board.render().unwrap();
+        assert_eq!(sample(&text, "riskweir_records_read_total{topic=\"t\"}"), Some(2_000.0));
+        assert_eq!(sample(&text, "riskweir_records_in_flight"), Some(667.0));
+    }
+
+    #[test]
+    fn a_scrape_has_exactly_the_documented_names() {
+        let named: Arc<str> = "x".into();
+        let mut books = Books::default();
+        books.record_read(&named);
+        books.record_done(Outcome::Decided("pass"));
+        books.record_read(&named);
+        books.record_done(Outcome::DeadLettered("bad_json"));
+        books.kafka_error("BrokerTransportFailure");
+        books.rebalances.insert("assign", 1);
+        books.lag.push((Arc::clone(&named), 0, 7));
+        let per = || vec![(Arc::clone(&named), 1)];
+        books.engine = EngineReport {
+            alerts: per(),
+            alerts_thinned: per(),
+            rule_hits: per(),
+            rule_undecided: per(),
+            holds: vec![("placed", 1)],
+            watermarks: vec![(Arc::clone(&named), 0, 1_500)],
+            state_keys: per(),
+            mapping_errors: per(),
+            ..EngineReport::default()
+        };
+        let board = board();
+        board.publish(0, &books);
+        let text = board.render().unwrap();
+        let mut names: Vec<&str> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next())
+            .collect();
+        names.sort_unstable();
+        let mut expected = EXPECTED.to_vec();
+        expected.sort_unstable();
+        assert_eq!(names, expected);
+        assert_eq!(sample(&text, "riskweir_build_info{version=\"1.2.3\"}"), Some(1.0));
+        assert_eq!(sample(&text, "riskweir_ruleset_info{digest=\"abc\"}"), Some(1.0));
+        let watermark = "riskweir_watermark_timestamp_seconds{partition=\"0\",topic=\"x\"}";
+        assert_eq!(sample(&text, watermark), Some(1.5));
+    }
+
+    #[test]
+    fn histogram_buckets_are_cumulative_and_end_at_infinity() {
+        let mut books = Books::default();
+        books.end_to_end.observe(Duration::from_millis(4));
+        books.end_to_end.observe(Duration::from_secs(100));
+        let board = board();
+        board.publish(0, &books);
+        let text = board.render().unwrap();
+        let bucket = |le: &str| {
+            sample(&text, &format!("riskweir_end_to_end_latency_seconds_bucket{{le=\"{le}\"}}"))
+        };
+        assert_eq!(bucket("0.003"), Some(0.0));
+        assert_eq!(bucket("0.004"), Some(1.0));
+        assert_eq!(bucket("60"), Some(1.0));
+        assert_eq!(bucket("+Inf"), Some(2.0));
+        assert_eq!(sample(&text, "riskweir_end_to_end_latency_seconds_count"), Some(2.0));
+    }
+
+    const EXPECTED: &[&str] = &[
+        "riskweir_records_read_total",
+        "riskweir_records_in_flight",
+        "riskweir_decisions_total",
+        "riskweir_dead_letter_total",
+        "riskweir_decision_duration_seconds",
+        "riskweir_end_to_end_latency_seconds",
+        "riskweir_alerts_total",
+        "riskweir_alerts_thinned_total",
+        "riskweir_holds_open",
+        "riskweir_holds_total",
+        "riskweir_rule_hits_total",
+        "riskweir_rule_undecided_total",
+        "riskweir_consumer_lag_records",
+        "riskweir_watermark_timestamp_seconds",
+        "riskweir_late_records_total",
+        "riskweir_future_records_total",
+        "riskweir_duplicate_records_total",
+        "riskweir_state_keys",
+        "riskweir_state_bytes",
+        "riskweir_state_evictions_total",
+        "riskweir_rebalances_total",
+        "riskweir_kafka_errors_total",
+        "riskweir_mapping_errors_total",
+        "riskweir_build_info",
+        "riskweir_ruleset_info",
+    ];
+}

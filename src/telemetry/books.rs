@@ -1,0 +1,219 @@
+//! The plain counters of one cell: what it read, decided, dead-lettered and has in flight.
+//!
+//! INVARIANT: `read = decided + dead-lettered + in flight`. A record is *in flight* from the moment it was read until
+//! all of its outputs are acknowledged (or their Kafka transaction is committed); only then it counts as decided or
+//! dead-lettered. The three are counted at three different places, so the balance is a check and not a definition.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Upper bounds of `decision_duration_seconds`: 0.01 ms to 1 s.
+pub const DECISION_BOUNDS_S: &[f64] = &[
+    0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025,
+    0.05, 0.1, 0.25, 0.5, 1.0,
+];
+
+/// Upper bounds of `end_to_end_latency_seconds`: 1 ms to 60 s.
+pub const LATENCY_BOUNDS_S: &[f64] = &[
+    0.001, 0.002, 0.003, 0.004, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.045, 0.06, 0.1, 0.25,
+    0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
+];
+
+/// A histogram of one writer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Histogram {
+    /// Upper bounds, closed, ascending; the last bucket is open.
+    pub bounds_s: &'static [f64],
+    /// Observations per bucket, not cumulative; one more than there are bounds.
+    pub counts: Vec<u64>,
+    /// Sum of all observations.
+    pub sum_s: f64,
+}
+
+impl Histogram {
+    /// An empty histogram.
+    pub fn new(bounds_s: &'static [f64]) -> Self {
+        Self { bounds_s, counts: vec![0; bounds_s.len() + 1], sum_s: 0.0 }
+    }
+
+    /// Counts one observation.
+    ///
+    /// # Cost
+    /// O(log bounds), no allocation.
+    pub fn observe(&mut self, length: Duration) {
+        let seconds = length.as_secs_f64();
+        let bucket = self.bounds_s.partition_point(|bound| *bound < seconds);
+        if let Some(count) = self.counts.get_mut(bucket) {
+            *count += 1;
+        }
+        self.sum_s += seconds;
+    }
+
+    /// Adds another histogram with the same bounds.
+    pub fn add(&mut self, other: &Self) {
+        for (mine, theirs) in self.counts.iter_mut().zip(&other.counts) {
+            *mine += theirs;
+        }
+        self.sum_s += other.sum_s;
+    }
+}
+
+/// What became of one record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It has a decision of this outcome.
+    Decided(&'static str),
+    /// It went to the dead letters for this reason.
+    DeadLettered(&'static str),
+}
+
+/// What the engine counts: mirrored to the scrape as it is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct EngineReport {
+    /// Alerts per rule.
+    pub alerts: Vec<(Arc<str>, u64)>,
+    /// Alerts that `once per` kept back, per rule.
+    pub alerts_thinned: Vec<(Arc<str>, u64)>,
+    /// Hits per rule.
+    pub rule_hits: Vec<(Arc<str>, u64)>,
+    /// Events per rule that it could not judge.
+    pub rule_undecided: Vec<(Arc<str>, u64)>,
+    /// Holds that are open.
+    pub holds_open: u64,
+    /// Holds per state that they reached.
+    pub holds: Vec<(&'static str, u64)>,
+    /// Largest accepted event time per input partition, in ms since 1970.
+    pub watermarks: Vec<(Arc<str>, i32, i64)>,
+    /// Late records.
+    pub late: u64,
+    /// Records with a time in the future.
+    pub future: u64,
+    /// Repeated records.
+    pub duplicates: u64,
+    /// Keys per table.
+    pub state_keys: Vec<(Arc<str>, u64)>,
+    /// Bytes of all tables.
+    pub state_bytes: u64,
+    /// Keys that the budget pushed out.
+    pub state_evictions: u64,
+    /// Values that a declared field could not take, per field.
+    pub mapping_errors: Vec<(Arc<str>, u64)>,
+}
+
+/// Everything one cell counts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Books {
+    /// Records read per topic.
+    pub read: Vec<(Arc<str>, u64)>,
+    /// Decisions per outcome.
+    pub decided: BTreeMap<&'static str, u64>,
+    /// Dead letters per reason.
+    pub dead_lettered: BTreeMap<&'static str, u64>,
+    /// Records whose outputs are not all acknowledged.
+    pub in_flight: u64,
+    /// Time in the engine per record.
+    pub decision_duration: Histogram,
+    /// From the record's time in Kafka to the acknowledgement of its last output.
+    pub end_to_end: Histogram,
+    /// Records behind, per topic and partition of the present assignment.
+    pub lag: Vec<(Arc<str>, i32, u64)>,
+    /// Rebalances per kind.
+    pub rebalances: BTreeMap<&'static str, u64>,
+    /// Errors of the Kafka client per code.
+    pub kafka_errors: BTreeMap<String, u64>,
+    /// The engine's own counters.
+    pub engine: EngineReport,
+}
+
+impl Default for Books {
+    fn default() -> Self {
+        Self {
+            read: Vec::new(),
+            decided: BTreeMap::new(),
+            dead_lettered: BTreeMap::new(),
+            in_flight: 0,
+            decision_duration: Histogram::new(DECISION_BOUNDS_S),
+            end_to_end: Histogram::new(LATENCY_BOUNDS_S),
+            lag: Vec::new(),
+            rebalances: BTreeMap::new(),
+            kafka_errors: BTreeMap::new(),
+            engine: EngineReport::default(),
+        }
+    }
+}
+
+impl Books {
+    /// Counts a record that was read.
+    pub fn record_read(&mut self, topic: &Arc<str>) {
+        match self.read.iter_mut().find(|(known, _)| known == topic) {
+            Some((_, count)) => *count += 1,
+            None => self.read.push((Arc::clone(topic), 1)),
+        }
+        self.in_flight += 1;
+    }
+
+    /// Counts a record whose effects are all acknowledged.
+    pub fn record_done(&mut self, outcome: Outcome) {
+        let count = match outcome {
+            Outcome::Decided(outcome) => self.decided.entry(outcome).or_default(),
+            Outcome::DeadLettered(reason) => self.dead_lettered.entry(reason).or_default(),
+        };
+        *count += 1;
+        self.in_flight = self.in_flight.saturating_sub(1);
+    }
+
+    /// Counts an error of the Kafka client.
+    pub fn kafka_error(&mut self, code: &str) {
+        match self.kafka_errors.get_mut(code) {
+            Some(count) => *count += 1,
+            None => _ = self.kafka_errors.insert(code.to_owned(), 1),
+        }
+    }
+
+    /// Records read minus those decided, dead-lettered or in flight: 0 unless something was lost.
+    pub fn imbalance(&self) -> i128 {
+        let read: u64 = self.read.iter().map(|(_, count)| count).sum();
+        let done: u64 = self.decided.values().chain(self.dead_lettered.values()).sum();
+        i128::from(read) - i128::from(done) - i128::from(self.in_flight)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_observation_on_a_bound_belongs_to_its_bucket() {
+        let mut histogram = Histogram::new(&[0.001, 0.01]);
+        for micros in [500, 1_000, 1_001, 10_000, 20_000] {
+            histogram.observe(Duration::from_micros(micros));
+        }
+        assert_eq!(histogram.counts, [2, 2, 1]);
+        assert!((histogram.sum_s - 0.032_501).abs() < 1e-12);
+    }
+
+    #[test]
+    fn the_books_balance_at_every_step_of_a_records_way() {
+        let topic: Arc<str> = "wallet.events".into();
+        let mut books = Books::default();
+        for done in
+            [Outcome::Decided("pass"), Outcome::DeadLettered("bad_json"), Outcome::Decided("hold")]
+        {
+            books.record_read(&topic);
+            assert_eq!((books.imbalance(), books.in_flight), (0, 1));
+            books.record_done(done);
+            assert_eq!((books.imbalance(), books.in_flight), (0, 0));
+        }
+        assert_eq!(books.read, [(topic, 3)]);
+        assert_eq!(books.decided.get("hold"), Some(&1));
+    }
+
+    #[test]
+    fn a_lost_record_shows_as_an_imbalance() {
+        let mut books = Books::default();
+        books.record_read(&"t".into());
+        books.in_flight = 0;
+        assert_eq!(books.imbalance(), 1);
+    }
+}

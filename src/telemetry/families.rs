@@ -1,0 +1,271 @@
+//! Metric families from books: names, helps and labels stand here and nowhere else.
+
+use std::collections::BTreeMap;
+
+use prometheus::proto::{Bucket, Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
+
+use crate::telemetry::board::Identity;
+use crate::telemetry::books::{
+    Books, DECISION_BOUNDS_S, EngineReport, Histogram, LATENCY_BOUNDS_S,
+};
+
+/// Labels and values of a family, summed over the cells.
+type Samples = BTreeMap<Vec<(&'static str, String)>, f64>;
+
+/// The families of a scrape.
+pub(crate) fn of(cells: &[Books], identity: &Identity) -> Vec<MetricFamily> {
+    let mut families = records(cells);
+    families.extend(rules(cells));
+    families.extend(state(cells));
+    families.extend(kafka(cells));
+    families.push(info("riskweir_build_info", "Version that runs.", "version", &identity.version));
+    families.push(info(
+        "riskweir_ruleset_info",
+        "Rule set that runs.",
+        "digest",
+        &identity.ruleset,
+    ));
+    // WHY: the text format has no place for a family without samples, and the encoder refuses one.
+    families.retain(|family| !family.get_metric().is_empty());
+    families
+}
+
+fn records(cells: &[Books]) -> Vec<MetricFamily> {
+    let read = gather(cells, |books, out| {
+        books.read.iter().for_each(|(topic, n)| add(out, vec![("topic", topic.to_string())], *n));
+    });
+    let decided = gather(cells, |books, out| labeled(out, "outcome", &books.decided));
+    let dead = gather(cells, |books, out| labeled(out, "reason", &books.dead_lettered));
+    let decision = merged(cells, DECISION_BOUNDS_S, |books| &books.decision_duration);
+    let end_to_end = merged(cells, LATENCY_BOUNDS_S, |books| &books.end_to_end);
+    vec![
+        counter("riskweir_records_read_total", "Records read from input topics.", read),
+        gauge(
+            "riskweir_records_in_flight",
+            "Records read whose outputs are not all acknowledged.",
+            total(cells, |books| books.in_flight),
+        ),
+        counter("riskweir_decisions_total", "Records with an acknowledged decision.", decided),
+        counter("riskweir_dead_letter_total", "Records that could not be decided.", dead),
+        histogram(
+            "riskweir_decision_duration_seconds",
+            "Time in the engine per record.",
+            &decision,
+        ),
+        histogram(
+            "riskweir_end_to_end_latency_seconds",
+            "From the record's time in Kafka to the acknowledgement of its last output.",
+            &end_to_end,
+        ),
+    ]
+}
+
+fn rules(cells: &[Books]) -> Vec<MetricFamily> {
+    let per_rule = |pick: fn(&EngineReport) -> &Vec<(std::sync::Arc<str>, u64)>| {
+        gather(cells, move |books, out| {
+            for (rule, n) in pick(&books.engine) {
+                add(out, vec![("rule", rule.to_string())], *n);
+            }
+        })
+    };
+    let holds = gather(cells, |books, out| {
+        for (state, n) in &books.engine.holds {
+            add(out, vec![("state", (*state).to_owned())], *n);
+        }
+    });
+    vec![
+        counter("riskweir_alerts_total", "Alerts per rule.", per_rule(|e| &e.alerts)),
+        counter(
+            "riskweir_alerts_thinned_total",
+            "Hits whose alert was kept back by `once per`.",
+            per_rule(|e| &e.alerts_thinned),
+        ),
+        counter("riskweir_rule_hits_total", "Hits per rule.", per_rule(|e| &e.rule_hits)),
+        counter(
+            "riskweir_rule_undecided_total",
+            "Events that a rule could not judge.",
+            per_rule(|e| &e.rule_undecided),
+        ),
+        gauge("riskweir_holds_open", "Holds that are open.", total(cells, |b| b.engine.holds_open)),
+        counter("riskweir_holds_total", "Holds that reached a state.", holds),
+    ]
+}
+
+fn state(cells: &[Books]) -> Vec<MetricFamily> {
+    let keys = gather(cells, |books, out| {
+        for (table, n) in &books.engine.state_keys {
+            add(out, vec![("table", table.to_string())], *n);
+        }
+    });
+    let mapping = gather(cells, |books, out| {
+        for (field, n) in &books.engine.mapping_errors {
+            add(out, vec![("field", field.to_string())], *n);
+        }
+    });
+    let watermarks = gather(cells, |books, out| {
+        for (topic, partition, ms) in &books.engine.watermarks {
+            let labels = vec![("partition", partition.to_string()), ("topic", topic.to_string())];
+            out.insert(labels, ms_as_seconds(*ms));
+        }
+    });
+    let count = |pick: fn(&EngineReport) -> u64| total(cells, move |books| pick(&books.engine));
+    vec![
+        gauge(
+            "riskweir_watermark_timestamp_seconds",
+            "Largest accepted event time of an input partition.",
+            watermarks,
+        ),
+        counter("riskweir_late_records_total", "Records behind their clock.", count(|e| e.late)),
+        counter(
+            "riskweir_future_records_total",
+            "Records too far ahead of their arrival.",
+            count(|e| e.future),
+        ),
+        counter(
+            "riskweir_duplicate_records_total",
+            "Records whose id was known already.",
+            count(|e| e.duplicates),
+        ),
+        gauge("riskweir_state_keys", "Keys that hold windows.", keys),
+        gauge("riskweir_state_bytes", "Memory of all windows.", count(|e| e.state_bytes)),
+        counter(
+            "riskweir_state_evictions_total",
+            "Keys that the memory budget pushed out.",
+            count(|e| e.state_evictions),
+        ),
+        counter(
+            "riskweir_mapping_errors_total",
+            "Values that a declared field could not take.",
+            mapping,
+        ),
+    ]
+}
+
+fn kafka(cells: &[Books]) -> Vec<MetricFamily> {
+    let lag = gather(cells, |books, out| {
+        for (topic, partition, n) in &books.lag {
+            let labels = vec![("partition", partition.to_string()), ("topic", topic.to_string())];
+            add(out, labels, *n);
+        }
+    });
+    let rebalances = gather(cells, |books, out| labeled(out, "kind", &books.rebalances));
+    let errors = gather(cells, |books, out| {
+        for (code, n) in &books.kafka_errors {
+            add(out, vec![("code", code.clone())], *n);
+        }
+    });
+    vec![
+        gauge("riskweir_consumer_lag_records", "Records not yet read.", lag),
+        counter("riskweir_rebalances_total", "Changes of the assignment.", rebalances),
+        counter("riskweir_kafka_errors_total", "Errors of the Kafka client.", errors),
+    ]
+}
+
+fn gather(cells: &[Books], each: impl Fn(&Books, &mut Samples)) -> Samples {
+    let mut samples = Samples::new();
+    cells.iter().for_each(|books| each(books, &mut samples));
+    samples
+}
+
+fn total(cells: &[Books], pick: impl Fn(&Books) -> u64) -> Samples {
+    Samples::from([(Vec::new(), number(cells.iter().map(pick).sum()))])
+}
+
+fn add(samples: &mut Samples, labels: Vec<(&'static str, String)>, n: u64) {
+    *samples.entry(labels).or_default() += number(n);
+}
+
+fn labeled(samples: &mut Samples, label: &'static str, counts: &BTreeMap<&'static str, u64>) {
+    for (name, n) in counts {
+        add(samples, vec![(label, (*name).to_owned())], *n);
+    }
+}
+
+fn merged(
+    cells: &[Books],
+    bounds: &'static [f64],
+    pick: impl Fn(&Books) -> &Histogram,
+) -> Histogram {
+    let mut merged = Histogram::new(bounds);
+    cells.iter().for_each(|books| merged.add(pick(books)));
+    merged
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "the text format carries numbers as f64; exact below 2^53"
+)]
+fn number(n: u64) -> f64 {
+    n as f64
+}
+
+#[expect(clippy::cast_precision_loss, reason = "times in ms lie far below 2^53")]
+fn ms_as_seconds(ms: i64) -> f64 {
+    ms as f64 / 1_000.0
+}
+
+fn family(name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) -> MetricFamily {
+    let mut family = MetricFamily::default();
+    family.set_name(name.to_owned());
+    family.set_help(help.to_owned());
+    family.set_field_type(kind);
+    family.set_metric(metrics);
+    family
+}
+
+fn label_pairs(labels: &[(&'static str, String)]) -> Vec<LabelPair> {
+    let pair = |(name, value): &(&'static str, String)| {
+        let mut pair = LabelPair::default();
+        pair.set_name((*name).to_owned());
+        pair.set_value(value.clone());
+        pair
+    };
+    labels.iter().map(pair).collect()
+}
+
+fn counter(name: &str, help: &str, samples: Samples) -> MetricFamily {
+    let metric = |(labels, value): (Vec<(&'static str, String)>, f64)| {
+        let mut counter = Counter::default();
+        counter.set_value(value);
+        let mut metric = Metric::default();
+        metric.set_label(label_pairs(&labels));
+        metric.set_counter(counter);
+        metric
+    };
+    family(name, help, MetricType::COUNTER, samples.into_iter().map(metric).collect())
+}
+
+fn gauge(name: &str, help: &str, samples: Samples) -> MetricFamily {
+    let metric = |(labels, value): (Vec<(&'static str, String)>, f64)| {
+        let mut gauge = Gauge::default();
+        gauge.set_value(value);
+        let mut metric = Metric::default();
+        metric.set_label(label_pairs(&labels));
+        metric.set_gauge(gauge);
+        metric
+    };
+    family(name, help, MetricType::GAUGE, samples.into_iter().map(metric).collect())
+}
+
+fn info(name: &str, help: &str, label: &'static str, value: &str) -> MetricFamily {
+    gauge(name, help, Samples::from([(vec![(label, value.to_owned())], 1.0)]))
+}
+
+fn histogram(name: &str, help: &str, histogram: &Histogram) -> MetricFamily {
+    let mut cumulative = 0;
+    let mut buckets = Vec::with_capacity(histogram.bounds_s.len());
+    for (bound, count) in histogram.bounds_s.iter().zip(&histogram.counts) {
+        cumulative += count;
+        let mut bucket = Bucket::default();
+        bucket.set_upper_bound(*bound);
+        bucket.set_cumulative_count(cumulative);
+        buckets.push(bucket);
+    }
+    let mut proto = prometheus::proto::Histogram::default();
+    proto.set_bucket(buckets);
+    proto.set_sample_count(histogram.counts.iter().sum());
+    proto.set_sample_sum(histogram.sum_s);
+    let mut metric = Metric::default();
+    metric.set_histogram(proto);
+    family(name, help, MetricType::HISTOGRAM, vec![metric])
+}

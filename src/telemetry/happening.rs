@@ -1,0 +1,261 @@
+//! What is worth a log line: one struct per happening, never with payload.
+//!
+//! ERROR: data may be lost or the operator must act. WARN: unexpected and recovered. INFO: what the operator asked for
+//! happened. Warnings and errors that repeat are written a few times per window and counted otherwise.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tracing::{debug, error, info, warn};
+
+use crate::telemetry::throttle;
+
+/// The process starts to work.
+#[derive(Clone, Copy, Debug)]
+pub struct Started<'a> {
+    /// Version of the program.
+    pub version: &'a str,
+    /// Digest of the configuration.
+    pub config: &'a str,
+    /// Digest of the rule set.
+    pub ruleset: &'a str,
+    /// Where metrics and health are served.
+    pub http: SocketAddr,
+}
+
+impl Started<'_> {
+    /// Writes it.
+    pub fn emit(&self) {
+        let Self { version, config, ruleset, http } = self;
+        info!(version, config, ruleset, %http, "Riskweir started.");
+    }
+}
+
+/// Brokers beyond this machine are reached without encryption.
+#[derive(Clone, Copy, Debug)]
+pub struct PlaintextBeyondLoopback<'a> {
+    /// The broker.
+    pub broker: &'a str,
+}
+
+impl PlaintextBeyondLoopback<'_> {
+    /// Writes it.
+    pub fn emit(&self) {
+        warn!(
+            broker = self.broker,
+            "Payment data travels without encryption; set `kafka.security.protocol`."
+        );
+    }
+}
+
+/// The group gave this instance its partitions.
+#[derive(Clone, Copy, Debug)]
+pub struct PartitionsAssigned {
+    /// How many.
+    pub partitions: usize,
+}
+
+impl PartitionsAssigned {
+    /// Writes it.
+    pub fn emit(&self) {
+        info!(partitions = self.partitions, "Partitions assigned.");
+    }
+}
+
+/// The group took partitions away.
+#[derive(Clone, Copy, Debug)]
+pub struct PartitionsRevoked {
+    /// How many.
+    pub partitions: usize,
+    /// Whether they were gone before this instance could commit.
+    pub lost: bool,
+}
+
+impl PartitionsRevoked {
+    /// Writes it.
+    pub fn emit(&self) {
+        info!(partitions = self.partitions, lost = self.lost, "Partitions revoked.");
+    }
+}
+
+/// Windows are rebuilt from the input.
+#[derive(Clone, Copy, Debug)]
+pub struct RecoveryStarted {
+    /// Partitions to read.
+    pub partitions: usize,
+}
+
+impl RecoveryStarted {
+    /// Writes it.
+    pub fn emit(&self) {
+        info!(partitions = self.partitions, "Rebuilding windows from the input topics.");
+    }
+}
+
+/// Windows are rebuilt.
+#[derive(Clone, Copy, Debug)]
+pub struct RecoveryFinished {
+    /// Records that were replayed.
+    pub records: u64,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl RecoveryFinished {
+    /// Writes it.
+    pub fn emit(&self) {
+        let took_ms = u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX);
+        info!(records = self.records, took_ms, "Windows are rebuilt; deciding live.");
+    }
+}
+
+/// Windows must be rebuilt because what they hold is not what the group has committed.
+#[derive(Clone, Copy, Debug)]
+pub struct WindowsDiscarded<'a> {
+    /// Why.
+    pub reason: &'a str,
+}
+
+impl WindowsDiscarded<'_> {
+    /// Writes it.
+    pub fn emit(&self) {
+        warn!(reason = self.reason, "Windows are ahead of the committed offsets; rebuilding them.");
+    }
+}
+
+/// The Kafka client met an error that may pass.
+#[derive(Clone, Copy, Debug)]
+pub struct KafkaTrouble<'a> {
+    /// What was attempted.
+    pub attempted: &'static str,
+    /// The client's code.
+    pub code: &'a str,
+    /// The client's words.
+    pub error: &'a str,
+}
+
+impl KafkaTrouble<'_> {
+    /// Writes it, unless the same was written too often of late.
+    pub fn emit(&self) {
+        if let Some(kept_back) = throttle::admit(self.attempted) {
+            let Self { attempted, code, error } = self;
+            warn!(attempted, code, error, kept_back, "Kafka is in trouble; trying on.");
+        }
+    }
+}
+
+/// An open Kafka transaction was aborted and its outputs are written again.
+#[derive(Clone, Copy, Debug)]
+pub struct TransactionRepeated<'a> {
+    /// Records in it.
+    pub records: usize,
+    /// Whether the producer had to be made anew.
+    pub new_producer: bool,
+    /// Why.
+    pub error: &'a str,
+}
+
+impl TransactionRepeated<'_> {
+    /// Writes it, unless the same was written too often of late.
+    pub fn emit(&self) {
+        if let Some(kept_back) = throttle::admit("transaction_repeated") {
+            let Self { records, new_producer, error } = self;
+            warn!(
+                records,
+                new_producer, error, kept_back, "Kafka transaction did not commit; repeating it."
+            );
+        }
+    }
+}
+
+/// Reading pauses because outputs wait for the broker.
+#[derive(Clone, Copy, Debug)]
+pub struct BackPressure {
+    /// Outputs that wait.
+    pub in_flight: u64,
+}
+
+impl BackPressure {
+    /// Writes it, unless the same was written too often of late.
+    pub fn emit(&self) {
+        if let Some(kept_back) = throttle::admit("back_pressure") {
+            warn!(
+                in_flight = self.in_flight,
+                kept_back, "Outputs wait for the broker; reading pauses."
+            );
+        }
+    }
+}
+
+/// A line of the Kafka client itself.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientLine<'a> {
+    /// Where in the client.
+    pub facility: &'a str,
+    /// What it says.
+    pub line: &'a str,
+    /// Whether it is an error or a warning.
+    pub grave: bool,
+}
+
+impl ClientLine<'_> {
+    /// Writes it: grave ones limited as warnings, others for debugging.
+    pub fn emit(&self) {
+        let Self { facility, line, grave } = self;
+        if !grave {
+            debug!(facility, line, "The Kafka client says something.");
+        } else if let Some(kept_back) = throttle::admit("client_line") {
+            warn!(facility, line, kept_back, "The Kafka client complains.");
+        }
+    }
+}
+
+/// The process was told to stop.
+#[derive(Clone, Copy, Debug)]
+pub struct Stopping {
+    /// How long it may take.
+    pub limit: Duration,
+}
+
+impl Stopping {
+    /// Writes it.
+    pub fn emit(&self) {
+        let limit_ms = u64::try_from(self.limit.as_millis()).unwrap_or(u64::MAX);
+        info!(limit_ms, "Stopping: finishing what is in flight.");
+    }
+}
+
+/// The process stopped in order.
+#[derive(Clone, Copy, Debug)]
+pub struct Stopped {
+    /// Records read in this run.
+    pub read: u64,
+    /// Decided and acknowledged.
+    pub decided: u64,
+    /// Dead-lettered and acknowledged.
+    pub dead_lettered: u64,
+}
+
+impl Stopped {
+    /// Writes it.
+    pub fn emit(&self) {
+        let Self { read, decided, dead_lettered } = self;
+        info!(read, decided, dead_lettered, "Stopped in order.");
+    }
+}
+
+/// The process ends because of an error.
+#[derive(Clone, Copy, Debug)]
+pub struct Failed<'a> {
+    /// Stable code.
+    pub code: &'a str,
+    /// What happened.
+    pub error: &'a str,
+}
+
+impl Failed<'_> {
+    /// Writes it.
+    pub fn emit(&self) {
+        error!(code = self.code, error = self.error, "Riskweir ends because of an error.");
+    }
+}

@@ -1,0 +1,154 @@
+//! `/metrics`, `/livez` and `/readyz`, on a thread of its own with a small runtime; loopback by default.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use serde_json::json;
+use tokio::sync::oneshot;
+
+use crate::telemetry::board::Board;
+use crate::telemetry::health::{Check, Health};
+
+/// A running server. It stops when this is dropped.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<io::Result<()>>>,
+}
+
+#[derive(Clone)]
+struct Views {
+    board: Arc<Board>,
+    health: Arc<Health>,
+}
+
+/// Starts the server; it listens when this returns.
+///
+/// # Errors
+/// The address cannot be bound or the thread cannot be started.
+pub fn serve(listen: SocketAddr, board: Arc<Board>, health: Arc<Health>) -> io::Result<Server> {
+    let listener = TcpListener::bind(listen)?;
+    listener.set_nonblocking(true)?;
+    let address = listener.local_addr()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (stop, stopped) = oneshot::channel::<()>();
+    let app = router(Views { board, health });
+    let thread = std::thread::Builder::new().name("http".to_owned()).spawn(move || {
+        runtime.block_on(async move {
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            tokio::select! {
+                outcome = axum::serve(listener, app) => outcome,
+                _ = stopped => Ok(()),
+            }
+        })
+    })?;
+    Ok(Server { address, stop: Some(stop), thread: Some(thread) })
+}
+
+impl Server {
+    /// The address that is bound, with the real port where 0 was asked for.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // WHY: both fail only when the server has gone already, which is what is wanted.
+        if let Some(stop) = self.stop.take() {
+            _ = stop.send(());
+        }
+        if let Some(thread) = self.thread.take() {
+            _ = thread.join();
+        }
+    }
+}
+
+fn router(views: Views) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .with_state(views)
+}
+
+async fn metrics(State(views): State<Views>) -> Response {
+    match views.board.render() {
+        Ok(text) => {
+            let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+            (StatusCode::OK, kind, text).into_response()
+        }
+        Err(error) => {
+            let text = format!("could not render the metrics: {error}\n");
+            (StatusCode::INTERNAL_SERVER_ERROR, text).into_response()
+        }
+    }
+}
+
+async fn livez(State(views): State<Views>) -> Response {
+    verdict(&views.health.live())
+}
+
+async fn readyz(State(views): State<Views>) -> Response {
+    verdict(&views.health.ready())
+}
+
+fn verdict(checks: &[Check]) -> Response {
+    let ok = checks.iter().all(|check| check.ok);
+    let failing: Vec<_> = checks
+        .iter()
+        .filter(|check| !check.ok)
+        .map(|check| json!({"check": check.name, "detail": check.detail}))
+        .collect();
+    let passed: Vec<_> = checks.iter().filter(|check| check.ok).map(|check| check.name).collect();
+    let body =
+        json!({"status": if ok { "ok" } else { "failing" }, "failing": failing, "passed": passed});
+    let status = if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, [(header::CONTENT_TYPE, "application/json")], format!("{body}\n")).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpStream;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::telemetry::board::Identity;
+
+    fn get(address: SocketAddr, path: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(address).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        let status = text.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, text.split_once("\r\n\r\n").unwrap().1.to_owned())
+    }
+
+    #[test]
+    fn the_server_answers_and_names_the_failing_check() {
+        let board = Arc::new(Board::new(1, Identity::default()));
+        let health = Arc::new(Health::new(Duration::from_secs(60)));
+        let listen = "127.0.0.1:0".parse().unwrap();
+        let server = serve(listen, board, Arc::clone(&health)).unwrap();
+        let (status, body) = get(server.address(), "/metrics");
+        assert_eq!(status, 200);
+        assert!(body.contains("# TYPE riskweir_records_in_flight gauge"), "{body}");
+        assert_eq!(get(server.address(), "/livez").0, 200);
+        let (status, body) = get(server.address(), "/readyz");
+        assert_eq!(status, 503);
+        assert!(body.contains("\"check\":\"assigned\""), "{body}");
+        health.tick();
+        health.set_assigned(true);
+        assert_eq!(get(server.address(), "/readyz").0, 200);
+        assert_eq!(get(server.address(), "/nowhere").0, 404);
+    }
+}

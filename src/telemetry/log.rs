@@ -1,0 +1,145 @@
+//! Logs: text on a terminal, JSON otherwise, to standard error.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{self, IsTerminal as _};
+
+use serde_json::{Map, Value};
+use thiserror::Error;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
+
+use crate::config::{Log, LogFormat};
+use crate::telemetry::throttle;
+
+/// Logs could not be set up.
+#[derive(Debug, Error)]
+#[error("could not set up logs: they are set up already")]
+pub struct LogError;
+
+/// Sets up logs for the process; `color` as the command line decided it.
+///
+/// # Errors
+/// They are set up already.
+pub fn init(log: &Log, color: bool) -> Result<(), LogError> {
+    throttle::set_limit(log.repeat_limit.count, log.repeat_limit.per);
+    let level = match log.level.as_str() {
+        "error" => Level::ERROR,
+        "warn" => Level::WARN,
+        "debug" => Level::DEBUG,
+        "trace" => Level::TRACE,
+        _ => Level::INFO,
+    };
+    let json = match log.format {
+        LogFormat::Json => true,
+        LogFormat::Text => false,
+        LogFormat::Auto => !io::stderr().is_terminal(),
+    };
+    let builder = tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr);
+    let outcome = if json {
+        builder.event_format(JsonLine).try_init()
+    } else {
+        builder.with_ansi(color).with_target(false).try_init()
+    };
+    outcome.map_err(|_| LogError)
+}
+
+/// One JSON object per line: `ts`, `level`, `target`, `msg` and the fields of the happening.
+#[derive(Clone, Copy, Debug)]
+struct JsonLine;
+
+impl<S, N> FormatEvent<S, N> for JsonLine
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        _context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        let mut line = Map::new();
+        line.insert("ts".to_owned(), jiff::Timestamp::now().to_string().into());
+        line.insert("level".to_owned(), event.metadata().level().as_str().to_lowercase().into());
+        line.insert("target".to_owned(), event.metadata().target().into());
+        if let Some(message) = fields.0.remove("message") {
+            line.insert("msg".to_owned(), message);
+        }
+        line.extend(fields.0.into_iter().map(|(name, value)| (name.to_owned(), value)));
+        writeln!(writer, "{}", Value::Object(line))
+    }
+}
+
+#[derive(Default)]
+struct Fields(BTreeMap<&'static str, Value>);
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.0.insert(field.name(), format!("{value:?}").into());
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.0.insert(field.name(), value.into());
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.0.insert(field.name(), value.into());
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.0.insert(field.name(), value.into());
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.0.insert(field.name(), value.into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_json_line_carries_time_level_target_message_and_fields() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(move || writer.clone())
+            .event_format(JsonLine)
+            .finish();
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::warn!(partition = 3, topic = "a\u{1b}[31m\n", "Something happened.");
+        });
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(text.lines().count(), 1, "{text}");
+        let line: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(line["level"], "warn");
+        assert_eq!(line["msg"], "Something happened.");
+        assert_eq!(line["partition"], 3);
+        assert_eq!(line["topic"], "a\u{1b}[31m\n");
+        assert!(line["ts"].as_str().unwrap().ends_with('Z'));
+        assert!(line["target"].as_str().unwrap().contains("telemetry"));
+    }
+}
