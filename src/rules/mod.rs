@@ -1,5 +1,8 @@
-//! The rule language: text → tree ([`syntax`]) → checked program → run.
+//! The rule language: text → tree ([`syntax`]) → checked program → run ([`eval`]).
 
+mod check;
 pub mod eval;
 pub mod program;
 pub mod syntax;
+
+pub use check::compile;

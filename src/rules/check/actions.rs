@@ -1,0 +1,229 @@
+//! Actions with everything resolved: slots of keys, lists, score groups, messages.
+
+use crate::diag::{Diagnostic, Span, codes};
+use crate::event::schema::SlotId;
+use crate::rules::check::checker::Checker;
+use crate::rules::check::schema::dotted;
+use crate::rules::check::{literals, types};
+use crate::rules::program::{ActionPlan, Message, MessagePart, ScoreGroup, StepUpOtherwise, Type};
+use crate::rules::syntax::ast::{self, Action, ActionKind, Item, Otherwise, Path, Text};
+
+/// The group of scores without `in`.
+pub(super) const DEFAULT_GROUP: &str = "default";
+
+/// All score groups of the rule set, sorted by name; caps that contradict each other are reported.
+pub(super) fn groups(items: &[&Item], report: &mut Vec<Diagnostic>) -> Vec<ScoreGroup> {
+    let mut groups: std::collections::BTreeMap<&str, (Option<i32>, Span)> =
+        std::collections::BTreeMap::new();
+    for action in items.iter().flat_map(|item| rule_actions(item)) {
+        let ActionKind::Score { group, cap, .. } = &action.kind else { continue };
+        let name = group.as_ref().map_or(DEFAULT_GROUP, |group| group.text.as_str());
+        let known = groups.entry(name).or_insert((None, action.span));
+        let Some(cap) = cap else { continue };
+        let Some(cap) = literals::whole(*cap, 1..=100) else {
+            report.push(
+                Diagnostic::new(codes::E0511, action.span, "a cap is a whole number from 1 to 100")
+                    .with_help("write `score +20 in velocity cap 50`"),
+            );
+            continue;
+        };
+        match known.0 {
+            Some(before) if before != cap => {
+                let message = format!("score group `{name}` has two caps: {before} and {cap}");
+                report.push(
+                    Diagnostic::new(codes::E0515, action.span, message)
+                        .with_related(known.1, format!("cap {before} is given here"))
+                        .with_help("give one cap; it holds for the whole group"),
+                );
+            }
+            Some(_) => {}
+            None => *known = (Some(cap), action.span),
+        }
+    }
+    groups.into_iter().map(|(name, (cap, _))| ScoreGroup { name: name.to_owned(), cap }).collect()
+}
+
+fn rule_actions<'i>(item: &'i Item) -> Vec<&'i Action> {
+    let Item::Rule(rule) = item else { return Vec::new() };
+    let actions = rule.clauses.iter().filter_map(|clause| match &clause.kind {
+        ast::ClauseKind::Then(actions) => Some(actions),
+        _ => None,
+    });
+    actions.flatten().collect()
+}
+
+impl Checker<'_, '_> {
+    /// An action of a rule on this scope's event.
+    pub(super) fn action(&mut self, action: &Action, groups: &[ScoreGroup]) -> Option<ActionPlan> {
+        match &action.kind {
+            ActionKind::Score { points, group, .. } => {
+                let name = group.as_ref().map_or(DEFAULT_GROUP, |group| group.text.as_str());
+                score(*points, name, groups, action.span)
+                    .map_err(|diagnostic| self.report.push(*diagnostic))
+                    .ok()
+            }
+            ActionKind::Alert { queue, once, message } => {
+                let once = match once {
+                    None => None,
+                    Some((paths, per_ms)) => {
+                        let slots: Vec<Option<SlotId>> =
+                            paths.iter().map(|path| self.key_slot(path)).collect();
+                        Some((slots.into_iter().collect::<Option<Vec<_>>>()?, *per_ms))
+                    }
+                };
+                let message = self.optional_message(message.as_ref())?;
+                let queue = queue.as_ref().map(|queue| queue.text.clone());
+                Some(ActionPlan::Alert { queue, once, message })
+            }
+            ActionKind::Block(reason) => {
+                Some(ActionPlan::Block { reason: self.optional_message(reason.as_ref())? })
+            }
+            ActionKind::Hold { for_ms, otherwise, reason } => {
+                let reason = self.optional_message(reason.as_ref())?;
+                self.positive(*for_ms, action.span)?;
+                let otherwise = otherwise.unwrap_or(Otherwise::Release);
+                Some(ActionPlan::Hold { for_ms: *for_ms, otherwise, reason })
+            }
+            ActionKind::Add { path, list, for_ms } => {
+                let (slot, list) = self.list_change(path, list)?;
+                self.positive(*for_ms, action.span)?;
+                Some(ActionPlan::Add { slot, list, for_ms: *for_ms })
+            }
+            ActionKind::Remove { path, list } => {
+                let (slot, list) = self.list_change(path, list)?;
+                Some(ActionPlan::Remove { slot, list })
+            }
+            _ => without_event(action, self.report),
+        }
+    }
+
+    fn positive(&mut self, ms: i64, span: Span) -> Option<()> {
+        if ms > 0 {
+            return Some(());
+        }
+        self.refuse(
+            Diagnostic::new(codes::E0511, span, "this time is empty")
+                .with_help("give it a positive length"),
+        )
+    }
+
+    /// A message that may be absent; the outer `None` says that it was refused.
+    #[expect(clippy::option_option, reason = "the outer says whether it was refused")]
+    fn optional_message(&mut self, text: Option<&Text>) -> Option<Option<Message>> {
+        match text {
+            None => Some(None),
+            Some(text) => self.message(text).map(Some),
+        }
+    }
+
+    fn list_change(
+        &mut self,
+        path: &Path,
+        list: &ast::Name,
+    ) -> Option<(SlotId, crate::rules::program::ListId)> {
+        let found = self.list(list);
+        let slot = self.slot(path);
+        let ((id, member), (slot, ty)) = (found?, slot?);
+        if ty != member {
+            let code = match (ty, member) {
+                (Type::Entity(_), Type::Entity(_)) => codes::E0214,
+                _ => codes::E0201,
+            };
+            let message = format!(
+                "`{}` is {}, list `{}` holds {}",
+                dotted(path),
+                self.describe(ty),
+                list.text,
+                self.describe(member)
+            );
+            return self.refuse(
+                Diagnostic::new(code, path.span, message).with_help("use a list of this type"),
+            );
+        }
+        Some((slot, id))
+    }
+
+    /// The slot of a key of this event.
+    fn key_slot(&mut self, path: &Path) -> Option<SlotId> {
+        let (slot, ty) = self.slot(path)?;
+        if types::is_textual(ty) {
+            return Some(slot);
+        }
+        let message = format!("`{}` is {} and cannot be a key", dotted(path), self.describe(ty));
+        self.refuse(
+            Diagnostic::new(codes::E0401, path.span, message)
+                .with_help("keys are texts, addresses and entities"),
+        )
+    }
+
+    /// The slot and type of a field of this event.
+    pub(super) fn slot(&mut self, path: &Path) -> Option<(SlotId, Type)> {
+        let world = self.build.world;
+        let event = world.schema.event(self.scope.event);
+        let name = dotted(path);
+        let name = name.strip_prefix(&format!("{}.", event.name)).unwrap_or(&name);
+        let Some(id) = world.field(self.scope.event, name) else {
+            // Reports the unknown name with its suggestions; a `let` or feature is no field.
+            let before = self.report.len();
+            self.path(path, None);
+            if self.report.len() == before {
+                let message = format!("`{name}` is not a field of event `{}`", event.name);
+                self.report.push(Diagnostic::new(codes::E0101, path.span, message));
+            }
+            return None;
+        };
+        let ty = types::of_field(world.schema, self.scope.event, id, world.base_currency);
+        Some((event.field(id).slot, ty))
+    }
+}
+
+/// A score with its group.
+pub(super) fn score(
+    points: ast::Decimal,
+    group: &str,
+    groups: &[ScoreGroup],
+    span: Span,
+) -> Result<ActionPlan, Box<Diagnostic>> {
+    let Some(points) = literals::whole(points, -100..=100) else {
+        return Err(Box::new(
+            Diagnostic::new(codes::E0511, span, "points are a whole number from -100 to +100")
+                .with_help("write `score +35 in velocity`"),
+        ));
+    };
+    let index = groups.iter().position(|known| known.name == group);
+    let group = index.and_then(|index| u16::try_from(index).ok()).unwrap_or(u16::MAX);
+    Ok(ActionPlan::Score { points, group })
+}
+
+/// An action that reads nothing of an event; its texts are taken as they are.
+pub(super) fn without_event(action: &Action, report: &mut Vec<Diagnostic>) -> Option<ActionPlan> {
+    let plain = |text: &Option<Text>| {
+        text.as_ref().map(|text| Message(vec![MessagePart::Text(text.text.clone())]))
+    };
+    match &action.kind {
+        ActionKind::Allow => Some(ActionPlan::Allow),
+        ActionKind::Block(reason) => Some(ActionPlan::Block { reason: plain(reason) }),
+        ActionKind::Hold { for_ms, otherwise, reason } => Some(ActionPlan::Hold {
+            for_ms: *for_ms,
+            otherwise: otherwise.unwrap_or(Otherwise::Release),
+            reason: plain(reason),
+        }),
+        ActionKind::StepUp { method, otherwise } => Some(ActionPlan::StepUp {
+            method: method.text.clone(),
+            otherwise: otherwise.as_ref().map(|otherwise| match otherwise {
+                ast::StepUpOtherwise::Block => StepUpOtherwise::Block,
+                ast::StepUpOtherwise::Hold(ms) => StepUpOtherwise::Hold(*ms),
+            }),
+        }),
+        ActionKind::Alert { queue, message, .. } => Some(ActionPlan::Alert {
+            queue: queue.as_ref().map(|queue| queue.text.clone()),
+            once: None,
+            message: plain(message),
+        }),
+        ActionKind::Tag(tag) => Some(ActionPlan::Tag(tag.text.clone())),
+        ActionKind::Score { .. } | ActionKind::Add { .. } | ActionKind::Remove { .. } => {
+            report.push(Diagnostic::new(codes::E0202, action.span, "this action needs an event"));
+            None
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! The expressions of one event type while the rule set is being checked: a growing arena in which equal expressions
+//! are one node.
+//!
+//! Nodes carry final operations ([`Op`]) over arena ids, except readings of state: those are [`Ir::Measure`] until all
+//! of them are known and tables are planned. `let` and `feature` names are gone here: they are ids.
+
+use std::collections::BTreeMap;
+
+use crate::diag::Span;
+use crate::event::schema::SlotId;
+use crate::rules::check::limits::{MAX_EXPANDED_DEPTH, MAX_EXPANDED_NODES};
+use crate::rules::program::{Node, NodeId, Op, Type};
+
+/// Index of a measure in [`crate::rules::check::measures::Measures`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct RequestId(pub(super) usize);
+
+/// An operation, or a reading that has no place yet.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Ir {
+    /// Final but for its operands' ids.
+    Op(Op),
+    /// A measure, the slots in which this event has the key, and the node whose word is looked for.
+    Measure { request: RequestId, keys: Vec<SlotId>, probe: Option<NodeId> },
+}
+
+/// One expression.
+#[derive(Clone, Debug)]
+pub(super) struct IrNode {
+    pub(super) ir: Ir,
+    pub(super) ty: Type,
+    pub(super) span: Span,
+    /// Nodes when written out as a tree.
+    n_nodes: u32,
+    depth: u32,
+}
+
+/// The expression is larger or deeper than a rule may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TooLarge;
+
+/// All expressions of one event type.
+#[derive(Debug, Default)]
+pub(super) struct Arena {
+    nodes: Vec<IrNode>,
+    index: BTreeMap<String, NodeId>,
+}
+
+impl Arena {
+    /// The node of an expression, new or known.
+    pub(super) fn intern(&mut self, ir: Ir, ty: Type, span: Span) -> Result<NodeId, TooLarge> {
+        let key = format!("{ir:?}: {ty:?}");
+        if let Some(&id) = self.index.get(&key) {
+            return Ok(id);
+        }
+        let (mut n_nodes, mut depth) = (1_u32, 1_u32);
+        operands(&ir, &mut |operand| {
+            let child = self.get(operand);
+            n_nodes = n_nodes.saturating_add(child.n_nodes);
+            depth = depth.max(child.depth.saturating_add(1));
+        });
+        if n_nodes > MAX_EXPANDED_NODES || depth > MAX_EXPANDED_DEPTH {
+            return Err(TooLarge);
+        }
+        let id = NodeId(u32::try_from(self.nodes.len()).map_err(|_| TooLarge)?);
+        self.nodes.push(IrNode { ir, ty, span, n_nodes, depth });
+        self.index.insert(key, id);
+        Ok(id)
+    }
+
+    /// A node of this arena.
+    pub(super) fn get(&self, id: NodeId) -> &IrNode {
+        &self.nodes[id.0 as usize]
+    }
+
+    /// The operation of a node, when it is no reading.
+    pub(super) fn op(&self, id: NodeId) -> Option<&Op> {
+        match &self.get(id).ir {
+            Ir::Op(op) => Some(op),
+            Ir::Measure { .. } => None,
+        }
+    }
+
+    /// The type of a node.
+    pub(super) fn ty(&self, id: NodeId) -> Type {
+        self.get(id).ty
+    }
+}
+
+/// Calls `visit` with every operand of an expression.
+pub(super) fn operands(ir: &Ir, visit: &mut dyn FnMut(NodeId)) {
+    match ir {
+        Ir::Op(op) => op_operands(op, visit),
+        Ir::Measure { probe, .. } => probe.iter().copied().for_each(visit),
+    }
+}
+
+fn op_operands(op: &Op, visit: &mut dyn FnMut(NodeId)) {
+    match op {
+        Op::Constant(_)
+        | Op::Field(_)
+        | Op::GeoField(_)
+        | Op::MoneyField { .. }
+        | Op::Reading(..) => {}
+        Op::IsZero(a)
+        | Op::Since(a)
+        | Op::Not(a)
+        | Op::InSet(a, _)
+        | Op::InList(a, _)
+        | Op::IsMissing(a)
+        | Op::Matches(a, _)
+        | Op::Percent { of: a, .. } => visit(*a),
+        Op::Mean { sum, count } => [*sum, *count].into_iter().for_each(visit),
+        Op::Deviation { count, sum, squares } => {
+            [*count, *sum, *squares].into_iter().for_each(visit)
+        }
+        Op::CompareDeviation { value, count, sum, squares, .. } => {
+            [*value, *count, *sum, *squares].into_iter().for_each(visit);
+        }
+        Op::And(list) | Op::Or(list) | Op::Call(_, list) => list.iter().copied().for_each(visit),
+        Op::Compare(_, a, b)
+        | Op::Default(a, b)
+        | Op::Add(a, b)
+        | Op::Sub(a, b)
+        | Op::Mul(a, b)
+        | Op::Div(a, b)
+        | Op::Contains(a, b)
+        | Op::StartsWith(a, b) => [*a, *b].into_iter().for_each(visit),
+    }
+}
+
+/// The same operation over other ids.
+pub(super) fn remap(op: &Op, to: &dyn Fn(NodeId) -> NodeId) -> Op {
+    let list = |ids: &[NodeId]| ids.iter().map(|&id| to(id)).collect();
+    match op {
+        Op::Constant(_)
+        | Op::Field(_)
+        | Op::GeoField(_)
+        | Op::MoneyField { .. }
+        | Op::Reading(..) => op.clone(),
+        Op::IsZero(a) => Op::IsZero(to(*a)),
+        Op::Since(a) => Op::Since(to(*a)),
+        Op::Not(a) => Op::Not(to(*a)),
+        Op::InSet(a, set) => Op::InSet(to(*a), set.clone()),
+        Op::InList(a, list) => Op::InList(to(*a), *list),
+        Op::IsMissing(a) => Op::IsMissing(to(*a)),
+        Op::Matches(a, pattern) => Op::Matches(to(*a), pattern.clone()),
+        Op::Percent { ppm, of } => Op::Percent { ppm: *ppm, of: to(*of) },
+        Op::Mean { sum, count } => Op::Mean { sum: to(*sum), count: to(*count) },
+        Op::Deviation { count, sum, squares } => {
+            Op::Deviation { count: to(*count), sum: to(*sum), squares: to(*squares) }
+        }
+        Op::CompareDeviation { op, value, count, sum, squares, factor_micro } => {
+            Op::CompareDeviation {
+                op: *op,
+                value: to(*value),
+                count: to(*count),
+                sum: to(*sum),
+                squares: to(*squares),
+                factor_micro: *factor_micro,
+            }
+        }
+        Op::And(ids) => Op::And(list(ids)),
+        Op::Or(ids) => Op::Or(list(ids)),
+        Op::Call(function, ids) => Op::Call(*function, list(ids)),
+        Op::Compare(op, a, b) => Op::Compare(*op, to(*a), to(*b)),
+        Op::Default(a, b) => Op::Default(to(*a), to(*b)),
+        Op::Add(a, b) => Op::Add(to(*a), to(*b)),
+        Op::Sub(a, b) => Op::Sub(to(*a), to(*b)),
+        Op::Mul(a, b) => Op::Mul(to(*a), to(*b)),
+        Op::Div(a, b) => Op::Div(to(*a), to(*b)),
+        Op::Contains(a, b) => Op::Contains(to(*a), to(*b)),
+        Op::StartsWith(a, b) => Op::StartsWith(to(*a), to(*b)),
+    }
+}
+
+/// A final node.
+pub(super) fn finished(node: &IrNode, op: Op) -> Node {
+    Node { op, ty: node.ty, span: node.span }
+}

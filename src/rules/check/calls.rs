@@ -1,0 +1,147 @@
+//! The functions of the language.
+
+use crate::diag::{Diagnostic, Span, codes, suggest};
+use crate::rules::check::checker::Checker;
+use crate::rules::check::types;
+use crate::rules::program::{Function, NodeId, Op, Type};
+use crate::rules::syntax::ast::{Expr, Name};
+
+/// Name, function, number of arguments, how it is written.
+const FUNCTIONS: [(&str, Function, usize, &str); 7] = [
+    ("abs", Function::Abs, 1, "abs(amount)"),
+    ("distance", Function::Distance, 2, "distance(place, geo)"),
+    ("hour", Function::Hour, 1, "hour(booked_at)"),
+    ("is_multiple", Function::IsMultiple, 2, "is_multiple(amount, 100 EUR)"),
+    ("length", Function::Length, 1, "length(note)"),
+    ("lower", Function::Lower, 1, "lower(note)"),
+    ("round", Function::Round, 1, "round(ratio)"),
+];
+
+/// Words that look like functions and are aggregates.
+const AGGREGATES: [&str; 13] = [
+    "count",
+    "sum",
+    "avg",
+    "min",
+    "max",
+    "stddev",
+    "median",
+    "percentile",
+    "distinct",
+    "last",
+    "is_new",
+    "time_since",
+    "share",
+];
+
+impl Checker<'_, '_> {
+    /// `name(arg, ...)`.
+    pub(super) fn call(
+        &mut self,
+        name: &Name,
+        args: &[Expr],
+        hint: Option<Type>,
+        span: Span,
+    ) -> Option<NodeId> {
+        let Some(&(_, function, n_args, example)) =
+            FUNCTIONS.iter().find(|(known, ..)| *known == name.text)
+        else {
+            let diagnostic = unknown(name);
+            return self.refuse(diagnostic);
+        };
+        if args.len() != n_args {
+            let message =
+                format!("`{}` takes {n_args} arguments, here are {}", name.text, args.len());
+            return self.refuse(
+                Diagnostic::new(codes::E0202, span, message)
+                    .with_help(format!("write it as `{example}`")),
+            );
+        }
+        match (function, args) {
+            (Function::Lower | Function::Length, [text]) => {
+                let id = self.text(text, "read")?;
+                let ty = if function == Function::Lower { Type::Text } else { Type::Integer };
+                self.node(Op::Call(function, vec![id]), ty, span)
+            }
+            (Function::Distance | Function::IsMultiple, [a, b]) => {
+                self.call_of_two(function, a, b, (span, example))
+            }
+            (_, [value]) => {
+                let hint = hint.filter(|ty| matches!(ty, Type::Money(_)));
+                let id = self.expr(value, hint)?;
+                self.call_of_one(function, (id, value.span), (span, example))
+            }
+            _ => None,
+        }
+    }
+
+    fn call_of_one(
+        &mut self,
+        function: Function,
+        (id, value): (NodeId, Span),
+        (span, example): (Span, &str),
+    ) -> Option<NodeId> {
+        let ty = self.ty(id);
+        let result = match (function, ty) {
+            (Function::Abs, Type::Integer | Type::Number | Type::Money(_) | Type::Duration) => ty,
+            (Function::Round, Type::Integer) => return Some(id),
+            (Function::Round, Type::Number) | (Function::Hour, Type::Time) => Type::Integer,
+            _ => return self.wrong_argument((id, value), example),
+        };
+        self.node(Op::Call(function, vec![id]), result, span)
+    }
+
+    fn call_of_two(
+        &mut self,
+        function: Function,
+        a: &Expr,
+        b: &Expr,
+        (span, example): (Span, &str),
+    ) -> Option<NodeId> {
+        let bound = self.currency_of(a).max(self.currency_of(b));
+        let hint = bound.map(|(_, currency)| Type::Money(currency));
+        let (left, right) = (self.expr(a, hint), self.expr(b, hint));
+        let (left, right) = (left?, right?);
+        let fits = |ty: Type| match function {
+            Function::Distance => ty == Type::Geo,
+            _ => matches!(ty, Type::Money(_)),
+        };
+        for (id, expr) in [(left, a), (right, b)] {
+            if !fits(self.ty(id)) {
+                return self.wrong_argument((id, expr.span), example);
+            }
+        }
+        let (left, right) = self.unify((left, a.span), (right, b.span))?;
+        let ty = if function == Function::Distance { Type::Distance } else { Type::Bool };
+        self.node(Op::Call(function, vec![left, right]), ty, span)
+    }
+
+    fn wrong_argument(&mut self, (id, span): (NodeId, Span), example: &str) -> Option<NodeId> {
+        let message = format!(
+            "`{}` is {}",
+            self.quote(span),
+            types::describe(self.build.world.schema, self.ty(id))
+        );
+        self.refuse(
+            Diagnostic::new(codes::E0202, span, message)
+                .with_label("wrong argument")
+                .with_help(format!("write it as `{example}`")),
+        )
+    }
+}
+
+fn unknown(name: &Name) -> Diagnostic {
+    let diagnostic =
+        Diagnostic::new(codes::E0103, name.span, format!("there is no function `{}`", name.text))
+            .with_label("unknown");
+    let known = FUNCTIONS.iter().map(|(known, ..)| *known).chain(AGGREGATES);
+    match suggest::nearest(&name.text, known) {
+        Some(near) => {
+            diagnostic.with_help(format!("did you mean `{near}`?")).with_fix(name.span, near)
+        }
+        None => {
+            let names: Vec<&str> = FUNCTIONS.iter().map(|(known, ..)| *known).collect();
+            diagnostic.with_help(format!("the functions are: {}", names.join(", ")))
+        }
+    }
+}

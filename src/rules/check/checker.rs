@@ -1,0 +1,384 @@
+//! Names, types and units of expressions, for one rule on one event type.
+//!
+//! What this phase knows: the schema, lists, features, and the `let` and `param` names of the rule. It builds nodes
+//! in the arena of the event type; a `None` means that the mistake has been reported.
+
+use std::collections::BTreeMap;
+
+use crate::diag::{Diagnostic, Span, codes};
+use crate::event::schema::EventId;
+use crate::rules::check::arena::{Arena, Ir};
+use crate::rules::check::literals;
+use crate::rules::check::measures::Measures;
+use crate::rules::check::types;
+use crate::rules::check::world::World;
+use crate::rules::program::{Constant, NodeId, Op, Type};
+use crate::rules::syntax::ast::{CompareOp, Expr, ExprKind, Name, Text};
+
+/// Everything that grows while rules are checked.
+#[derive(Debug)]
+pub(super) struct Build<'a> {
+    pub(super) world: &'a World<'a>,
+    /// One per event type.
+    pub(super) arenas: Vec<Arena>,
+    pub(super) measures: Measures,
+    /// Features that were asked for, by event and name.
+    pub(super) features: BTreeMap<(EventId, String), FeatureState>,
+}
+
+/// How far a feature is on an event.
+#[derive(Clone, Debug)]
+pub(super) enum FeatureState {
+    /// Its definition is being read: asking again is a cycle.
+    InProgress,
+    /// Its node.
+    Known(NodeId),
+    /// Why it cannot be computed here.
+    Refused(Vec<Diagnostic>),
+}
+
+impl<'a> Build<'a> {
+    /// Nothing known yet.
+    pub(super) fn new(world: &'a World<'a>) -> Self {
+        let arenas = world.schema.events.iter().map(|_| Arena::default()).collect();
+        Self { world, arenas, measures: Measures::default(), features: BTreeMap::new() }
+    }
+
+    /// The arena of an event.
+    pub(super) fn arena(&self, event: EventId) -> &Arena {
+        &self.arenas[usize::from(event.0)]
+    }
+}
+
+/// The names that an expression may use besides those of the world.
+#[derive(Clone, Debug)]
+pub(super) struct Scope {
+    /// The event whose fields are meant.
+    pub(super) event: EventId,
+    /// Constants of the rule.
+    pub(super) params: BTreeMap<String, Param>,
+    /// `let` names; `None` when their definition was refused.
+    pub(super) lets: BTreeMap<String, Option<NodeId>>,
+    /// Inside an aggregate's `where`: `event` is the aggregated one.
+    pub(super) in_filter: bool,
+}
+
+/// A constant with a name.
+#[derive(Clone, Debug)]
+pub(super) struct Param {
+    pub(super) constant: Constant,
+    pub(super) ty: Type,
+}
+
+impl Scope {
+    /// A scope with the fields of an event only.
+    pub(super) fn of(event: EventId) -> Self {
+        Self { event, params: BTreeMap::new(), lets: BTreeMap::new(), in_filter: false }
+    }
+}
+
+/// Checks expressions in one scope.
+#[derive(Debug)]
+pub(super) struct Checker<'c, 'a> {
+    pub(super) build: &'c mut Build<'a>,
+    pub(super) scope: &'c Scope,
+    pub(super) report: &'c mut Vec<Diagnostic>,
+}
+
+impl Checker<'_, '_> {
+    /// An expression that must be true or false.
+    pub(super) fn condition(&mut self, expr: &Expr) -> Option<NodeId> {
+        let id = self.expr(expr, Some(Type::Bool))?;
+        let ty = self.ty(id);
+        if ty == Type::Bool {
+            return Some(id);
+        }
+        let message =
+            format!("`{}` is {}, not a condition", self.quote(expr.span), self.describe(ty));
+        let diagnostic = Diagnostic::new(codes::E0203, expr.span, message).with_help(
+            "compare it with something, as in `... > 5`, or ask whether it `is present`",
+        );
+        self.refuse(diagnostic)
+    }
+
+    /// Any expression. The hint is the type that the place asks for: it gives bare words, texts and money of a varying
+    /// currency their type, and is not enforced here.
+    pub(super) fn expr(&mut self, expr: &Expr, hint: Option<Type>) -> Option<NodeId> {
+        let span = expr.span;
+        match &expr.kind {
+            ExprKind::Literal(literal) => {
+                let result = literals::constant(literal, hint, self.build.world);
+                let (constant, ty) = self.keep(result)?;
+                self.node(Op::Constant(constant), ty, span)
+            }
+            ExprKind::Path(path) => self.path(path, hint),
+            ExprKind::Call(name, args) => self.call(name, args, hint, span),
+            ExprKind::Aggregate(aggregate) => self.aggregate(aggregate, span),
+            ExprKind::Sequence(_) => self.refuse(
+                Diagnostic::new(codes::E0901, span, "sequences are not supported yet").with_help(
+                    "until then, combine `time_since(...)` or `count(...)` of the earlier events",
+                ),
+            ),
+            ExprKind::Not(inner) => {
+                let inner = self.condition(inner)?;
+                self.not(inner, span)
+            }
+            ExprKind::And(list) => self.all_of(list, span),
+            ExprKind::Or(list) => self.any_of(list, span),
+            ExprKind::Compare(op, a, b) => self.compare(*op, a, b, span),
+            ExprKind::InSet { value, set, negated } => {
+                let id = self.in_set(value, set, span)?;
+                if *negated { self.not(id, span) } else { Some(id) }
+            }
+            ExprKind::InList { value, list, negated } => {
+                let id = self.in_list(value, list, span)?;
+                if *negated { self.not(id, span) } else { Some(id) }
+            }
+            ExprKind::Between(value, low, high) => {
+                let from = self.compare(CompareOp::Ge, value, low, span);
+                let to = self.compare(CompareOp::Le, value, high, span);
+                self.join(vec![from?, to?], true, span)
+            }
+            ExprKind::IsMissing { value, missing } => {
+                let value = self.expr(value, None)?;
+                let id = self.node(Op::IsMissing(value), Type::Bool, span)?;
+                if *missing { Some(id) } else { self.not(id, span) }
+            }
+            ExprKind::Matches(value, pattern) => self.matches(value, pattern, span),
+            ExprKind::Contains(a, b) => self.text_pair(a, b, Op::Contains, span),
+            ExprKind::StartsWith(a, b) => self.text_pair(a, b, Op::StartsWith, span),
+            ExprKind::Arithmetic(op, a, b) => self.arithmetic(*op, a, b, hint, span),
+            ExprKind::Default(a, b) => self.default_of(a, b, hint, span),
+            ExprKind::PercentOf(percent, of) => self.percent_of(percent, of, hint, span),
+            ExprKind::Error => None,
+        }
+    }
+
+    fn all_of(&mut self, list: &[Expr], span: Span) -> Option<NodeId> {
+        let ids: Vec<Option<NodeId>> = list.iter().map(|expr| self.condition(expr)).collect();
+        let ids: Option<Vec<NodeId>> = ids.into_iter().collect();
+        self.join(ids?, true, span)
+    }
+
+    fn any_of(&mut self, list: &[Expr], span: Span) -> Option<NodeId> {
+        let ids: Vec<Option<NodeId>> = list.iter().map(|expr| self.condition(expr)).collect();
+        let ids: Option<Vec<NodeId>> = ids.into_iter().collect();
+        self.join(ids?, false, span)
+    }
+
+    /// `and` or `or` of conditions: flat, each operand once.
+    pub(super) fn join(&mut self, ids: Vec<NodeId>, all: bool, span: Span) -> Option<NodeId> {
+        let mut flat: Vec<NodeId> = Vec::new();
+        for id in ids {
+            let inner = match self.op(id) {
+                Some(Op::And(list)) if all => list.clone(),
+                Some(Op::Or(list)) if !all => list.clone(),
+                _ => vec![id],
+            };
+            for id in inner {
+                if !flat.contains(&id) {
+                    flat.push(id);
+                }
+            }
+        }
+        if let [one] = flat[..] {
+            return Some(one);
+        }
+        self.node(if all { Op::And(flat) } else { Op::Or(flat) }, Type::Bool, span)
+    }
+
+    /// Three-valued not; twice is nothing.
+    pub(super) fn not(&mut self, id: NodeId, span: Span) -> Option<NodeId> {
+        match self.op(id) {
+            Some(Op::Not(inner)) => Some(*inner),
+            _ => self.node(Op::Not(id), Type::Bool, span),
+        }
+    }
+
+    fn in_set(&mut self, value: &Expr, set: &[Expr], span: Span) -> Option<NodeId> {
+        let money = set.iter().chain([value]).filter_map(|e| self.currency_of(e)).max();
+        let hint = money.map(|(_, currency)| Type::Money(currency));
+        let id = self.expr(value, hint)?;
+        let ty = self.ty(id);
+        let members: Vec<Option<NodeId>> = set
+            .iter()
+            .map(|member| {
+                let other = self.expr(member, Some(ty))?;
+                Some(self.unify((id, value.span), (other, member.span))?.1)
+            })
+            .collect();
+        let members: Vec<NodeId> = members.into_iter().collect::<Option<_>>()?;
+        let mut constants: Vec<Constant> = Vec::new();
+        for &member in &members {
+            if let Some(Op::Constant(constant)) = self.op(member) {
+                constants.push(constant.clone());
+            }
+        }
+        if constants.len() == members.len() && !constants.is_empty() {
+            constants.sort_by_key(|constant| format!("{constant:?}"));
+            constants.dedup();
+            return self.node(Op::InSet(id, constants), Type::Bool, span);
+        }
+        let mut equal = Vec::new();
+        for member in members {
+            equal.push(self.node(Op::Compare(CompareOp::Eq, id, member), Type::Bool, span)?);
+        }
+        self.join(equal, false, span)
+    }
+
+    fn in_list(&mut self, value: &Expr, name: &Name, span: Span) -> Option<NodeId> {
+        let Some((list, ty)) = self.list(name) else {
+            self.expr(value, None);
+            return None;
+        };
+        let id = self.expr(value, Some(ty))?;
+        let found = self.ty(id);
+        if found != ty {
+            let code = match (found, ty) {
+                (Type::Entity(_), Type::Entity(_)) => codes::E0214,
+                _ => codes::E0201,
+            };
+            let message = format!(
+                "`{}` is {}, list `{}` holds {}",
+                self.quote(value.span),
+                self.describe(found),
+                name.text,
+                self.describe(ty)
+            );
+            let diagnostic = Diagnostic::new(code, value.span, message)
+                .with_help("use a list of this type, or declare the field with the list's type");
+            return self.refuse(diagnostic);
+        }
+        self.text_of_event(id, value.span, "looked up in a list")?;
+        self.node(Op::InList(id, list), Type::Bool, span)
+    }
+
+    fn matches(&mut self, value: &Expr, pattern: &Text, span: Span) -> Option<NodeId> {
+        let id = self.text(value, "matched with a pattern")?;
+        let built = regex::RegexBuilder::new(&pattern.text)
+            .size_limit(crate::rules::check::limits::MAX_PATTERN_BYTES)
+            .build();
+        if let Err(error) = built {
+            let reason = error.to_string();
+            let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ");
+            let diagnostic = Diagnostic::new(
+                codes::E0230,
+                pattern.span,
+                format!("this pattern cannot be read: {reason}"),
+            )
+            .with_help("patterns are regular expressions without look-around and back-references");
+            return self.refuse(diagnostic);
+        }
+        self.node(Op::Matches(id, pattern.text.clone()), Type::Bool, span)
+    }
+
+    fn text_pair(
+        &mut self,
+        a: &Expr,
+        b: &Expr,
+        make: fn(NodeId, NodeId) -> Op,
+        span: Span,
+    ) -> Option<NodeId> {
+        let left = self.text(a, "searched");
+        let right = self.text(b, "searched for");
+        self.node(make(left?, right?), Type::Bool, span)
+    }
+
+    /// A text, an entity or an address whose characters are at hand.
+    pub(super) fn text(&mut self, expr: &Expr, verb: &str) -> Option<NodeId> {
+        let id = self.expr(expr, Some(Type::Text))?;
+        let ty = self.ty(id);
+        if !types::is_textual(ty) {
+            let message = format!(
+                "`{}` is {}, it cannot be {verb}",
+                self.quote(expr.span),
+                self.describe(ty)
+            );
+            return self.refuse(
+                Diagnostic::new(codes::E0202, expr.span, message).with_label("not a text"),
+            );
+        }
+        self.text_of_event(id, expr.span, verb)?;
+        Some(id)
+    }
+
+    /// Refuses texts that come out of state: only their equality is known there.
+    fn text_of_event(&mut self, id: NodeId, span: Span, verb: &str) -> Option<()> {
+        if !self.remembered(id) {
+            return Some(());
+        }
+        let message = format!("`{}` is a remembered text and cannot be {verb}", self.quote(span));
+        self.refuse(
+            Diagnostic::new(codes::E0202, span, message)
+                .with_help("a remembered text can be compared with `=` and `!=` only"),
+        )
+    }
+
+    fn remembered(&self, id: NodeId) -> bool {
+        if !types::is_textual(self.ty(id)) {
+            return false;
+        }
+        match &self.build.arena(self.scope.event).get(id).ir {
+            Ir::Measure { .. } => true,
+            Ir::Op(Op::Default(a, b)) => self.remembered(*a) || self.remembered(*b),
+            Ir::Op(_) => false,
+        }
+    }
+
+    /// A node of this scope's event.
+    pub(super) fn node(&mut self, op: Op, ty: Type, span: Span) -> Option<NodeId> {
+        self.intern(Ir::Op(op), ty, span)
+    }
+
+    pub(super) fn intern(&mut self, ir: Ir, ty: Type, span: Span) -> Option<NodeId> {
+        match self.build.arenas[usize::from(self.scope.event.0)].intern(ir, ty, span) {
+            Ok(id) => Some(id),
+            Err(_) => self.refuse(
+                Diagnostic::new(
+                    codes::E0009,
+                    span,
+                    "this expression is too large once its names are written out",
+                )
+                .with_help("use fewer nested `let` and `feature` names"),
+            ),
+        }
+    }
+
+    pub(super) fn op(&self, id: NodeId) -> Option<&Op> {
+        self.build.arena(self.scope.event).op(id)
+    }
+
+    pub(super) fn ty(&self, id: NodeId) -> Type {
+        self.build.arena(self.scope.event).ty(id)
+    }
+
+    pub(super) fn describe(&self, ty: Type) -> String {
+        types::describe(self.build.world.schema, ty)
+    }
+
+    /// The author's words, shortened.
+    pub(super) fn quote(&self, span: Span) -> String {
+        quote(self.build.world, span)
+    }
+
+    pub(super) fn keep<T>(&mut self, result: Result<T, Diagnostic>) -> Option<T> {
+        result.map_err(|diagnostic| self.report.push(diagnostic)).ok()
+    }
+
+    pub(super) fn refuse<T>(&mut self, diagnostic: Diagnostic) -> Option<T> {
+        self.report.push(diagnostic);
+        None
+    }
+}
+
+/// The author's words on one line, shortened.
+pub(super) fn quote(world: &World<'_>, span: Span) -> String {
+    let words: Vec<&str> = world.sources.text(span).split_whitespace().collect();
+    let text = words.join(" ");
+    if text.chars().count() <= 60 {
+        return text;
+    }
+    let mut short: String = text.chars().take(57).collect();
+    short.push_str("...");
+    short
+}

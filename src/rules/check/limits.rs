@@ -1,0 +1,26 @@
+//! The named bounds of a rule set. All of them are far above what people write by hand.
+
+/// Most files in one rule set.
+pub(super) const MAX_FILES: usize = 10_000;
+/// Most rules in one rule set.
+pub(super) const MAX_RULES: usize = 10_000;
+/// Most event types.
+pub(super) const MAX_EVENTS: usize = 1_000;
+/// Most lists.
+pub(super) const MAX_LISTS: usize = 10_000;
+/// Most members that one list file may hold.
+pub(super) const MAX_LIST_MEMBERS: usize = 5_000_000;
+/// Most state tables, look-ups of one event type, and measures of one table (their ids are 16 bits wide).
+pub(super) const MAX_STATE_IDS: usize = 65_000;
+/// Largest expression after its `let` and `feature` names are written out, in nodes.
+pub(super) const MAX_EXPANDED_NODES: u32 = 10_000;
+/// Deepest expression after its `let` and `feature` names are written out.
+pub(super) const MAX_EXPANDED_DEPTH: u32 = 512;
+/// Longest window: ten years.
+pub(super) const MAX_WINDOW_MS: i64 = 3_653 * 86_400_000;
+/// Most events that one `given` may stand for.
+pub(super) const MAX_GIVEN_EVENTS: u32 = 100_000;
+/// Largest compiled regular expression in bytes.
+pub(super) const MAX_PATTERN_BYTES: usize = 1 << 20;
+/// Most diagnostics that one compilation reports.
+pub(super) const MAX_DIAGNOSTICS: usize = 1_000;

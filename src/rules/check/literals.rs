@@ -1,0 +1,140 @@
+//! Literals become constants of a type: exact money, milliseconds, ratios.
+
+use crate::base::{Currency, MICRO_PER_MINOR};
+use crate::diag::{Diagnostic, Span, codes};
+use crate::rules::check::world::World;
+use crate::rules::program::{Constant, Type};
+use crate::rules::syntax::ast::{Decimal, Literal, LiteralKind};
+
+/// The constant of a literal and its own type; a text takes the type that is asked for when it can be one.
+pub(super) fn constant(
+    literal: &Literal,
+    hint: Option<Type>,
+    world: &World<'_>,
+) -> Result<(Constant, Type), Diagnostic> {
+    let span = literal.span;
+    Ok(match &literal.kind {
+        LiteralKind::Number(decimal) => number(*decimal, span)?,
+        LiteralKind::Percent(decimal) => {
+            let ratio = Decimal { mantissa: decimal.mantissa, scale: decimal.scale + 2 };
+            (Constant::Number(to_f64(ratio)), Type::Number)
+        }
+        LiteralKind::Money(decimal, code) => {
+            let currency = currency(code, span)?;
+            let micro = minor_units(*decimal, currency, span)?
+                .checked_mul(MICRO_PER_MINOR)
+                .ok_or_else(|| too_large(span))?;
+            (Constant::Money(micro), Type::Money(currency))
+        }
+        LiteralKind::Duration(ms) => (Constant::Int(*ms), Type::Duration),
+        LiteralKind::Distance(metres) => (Constant::Number(to_f64(*metres)), Type::Distance),
+        LiteralKind::Speed(km_per_h) => (Constant::Number(to_f64(*km_per_h) / 3.6), Type::Speed),
+        LiteralKind::Date(..) => {
+            let start = world.day_start_ms(literal).ok_or_else(|| no_such_day(span))?;
+            (Constant::Int(start), Type::Time)
+        }
+        LiteralKind::Text(text) => text_as(text, hint, span)?,
+        LiteralKind::Bool(value) => (Constant::Bool(*value), Type::Bool),
+    })
+}
+
+/// A text as the type that the other side has.
+pub(super) fn text_as(
+    text: &str,
+    hint: Option<Type>,
+    span: Span,
+) -> Result<(Constant, Type), Diagnostic> {
+    let quoted_word = |what: &str| {
+        Err(Diagnostic::new(codes::E0201, span, format!("{what} is written without quotes"))
+            .with_fix(span, text.to_owned()))
+    };
+    match hint {
+        Some(Type::Entity(kind)) => Ok((Constant::Text(text.to_owned()), Type::Entity(kind))),
+        Some(Type::Ip) => match text.parse::<core::net::IpAddr>() {
+            Ok(address) => Ok((Constant::Text(address.to_string()), Type::Ip)),
+            Err(_) => {
+                Err(Diagnostic::new(codes::E0231, span, format!("`{text}` is not an IP address"))
+                    .with_help("write it as `\"192.0.2.1\"` or `\"2001:db8::1\"`"))
+            }
+        },
+        Some(Type::Enum(..)) => quoted_word("a member of a set"),
+        Some(Type::Country) => quoted_word("a country"),
+        Some(Type::Currency) => quoted_word("a currency"),
+        _ => Ok((Constant::Text(text.to_owned()), Type::Text)),
+    }
+}
+
+fn number(decimal: Decimal, span: Span) -> Result<(Constant, Type), Diagnostic> {
+    if decimal.scale == 0 {
+        let value = i64::try_from(decimal.mantissa).map_err(|_| too_large(span))?;
+        return Ok((Constant::Int(value), Type::Integer));
+    }
+    Ok((Constant::Number(to_f64(decimal)), Type::Number))
+}
+
+/// The nearest double, correctly rounded.
+pub(super) fn to_f64(decimal: Decimal) -> f64 {
+    format!("{}e-{}", decimal.mantissa, decimal.scale).parse().unwrap_or(f64::MAX)
+}
+
+/// The decimal in units of `10^-digits` when it has no finer part.
+pub(super) fn scaled(decimal: Decimal, digits: u32) -> Option<i128> {
+    if let Some(more) = digits.checked_sub(decimal.scale) {
+        return decimal.mantissa.checked_mul(10_i128.checked_pow(more)?);
+    }
+    let less = 10_i128.checked_pow(decimal.scale - digits)?;
+    (decimal.mantissa % less == 0).then_some(decimal.mantissa / less)
+}
+
+/// A decimal without a fraction, as a number of a range.
+pub(super) fn whole(decimal: Decimal, range: core::ops::RangeInclusive<i32>) -> Option<i32> {
+    let value = scaled(decimal, 0).and_then(|value| i32::try_from(value).ok())?;
+    range.contains(&value).then_some(value)
+}
+
+/// Minor units of a money literal; no finer than the currency is.
+pub(super) fn minor_units(
+    decimal: Decimal,
+    currency: Currency,
+    span: Span,
+) -> Result<i128, Diagnostic> {
+    let digits = u32::from(currency.minor_digits());
+    scaled(decimal, digits).ok_or_else(|| {
+        let message = match digits {
+            0 => format!("{currency} has no decimals"),
+            _ => format!("{currency} has {digits} decimals, this amount has {}", decimal.scale),
+        };
+        Diagnostic::new(codes::E0231, span, message).with_label("finer than the currency")
+    })
+}
+
+/// A currency by its code.
+pub(super) fn currency(code: &str, span: Span) -> Result<Currency, Diagnostic> {
+    Currency::parse(code).ok_or_else(|| {
+        let diagnostic =
+            Diagnostic::new(codes::E0204, span, format!("`{code}` is not an ISO 4217 currency"));
+        match Currency::parse(&code.to_ascii_uppercase()) {
+            Some(_) => diagnostic.with_help("currencies are written in capitals, as `EUR`"),
+            None => diagnostic.with_help("use three letters such as `EUR`, `USD` or `GBP`"),
+        }
+    })
+}
+
+/// A country by its two letters, packed.
+pub(super) fn country(code: &str) -> Option<u32> {
+    match code.as_bytes() {
+        [first @ b'A'..=b'Z', second @ b'A'..=b'Z'] => {
+            Some(u32::from(*first) << 8 | u32::from(*second))
+        }
+        _ => None,
+    }
+}
+
+fn too_large(span: Span) -> Diagnostic {
+    Diagnostic::new(codes::E0231, span, "this number is too large")
+        .with_help("integers and amounts have 64 bits")
+}
+
+fn no_such_day(span: Span) -> Diagnostic {
+    Diagnostic::new(codes::E0231, span, "this date is out of range")
+}

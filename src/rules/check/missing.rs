@@ -1,0 +1,218 @@
+//! Whether a condition can be undecided, and by what.
+//!
+//! An expression can be missing by an optional field, an aggregate over nothing, a key that may be absent, a division
+//! or a conversion of money. `default` and `is missing` end it; so does a neighbour that asks first: in
+//! `device is present and ...` the rest is only asked with a device at hand. Overflow of 64 bits is not considered: it
+//! is counted at run time.
+
+use std::collections::BTreeSet;
+
+use crate::diag::Span;
+use crate::event::schema::{EventId, SlotId};
+use crate::rules::check::arena::{Ir, RequestId, operands};
+use crate::rules::check::canonical::slot_name;
+use crate::rules::check::checker::Build;
+use crate::rules::check::measures::Kind;
+use crate::rules::program::{Constant, NodeId, Op, Type};
+use crate::window::spec::Counting;
+
+/// Why an expression can be missing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Cause {
+    pub(super) span: Span,
+    /// "optional field `device`".
+    pub(super) text: String,
+}
+
+/// The first thing that can make a condition undecided; what the guard proves present is not asked again.
+pub(super) fn first_cause(
+    build: &Build<'_>,
+    event: EventId,
+    guard: Option<NodeId>,
+    condition: NodeId,
+) -> Option<Cause> {
+    let analysis = Analysis { build, event };
+    let mut present = BTreeSet::new();
+    if let Some(guard) = guard {
+        analysis.present_when_true(guard, &mut present);
+    }
+    analysis.cause(condition, &present)
+}
+
+struct Analysis<'b, 'a> {
+    build: &'b Build<'a>,
+    event: EventId,
+}
+
+impl Analysis<'_, '_> {
+    fn cause(&self, id: NodeId, present: &BTreeSet<NodeId>) -> Option<Cause> {
+        if present.contains(&id) {
+            return None;
+        }
+        let node = self.build.arena(self.event).get(id);
+        let op = match &node.ir {
+            Ir::Op(op) => op,
+            Ir::Measure { request, keys, probe } => {
+                return self
+                    .absent_key(keys, present, node.span)
+                    .or_else(|| probe.and_then(|probe| self.cause(probe, present)))
+                    .or_else(|| self.empty(*request, keys, node.span));
+            }
+        };
+        match op {
+            Op::Field(slot) | Op::GeoField(slot) => self.optional(*slot, node.span),
+            Op::MoneyField { slot, currency } => self.optional(*slot, node.span).or_else(|| {
+                let own = currency.ok().map(Type::Money);
+                (own != Some(node.ty)).then(|| Cause {
+                    span: node.span,
+                    text: format!("`{}` may have no exchange rate", self.name(*slot)),
+                })
+            }),
+            Op::IsMissing(_) => None,
+            Op::And(list) => {
+                let mut shielded = present.clone();
+                for &part in list {
+                    self.asked_present(part, &mut shielded);
+                }
+                list.iter().find_map(|&part| self.cause(part, &shielded))
+            }
+            Op::Or(list) => {
+                let mut shielded = present.clone();
+                for &part in list {
+                    if let Some(Op::IsMissing(asked)) = self.op(part) {
+                        self.strict_parts(*asked, &mut shielded);
+                    }
+                }
+                list.iter().find_map(|&part| self.cause(part, &shielded))
+            }
+            Op::Default(_, fallback) => self.cause(*fallback, present),
+            Op::Div(a, b) => {
+                self.cause(*a, present).or_else(|| self.cause(*b, present)).or_else(|| {
+                    self.may_be_zero(*b).then(|| Cause {
+                        span: node.span,
+                        text: "the divisor may be zero".to_owned(),
+                    })
+                })
+            }
+            Op::Mean { count, .. }
+            | Op::Deviation { count, .. }
+            | Op::CompareDeviation { count, .. } => {
+                self.of_parts(&node.ir, present).or_else(|| self.nothing_counted(*count, node.span))
+            }
+            _ => self.of_parts(&node.ir, present),
+        }
+    }
+
+    fn of_parts(&self, ir: &Ir, present: &BTreeSet<NodeId>) -> Option<Cause> {
+        let mut parts = Vec::new();
+        operands(ir, &mut |part| parts.push(part));
+        parts.into_iter().find_map(|part| self.cause(part, present))
+    }
+
+    fn optional(&self, slot: SlotId, span: Span) -> Option<Cause> {
+        let fields = &self.build.world.schema.event(self.event).fields;
+        let field = fields.iter().find(|field| field.slot == slot)?;
+        field.optional.then(|| Cause { span, text: format!("optional field `{}`", field.name) })
+    }
+
+    fn absent_key(&self, keys: &[SlotId], present: &BTreeSet<NodeId>, span: Span) -> Option<Cause> {
+        keys.iter().find_map(|&slot| {
+            let asked =
+                present.iter().any(|&id| matches!(self.op(id), Some(Op::Field(of)) if *of == slot));
+            if asked {
+                return None;
+            }
+            self.optional(slot, span)
+                .map(|_| Cause { span, text: format!("key `{}` may be absent", self.name(slot)) })
+        })
+    }
+
+    /// A measure whose answer is missing when nothing counts.
+    fn empty(&self, request: RequestId, keys: &[SlotId], span: Span) -> Option<Cause> {
+        let kind = self.build.measures.get(request).kind;
+        match kind {
+            Kind::Min | Kind::Max | Kind::Last | Kind::LastTime
+                if !self.counts_present(request, keys) =>
+            {
+                Some(Cause { span, text: "there may be no such event in the window".to_owned() })
+            }
+            _ => None,
+        }
+    }
+
+    fn nothing_counted(&self, count: NodeId, span: Span) -> Option<Cause> {
+        self.may_be_zero(count)
+            .then(|| Cause { span, text: "there may be no such event in the window".to_owned() })
+    }
+
+    fn may_be_zero(&self, id: NodeId) -> bool {
+        let node = self.build.arena(self.event).get(id);
+        match &node.ir {
+            Ir::Measure { request, keys, .. } => {
+                let counts =
+                    matches!(self.build.measures.get(*request).kind, Kind::Count | Kind::Distinct);
+                !(counts && self.counts_present(*request, keys))
+            }
+            Ir::Op(Op::Constant(Constant::Int(value))) => *value == 0,
+            Ir::Op(Op::Constant(Constant::Money(value))) => *value == 0,
+            #[expect(clippy::float_cmp, reason = "only an exact zero divides by zero")]
+            Ir::Op(Op::Constant(Constant::Number(value))) => *value == 0.0,
+            Ir::Op(_) => true,
+        }
+    }
+
+    /// Whether the present event itself is always among the counted.
+    fn counts_present(&self, request: RequestId, keys: &[SlotId]) -> bool {
+        let request = self.build.measures.get(request);
+        let event = self.build.world.schema.event(request.event);
+        request.counting == Counting::Last
+            && request.event == self.event
+            && request.filter.is_none()
+            && request.keys.iter().map(|&key| event.field(key).slot).eq(keys.iter().copied())
+    }
+
+    /// `x is present` as an operand of `and`.
+    fn asked_present(&self, part: NodeId, out: &mut BTreeSet<NodeId>) {
+        if let Some(Op::Not(inner)) = self.op(part)
+            && let Some(Op::IsMissing(asked)) = self.op(*inner)
+        {
+            self.strict_parts(*asked, out);
+        }
+    }
+
+    /// What must have been there for a condition to be true.
+    fn present_when_true(&self, id: NodeId, out: &mut BTreeSet<NodeId>) {
+        match self.op(id) {
+            Some(Op::And(list)) => list.iter().for_each(|&part| self.present_when_true(part, out)),
+            Some(Op::Not(inner)) => match self.op(*inner) {
+                Some(Op::IsMissing(asked)) => self.strict_parts(*asked, out),
+                Some(Op::And(_) | Op::Or(_)) => {}
+                _ => self.strict_parts(*inner, out),
+            },
+            Some(Op::Or(_) | Op::IsMissing(_)) => {}
+            _ => self.strict_parts(id, out),
+        }
+    }
+
+    /// An expression that is present, and all parts whose absence would have made it missing.
+    fn strict_parts(&self, id: NodeId, out: &mut BTreeSet<NodeId>) {
+        if !out.insert(id) {
+            return;
+        }
+        let node = self.build.arena(self.event).get(id);
+        if let Ir::Op(Op::Default(..) | Op::And(_) | Op::Or(_) | Op::IsMissing(_)) = node.ir {
+            return;
+        }
+        let mut parts = Vec::new();
+        operands(&node.ir, &mut |part| parts.push(part));
+        parts.into_iter().for_each(|part| self.strict_parts(part, out));
+    }
+
+    fn op(&self, id: NodeId) -> Option<&Op> {
+        self.build.arena(self.event).op(id)
+    }
+
+    fn name(&self, slot: SlotId) -> &str {
+        slot_name(self.build.world.schema, self.event, slot).unwrap_or("?")
+    }
+}

@@ -1,0 +1,195 @@
+//! From the parsed trees to the checked program: schema and lists → policy → names and types → shared tables → plans.
+//!
+//! Each phase has its own file and hands its result on; none looks back. Mistakes are collected, not thrown: one
+//! compilation shows as many of them as it can. The program exists only when there was no error.
+//!
+//! Start at [`compile`]; expressions are read by [`checker`], state is planned by [`plan`].
+
+mod actions;
+mod aggregates;
+mod arena;
+mod calls;
+mod canonical;
+mod checker;
+mod clauses;
+mod kinds;
+mod limits;
+mod lists;
+mod literals;
+mod lower;
+mod measures;
+mod messages;
+mod missing;
+mod names;
+mod operators;
+mod plan;
+mod pointer;
+mod policy;
+mod rules;
+mod scenarios;
+mod schema;
+#[cfg(test)]
+mod tests;
+mod types;
+mod world;
+
+use std::collections::BTreeMap;
+
+use crate::base::Digest;
+use crate::diag::{Diagnostic, FileId, Severity, Sources, Span, codes};
+use crate::event::schema::{EventId, Schema};
+use crate::rules::check::checker::{Build, Checker, FeatureState, Scope};
+use crate::rules::check::lower::Draft;
+use crate::rules::check::world::World;
+use crate::rules::program::Program;
+use crate::rules::syntax::ast::{self, Feature, Item};
+use crate::rules::syntax::parse;
+
+/// Compiles a whole rule set: `.risk` files and the list files that they name.
+///
+/// # Shape
+/// Diagnostics are sorted by place and each is there once. The program is there exactly when none of them is an error.
+///
+/// # Cost
+/// Linear in the text, times the event types that a rule is `on`.
+pub fn compile(sources: &Sources) -> (Option<Program>, Vec<Diagnostic>) {
+    let mut report = Vec::new();
+    if sources.files.len() > limits::MAX_FILES {
+        let message =
+            format!("{} files, at most {} are possible", sources.files.len(), limits::MAX_FILES);
+        report.push(Diagnostic::new(codes::E0513, Span::default(), message));
+        return (None, report);
+    }
+    let files = parse_all(sources, &mut report);
+    let items: Vec<&Item> = files.iter().flat_map(|file| &file.items).collect();
+    let program = check(&items, sources, &mut report);
+    let report = in_order(report);
+    let failed = report.iter().any(|diagnostic| diagnostic.severity() == Severity::Error);
+    (program.filter(|_| !failed), report)
+}
+
+fn parse_all(sources: &Sources, report: &mut Vec<Diagnostic>) -> Vec<ast::File> {
+    let mut files = Vec::new();
+    for (index, source) in (0_u32..).zip(&sources.files) {
+        if source.path.ends_with(".risk") {
+            let (file, found) = parse(FileId(index), &source.text);
+            report.extend(found);
+            files.push(file);
+        }
+    }
+    files
+}
+
+fn check(items: &[&Item], sources: &Sources, report: &mut Vec<Diagnostic>) -> Option<Program> {
+    let compiled = schema::compile(items, report);
+    let lists = lists::compile(items, &compiled.kinds, sources, report);
+    let (policy, timezone) = policy::compile(items, report);
+    let world = World {
+        sources,
+        schema: &compiled.schema,
+        lists: &lists,
+        base_currency: policy.base_currency,
+        timezone,
+        features: features(items, report),
+    };
+    let mut build = Build::new(&world);
+    let mut drafts: Vec<Draft> = compiled.schema.events.iter().map(|_| Draft::default()).collect();
+    check_features(&mut build, &mut drafts, report);
+    let groups = actions::groups(items, report);
+    let rules = rules::compile(items, &groups, &mut build, &mut drafts, report);
+    let context =
+        scenarios::Context { build: &build, drafts: &drafts, infos: &rules, groups: &groups };
+    let tests = scenarios::compile(items, context, report);
+    let (tables, plans) = lower::lower(&build, drafts, report);
+    let schema: Schema = compiled.schema.clone();
+    drop(build);
+    Some(Program {
+        digest: digest(sources),
+        schema,
+        lists: lists.clone(),
+        tables,
+        rules,
+        plans,
+        groups,
+        policy,
+        tests,
+    })
+}
+
+/// Features by name, each once.
+fn features<'i>(
+    items: &[&'i Item],
+    report: &mut Vec<Diagnostic>,
+) -> BTreeMap<&'i str, &'i Feature> {
+    let mut list: BTreeMap<&str, &Feature> = BTreeMap::new();
+    for item in items {
+        let Item::Feature(feature) = item else { continue };
+        match list.get(feature.name.text.as_str()) {
+            Some(first) => {
+                report.push(schema::twice("feature", &feature.name, Some(first.name.span)));
+            }
+            None => {
+                list.insert(&feature.name.text, feature);
+            }
+        }
+    }
+    list
+}
+
+/// Computes every feature on every event type that can. One that no event type can is reported with the reasons of
+/// the event type that came nearest.
+fn check_features(build: &mut Build<'_>, drafts: &mut [Draft], report: &mut Vec<Diagnostic>) {
+    let world = build.world;
+    for (&name, feature) in &world.features {
+        let mut nearest: Option<Vec<Diagnostic>> = None;
+        let mut known = false;
+        for (index, draft) in (0_u16..).zip(drafts.iter_mut()) {
+            let scope = Scope::of(EventId(index));
+            let mut ignored = Vec::new();
+            let state = Checker { build, scope: &scope, report: &mut ignored }.feature_state(name);
+            match state {
+                FeatureState::Known(id) => {
+                    known = true;
+                    draft.features.push((name.to_owned(), id));
+                }
+                FeatureState::Refused(reasons) => {
+                    let better = nearest.as_ref().is_none_or(|known| reasons.len() < known.len());
+                    if better {
+                        nearest = Some(reasons);
+                    }
+                }
+                FeatureState::InProgress => {}
+            }
+        }
+        if !known {
+            let message = format!("feature `{name}` cannot be computed on any event");
+            report.push(Diagnostic::new(codes::E0108, feature.name.span, message));
+            report.extend(nearest.unwrap_or_default());
+        }
+    }
+}
+
+/// The identity of the rule set: all paths and texts, sorted by path.
+fn digest(sources: &Sources) -> Digest {
+    let mut files: Vec<(&str, &str)> =
+        sources.files.iter().map(|file| (file.path.as_str(), file.text.as_str())).collect();
+    files.sort_unstable();
+    let parts: Vec<&[u8]> =
+        files.iter().flat_map(|(path, text)| [path.as_bytes(), text.as_bytes()]).collect();
+    Digest::of_parts(&parts)
+}
+
+/// By place; what several event types of one rule have in common is said once.
+fn in_order(mut report: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    report.sort_by(|a, b| {
+        (a.span, a.code, &a.message, &a.label).cmp(&(b.span, b.code, &b.message, &b.label))
+    });
+    report.dedup();
+    if let Some(span) = report.get(limits::MAX_DIAGNOSTICS).map(|diagnostic| diagnostic.span) {
+        report.truncate(limits::MAX_DIAGNOSTICS);
+        let message =
+            format!("more than {} mistakes; the rest is not shown", limits::MAX_DIAGNOSTICS);
+        report.push(Diagnostic::new(codes::E0008, span, message));
+    }
+    report
+}

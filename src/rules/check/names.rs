@@ -1,0 +1,389 @@
+//! What a word or a path means: `let`, `param`, field, entity, feature, and last a member of the set that the other
+//! side is of.
+
+use crate::base::Currency;
+use crate::diag::suggest::{self, Candidate};
+use crate::diag::{Diagnostic, Span, codes};
+use crate::event::schema::{EventId, FieldId, FieldType, MoneyCurrency};
+use crate::rules::check::arena::{Ir, operands};
+use crate::rules::check::checker::{Checker, FeatureState, Scope};
+use crate::rules::check::schema::dotted;
+use crate::rules::check::{literals, types};
+use crate::rules::program::{Constant, ListId, NodeId, Op, Type};
+use crate::rules::syntax::ast::{Expr, ExprKind, LiteralKind, Name, Path};
+
+impl Checker<'_, '_> {
+    /// The meaning of a path.
+    pub(super) fn path(&mut self, path: &Path, hint: Option<Type>) -> Option<NodeId> {
+        let name = dotted(path);
+        if path.this && self.scope.in_filter {
+            return self.refuse(
+                Diagnostic::new(codes::E0405, path.span, "`this` cannot be used inside an aggregate's `where`")
+                    .with_help("to compare with the present event use a key, as in `by receiver = this.sender`"),
+            );
+        }
+        if !path.this && path.parts.len() == 1 {
+            if let Some(&known) = self.scope.lets.get(&name) {
+                return known;
+            }
+            if let Some(param) = self.scope.params.get(&name).cloned() {
+                return self.param(param.constant, param.ty, hint, path.span);
+            }
+        }
+        if let Some((event, field)) = self.field_of(path, &name) {
+            return self.field(event, field, hint, path.span);
+        }
+        if path.parts.len() == 1 && !path.this {
+            if self.build.world.features.contains_key(name.as_str()) {
+                return self.feature(&name, path.span);
+            }
+            if let Some(found) = self.word(&name, hint, path.span) {
+                return found;
+            }
+        }
+        let diagnostic = self.unknown(path, &name, hint);
+        self.refuse(diagnostic)
+    }
+
+    /// Whether an expression is a constant, or a bare word that only the other side can explain.
+    pub(super) fn takes_type_from_other_side(&self, expr: &Expr) -> bool {
+        match &expr.kind {
+            ExprKind::Literal(_) => true,
+            ExprKind::Path(path) if path.parts.len() == 1 && !path.this => {
+                let name = dotted(path);
+                !self.scope.lets.contains_key(&name)
+                    && self.field_of(path, &name).is_none()
+                    && !self.build.world.features.contains_key(name.as_str())
+            }
+            _ => false,
+        }
+    }
+
+    fn field_of(&self, path: &Path, name: &str) -> Option<(EventId, FieldId)> {
+        let (world, event) = (self.build.world, self.scope.event);
+        if let Some(field) = world.field(event, name) {
+            return Some((event, field));
+        }
+        let (first, rest) = name.split_once('.')?;
+        if path.this || world.schema.event_named(first) != Some(event) {
+            return None;
+        }
+        world.field(event, rest).map(|field| (event, field))
+    }
+
+    fn param(
+        &mut self,
+        constant: Constant,
+        ty: Type,
+        hint: Option<Type>,
+        span: Span,
+    ) -> Option<NodeId> {
+        if let (Constant::Text(text), Type::Text) = (&constant, ty) {
+            let as_hinted = literals::text_as(text, hint, span);
+            let (constant, ty) = self.keep(as_hinted)?;
+            return self.node(Op::Constant(constant), ty, span);
+        }
+        self.node(Op::Constant(constant), ty, span)
+    }
+
+    /// A field of an event; money in the currency that is asked for, else in its own, else in the policy's.
+    pub(super) fn field(
+        &mut self,
+        event: EventId,
+        id: FieldId,
+        hint: Option<Type>,
+        span: Span,
+    ) -> Option<NodeId> {
+        let world = self.build.world;
+        let field = world.schema.event(event).field(id);
+        let wanted = match hint {
+            Some(Type::Money(currency)) => Some(currency),
+            _ => types::fixed_currency(field),
+        };
+        let money = wanted.unwrap_or(world.base_currency);
+        let ty = types::of_field(world.schema, event, id, money);
+        let op = match &field.ty {
+            FieldType::Geo => Op::GeoField(field.slot),
+            FieldType::Money { currency, .. } => Op::MoneyField {
+                slot: field.slot,
+                currency: match currency {
+                    MoneyCurrency::Fixed(currency) => Ok(*currency),
+                    MoneyCurrency::At(_, slot) => Err(*slot),
+                },
+            },
+            _ => Op::Field(field.slot),
+        };
+        self.node(op, ty, span)
+    }
+
+    /// A named feature on this scope's event.
+    fn feature(&mut self, name: &str, span: Span) -> Option<NodeId> {
+        let event = self.scope.event;
+        let event_name = &self.build.world.schema.event(event).name;
+        match self.feature_state(name) {
+            FeatureState::Known(id) => {
+                if self.scope.in_filter && self.reads_state(id) {
+                    return self.refuse(
+                        Diagnostic::new(codes::E0407, span, format!("feature `{name}` reads state itself"))
+                            .with_help("inside an aggregate's `where` only fields, params and features without aggregates may stand"),
+                    );
+                }
+                Some(id)
+            }
+            FeatureState::InProgress => self.refuse(
+                Diagnostic::new(
+                    codes::E0109,
+                    span,
+                    format!("feature `{name}` is defined by itself"),
+                )
+                .with_help(
+                    "a feature may not use its own name, directly or through another feature",
+                ),
+            ),
+            FeatureState::Refused(reasons) => {
+                let message =
+                    format!("feature `{name}` cannot be computed on event `{event_name}`");
+                let mut diagnostic = Diagnostic::new(codes::E0108, span, message);
+                if let Some(first) = reasons.first() {
+                    diagnostic = diagnostic.with_related(first.span, first.message.clone());
+                }
+                self.refuse(
+                    diagnostic.with_help("use it in rules on events that have its fields and keys"),
+                )
+            }
+        }
+    }
+
+    /// Computes a feature on this scope's event once.
+    pub(super) fn feature_state(&mut self, name: &str) -> FeatureState {
+        let event = self.scope.event;
+        let key = (event, name.to_owned());
+        if let Some(state) = self.build.features.get(&key) {
+            return state.clone();
+        }
+        let world = self.build.world;
+        let Some(feature) = world.features.get(name) else {
+            return FeatureState::Refused(Vec::new());
+        };
+        self.build.features.insert(key.clone(), FeatureState::InProgress);
+        let mut report = Vec::new();
+        let scope = Scope::of(event);
+        let node = Checker { build: self.build, scope: &scope, report: &mut report }
+            .expr(&feature.expr, None);
+        let state = match node {
+            Some(id) if report.is_empty() => FeatureState::Known(id),
+            _ => FeatureState::Refused(report),
+        };
+        self.build.features.insert(key, state.clone());
+        state
+    }
+
+    fn reads_state(&self, id: NodeId) -> bool {
+        let node = self.build.arena(self.scope.event).get(id);
+        if matches!(node.ir, Ir::Measure { .. }) {
+            return true;
+        }
+        let mut found = false;
+        let mut children = Vec::new();
+        operands(&node.ir, &mut |operand| children.push(operand));
+        for child in children {
+            found = found || self.reads_state(child);
+        }
+        found
+    }
+
+    /// A bare word of the set that the place asks for. Outer `None`: the place asks for no set.
+    #[expect(
+        clippy::option_option,
+        reason = "the outer says whether it is a word of a set, the inner whether it is known"
+    )]
+    fn word(&mut self, name: &str, hint: Option<Type>, span: Span) -> Option<Option<NodeId>> {
+        let world = self.build.world;
+        let ty = hint?;
+        let code = match ty {
+            Type::Enum(event, field) => {
+                let members = types::members(world.schema, event, field);
+                let index = members.iter().position(|member| member == name);
+                let Some(index) = index.and_then(|index| u32::try_from(index).ok()) else {
+                    let message = format!("`{name}` is not one of [{}]", members.join(", "));
+                    let mut diagnostic = Diagnostic::new(codes::E0204, span, message);
+                    if let Some(near) = suggest::nearest(name, members.iter().map(String::as_str)) {
+                        diagnostic = diagnostic
+                            .with_help(format!("did you mean `{near}`?"))
+                            .with_fix(span, near);
+                    }
+                    return Some(self.refuse(diagnostic));
+                };
+                index
+            }
+            Type::Country => match literals::country(name) {
+                Some(code) => code,
+                None if name.len() == 2 => {
+                    let upper = name.to_ascii_uppercase();
+                    let diagnostic =
+                        Diagnostic::new(codes::E0204, span, format!("`{name}` is not a country"))
+                            .with_help("countries are written as two capital letters")
+                            .with_fix(span, upper);
+                    return Some(self.refuse(diagnostic));
+                }
+                None => return None,
+            },
+            Type::Currency if name.len() == 3 => {
+                let currency = self.keep(literals::currency(name, span));
+                let id = currency.and_then(|currency: Currency| {
+                    self.node(Op::Constant(Constant::Code(currency.0)), ty, span)
+                });
+                return Some(id);
+            }
+            _ => return None,
+        };
+        Some(self.node(Op::Constant(Constant::Code(code)), ty, span))
+    }
+
+    /// The index and member type of a list.
+    pub(super) fn list(&mut self, name: &Name) -> Option<(ListId, Type)> {
+        let lists = self.build.world.lists;
+        if let Some(index) = lists.iter().position(|list| list.name == name.text) {
+            return Some((ListId(u16::try_from(index).ok()?), lists[index].ty));
+        }
+        self.report.push(unknown_list(name, lists.iter().map(|list| list.name.as_str())));
+        None
+    }
+
+    fn unknown(&self, path: &Path, name: &str, hint: Option<Type>) -> Diagnostic {
+        let world = self.build.world;
+        let event = world.schema.event(self.scope.event);
+        let first = path.parts.first().map_or("", |part| part.text.as_str());
+        if path.parts.len() > 1 && !path.this {
+            if first == "model" {
+                return Diagnostic::new(
+                    codes::E0907,
+                    path.span,
+                    "model scores are not supported yet",
+                )
+                .with_help("until then, leave this condition out");
+            }
+            if name == "ip.country" {
+                return Diagnostic::new(
+                    codes::E0907,
+                    path.span,
+                    "the country of an address is not supported yet",
+                )
+                .with_help("until then, let the event carry it as a field");
+            }
+            if world.schema.event_named(first).is_some_and(|other| other != self.scope.event) {
+                let message = format!("`{name}` is a field of another event");
+                return Diagnostic::new(codes::E0405, path.span, message)
+                    .with_help(format!("here the fields of `{}` are meant; look at other events through an aggregate such as `last({name}) by ... over prior 1d`", event.name));
+            }
+        }
+        let single = path.parts.len() == 1;
+        let message = if single && !path.this && event.fields.is_empty() {
+            format!("unknown name `{name}`")
+        } else {
+            format!("event `{}` has no field `{name}`", event.name)
+        };
+        let diagnostic = Diagnostic::new(codes::E0101, path.span, message).with_label("unknown");
+        let near = suggest::nearest(name, self.candidates(hint));
+        match near {
+            Some(near) => {
+                let prefix = if path.this { "this." } else { "" };
+                diagnostic
+                    .with_help(format!("did you mean `{prefix}{near}`?"))
+                    .with_fix(path.span, format!("{prefix}{near}"))
+            }
+            None => {
+                let names: Vec<&str> =
+                    event.fields.iter().take(12).map(|field| field.name.as_str()).collect();
+                diagnostic.with_help(format!("its fields are: {}", names.join(", ")))
+            }
+        }
+    }
+
+    fn candidates(&self, hint: Option<Type>) -> Vec<Candidate<'_>> {
+        let world = self.build.world;
+        let event = world.schema.event(self.scope.event);
+        let mut list: Vec<Candidate<'_>> = Vec::new();
+        for (index, field) in (0_u16..).zip(&event.fields) {
+            let money = types::fixed_currency(field).unwrap_or(world.base_currency);
+            let ty = types::of_field(world.schema, self.scope.event, FieldId(index), money);
+            list.push(Candidate { name: &field.name, weight: i32::from(hint == Some(ty)) });
+        }
+        let names = self.scope.params.keys().chain(self.scope.lets.keys()).map(String::as_str);
+        let roles = world.schema.roles.iter().map(|role| role.name.as_str());
+        for name in names.chain(roles).chain(world.features.keys().copied()) {
+            list.push(Candidate { name, weight: 0 });
+        }
+        list
+    }
+
+    /// The currency that an expression is bound to, and how firmly: literals most, then what state remembers, then
+    /// fields (which can be converted). Higher is firmer.
+    pub(super) fn currency_of(&self, expr: &Expr) -> Option<(u8, Currency)> {
+        match &expr.kind {
+            ExprKind::Literal(literal) => match &literal.kind {
+                LiteralKind::Money(_, code) => Currency::parse(code).map(|currency| (4, currency)),
+                _ => None,
+            },
+            ExprKind::Path(path) => self.currency_of_path(path),
+            ExprKind::Aggregate(aggregate) => {
+                if let Some(code) = &aggregate.currency {
+                    return Currency::parse(&code.text).map(|currency| (3, currency));
+                }
+                let name = dotted(&aggregate.path);
+                let (event, field) = name.split_once('.')?;
+                let event = self.build.world.schema.event_named(event)?;
+                let field = self.build.world.field(event, field)?;
+                let field = self.build.world.schema.event(event).field(field);
+                types::fixed_currency(field).map(|currency| (3, currency))
+            }
+            ExprKind::Arithmetic(_, a, b) | ExprKind::Default(a, b) => {
+                self.currency_of(a).max(self.currency_of(b))
+            }
+            ExprKind::PercentOf(_, of) => self.currency_of(of),
+            ExprKind::Call(name, args) if name.text == "abs" => {
+                args.first().and_then(|arg| self.currency_of(arg))
+            }
+            _ => None,
+        }
+    }
+
+    fn currency_of_path(&self, path: &Path) -> Option<(u8, Currency)> {
+        let name = dotted(path);
+        let of = |ty: Type, firmness: u8| match ty {
+            Type::Money(currency) => Some((firmness, currency)),
+            _ => None,
+        };
+        if path.parts.len() == 1 && !path.this {
+            if let Some(known) = self.scope.lets.get(&name) {
+                return known.and_then(|id| of(self.ty(id), 3));
+            }
+            if let Some(param) = self.scope.params.get(&name) {
+                return of(param.ty, 4);
+            }
+        }
+        if let Some((event, field)) = self.field_of(path, &name) {
+            let field = self.build.world.schema.event(event).field(field);
+            return types::fixed_currency(field).map(|currency| (1, currency));
+        }
+        match self.build.features.get(&(self.scope.event, name)) {
+            Some(FeatureState::Known(id)) => of(self.ty(*id), 3),
+            _ => None,
+        }
+    }
+}
+
+/// A name that is no list.
+pub(super) fn unknown_list<'a>(
+    name: &Name,
+    known: impl IntoIterator<Item = &'a str>,
+) -> Diagnostic {
+    let message = format!("there is no list `{}`", name.text);
+    let diagnostic = Diagnostic::new(codes::E0106, name.span, message).with_label("unknown");
+    match suggest::nearest(&name.text, known) {
+        Some(near) => {
+            diagnostic.with_help(format!("did you mean `{near}`?")).with_fix(name.span, near)
+        }
+        None => diagnostic.with_help(format!("declare it: `list {} : text`", name.text)),
+    }
+}

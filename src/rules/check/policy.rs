@@ -1,0 +1,181 @@
+//! The decision policy; without one, the defaults.
+
+use crate::diag::{Diagnostic, codes, suggest};
+use crate::rules::check::schema::default_currency;
+use crate::rules::check::{actions, literals};
+use crate::rules::program::{ActionPlan, Policy};
+use crate::rules::syntax::ast::{
+    Action, ActionKind, Decimal, Item, PolicyClause, PolicyClauseKind,
+};
+
+/// Byte budget for all state when no policy gives one.
+const DEFAULT_STATE_BYTES: u64 = 1 << 30;
+
+/// The policy and its time zone.
+pub(super) fn compile(
+    items: &[&Item],
+    report: &mut Vec<Diagnostic>,
+) -> (Policy, jiff::tz::TimeZone) {
+    let mut builder = Builder {
+        policy: Policy {
+            name: "default".to_owned(),
+            base_currency: default_currency(),
+            timezone: "UTC".to_owned(),
+            bands: Vec::new(),
+            state_bytes: DEFAULT_STATE_BYTES,
+            breaker: None,
+        },
+        timezone: jiff::tz::TimeZone::UTC,
+        seen: Vec::new(),
+        report,
+    };
+    let mut first = None;
+    for item in items {
+        let Item::Policy(policy) = item else { continue };
+        if let Some(first) = first {
+            let diagnostic =
+                Diagnostic::new(codes::E0510, policy.name.span, "a rule set has one policy")
+                    .with_related(first, "first given here")
+                    .with_help("move the clauses into one of them");
+            builder.report.push(diagnostic);
+            continue;
+        }
+        first = Some(policy.name.span);
+        builder.policy.name.clone_from(&policy.name.text);
+        for clause in &policy.clauses {
+            builder.clause(clause);
+        }
+    }
+    builder.sort_bands();
+    (builder.policy, builder.timezone)
+}
+
+struct Builder<'r> {
+    policy: Policy,
+    timezone: jiff::tz::TimeZone,
+    seen: Vec<&'static str>,
+    report: &'r mut Vec<Diagnostic>,
+}
+
+impl Builder<'_> {
+    fn clause(&mut self, clause: &PolicyClause) {
+        let span = clause.span;
+        let word = match &clause.kind {
+            PolicyClauseKind::BaseCurrency(_) => "base currency",
+            PolicyClauseKind::Timezone(_) => "timezone",
+            PolicyClauseKind::Band(..) => "band",
+            PolicyClauseKind::Approvals(..) => "approvals",
+            PolicyClauseKind::Budget(_) => "budget",
+            PolicyClauseKind::State(_) => "state",
+            PolicyClauseKind::Breaker(..) => "breaker",
+        };
+        if !matches!(word, "band" | "approvals") && self.seen.contains(&word) {
+            let message = format!("`{word}` is given twice");
+            self.report
+                .push(Diagnostic::new(codes::E0502, span, message).with_help("keep one of them"));
+            return;
+        }
+        self.seen.push(word);
+        match &clause.kind {
+            PolicyClauseKind::BaseCurrency(name) => match literals::currency(&name.text, name.span)
+            {
+                Ok(currency) => self.policy.base_currency = currency,
+                Err(diagnostic) => self.report.push(diagnostic),
+            },
+            PolicyClauseKind::Timezone(text) => match jiff::tz::db().get(&text.text) {
+                Ok(timezone) => {
+                    self.policy.timezone.clone_from(&text.text);
+                    self.timezone = timezone;
+                }
+                Err(_) => self.unknown_timezone(text),
+            },
+            PolicyClauseKind::Band(from, to, action) => self.band(*from, *to, action, clause),
+            PolicyClauseKind::State(bytes) => self.policy.state_bytes = *bytes,
+            PolicyClauseKind::Breaker(count, per_ms) => {
+                match literals::whole(*count, 1..=i32::MAX)
+                    .and_then(|count| u32::try_from(count).ok())
+                {
+                    Some(count) => self.policy.breaker = Some((count, *per_ms)),
+                    None => self.report.push(
+                        Diagnostic::new(codes::E0511, span, "a breaker counts whole hits")
+                            .with_help("write `breaker 1000 per 1h`"),
+                    ),
+                }
+                self.not_in_force(word, clause);
+            }
+            PolicyClauseKind::Approvals(..) | PolicyClauseKind::Budget(_) => {
+                self.not_in_force(word, clause);
+            }
+        }
+    }
+
+    fn not_in_force(&mut self, word: &str, clause: &PolicyClause) {
+        let message = format!("`{word}` is read and has no effect yet");
+        self.report.push(Diagnostic::new(codes::W0901, clause.span, message));
+    }
+
+    fn unknown_timezone(&mut self, text: &crate::rules::syntax::ast::Text) {
+        let diagnostic = Diagnostic::new(
+            codes::E0511,
+            text.span,
+            format!("there is no time zone `{}`", text.text),
+        );
+        let names: Vec<String> = jiff::tz::db().available().map(|name| name.to_string()).collect();
+        self.report.push(match suggest::nearest(&text.text, names.iter().map(String::as_str)) {
+            Some(near) => diagnostic
+                .with_help(format!("did you mean `{near}`?"))
+                .with_fix(text.span, format!("\"{near}\"")),
+            None => diagnostic.with_help("use an IANA name such as `\"Europe/Berlin\"`"),
+        });
+    }
+
+    fn band(&mut self, from: Decimal, to: Decimal, action: &Action, clause: &PolicyClause) {
+        let bounds = (literals::whole(from, 0..=100), literals::whole(to, 0..=100));
+        let (Some(from), Some(to)) = bounds else {
+            self.report.push(
+                Diagnostic::new(codes::E0504, clause.span, "a band lies between 0 and 100")
+                    .with_help("write whole numbers, as in `band 70..84 -> step_up sms`"),
+            );
+            return;
+        };
+        if from > to {
+            let message = format!("this band is empty: {from} is above {to}");
+            self.report.push(Diagnostic::new(codes::E0504, clause.span, message));
+            return;
+        }
+        let overlap = self.policy.bands.iter().find(|(low, high, _)| from <= *high && *low <= to);
+        if let Some((low, high, _)) = overlap {
+            let message = format!("band {from}..{to} overlaps band {low}..{high}");
+            self.report.push(
+                Diagnostic::new(codes::E0504, clause.span, message)
+                    .with_help("both ends are included; a score lies in one band only"),
+            );
+            return;
+        }
+        if let Some(action) = self.band_action(action) {
+            self.policy.bands.push((from, to, action));
+        }
+    }
+
+    fn band_action(&mut self, action: &Action) -> Option<ActionPlan> {
+        let refused = match &action.kind {
+            ActionKind::Allow
+            | ActionKind::Score { .. }
+            | ActionKind::Add { .. }
+            | ActionKind::Remove { .. } => Some("a band can alert, step up, hold, block or tag"),
+            ActionKind::Alert { once: Some(_), .. } => {
+                Some("a band knows no keys, so it cannot thin alerts with `once per`")
+            }
+            _ => None,
+        };
+        if let Some(why) = refused {
+            self.report.push(Diagnostic::new(codes::E0202, action.span, why));
+            return None;
+        }
+        actions::without_event(action, self.report)
+    }
+
+    fn sort_bands(&mut self) {
+        self.policy.bands.sort_by_key(|(from, ..)| *from);
+    }
+}

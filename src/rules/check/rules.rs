@@ -1,0 +1,273 @@
+//! Rules: the conditions and actions of each rule on each of its event types, and the contract about missing data.
+
+use std::collections::BTreeMap;
+
+use crate::diag::{Diagnostic, codes, suggest};
+use crate::event::schema::EventId;
+use crate::rules::check::checker::{Build, Checker, Param, Scope};
+use crate::rules::check::clauses::{self, Clauses};
+use crate::rules::check::limits::MAX_RULES;
+use crate::rules::check::literals;
+use crate::rules::check::lower::Draft;
+use crate::rules::check::missing;
+use crate::rules::check::schema::{twice, unknown_event};
+use crate::rules::check::world::World;
+use crate::rules::program::{ActionPlan, Mode, NodeId, RuleBody, RuleId, RuleInfo, ScoreGroup};
+use crate::rules::syntax::ast::{ActionKind, Item, Literal, Name, Rule};
+
+/// Compiles all rules, sorted by name; their bodies are added to the draft of each event type.
+pub(super) fn compile(
+    items: &[&Item],
+    groups: &[ScoreGroup],
+    build: &mut Build<'_>,
+    drafts: &mut [Draft],
+    report: &mut Vec<Diagnostic>,
+) -> Vec<RuleInfo> {
+    let mut infos: Vec<RuleInfo> = Vec::new();
+    let mut ids: BTreeMap<String, crate::diag::Span> = BTreeMap::new();
+    for rule in sorted(items, report) {
+        let clauses = clauses::collect(rule, report);
+        let info = clauses.info(rule, build.world, report);
+        if let Some(id) = clauses.id {
+            if let Some(first) = ids.get(&id.text) {
+                let message = format!("rule id `{}` is given twice", id.text);
+                report.push(
+                    Diagnostic::new(codes::E0104, id.span, message)
+                        .with_related(*first, "first given here")
+                        .with_help("an id is never reused: give this rule its own"),
+                );
+            }
+            ids.insert(id.text.clone(), id.span);
+        }
+        let id = RuleId(u16::try_from(infos.len()).unwrap_or(u16::MAX));
+        let params = params(&clauses, build.world, report);
+        let context = Context { rule, id, clauses: &clauses, params: &params, groups };
+        for event in events(&clauses, build.world, report) {
+            let body = context.body(event, build, report);
+            let evaluated = matches!(info.mode, Mode::Live | Mode::Shadow);
+            if let (Some(body), true) = (body, evaluated) {
+                drafts[usize::from(event.0)].bodies.push(body);
+            }
+        }
+        infos.push(info);
+    }
+    infos
+}
+
+/// Rules by name, each name once.
+fn sorted<'i>(items: &[&'i Item], report: &mut Vec<Diagnostic>) -> Vec<&'i Rule> {
+    let mut rules: BTreeMap<&str, &Rule> = BTreeMap::new();
+    for item in items {
+        match item {
+            Item::Rule(rule) => {
+                if let Some(first) = rules.get(rule.name.text.as_str()) {
+                    report.push(twice("rule", &rule.name, Some(first.name.span)));
+                } else {
+                    rules.insert(&rule.name.text, rule);
+                }
+            }
+            Item::Template(template) => report.push(
+                Diagnostic::new(
+                    codes::E0902,
+                    template.name.span,
+                    "templates are not supported yet",
+                )
+                .with_help("until then, write the rules out"),
+            ),
+            Item::Use(made) => report.push(
+                Diagnostic::new(codes::E0902, made.name.span, "templates are not supported yet")
+                    .with_help("until then, write the rules out"),
+            ),
+            _ => {}
+        }
+    }
+    let list: Vec<&Rule> = rules.into_values().collect();
+    if let Some(one_too_many) = list.get(MAX_RULES) {
+        let message = format!("{} rules, at most {MAX_RULES} are possible", list.len());
+        report.push(Diagnostic::new(codes::E0513, one_too_many.name.span, message));
+    }
+    list.into_iter().take(MAX_RULES).collect()
+}
+
+/// The events that a rule is `on`, each once.
+fn events(clauses: &Clauses<'_>, world: &World<'_>, report: &mut Vec<Diagnostic>) -> Vec<EventId> {
+    let mut list = Vec::new();
+    for name in clauses.on.map(|(names, _)| names).unwrap_or_default() {
+        match world.schema.event_named(&name.text) {
+            Some(event) if list.contains(&event) => report.push(twice("event", name, None)),
+            Some(event) => list.push(event),
+            None => {
+                let known = world.schema.events.iter().map(|event| event.name.as_str());
+                report.push(unknown_event(name, known));
+            }
+        }
+    }
+    list
+}
+
+/// The constants of a rule.
+fn params(
+    clauses: &Clauses<'_>,
+    world: &World<'_>,
+    report: &mut Vec<Diagnostic>,
+) -> BTreeMap<String, Param> {
+    let mut list: BTreeMap<String, Param> = BTreeMap::new();
+    for param in &clauses.params {
+        if list.contains_key(&param.name.text) {
+            report.push(twice("param", &param.name, None));
+            continue;
+        }
+        let mut read = |literal: &Literal| {
+            literals::constant(literal, None, world)
+                .map_err(|diagnostic| report.push(diagnostic))
+                .ok()
+        };
+        let Some((constant, ty)) = read(&param.value) else { continue };
+        if let Some(tune) = &param.tune {
+            let bounds = [Some(&tune.from), Some(&tune.to), tune.step.as_ref()];
+            for bound in bounds.into_iter().flatten() {
+                let found = read(bound).map(|(_, ty)| ty);
+                if found.is_some_and(|found| found != ty && !both_plain(found, ty)) {
+                    let message =
+                        format!("`{}` is tuned in another unit than it has", param.name.text);
+                    report.push(
+                        Diagnostic::new(codes::E0205, bound.span, message)
+                            .with_help("give the range in the unit of the value"),
+                    );
+                    break;
+                }
+            }
+        }
+        list.insert(param.name.text.clone(), Param { constant, ty });
+    }
+    list
+}
+
+fn both_plain(a: crate::rules::program::Type, b: crate::rules::program::Type) -> bool {
+    crate::rules::check::types::is_numeric(a) && crate::rules::check::types::is_numeric(b)
+}
+
+/// One rule while its bodies are made.
+struct Context<'c> {
+    rule: &'c Rule,
+    id: RuleId,
+    clauses: &'c Clauses<'c>,
+    params: &'c BTreeMap<String, Param>,
+    groups: &'c [ScoreGroup],
+}
+
+impl Context<'_> {
+    fn body(
+        &self,
+        event: EventId,
+        build: &mut Build<'_>,
+        report: &mut Vec<Diagnostic>,
+    ) -> Option<RuleBody> {
+        let mut scope = Scope::of(event);
+        scope.params.clone_from(self.params);
+        let mut lets: Vec<(String, NodeId)> = Vec::new();
+        for (name, expr) in &self.clauses.lets {
+            if let Some(diagnostic) = self.taken(name, &scope, build.world) {
+                report.push(diagnostic);
+                continue;
+            }
+            let node = Checker { build, scope: &scope, report }.expr(expr, None);
+            lets.extend(node.map(|id| (name.text.clone(), id)));
+            scope.lets.insert(name.text.clone(), node);
+        }
+        let mut checker = Checker { build, scope: &scope, report };
+        let guard =
+            self.clauses.on.and_then(|(_, guard)| guard).map(|expr| checker.condition(expr));
+        let when = self.clauses.when.and_then(|expr| checker.condition(expr));
+        let unless = self.clauses.unless.map(|expr| checker.condition(expr));
+        let actions = self.clauses.then.unwrap_or_default().iter();
+        let actions: Vec<Option<ActionPlan>> =
+            actions.map(|action| checker.action(action, self.groups)).collect();
+        let when = when?;
+        let guard = guard.flatten();
+        self.contract(event, guard, when, build, report);
+        Some(RuleBody {
+            rule: self.id,
+            guard,
+            when,
+            unless: unless.flatten(),
+            actions: actions.into_iter().collect::<Option<_>>()?,
+            lets,
+        })
+    }
+
+    /// A `let` may not be given twice, nor hide a param or a field: the same word would mean two things.
+    fn taken(&self, name: &Name, scope: &Scope, world: &World<'_>) -> Option<Diagnostic> {
+        if scope.lets.contains_key(&name.text) {
+            return Some(twice("let", name, None));
+        }
+        let what = if scope.params.contains_key(&name.text) {
+            "a param of this rule"
+        } else if world.field(scope.event, &name.text).is_some() {
+            "a field of this event"
+        } else {
+            return None;
+        };
+        let message = format!("`{}` is already {what}", name.text);
+        Some(
+            Diagnostic::new(codes::E0107, name.span, message)
+                .with_help("give the `let` another name"),
+        )
+    }
+
+    /// A condition that can be undecided must say what happens then.
+    fn contract(
+        &self,
+        event: EventId,
+        guard: Option<NodeId>,
+        when: NodeId,
+        build: &Build<'_>,
+        report: &mut Vec<Diagnostic>,
+    ) {
+        if self.clauses.says_if_missing() {
+            return;
+        }
+        let Some(cause) = missing::first_cause(build, event, guard, when) else { return };
+        let help = "add `if missing skip`, `if missing match` or `if missing review`";
+        let verb =
+            self.clauses.then.unwrap_or_default().iter().find_map(|action| match action.kind {
+                ActionKind::Block(_) => Some("blocks"),
+                ActionKind::Hold { .. } => Some("holds money"),
+                ActionKind::StepUp { .. } => Some("steps up"),
+                ActionKind::Allow => Some("allows"),
+                _ => None,
+            });
+        let diagnostic = match verb {
+            Some(verb) => {
+                let message = format!("rule `{}` {verb} but can be undecided", self.rule.name.text);
+                Diagnostic::new(codes::E0301, cause.span, message).with_help(help)
+            }
+            None => {
+                let message = format!(
+                    "rule `{}` can be undecided; then it does nothing",
+                    self.rule.name.text
+                );
+                Diagnostic::new(codes::W0301, cause.span, message)
+                    .with_help(format!("{help}; without it `skip` holds"))
+            }
+        };
+        report.push(diagnostic.with_label(cause.text));
+    }
+}
+
+/// The name of a rule that a test means, or why there is none.
+pub(super) fn find(infos: &[RuleInfo], name: &Name) -> Result<RuleId, Box<Diagnostic>> {
+    if let Some(index) = infos.iter().position(|info| info.name == name.text) {
+        return Ok(RuleId(u16::try_from(index).unwrap_or(u16::MAX)));
+    }
+    let diagnostic =
+        Diagnostic::new(codes::E0505, name.span, format!("there is no rule `{}`", name.text))
+            .with_label("unknown");
+    let known = infos.iter().map(|info| info.name.as_str());
+    Err(Box::new(match suggest::nearest(&name.text, known) {
+        Some(near) => {
+            diagnostic.with_help(format!("did you mean `{near}`?")).with_fix(name.span, near)
+        }
+        None => diagnostic.with_help("a test names the rule that it is about"),
+    }))
+}
