@@ -114,6 +114,7 @@ fn check(items: &[&Item], sources: &Sources, report: &mut Vec<Diagnostic>) -> Pr
     let schema: Schema = compiled.schema.clone();
     drop(build);
     Program {
+        sources: sources.clone(),
         digest: digest(sources),
         schema,
         lists: lists.clone(),
