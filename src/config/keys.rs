@@ -80,6 +80,8 @@ pub const PROTOCOLS: &[&str] = &["plaintext", "ssl", "sasl_plaintext", "sasl_ssl
 pub const MECHANISMS: &[&str] = &["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"];
 /// The words of `delivery.mode`.
 pub const DELIVERY_MODES: &[&str] = &["idempotent", "transactional"];
+/// The words of `delivery.decisions`.
+pub const DECISIONS: &[&str] = &["all", "notable", "none"];
 /// The words of `recovery.replay_from`.
 pub const REPLAY_FROM: &[&str] = &["earliest", "none"];
 /// The words of `log.format`.
@@ -112,6 +114,7 @@ pub const KEYS: &[Key] = &[
     key("topics.audit", Text, Value("risk.audit"), "Rule sets, lists and actions as they took effect."),
     key("topics.dead_letter", Text, Value("risk.dead_letter"), "Records that could not be decided, with their bytes and the reason."),
     key("delivery.mode", Choice(DELIVERY_MODES), Value("transactional"), "`transactional`: outputs and offsets in one Kafka transaction. `idempotent`: at least once, repeated writes byte-identical, lowest latency."),
+    key("delivery.decisions", Choice(DECISIONS), Value("all"), "Which decisions are written: `all`, `notable` (a hit, an outcome other than `pass`, or a remark) or `none`."),
     key("delivery.commit_interval", Duration, Value("10ms"), "How long a Kafka transaction collects records before it is committed (transactional)."),
     key("delivery.offset_commit_interval", Duration, Value("200ms"), "How often offsets are committed (idempotent)."),
     key("delivery.transaction_timeout", Duration, Value("15s"), "How long the broker lets a transaction stay open when this instance dies; readers of committed data wait so long."),
@@ -119,11 +122,13 @@ pub const KEYS: &[Key] = &[
     key("delivery.max_in_flight", Count, Value("50000"), "Most outputs that wait for the broker; reading pauses beyond."),
     key("delivery.max_in_flight_size", Size, Value("64MiB"), "Most bytes of outputs that wait for the broker; reading pauses beyond."),
     key("rules.path", Path, Value("rules"), "Folder of the rule files."),
-    key("time.allowed_lateness", Duration, Value("10m"), "How far behind its partition's clock an event may be and still block or hold."),
+    key("time.allowed_lateness", Duration, Value("5m"), "How far behind its partition's clock an event may be and still block or hold."),
     key("time.future_guard", Duration, Value("5m"), "How far ahead of its arrival an event's time may be and still move the clock."),
     key("time.dedupe_window", Duration, Value("1d"), "For how long a repeated event id is recognised."),
+    key("time.dedupe_max_ids", Count, Value("16000000"), "Most event ids that are remembered; beyond it the window shrinks."),
+    key("time.partition_skew", Duration, Value("1h"), "A partition this much behind the furthest one no longer keeps windows from being forgotten."),
     key("limits.max_record", Size, Value("1MiB"), "Largest record that is decoded."),
-    key("limits.max_depth", Count, Value("32"), "Deepest nesting that is decoded."),
+    key("limits.max_depth", Count, Value("64"), "Deepest nesting that is decoded."),
     key("limits.max_keys", Count, Value("1024"), "Most keys of one record."),
     key("state.budget", Size, Unset("the rules' policy"), "Most memory for windows; beyond it the oldest keys are evicted, counted and marked."),
     key("state.exact_events_per_key", Count, Value("65536"), "Most events that one key keeps exactly."),

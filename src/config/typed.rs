@@ -124,6 +124,8 @@ pub enum DeliveryMode {
 pub struct Delivery {
     /// Mode.
     pub mode: DeliveryMode,
+    /// Which decisions are written: `all`, `notable` or `none`.
+    pub decisions: String,
     /// Length of a Kafka transaction.
     pub commit_interval: Duration,
     /// Time between offset commits (idempotent).
@@ -154,6 +156,10 @@ pub struct Time {
     pub future_guard: Duration,
     /// For how long ids are remembered.
     pub dedupe_window: Duration,
+    /// Most ids that are remembered.
+    pub dedupe_max_ids: u64,
+    /// How far behind a partition may be and still keep windows.
+    pub partition_skew: Duration,
 }
 
 /// Limits of decoding.
@@ -227,6 +233,8 @@ pub(crate) fn build(resolved: &Resolved, errors: &mut Vec<ConfigError>) -> Optio
             allowed_lateness: read.duration("time.allowed_lateness")?,
             future_guard: read.duration("time.future_guard")?,
             dedupe_window: read.duration("time.dedupe_window")?,
+            dedupe_max_ids: read.count("time.dedupe_max_ids")?,
+            partition_skew: read.duration("time.partition_skew")?,
         },
         limits: Limits {
             max_record_bytes: read.size("limits.max_record")?,
@@ -421,6 +429,7 @@ fn delivery(read: &Reader<'_>, errors: &mut Vec<ConfigError>) -> Option<Delivery
     let group_id = read.text("kafka.group_id")?;
     let delivery = Delivery {
         mode,
+        decisions: read.text("delivery.decisions")?,
         commit_interval: read.duration("delivery.commit_interval")?,
         offset_commit_interval: read.duration("delivery.offset_commit_interval")?,
         transaction_timeout: read.duration(TIMEOUT)?,

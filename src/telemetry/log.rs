@@ -3,46 +3,76 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, IsTerminal as _};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value};
 use thiserror::Error;
 use tracing::field::{Field, Visit};
-use tracing::{Event, Level, Subscriber};
+use tracing::{Event, Subscriber};
+
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::config::{Log, LogFormat};
+pub use tracing::Level;
+
+use crate::base::time::format_rfc3339;
 use crate::telemetry::throttle;
+
+/// How logs are written.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Form; none is text on a terminal and JSON otherwise.
+    pub form: Option<Form>,
+    /// Least grave level: `error`, `warn`, `info`, `debug` or `trace`.
+    pub level: Level,
+    /// How often the same warning or error is written: so many per length of time.
+    pub repeat_limit: (u64, Duration),
+    /// Whether text is colored.
+    pub color: bool,
+}
+
+/// Form of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// The level of a word; `info` when there is none of that name.
+pub fn level(word: &str) -> Level {
+    match word {
+        "error" => Level::ERROR,
+        "warn" => Level::WARN,
+        "debug" => Level::DEBUG,
+        "trace" => Level::TRACE,
+        _ => Level::INFO,
+    }
+}
 
 /// Logs could not be set up.
 #[derive(Debug, Error)]
 #[error("could not set up logs: they are set up already")]
 pub struct LogError;
 
-/// Sets up logs for the process; `color` as the command line decided it.
+/// Sets up logs for the process.
 ///
 /// # Errors
 /// They are set up already.
-pub fn init(log: &Log, color: bool) -> Result<(), LogError> {
-    throttle::set_limit(log.repeat_limit.count, log.repeat_limit.per);
-    let level = match log.level.as_str() {
-        "error" => Level::ERROR,
-        "warn" => Level::WARN,
-        "debug" => Level::DEBUG,
-        "trace" => Level::TRACE,
-        _ => Level::INFO,
+pub fn init(settings: &Settings) -> Result<(), LogError> {
+    let (count, per) = settings.repeat_limit;
+    throttle::set_limit(count, per);
+    let json = match settings.form {
+        Some(form) => form == Form::Json,
+        None => !io::stderr().is_terminal(),
     };
-    let json = match log.format {
-        LogFormat::Json => true,
-        LogFormat::Text => false,
-        LogFormat::Auto => !io::stderr().is_terminal(),
-    };
-    let builder = tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr);
+    let builder = tracing_subscriber::fmt().with_max_level(settings.level).with_writer(io::stderr);
     let outcome = if json {
         builder.event_format(JsonLine).try_init()
     } else {
-        builder.with_ansi(color).with_target(false).try_init()
+        builder.with_ansi(settings.color).with_target(false).try_init()
     };
     outcome.map_err(|_| LogError)
 }
@@ -65,7 +95,9 @@ where
         let mut fields = Fields::default();
         event.record(&mut fields);
         let mut line = Map::new();
-        line.insert("ts".to_owned(), jiff::Timestamp::now().to_string().into());
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now_ms = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
+        line.insert("ts".to_owned(), format_rfc3339(now_ms).into());
         line.insert("level".to_owned(), event.metadata().level().as_str().to_lowercase().into());
         line.insert("target".to_owned(), event.metadata().target().into());
         if let Some(message) = fields.0.remove("message") {

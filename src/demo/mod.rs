@@ -1,0 +1,3 @@
+//! What the demonstration needs besides the product: made-up traffic.
+
+pub mod traffic;

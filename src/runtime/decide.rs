@@ -1,0 +1,146 @@
+//! The engine as the cell's [`Step`]: names streams, says what became of each record, copies counters for a scrape.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::Config;
+use crate::decision::lattice::Outcome as Verdict;
+use crate::engine::{
+    Counters, DecisionsWanted, Engine, EngineOptions, Input as EngineInput, Output, Silence, Sink, StreamId,
+};
+use crate::rules::eval::EvalError;
+use crate::rules::program::Program;
+use crate::runtime::port::{Input, Step};
+use crate::telemetry::books::{EngineReport, Outcome};
+
+/// The engine's settings that the configuration says.
+pub fn engine_options(config: &Config) -> EngineOptions {
+    let ms = |length: Duration| i64::try_from(length.as_millis()).unwrap_or(i64::MAX);
+    let count = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+    EngineOptions {
+        allowed_lateness_ms: ms(config.time.allowed_lateness),
+        future_guard_ms: ms(config.time.future_guard),
+        dedupe_window_ms: ms(config.time.dedupe_window),
+        dedupe_max_ids: count(config.time.dedupe_max_ids),
+        exact_events_per_key: count(config.state.exact_events_per_key),
+        partition_skew_ms: ms(config.time.partition_skew),
+        state_bytes: config.state.budget_bytes,
+        max_record_bytes: count(config.limits.max_record_bytes),
+        max_depth: count(config.limits.max_depth),
+        max_keys: count(config.limits.max_keys),
+        decisions: match config.delivery.decisions.as_str() {
+            "notable" => DecisionsWanted::Notable,
+            "none" => DecisionsWanted::None,
+            _ => DecisionsWanted::All,
+        },
+    }
+}
+
+/// An engine that a cell steps.
+#[derive(Debug)]
+pub struct Deciding {
+    engine: Engine,
+    /// The stream of the last record: records come in runs of one partition.
+    last: Option<(String, i32, StreamId)>,
+    dead_letters: BTreeMap<&'static str, u64>,
+    announced: bool,
+    rules: Vec<Arc<str>>,
+    tables: Vec<Arc<str>>,
+}
+
+impl Deciding {
+    /// An engine with empty windows.
+    ///
+    /// # Errors
+    /// When a pattern or the time zone of the program is refused (the checker reports both before).
+    pub fn new(program: Arc<Program>, options: EngineOptions) -> Result<Self, EvalError> {
+        let rules = program.rules.iter().map(|rule| rule.name.as_str().into()).collect();
+        let tables = program.tables.iter().map(|table| table.name.as_str().into()).collect();
+        let engine = Engine::new(program, options)?;
+        let (last, dead_letters, announced) = (None, BTreeMap::new(), false);
+        Ok(Self { engine, last, dead_letters, announced, rules, tables })
+    }
+
+    fn take(&mut self, input: &Input<'_>, sink: &mut impl Sink) {
+        let known = self.last.as_ref().filter(|(topic, partition, _)| {
+            *partition == input.partition && topic == input.topic
+        });
+        let stream = if let Some((_, _, stream)) = known {
+            *stream
+        } else {
+            let stream = self.engine.open_stream(input.topic, input.partition);
+            self.last = Some((input.topic.to_owned(), input.partition, stream));
+            stream
+        };
+        let Input { offset, arrival_ms, payload, .. } = *input;
+        self.engine.step(&EngineInput { stream, offset, arrival_ms, payload }, sink);
+    }
+
+    /// Which reason has one more dead letter than before.
+    fn reason(&mut self) -> &'static str {
+        let now = &self.engine.counters().dead_letters;
+        let grown = now.iter().find(|(reason, n)| self.dead_letters.get(*reason) != Some(n));
+        let reason = grown.map_or("unknown", |(reason, _)| *reason);
+        self.dead_letters.clone_from(now);
+        reason
+    }
+}
+
+/// What the counters say about the record that was just taken.
+fn verdict(before: [u64; 5], counters: &Counters) -> Option<Verdict> {
+    let mut grown = before.iter().zip(&counters.outcomes).map(|(before, now)| before != now);
+    grown.position(|grown| grown).and_then(|index| Verdict::ALL.get(index).copied())
+}
+
+impl Step for Deciding {
+    fn step(&mut self, input: &Input<'_>, outputs: &mut Vec<Output>) -> Outcome {
+        if !self.announced {
+            self.engine.announce(outputs);
+            self.announced = true;
+        }
+        let before = self.engine.counters().outcomes;
+        self.take(input, outputs);
+        match verdict(before, self.engine.counters()) {
+            Some(verdict) => Outcome::Decided(verdict.as_str()),
+            None => Outcome::DeadLettered(self.reason()),
+        }
+    }
+
+    fn replay(&mut self, input: &Input<'_>) {
+        self.take(input, &mut Silence);
+        self.dead_letters.clone_from(&self.engine.counters().dead_letters);
+    }
+
+    fn report(&self, report: &mut EngineReport) {
+        let counters = self.engine.counters();
+        let per_rule = |pick: fn(&crate::engine::RuleCounters) -> u64| -> Vec<(Arc<str>, u64)> {
+            self.rules.iter().map(Arc::clone).zip(counters.rules.iter().map(pick)).collect()
+        };
+        let watermarks = self.engine.streams().filter_map(|(source, clock)| {
+            Some((source.topic.as_str().into(), source.partition, clock.now_ms?))
+        });
+        let fields = counters.mapping_errors.iter();
+        *report = EngineReport {
+            alerts: per_rule(|rule| rule.alerts),
+            alerts_thinned: per_rule(|rule| rule.thinned),
+            rule_hits: per_rule(|rule| rule.hits),
+            rule_undecided: per_rule(|rule| rule.undecided),
+            holds_open: self.engine.holds_open() as u64,
+            holds: vec![("placed", counters.holds_placed), ("expired", counters.holds_expired)],
+            watermarks: watermarks.collect(),
+            late: counters.late + counters.too_late,
+            future: counters.future,
+            duplicates: counters.duplicates,
+            state_keys: self
+                .tables
+                .iter()
+                .map(Arc::clone)
+                .zip(self.engine.tables().iter().map(|table| table.keys() as u64))
+                .collect(),
+            state_bytes: self.engine.state_bytes() as u64,
+            state_evictions: counters.evictions,
+            mapping_errors: fields.map(|(field, n)| (field.as_str().into(), *n)).collect(),
+        };
+    }
+}

@@ -1,0 +1,212 @@
+//! Why a run ends other than in order.
+
+use thiserror::Error;
+
+use crate::diag::Code;
+
+/// Who has to act on an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Domain {
+    /// The configuration is wrong.
+    Config,
+    /// Something outside failed: brokers, network, operating system.
+    External,
+    /// A promise inside the program does not hold.
+    Internal,
+}
+
+/// Where on a record's way an error happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Reading the input.
+    Receive,
+    /// Writing outputs.
+    Emit,
+    /// Committing offsets.
+    Commit,
+}
+
+/// An error that ends the run.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum RunError {
+    /// A topic does not exist.
+    #[error("topic `{topic}` does not exist")]
+    TopicMissing {
+        /// The topic.
+        topic: String,
+        /// Where to create it.
+        brokers: String,
+    },
+    /// The client says that it cannot go on.
+    #[error("the Kafka client cannot go on: {reason}")]
+    Fatal {
+        /// The client's words.
+        reason: String,
+        /// Where.
+        stage: Stage,
+    },
+    /// No broker answers.
+    #[error("no broker of `{brokers}` answered within {seconds}s: {reason}")]
+    Unreachable {
+        /// The addresses.
+        brokers: String,
+        /// How long.
+        seconds: u64,
+        /// The client's words.
+        reason: String,
+    },
+    /// Login or permission refused.
+    #[error("the broker refuses access to {what}: {reason}")]
+    Refused {
+        /// A topic, the group or the transactional id.
+        what: String,
+        /// The client's words.
+        reason: String,
+    },
+    /// An output that the broker does not take.
+    #[error("an output for `{topic}` is larger than the broker takes")]
+    TooLarge {
+        /// The topic.
+        topic: String,
+    },
+    /// The committed offset is gone.
+    #[error(
+        "the group's offset {offset} of `{topic}`-{partition} is outside what the broker holds ({low} to {high})"
+    )]
+    OffsetGone {
+        /// Topic.
+        topic: String,
+        /// Partition.
+        partition: i32,
+        /// The offset.
+        offset: i64,
+        /// Oldest that the broker holds.
+        low: i64,
+        /// One past the newest.
+        high: i64,
+    },
+    /// Another producer uses the transactional id.
+    #[error("another instance took over the transactional id `{id}`")]
+    Fenced {
+        /// The id.
+        id: String,
+    },
+    /// The client does not take a setting.
+    #[error("the Kafka client refuses its settings: {reason}")]
+    Settings {
+        /// The client's words.
+        reason: String,
+    },
+    /// The orderly stop took too long.
+    #[error("could not stop in order within {seconds}s: {reason}")]
+    StopTimeout {
+        /// The limit.
+        seconds: u64,
+        /// What was not finished.
+        reason: String,
+    },
+    /// The address of metrics and health cannot be used.
+    #[error("could not listen on {address}: {reason}")]
+    Listen {
+        /// The address.
+        address: String,
+        /// The system's words.
+        reason: String,
+    },
+    /// Signals or threads could not be set up.
+    #[error("could not set up the process: {reason}")]
+    Process {
+        /// The system's words.
+        reason: String,
+    },
+    /// A record came twice or out of order.
+    #[error("record {offset} of `{topic}`-{partition} came when {expected} or later was expected")]
+    OffsetsWentBack {
+        /// Topic.
+        topic: String,
+        /// Partition.
+        partition: i32,
+        /// Offset that came.
+        offset: i64,
+        /// Smallest that may come.
+        expected: i64,
+    },
+}
+
+impl RunError {
+    /// The stable code, where there is a page about it.
+    pub fn code(&self) -> Code {
+        Code(match self {
+            Self::TopicMissing { .. } => "K0001",
+            Self::Fatal { .. } | Self::OffsetsWentBack { .. } | Self::Process { .. } => "K0002",
+            Self::Unreachable { .. } => "K0003",
+            Self::Refused { .. } => "K0004",
+            Self::TooLarge { .. } => "K0005",
+            Self::OffsetGone { .. } => "K0006",
+            Self::Fenced { .. } => "K0007",
+            Self::Settings { .. } => "K0008",
+            Self::StopTimeout { .. } => "K0009",
+            Self::Listen { .. } => "K0010",
+        })
+    }
+
+    /// Who has to act.
+    pub fn domain(&self) -> Domain {
+        match self {
+            Self::TopicMissing { .. }
+            | Self::Refused { .. }
+            | Self::Fenced { .. }
+            | Self::TooLarge { .. }
+            | Self::Settings { .. }
+            | Self::Listen { .. } => Domain::Config,
+            Self::Fatal { .. }
+            | Self::Unreachable { .. }
+            | Self::OffsetGone { .. }
+            | Self::StopTimeout { .. }
+            | Self::Process { .. } => Domain::External,
+            Self::OffsetsWentBack { .. } => Domain::Internal,
+        }
+    }
+
+    /// Whether a fresh start may succeed without anybody acting.
+    pub fn may_pass(&self) -> bool {
+        matches!(
+            self,
+            Self::Fatal { .. }
+                | Self::Unreachable { .. }
+                | Self::StopTimeout { .. }
+                | Self::OffsetsWentBack { .. }
+        )
+    }
+
+    /// Where on a record's way it happened.
+    pub fn stage(&self) -> Stage {
+        match self {
+            Self::Fatal { stage, .. } => *stage,
+            Self::TooLarge { .. } => Stage::Emit,
+            Self::Fenced { .. } | Self::StopTimeout { .. } => Stage::Commit,
+            _ => Stage::Receive,
+        }
+    }
+
+    /// How to mend it, one sentence.
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Self::TopicMissing { topic, brokers } => Some(format!(
+                "create it: kafka-topics.sh --bootstrap-server {brokers} --create --topic {topic} --partitions 6"
+            )),
+            Self::Unreachable { .. } => {
+                Some("check `kafka.brokers`, the network and `kafka.security`".to_owned())
+            }
+            Self::Fenced { .. } => {
+                Some("give each instance a `delivery.transactional_id` of its own".to_owned())
+            }
+            Self::OffsetGone { .. } => Some(
+                "records were deleted before they were decided: set the group's offset by hand, then raise the retention"
+                    .to_owned(),
+            ),
+            Self::Listen { .. } => Some("set `http.listen` to a free address".to_owned()),
+            _ => None,
+        }
+    }
+}

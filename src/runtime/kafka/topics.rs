@@ -1,0 +1,82 @@
+//! Are the brokers there, and do all topics exist? Asked before the first record is read, and by `validate --connect`.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaError;
+use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
+
+use crate::config::Config;
+use crate::runtime::error::RunError;
+use crate::runtime::kafka::{classify, client};
+use crate::runtime::stop::Stop;
+
+/// Checks that every topic exists and may be seen. Gives up after `limit` without an answer or when asked to stop.
+pub(crate) fn check(
+    config: &Config,
+    inputs: &[String],
+    limit: Duration,
+    stop: &Stop,
+) -> Result<(), RunError> {
+    let settings = |error: KafkaError| RunError::Settings { reason: error.to_string() };
+    let asker: BaseConsumer = client::inquiry(config).create().map_err(settings)?;
+    let outputs = &config.topics;
+    let names =
+        [&outputs.decisions, &outputs.alerts, &outputs.holds, &outputs.audit, &outputs.dead_letter];
+    let deadline = Instant::now() + limit;
+    for topic in inputs.iter().chain(names) {
+        check_one(config, &asker, topic, (deadline, limit), stop)?;
+    }
+    Ok(())
+}
+
+fn check_one(
+    config: &Config,
+    asker: &BaseConsumer,
+    topic: &str,
+    (deadline, limit): (Instant, Duration),
+    stop: &Stop,
+) -> Result<(), RunError> {
+    loop {
+        let reason = match asker.fetch_metadata(Some(topic), Duration::from_secs(2)) {
+            Ok(metadata) => {
+                let found = metadata.topics().iter().find(|found| found.name() == topic);
+                match found.map(|found| (found.error(), found.partitions().len())) {
+                    Some((None, 1..)) => return Ok(()),
+                    Some((Some(error), _)) => match judge(config, topic, error) {
+                        Some(error) => return Err(error),
+                        None => "the topic has no leader".to_owned(),
+                    },
+                    _ => return Err(missing(config, topic)),
+                }
+            }
+            Err(error) if classify::code(&error).is_some_and(classify::is_refusal) => {
+                let (what, reason) = ("the cluster".to_owned(), error.to_string());
+                return Err(RunError::Refused { what, reason });
+            }
+            Err(error) => {
+                // WHY: a refused login shows as "no broker"; what the client met says which it was.
+                asker.poll(Duration::ZERO);
+                error.to_string()
+            }
+        };
+        if Instant::now() >= deadline || stop.requested() {
+            let brokers = config.kafka.brokers.join(",");
+            return Err(RunError::Unreachable { brokers, seconds: limit.as_secs(), reason });
+        }
+    }
+}
+
+fn judge(config: &Config, topic: &str, error: RDKafkaRespErr) -> Option<RunError> {
+    let code = RDKafkaErrorCode::from(error);
+    if classify::is_refusal(code) {
+        let (what, reason) = (format!("topic `{topic}`"), code.to_string());
+        return Some(RunError::Refused { what, reason });
+    }
+    matches!(code, RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic)
+        .then(|| missing(config, topic))
+}
+
+fn missing(config: &Config, topic: &str) -> RunError {
+    RunError::TopicMissing { topic: topic.to_owned(), brokers: config.kafka.brokers.join(",") }
+}

@@ -1,0 +1,94 @@
+//! The running service: a cell between Kafka and the engine, started, watched and stopped in order.
+//!
+//! A *cell* is one thread that owns a consumer, a producer and an engine: poll, step, write, commit after effect.
+//! [`kafka`] is the one home of the client library. Start reading at [`run`], then [`cell`].
+
+mod cell;
+mod decide;
+pub mod error;
+mod kafka;
+pub mod port;
+pub mod stop;
+mod tracker;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use decide::{Deciding, engine_options};
+pub use error::RunError;
+pub use port::{Input, Output, OutputTopic, Step};
+pub use stop::Stop;
+
+use crate::config::{Config, DeliveryMode};
+use crate::runtime::cell::Cell;
+use crate::runtime::kafka::consumer::Source;
+use crate::runtime::kafka::delivery::Delivery;
+use crate::runtime::kafka::idempotent::Idempotent;
+use crate::runtime::kafka::topics;
+use crate::runtime::kafka::transactional::Transactional;
+use crate::telemetry::board::Board;
+use crate::telemetry::books::Books;
+use crate::telemetry::happening;
+use crate::telemetry::health::Health;
+
+/// How long the first answer of the brokers may take.
+const FIRST_ANSWER: Duration = Duration::from_secs(30);
+
+/// What a run shows to the outside.
+#[derive(Clone, Debug)]
+pub struct Views {
+    /// Where the cell publishes its books.
+    pub board: Arc<Board>,
+    /// Where it shows that it makes progress.
+    pub health: Arc<Health>,
+    /// How it is told to stop.
+    pub stop: Stop,
+}
+
+/// Reads the input topics, steps the engine, writes outputs and commits, until asked to stop.
+///
+/// `make` builds an engine with empty windows; it is called again when the windows must be rebuilt because the group
+/// committed something else than they hold. Returns the final books.
+///
+/// # Errors
+/// The run cannot start or cannot go on. What was not committed is decided again by the next run.
+pub fn run<S: Step>(
+    config: &Config,
+    inputs: &[String],
+    make: &mut dyn FnMut() -> S,
+    views: &Views,
+) -> Result<Books, RunError> {
+    warn_of_plaintext(config);
+    topics::check(config, inputs, FIRST_ANSWER, &views.stop)?;
+    let delivery: Box<dyn Delivery> = match config.delivery.mode {
+        DeliveryMode::Idempotent => Box::new(Idempotent::open(config)?),
+        DeliveryMode::Transactional => {
+            Box::new(Transactional::open(config, &views.stop, &views.health)?)
+        }
+    };
+    let source = Source::open(config, inputs)?;
+    Cell::new(config, source, delivery, make, views).run()
+}
+
+/// Checks that the brokers answer and every topic exists, within `limit`.
+///
+/// # Errors
+/// What is missing or refused.
+pub fn check_connection(
+    config: &Config,
+    inputs: &[String],
+    limit: Duration,
+) -> Result<(), RunError> {
+    topics::check(config, inputs, limit, &Stop::new(limit))
+}
+
+fn warn_of_plaintext(config: &Config) {
+    if config.kafka.security.protocol.ends_with("plaintext") {
+        let local = |broker: &&String| {
+            ["127.", "localhost:", "[::1]:"].iter().any(|start| broker.starts_with(start))
+        };
+        for broker in config.kafka.brokers.iter().filter(|broker| !local(broker)) {
+            happening::PlaintextBeyondLoopback { broker }.emit();
+        }
+    }
+}
