@@ -226,9 +226,9 @@ fn csv_file(
     while reader.read_byte_record(&mut record).map_err(broken)? {
         let line = joined(&record);
         let input = Input { stream, offset, arrival_ms: None, payload: Some(&line) };
-        let decoded = pairs(&header, &record)
+        let result = pairs(&header, &record)
             .and_then(|pairs| decoder.decode_pairs(topic, &pairs, &mut scratch, &mut row));
-        engine.decide(&input, decoded.map(|()| Decoded { raw: &[], row: &row }), sink);
+        engine.decide(&input, result.map(|()| Decoded { raw: &[], row: &row }), sink);
         offset += 1;
         if offset % CSV_WATCH_RECORDS == 0 && !watch(engine.counters().read) {
             return Ok(false);
