@@ -59,6 +59,8 @@ registry! {
     E0105 "unknown type";
     E0106 "unknown list";
     E0107 "a name that hides another";
+    E0108 "a feature that this event cannot compute";
+    E0109 "a feature defined by itself";
     E0201 "types that cannot be compared or combined";
     E0202 "wrong argument";
     E0203 "a condition that is not true or false";
@@ -78,6 +80,7 @@ registry! {
     E0404 "an aggregate of a field of the wrong type";
     E0405 "a field of another event in an aggregate";
     E0406 "too many aggregates, filters or columns";
+    E0407 "an aggregate inside an aggregate";
     E0501 "a missing clause";
     E0502 "a clause given twice";
     E0503 "a live rule needs an id and an owner";
@@ -88,12 +91,19 @@ registry! {
     E0508 "an event without id or time";
     E0509 "a JSON pointer that cannot be read";
     E0510 "the policy is missing or given twice";
+    E0511 "a value out of its range";
+    E0512 "a list file that cannot be used";
+    E0513 "more than a rule set may hold";
+    E0514 "events of one topic that cannot be told apart";
+    E0515 "a score group with two caps";
     E0901 "not yet supported: sequence";
     E0902 "not yet supported: template and use";
     E0903 "not yet supported: canary";
     E0904 "not yet supported: calendar windows";
     E0905 "not yet supported: percentile and median";
     E0906 "not yet supported: lifetime";
+    E0907 "not yet supported: model scores and address look-ups";
+    W0101 "a type that looks misspelt";
     W0301 "an alert or score rule can be undecided";
     W0501 "a condition that is never or always true";
     W0502 "a rule without a test";
@@ -103,6 +113,7 @@ registry! {
     W0602 "a counter that restarts empty";
     W0604 "a comparison with an average that includes this event";
     W0701 "state near or over its budget";
+    W0901 "a clause without effect yet";
 }
 
 #[cfg(test)]

@@ -1,5 +1,9 @@
-//! The rule language: text → tree ([`syntax`]) → checked program → run.
+//! The rule language: text → tree ([`syntax`]) → checked program → run ([`eval`]).
 
+mod check;
 pub mod eval;
+pub mod oracle;
 pub mod program;
 pub mod syntax;
+
+pub use check::compile;

@@ -6,7 +6,7 @@
 //! `on` it. A node refers only to nodes before it.
 
 use crate::base::{Currency, Digest};
-use crate::diag::Span;
+use crate::diag::{Sources, Span};
 use crate::event::schema::{EntityId, EventId, FieldId, Schema, SlotId};
 use crate::rules::syntax::ast::{CompareOp, Otherwise};
 use crate::window::spec::{MeasureId, TableSpec};
@@ -36,6 +36,8 @@ pub struct LookupId(pub u16);
 pub struct Program {
     /// Digest over all sources (paths and texts): the identity of the rule set.
     pub digest: Digest,
+    /// The texts, so that an explanation can show the author's words.
+    pub sources: Sources,
     /// The input.
     pub schema: Schema,
     /// Lists with their initial members.

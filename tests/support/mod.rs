@@ -1,4 +1,4 @@
-//! What integration tests share: a real Kafka broker and plain questions to it.
+//! What integration tests share: a real Kafka broker and plain questions to it, random rule texts and event streams.
 //!
 //! Every integration test is a crate of its own that includes this folder and uses a part of it.
 #![allow(dead_code, reason = "each test crate uses another part of this folder")]
@@ -11,6 +11,9 @@
 
 pub(crate) mod broker;
 pub(crate) mod container;
+pub(crate) mod dice;
+pub(crate) mod rule_text;
 pub(crate) mod service;
+pub(crate) mod stream;
 pub(crate) mod topics;
 pub(crate) mod wait;

@@ -81,7 +81,7 @@ pub struct Scanner<'a> {
 
 /// Offsets are 32 bits wide; records are capped far below that.
 #[inline]
-fn offset32(pos: usize) -> u32 {
+pub(crate) fn offset32(pos: usize) -> u32 {
     u32::try_from(pos).unwrap_or(u32::MAX)
 }
 
@@ -160,16 +160,19 @@ impl<'a> Scanner<'a> {
         if self.peek() != Some(b':') {
             return Err(invalid(self.pos));
         }
-        self.pos += 1;
-        self.count_key()?;
+        self.resume(self.pos + 1, 1)?;
         Ok(key)
     }
 
-    /// Steps over a key with its colon that the caller has recognised at the present position.
+    /// Goes on after members that the caller has read, with so many keys.
     #[inline]
-    pub(crate) fn accept_key(&mut self, len: usize) -> Result<()> {
-        self.pos += len;
-        self.count_key()
+    pub(crate) fn resume(&mut self, pos: usize, n_keys: u32) -> Result<()> {
+        self.pos = pos;
+        self.n_keys += n_keys;
+        if self.n_keys > self.limits.max_keys {
+            return Err(ScanError { reason: Reason::TooManyKeys, offset: offset32(self.pos) });
+        }
+        Ok(())
     }
 
     /// Whether an array has another value; false after the closing bracket. `first` right after the opening one.
@@ -273,15 +276,6 @@ impl<'a> Scanner<'a> {
         self.pos += 1;
     }
 
-    #[inline]
-    fn count_key(&mut self) -> Result<()> {
-        self.n_keys += 1;
-        if self.n_keys > self.limits.max_keys {
-            return Err(ScanError { reason: Reason::TooManyKeys, offset: offset32(self.pos) });
-        }
-        Ok(())
-    }
-
     fn literal(&mut self, word: &[u8], token: Token) -> Result<Token> {
         if self.raw.get(self.pos..self.pos + word.len()) != Some(word) {
             return Err(invalid(self.pos));
@@ -297,7 +291,7 @@ impl<'a> Scanner<'a> {
         let mut at = start;
         let mut escaped = false;
         loop {
-            at = self.text_stop(at);
+            at = text_stop(self.raw, at);
             match self.raw.get(at) {
                 Some(b'"') => {
                     self.pos = at + 1;
@@ -310,22 +304,6 @@ impl<'a> Scanner<'a> {
                 _ => return Err(invalid(at)),
             }
         }
-    }
-
-    /// The first byte from `at` on that is a quote, a backslash or a control character, or the end.
-    #[inline]
-    fn text_stop(&self, mut at: usize) -> usize {
-        while let Some(chunk) = self.raw.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
-            let stops = bytes::stop_bytes(u64::from_le_bytes(*chunk));
-            if stops != 0 {
-                return at + (stops.trailing_zeros() / 8) as usize;
-            }
-            at += 8;
-        }
-        while self.raw.get(at).is_some_and(|byte| !matches!(byte, b'"' | b'\\' | 0..0x20)) {
-            at += 1;
-        }
-        at
     }
 
     /// Checks the escape at `at` and returns the position after it.
@@ -355,14 +333,34 @@ impl<'a> Scanner<'a> {
 
     #[inline]
     fn number(&mut self) -> Result<Number> {
-        let start = self.pos;
-        match bytes::number_end(self.raw, start) {
-            Ok((end, integer)) => {
-                self.pos = end;
-                Ok(Number { start: offset32(start), end: offset32(end), integer })
-            }
-            Err(at) => Err(invalid(at)),
+        let number = number_at(self.raw, self.pos)?;
+        self.pos = number.end as usize;
+        Ok(number)
+    }
+}
+
+/// The first byte from `at` on that is a quote, a backslash or a control character, or the end.
+#[inline]
+pub(crate) fn text_stop(raw: &[u8], mut at: usize) -> usize {
+    while let Some(chunk) = raw.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+        let stops = bytes::stop_bytes(u64::from_le_bytes(*chunk));
+        if stops != 0 {
+            return at + (stops.trailing_zeros() / 8) as usize;
         }
+        at += 8;
+    }
+    while raw.get(at).is_some_and(|byte| !matches!(byte, b'"' | b'\\' | 0..0x20)) {
+        at += 1;
+    }
+    at
+}
+
+/// The number at `at`.
+#[inline]
+pub(crate) fn number_at(raw: &[u8], at: usize) -> Result<Number> {
+    match bytes::number_end(raw, at) {
+        Ok((end, integer)) => Ok(Number { start: offset32(at), end: offset32(end), integer }),
+        Err(at) => Err(invalid(at)),
     }
 }
 

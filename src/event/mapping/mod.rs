@@ -164,7 +164,7 @@ impl Decoder {
         self.check_pairs(pairs)?;
         cells.clear();
         places.found.fill(Found::ABSENT);
-        places.find_cells(plan, pairs, cells)?;
+        places.find_cells(pairs, cells)?;
         let values = Values {
             bytes: cells,
             borrow: false,
@@ -315,7 +315,7 @@ impl DecodeScratch {
 
 /// The key of a column: the one that followed last time, or looked up.
 fn column(table: &mut KeyTable, before: Option<u16>, name: &[u8]) -> Option<u16> {
-    let guess = before.map_or(table.first(), |before| table.after(before));
+    let guess = table.guess(before);
     if table.is(guess, name) {
         return Some(guess);
     }
@@ -326,16 +326,11 @@ fn column(table: &mut KeyTable, before: Option<u16>, name: &[u8]) -> Option<u16>
 
 impl PlanScratch {
     /// Notes the cells of the columns that fields read, and copies them.
-    fn find_cells(
-        &mut self,
-        plan: &Plan,
-        pairs: &[(&str, &str)],
-        cells: &mut Vec<u8>,
-    ) -> Result<()> {
+    fn find_cells(&mut self, pairs: &[(&str, &str)], cells: &mut Vec<u8>) -> Result<()> {
         let Self { found, tables } = self;
         let Some(table) = tables.first_mut() else { return Ok(()) };
         let mut before = None;
-        let mut seen = 0_u128;
+        let mut seen = 0_u64;
         for (index, (name, value)) in pairs.iter().enumerate() {
             let key = column(table, before, name.as_bytes());
             let repeated = match key {
@@ -350,9 +345,8 @@ impl PlanScratch {
                 return Err(DecodeError::record(Reason::DuplicateKey));
             }
             before = key.or(before);
-            let node = key.map_or(NO_NODE, |key| table.node(key));
-            let pointer = plan.nodes.get(usize::from(node)).and_then(|node| node.pointer);
-            let place = pointer.and_then(|pointer| found.get_mut(usize::from(pointer)));
+            let pointer = key.and_then(|key| table.key(key)).map_or(NO_NODE, |key| key.pointer);
+            let place = found.get_mut(usize::from(pointer));
             if let Some(place) = place.filter(|_| !value.is_empty()) {
                 let start = cells.len();
                 cells.extend_from_slice(value.as_bytes());

@@ -107,7 +107,10 @@ impl Plan {
     /// Fresh key tables, one per node.
     pub(super) fn tables(&self) -> Vec<KeyTable> {
         let children = |node: &Node| {
-            KeyTable::new(node.children.iter().map(|(name, child)| (name.as_str(), *child)))
+            KeyTable::new(node.children.iter().map(|(name, child)| {
+                let pointer = self.nodes.get(usize::from(*child)).and_then(|node| node.pointer);
+                (name.as_str(), *child, pointer.unwrap_or(NO_NODE))
+            }))
         };
         self.nodes.iter().map(children).collect()
     }

@@ -309,6 +309,25 @@ fn a_missing_required_field_is_named() {
     );
 }
 
+#[test]
+fn spaces_after_commas_and_colons_are_on_the_guessed_path_and_elsewhere_off_it() {
+    let decoder = Decoder::new(&schema(), Limits::default());
+    let topic = decoder.topic("bank").unwrap();
+    let (mut scratch, mut row) = (DecodeScratch::default(), Row::default());
+    for (comma, colon) in [(",", ":"), (", ", ": "), (", ", ":"), (" , ", " : "), (",\n  ", ": ")] {
+        for tries in 0..3 {
+            let raw = format!(
+                "{{\"id\"{colon}\"e1\"{comma}\"x\"{colon}null{comma}\"tries\"{colon}{tries}{comma}\"ok\"{colon}true{comma}\"at\"{colon}\"1970-01-01T00:00:01Z\"{comma}\"type\"{colon}\"login\"}}"
+            );
+            assert_eq!(decoder.decode(topic, raw.as_bytes(), &mut scratch, &mut row), Ok(()));
+            assert_eq!((row.get(SlotId(9)), row.get(SlotId(5))), (Some(tries), Some(1)));
+            let doubled = raw.replace("\"x\"", "\"tries\"");
+            let error = decoder.decode(topic, doubled.as_bytes(), &mut scratch, &mut row);
+            assert_eq!(error.map_err(|error| error.reason), Err(Reason::DuplicateKey));
+        }
+    }
+}
+
 fn pairs(pairs: &[(&str, &str)]) -> core::result::Result<Decoded, DecodeError> {
     let decoder = Decoder::new(&schema(), Limits::default());
     let (mut scratch, mut row) = (DecodeScratch::default(), Row::default());
@@ -469,7 +488,7 @@ fn transfer() -> impl Strategy<Value = (String, String, Option<i64>, Option<Stri
             });
             let members: Vec<String> = members
                 .into_iter()
-                .map(|(key, value)| format!("{space}{key}{space}:{value}{space}"))
+                .map(|(key, value)| format!("{space}{key}{space}:{space}{value}{space}"))
                 .collect();
             (format!("{{{}}}", members.join(",")), id, amount, note)
         },

@@ -2,7 +2,7 @@
 
 use crate::event::error::ScanError;
 use crate::event::json::{self, KeyLog, Scanner, Text, Token};
-use crate::event::mapping::keys::{KeyTable, MAX_LEARNED, NO_NODE};
+use crate::event::mapping::keys::{Key, KeyTable, MAX_LEARNED, NO_NODE};
 use crate::event::mapping::plan::{Node, Plan};
 
 /// What stands at a pointer.
@@ -110,56 +110,61 @@ impl Walk<'_, '_> {
     fn object(&mut self, node_idx: u16) -> Result<()> {
         let table_idx = usize::from(node_idx);
         self.log.open(Token::Object);
-        // INVARIANT: one bit per key of the table that this object has already.
-        let mut seen = 0_u128;
-        let mut before = None;
-        let mut first = true;
-        while self.scanner.at_key(first)? {
-            first = false;
-            let key = self.key(table_idx, before, &mut seen)?;
+        let mut members = Members { first: true, seen: 0, before: None };
+        loop {
+            let key = match self.guessed_members(table_idx, &mut members)? {
+                Some(key) => Some(key),
+                None if self.scanner.at_key(members.first)? => {
+                    self.unexpected_key(table_idx, &mut members)?
+                }
+                None => break,
+            };
             let token = self.scanner.value()?;
-            let node = key.map_or(NO_NODE, |key| self.tables[table_idx].node(key));
-            before = key.or(before);
-            if node == NO_NODE {
-                self.scanner.skip(token, self.log)?;
-            } else {
-                self.value(token, node)?;
+            let key = key.and_then(|key| self.tables[table_idx].key(key));
+            match key.map_or(NO_NODE, |key| key.node) {
+                NO_NODE => self.scanner.skip(token, self.log)?,
+                node => self.value(token, node)?,
             }
         }
         self.log.close();
         Ok(())
     }
 
-    /// Reads the key at the present quote: its index in the table, `None` for a key that is not in it.
+    /// Reads members as long as their keys are guessed and their values are plain scalars. Returns a key whose value comes
+    /// next, or `None` where the guessing ends.
+    ///
+    /// This is where a record is read when it looks like the one before.
     #[inline]
-    fn key(
-        &mut self,
-        table_idx: usize,
-        before: Option<u16>,
-        seen: &mut u128,
-    ) -> Result<Option<u16>> {
-        let table = &self.tables[table_idx];
-        let at = self.scanner.pos();
-        let guess = before.map_or(table.first(), |before| table.after(before));
-        if usize::from(guess) < MAX_LEARNED
-            && *seen >> guess & 1 == 0
-            && let Some(len) = table.matches(guess, self.scanner.raw(), at)
-        {
-            *seen |= 1 << guess;
-            self.scanner.accept_key(len)?;
-            return Ok(Some(guess));
-        }
-        self.unexpected_key(table_idx, before, seen)
+    fn guessed_members(&mut self, table_idx: usize, members: &mut Members) -> Result<Option<u16>> {
+        let Some(table) = self.tables.get(table_idx) else { return Ok(None) };
+        let raw = self.scanner.raw();
+        let mut pos = self.scanner.pos();
+        let mut guess = table.guess(members.before);
+        let mut n_keys = 0;
+        let pending = loop {
+            let key = table.key(guess).filter(|key| key.bit & !members.seen != 0);
+            let Some(key) = key else { break None };
+            let Some(at) = key_at(table, key, raw, pos, members.first) else { break None };
+            members.seen |= key.bit;
+            members.before = Some(guess);
+            members.first = false;
+            n_keys += 1;
+            pos = at + key.len as usize;
+            let Some((found, end)) = plain_scalar(raw, pos)? else { break Some(guess) };
+            pos = end;
+            if let Some(place) = self.found.get_mut(usize::from(key.pointer)) {
+                *place = found;
+            }
+            guess = key.next;
+        };
+        self.scanner.resume(pos, n_keys)?;
+        Ok(pending)
     }
 
     /// A key that was not guessed, or is written with escapes or spaces.
-    #[cold]
-    fn unexpected_key(
-        &mut self,
-        table_idx: usize,
-        before: Option<u16>,
-        seen: &mut u128,
-    ) -> Result<Option<u16>> {
+    #[inline(never)]
+    fn unexpected_key(&mut self, table_idx: usize, members: &mut Members) -> Result<Option<u16>> {
+        members.first = false;
         let raw = self.scanner.raw();
         let text = self.scanner.read_key()?;
         let mut name = json::slice(raw, text);
@@ -171,17 +176,79 @@ impl Walk<'_, '_> {
         let table = &mut self.tables[table_idx];
         let key = table.find(name).or_else(|| table.learn(name));
         if let Some(key) = key {
-            table.learn_order(before, key);
+            table.learn_order(members.before, key);
+            members.before = Some(key);
         }
         match key {
             Some(key) if usize::from(key) < MAX_LEARNED => {
-                if *seen >> key & 1 == 1 {
+                if members.seen >> key & 1 == 1 {
                     return Err(json::duplicate_key(text));
                 }
-                *seen |= 1 << key;
+                members.seen |= 1 << key;
             }
             _ => self.log.add(raw, text)?,
         }
         Ok(key)
     }
+}
+
+/// What is known of the members of an open object.
+struct Members {
+    /// Whether the next one is the first.
+    first: bool,
+    /// INVARIANT: one bit for each of the first 64 keys of the table that this object has already.
+    seen: u64,
+    /// The last key that is in the table.
+    before: Option<u16>,
+}
+
+/// Where the key stands that is expected at `pos`: after a comma unless it is the first, perhaps after a space.
+#[inline]
+fn key_at(table: &KeyTable, key: &Key, raw: &[u8], pos: usize, first: bool) -> Option<usize> {
+    let at = if first {
+        pos
+    } else if raw.get(pos) == Some(&b',') {
+        pos + 1
+    } else {
+        return None;
+    };
+    if table.matches(key, raw, at) {
+        return Some(at);
+    }
+    // Many writers put a space after a comma.
+    let spaced = raw.get(at) == Some(&b' ') && table.matches(key, raw, at + 1);
+    spaced.then_some(at + 1)
+}
+
+/// The text without escapes or the number at `at`, perhaps after a space, and what follows it; `None` for anything else.
+#[inline]
+fn plain_scalar(raw: &[u8], at: usize) -> Result<Option<(Found, usize)>> {
+    match raw.get(at) {
+        Some(b'"') => Ok(plain_text(raw, at + 1)),
+        Some(b'-' | b'0'..=b'9') => number(raw, at).map(Some),
+        Some(b' ') => match raw.get(at + 1) {
+            Some(b'"') => Ok(plain_text(raw, at + 2)),
+            Some(b'-' | b'0'..=b'9') => number(raw, at + 1).map(Some),
+            _ => Ok(None),
+        },
+        _ => Ok(None),
+    }
+}
+
+#[inline]
+fn plain_text(raw: &[u8], start: usize) -> Option<(Found, usize)> {
+    let end = json::text_stop(raw, start);
+    if raw.get(end) != Some(&b'"') {
+        return None;
+    }
+    let found =
+        Found { start: json::offset32(start), end: json::offset32(end), kind: FoundKind::Text };
+    Some((found, end + 1))
+}
+
+#[inline]
+fn number(raw: &[u8], at: usize) -> Result<(Found, usize)> {
+    let number = json::number_at(raw, at)?;
+    let kind = if number.integer { FoundKind::Integer } else { FoundKind::Decimal };
+    Ok((Found { start: number.start, end: number.end, kind }, number.end as usize))
 }

@@ -7,6 +7,7 @@ use crate::diag::{Diagnostic, FileId, Source, Sources, Span, codes, suggest};
 use crate::event::schema::EntityId;
 use crate::rules::check::limits::{MAX_LIST_MEMBERS, MAX_LISTS};
 use crate::rules::check::literals;
+use crate::rules::check::refusal::{Refusal, did_you_mean};
 use crate::rules::check::schema::{BUILTIN_TYPES, twice};
 use crate::rules::program::{ListSpec, Type};
 use crate::rules::syntax::ast::{self, Item, TypeKind};
@@ -47,10 +48,7 @@ pub(super) fn compile(
     lists
 }
 
-fn member_type(
-    list: &ast::List,
-    kinds: &BTreeMap<String, EntityId>,
-) -> Result<Type, Box<Diagnostic>> {
+fn member_type(list: &ast::List, kinds: &BTreeMap<String, EntityId>) -> Result<Type, Refusal> {
     let span = list.ty.span;
     let refuse = |code, message: String, help: &str| {
         Err(Box::new(Diagnostic::new(code, span, message).with_help(help)))
@@ -84,12 +82,11 @@ fn member_type(
                 let diagnostic =
                     Diagnostic::new(codes::E0105, span, format!("unknown type `{kind}`"))
                         .with_label("unknown");
-                Err(Box::new(match suggest::nearest(kind, known) {
-                    Some(near) => {
-                        diagnostic.with_help(format!("did you mean `{near}`?")).with_fix(span, near)
-                    }
-                    None => diagnostic.with_help("no field of any event has this type"),
-                }))
+                Err(Box::new(did_you_mean(
+                    diagnostic,
+                    suggest::nearest(kind, known),
+                    "no field of any event has this type",
+                )))
             },
             Ok,
         ),
@@ -125,7 +122,7 @@ fn members(list: &ast::List, ty: Type, sources: &Sources, report: &mut Vec<Diagn
 }
 
 /// Reads a file with the header `value[,expires[,note]]`, or with one value per line.
-fn read(source: &Source, file: FileId, ty: Type) -> Result<Members, Box<Diagnostic>> {
+fn read(source: &Source, file: FileId, ty: Type) -> Result<Members, Refusal> {
     let mut reader = csv::ReaderBuilder::new()
         .has_headers(false)
         .flexible(true)
@@ -209,7 +206,7 @@ fn normal(value: &str, ty: Type) -> Result<String, String> {
     }
 }
 
-fn wrong(source: &Source, file: FileId, byte: u64, why: &str) -> Box<Diagnostic> {
+fn wrong(source: &Source, file: FileId, byte: u64, why: &str) -> Refusal {
     let start = usize::try_from(byte).unwrap_or(0).min(source.text.len());
     let line = source.text.get(start..).and_then(|rest| rest.lines().next()).unwrap_or_default();
     let narrow = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);

@@ -294,6 +294,15 @@ pub(super) struct Read {
     pub(super) place: u32,
 }
 
+/// What a `CountOf` measure looks for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Probe {
+    /// Its value.
+    pub(super) node: At,
+    /// How the column keeps it.
+    pub(super) kind: crate::window::spec::ColumnKind,
+}
+
 /// A closed set.
 #[derive(Clone, Debug)]
 pub(super) enum Set {

@@ -8,7 +8,8 @@ use regex::bytes::RegexBuilder;
 use crate::base::Tag;
 use crate::rules::eval::EvalPlan;
 use crate::rules::eval::code::{
-    At, Code, DeviationCheck, Instruction, Operands, Range, Read, SpreadAt, TruthCode, ValueCode,
+    At, Code, DeviationCheck, Instruction, Operands, Probe, Range, Read, SpreadAt, TruthCode,
+    ValueCode,
 };
 use crate::rules::eval::error::EvalError;
 use crate::rules::eval::lowering::{
@@ -17,10 +18,10 @@ use crate::rules::eval::lowering::{
 };
 use crate::rules::eval::zone::Zone;
 use crate::rules::program::{
-    Constant, EventPlan, Function, Lookup, LookupId, Node, NodeId, Op, Program, Type,
+    Constant, EventPlan, Function, Lookup, LookupId, Node, NodeId, Op, Program, TableId, Type,
 };
 use crate::rules::syntax::ast::CompareOp;
-use crate::window::spec::ColumnKind;
+use crate::window::spec::{ColumnKind, MeasureId, MeasureKind};
 
 /// Largest compiled pattern and largest cache of its automaton.
 const PATTERN_BYTES: usize = 1 << 20;
@@ -51,8 +52,14 @@ struct Compiler<'a> {
 
 impl Compiler<'_> {
     fn plan_lookups(&mut self) {
-        for lookup in &self.plan.lookups {
-            let probes = lookup.probes.iter().map(|probe| probe.map(|node| node.0)).collect();
+        let plan = self.plan;
+        for lookup in &plan.lookups {
+            let probe = |(index, node): (usize, &Option<NodeId>)| {
+                let measure = lookup.measures.get(index).copied();
+                let kind = measure.and_then(|measure| self.column_kind(lookup.table, measure));
+                (*node).zip(kind).map(|(node, kind)| Probe { node: node.0, kind })
+            };
+            let probes = lookup.probes.iter().enumerate().map(probe).collect();
             self.out.lookups.push((self.out.n_readings, probes));
             self.out.n_readings += u32::try_from(lookup.measures.len()).unwrap_or(u32::MAX);
         }
@@ -200,7 +207,8 @@ impl Compiler<'_> {
         };
         let place = base + u32::from(index);
         let read = push(&mut self.out.reads, Read { lookup, index, place });
-        let micro = self.column_of(lookup, index) == Some(ColumnKind::Micro);
+        let micro = !counts(self.measure_kind(lookup, index))
+            && self.column_of(lookup, index) == Some(ColumnKind::Micro);
         ValueCode::Reading(read, read_as(ty, micro))
     }
 
@@ -216,10 +224,20 @@ impl Compiler<'_> {
 
     fn column_of(&self, lookup: LookupId, index: u16) -> Option<ColumnKind> {
         let lookup: &Lookup = self.plan.lookups.get(usize::from(lookup.0))?;
-        let table = self.program.tables.get(usize::from(lookup.table.0))?;
+        self.column_kind(lookup.table, *lookup.measures.get(usize::from(index))?)
+    }
+
+    fn measure_kind(&self, lookup: LookupId, index: u16) -> Option<MeasureKind> {
+        let lookup = self.plan.lookups.get(usize::from(lookup.0))?;
+        let spec = &self.program.tables.get(usize::from(lookup.table.0))?.spec;
         let measure = lookup.measures.get(usize::from(index))?;
-        let kind = table.spec.measures.get(usize::from(measure.0))?.kind;
-        column_id(kind).and_then(|id| table.spec.columns.get(usize::from(id.0)).copied())
+        spec.measures.get(usize::from(measure.0)).map(|measure| measure.kind)
+    }
+
+    fn column_kind(&self, table: TableId, measure: MeasureId) -> Option<ColumnKind> {
+        let spec = &self.program.tables.get(usize::from(table.0))?.spec;
+        let id = column_id(spec.measures.get(usize::from(measure.0))?.kind)?;
+        spec.columns.get(usize::from(id.0)).copied()
     }
 
     fn compare(&mut self, op: CompareOp, left: NodeId, right: NodeId) -> TruthCode {
@@ -347,6 +365,11 @@ fn value_cost(code: &ValueCode) -> (u32, Vec<At>) {
         ValueCode::Mul(a, b, _) | ValueCode::Div(a, b, _) => (3, vec![*a, *b]),
         _ => (1, vec![]),
     }
+}
+
+/// Whether a measure answers with a count, whatever its column keeps.
+fn counts(kind: Option<MeasureKind>) -> bool {
+    matches!(kind, Some(MeasureKind::Count | MeasureKind::Distinct(_) | MeasureKind::CountOf(_)))
 }
 
 fn push<T>(items: &mut Vec<T>, item: T) -> u32 {

@@ -42,7 +42,8 @@ impl<H: Host> Run<'_, H> {
         bits
     }
 
-    fn column_word(&mut self, at: At, kind: ColumnKind) -> Option<u64> {
+    /// A value as a column keeps it.
+    pub(super) fn column_word(&mut self, at: At, kind: ColumnKind) -> Option<u64> {
         match kind {
             ColumnKind::Int => self.int_at(at).map(i64::cast_unsigned),
             ColumnKind::Micro => self.micro_at(at).map(i64::cast_unsigned),

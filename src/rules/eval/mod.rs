@@ -14,19 +14,25 @@ mod code;
 mod compile;
 mod entry;
 pub mod error;
+pub mod explain;
 mod lowering;
 pub mod number;
 mod reading;
+pub mod render;
 pub mod run;
 mod text;
+pub mod trace;
 mod wide;
 mod zone;
+
+#[cfg(test)]
+mod tests;
 
 use regex::bytes::Regex;
 
 use crate::base::{Tag, Value};
 use crate::event::schema::EventId;
-use crate::rules::eval::code::{At, EntryCode, Instruction, Operands, Read, Set};
+use crate::rules::eval::code::{At, EntryCode, Instruction, Operands, Probe, Read, Set};
 pub use crate::rules::eval::error::EvalError;
 pub use crate::rules::eval::run::Run;
 use crate::rules::eval::zone::{Offset, Zone};
@@ -129,7 +135,7 @@ pub struct EvalPlan {
     patterns: Vec<Regex>,
     reads: Vec<Read>,
     /// Place of the first reading, and the probes, of each look-up.
-    lookups: Vec<(u32, Vec<Option<At>>)>,
+    lookups: Vec<(u32, Vec<Option<Probe>>)>,
     n_readings: u32,
     entries: Vec<(TableId, EntryCode)>,
     zone: Option<Zone>,

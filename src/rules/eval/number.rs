@@ -206,9 +206,9 @@ impl Spread {
         if by_sign.is_ne() || side == 0 {
             return Some(by_sign);
         }
-        let size = Wide::from_u128(difference.unsigned_abs());
+        let distance = Wide::from_u128(difference.unsigned_abs());
         let factor = Wide::from_u128(u128::from(factor_micro.unsigned_abs()));
-        let by_size = size.times(size).cmp(&factor.times(factor).times(variance));
+        let by_size = distance.times(distance).cmp(&factor.times(factor).times(variance));
         Some(if side > 0 { by_size } else { by_size.reverse() })
     }
 }

@@ -1,7 +1,7 @@
 //! Readings of state, and the statistics made of them.
 
 use crate::base::{MICRO_PER_MINOR, Tag, Value};
-use crate::rules::eval::code::{At, Code, Read, ReadAs, Scale, SpreadAt, ValueCode};
+use crate::rules::eval::code::{At, Code, Probe, Read, ReadAs, Scale, SpreadAt, ValueCode};
 use crate::rules::eval::number::{
     Spread, divide_rounded, finite, int_value, money_value, number_of, rounded,
 };
@@ -79,6 +79,17 @@ impl<H: Host> Run<'_, H> {
         }
     }
 
+    /// `mean + factor * deviation` for the eye; comparisons use [`Spread::compare`].
+    pub(super) fn bound(&mut self, at: SpreadAt, factor_micro: i64, scale: Scale) -> Value {
+        let Some(spread) = self.spread(at) else { return Value::Missing };
+        let factor = number_of(factor_micro.into()) / 1e6;
+        let bound = number_of(spread.sum) / number_of(spread.count) + factor * spread.deviation();
+        match scale {
+            Scale::Money => money_value(rounded(bound * 1e6)),
+            Scale::Int | Scale::Number => finite(bound / unit(at)),
+        }
+    }
+
     /// Asks the host once per event and measure.
     fn reading(&mut self, read: u32) -> Reading {
         let plan = self.plan;
@@ -109,11 +120,11 @@ impl<H: Host> Run<'_, H> {
     }
 
     /// Evaluates what the `CountOf` measures of a look-up look for.
-    fn load_probes(&mut self, probes: &[Option<At>]) {
+    fn load_probes(&mut self, probes: &[Option<Probe>]) {
         let mut words = core::mem::take(&mut self.memo.probes);
         words.clear();
         for probe in probes {
-            words.push(probe.and_then(|at| self.word_at(at)));
+            words.push(probe.and_then(|Probe { node, kind }| self.column_word(node, kind)));
         }
         self.memo.probes = words;
     }

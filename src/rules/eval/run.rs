@@ -334,7 +334,7 @@ impl<H: Host> Run<'_, H> {
         if known.zone != Some(zone.tag) || ms < known.from_ms || known.to_ms <= ms {
             self.memo.offset = zone.offset_around(ms)?;
         }
-        let local_ms = ms.checked_add(self.memo.offset.offset_ms)?;
+        let local_ms = ms.checked_add(self.memo.offset.minus_universal_ms)?;
         Some(local_ms.div_euclid(3_600_000).rem_euclid(24))
     }
 }

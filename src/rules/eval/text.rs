@@ -95,7 +95,7 @@ impl<H: Host> Run<'_, H> {
     }
 
     pub(super) fn starts_with(&mut self, text: At, part: At) -> Truth {
-        self.both_texts(text, part, |text, part| text.starts_with(part))
+        self.both_texts(text, part, <[u8]>::starts_with)
     }
 
     /// Tag of the lower case of a text.

@@ -64,10 +64,10 @@ impl Wide {
     pub(crate) fn shifted_left(self, bits: u32) -> Self {
         let (skip, rest) = split(bits);
         let mut limbs = [0_u64; LIMBS];
-        for i in skip..LIMBS {
+        for (i, limb) in limbs.iter_mut().enumerate().skip(skip) {
             let here = self.0[i - skip] << rest;
             let below = if rest > 0 && i > skip { self.0[i - skip - 1] >> (64 - rest) } else { 0 };
-            limbs[i] = here | below;
+            *limb = here | below;
         }
         Self(limbs)
     }

@@ -24,7 +24,7 @@ pub(super) struct Offset {
     /// To, exclusive.
     pub(super) to_ms: i64,
     /// Local time minus universal time.
-    pub(super) offset_ms: i64,
+    pub(super) minus_universal_ms: i64,
 }
 
 impl Zone {
@@ -38,9 +38,9 @@ impl Zone {
     /// The offset at an instant and until the next change. `None` outside the years -9999 to 9999.
     pub(super) fn offset_around(&self, ms: i64) -> Option<Offset> {
         let instant = Timestamp::from_millisecond(ms).ok()?;
-        let offset_ms = i64::from(self.zone.to_offset(instant).seconds()) * 1_000;
+        let minus_universal_ms = i64::from(self.zone.to_offset(instant).seconds()) * 1_000;
         let change = self.zone.following(instant).next();
         let to_ms = change.map_or(i64::MAX, |change| change.timestamp().as_millisecond());
-        Some(Offset { zone: Some(self.tag), from_ms: ms, to_ms, offset_ms })
+        Some(Offset { zone: Some(self.tag), from_ms: ms, to_ms, minus_universal_ms })
     }
 }

@@ -5,6 +5,7 @@ use crate::rules::check::compile;
 use crate::rules::program::{Op, Program, Type};
 use crate::window::spec::{ColumnKind, Counting, MeasureKind};
 
+mod examples;
 mod programs;
 mod refusals;
 
@@ -59,13 +60,11 @@ fn sources(rules: &str) -> Sources {
 }
 
 fn render(sources: &Sources, diagnostics: &[Diagnostic]) -> String {
-    diagnostics
-        .iter()
-        .map(|d| {
-            let words = sources.text(d.span);
-            format!("{} `{words}`: {} | {} | {:?}\n", d.code.0, d.message, d.label, d.help)
-        })
-        .collect()
+    let lines = diagnostics.iter().map(|d| {
+        let words = sources.text(d.span);
+        format!("{} `{words}`: {} | {} | {:?}", d.code.0, d.message, d.label, d.help)
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 #[track_caller]

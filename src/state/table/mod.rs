@@ -13,6 +13,7 @@ use hashbrown::HashTable;
 
 use crate::base::EntityKey;
 use crate::window::layout::{Layout, column_of};
+use crate::window::log::{Log, Shape, horizon_ms};
 use crate::window::plan::ReadPlan;
 use crate::window::ring::{Ring, RingInsert};
 use crate::window::scan::{self, Asking, Scratch};
@@ -20,6 +21,7 @@ use crate::window::spec::{
     ColumnKind, Coverage, Entry, MAX_COLUMNS, MAX_FILTERS, Measure, MeasureId, MeasureKind,
     ReadValue, Reading, TableSpec,
 };
+use crate::window::units::Units;
 
 /// Bounds of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +73,10 @@ pub struct Swept {
     pub removed: usize,
 }
 
+/// Where a key probably lives: a hint for the cache, nothing to decide by.
+#[derive(Clone, Copy, Debug)]
+pub struct Guess(Option<u32>);
+
 /// A key that was evicted to stay under the byte budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Evicted {
@@ -80,17 +86,14 @@ pub struct Evicted {
     pub newest_ms: i64,
 }
 
-/// A retention from here on means that nothing is ever forgotten (a `lifetime` window).
-const FOREVER_MS: i64 = i64::MAX / 2;
-
 /// The window history of every key of one kind.
 #[derive(Clone, Debug)]
 pub struct Table {
     spec: TableSpec,
-    layout: Layout,
+    shape: Shape,
     ring_cap: u16,
-    /// Longest window with its shift, plus lateness.
-    retention_ms: i64,
+    /// How far back the longest window reaches.
+    reach_ms: i64,
     clock_ms: i64,
     index: HashTable<u32>,
     slots: Vec<Slot>,
@@ -121,6 +124,8 @@ struct Slot {
 enum History {
     Vacant,
     Ring(Ring),
+    /// WHY: boxed, because few keys are busy and every slot would be as large.
+    Log(Box<Log>),
 }
 
 impl Table {
@@ -132,18 +137,24 @@ impl Table {
     pub fn new(spec: TableSpec, options: StateOptions) -> Self {
         check(&spec);
         let layout = Layout::of(&spec);
-        let reach = spec
+        let reach_ms = spec
             .measures
             .iter()
             .map(|measure| measure.window.length_ms.saturating_add(measure.window.ending_ago_ms))
             .max()
             .unwrap_or(0);
         let ring_cap = options.ring_cap.min(options.exact_cap).clamp(1, 1_024);
-        Self {
+        let shape = Shape {
+            units: Units::new(&spec, &layout),
             layout,
+            lateness_ms: options.lateness_ms.max(0),
+            exact_cap: options.exact_cap.max(1) as usize,
+        };
+        Self {
+            shape,
             spec,
             ring_cap: u16::try_from(ring_cap).unwrap_or(1_024),
-            retention_ms: reach.saturating_add(options.lateness_ms.max(0)),
+            reach_ms,
             clock_ms: i64::MIN,
             index: HashTable::new(),
             slots: Vec::new(),
@@ -153,7 +164,7 @@ impl Table {
             evictions: 0,
             evicted_until_ms: i64::MIN,
             history_bytes: 0,
-            scratch: Scratch::new(1_024),
+            scratch: Scratch::new(64),
             recent: None,
         }
     }
@@ -165,7 +176,7 @@ impl Table {
 
     /// Compiles a set of measures; readings come in the order given here.
     pub fn plan(&self, measures: &[MeasureId]) -> ReadPlan {
-        ReadPlan::new(&self.spec, &self.layout, measures)
+        ReadPlan::new(&self.spec, &self.shape.layout, measures)
     }
 
     /// Moves the clock to the largest accepted event time; it never moves back.
@@ -173,14 +184,21 @@ impl Table {
         self.clock_ms = self.clock_ms.max(clock_ms);
     }
 
-    /// Brings the lines of a key into the cache ahead of its read; the number means nothing.
+    /// Guesses the slot of a key from its index line alone, for [`Table::warm`].
     ///
-    /// Call it for every key of a batch before the first read: the loads of different keys overlap.
+    /// Call it for every key of a batch, then `warm` for every guess, then read: the loads of different keys overlap,
+    /// which is worth more than the calls cost once the state is larger than the cache.
     #[inline]
-    pub fn touch(&self, key: EntityKey) -> u64 {
-        let found = self.index.find(key.hash64(), |at| self.slots[*at as usize].key == split(key));
-        match found.map(|at| &self.slots[*at as usize].history) {
+    pub fn touch(&self, key: EntityKey) -> Guess {
+        Guess(self.index.find(key.hash64(), |_| true).copied())
+    }
+
+    /// Loads the slot and the newest entry that a guess names; the number means nothing but keeps the loads alive.
+    #[inline]
+    pub fn warm(&self, guess: Guess) -> u64 {
+        match guess.0.and_then(|at| self.slots.get(at as usize)).map(|slot| &slot.history) {
             Some(History::Ring(ring)) => ring.touch(),
+            Some(History::Log(log)) => log.touch(),
             Some(History::Vacant) | None => 0,
         }
     }
@@ -191,29 +209,24 @@ impl Table {
     /// `out[i]` is the reading of the plan's measure `i`; `out` is at least as long as the plan.
     pub fn read(&mut self, key: EntityKey, plan: &ReadPlan, at: &ReadAt<'_>, out: &mut [Reading]) {
         let asking = Asking { time_ms: at.time_ms, own: at.own, probes: at.probes };
-        let found = self.find(key);
-        let mut after_eviction = self.evictions > 0;
-        match found.map(|slot| &self.slots[slot as usize].history) {
-            Some(History::Ring(ring)) => {
-                after_eviction = ring.after_eviction;
-                let run = ring.run(&self.layout);
-                scan::read(run, &self.layout, plan, &asking, &mut self.scratch, out);
-            }
-            Some(History::Vacant) | None => {
-                scan::read(&[], &self.layout, plan, &asking, &mut self.scratch, out);
-            }
-        }
+        let found = self.find(key).map(|slot| &mut self.slots[slot as usize].history);
+        let after_eviction = match &found {
+            Some(History::Ring(ring)) => ring.after_eviction,
+            Some(History::Log(log)) => log.after_eviction,
+            Some(History::Vacant) | None => self.evictions > 0,
+        };
         let evicted_until = if after_eviction { self.evicted_until_ms } else { i64::MIN };
-        let forgotten_ms = evicted_until.max(self.horizon_ms());
-        for (asked, reading) in plan.asked.iter().zip(out) {
-            let start = at.time_ms.saturating_sub(asked.reach_ms);
-            reading.coverage = if start < forgotten_ms {
-                Coverage::Capped
-            } else if start < at.began_ms.saturating_sub(1) {
-                Coverage::Warming
-            } else {
-                Coverage::Complete
-            };
+        let horizon_ms = horizon_ms(self.clock_ms, self.reach_ms, self.shape.lateness_ms);
+        cover(plan, at, evicted_until.max(horizon_ms), out);
+        let layout = &self.shape.layout;
+        match found {
+            Some(History::Ring(ring)) => {
+                scan::read(ring.run(layout), layout, plan, &asking, &mut self.scratch, out);
+            }
+            Some(History::Log(log)) => log.read(&self.shape, plan, &asking, out),
+            Some(History::Vacant) | None => {
+                scan::read(&[], layout, plan, &asking, &mut self.scratch, out);
+            }
         }
     }
 
@@ -225,18 +238,20 @@ impl Table {
         }
         let at = self.find(key).unwrap_or_else(|| self.add_key(key));
         let slot = &mut self.slots[at as usize];
-        slot.newest_ms = slot.newest_ms.max(self.layout.kept_time(entry.time_ms));
-        match &mut slot.history {
-            History::Ring(ring) => {
-                let before = ring.bytes();
-                let mut done = ring.insert(&self.layout, entry, horizon_ms, self.ring_cap);
-                if done == RingInsert::Full {
-                    done = ring.insert(&self.layout, entry, horizon_ms, u16::MAX);
-                }
-                self.history_bytes = self.history_bytes + ring.bytes() - before;
+        slot.newest_ms = slot.newest_ms.max(self.shape.layout.kept_time(entry.time_ms));
+        let before = slot.history.bytes();
+        if let History::Ring(ring) = &mut slot.history {
+            let done = ring.insert(&self.shape.layout, entry, horizon_ms, self.ring_cap);
+            if done == RingInsert::Full {
+                let run = ring.run(&self.shape.layout);
+                let log = Log::from_run(run, &self.shape, ring.after_eviction);
+                slot.history = History::Log(Box::new(log));
+                slot.history.insert_into_log(entry, &self.shape, self.clock_ms);
             }
-            History::Vacant => {}
+        } else {
+            slot.history.insert_into_log(entry, &self.shape, self.clock_ms);
         }
+        self.history_bytes = self.history_bytes + slot.history.bytes() - before;
         Stored::Kept
     }
 
@@ -251,6 +266,8 @@ impl Table {
     }
 
     /// Heap bytes: histories, slab and index.
+    ///
+    /// What a read makes a busy key's word counts grow by is counted with the next insert or sweep of the key.
     pub fn bytes(&self) -> usize {
         self.history_bytes
             + self.slots.capacity() * size_of::<Slot>()
@@ -278,11 +295,9 @@ impl Table {
                 swept.removed += 1;
                 continue;
             }
-            if let History::Ring(ring) = &mut slot.history {
-                let before = ring.bytes();
-                ring.trim(&self.layout, horizon_ms);
-                self.history_bytes = self.history_bytes + ring.bytes() - before;
-            }
+            let before = slot.history.bytes();
+            slot.history.trim(&self.shape, self.clock_ms, horizon_ms, self.ring_cap);
+            self.history_bytes = self.history_bytes + slot.history.bytes() - before;
         }
         swept
     }
@@ -318,10 +333,7 @@ impl Table {
 
     /// No window of an event within the allowed lateness sees an entry at or before this time.
     fn horizon_ms(&self) -> i64 {
-        if self.retention_ms >= FOREVER_MS {
-            return i64::MIN;
-        }
-        self.clock_ms.saturating_sub(self.retention_ms)
+        horizon_ms(self.clock_ms, self.reach_ms, self.shape.lateness_ms)
     }
 
     #[inline]
@@ -362,9 +374,7 @@ impl Table {
     fn remove(&mut self, at: usize) {
         let slot = &mut self.slots[at];
         let key = join(slot.key);
-        if let History::Ring(ring) = &slot.history {
-            self.history_bytes -= ring.bytes();
-        }
+        self.history_bytes -= slot.history.bytes();
         slot.history = History::Vacant;
         let number = u32::try_from(at).unwrap_or(u32::MAX);
         if let Ok(entry) = self.index.find_entry(key.hash64(), |found| *found == number) {
@@ -372,6 +382,53 @@ impl Table {
         }
         self.free.push(number);
         self.recent = None;
+    }
+}
+
+impl History {
+    /// Heap bytes.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Vacant => 0,
+            Self::Ring(ring) => ring.bytes(),
+            Self::Log(log) => log.counted_bytes,
+        }
+    }
+
+    fn insert_into_log(&mut self, entry: &Entry<'_>, shape: &Shape, clock_ms: i64) {
+        if let Self::Log(log) = self {
+            log.insert(shape, entry, clock_ms);
+        }
+    }
+
+    /// Forgets what has expired, gives back spare memory, and makes a ring again of the log of a key that calmed down.
+    fn trim(&mut self, shape: &Shape, clock_ms: i64, horizon_ms: i64, ring_cap: u16) {
+        match self {
+            Self::Vacant => {}
+            Self::Ring(ring) => ring.trim(&shape.layout, horizon_ms),
+            Self::Log(log) => {
+                log.expire(shape, clock_ms);
+                log.trim(shape);
+                if !log.has_tiles() && log.len(shape) <= usize::from(ring_cap / 2) {
+                    let run = log.run(shape);
+                    *self = Self::Ring(Ring::from_run(&shape.layout, run, log.after_eviction));
+                }
+            }
+        }
+    }
+}
+
+/// Sets the coverage that follows from the window's reach alone.
+fn cover(plan: &ReadPlan, at: &ReadAt<'_>, forgotten_ms: i64, out: &mut [Reading]) {
+    for (asked, reading) in plan.asked.iter().zip(out) {
+        let start = at.time_ms.saturating_sub(asked.reach_ms);
+        reading.coverage = if start < forgotten_ms {
+            Coverage::Capped
+        } else if start < at.began_ms.saturating_sub(1) {
+            Coverage::Warming
+        } else {
+            Coverage::Complete
+        };
     }
 }
 
@@ -415,6 +472,9 @@ fn check_measure(spec: &TableSpec, measure: &Measure) {
     };
     assert!(fits, "measure {:?} does not fit its column {kind:?}", measure.kind);
 }
+
+#[cfg(test)]
+mod tests;
 
 impl Default for Reading {
     fn default() -> Self {

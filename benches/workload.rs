@@ -1,0 +1,155 @@
+//! The performance workload through the whole program: from process start to process exit, files on both sides.
+//!
+//! `cargo bench --bench workload [-- ROUNDS]`. It makes the main file once, runs `riskweir backtest` on it, and prints per
+//! round and as medians: user and system CPU per event, peak memory, and whether the alerts are exactly the expected
+//! ones. With `RISKWEIR_WORKLOAD_ANCHOR` naming a hand-made program for this one schema (called as
+//! `ANCHOR IN OUT sonic 1 128 4`), both take turns and the ratio is given pair by pair: on a shared machine only ratios
+//! from one run mean something. Linux only, because it reads `/proc`.
+#![expect(clippy::print_stdout, reason = "a program that prints its measurements")]
+
+#[path = "../tests/support/workload/mod.rs"]
+mod workload;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use crate::workload::{MAIN, ensure, product, sha256};
+
+/// Rounds where the command line does not say how many.
+const ROUNDS: usize = 5;
+
+/// Time between two looks at the memory of a running program.
+const MEMORY_LOOK: Duration = Duration::from_millis(5);
+
+/// Kernel ticks per second in `/proc`: fixed on all Linux platforms of today.
+const TICKS_PER_S: f64 = 100.0;
+
+/// What one run of a program cost.
+#[derive(Clone, Copy, Debug)]
+struct Cost {
+    cpu_us_per_event: f64,
+    peak_mb: f64,
+    exact: bool,
+}
+
+fn main() {
+    let rounds = std::env::args().skip(1).find_map(|word| word.parse().ok()).unwrap_or(ROUNDS);
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("workload");
+    fs::create_dir_all(&folder).unwrap();
+    let input = folder.join("main.ndjson");
+    ensure(&input, &MAIN);
+    let anchor = std::env::var_os("RISKWEIR_WORKLOAD_ANCHOR").map(PathBuf::from);
+
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for round in 1..=rounds {
+        let cost = run_product(&input, &folder, round == 1);
+        print_cost(round, "riskweir", &cost);
+        ours.push(cost);
+        if let Some(anchor) = &anchor {
+            let cost = run_anchor(anchor, &input, &folder, round == 1);
+            print_cost(round, "anchor", &cost);
+            theirs.push(cost);
+        }
+    }
+    summarize(&ours, &theirs);
+    assert!(ours.iter().all(|cost| cost.exact), "a figure with wrong alerts is no result");
+}
+
+fn run_product(input: &Path, folder: &Path, show: bool) -> Cost {
+    let out = folder.join("riskweir");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_riskweir"));
+    command.arg("backtest").arg("--rules").arg(product::rules_folder());
+    command.arg("--input").arg(input).arg("--out").arg(&out);
+    command.args(["--decisions", "notable", "--threads", "1"]);
+    measure(command, show, || product::alerts(&out))
+}
+
+fn run_anchor(anchor: &Path, input: &Path, folder: &Path, show: bool) -> Cost {
+    let out = folder.join("anchor.ndjson");
+    let mut command = Command::new(anchor);
+    command.arg(input).arg(&out).args(["sonic", "1", "128", "4"]);
+    measure(command, show, || fs::read_to_string(&out).unwrap())
+}
+
+/// Runs a command to its end; compares the alerts that it leaves.
+fn measure(mut command: Command, show: bool, alerts: impl FnOnce() -> String) -> Cost {
+    if show {
+        println!("$ {}", shown(&command));
+    }
+    let before = waited_for_ticks();
+    let mut child = command.stdout(Stdio::null()).spawn().unwrap();
+    let status_file = PathBuf::from(format!("/proc/{}/status", child.id()));
+    let mut peak_kb = 0.0;
+    let status = loop {
+        peak_kb = peak_memory_kb(&status_file).unwrap_or(peak_kb);
+        match child.try_wait().unwrap() {
+            Some(status) => break status,
+            None => rest(),
+        }
+    };
+    assert!(status.success(), "{status}: {}", shown(&command));
+    let seconds = (waited_for_ticks() - before) / TICKS_PER_S;
+    let alerts = alerts();
+    let exact =
+        alerts.lines().count() == MAIN.alerts && sha256(alerts.as_bytes()) == MAIN.alerts_sha256;
+    #[expect(clippy::cast_precision_loss, reason = "a million lines")]
+    let events = MAIN.lines as f64;
+    Cost { cpu_us_per_event: seconds * 1e6 / events, peak_mb: peak_kb / 1024.0, exact }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the kernel offers no event for a new peak")]
+fn rest() {
+    std::thread::sleep(MEMORY_LOOK);
+}
+
+fn shown(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+}
+
+/// User and system ticks of all children that have ended and were waited for.
+fn waited_for_ticks() -> f64 {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap();
+    // The name in parentheses may hold spaces; `cutime` and `cstime` are fields 16 and 17, the state is field 3.
+    let (_, fields) = stat.rsplit_once(')').unwrap();
+    fields.split_whitespace().skip(13).take(2).map(|ticks| ticks.parse::<f64>().unwrap()).sum()
+}
+
+/// The largest resident memory so far; none once the program has ended.
+fn peak_memory_kb(status_file: &Path) -> Option<f64> {
+    let status = fs::read_to_string(status_file).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+fn print_cost(round: usize, name: &str, cost: &Cost) {
+    let Cost { cpu_us_per_event, peak_mb, exact } = cost;
+    let verdict = if *exact { "exact" } else { "WRONG ALERTS" };
+    println!(
+        "{round:>3} {name:<9} {cpu_us_per_event:>6.2} us CPU/event {peak_mb:>7.1} MB  {verdict}"
+    );
+}
+
+fn summarize(ours: &[Cost], theirs: &[Cost]) {
+    let cpu = |costs: &[Cost]| median(costs.iter().map(|cost| cost.cpu_us_per_event).collect());
+    let memory = |costs: &[Cost]| median(costs.iter().map(|cost| cost.peak_mb).collect());
+    println!("events {}, expected alerts {}", MAIN.lines, MAIN.alerts);
+    println!("median riskweir {:.2} us CPU/event, peak {:.1} MB", cpu(ours), memory(ours));
+    if !theirs.is_empty() {
+        println!("median anchor   {:.2} us CPU/event, peak {:.1} MB", cpu(theirs), memory(theirs));
+        let ratios: Vec<f64> = ours
+            .iter()
+            .zip(theirs)
+            .map(|(ours, theirs)| ours.cpu_us_per_event / theirs.cpu_us_per_event)
+            .collect();
+        let listed: Vec<String> = ratios.iter().map(|ratio| format!("{ratio:.2}")).collect();
+        println!("ratio {} (pairs: {})", format_args!("{:.2}", median(ratios)), listed.join(" "));
+    }
+}
+
+fn median(mut numbers: Vec<f64>) -> f64 {
+    numbers.sort_by(f64::total_cmp);
+    numbers[numbers.len() / 2]
+}

@@ -1,0 +1,176 @@
+//! Reasons for a hit: each comparison that decided it, with the actual value against the threshold. The slow path.
+
+use crate::diag::Sources;
+use crate::rules::eval::code::SpreadAt;
+use crate::rules::eval::lowering::scale_of;
+use crate::rules::eval::render::duration;
+use crate::rules::eval::trace::Trace;
+use crate::rules::eval::{Host, Run, Truth};
+use crate::rules::program::{Node, NodeId, Op, RuleBody, Type};
+use crate::rules::syntax::ast::CompareOp;
+use crate::window::spec::Coverage;
+
+/// One comparison that decided a rule.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Condition {
+    /// The author's words.
+    pub text: String,
+    /// The actual value with its unit.
+    pub left: String,
+    /// `>=`, `in`, `matches`, ...
+    pub op: &'static str,
+    /// The threshold with its unit, or what the value was held against.
+    pub right: String,
+    /// How it came out. Under a `not` a condition is false and speaks for the hit.
+    pub truth: Truth,
+    /// How far the values can be trusted.
+    pub coverage: Coverage,
+    /// From (exclusive) and to (inclusive) in ms, where an aggregate is involved: the longest of its windows.
+    pub window: Option<(i64, i64)>,
+}
+
+impl Trace<'_> {
+    /// What decided the condition of a rule: of a hit every part of `and` and the true parts of `or`; of an undecided
+    /// one the undecided parts.
+    pub fn explain<H: Host>(
+        &self,
+        run: &mut Run<'_, H>,
+        sources: &Sources,
+        body: &RuleBody,
+    ) -> Vec<Condition> {
+        let mut conditions = Vec::new();
+        self.explain_node(run, sources, body.when, &mut conditions);
+        conditions
+    }
+
+    /// The rule's `let`s with their values, as people read them.
+    pub fn explain_lets<H: Host>(
+        &self,
+        run: &mut Run<'_, H>,
+        body: &RuleBody,
+    ) -> Vec<(String, String)> {
+        let rendered = body.lets.iter().map(|(name, node)| (name.clone(), *node));
+        rendered.map(|(name, node)| (name, self.render_node(run, node))).collect()
+    }
+
+    fn explain_node<H: Host>(
+        &self,
+        run: &mut Run<'_, H>,
+        sources: &Sources,
+        id: NodeId,
+        conditions: &mut Vec<Condition>,
+    ) {
+        let Some(node) = self.node(id) else { return };
+        match &node.op {
+            Op::And(_) | Op::Or(_) => {
+                for part in self.grounds(run, id) {
+                    self.explain_node(run, sources, part, conditions);
+                }
+            }
+            Op::Not(inner) => self.explain_node(run, sources, *inner, conditions),
+            _ => conditions.push(self.leaf(run, sources, id, node)),
+        }
+    }
+
+    fn leaf<H: Host>(
+        &self,
+        run: &mut Run<'_, H>,
+        sources: &Sources,
+        id: NodeId,
+        node: &Node,
+    ) -> Condition {
+        let (left, op, right) = self.sides(run, node);
+        let left = self.render_node(run, left.unwrap_or(id));
+        Condition {
+            text: sources.text(node.span).split_whitespace().collect::<Vec<_>>().join(" "),
+            left,
+            op,
+            right,
+            truth: run.truth(id),
+            coverage: self.coverage_of(run, id),
+            window: self.window(run, id),
+        }
+    }
+
+    /// The node on the left (`None`: the node itself), the operator, and the right side in words.
+    fn sides<H: Host>(
+        &self,
+        run: &mut Run<'_, H>,
+        node: &Node,
+    ) -> (Option<NodeId>, &'static str, String) {
+        match &node.op {
+            Op::Compare(op, left, right) => {
+                (Some(*left), symbol(*op), self.render_node(run, *right))
+            }
+            Op::CompareDeviation { op, value, count, sum, squares, factor_micro } => {
+                let bound = self.bound(run, (*count, *sum, *squares), *factor_micro);
+                (Some(*value), symbol(*op), bound)
+            }
+            Op::InSet(value, members) => {
+                let ty = self.node(*value).map_or(Type::Text, |node| node.ty);
+                let members: Vec<String> =
+                    members.iter().map(|member| self.render_constant(member, ty)).collect();
+                (Some(*value), "in", format!("[{}]", members.join(", ")))
+            }
+            Op::InList(value, list) => {
+                let list = self.program.lists.get(usize::from(list.0));
+                (Some(*value), "in", list.map_or_else(String::new, |list| list.name.clone()))
+            }
+            Op::IsMissing(value) => (Some(*value), "is", "missing".to_owned()),
+            Op::IsZero(value) => (Some(*value), "=", "0".to_owned()),
+            Op::Matches(value, pattern) => (Some(*value), "matches", format!("\"{pattern}\"")),
+            Op::Contains(value, part) => (Some(*value), "contains", self.render_node(run, *part)),
+            Op::StartsWith(value, part) => {
+                (Some(*value), "starts_with", self.render_node(run, *part))
+            }
+            _ => (None, "is", "true".to_owned()),
+        }
+    }
+
+    /// Mean and deviation behind a comparison: `mean + factor * deviation`, rounded for the eye.
+    fn bound<H: Host>(
+        &self,
+        run: &mut Run<'_, H>,
+        (count, sum, squares): (NodeId, NodeId, NodeId),
+        factor_micro: i64,
+    ) -> String {
+        let ty = self.node(sum).map_or(Type::Number, |node| node.ty);
+        let ty = if ty == Type::Integer { Type::Number } else { ty };
+        let micro = match self.node(sum).map(|node| &node.op) {
+            Some(Op::Reading(lookup, index)) => self.is_micro(*lookup, *index),
+            _ => false,
+        };
+        let at = SpreadAt { count: count.0, sum: sum.0, squares: squares.0, micro };
+        let value = run.bound(at, factor_micro, scale_of(ty));
+        self.render_value(run, value, ty)
+    }
+
+    fn window<H: Host>(&self, run: &mut Run<'_, H>, id: NodeId) -> Option<(i64, i64)> {
+        let measures = self.measures(run, id);
+        let window = measures.iter().map(|measure| measure.window).max_by_key(|w| w.length_ms)?;
+        let to = run.row.time_ms.saturating_sub(window.ending_ago_ms);
+        Some((to.saturating_sub(window.length_ms), to))
+    }
+}
+
+impl core::fmt::Display for Condition {
+    /// `money_in > 2_000 EUR: 2410.00 EUR > 2000.00 EUR (window 1d)`.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{}: {} {} {}", self.text, self.left, self.op, self.right)?;
+        match self.window {
+            Some((from, to)) => write!(f, " (window {})", duration(to.saturating_sub(from))),
+            None => Ok(()),
+        }
+    }
+}
+
+fn symbol(op: CompareOp) -> &'static str {
+    match op {
+        CompareOp::Eq => "=",
+        CompareOp::Ne => "!=",
+        CompareOp::Lt => "<",
+        CompareOp::Le => "<=",
+        CompareOp::Gt => ">",
+        CompareOp::Ge => ">=",
+    }
+}

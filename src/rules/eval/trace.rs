@@ -1,0 +1,217 @@
+//! Why a condition came out as it did: what it rests on, what it lacked, how far it can be trusted. The slow path.
+//!
+//! A condition rests on the parts that decided it: a true `and` on all its parts, a false one on its false parts, an
+//! undecided one on its undecided parts; `or` the other way round. The answer does not depend on the order of
+//! evaluation, nor on which other rules have looked at the same values.
+
+use crate::diag::{Sources, Span};
+use crate::event::schema::{EventId, SlotId};
+use crate::rules::eval::lowering::{column_id, each_operand};
+use crate::rules::eval::{Host, Run, Truth};
+use crate::rules::program::{EventPlan, LookupId, Node, NodeId, Op, Program, RuleBody};
+use crate::window::spec::{ColumnKind, Coverage, Measure};
+
+/// Something that a condition lacked.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cause {
+    /// A field that this event does not carry (or money in a currency that cannot be converted).
+    Field(String),
+    /// An aggregate over nothing, by its canonical text.
+    Aggregate(String),
+    /// An expression without an answer though its parts have one: division by zero, overflow.
+    Expression(Span),
+}
+
+impl Cause {
+    /// For people: the field, the aggregate, or the author's words.
+    pub fn describe(&self, sources: &Sources) -> String {
+        match self {
+            Self::Field(text) | Self::Aggregate(text) => text.clone(),
+            Self::Expression(span) => sources.text(*span).to_owned(),
+        }
+    }
+}
+
+/// The checked program around an event under evaluation.
+#[derive(Clone, Copy, Debug)]
+pub struct Trace<'p> {
+    /// The program.
+    pub program: &'p Program,
+    /// Type of the event.
+    pub event: EventId,
+}
+
+impl<'p> Trace<'p> {
+    /// What an undecided rule lacked, without repetition, in the order of the condition.
+    pub fn missing<H: Host>(&self, run: &mut Run<'_, H>, body: &RuleBody) -> Vec<Cause> {
+        self.missing_in(run, body.when)
+    }
+
+    /// What a node lacked; empty when it has a value.
+    pub fn missing_in<H: Host>(&self, run: &mut Run<'_, H>, node: NodeId) -> Vec<Cause> {
+        let mut causes = Vec::new();
+        self.collect_causes(run, node, &mut causes);
+        causes
+    }
+
+    /// How far the verdict of a rule can be trusted: the condition, and the guard that let it apply.
+    pub fn coverage<H: Host>(&self, run: &mut Run<'_, H>, body: &RuleBody) -> Coverage {
+        let guard = body.guard.map_or(Coverage::Complete, |guard| self.coverage_of(run, guard));
+        guard.max(self.coverage_of(run, body.when))
+    }
+
+    /// The worst coverage among the readings that a node rests on; where one part alone decides, the best such part.
+    pub fn coverage_of<H: Host>(&self, run: &mut Run<'_, H>, id: NodeId) -> Coverage {
+        let Some(node) = self.node(id) else { return Coverage::Complete };
+        let own = run.reading_coverage(id.0);
+        let parts: Vec<Coverage> =
+            self.grounds(run, id).iter().map(|part| self.coverage_of(run, *part)).collect();
+        let one_suffices = match (&node.op, run.truth(id)) {
+            (Op::And(_), truth) => truth == Truth::False,
+            (Op::Or(_), truth) => truth == Truth::True,
+            _ => false,
+        };
+        let of_parts = if one_suffices { parts.iter().min() } else { parts.iter().max() };
+        own.max(of_parts.copied().unwrap_or_default())
+    }
+
+    /// The parts that decided a node.
+    pub fn grounds<H: Host>(&self, run: &mut Run<'_, H>, id: NodeId) -> Vec<NodeId> {
+        let Some(node) = self.node(id) else { return Vec::new() };
+        match &node.op {
+            Op::And(parts) | Op::Or(parts) => {
+                let whole = run.truth(id);
+                parts.iter().copied().filter(|part| run.truth(*part) == whole).collect()
+            }
+            Op::Default(first, second) => {
+                if run.value(*first).is_present() {
+                    vec![*first]
+                } else {
+                    vec![*first, *second]
+                }
+            }
+            op => {
+                let mut parts = Vec::new();
+                each_operand(op, &mut |part| parts.push(part));
+                parts
+            }
+        }
+    }
+
+    /// The measures that a node rests on, as the table's specification has them.
+    pub fn measures<H: Host>(&self, run: &mut Run<'_, H>, id: NodeId) -> Vec<Measure> {
+        if let Some(Op::Reading(lookup, index)) = self.node(id).map(|node| &node.op) {
+            return self.measure(*lookup, *index).map(|(measure, _)| measure).into_iter().collect();
+        }
+        let grounds = self.grounds(run, id);
+        grounds.into_iter().flat_map(|part| self.measures(run, part)).collect()
+    }
+
+    pub(super) fn node(&self, id: NodeId) -> Option<&'p Node> {
+        self.plan()?.nodes.get(id.0 as usize)
+    }
+
+    fn plan(&self) -> Option<&'p EventPlan> {
+        self.program.plans.get(usize::from(self.event.0))
+    }
+
+    fn collect_causes<H: Host>(&self, run: &mut Run<'_, H>, id: NodeId, causes: &mut Vec<Cause>) {
+        let Some(node) = self.node(id).filter(|_| !run.value(id).is_present()) else { return };
+        let own = match &node.op {
+            Op::Field(slot) | Op::GeoField(slot) | Op::MoneyField { slot, .. } => {
+                vec![Cause::Field(self.field_name(*slot))]
+            }
+            Op::Reading(lookup, index) => self.reading_causes(run, *lookup, *index),
+            _ => Vec::new(),
+        };
+        own.into_iter().for_each(|cause| push_once(causes, cause));
+        let lacking: Vec<NodeId> = self
+            .grounds(run, id)
+            .into_iter()
+            .filter(|part| !run.value(*part).is_present())
+            .collect();
+        for part in &lacking {
+            self.collect_causes(run, *part, causes);
+        }
+        let is_field = matches!(node.op, Op::Field(_) | Op::GeoField(_) | Op::MoneyField { .. });
+        let is_leaf = is_field || matches!(node.op, Op::Reading(..));
+        if !is_leaf && lacking.is_empty() {
+            push_once(causes, self.own_cause(node));
+        }
+    }
+
+    /// A node that lacks nothing and still has no value: an aggregate over nothing, or arithmetic.
+    fn own_cause(&self, node: &Node) -> Cause {
+        let count = match &node.op {
+            Op::Mean { count, .. }
+            | Op::Deviation { count, .. }
+            | Op::CompareDeviation { count, .. } => self.node(*count),
+            _ => None,
+        };
+        match count.map(|count| &count.op) {
+            Some(Op::Reading(lookup, index)) => self.aggregate_cause(*lookup, *index, node.span),
+            _ => Cause::Expression(node.span),
+        }
+    }
+
+    fn reading_causes<H: Host>(
+        &self,
+        run: &mut Run<'_, H>,
+        id: LookupId,
+        index: u16,
+    ) -> Vec<Cause> {
+        let lookup = self.plan().and_then(|plan| plan.lookups.get(usize::from(id.0)));
+        let Some(lookup) = lookup else { return Vec::new() };
+        let absent = lookup.keys.iter().filter(|slot| !run.row.has(**slot));
+        let mut causes: Vec<Cause> =
+            absent.map(|slot| Cause::Field(self.field_name(*slot))).collect();
+        if causes.is_empty()
+            && let Some(Some(probe)) = lookup.probes.get(usize::from(index))
+        {
+            self.collect_causes(run, *probe, &mut causes);
+        }
+        if causes.is_empty() {
+            causes.push(self.aggregate_cause(id, index, Span::default()));
+        }
+        causes
+    }
+
+    fn aggregate_cause(&self, lookup: LookupId, index: u16, span: Span) -> Cause {
+        match self.measure(lookup, index) {
+            Some((_, identity)) => Cause::Aggregate(identity.to_owned()),
+            None => Cause::Expression(span),
+        }
+    }
+
+    fn measure(&self, lookup: LookupId, index: u16) -> Option<(Measure, &'p str)> {
+        let lookup = self.plan()?.lookups.get(usize::from(lookup.0))?;
+        let table = self.program.tables.get(usize::from(lookup.table.0))?;
+        let id = usize::from(lookup.measures.get(usize::from(index))?.0);
+        let identity = table.identities.get(id).map_or("", String::as_str);
+        table.spec.measures.get(id).map(|measure| (*measure, identity))
+    }
+
+    /// Whether a measure answers in millionths.
+    pub(super) fn is_micro(&self, lookup: LookupId, index: u16) -> bool {
+        let kind = || {
+            let measure = self.measure(lookup, index)?.0;
+            let lookup = self.plan()?.lookups.get(usize::from(lookup.0))?;
+            let spec = &self.program.tables.get(usize::from(lookup.table.0))?.spec;
+            spec.columns.get(usize::from(column_id(measure.kind)?.0)).copied()
+        };
+        kind() == Some(ColumnKind::Micro)
+    }
+
+    fn field_name(&self, slot: SlotId) -> String {
+        let event = self.program.schema.events.get(usize::from(self.event.0));
+        let fields = event.map_or(&[][..], |event| &event.fields);
+        let field = fields.iter().rev().find(|field| field.slot <= slot);
+        field.map_or_else(|| format!("slot {}", slot.0), |field| field.name.clone())
+    }
+}
+
+fn push_once(causes: &mut Vec<Cause>, cause: Cause) {
+    if !causes.contains(&cause) {
+        causes.push(cause);
+    }
+}

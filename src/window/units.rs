@@ -1,0 +1,274 @@
+//! What a busy key keeps per window: the accumulators of its log and the cells of its tiles, planned once per table.
+
+use crate::window::blocks::Join;
+use crate::window::layout::{Layout, mask_of};
+use crate::window::spec::{Measure, MeasureKind, TableSpec};
+
+/// Slices of round length; a window takes the smallest that cuts it into at most 300.
+const HOPS_MS: [i64; 13] = [
+    1,
+    10,
+    100,
+    1_000,
+    5_000,
+    10_000,
+    30_000,
+    60_000,
+    300_000,
+    3_600_000,
+    21_600_000,
+    86_400_000,
+    604_800_000,
+];
+const TILES_MAX: i64 = 300;
+
+/// The plan of a table's logs and tiles.
+#[derive(Clone, Debug)]
+pub(crate) struct Units {
+    pub(crate) spans: Box<[SpanPlan]>,
+    /// Accumulators, those of one span together.
+    pub(crate) accumulators: Box<[UnitPlan]>,
+    pub(crate) trees: Box<[TreePlan]>,
+    pub(crate) rings: Box<[TileRingPlan]>,
+    /// Per measure of the spec.
+    pub(crate) answers: Box<[Answer]>,
+    /// Ring and cell of each union of sketches.
+    pub(crate) unions: Box<[(usize, usize)]>,
+    /// Whether the latest entry under a filter is ever asked for.
+    pub(crate) filtered_latest: bool,
+}
+
+/// One distinct window.
+#[derive(Clone, Debug)]
+pub(crate) struct SpanPlan {
+    pub(crate) first_unit: usize,
+    pub(crate) end_unit: usize,
+}
+
+/// One accumulator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct UnitPlan {
+    span: usize,
+    pub(crate) kind: UnitKind,
+    pub(crate) mask: u64,
+    /// Place of the column in a stored entry.
+    pub(crate) at: usize,
+    /// The tree that finds an extreme again.
+    pub(crate) tree: usize,
+}
+
+/// What an accumulator holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum UnitKind {
+    Count,
+    Sum,
+    Squares,
+    Extreme(Join),
+    /// Words with their counts: distinct and `CountOf`.
+    Words,
+}
+
+/// A tree over one column under one filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TreePlan {
+    pub(crate) join: Join,
+    pub(crate) mask: u64,
+    pub(crate) at: usize,
+}
+
+/// All windows whose tiles are equally long.
+#[derive(Clone, Debug)]
+pub(crate) struct TileRingPlan {
+    pub(crate) hop_ms: i64,
+    /// How far back the longest of the windows reaches.
+    pub(crate) reach_ms: i64,
+    pub(crate) cells: Vec<CellPlan>,
+}
+
+/// One value of a tile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CellPlan {
+    pub(crate) kind: CellKind,
+    pub(crate) mask: u64,
+    pub(crate) at: usize,
+}
+
+/// What a tile holds of its entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CellKind {
+    Count,
+    Sum,
+    Squares,
+    Extreme(Join),
+    Sketch,
+    Words,
+    Latest,
+}
+
+/// Where a measure is answered.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Answer {
+    pub(crate) span: usize,
+    pub(crate) source: Source,
+    pub(crate) ring: usize,
+    pub(crate) cell: usize,
+    /// Index of its union of sketches; only for distinct.
+    pub(crate) union: usize,
+}
+
+/// Where the exact part of an answer comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// The number of entries between the cursors.
+    Length,
+    Unit(usize),
+    /// The last entry between the cursors that passes the filter.
+    Latest,
+}
+
+impl TreePlan {
+    /// What a stored entry brings to the tree.
+    #[inline]
+    pub(crate) fn leaf(&self, stored: &[u64], layout: &Layout) -> i64 {
+        if layout.passes(stored, self.mask) {
+            stored[self.at].cast_signed()
+        } else {
+            self.join.neutral()
+        }
+    }
+}
+
+impl Units {
+    /// Plans all measures of a table.
+    pub(crate) fn new(spec: &TableSpec, layout: &Layout) -> Self {
+        let mut windows: Vec<_> = spec.measures.iter().map(|measure| measure.window).collect();
+        windows.sort_unstable();
+        windows.dedup();
+        let mut trees: Vec<TreePlan> = Vec::new();
+        let mut wanted: Vec<Option<UnitPlan>> = Vec::new();
+        for measure in &spec.measures {
+            let span = windows.partition_point(|window| *window < measure.window);
+            wanted.push(unit_of(measure, span, layout, &mut trees));
+        }
+        let mut units: Vec<UnitPlan> = wanted.iter().flatten().copied().collect();
+        units.sort_unstable();
+        units.dedup();
+        let spans = (0..windows.len()).map(|span| SpanPlan {
+            first_unit: units.partition_point(|unit| unit.span < span),
+            end_unit: units.partition_point(|unit| unit.span <= span),
+        });
+        let mut rings: Vec<TileRingPlan> = Vec::new();
+        let mut unions = Vec::new();
+        let mut answers = Vec::with_capacity(spec.measures.len());
+        for (measure, wanted) in spec.measures.iter().zip(&wanted) {
+            let (ring, cell) = cell_of(measure, layout, &mut rings);
+            let source = match (measure.kind, wanted) {
+                (_, Some(unit)) => Source::Unit(units.partition_point(|held| held < unit)),
+                (MeasureKind::Count, None) => Source::Length,
+                (_, None) => Source::Latest,
+            };
+            let union = unions.len();
+            if matches!(measure.kind, MeasureKind::Distinct(_)) {
+                unions.push((ring, cell));
+            }
+            let span = windows.partition_point(|window| *window < measure.window);
+            answers.push(Answer { span, source, ring, cell, union });
+        }
+        let filtered_latest = answers
+            .iter()
+            .zip(&spec.measures)
+            .any(|(answer, measure)| answer.source == Source::Latest && measure.filter.is_some());
+        Self {
+            filtered_latest,
+            spans: spans.collect(),
+            accumulators: units.into_boxed_slice(),
+            trees: trees.into_boxed_slice(),
+            rings: rings.into_boxed_slice(),
+            answers: answers.into_boxed_slice(),
+            unions: unions.into_boxed_slice(),
+        }
+    }
+}
+
+fn unit_of(
+    measure: &Measure,
+    span: usize,
+    layout: &Layout,
+    trees: &mut Vec<TreePlan>,
+) -> Option<UnitPlan> {
+    let mask = mask_of(measure.filter);
+    let at = layout.header + layout.offset_of(measure.kind);
+    let kind = match measure.kind {
+        MeasureKind::Count if mask == 0 => return None,
+        MeasureKind::Last(_) | MeasureKind::LastTime => return None,
+        MeasureKind::Count => UnitKind::Count,
+        MeasureKind::Sum(_) => UnitKind::Sum,
+        MeasureKind::SumSquares(_) => UnitKind::Squares,
+        MeasureKind::Min(_) => UnitKind::Extreme(Join::Least),
+        MeasureKind::Max(_) => UnitKind::Extreme(Join::Greatest),
+        MeasureKind::Distinct(_) | MeasureKind::CountOf(_) => UnitKind::Words,
+    };
+    let tree = match kind {
+        UnitKind::Extreme(join) => index_of(trees, TreePlan { join, mask, at }),
+        _ => 0,
+    };
+    Some(UnitPlan { span, kind, mask, at, tree })
+}
+
+fn cell_of(measure: &Measure, layout: &Layout, rings: &mut Vec<TileRingPlan>) -> (usize, usize) {
+    let hop_ms = hop_of(measure.window.length_ms);
+    let kind = match measure.kind {
+        MeasureKind::Count => CellKind::Count,
+        MeasureKind::Sum(_) => CellKind::Sum,
+        MeasureKind::SumSquares(_) => CellKind::Squares,
+        MeasureKind::Min(_) => CellKind::Extreme(Join::Least),
+        MeasureKind::Max(_) => CellKind::Extreme(Join::Greatest),
+        MeasureKind::Distinct(_) => CellKind::Sketch,
+        MeasureKind::CountOf(_) => CellKind::Words,
+        MeasureKind::Last(_) | MeasureKind::LastTime => CellKind::Latest,
+    };
+    let at = match kind {
+        CellKind::Latest | CellKind::Count => layout.header,
+        _ => layout.header + layout.offset_of(measure.kind),
+    };
+    let ring = rings.iter().position(|ring| ring.hop_ms == hop_ms).unwrap_or_else(|| {
+        rings.push(TileRingPlan { hop_ms, reach_ms: 0, cells: Vec::new() });
+        rings.len() - 1
+    });
+    let window = measure.window;
+    let reach_ms = window.length_ms.saturating_add(window.ending_ago_ms);
+    rings[ring].reach_ms = rings[ring].reach_ms.max(reach_ms);
+    let cell = CellPlan { kind, mask: mask_of(measure.filter), at };
+    (ring, index_of(&mut rings[ring].cells, cell))
+}
+
+fn index_of<T: PartialEq>(all: &mut Vec<T>, one: T) -> usize {
+    all.iter().position(|held| *held == one).unwrap_or_else(|| {
+        all.push(one);
+        all.len() - 1
+    })
+}
+
+/// Length of the tiles of a window: 5 min for 24 h, 1 h for 7 d, 1 d for 90 d.
+pub(crate) fn hop_of(length_ms: i64) -> i64 {
+    HOPS_MS
+        .into_iter()
+        .find(|hop_ms| length_ms / hop_ms <= TILES_MAX)
+        .unwrap_or(length_ms / TILES_MAX + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_usual_windows_have_the_documented_hops() {
+        let (hour, day) = (3_600_000, 86_400_000);
+        assert_eq!(hop_of(day), 300_000);
+        assert_eq!(hop_of(7 * day), hour);
+        assert_eq!(hop_of(90 * day), day);
+        assert_eq!(hop_of(30 * day), 6 * hour);
+        assert_eq!(hop_of(10 * 60_000), 5_000);
+        assert_eq!(hop_of(1), 1);
+    }
+}

@@ -1,0 +1,416 @@
+//! Random rule sets as an author would write them: every aggregate, window, operator and key form that the checker
+//! accepts, over one small schema with optional fields.
+
+use crate::support::dice::Dice;
+
+/// Two event types with a key in common, one key of their own each, and a field of every type.
+pub const SCHEMA: &str = r#"
+event pay from "t" when "/kind" = "pay"
+  id    pay_id   : text
+  time  at       : time unit ms
+  key   card     : card
+  key   device   : device?
+  key   payer    : person
+  field merchant : merchant
+  field amount   : money currency EUR
+  field total    : money? currency "/currency"
+  field tries    : integer?
+  field ratio    : number?
+  field channel  : one of [pos, ecom, atm]
+  field home     : country?
+  field chip     : bool?
+  field place    : geo?
+  field note     : text?
+event login from "t" when "/kind" = "login"
+  id    login_id : text
+  time  at       : time unit ms
+  key   card     : card?
+  key   device   : device
+  key   account  : person
+  field tries    : integer
+  field ratio    : number?
+  field chip     : bool?
+  field note     : text?
+entity customer = pay.payer | login.account
+list watched : text
+list stolen : card
+policy p
+  base currency EUR
+  timezone "Europe/Berlin"
+"#;
+
+/// Members of the lists.
+pub const LISTS: [(&str, &[&str]); 2] = [("watched", &["note one", "b"]), ("stolen", &["c1"])];
+
+const SPANS: [&str; 6] = ["1s", "2s", "5s", "10s", "1m", "1h"];
+const OPS: [&str; 6] = ["=", "!=", "<", "<=", ">", ">="];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum On {
+    Pay,
+    Login,
+}
+
+impl On {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Pay => "pay",
+            Self::Login => "login",
+        }
+    }
+}
+
+/// Writes rule files.
+#[derive(Debug)]
+pub struct Author {
+    pub dice: Dice,
+    on: On,
+    /// Inside an aggregate's `where`: no further aggregates.
+    in_filter: bool,
+    money_lets: Vec<String>,
+    integer_lets: Vec<String>,
+}
+
+impl Author {
+    pub fn new(dice: Dice) -> Self {
+        Self {
+            dice,
+            on: On::Pay,
+            in_filter: false,
+            money_lets: Vec::new(),
+            integer_lets: Vec::new(),
+        }
+    }
+
+    /// A whole file: the schema, features, and `n` rules.
+    pub fn file(&mut self, n: u32) -> String {
+        let mut text = SCHEMA.to_owned();
+        for name in ["seen", "busy"] {
+            let feature = match name {
+                "seen" => "is_new(pay.device) by customer over prior 10s".to_owned(),
+                _ => format!("count(login) by customer over last {} >= 2", self.dice.pick(&SPANS)),
+            };
+            text.push_str(&format!("feature {name} = {feature}\n"));
+        }
+        for index in 0..n {
+            text.push_str(&self.rule(index));
+        }
+        text
+    }
+
+    fn rule(&mut self, index: u32) -> String {
+        self.on = self.dice.pick(&[On::Pay, On::Pay, On::Login]);
+        self.money_lets.clear();
+        self.integer_lets.clear();
+        let mut text = format!("rule r{index}\n  mode shadow\n  on {}", self.on.name());
+        if self.dice.one_in(3) {
+            text.push_str(&format!(" where {}", self.truth(1)));
+        }
+        text.push_str("\n  param n = 2\n  param span = 10s\n");
+        for letter in ["a", "b"] {
+            if self.dice.one_in(2) {
+                let (name, value) = (format!("m_{letter}"), self.money(2));
+                text.push_str(&format!("  let {name} = {value}\n"));
+                self.money_lets.push(name);
+            }
+            if self.dice.one_in(2) {
+                let (name, value) = (format!("i_{letter}"), self.integer(2));
+                text.push_str(&format!("  let {name} = {value}\n"));
+                self.integer_lets.push(name);
+            }
+        }
+        let number = self.number(2);
+        text.push_str(&format!("  let x = {number}\n"));
+        let depth = u32::try_from(1 + self.dice.below(3)).unwrap();
+        let when = self.truth(depth);
+        text.push_str(&format!("  when {when}\n"));
+        if self.dice.one_in(3) {
+            let unless = self.truth(1);
+            text.push_str(&format!("  unless {unless}\n"));
+        }
+        text.push_str("  if missing skip\n  then alert\n");
+        text
+    }
+
+    fn truth(&mut self, depth: u32) -> String {
+        let op = self.dice.pick(&OPS);
+        let equality = self.dice.pick(&["=", "!="]);
+        match self.dice.below(if depth == 0 { 12 } else { 16 }) {
+            0 => "chip".to_owned(),
+            1 => format!("{} {op} {}", self.integer(depth), self.integer(depth)),
+            2 => format!("{} {op} {}", self.money(depth), self.money(depth)),
+            3 => format!("{} {op} {}", self.number(depth), self.number(depth)),
+            4 => self.code_test(equality),
+            5 => self.text_test(equality),
+            6 => format!(
+                "{} is {}",
+                self.optional(),
+                self.dice.pick(&["missing", "present", "not missing"])
+            ),
+            7 => format!("tries in [{}, 1, 7]", self.dice.below(4)),
+            8 => format!("{} between {} and {}", self.money(0), self.money(0), self.money(0)),
+            9 => format!("{} {op} {}", self.integer(depth), self.number(0)),
+            10 if !self.in_filter => self.state_test(op, equality),
+            11 if !self.in_filter => self.deviation_test(),
+            10 | 11 => format!("tries {op} n"),
+            12 => format!("not ({})", self.truth(depth - 1)),
+            13 | 14 => {
+                let word = self.dice.pick(&["and", "or"]);
+                let parts: Vec<String> = (0..2 + self.dice.below(2))
+                    .map(|_| format!("({})", self.truth(depth - 1)))
+                    .collect();
+                parts.join(&format!(" {word} "))
+            }
+            _ if self.in_filter => "chip = true".to_owned(),
+            _ => self.dice.pick(&["seen", "busy"]).to_owned(),
+        }
+    }
+
+    fn optional(&mut self) -> String {
+        match self.on {
+            On::Pay => {
+                self.dice.pick(&["device", "total", "tries", "ratio", "home", "place", "note"])
+            }
+            On::Login => self.dice.pick(&["card", "ratio", "chip", "note"]),
+        }
+        .to_owned()
+    }
+
+    fn code_test(&mut self, equality: &str) -> String {
+        match (self.on, self.dice.below(4)) {
+            (On::Pay, 0) => format!("channel {equality} ecom"),
+            (On::Pay, 1) => "channel in [pos, atm]".to_owned(),
+            (On::Pay, 2) => format!("home {equality} DE"),
+            (On::Pay, _) => "home not in [DE, FR]".to_owned(),
+            (On::Login, _) => "chip".to_owned(),
+        }
+    }
+
+    fn text_test(&mut self, equality: &str) -> String {
+        match self.dice.below(9) {
+            0 => format!("note {equality} \"b\""),
+            1 => "note contains \"one\"".to_owned(),
+            2 => "note starts_with \"no\"".to_owned(),
+            3 => "note matches \"^n.*e$\"".to_owned(),
+            4 => "lower(note) = \"note one\"".to_owned(),
+            5 => "note in watched".to_owned(),
+            6 => "card not in stolen".to_owned(),
+            7 => "note in [\"b\", \"a longer note\"]".to_owned(),
+            _ => "length(note) > 3".to_owned(),
+        }
+    }
+
+    fn state_test(&mut self, op: &str, equality: &str) -> String {
+        let window = self.window();
+        let by_pay = self.keys(On::Pay);
+        match (self.on, self.dice.below(7)) {
+            (_, 0) => {
+                let field = match self.on {
+                    On::Pay => {
+                        self.dice.pick(&["device", "merchant", "tries", "home", "amount", "note"])
+                    }
+                    On::Login => self.dice.pick(&["device", "tries", "note"]),
+                };
+                format!("is_new(pay.{field}{}) {by_pay} over {window}", self.filter(On::Pay))
+            }
+            (On::Login, 1) => {
+                let keys = self.keys(On::Login);
+                format!("is_new(login.tries{}) {keys} over {window}", self.filter(On::Login))
+            }
+            (_, 1 | 2) => {
+                let target = self.target();
+                let (filter, keys) = (self.filter(target), self.keys(target));
+                format!(
+                    "time_since({}{filter}) {keys} over {window} {op} {}s",
+                    target.name(),
+                    self.dice.below(9)
+                )
+            }
+            (On::Pay, 3) => {
+                format!("distance(place, last(pay.place) {by_pay} over {window}) > 100 km")
+            }
+            (On::Pay, 4) => format!(
+                "last(pay.channel{}) {by_pay} over {window} {equality} pos",
+                self.filter(On::Pay)
+            ),
+            (On::Pay, 5) => format!(
+                "distance(place, last(pay.place) {by_pay} over {window}) / time_since(pay) {by_pay} over {window} > 900 km/h"
+            ),
+            _ => format!("last(pay.note) {by_pay} over {window} {equality} note"),
+        }
+    }
+
+    /// `value > avg + factor * stddev` of the same entries, on its exact boundary more often than by chance.
+    fn deviation_test(&mut self) -> String {
+        let (op, window, keys) = (self.dice.pick(&OPS[2..]), self.window(), self.keys(On::Pay));
+        let filter = self.filter(On::Pay);
+        let (value, column) = match self.on {
+            On::Pay => self.dice.pick(&[
+                ("amount", "amount"),
+                ("tries", "tries"),
+                ("ratio", "ratio"),
+                ("total", "total in EUR"),
+            ]),
+            On::Login => self.dice.pick(&[("tries", "tries"), ("ratio", "ratio")]),
+        };
+        let factor = self.dice.pick(&["1 * ", "2 * ", "0.5 * ", "", "150% of "]);
+        let sign = self.dice.pick(&["+", "-"]);
+        let of = format!("(pay.{column}{filter}) {keys} over {window}");
+        format!("{value} {op} avg{of} {sign} {factor}(stddev{of})")
+    }
+
+    fn integer(&mut self, depth: u32) -> String {
+        let window = self.window();
+        let choice = self.dice.below(if depth == 0 { 4 } else { 12 });
+        match choice {
+            0 => "tries".to_owned(),
+            1 => "n".to_owned(),
+            2 if !self.integer_lets.is_empty() && !self.in_filter => {
+                let lets = self.integer_lets.clone();
+                self.dice.pick(&lets)
+            }
+            2 | 3 => self.dice.below(6).to_string(),
+            4 => format!(
+                "({} {} {})",
+                self.integer(depth - 1),
+                self.dice.pick(&["+", "-", "*"]),
+                self.integer(0)
+            ),
+            5 => format!("(tries default {})", self.integer(0)),
+            6 => format!("abs({} - {})", self.integer(0), self.integer(0)),
+            _ if self.in_filter => "tries".to_owned(),
+            7 => self.aggregate("sum", "tries", &window),
+            8 => {
+                let function = self.dice.pick(&["min", "max", "last"]);
+                self.aggregate(function, "tries", &window)
+            }
+            9 => {
+                let field = self.dice.pick(&[
+                    "device", "merchant", "channel", "tries", "note", "amount", "ratio", "card",
+                ]);
+                let (keys, filter) = (self.keys(On::Pay), self.filter(On::Pay));
+                format!("(distinct(pay.{field}{filter}) {keys} over {window})")
+            }
+            _ => {
+                let target = self.target();
+                let (keys, filter) = (self.keys(target), self.filter(target));
+                format!("(count({}{filter}) {keys} over {window})", target.name())
+            }
+        }
+    }
+
+    fn money(&mut self, depth: u32) -> String {
+        let window = self.window();
+        let own = self.on == On::Pay;
+        match self.dice.below(if depth == 0 { 4 } else { 11 }) {
+            0 if own => "amount".to_owned(),
+            1 if own => "total".to_owned(),
+            2 if !self.money_lets.is_empty() && !self.in_filter => {
+                let lets = self.money_lets.clone();
+                self.dice.pick(&lets)
+            }
+            0..4 => format!("{}.{:02} EUR", self.dice.below(4), self.dice.pick(&[0, 50, 99])),
+            4 => format!(
+                "({} {} {})",
+                self.money(depth - 1),
+                self.dice.pick(&["+", "-"]),
+                self.money(0)
+            ),
+            5 => format!("{} * {}", self.dice.pick(&["2", "3", "1.5", "0.1"]), self.money(0)),
+            6 => format!("({} / {})", self.money(0), self.dice.pick(&["2", "3", "1.5"])),
+            7 => format!("80% of {}", self.money(0)),
+            _ if self.in_filter => "2 EUR".to_owned(),
+            8 => {
+                let field = self.dice.pick(&["amount", "total in EUR"]);
+                self.aggregate("sum", field, &window)
+            }
+            9 => {
+                let function = self.dice.pick(&["min", "max", "avg", "stddev", "last"]);
+                self.aggregate(function, "amount", &window)
+            }
+            _ => {
+                let function = self.dice.pick(&["min", "max", "avg", "stddev", "last"]);
+                let reading = self.aggregate(function, "total in EUR", &window);
+                format!("({reading} default 1 EUR)")
+            }
+        }
+    }
+
+    fn number(&mut self, depth: u32) -> String {
+        let window = self.window();
+        match self.dice.below(if depth == 0 { 3 } else { 10 }) {
+            0 => "ratio".to_owned(),
+            1 => self.dice.pick(&["0.5", "1.25", "0.1", "30%"]).to_owned(),
+            2 => format!("(ratio default {})", self.dice.pick(&["0.5", "2.0"])),
+            3 => format!("({} / {})", self.integer(depth - 1), self.integer(0)),
+            4 => format!("({} / {})", self.money(depth - 1), self.money(0)),
+            5 => format!(
+                "({} {} ratio)",
+                self.number(depth - 1),
+                self.dice.pick(&["+", "-", "*", "/"])
+            ),
+            _ if self.in_filter => "ratio".to_owned(),
+            6 => {
+                let target = self.target();
+                let keys = self.keys(target);
+                let filter = loop {
+                    let filter = self.filter(target);
+                    if !filter.is_empty() {
+                        break filter;
+                    }
+                };
+                format!("(share({}{filter}) {keys} over {window})", target.name())
+            }
+            7 => {
+                let function = self.dice.pick(&["avg", "stddev"]);
+                self.aggregate(function, "tries", &window)
+            }
+            _ => {
+                let function = self.dice.pick(&["sum", "avg", "stddev", "min", "max", "last"]);
+                self.aggregate(function, "ratio", &window)
+            }
+        }
+    }
+
+    /// An aggregate of a field of `pay`.
+    fn aggregate(&mut self, function: &str, field: &str, window: &str) -> String {
+        let (keys, filter) = (self.keys(On::Pay), self.filter(On::Pay));
+        format!("({function}(pay.{field}{filter}) {keys} over {window})")
+    }
+
+    fn target(&mut self) -> On {
+        self.dice.pick(&[On::Pay, On::Login])
+    }
+
+    fn window(&mut self) -> String {
+        let word = self.dice.pick(&["last", "prior"]);
+        let length = self.dice.pick(&SPANS);
+        let length = if self.in_filter || !self.dice.one_in(8) { length } else { "span" };
+        let shift = if self.dice.one_in(8) { " ending 3s ago" } else { "" };
+        format!("{word} {length}{shift}")
+    }
+
+    fn keys(&mut self, target: On) -> String {
+        let same = self.on == target;
+        let keys: &[&str] = match target {
+            _ if self.dice.one_in(6) => &["card, device", "customer, device"],
+            On::Pay if same => &["card", "device", "payer", "merchant", "customer"],
+            On::Pay => &["card", "device", "payer = this.account", "customer"],
+            On::Login if same => &["card", "device", "account", "customer"],
+            On::Login => &["card", "device", "account = this.payer", "customer"],
+        };
+        format!("by {}", self.dice.pick(keys))
+    }
+
+    fn filter(&mut self, target: On) -> String {
+        if self.in_filter || !self.dice.one_in(3) {
+            return String::new();
+        }
+        let outer = core::mem::replace(&mut self.on, target);
+        self.in_filter = true;
+        let filter = self.truth(1);
+        self.in_filter = false;
+        self.on = outer;
+        format!(" where {filter}")
+    }
+}
