@@ -2,6 +2,7 @@
 //!
 //! `cargo bench --bench decode [-- RECORDS]`. Records have 14 keys and about 276 bytes; the schema reads 8 of them. Rounds
 //! alternate between the programs; the figure is the median of the rounds.
+#![expect(clippy::cast_precision_loss, reason = "counts of records are far below 2^52")]
 #![expect(clippy::print_stdout, reason = "a program that prints its measurements")]
 
 use std::hint::black_box;

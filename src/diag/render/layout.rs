@@ -19,6 +19,8 @@ pub(super) struct Layout {
     pub(super) indent: usize,
     /// Columns that are marked, at least one.
     pub(super) width: usize,
+    /// Characters that are cut off at the left.
+    pub(super) cut: usize,
 }
 
 /// One character as it is shown.
@@ -74,7 +76,7 @@ impl Layout {
             used += cell.columns;
             width += if cell.marked { cell.columns } else { 0 };
         }
-        Self { line: line.trim_end().to_owned(), indent, width: width.max(1) }
+        Self { line: line.trim_end().to_owned(), indent, width: width.max(1), cut: from }
     }
 }
 
@@ -100,7 +102,8 @@ pub(super) fn escaped(text: &str) -> String {
     for c in text.chars() {
         match c {
             '\n' => out.push_str("\\n"),
-            _ if is_unsafe(c) => out.push_str(&format!("\\u{{{:x}}}", u32::from(c))),
+            '\t' => out.push_str("\\t"),
+            _ if is_unsafe(c) => out.push_str(&shown(c, 0)),
             _ => out.push(c),
         }
     }

@@ -1,16 +1,14 @@
 //! Rendering of diagnostics: text with carets for people, JSON for tools.
 //!
-//! What is shown of a source line is laid out in columns first ([`layout`]): tabs reach to the next multiple of
+//! What is shown of a source line is laid out in columns first (`layout`): tabs reach to the next multiple of
 //! four, wide characters take two columns, and characters that would move the cursor, hide or reorder what is shown
 //! are escaped, so a rule file cannot write to the terminal. Lines and columns count from 1, columns in characters.
 
 mod layout;
 
-use core::fmt::Write as _;
-
 use serde_json::{Value, json};
 
-use crate::diag::{Diagnostic, Severity, Source, Sources, Span};
+use crate::diag::{Diagnostic, FileId, Severity, Source, Sources, Span};
 use layout::{Layout, escaped};
 
 /// Whether the text carries colors for a terminal.
@@ -129,9 +127,11 @@ impl Text<'_> {
         self.paint(BOLD, &format!(": {}", escaped(&diagnostic.message)));
         self.out.push('\n');
         let gutter = self.gutter_width(diagnostic);
-        self.snippet(gutter, diagnostic.span, &diagnostic.label, Mark { sign: '^', color });
+        let mark = Mark { sign: '^', color };
+        let mut shown = self.snippet(gutter, None, (diagnostic.span, &diagnostic.label), mark);
         for (span, text) in &diagnostic.related {
-            self.snippet(gutter, *span, text, Mark { sign: '-', color: BLUE });
+            let mark = Mark { sign: '-', color: BLUE };
+            shown = self.snippet(gutter, shown, (*span, text), mark);
         }
         if let Some(help) = &diagnostic.help {
             self.note(gutter, "help", help);
@@ -147,9 +147,17 @@ impl Text<'_> {
     fn paint(&mut self, color: &str, text: &str) {
         match self.style {
             Style::Plain => self.out.push_str(text),
-            // Writing to a String cannot fail.
-            Style::Color => drop(write!(self.out, "\u{1b}[{color}m{text}\u{1b}[0m")),
+            Style::Color => {
+                let painted = format!("\u{1b}[{color}m{text}\u{1b}[0m");
+                self.out.push_str(&painted);
+            }
         }
+    }
+
+    /// The rest of a line.
+    fn line(&mut self, text: &str) {
+        self.out.push_str(text.trim_end());
+        self.out.push('\n');
     }
 
     /// Digits of the greatest line number shown.
@@ -161,32 +169,49 @@ impl Text<'_> {
         lines.max().unwrap_or(1).to_string().len()
     }
 
-    /// The place and its line with the words marked.
-    fn snippet(&mut self, gutter: usize, span: Span, label: &str, mark: Mark) {
-        let Some(source) = self.sources.get(span.file) else { return };
+    /// The place and its line with the words marked; only the marks when `above` is that very line.
+    fn snippet(
+        &mut self,
+        gutter: usize,
+        above: Option<Shown>,
+        (span, label): (Span, &str),
+        mark: Mark,
+    ) -> Option<Shown> {
+        let source = self.sources.get(span.file)?;
         let place = position(source, span.start);
         let pad = " ".repeat(gutter);
-        let arrow = format!("{pad}--> ");
-        self.paint(BLUE, &arrow);
-        let path = escaped(&source.path);
-        self.out.push_str(&format!("{path}:{}:{}\n", place.line, place.column));
         let layout = Layout::of(source, span);
-        self.paint(BLUE, &format!("{:>gutter$} |", place.line));
-        self.out.push_str(&format!(" {}\n", layout.line));
+        let shown = Shown { file: span.file, line: place.line, cut: layout.cut };
+        if above != Some(shown) {
+            self.paint(BLUE, &format!("{pad}--> "));
+            let path = escaped(&source.path);
+            self.line(&format!("{path}:{}:{}", place.line, place.column));
+            self.paint(BLUE, &format!("{:>gutter$} |", place.line));
+            self.line(&format!(" {}", layout.line));
+        }
         self.paint(BLUE, &format!("{pad} |"));
         self.out.push_str(&" ".repeat(layout.indent + 1));
         let marks: String = core::iter::repeat_n(mark.sign, layout.width).collect();
         let marked = format!("{marks} {}", escaped(label));
         self.paint(mark.color, marked.trim_end());
         self.out.push('\n');
+        Some(shown)
     }
 
     fn note(&mut self, gutter: usize, kind: &str, text: &str) {
         let pad = " ".repeat(gutter);
         self.paint(BLUE, &format!("{pad} = "));
         self.paint(CYAN, kind);
-        self.out.push_str(&format!(": {}\n", escaped(text)));
+        self.line(&format!(": {}", escaped(text)));
     }
+}
+
+/// A source line as it was shown.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Shown {
+    file: FileId,
+    line: usize,
+    cut: usize,
 }
 
 /// How words are marked.

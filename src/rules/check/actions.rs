@@ -3,6 +3,7 @@
 use crate::diag::{Diagnostic, Span, codes};
 use crate::event::schema::SlotId;
 use crate::rules::check::checker::Checker;
+use crate::rules::check::refusal::Refusal;
 use crate::rules::check::schema::dotted;
 use crate::rules::check::{literals, types};
 use crate::rules::program::{ActionPlan, Message, MessagePart, ScoreGroup, StepUpOtherwise, Type};
@@ -43,7 +44,7 @@ pub(super) fn groups(items: &[&Item], report: &mut Vec<Diagnostic>) -> Vec<Score
     groups.into_iter().map(|(name, (cap, _))| ScoreGroup { name: name.to_owned(), cap }).collect()
 }
 
-fn rule_actions<'i>(item: &'i Item) -> Vec<&'i Action> {
+fn rule_actions(item: &Item) -> Vec<&Action> {
     let Item::Rule(rule) = item else { return Vec::new() };
     let actions = rule.clauses.iter().filter_map(|clause| match &clause.kind {
         ast::ClauseKind::Then(actions) => Some(actions),
@@ -183,7 +184,7 @@ pub(super) fn score(
     group: &str,
     groups: &[ScoreGroup],
     span: Span,
-) -> Result<ActionPlan, Box<Diagnostic>> {
+) -> Result<ActionPlan, Refusal> {
     let Some(points) = literals::whole(points, -100..=100) else {
         return Err(Box::new(
             Diagnostic::new(codes::E0511, span, "points are a whole number from -100 to +100")

@@ -7,15 +7,12 @@ use crate::event::schema::{EventId, FieldId, FieldType, SlotId};
 use crate::rules::check::arena::Ir;
 use crate::rules::check::canonical::Writer;
 use crate::rules::check::checker::{Checker, Scope};
-use crate::rules::check::limits::MAX_WINDOW_MS;
+use crate::rules::check::functions::{example, walk, word};
 use crate::rules::check::measures::{Kind, Named, Request};
 use crate::rules::check::schema::{dotted, unknown_event};
 use crate::rules::check::{literals, types};
-use crate::rules::program::{Constant, NodeId, Op, Type};
-use crate::rules::syntax::ast::{
-    Aggregate, AggregateFunction as Function, Counting as AstCounting, Expr, ExprKind, Key, Path,
-    Window, WindowKind, WindowLength,
-};
+use crate::rules::program::{NodeId, Op, Type};
+use crate::rules::syntax::ast::{Aggregate, AggregateFunction as Function, Expr, ExprKind, Path};
 use crate::window::spec::{ColumnKind, Counting, Span as WindowSpan};
 
 /// Everything about an aggregate but its measure.
@@ -156,7 +153,8 @@ impl Checker<'_, '_> {
         Some((event, Some(field)))
     }
 
-    fn unknown_field(&self, event: EventId, name: &str, path: &Path) -> Diagnostic {
+    /// A field that an aggregated event lacks.
+    pub(super) fn unknown_field(&self, event: EventId, name: &str, path: &Path) -> Diagnostic {
         let event = self.build.world.schema.event(event);
         let message = format!("event `{}` has no field `{name}`", event.name);
         let diagnostic = Diagnostic::new(codes::E0101, path.span, message).with_label("unknown");
@@ -166,163 +164,6 @@ impl Checker<'_, '_> {
                 .with_help(format!("did you mean `{}.{near}`?", event.name))
                 .with_fix(path.span, format!("{}.{near}", event.name)),
             None => diagnostic,
-        }
-    }
-
-    fn keys(&mut self, event: EventId, keys: &[Key]) -> Option<Vec<(FieldId, SlotId)>> {
-        let mut list: Vec<(FieldId, SlotId)> = Vec::new();
-        let mut complete = !keys.is_empty();
-        for key in keys {
-            match self.key(event, key) {
-                Some(pair) if list.iter().any(|(stored, _)| *stored == pair.0) => {
-                    let message = format!("key `{}` is given twice", self.quote(key.span));
-                    self.report.push(Diagnostic::new(codes::E0104, key.span, message));
-                    complete = false;
-                }
-                Some(pair) => list.push(pair),
-                None => complete = false,
-            }
-        }
-        let schema = self.build.world.schema;
-        list.sort_by_key(|(stored, _)| schema.event(event).field(*stored).name.clone());
-        complete.then_some(list)
-    }
-
-    fn key(&mut self, event: EventId, key: &Key) -> Option<(FieldId, SlotId)> {
-        let (world, present) = (self.build.world, self.scope.event);
-        let event_name = world.schema.event(event).name.clone();
-        let present_name = &world.schema.event(present).name;
-        let mut name = dotted(&key.stored);
-        if let Some(rest) = name.strip_prefix(&format!("{event_name}.")) {
-            name = rest.to_owned();
-        }
-        let Some(stored) = world.field(event, &name) else {
-            let mut diagnostic = self.unknown_field(event, &name, &key.stored);
-            diagnostic.code = codes::E0401;
-            return self.refuse(diagnostic);
-        };
-        let this_path = key.this.as_ref().unwrap_or(&key.stored);
-        let this_name = if key.this.is_some() { dotted(this_path) } else { name.clone() };
-        let Some(this) = world.field(present, &this_name) else {
-            let message = format!("event `{present_name}` has no `{this_name}` to look up");
-            let diagnostic = Diagnostic::new(codes::E0401, this_path.span, message).with_help(format!(
-                "say where this event has it: `by {name} = this.<field of {present_name}>`, or give both events one name with `entity`"
-            ));
-            return self.refuse(diagnostic);
-        };
-        let pair = [(event, stored), (present, this)]
-            .map(|(event, field)| types::of_field(world.schema, event, field, world.base_currency));
-        let [stored_ty, this_ty] = pair;
-        for (ty, path) in [(stored_ty, &key.stored), (this_ty, this_path)] {
-            if !types::is_textual(ty) {
-                let message = format!(
-                    "`{}` is {} and cannot be a key",
-                    self.quote(path.span),
-                    self.describe(ty)
-                );
-                let diagnostic = Diagnostic::new(codes::E0401, path.span, message)
-                    .with_help("keys are texts, addresses and entities; declare the field as an entity to group by it");
-                return self.refuse(diagnostic);
-            }
-        }
-        if stored_ty != this_ty {
-            let message = format!(
-                "`{name}` of `{event_name}` is {}, `{this_name}` of `{present_name}` is {}; they can never be equal",
-                self.describe(stored_ty),
-                self.describe(this_ty)
-            );
-            return self.refuse(Diagnostic::new(codes::E0214, key.span, message));
-        }
-        Some((stored, world.schema.event(present).field(this).slot))
-    }
-
-    fn window(&mut self, window: &Window) -> Option<(WindowSpan, Counting)> {
-        let (counting, length, ending_ago_ms) = match &window.kind {
-            WindowKind::Calendar(name) => {
-                return self.refuse(
-                    Diagnostic::new(
-                        codes::E0904,
-                        window.span,
-                        format!("`over {}` is not supported yet", name.text),
-                    )
-                    .with_help("until then, use a sliding window such as `over last 24h`"),
-                );
-            }
-            WindowKind::Lifetime => {
-                return self.refuse(
-                    Diagnostic::new(
-                        codes::E0906,
-                        window.span,
-                        "`over lifetime` is not supported yet",
-                    )
-                    .with_help("until then, use a long window such as `over prior 365d`"),
-                );
-            }
-            WindowKind::Sliding { counting, length, ending_ago_ms } => {
-                (counting, length, ending_ago_ms)
-            }
-        };
-        let (length_ms, span) = self.length(length)?;
-        let Some(counting) = counting else {
-            let text = crate::rules::check::measures::duration(length_ms);
-            return self.refuse(
-                Diagnostic::new(codes::E0402, span, "say whether the window counts this event")
-                    .with_label(format!("`last {text}` counts it, `prior {text}` does not"))
-                    .with_help(format!("write `over last {text}` or `over prior {text}`")),
-            );
-        };
-        let ending_ago_ms = ending_ago_ms.unwrap_or(0);
-        if length_ms <= 0 || ending_ago_ms < 0 {
-            return self.refuse(
-                Diagnostic::new(codes::E0403, window.span, "this window is empty")
-                    .with_help("give it a positive length"),
-            );
-        }
-        if length_ms > MAX_WINDOW_MS || ending_ago_ms > MAX_WINDOW_MS {
-            return self.refuse(
-                Diagnostic::new(codes::E0403, window.span, "this window is longer than ten years")
-                    .with_help("state is kept for the whole window; use a shorter one"),
-            );
-        }
-        let counting = match counting {
-            AstCounting::Last => Counting::Last,
-            AstCounting::Prior => Counting::Prior,
-        };
-        Some((WindowSpan { length_ms, ending_ago_ms }, counting))
-    }
-
-    fn length(&mut self, length: &WindowLength) -> Option<(i64, Span)> {
-        let name = match length {
-            WindowLength::Millis(ms, span) => return Some((*ms, *span)),
-            WindowLength::Named(name) => name,
-        };
-        let Some(param) = self.scope.params.get(&name.text) else {
-            let params = self.scope.params.keys().map(String::as_str);
-            let diagnostic = Diagnostic::new(
-                codes::E0401,
-                name.span,
-                format!("there is no param `{}`", name.text),
-            )
-            .with_label("unknown");
-            let diagnostic = match suggest::nearest(&name.text, params) {
-                Some(near) => diagnostic
-                    .with_help(format!("did you mean `{near}`?"))
-                    .with_fix(name.span, near),
-                None => diagnostic
-                    .with_help("write a length such as `10m`, or declare `param span = 10m`"),
-            };
-            return self.refuse(diagnostic);
-        };
-        match (&param.constant, param.ty) {
-            (Constant::Int(ms), Type::Duration) => Some((*ms, name.span)),
-            (_, ty) => {
-                let message =
-                    format!("`{}` is {}, a window needs a duration", name.text, self.describe(ty));
-                self.refuse(
-                    Diagnostic::new(codes::E0205, name.span, message)
-                        .with_help("give the param a unit, as in `10m`"),
-                )
-            }
         }
     }
 
@@ -436,21 +277,25 @@ impl Checker<'_, '_> {
                 )
             }
             (None, false) => Some(None),
-            (None, true) => match types::fixed_currency(declared) {
-                Some(currency) => Some(Some(currency)),
-                None => {
-                    let path = self.quote(aggregate.path.span);
-                    let (base, function) =
-                        (self.build.world.base_currency, word(aggregate.function));
-                    let message = format!("{function} of `{path}` mixes currencies");
-                    self.refuse(
-                        Diagnostic::new(codes::E0220, aggregate.path.span, message)
-                            .with_help(format!("`{function}({path} in {base})`"))
-                            .with_fix(aggregate.path.span, format!("{path} in {base}")),
-                    )
+            (None, true) => {
+                let fixed = types::fixed_currency(declared);
+                if fixed.is_none() {
+                    self.mixes_currencies(aggregate);
                 }
-            },
+                fixed.map(Some)
+            }
         }
+    }
+
+    fn mixes_currencies(&mut self, aggregate: &Aggregate) {
+        let path = self.quote(aggregate.path.span);
+        let (base, function) = (self.build.world.base_currency, word(aggregate.function));
+        let message = format!("{function} of `{path}` mixes currencies");
+        self.report.push(
+            Diagnostic::new(codes::E0220, aggregate.path.span, message)
+                .with_help(format!("`{function}({path} in {base})`"))
+                .with_fix(aggregate.path.span, format!("{path} in {base}")),
+        );
     }
 
     fn build_aggregate(
@@ -548,6 +393,7 @@ impl Checker<'_, '_> {
             keys: frame.keys.iter().map(|(stored, _)| *stored).collect(),
             kind,
             column: column.map(|column| (column.named.clone(), column.kind)),
+            field: column.map(|column| column.field),
             filter,
             window: frame.window,
             counting: frame.counting,
@@ -593,69 +439,5 @@ impl Checker<'_, '_> {
     fn writer(&self, event: EventId) -> Writer<'_> {
         let (schema, lists) = (self.build.world.schema, self.build.world.lists);
         Writer { arena: self.build.arena(event), schema, lists, event }
-    }
-}
-
-/// Visits an expression and what it is made of.
-fn walk(expr: &Expr, visit: &mut dyn FnMut(&Expr)) {
-    visit(expr);
-    match &expr.kind {
-        ExprKind::Call(_, list) | ExprKind::And(list) | ExprKind::Or(list) => {
-            list.iter().for_each(|inner| walk(inner, visit));
-        }
-        ExprKind::Not(a)
-        | ExprKind::Matches(a, _)
-        | ExprKind::PercentOf(_, a)
-        | ExprKind::IsMissing { value: a, .. }
-        | ExprKind::InList { value: a, .. } => walk(a, visit),
-        ExprKind::InSet { value, set, .. } => {
-            walk(value, visit);
-            set.iter().for_each(|inner| walk(inner, visit));
-        }
-        ExprKind::Between(a, b, c) => [a, b, c].into_iter().for_each(|inner| walk(inner, visit)),
-        ExprKind::Compare(_, a, b)
-        | ExprKind::Contains(a, b)
-        | ExprKind::StartsWith(a, b)
-        | ExprKind::Arithmetic(_, a, b)
-        | ExprKind::Default(a, b) => [a, b].into_iter().for_each(|inner| walk(inner, visit)),
-        ExprKind::Literal(_)
-        | ExprKind::Path(_)
-        | ExprKind::Aggregate(_)
-        | ExprKind::Sequence(_)
-        | ExprKind::Error => {}
-    }
-}
-
-fn word(function: Function) -> &'static str {
-    match function {
-        Function::Count => "count",
-        Function::Sum => "sum",
-        Function::Avg => "avg",
-        Function::Min => "min",
-        Function::Max => "max",
-        Function::Stddev => "stddev",
-        Function::Median => "median",
-        Function::Percentile => "percentile",
-        Function::Distinct => "distinct",
-        Function::Last => "last",
-        Function::IsNew => "is_new",
-        Function::TimeSince => "time_since",
-        Function::Share => "share",
-    }
-}
-
-fn example(function: Function) -> &'static str {
-    match function {
-        Function::Count => "count(card_payment)",
-        Function::TimeSince => "time_since(card_payment)",
-        Function::Share => "share(card_payment where status = declined)",
-        Function::Distinct => "distinct(card_payment.card)",
-        Function::IsNew => "is_new(login.device)",
-        Function::Last => "last(card_payment.geo)",
-        Function::Sum => "sum(card_payment.amount)",
-        Function::Avg => "avg(card_payment.amount)",
-        Function::Min => "min(card_payment.amount)",
-        Function::Max | Function::Median | Function::Percentile => "max(card_payment.amount)",
-        Function::Stddev => "stddev(card_payment.amount)",
     }
 }

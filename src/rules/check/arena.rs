@@ -112,7 +112,7 @@ fn op_operands(op: &Op, visit: &mut dyn FnMut(NodeId)) {
         | Op::Percent { of: a, .. } => visit(*a),
         Op::Mean { sum, count } => [*sum, *count].into_iter().for_each(visit),
         Op::Deviation { count, sum, squares } => {
-            [*count, *sum, *squares].into_iter().for_each(visit)
+            [*count, *sum, *squares].into_iter().for_each(visit);
         }
         Op::CompareDeviation { value, count, sum, squares, .. } => {
             [*value, *count, *sum, *squares].into_iter().for_each(visit);

@@ -2,6 +2,7 @@
 
 use crate::diag::{Diagnostic, Span, codes, suggest};
 use crate::rules::check::checker::Checker;
+use crate::rules::check::refusal::did_you_mean;
 use crate::rules::check::types;
 use crate::rules::program::{Function, NodeId, Op, Type};
 use crate::rules::syntax::ast::{Expr, Name};
@@ -135,13 +136,7 @@ fn unknown(name: &Name) -> Diagnostic {
         Diagnostic::new(codes::E0103, name.span, format!("there is no function `{}`", name.text))
             .with_label("unknown");
     let known = FUNCTIONS.iter().map(|(known, ..)| *known).chain(AGGREGATES);
-    match suggest::nearest(&name.text, known) {
-        Some(near) => {
-            diagnostic.with_help(format!("did you mean `{near}`?")).with_fix(name.span, near)
-        }
-        None => {
-            let names: Vec<&str> = FUNCTIONS.iter().map(|(known, ..)| *known).collect();
-            diagnostic.with_help(format!("the functions are: {}", names.join(", ")))
-        }
-    }
+    let names: Vec<&str> = FUNCTIONS.iter().map(|(known, ..)| *known).collect();
+    let otherwise = format!("the functions are: {}", names.join(", "));
+    did_you_mean(diagnostic, suggest::nearest(&name.text, known), &otherwise)
 }

@@ -3,13 +3,14 @@
 //! What this phase knows: the schema, lists, features, and the `let` and `param` names of the rule. It builds nodes
 //! in the arena of the event type; a `None` means that the mistake has been reported.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diag::{Diagnostic, Span, codes};
 use crate::event::schema::EventId;
 use crate::rules::check::arena::{Arena, Ir};
 use crate::rules::check::literals;
 use crate::rules::check::measures::Measures;
+use crate::rules::check::refusal::Refusal;
 use crate::rules::check::types;
 use crate::rules::check::world::World;
 use crate::rules::program::{Constant, NodeId, Op, Type};
@@ -175,12 +176,10 @@ impl Checker<'_, '_> {
                 Some(Op::Or(list)) if !all => list.clone(),
                 _ => vec![id],
             };
-            for id in inner {
-                if !flat.contains(&id) {
-                    flat.push(id);
-                }
-            }
+            flat.extend(inner);
         }
+        let mut seen = BTreeSet::new();
+        flat.retain(|id| seen.insert(*id));
         if let [one] = flat[..] {
             return Some(one);
         }
@@ -361,8 +360,8 @@ impl Checker<'_, '_> {
         quote(self.build.world, span)
     }
 
-    pub(super) fn keep<T>(&mut self, result: Result<T, Diagnostic>) -> Option<T> {
-        result.map_err(|diagnostic| self.report.push(diagnostic)).ok()
+    pub(super) fn keep<T>(&mut self, result: Result<T, Refusal>) -> Option<T> {
+        result.map_err(|found| self.report.push(*found)).ok()
     }
 
     pub(super) fn refuse<T>(&mut self, diagnostic: Diagnostic) -> Option<T> {

@@ -2,6 +2,7 @@
 //! apart from its condition.
 
 use crate::diag::{Diagnostic, Span, codes, suggest};
+use crate::rules::check::refusal::did_you_mean;
 use crate::rules::check::world::World;
 use crate::rules::program::{IfMissing, Mode, RuleInfo, SeverityLevel};
 use crate::rules::syntax::ast::{
@@ -35,7 +36,7 @@ pub(super) fn collect<'a>(rule: &'a Rule, report: &mut Vec<Diagnostic>) -> Claus
     let mut seen: Vec<(&'static str, Span)> = Vec::new();
     for clause in &rule.clauses {
         let word = word(&clause.kind);
-        let repeatable = matches!(word, "param" | "let" | "ref" | "typology" | "tags");
+        let repeatable = matches!(word, "param" | "let" | "ref" | "typology" | "tags" | "error");
         if let Some((_, first)) = seen.iter().find(|(known, _)| *known == word && !repeatable) {
             let message = format!("`{word}` is given twice in rule `{}`", rule.name.text);
             report.push(
@@ -62,7 +63,7 @@ impl<'a> Clauses<'a> {
             ClauseKind::Ref(text) => self.refs.push(text),
             ClauseKind::Tags(names) => self.tags.extend(names),
             ClauseKind::Effective(from, to) => self.effective = Some((from, to.as_ref())),
-            ClauseKind::ReviewBy(_) => {}
+            ClauseKind::ReviewBy(_) | ClauseKind::Error => {}
             ClauseKind::Mandatory => self.mandatory = true,
             ClauseKind::Mode(mode) => self.mode = Some((mode, span)),
             ClauseKind::On(events, guard) => self.on = Some((events, guard.as_ref())),
@@ -200,12 +201,11 @@ impl<'a> Clauses<'a> {
                     name.span,
                     format!("`{other}` is not a severity"),
                 );
-                report.push(match suggest::nearest(other, words) {
-                    Some(near) => diagnostic
-                        .with_help(format!("did you mean `{near}`?"))
-                        .with_fix(name.span, near),
-                    None => diagnostic.with_help("use low, medium, high or critical"),
-                });
+                report.push(did_you_mean(
+                    diagnostic,
+                    suggest::nearest(other, words),
+                    "use low, medium, high or critical",
+                ));
                 SeverityLevel::Medium
             }
         }
@@ -261,6 +261,7 @@ fn word(kind: &ClauseKind) -> &'static str {
         ClauseKind::Unless(_) => "unless",
         ClauseKind::IfMissing(_) => "if missing",
         ClauseKind::Then(_) => "then",
+        ClauseKind::Error => "error",
     }
 }
 

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use crate::diag::{Diagnostic, Span, codes};
 use crate::event::schema::EntityId;
+use crate::rules::check::refusal::Refusal;
 
 /// The kinds while they are being collected.
 #[derive(Debug, Default)]
@@ -44,7 +45,7 @@ impl Kinds {
     }
 
     /// Says that two names mean one kind; refuses when that would merge two kinds of fields.
-    pub(super) fn merge(&mut self, a: usize, b: usize, span: Span) -> Result<(), Diagnostic> {
+    pub(super) fn merge(&mut self, a: usize, b: usize, span: Span) -> Result<(), Refusal> {
         let (root_a, root_b) = (self.root(a), self.root(b));
         if root_a == root_b {
             return Ok(());
@@ -52,12 +53,12 @@ impl Kinds {
         if let (Some(kind_a), Some(kind_b)) =
             (self.declared_kind(root_a), self.declared_kind(root_b))
         {
-            return Err(Diagnostic::new(
-                codes::E0214,
-                span,
-                format!("`{kind_a}` and `{kind_b}` are different entities; one name cannot stand for both"),
-            )
-            .with_help("give the fields one type, or leave the untyped ones `text`"));
+            let message = format!(
+                "`{kind_a}` and `{kind_b}` are different entities; one name cannot stand for both"
+            );
+            let found = Diagnostic::new(codes::E0214, span, message);
+            let help = "give the fields one type, or leave the untyped ones `text`";
+            return Err(Box::new(found.with_help(help)));
         }
         let (keep, drop) =
             if self.declared_kind(root_b).is_some() { (root_b, root_a) } else { (root_a, root_b) };

@@ -2,6 +2,7 @@
 
 use crate::base::{Currency, MICRO_PER_MINOR};
 use crate::diag::{Diagnostic, Span, codes};
+use crate::rules::check::refusal::Refusal;
 use crate::rules::check::world::World;
 use crate::rules::program::{Constant, Type};
 use crate::rules::syntax::ast::{Decimal, Literal, LiteralKind};
@@ -11,7 +12,7 @@ pub(super) fn constant(
     literal: &Literal,
     hint: Option<Type>,
     world: &World<'_>,
-) -> Result<(Constant, Type), Diagnostic> {
+) -> Result<(Constant, Type), Refusal> {
     let span = literal.span;
     Ok(match &literal.kind {
         LiteralKind::Number(decimal) => number(*decimal, span)?,
@@ -43,20 +44,21 @@ pub(super) fn text_as(
     text: &str,
     hint: Option<Type>,
     span: Span,
-) -> Result<(Constant, Type), Diagnostic> {
+) -> Result<(Constant, Type), Refusal> {
     let quoted_word = |what: &str| {
-        Err(Diagnostic::new(codes::E0201, span, format!("{what} is written without quotes"))
-            .with_fix(span, text.to_owned()))
+        let message = format!("{what} is written without quotes");
+        Err(Box::new(Diagnostic::new(codes::E0201, span, message).with_fix(span, text.to_owned())))
     };
     match hint {
         Some(Type::Entity(kind)) => Ok((Constant::Text(text.to_owned()), Type::Entity(kind))),
-        Some(Type::Ip) => match text.parse::<core::net::IpAddr>() {
-            Ok(address) => Ok((Constant::Text(address.to_string()), Type::Ip)),
-            Err(_) => {
-                Err(Diagnostic::new(codes::E0231, span, format!("`{text}` is not an IP address"))
-                    .with_help("write it as `\"192.0.2.1\"` or `\"2001:db8::1\"`"))
-            }
-        },
+        Some(Type::Ip) => {
+            let address = text.parse::<core::net::IpAddr>().map_err(|_| {
+                let message = format!("`{text}` is not an IP address");
+                let found = Diagnostic::new(codes::E0231, span, message);
+                Box::new(found.with_help("write it as `\"192.0.2.1\"` or `\"2001:db8::1\"`"))
+            })?;
+            Ok((Constant::Text(address.to_string()), Type::Ip))
+        }
         Some(Type::Enum(..)) => quoted_word("a member of a set"),
         Some(Type::Country) => quoted_word("a country"),
         Some(Type::Currency) => quoted_word("a currency"),
@@ -64,7 +66,7 @@ pub(super) fn text_as(
     }
 }
 
-fn number(decimal: Decimal, span: Span) -> Result<(Constant, Type), Diagnostic> {
+fn number(decimal: Decimal, span: Span) -> Result<(Constant, Type), Refusal> {
     if decimal.scale == 0 {
         let value = i64::try_from(decimal.mantissa).map_err(|_| too_large(span))?;
         return Ok((Constant::Int(value), Type::Integer));
@@ -97,26 +99,28 @@ pub(super) fn minor_units(
     decimal: Decimal,
     currency: Currency,
     span: Span,
-) -> Result<i128, Diagnostic> {
+) -> Result<i128, Refusal> {
     let digits = u32::from(currency.minor_digits());
     scaled(decimal, digits).ok_or_else(|| {
         let message = match digits {
             0 => format!("{currency} has no decimals"),
             _ => format!("{currency} has {digits} decimals, this amount has {}", decimal.scale),
         };
-        Diagnostic::new(codes::E0231, span, message).with_label("finer than the currency")
+        let found = Diagnostic::new(codes::E0231, span, message);
+        Box::new(found.with_label("finer than the currency"))
     })
 }
 
 /// A currency by its code.
-pub(super) fn currency(code: &str, span: Span) -> Result<Currency, Diagnostic> {
+pub(super) fn currency(code: &str, span: Span) -> Result<Currency, Refusal> {
     Currency::parse(code).ok_or_else(|| {
         let diagnostic =
             Diagnostic::new(codes::E0204, span, format!("`{code}` is not an ISO 4217 currency"));
-        match Currency::parse(&code.to_ascii_uppercase()) {
-            Some(_) => diagnostic.with_help("currencies are written in capitals, as `EUR`"),
-            None => diagnostic.with_help("use three letters such as `EUR`, `USD` or `GBP`"),
-        }
+        let help = match Currency::parse(&code.to_ascii_uppercase()) {
+            Some(_) => "currencies are written in capitals, as `EUR`",
+            None => "use three letters such as `EUR`, `USD` or `GBP`",
+        };
+        Box::new(diagnostic.with_help(help))
     })
 }
 
@@ -130,11 +134,11 @@ pub(super) fn country(code: &str) -> Option<u32> {
     }
 }
 
-fn too_large(span: Span) -> Diagnostic {
-    Diagnostic::new(codes::E0231, span, "this number is too large")
-        .with_help("integers and amounts have 64 bits")
+fn too_large(span: Span) -> Refusal {
+    let found = Diagnostic::new(codes::E0231, span, "this number is too large");
+    Box::new(found.with_help("integers and amounts have 64 bits"))
 }
 
-fn no_such_day(span: Span) -> Diagnostic {
-    Diagnostic::new(codes::E0231, span, "this date is out of range")
+fn no_such_day(span: Span) -> Refusal {
+    Box::new(Diagnostic::new(codes::E0231, span, "this date is out of range"))
 }

@@ -97,6 +97,12 @@ fn message_mut(action: &mut ActionPlan) -> Option<&mut Message> {
     }
 }
 
+fn relocate(part: &mut MessagePart, to: &dyn Fn(NodeId) -> NodeId) {
+    if let MessagePart::Value(id) = part {
+        *id = to(*id);
+    }
+}
+
 /// The roots and everything that they are made of.
 fn closure(arena: &Arena, mut open: Vec<NodeId>) -> BTreeSet<NodeId> {
     let mut reached = BTreeSet::new();
@@ -198,11 +204,7 @@ impl<'b> Lowering<'b> {
             body.unless = body.unless.map(final_id);
             body.lets.iter_mut().for_each(|(_, id)| *id = final_id(*id));
             for message in body.actions.iter_mut().filter_map(message_mut) {
-                for part in &mut message.0 {
-                    if let MessagePart::Value(id) = part {
-                        *id = final_id(*id);
-                    }
-                }
+                message.0.iter_mut().for_each(|part| relocate(part, &final_id));
             }
             self.out.rules.push(body);
         }

@@ -55,6 +55,8 @@ pub(super) struct Request {
     pub(super) keys: Vec<FieldId>,
     pub(super) kind: Kind,
     pub(super) column: Option<(Named, ColumnKind)>,
+    /// The field of the column.
+    pub(super) field: Option<FieldId>,
     pub(super) filter: Option<Named>,
     pub(super) window: WindowSpan,
     pub(super) counting: Counting,

@@ -79,9 +79,7 @@ impl Analysis<'_, '_> {
             Op::Or(list) => {
                 let mut shielded = present.clone();
                 for &part in list {
-                    if let Some(Op::IsMissing(asked)) = self.op(part) {
-                        self.strict_parts(*asked, &mut shielded);
-                    }
+                    self.asked_missing(part, &mut shielded);
                 }
                 list.iter().find_map(|&part| self.cause(part, &shielded))
             }
@@ -155,7 +153,6 @@ impl Analysis<'_, '_> {
             }
             Ir::Op(Op::Constant(Constant::Int(value))) => *value == 0,
             Ir::Op(Op::Constant(Constant::Money(value))) => *value == 0,
-            #[expect(clippy::float_cmp, reason = "only an exact zero divides by zero")]
             Ir::Op(Op::Constant(Constant::Number(value))) => *value == 0.0,
             Ir::Op(_) => true,
         }
@@ -176,6 +173,13 @@ impl Analysis<'_, '_> {
         if let Some(Op::Not(inner)) = self.op(part)
             && let Some(Op::IsMissing(asked)) = self.op(*inner)
         {
+            self.strict_parts(*asked, out);
+        }
+    }
+
+    /// `x is missing` as an operand of `or`.
+    fn asked_missing(&self, part: NodeId, out: &mut BTreeSet<NodeId>) {
+        if let Some(Op::IsMissing(asked)) = self.op(part) {
             self.strict_parts(*asked, out);
         }
     }
@@ -205,7 +209,9 @@ impl Analysis<'_, '_> {
         }
         let mut parts = Vec::new();
         operands(&node.ir, &mut |part| parts.push(part));
-        parts.into_iter().for_each(|part| self.strict_parts(part, out));
+        for part in parts {
+            self.strict_parts(part, out);
+        }
     }
 
     fn op(&self, id: NodeId) -> Option<&Op> {

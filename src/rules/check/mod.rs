@@ -12,6 +12,7 @@ mod calls;
 mod canonical;
 mod checker;
 mod clauses;
+mod functions;
 mod kinds;
 mod limits;
 mod lists;
@@ -25,15 +26,18 @@ mod operators;
 mod plan;
 mod pointer;
 mod policy;
+mod refusal;
+mod roles;
 mod rules;
 mod scenarios;
 mod schema;
 #[cfg(test)]
 mod tests;
 mod types;
+mod windows;
 mod world;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::Digest;
 use crate::diag::{Diagnostic, FileId, Severity, Sources, Span, codes};
@@ -61,17 +65,21 @@ pub fn compile(sources: &Sources) -> (Option<Program>, Vec<Diagnostic>) {
         return (None, report);
     }
     let files = parse_all(sources, &mut report);
+    if report.iter().any(|found| found.severity() == Severity::Error) {
+        // What cannot be read cannot be checked: half an event would make every rule on it look wrong.
+        return (None, in_order(report));
+    }
     let items: Vec<&Item> = files.iter().flat_map(|file| &file.items).collect();
     let program = check(&items, sources, &mut report);
     let report = in_order(report);
     let failed = report.iter().any(|diagnostic| diagnostic.severity() == Severity::Error);
-    (program.filter(|_| !failed), report)
+    ((!failed).then_some(program), report)
 }
 
 fn parse_all(sources: &Sources, report: &mut Vec<Diagnostic>) -> Vec<ast::File> {
     let mut files = Vec::new();
     for (index, source) in (0_u32..).zip(&sources.files) {
-        if source.path.ends_with(".risk") {
+        if source.path.rsplit_once('.').is_some_and(|(_, extension)| extension == "risk") {
             let (file, found) = parse(FileId(index), &source.text);
             report.extend(found);
             files.push(file);
@@ -80,10 +88,10 @@ fn parse_all(sources: &Sources, report: &mut Vec<Diagnostic>) -> Vec<ast::File> 
     files
 }
 
-fn check(items: &[&Item], sources: &Sources, report: &mut Vec<Diagnostic>) -> Option<Program> {
+fn check(items: &[&Item], sources: &Sources, report: &mut Vec<Diagnostic>) -> Program {
     let compiled = schema::compile(items, report);
-    let lists = lists::compile(items, &compiled.kinds, sources, report);
     let (policy, timezone) = policy::compile(items, report);
+    let lists = lists::compile(items, &compiled.kinds, (sources, &timezone), report);
     let world = World {
         sources,
         schema: &compiled.schema,
@@ -94,16 +102,18 @@ fn check(items: &[&Item], sources: &Sources, report: &mut Vec<Diagnostic>) -> Op
     };
     let mut build = Build::new(&world);
     let mut drafts: Vec<Draft> = compiled.schema.events.iter().map(|_| Draft::default()).collect();
-    check_features(&mut build, &mut drafts, report);
+    let broken = check_features(&mut build, &mut drafts, report);
     let groups = actions::groups(items, report);
     let rules = rules::compile(items, &groups, &mut build, &mut drafts, report);
     let context =
         scenarios::Context { build: &build, drafts: &drafts, infos: &rules, groups: &groups };
     let tests = scenarios::compile(items, context, report);
+    // What is wrong with a feature is said at its definition, not at every use.
+    report.retain(|found| found.code != codes::E0108 || !broken.contains(sources.text(found.span)));
     let (tables, plans) = lower::lower(&build, drafts, report);
     let schema: Schema = compiled.schema.clone();
     drop(build);
-    Some(Program {
+    Program {
         digest: digest(sources),
         schema,
         lists: lists.clone(),
@@ -113,7 +123,7 @@ fn check(items: &[&Item], sources: &Sources, report: &mut Vec<Diagnostic>) -> Op
         groups,
         policy,
         tests,
-    })
+    }
 }
 
 /// Features by name, each once.
@@ -137,10 +147,15 @@ fn features<'i>(
 }
 
 /// Computes every feature on every event type that can. One that no event type can is reported with the reasons of
-/// the event type that came nearest.
-fn check_features(build: &mut Build<'_>, drafts: &mut [Draft], report: &mut Vec<Diagnostic>) {
+/// the event type that came nearest, and returned.
+fn check_features<'i>(
+    build: &mut Build<'i>,
+    drafts: &mut [Draft],
+    report: &mut Vec<Diagnostic>,
+) -> BTreeSet<&'i str> {
     let world = build.world;
-    for (&name, feature) in &world.features {
+    let mut broken = BTreeSet::new();
+    for &name in world.features.keys() {
         let mut nearest: Option<Vec<Diagnostic>> = None;
         let mut known = false;
         for (index, draft) in (0_u16..).zip(drafts.iter_mut()) {
@@ -153,20 +168,18 @@ fn check_features(build: &mut Build<'_>, drafts: &mut [Draft], report: &mut Vec<
                     draft.features.push((name.to_owned(), id));
                 }
                 FeatureState::Refused(reasons) => {
-                    let better = nearest.as_ref().is_none_or(|known| reasons.len() < known.len());
-                    if better {
-                        nearest = Some(reasons);
-                    }
+                    let best = nearest.take().filter(|best| best.len() <= reasons.len());
+                    nearest = Some(best.unwrap_or(reasons));
                 }
                 FeatureState::InProgress => {}
             }
         }
         if !known {
-            let message = format!("feature `{name}` cannot be computed on any event");
-            report.push(Diagnostic::new(codes::E0108, feature.name.span, message));
+            broken.insert(name);
             report.extend(nearest.unwrap_or_default());
         }
     }
+    broken
 }
 
 /// The identity of the rule set: all paths and texts, sorted by path.

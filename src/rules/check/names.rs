@@ -7,6 +7,7 @@ use crate::diag::{Diagnostic, Span, codes};
 use crate::event::schema::{EventId, FieldId, FieldType, MoneyCurrency};
 use crate::rules::check::arena::{Ir, operands};
 use crate::rules::check::checker::{Checker, FeatureState, Scope};
+use crate::rules::check::refusal::did_you_mean;
 use crate::rules::check::schema::dotted;
 use crate::rules::check::{literals, types};
 use crate::rules::program::{Constant, ListId, NodeId, Op, Type};
@@ -204,17 +205,10 @@ impl Checker<'_, '_> {
             Type::Enum(event, field) => {
                 let members = types::members(world.schema, event, field);
                 let index = members.iter().position(|member| member == name);
-                let Some(index) = index.and_then(|index| u32::try_from(index).ok()) else {
-                    let message = format!("`{name}` is not one of [{}]", members.join(", "));
-                    let mut diagnostic = Diagnostic::new(codes::E0204, span, message);
-                    if let Some(near) = suggest::nearest(name, members.iter().map(String::as_str)) {
-                        diagnostic = diagnostic
-                            .with_help(format!("did you mean `{near}`?"))
-                            .with_fix(span, near);
-                    }
-                    return Some(self.refuse(diagnostic));
-                };
-                index
+                match index.and_then(|index| u32::try_from(index).ok()) {
+                    Some(index) => index,
+                    None => return Some(self.refuse(no_member(name, members, span))),
+                }
             }
             Type::Country => match literals::country(name) {
                 Some(code) => code,
@@ -285,19 +279,15 @@ impl Checker<'_, '_> {
         };
         let diagnostic = Diagnostic::new(codes::E0101, path.span, message).with_label("unknown");
         let near = suggest::nearest(name, self.candidates(hint));
-        match near {
-            Some(near) => {
-                let prefix = if path.this { "this." } else { "" };
-                diagnostic
-                    .with_help(format!("did you mean `{prefix}{near}`?"))
-                    .with_fix(path.span, format!("{prefix}{near}"))
-            }
-            None => {
-                let names: Vec<&str> =
-                    event.fields.iter().take(12).map(|field| field.name.as_str()).collect();
-                diagnostic.with_help(format!("its fields are: {}", names.join(", ")))
-            }
+        if let Some(near) = near {
+            let prefix = if path.this { "this." } else { "" };
+            return diagnostic
+                .with_help(format!("did you mean `{prefix}{near}`?"))
+                .with_fix(path.span, format!("{prefix}{near}"));
         }
+        let names: Vec<&str> =
+            event.fields.iter().take(12).map(|field| field.name.as_str()).collect();
+        diagnostic.with_help(format!("its fields are: {}", names.join(", ")))
     }
 
     fn candidates(&self, hint: Option<Type>) -> Vec<Candidate<'_>> {
@@ -373,6 +363,12 @@ impl Checker<'_, '_> {
     }
 }
 
+fn no_member(name: &str, members: &[String], span: Span) -> Diagnostic {
+    let message = format!("`{name}` is not one of [{}]", members.join(", "));
+    let diagnostic = Diagnostic::new(codes::E0204, span, message);
+    did_you_mean(diagnostic, suggest::nearest(name, members.iter().map(String::as_str)), "")
+}
+
 /// A name that is no list.
 pub(super) fn unknown_list<'a>(
     name: &Name,
@@ -380,10 +376,9 @@ pub(super) fn unknown_list<'a>(
 ) -> Diagnostic {
     let message = format!("there is no list `{}`", name.text);
     let diagnostic = Diagnostic::new(codes::E0106, name.span, message).with_label("unknown");
-    match suggest::nearest(&name.text, known) {
-        Some(near) => {
-            diagnostic.with_help(format!("did you mean `{near}`?")).with_fix(name.span, near)
-        }
-        None => diagnostic.with_help(format!("declare it: `list {} : text`", name.text)),
-    }
+    did_you_mean(
+        diagnostic,
+        suggest::nearest(&name.text, known),
+        &format!("declare it: `list {} : text`", name.text),
+    )
 }

@@ -285,15 +285,18 @@ impl Checker<'_, '_> {
             (Type::Integer, Type::Integer) => Type::Integer,
             _ => {
                 let (left, right) = self.unify((left, a.span), (right, b.span))?;
-                let ty = self.ty(left);
-                let number = types::is_numeric(ty);
-                if !number && !matches!(ty, Type::Money(_) | Type::Duration) {
-                    let word = if adds { "added" } else { "subtracted" };
-                    let message = format!("{} cannot be {word}", self.describe(ty));
-                    return self.refuse(Diagnostic::new(codes::E0201, span, message));
-                }
-                let ty = if number { Type::Number } else { ty };
-                return self.node(make(left, right), ty, span);
+                return match self.ty(left) {
+                    Type::Integer | Type::Number => {
+                        self.node(make(left, right), Type::Number, span)
+                    }
+                    ty @ (Type::Money(_) | Type::Duration) => {
+                        self.node(make(left, right), ty, span)
+                    }
+                    ty => {
+                        let message = format!("{} has no sum and no difference", self.describe(ty));
+                        self.refuse(Diagnostic::new(codes::E0201, span, message))
+                    }
+                };
             }
         };
         self.node(make(left, right), ty, span)

@@ -2,12 +2,13 @@
 
 use crate::diag::{Diagnostic, codes};
 use crate::event::schema::Pointer;
+use crate::rules::check::refusal::Refusal;
 use crate::rules::syntax::ast::Text;
 
 /// Splits and unescapes a pointer.
-pub(super) fn parse(text: &Text) -> Result<Pointer, Diagnostic> {
+pub(super) fn parse(text: &Text) -> Result<Pointer, Refusal> {
     let refuse = |message: String, help: &str| {
-        Err(Diagnostic::new(codes::E0509, text.span, message).with_help(help))
+        Err(Box::new(Diagnostic::new(codes::E0509, text.span, message).with_help(help)))
     };
     let Some(rest) = text.text.strip_prefix('/') else {
         let fixed = format!("\"/{}\"", text.text.replace('.', "/"));

@@ -80,7 +80,7 @@ impl Builder<'_> {
             PolicyClauseKind::BaseCurrency(name) => match literals::currency(&name.text, name.span)
             {
                 Ok(currency) => self.policy.base_currency = currency,
-                Err(diagnostic) => self.report.push(diagnostic),
+                Err(found) => self.report.push(*found),
             },
             PolicyClauseKind::Timezone(text) => match jiff::tz::db().get(&text.text) {
                 Ok(timezone) => {
@@ -163,6 +163,13 @@ impl Builder<'_> {
             | ActionKind::Score { .. }
             | ActionKind::Add { .. }
             | ActionKind::Remove { .. } => Some("a band can alert, step up, hold, block or tag"),
+            ActionKind::Alert { message: Some(text), .. }
+            | ActionKind::Block(Some(text))
+            | ActionKind::Hold { reason: Some(text), .. }
+                if text.text.contains(['{', '}']) =>
+            {
+                Some("a band is not about one event, so its texts cannot show values")
+            }
             ActionKind::Alert { once: Some(_), .. } => {
                 Some("a band knows no keys, so it cannot thin alerts with `once per`")
             }

@@ -10,9 +10,13 @@ use crate::rules::check::limits::MAX_RULES;
 use crate::rules::check::literals;
 use crate::rules::check::lower::Draft;
 use crate::rules::check::missing;
+use crate::rules::check::refusal::{Refusal, did_you_mean};
 use crate::rules::check::schema::{twice, unknown_event};
+use crate::rules::check::types;
 use crate::rules::check::world::World;
-use crate::rules::program::{ActionPlan, Mode, NodeId, RuleBody, RuleId, RuleInfo, ScoreGroup};
+use crate::rules::program::{
+    ActionPlan, Constant, Mode, NodeId, RuleBody, RuleId, RuleInfo, ScoreGroup, Type,
+};
 use crate::rules::syntax::ast::{ActionKind, Item, Literal, Name, Rule};
 
 /// Compiles all rules, sorted by name; their bodies are added to the draft of each event type.
@@ -117,34 +121,36 @@ fn params(
             report.push(twice("param", &param.name, None));
             continue;
         }
-        let mut read = |literal: &Literal| {
-            literals::constant(literal, None, world)
-                .map_err(|diagnostic| report.push(diagnostic))
-                .ok()
-        };
-        let Some((constant, ty)) = read(&param.value) else { continue };
-        if let Some(tune) = &param.tune {
-            let bounds = [Some(&tune.from), Some(&tune.to), tune.step.as_ref()];
-            for bound in bounds.into_iter().flatten() {
-                let found = read(bound).map(|(_, ty)| ty);
-                if found.is_some_and(|found| found != ty && !both_plain(found, ty)) {
-                    let message =
-                        format!("`{}` is tuned in another unit than it has", param.name.text);
-                    report.push(
-                        Diagnostic::new(codes::E0205, bound.span, message)
-                            .with_help("give the range in the unit of the value"),
-                    );
-                    break;
-                }
+        let Some((constant, ty)) = read(&param.value, world, report) else { continue };
+        for bound in param.tune.iter().flat_map(|t| [Some(&t.from), Some(&t.to), t.step.as_ref()]) {
+            let Some(bound) = bound else { continue };
+            let found = read(bound, world, report).map(|(_, ty)| ty);
+            if found.is_none_or(|found| found == ty || both_plain(found, ty)) {
+                continue;
             }
+            let message = format!("`{}` is tuned in another unit than it has", param.name.text);
+            report.push(
+                Diagnostic::new(codes::E0205, bound.span, message)
+                    .with_help("give the range in the unit of the value"),
+            );
+            break;
         }
         list.insert(param.name.text.clone(), Param { constant, ty });
     }
     list
 }
 
-fn both_plain(a: crate::rules::program::Type, b: crate::rules::program::Type) -> bool {
-    crate::rules::check::types::is_numeric(a) && crate::rules::check::types::is_numeric(b)
+/// A literal and its type.
+fn read(
+    literal: &Literal,
+    world: &World<'_>,
+    report: &mut Vec<Diagnostic>,
+) -> Option<(Constant, Type)> {
+    literals::constant(literal, None, world).map_err(|found| report.push(*found)).ok()
+}
+
+fn both_plain(a: Type, b: Type) -> bool {
+    types::is_numeric(a) && types::is_numeric(b)
 }
 
 /// One rule while its bodies are made.
@@ -167,8 +173,9 @@ impl Context<'_> {
         scope.params.clone_from(self.params);
         let mut lets: Vec<(String, NodeId)> = Vec::new();
         for (name, expr) in &self.clauses.lets {
-            if let Some(diagnostic) = self.taken(name, &scope, build.world) {
+            if let Some(diagnostic) = Self::taken(name, &scope, build.world) {
                 report.push(diagnostic);
+                scope.lets.insert(name.text.clone(), None);
                 continue;
             }
             let node = Checker { build, scope: &scope, report }.expr(expr, None);
@@ -197,7 +204,7 @@ impl Context<'_> {
     }
 
     /// A `let` may not be given twice, nor hide a param or a field: the same word would mean two things.
-    fn taken(&self, name: &Name, scope: &Scope, world: &World<'_>) -> Option<Diagnostic> {
+    fn taken(name: &Name, scope: &Scope, world: &World<'_>) -> Option<Diagnostic> {
         if scope.lets.contains_key(&name.text) {
             return Some(twice("let", name, None));
         }
@@ -237,26 +244,21 @@ impl Context<'_> {
                 ActionKind::Allow => Some("allows"),
                 _ => None,
             });
-        let diagnostic = match verb {
-            Some(verb) => {
-                let message = format!("rule `{}` {verb} but can be undecided", self.rule.name.text);
-                Diagnostic::new(codes::E0301, cause.span, message).with_help(help)
-            }
-            None => {
-                let message = format!(
-                    "rule `{}` can be undecided; then it does nothing",
-                    self.rule.name.text
-                );
-                Diagnostic::new(codes::W0301, cause.span, message)
-                    .with_help(format!("{help}; without it `skip` holds"))
-            }
+        let name = &self.rule.name.text;
+        let diagnostic = if let Some(verb) = verb {
+            let message = format!("rule `{name}` {verb} but can be undecided");
+            Diagnostic::new(codes::E0301, cause.span, message).with_help(help)
+        } else {
+            let message = format!("rule `{name}` can be undecided; then it does nothing");
+            Diagnostic::new(codes::W0301, cause.span, message)
+                .with_help(format!("{help}; without it `skip` holds"))
         };
         report.push(diagnostic.with_label(cause.text));
     }
 }
 
 /// The name of a rule that a test means, or why there is none.
-pub(super) fn find(infos: &[RuleInfo], name: &Name) -> Result<RuleId, Box<Diagnostic>> {
+pub(super) fn find(infos: &[RuleInfo], name: &Name) -> Result<RuleId, Refusal> {
     if let Some(index) = infos.iter().position(|info| info.name == name.text) {
         return Ok(RuleId(u16::try_from(index).unwrap_or(u16::MAX)));
     }
@@ -264,10 +266,9 @@ pub(super) fn find(infos: &[RuleInfo], name: &Name) -> Result<RuleId, Box<Diagno
         Diagnostic::new(codes::E0505, name.span, format!("there is no rule `{}`", name.text))
             .with_label("unknown");
     let known = infos.iter().map(|info| info.name.as_str());
-    Err(Box::new(match suggest::nearest(&name.text, known) {
-        Some(near) => {
-            diagnostic.with_help(format!("did you mean `{near}`?")).with_fix(name.span, near)
-        }
-        None => diagnostic.with_help("a test names the rule that it is about"),
-    }))
+    Err(Box::new(did_you_mean(
+        diagnostic,
+        suggest::nearest(&name.text, known),
+        "a test names the rule that it is about",
+    )))
 }

@@ -7,6 +7,7 @@ use crate::event::schema::{EventId, Field, FieldId, FieldType, MoneyCurrency};
 use crate::rules::check::checker::{Build, FeatureState};
 use crate::rules::check::limits::MAX_GIVEN_EVENTS;
 use crate::rules::check::lower::Draft;
+use crate::rules::check::refusal::{Refusal, did_you_mean};
 use crate::rules::check::schema::{dotted, unknown_event};
 use crate::rules::check::world::World;
 use crate::rules::check::{actions, literals, rules};
@@ -77,7 +78,7 @@ impl Reader<'_, '_, '_> {
             last_ms = last_ms.max(Some(end.saturating_sub(every_ms)));
             match self.event(&events.event) {
                 Some(event) => {
-                    given.push(TestEvents { times: events.times, event, at_ms, every_ms })
+                    given.push(TestEvents { times: events.times, event, at_ms, every_ms });
                 }
                 None => complete = false,
             }
@@ -198,19 +199,14 @@ impl Reader<'_, '_, '_> {
             let diagnostic =
                 Diagnostic::new(codes::E0101, name.span, message).with_label("unknown");
             let known = lets.iter().map(|(known, _)| known.as_str());
-            self.report.push(match suggest::nearest(&name.text, known) {
-                Some(near) => diagnostic
-                    .with_help(format!("did you mean `{near}`?"))
-                    .with_fix(name.span, near),
-                None => diagnostic,
-            });
+            self.report.push(did_you_mean(diagnostic, suggest::nearest(&name.text, known), ""));
             return None;
         };
         let ty = build.arena(event).ty(node);
         let (constant, found) = match literals::constant(literal, Some(ty), build.world) {
             Ok(pair) => pair,
-            Err(diagnostic) => {
-                self.report.push(diagnostic);
+            Err(found) => {
+                self.report.push(*found);
                 return None;
             }
         };
@@ -237,10 +233,11 @@ fn unknown_field(world: &World<'_>, event: EventId, name: &str, span: Span) -> D
     let event = world.schema.event(event);
     let message = format!("event `{}` has no field `{name}`", event.name);
     let diagnostic = Diagnostic::new(codes::E0507, span, message).with_label("unknown");
-    match suggest::nearest(name, event.fields.iter().map(|field| field.name.as_str())) {
-        Some(near) => diagnostic.with_help(format!("did you mean `{near}`?")).with_fix(span, near),
-        None => diagnostic,
-    }
+    did_you_mean(
+        diagnostic,
+        suggest::nearest(name, event.fields.iter().map(|field| field.name.as_str())),
+        "",
+    )
 }
 
 /// The value of a field in a test, as the field's type has it.
@@ -249,7 +246,7 @@ fn test_value(
     event: EventId,
     id: FieldId,
     value: &FieldValue,
-) -> Result<TestValue, Box<Diagnostic>> {
+) -> Result<TestValue, Refusal> {
     let field = world.schema.event(event).field(id);
     match value {
         FieldValue::Missing(_) if field.optional => Ok(TestValue::Missing),
@@ -263,12 +260,12 @@ fn test_value(
                     .with_help("declare it with `?` when it may be absent"),
             ))
         }
-        FieldValue::Word(word) => test_word(field, word),
+        FieldValue::Word(name) => test_word(field, name),
         FieldValue::Literal(literal) => test_literal(world, event, (id, field), literal),
     }
 }
 
-fn test_word(field: &Field, word: &Name) -> Result<TestValue, Box<Diagnostic>> {
+fn test_word(field: &Field, word: &Name) -> Result<TestValue, Refusal> {
     let text = word.text.as_str();
     let code = match &field.ty {
         FieldType::OneOf(members) => {
@@ -285,14 +282,11 @@ fn test_word(field: &Field, word: &Name) -> Result<TestValue, Box<Diagnostic>> {
     let message = format!("`{text}` does not fit field `{}`", field.name);
     let diagnostic = Diagnostic::new(codes::E0507, word.span, message);
     Err(Box::new(match &field.ty {
-        FieldType::OneOf(members) => {
-            match suggest::nearest(text, members.iter().map(String::as_str)) {
-                Some(near) => diagnostic
-                    .with_help(format!("did you mean `{near}`?"))
-                    .with_fix(word.span, near),
-                None => diagnostic.with_help(format!("it is one of [{}]", members.join(", "))),
-            }
-        }
+        FieldType::OneOf(members) => did_you_mean(
+            diagnostic,
+            suggest::nearest(text, members.iter().map(String::as_str)),
+            &format!("it is one of [{}]", members.join(", ")),
+        ),
         FieldType::Text | FieldType::Entity(_) | FieldType::Ip => {
             diagnostic.with_help("texts are quoted").with_fix(word.span, format!("\"{text}\""))
         }
@@ -305,7 +299,7 @@ fn test_literal(
     event: EventId,
     (id, field): (FieldId, &Field),
     literal: &Literal,
-) -> Result<TestValue, Box<Diagnostic>> {
+) -> Result<TestValue, Refusal> {
     let wrong = |expected: &str| {
         let message = format!("this value does not fit field `{}`", field.name);
         let help = format!("write it as {expected}");
@@ -325,7 +319,7 @@ fn test_literal(
         return Ok(TestValue::Constant(Constant::Int(ms)));
     }
     let hint = crate::rules::check::types::of_field(world.schema, event, id, world.base_currency);
-    let (constant, found) = literals::constant(literal, Some(hint), world).map_err(Box::new)?;
+    let (constant, found) = literals::constant(literal, Some(hint), world)?;
     match (&field.ty, constant, found) {
         (FieldType::Money { currency, .. }, Constant::Money(micro), Type::Money(given)) => {
             if let MoneyCurrency::Fixed(fixed) = currency

@@ -8,11 +8,12 @@ use std::collections::BTreeMap;
 use crate::base::Currency;
 use crate::diag::{Diagnostic, Span, codes, suggest};
 use crate::event::schema::{
-    EntityRole, EventId, EventType, Field, FieldId, FieldType, MAX_SLOTS, MoneyCurrency, MoneyUnit,
-    Role, Schema, SlotId, TimeUnit,
+    EventId, EventType, Field, FieldId, FieldType, MAX_SLOTS, MoneyCurrency, MoneyUnit, Role,
+    Schema, SlotId, TimeUnit,
 };
 use crate::rules::check::kinds::Kinds;
 use crate::rules::check::limits::MAX_EVENTS;
+use crate::rules::check::refusal::{Refusal, did_you_mean};
 use crate::rules::check::{literals, pointer};
 use crate::rules::syntax::ast;
 
@@ -51,12 +52,13 @@ pub(super) fn compile(items: &[&ast::Item], report: &mut Vec<Diagnostic>) -> Com
     builder.finish()
 }
 
-struct Builder<'r> {
-    kinds: Kinds,
-    out: Compiled,
+/// The schema while it is being built.
+pub(super) struct Builder<'r> {
+    pub(super) kinds: Kinds,
+    pub(super) out: Compiled,
     /// The kind name of every field of an entity type, before names are merged.
-    kind_of: BTreeMap<(EventId, FieldId), usize>,
-    report: &'r mut Vec<Diagnostic>,
+    pub(super) kind_of: BTreeMap<(EventId, FieldId), usize>,
+    pub(super) report: &'r mut Vec<Diagnostic>,
 }
 
 impl Builder<'_> {
@@ -115,8 +117,8 @@ impl Builder<'_> {
         let time = self.only(event, &fields, Role::Time);
         let discriminator = event.when.as_ref().and_then(|(at, value)| match pointer::parse(at) {
             Ok(at) => Some((at, value.text.clone())),
-            Err(diagnostic) => {
-                self.report.push(diagnostic);
+            Err(found) => {
+                self.report.push(*found);
                 None
             }
         });
@@ -361,108 +363,29 @@ impl Builder<'_> {
     /// Events of one topic must be told apart by their discriminators.
     fn topics(&mut self) {
         let events = &self.out.schema.events;
-        for (index, event) in events.iter().enumerate() {
-            for (earlier_index, earlier) in events.iter().take(index).enumerate() {
-                if event.topic.is_none() || event.topic != earlier.topic {
-                    continue;
-                }
-                let apart = match (&event.discriminator, &earlier.discriminator) {
-                    (Some(a), Some(b)) => a != b,
-                    _ => false,
-                };
-                if !apart {
-                    let message = format!(
-                        "`{}` and `{}` come from one topic and cannot be told apart",
-                        earlier.name, event.name
-                    );
-                    let span = self.out.event_spans[index];
-                    self.report.push(
-                        Diagnostic::new(codes::E0514, span, message)
-                            .with_related(self.out.event_spans[earlier_index], "the other event")
-                            .with_help("give each one a `when \"/type\" = \"...\"` of its own"),
-                    );
-                }
-            }
-        }
-    }
-
-    fn entity(&mut self, entity: &ast::Entity) {
-        if self.out.schema.roles.iter().any(|role| role.name == entity.name.text) {
-            self.report.push(twice("entity", &entity.name, None));
-            return;
-        }
-        if BUILTIN_TYPES.contains(&entity.name.text.as_str()) {
-            let message = format!("`{}` is a type of the language", entity.name.text);
-            self.report.push(Diagnostic::new(codes::E0107, entity.name.span, message));
-            return;
-        }
-        let kind = self.kinds.declared(&entity.name.text, entity.name.span);
-        let mut fields: Vec<(EventId, FieldId)> = Vec::new();
-        for path in &entity.paths {
-            let Some((event, field)) = self.role_field(path) else { continue };
-            if fields.iter().any(|(known, _)| *known == event) {
-                let message = format!("`{}` has two fields of one event", entity.name.text);
-                self.report.push(Diagnostic::new(codes::E0104, path.span, message).with_help(
-                    "keep the one that identifies it; make a second `entity` for the other",
-                ));
+        let pairs = events
+            .iter()
+            .enumerate()
+            .flat_map(|(index, event)| (0..index).map(move |earlier| (index, event, earlier)));
+        for (index, event, earlier_index) in pairs {
+            let earlier = &events[earlier_index];
+            let apart = match (&event.discriminator, &earlier.discriminator) {
+                (Some(a), Some(b)) => a != b,
+                _ => false,
+            };
+            if apart || event.topic.is_none() || event.topic != earlier.topic {
                 continue;
             }
-            let own = self.out.schema.event(event).field_named(&entity.name.text);
-            if own.is_some_and(|own| own != field) {
-                let message =
-                    format!("`{}` is already another field of this event", entity.name.text);
-                self.report
-                    .push(Diagnostic::new(codes::E0107, path.span, message).with_help(
-                        "rename one of the two: the field would always hide the entity",
-                    ));
-            }
-            let of_field = *self.kind_of.entry((event, field)).or_insert(kind);
-            if let Err(diagnostic) = self.kinds.merge(kind, of_field, path.span) {
-                self.report.push(diagnostic);
-            }
-            fields.push((event, field));
-        }
-        self.out.schema.roles.push(EntityRole { name: entity.name.text.clone(), fields });
-    }
-
-    /// The field of `event.field`, of a type that can identify something.
-    fn role_field(&mut self, path: &ast::Path) -> Option<(EventId, FieldId)> {
-        let schema = &self.out.schema;
-        let first = path.parts.first()?;
-        let Some(event) = schema.event_named(&first.text) else {
-            let names = schema.events.iter().map(|event| event.name.as_str());
-            self.report.push(unknown_event(first, names));
-            return None;
-        };
-        let rest: Vec<&str> = path.parts.iter().skip(1).map(|part| part.text.as_str()).collect();
-        let name = rest.join(".");
-        let Some(field) = schema.event(event).field_named(&name) else {
-            let known = schema.event(event).fields.iter().map(|field| field.name.as_str());
-            let near = suggest::nearest(&name, known).map(str::to_owned);
-            let message = if name.is_empty() {
-                format!("say which field of `{}` carries this entity", first.text)
-            } else {
-                format!("event `{}` has no field `{name}`", first.text)
-            };
-            let mut diagnostic =
-                Diagnostic::new(codes::E0101, path.span, message).with_label("unknown");
-            if let Some(near) = near {
-                diagnostic = diagnostic
-                    .with_help(format!("did you mean `{}.{near}`?", first.text))
-                    .with_fix(path.span, format!("{}.{near}", first.text));
-            }
-            self.report.push(diagnostic);
-            return None;
-        };
-        if !matches!(schema.event(event).field(field).ty, FieldType::Text | FieldType::Entity(_)) {
-            let message = format!("`{}.{name}` cannot identify an entity", first.text);
-            self.report.push(
-                Diagnostic::new(codes::E0202, path.span, message)
-                    .with_help("declare the field as `text` or as an entity"),
+            let message = format!(
+                "`{}` and `{}` come from one topic and cannot be told apart",
+                earlier.name, event.name
             );
-            return None;
+            self.report.push(
+                Diagnostic::new(codes::E0514, self.out.event_spans[index], message)
+                    .with_related(self.out.event_spans[earlier_index], "the other event")
+                    .with_help("give each one a `when \"/type\" = \"...\"` of its own"),
+            );
         }
-        Some((event, field))
     }
 
     fn finish(mut self) -> Compiled {
@@ -491,8 +414,8 @@ impl Builder<'_> {
         self.out
     }
 
-    fn keep<T>(&mut self, result: Result<T, Diagnostic>) -> Option<T> {
-        result.map_err(|diagnostic| self.report.push(diagnostic)).ok()
+    fn keep<T>(&mut self, result: Result<T, Refusal>) -> Option<T> {
+        result.map_err(|found| self.report.push(*found)).ok()
     }
 }
 
@@ -519,12 +442,7 @@ pub(super) fn unknown_event<'a>(
 ) -> Diagnostic {
     let message = format!("there is no event `{}`", name.text);
     let diagnostic = Diagnostic::new(codes::E0102, name.span, message).with_label("unknown");
-    match suggest::nearest(&name.text, known) {
-        Some(near) => {
-            diagnostic.with_help(format!("did you mean `{near}`?")).with_fix(name.span, near)
-        }
-        None => diagnostic.with_help("declare it with `event`"),
-    }
+    did_you_mean(diagnostic, suggest::nearest(&name.text, known), "declare it with `event`")
 }
 
 /// Currency in which money of several currencies meets when no policy says otherwise.

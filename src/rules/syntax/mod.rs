@@ -5,6 +5,7 @@
 
 pub mod ast;
 pub mod lexer;
+pub mod message;
 mod parser;
 pub mod token;
 pub mod words;

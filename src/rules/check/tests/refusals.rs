@@ -5,13 +5,227 @@ use super::*;
 #[test]
 fn unknown_names_are_found() {
     condition_refused("card_payment", "amunt > 5 EUR", "E0101", "amunt");
+    condition_refused("card_payment", "this.amunt > 5 EUR", "E0101", "this.amunt");
     condition_refused("card_payment", "device in blocked_devics", "E0106", "blocked_devics");
-    condition_refused(
-        "card_payment",
-        "count(card_paymnt) by card over last 1h > 1",
-        "E0102",
-        "card_paymnt",
-    );
+    let unknown_event = "count(card_paymnt) by card over last 1h > 1";
+    condition_refused("card_payment", unknown_event, "E0102", "card_paymnt");
     condition_refused("card_payment", "lenght(note) > 1", "E0103", "lenght");
     condition_refused("card_payment", "status = declind", "E0204", "declind");
+    condition_refused("card_payment", "country = kp", "E0204", "kp");
+    refused("rule r mode shadow on card_paymnt when 1 > 2 then alert", "E0102", "card_paymnt");
+}
+
+#[test]
+fn types_that_never_meet_are_refused() {
+    condition_refused("card_payment", "amount > 500", "E0211", "500");
+    condition_refused("transfer", "sender = device", "E0214", "sender = device");
+    condition_refused("card_payment", "note > \"a\"", "E0201", "note > \"a\"");
+    condition_refused("card_payment", "status = \"declined\"", "E0201", "\"declined\"");
+    condition_refused("card_payment", "status = entry_mode", "E0201", "status = entry_mode");
+    condition_refused("card_payment", "note", "E0203", "note");
+    condition_refused("card_payment", "n_items and risk > 0.5", "E0203", "n_items");
+    condition_refused("card_payment", "amount > 5.001 EUR", "E0231", "5.001 EUR");
+    condition_refused("card_payment", "amount > 5 EUX", "E0204", "5 EUX");
+    condition_refused("card_payment", "note matches \"(\"", "E0230", "\"(\"");
+    condition_refused("card_payment", "address = \"1.2.3\"", "E0231", "\"1.2.3\"");
+    condition_refused("card_payment", "amount * amount > 5 EUR", "E0205", "amount * amount");
+    let gap = "time_since(card_payment) by card over prior 1h";
+    condition_refused("card_payment", &format!("{gap} > 5"), "E0205", &format!("{gap} > 5"));
+    condition_refused("card_payment", "hour(amount) > 5", "E0202", "amount");
+    condition_refused("card_payment", "device in countries", "E0201", "device");
+}
+
+#[test]
+fn aggregates_say_what_they_need() {
+    let on = "card_payment";
+    condition_refused(on, "count(card_payment) by card over 10m > 5", "E0402", "10m");
+    let mixed = "sum(card_payment.amount) by card over last 1h > 5 EUR";
+    condition_refused(on, mixed, "E0220", "card_payment.amount");
+    condition_refused(on, "count(login) by user_id, user_id over last 1h > 1", "E0104", "user_id");
+    let of_which = "sum(n_items) by card over last 1h > 1";
+    condition_refused(on, of_which, "E0404", "n_items");
+    condition_refused(
+        on,
+        "count(card_payment.device) by card over last 1h > 1",
+        "E0404",
+        "card_payment.device",
+    );
+    condition_refused(
+        on,
+        "sum(card_payment.note) by card over last 1h > 1",
+        "E0404",
+        "card_payment.note",
+    );
+    condition_refused(on, "share(card_payment) by card over last 1h > 1%", "E0404", "card_payment");
+    condition_refused(on, "count(card_payment) by country over last 1h > 1", "E0401", "country");
+    condition_refused(on, "count(transfer) by sender over last 1h > 1", "E0401", "sender");
+    condition_refused(
+        on,
+        "count(transfer) by sender = this.card over last 1h > 1",
+        "E0214",
+        "sender = this.card",
+    );
+    condition_refused(
+        on,
+        "count(card_payment) by card over last 4000d > 1",
+        "E0403",
+        "over last 4000d",
+    );
+    condition_refused(on, "count(card_payment) by card over last span > 1", "E0401", "span");
+    let nested = "count(card_payment where count(login) by user_id over last 1h > 1) by card over last 1h > 1";
+    let inner = "count(login) by user_id over last 1h";
+    condition_refused(on, nested, "E0407", inner);
+    let this = "count(card_payment where note = this.note) by card over last 1h > 1";
+    condition_refused(on, this, "E0405", "this.note");
+    refused(
+        "rule r mode shadow on card_payment let x = 5 when count(card_payment where n_items = x) by card over last 1h > 1 then alert",
+        "E0405",
+        "x",
+    );
+    condition_refused(
+        "login",
+        "is_new(transfer.receiver) by customer over prior 1d",
+        "E0401",
+        "is_new(transfer.receiver) by customer over prior 1d",
+    );
+}
+
+#[test]
+fn parts_of_the_language_that_wait_have_a_code_each() {
+    let on = "card_payment";
+    let percentile = "percentile(95, card_payment.amount in EUR) by card over prior 9d > 5 EUR";
+    condition_refused(on, percentile, "E0905", "percentile");
+    condition_refused(on, "count(card_payment) by card over today > 1", "E0904", "over today");
+    condition_refused(
+        on,
+        "count(card_payment) by card over lifetime > 1",
+        "E0906",
+        "over lifetime",
+    );
+    condition_refused(on, "model.anomaly > 0.9", "E0907", "model.anomaly");
+    condition_refused(on, "ip.country = DE", "E0907", "ip.country");
+    let sequence = "sequence by customer within 2h [login, this]";
+    condition_refused(on, sequence, "E0901", sequence);
+    refused(
+        "rule r mode canary 10% by card id \"R\" owner o on card_payment when risk > 0.5 then alert",
+        "E0903",
+        "mode canary 10% by card",
+    );
+    let template = "template t(k: key) on login when device = \"x\" then alert use t(card) as u";
+    let codes: Vec<String> = findings(template).into_iter().map(|(code, _)| code).collect();
+    assert_eq!(codes, ["E0902", "E0902"]);
+}
+
+#[test]
+fn a_rule_that_stops_money_says_what_missing_data_means() {
+    let rule = |when: &str, then: &str| {
+        format!("rule r mode shadow on card_payment when {when} then {then}")
+    };
+    refused(&rule("device = \"x\"", "block"), "E0301", "device");
+    refused(&rule("amount > 5 EUR", "hold for 1h"), "E0301", "amount");
+    let by_device = "count(card_payment) by device over last 1h";
+    refused(&rule(&format!("{by_device} > 1"), "step_up sms"), "E0301", by_device);
+    let average = "avg(card_payment.risk) by card over prior 1h";
+    refused(&rule(&format!("risk > {average}"), "block"), "E0301", average);
+    let warned = findings(&rule("device = \"x\"", "score +5"));
+    assert_eq!(warned, [("W0301".to_owned(), "device".to_owned())]);
+}
+
+#[test]
+fn a_condition_that_is_always_decided_needs_no_answer() {
+    let decided = |when: &str| {
+        let source = format!("rule r mode shadow on card_payment when {when} then block");
+        assert_eq!(findings(&source), [], "{when}");
+    };
+    decided("risk > 0.5");
+    decided("device is present and device = \"x\"");
+    decided("device is missing or device = \"x\"");
+    decided("device is present and count(card_payment) by device over last 1h > 5");
+    decided("count(card_payment) by card over last 1h > 5");
+    decided("(note default \"\") = \"x\"");
+    decided("n_items > max(card_payment.n_items) by card over prior 1h default 5");
+    decided("n_items >= max(card_payment.n_items) by card over last 1h");
+    decided("n_items > avg(card_payment.n_items) by card over last 1h");
+    decided("n_items / 2 > 1");
+    let guarded = "rule r mode shadow on card_payment where device = \"x\" when device starts_with \"x\" then block";
+    assert_eq!(findings(guarded), []);
+}
+
+#[test]
+fn the_shape_of_rules_is_checked() {
+    refused("rule r mode shadow when 1 > 2 then alert", "E0501", "r");
+    refused("rule r on login when 1 > 2 then alert", "E0503", "r");
+    refused("rule r id \"R\" owner o on login when 1 > 2 then allow", "E0302", "allow");
+    refused("rule r mode shadow on login when 1 > 2 when 2 > 3 then alert", "E0502", "when 2 > 3");
+    refused("rule r mode shadow on login when 1 > 2 then block allow", "E0502", "allow");
+    refused("rule r mode shadow severity hihg on login when 1 > 2 then alert", "E0204", "hihg");
+    refused("rule r mode shadow on login let device = 5 when 1 > 2 then alert", "E0107", "device");
+    refused("rule r mode shadow on login when 1 > 2 then score +101", "E0511", "score +101");
+    refused(
+        "rule r mode shadow on login when 1 > 2 then add user_id to blocked_devices for 1h",
+        "E0214",
+        "user_id",
+    );
+    refused(
+        "rule r mode shadow on card_payment when 1 > 2 then alert message \"card {pan}\"",
+        "E0506",
+        "pan",
+    );
+    refused(
+        "rule r mode shadow on card_payment when 1 > 2 then score +1 in g cap 5 score +2 in g cap 6",
+        "E0515",
+        "score +2 in g cap 6",
+    );
+    refused(
+        "rule r mode shadow on login when 1 > 2 then alert rule r mode shadow on login when 1 > 2 then alert",
+        "E0104",
+        "r",
+    );
+}
+
+#[test]
+fn the_schema_is_checked() {
+    let event = |fields: &str| format!("event e id i : text time t : time {fields}");
+    refused("event e id i : text", "E0508", "e");
+    refused(&event("field f : money"), "E0501", "field f : money");
+    refused(&event("field f : text from \"a\""), "E0509", "\"a\"");
+    refused(&event("field f : text field f : ip"), "E0104", "f");
+    refused(&event("field f : text unit ms"), "E0202", "ms");
+    refused("event e id i : text? time t : time", "E0221", "text?");
+    refused(&event("key f : number"), "E0202", "number");
+    refused(
+        &format!("{} entity x = e.f | card_payment.device", event("field f : card")),
+        "E0214",
+        "card_payment.device",
+    );
+    refused("event e from \"cards\" id i : text time t : time", "E0514", "card_payment");
+    refused("list l : devise", "E0105", "devise");
+    refused("list l : text from \"lists/none.csv\"", "E0512", "\"lists/none.csv\"");
+    let misspelt = findings(&event("field f : mony"));
+    assert_eq!(misspelt, [("W0101".to_owned(), "mony".to_owned())]);
+}
+
+#[test]
+fn features_are_checked_where_they_are_defined() {
+    refused("feature a = b > 1 feature b = 5 + a", "E0109", "a");
+    refused("feature a = risc > 1 rule r mode shadow on login when a then alert", "E0101", "risc");
+    let elsewhere = "feature a = risk > 1 rule r mode shadow on login when a then alert";
+    let found = findings(elsewhere);
+    assert!(found.contains(&("E0108".to_owned(), "a".to_owned())), "{found:?}");
+}
+
+#[test]
+fn policies_and_tests_are_checked() {
+    refused("policy p band 10..20 -> alert band 20..30 -> alert", "E0504", "band 20..30 -> alert");
+    refused("policy p timezone \"Europe/Berln\"", "E0511", "\"Europe/Berln\"");
+    refused("policy p policy q", "E0510", "q");
+    let rule = "rule r mode shadow on login when 1 > 2 then alert";
+    let test =
+        |when: &str, expect: &str| format!("{rule} test r \"t\" when {when} expect {expect}");
+    refused(&format!("{rule} test s \"t\" when login() expect hit"), "E0505", "s");
+    refused(&test("login(usr_id: \"x\")", "hit"), "E0507", "usr_id");
+    refused(&test("login(user_id: missing)", "hit"), "E0507", "missing");
+    refused(&test("transfer(amount: 5 USD)", "hit"), "E0507", "5 USD");
+    refused(&test("transfer(direction: sideways)", "hit"), "E0507", "sideways");
+    refused(&test("login()", "nothing = 5"), "E0101", "nothing");
 }

@@ -6,7 +6,7 @@
 //! on one line. Linear in the length of the text.
 
 mod number;
-mod text;
+pub(in crate::rules::syntax) mod text;
 
 #[cfg(test)]
 mod tests;
@@ -84,6 +84,7 @@ impl Lexer<'_> {
                 '#' => self.comment(),
                 '"' => self.text_literal('"'),
                 '“' | '”' | '„' => self.text_literal('”'),
+                '\'' | '‘' | '’' if self.closes_on_line('\'') => self.text_literal('\''),
                 '0'..='9' => self.number(),
                 _ if is_word_char(c) => self.word(),
                 _ => self.sign(c),
@@ -268,12 +269,10 @@ impl Lexer<'_> {
                 return;
             }
             _ if is_invisible(first) => return self.bad_invisible(start),
-            '\'' | '‘' | '’' | '`' => Diagnostic::new(
-                codes::E0001,
-                span,
-                format!("`{}` does not belong here", first.escape_debug()),
-            )
-            .with_help("texts are written in double quotes: `\"text\"`"),
+            '\'' | '‘' | '’' | '`' => {
+                Diagnostic::new(codes::E0001, span, "this quote does not belong here")
+                    .with_help("texts are written in double quotes: `\"text\"`")
+            }
             '%' => Diagnostic::new(codes::E0001, span, "a `%` without its number")
                 .with_help("write it directly behind the number: `20%`"),
             ';' => Diagnostic::new(codes::E0001, span, "`;` does not belong here")
@@ -300,6 +299,5 @@ impl Lexer<'_> {
 /// The beginning of some words, fit to be put into a message.
 fn shown(text: &str) -> String {
     let short: String = text.chars().take(20).collect();
-    let escaped = short.escape_debug().to_string();
-    if text.chars().count() > 20 { format!("{escaped}…") } else { escaped }
+    if short.len() < text.len() { format!("{short}…") } else { short }
 }

@@ -62,6 +62,8 @@ impl Lexer<'_> {
             return self.number_with_suffix(start, decimal, suffix);
         }
         let Some(decimal) = decimal else {
+            // Its unit is part of the mistake.
+            let _unit = self.spaced_unit(Decimal { mantissa: 0, scale: 0 });
             return self.too_long(start);
         };
         if self.byte(0) == b'%' {

@@ -5,7 +5,14 @@ use crate::rules::syntax::lexer::{Lexer, is_invisible, offset};
 use crate::rules::syntax::token::TokenKind;
 
 impl Lexer<'_> {
-    /// Reads a text. `close` is `"`, or `”` for quotes out of a word processor, which are reported and read.
+    /// Whether a single quote has a partner on this line.
+    pub(super) fn closes_on_line(&self, close: char) -> bool {
+        let line = self.rest().split('\n').next().unwrap_or_default();
+        line.chars().skip(1).any(|c| closes(c, close))
+    }
+
+    /// Reads a text. `close` is `"`, or `'` or `”` for quotes of another language or out of a word processor, which
+    /// are reported and read.
     pub(super) fn text_literal(&mut self, close: char) {
         let start = self.at;
         self.bump();
@@ -13,13 +20,10 @@ impl Lexer<'_> {
         let closed = loop {
             match self.peek() {
                 None | Some('\n') => break false,
-                Some('"') => break true,
-                Some('”' | '“') if close != '"' => break true,
+                Some(c) if closes(c, close) => break true,
                 Some('\\') => self.escape(&mut content),
                 Some(c) => {
-                    if is_invisible(c) && !self.already_reported(start) {
-                        self.report_invisible(self.at, self.at + c.len_utf8());
-                    }
+                    self.report_if_invisible(c, start);
                     content.push(c);
                     self.at += c.len_utf8();
                 }
@@ -27,22 +31,32 @@ impl Lexer<'_> {
         };
         if closed {
             self.bump();
-        } else {
-            self.unterminated(start);
         }
-        if close != '"' {
-            let span = self.span(start);
-            self.report(
-                Diagnostic::new(codes::E0001, span, "typographic quotes")
-                    .with_help("texts are written in plain double quotes: `\"text\"`")
-                    .with_fix(span, format!("\"{content}\"")),
-            );
+        if !closed {
+            self.unterminated(start);
+        } else if close != '"' {
+            self.foreign_quotes(start, &content);
         }
         self.push(TokenKind::Text(content), start);
     }
 
-    fn already_reported(&self, start: usize) -> bool {
-        self.out.diagnostics.last().is_some_and(|last| last.span.start > offset(start))
+    /// Reports an invisible character unless something in this text is reported already.
+    fn report_if_invisible(&mut self, c: char, text_start: usize) {
+        let last = self.out.diagnostics.last();
+        let reported = last.is_some_and(|last| last.span.start > offset(text_start));
+        if is_invisible(c) && !reported {
+            self.report_invisible(self.at, self.at + c.len_utf8());
+        }
+    }
+
+    fn foreign_quotes(&mut self, start: usize, content: &str) {
+        let span = self.span(start);
+        let escaped = content.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+        self.report(
+            Diagnostic::new(codes::E0001, span, "not the quotes of this language")
+                .with_help("texts are written in plain double quotes: `\"text\"`")
+                .with_fix(span, format!("\"{escaped}\"")),
+        );
     }
 
     fn unterminated(&mut self, start: usize) {
@@ -57,46 +71,64 @@ impl Lexer<'_> {
     /// Reads one escape. At `\`; afterwards behind the escape.
     fn escape(&mut self, content: &mut String) {
         let start = self.at;
-        self.at += 1;
-        let Some(c) = self.peek().filter(|&c| c != '\n') else { return };
-        self.at += c.len_utf8();
-        let resolved = match c {
-            '"' | '\\' => Some(c),
-            'n' => Some('\n'),
-            'u' => self.unicode_escape(),
-            _ => None,
-        };
+        let (resolved, length) = resolve_escape(self.rest());
+        self.at += length;
         if let Some(resolved) = resolved {
             content.push(resolved);
             return;
         }
-        content.push(c);
-        let span = self.span(start);
-        let written = self.text.get(start..self.at).unwrap_or_default().escape_debug().to_string();
-        let message = match c {
-            'u' => "an escape `\\u` without a character".to_owned(),
-            _ => format!("unknown escape `{}`", written.replace("\\\\", "\\")),
-        };
-        let help = match c {
-            'u' => "write the character's number in braces: `\\u{e9}`".to_owned(),
-            _ => format!(
-                "known are `\\\"`, `\\\\`, `\\n` and `\\u{{…}}`; a backslash itself is `\\\\`, as in `\"\\\\{}\"`",
-                c.escape_debug()
-            ),
-        };
-        self.report(Diagnostic::new(codes::E0003, span, message).with_help(help));
-    }
-
-    /// Reads `{1f600}`; stays where it is when that does not stand there.
-    fn unicode_escape(&mut self) -> Option<char> {
-        let digits = self.rest().strip_prefix('{')?;
-        let (digits, _) = digits.split_once('}')?;
-        let length = digits.len();
-        if length == 0 || length > 6 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return None;
+        let written = self.text.get(start + 1..self.at).unwrap_or_default();
+        if written.is_empty() {
+            return;
         }
-        let c = char::from_u32(u32::from_str_radix(digits, 16).ok()?)?;
-        self.at += length + 2;
-        Some(c)
+        content.push_str(written);
+        let (message, help) = if written == "u" {
+            let message = "an escape `\\u` without a character".to_owned();
+            (message, "write the character's number in braces: `\\u{e9}`".to_owned())
+        } else {
+            let known = "known are `\\\"`, `\\\\`, `\\n` and `\\u{…}`";
+            let help = format!("{known}; a backslash itself is `\\\\`, as in `\"\\\\{written}\"`");
+            (format!("unknown escape `\\{written}`"), help)
+        };
+        let diagnostic = Diagnostic::new(codes::E0003, self.span(start), message).with_help(help);
+        self.report(diagnostic);
+    }
+}
+
+/// The character that an escape stands for, if it stands for one, and the length of the escape in bytes.
+///
+/// # Shape
+/// `text` begins with a backslash. A backslash at the end of a line or of the text has length 1.
+pub(in crate::rules::syntax) fn resolve_escape(text: &str) -> (Option<char>, usize) {
+    let rest = text.strip_prefix('\\').unwrap_or(text);
+    match rest.chars().next() {
+        Some(c @ ('"' | '\\')) => (Some(c), 2),
+        Some('n') => (Some('\n'), 2),
+        Some('u') => match unicode_escape(rest) {
+            Some((c, length)) => (Some(c), 1 + length),
+            None => (None, 2),
+        },
+        None | Some('\n') => (None, 1),
+        Some(c) => (None, 1 + c.len_utf8()),
+    }
+}
+
+/// Reads `u{1f600}`: the character and the length.
+fn unicode_escape(text: &str) -> Option<(char, usize)> {
+    let (digits, _) = text.strip_prefix("u{")?.split_once('}')?;
+    let length = digits.len();
+    if length == 0 || length > 6 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return None;
+    }
+    let c = char::from_u32(u32::from_str_radix(digits, 16).ok()?)?;
+    Some((c, length + "u{}".len()))
+}
+
+/// Whether a character closes a text; `close` is the plain form of its kind of quote.
+fn closes(c: char, close: char) -> bool {
+    match close {
+        '\'' => matches!(c, '\'' | '‘' | '’'),
+        '”' => matches!(c, '"' | '“' | '”'),
+        _ => c == close,
     }
 }

@@ -1,7 +1,7 @@
 //! Actions: what a rule does, and what a band or a test names.
 
 use crate::diag::{Diagnostic, codes};
-use crate::rules::syntax::ast::{Action, ActionKind, Otherwise, StepUpOtherwise};
+use crate::rules::syntax::ast::{Action, ActionKind, Otherwise, Path, StepUpOtherwise, Text};
 use crate::rules::syntax::parser::Parser;
 use crate::rules::syntax::words;
 
@@ -45,7 +45,7 @@ impl Parser<'_> {
         None
     }
 
-    fn reason(&mut self) -> Option<Option<crate::rules::syntax::ast::Text>> {
+    fn reason(&mut self) -> Option<Option<Text>> {
         if !self.eat_word("reason") {
             return Some(None);
         }
@@ -126,7 +126,7 @@ impl Parser<'_> {
         }
     }
 
-    fn once(&mut self) -> Option<(Vec<crate::rules::syntax::ast::Path>, i64)> {
+    fn once(&mut self) -> Option<(Vec<Path>, i64)> {
         let purpose = "as in `once per card per 1h`";
         self.expect_word("per", purpose)?;
         let keys = self.comma_list(|p| p.path("a key"))?;

@@ -55,7 +55,7 @@ impl Parser<'_> {
             return self.fail(codes::E0016, message, help);
         }
         if self.at_word("over") {
-            return self.fail(codes::E0016, "this aggregate says no `by`", BY_HELP);
+            return self.fail(codes::E0016, "this aggregate has no `by`", BY_HELP);
         }
         self.require("by", BY_HELP)?;
         let keys = self.keys()?;
@@ -68,8 +68,10 @@ impl Parser<'_> {
         if self.eat_word(word) {
             return Some(());
         }
-        let message = format!("expected `{word}`, found {}", self.found());
-        self.fail(codes::E0016, message, help)
+        let (span, found) = self.gap();
+        let message = format!("expected `{word}`{found}");
+        self.report(Diagnostic::new(codes::E0016, span, message).with_help(help));
+        None
     }
 
     fn keys(&mut self) -> Option<Vec<Key>> {

@@ -1,7 +1,9 @@
 //! Clauses of a rule.
 
 use crate::diag::{Diagnostic, codes};
-use crate::rules::syntax::ast::{Action, Clause, ClauseKind, IfMissing, Mode, Name, Param, Tune};
+use crate::rules::syntax::ast::{
+    Action, Clause, ClauseKind, IfMissing, Literal, Mode, Name, Param, Tune,
+};
 use crate::rules::syntax::parser::Parser;
 use crate::rules::syntax::token::{Sign, TokenKind};
 use crate::rules::syntax::words;
@@ -11,11 +13,12 @@ impl Parser<'_> {
     pub(super) fn clauses(&mut self) -> Vec<Clause> {
         let mut clauses = Vec::new();
         while !self.at_item() {
-            let start = self.here();
-            match self.clause() {
-                Some(kind) => clauses.push(Clause { kind, span: self.since(start) }),
-                None => self.skip_to_clause(),
-            }
+            let (start, from) = (self.here(), self.at);
+            let kind = self.clause().unwrap_or_else(|| {
+                self.skip_to_clause(from);
+                ClauseKind::Error
+            });
+            clauses.push(Clause { kind, span: self.since(start) });
         }
         clauses
     }
@@ -120,10 +123,10 @@ impl Parser<'_> {
             // The name exists, so its uses are not reported as well.
             return Some(ClauseKind::Let(name, self.error_expr(start)));
         };
-        Some(ClauseKind::Param(Param { name, value, tune }))
+        Some(ClauseKind::Param(Box::new(Param { name, value, tune })))
     }
 
-    fn param_value(&mut self) -> Option<(crate::rules::syntax::ast::Literal, Option<Tune>)> {
+    fn param_value(&mut self) -> Option<(Literal, Option<Tune>)> {
         self.expect_sign(Sign::Eq, "after the name")?;
         let value = self.literal("a number, amount or other literal")?;
         let tune = if self.eat_word("tune") { Some(self.tune()?) } else { None };
@@ -154,9 +157,10 @@ impl Parser<'_> {
     fn then(&mut self) -> Vec<Action> {
         let mut actions = Vec::new();
         loop {
+            let from = self.at;
             match self.action() {
                 Some(action) => actions.push(action),
-                None => self.skip_to_action(),
+                None => self.skip_to_action(from),
             }
             if !self.at_action() {
                 return actions;

@@ -67,8 +67,8 @@ impl Parser<'_> {
         let start = self.here();
         let left = self.sum()?;
         let expr = match self.comparison_tail(left)? {
-            Tail::None(left) => return Some(*left),
-            Tail::Some(kind) => Expr { kind, span: self.since(start) },
+            Tail::Absent(left) => return Some(*left),
+            Tail::Comparison(kind) => Expr { kind, span: self.since(start) },
         };
         if self.at_comparison() {
             let help = "compare twice and join with `and`: `a < b and b < c`, or use `between`";
@@ -91,7 +91,7 @@ impl Parser<'_> {
         {
             self.bump();
             let right = self.sum()?;
-            return tail(ExprKind::Compare(op, Box::new(left), Box::new(right)));
+            return Some(Tail::Comparison(ExprKind::Compare(op, Box::new(left), Box::new(right))));
         }
         let value = Box::new(left);
         match (self.word(), self.word_ahead(1)) {
@@ -105,25 +105,25 @@ impl Parser<'_> {
                 let low = self.sum()?;
                 self.expect_word("and", "between the two ends")?;
                 let high = self.sum()?;
-                tail(ExprKind::Between(value, Box::new(low), Box::new(high)))
+                Some(Tail::Comparison(ExprKind::Between(value, Box::new(low), Box::new(high))))
             }
             (Some("is"), _) => self.presence(value),
             (Some("matches"), _) => {
                 self.bump();
                 let pattern = self.text_of("a pattern")?;
-                tail(ExprKind::Matches(value, pattern))
+                Some(Tail::Comparison(ExprKind::Matches(value, pattern)))
             }
             (Some("contains"), _) => {
                 self.bump();
                 let part = self.sum()?;
-                tail(ExprKind::Contains(value, Box::new(part)))
+                Some(Tail::Comparison(ExprKind::Contains(value, Box::new(part))))
             }
             (Some("starts_with"), _) => {
                 self.bump();
                 let part = self.sum()?;
-                tail(ExprKind::StartsWith(value, Box::new(part)))
+                Some(Tail::Comparison(ExprKind::StartsWith(value, Box::new(part))))
             }
-            _ => Some(Tail::None(value)),
+            _ => Some(Tail::Absent(value)),
         }
     }
 
@@ -132,10 +132,10 @@ impl Parser<'_> {
         self.bump();
         if self.at_sign(Sign::LeftBracket) {
             let set = self.bracket_list("before the members", Self::expression)?;
-            return tail(ExprKind::InSet { value, set, negated });
+            return Some(Tail::Comparison(ExprKind::InSet { value, set, negated }));
         }
         let list = self.name("the name of a list or `[`")?;
-        tail(ExprKind::InList { value, list, negated })
+        Some(Tail::Comparison(ExprKind::InList { value, list, negated }))
     }
 
     /// `is missing`, `is not missing`, `is present`, `is not present`. At `is`.
@@ -149,7 +149,7 @@ impl Parser<'_> {
             return self.fail(codes::E0010, message, help);
         }
         self.bump();
-        tail(ExprKind::IsMissing { value, missing: missing != negated })
+        Some(Tail::Comparison(ExprKind::IsMissing { value, missing: missing != negated }))
     }
 
     fn sum(&mut self) -> Option<Expr> {
@@ -245,7 +245,7 @@ impl Parser<'_> {
             let span = path.span;
             return Some(Expr { kind: ExprKind::Path(path), span });
         }
-        if word == "sequence" && self.word_ahead(1) == Some("by") {
+        if word == "sequence" && matches!(self.word_ahead(1), Some("by" | "within")) {
             let sequence = self.deeper(Self::sequence)?;
             let kind = ExprKind::Sequence(Box::new(sequence));
             return Some(Expr { kind, span: self.since(start) });
@@ -305,13 +305,9 @@ impl Parser<'_> {
 /// What stands behind the left side of a comparison.
 enum Tail {
     /// Nothing; here is the left side again.
-    None(Box<Expr>),
+    Absent(Box<Expr>),
     /// A comparison.
-    Some(ExprKind),
-}
-
-fn tail(kind: ExprKind) -> Option<Tail> {
-    Some(Tail::Some(kind))
+    Comparison(ExprKind),
 }
 
 fn compare_op(sign: Sign) -> Option<CompareOp> {

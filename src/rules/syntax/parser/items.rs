@@ -14,9 +14,10 @@ impl Parser<'_> {
     pub(super) fn items(&mut self) -> Vec<Item> {
         let mut items = Vec::new();
         while !self.at_end() {
+            let from = self.at;
             match self.item() {
                 Some(item) => items.push(item),
-                None => self.skip_to_item(),
+                None => self.skip_to_item(from),
             }
         }
         items
@@ -43,7 +44,7 @@ impl Parser<'_> {
     }
 
     fn no_item<T>(&mut self) -> Option<T> {
-        let message = format!("expected an item, found {}", self.found());
+        let message = format!("expected a rule, a list or another item, found {}", self.found());
         let mut diagnostic = Diagnostic::new(codes::E0012, self.report_span(), message);
         let word = self.word().unwrap_or_default();
         if let Some((help, fix)) = self.did_you_mean(&[words::ITEMS]).or_else(|| self.hint()) {
@@ -70,9 +71,10 @@ impl Parser<'_> {
         let when = if self.eat_word("when") { Some(self.discriminator()?) } else { None };
         let mut fields = Vec::new();
         while !self.at_item() {
+            let from = self.at;
             match self.field() {
                 Some(field) => fields.push(field),
-                None => self.skip_to_field(),
+                None => self.skip_to_field(from),
             }
         }
         Some(Event { name, topic, when, fields, span: self.since(start) })
@@ -96,7 +98,7 @@ impl Parser<'_> {
         self.bump();
         let head = self.new_data_name("the name of a field")?;
         let path = self.rest_of_path(head)?;
-        self.expect_sign(Sign::Colon, "and a type after the name of the field")?;
+        self.expect_sign(Sign::Colon, "before the type of the field")?;
         let ty = self.ty()?;
         let mut field = Field {
             role,
@@ -174,7 +176,7 @@ impl Parser<'_> {
     fn list(&mut self) -> Option<List> {
         let start = self.bump();
         let name = self.new_name("the name of a list")?;
-        self.expect_sign(Sign::Colon, "and a type after the name of the list")?;
+        self.expect_sign(Sign::Colon, "before the type of the members")?;
         let ty = self.ty()?;
         let from = if self.eat_word("from") { Some(self.text_of("a file")?) } else { None };
         let expires_ms =
@@ -208,7 +210,7 @@ impl Parser<'_> {
         self.expect_sign(Sign::LeftParen, "after the name of the template")?;
         let params = self.comma_list(|p| {
             let name = p.new_name("the name of a parameter")?;
-            p.expect_sign(Sign::Colon, "and a kind after the parameter")?;
+            p.expect_sign(Sign::Colon, "before the kind of the parameter")?;
             Some((name, p.data_name("a kind such as `event`, `key` or `duration`")?))
         })?;
         self.expect_close(Sign::RightParen, open)?;
@@ -223,7 +225,7 @@ impl Parser<'_> {
         self.expect_sign(Sign::LeftParen, "after the name of the template")?;
         let args = self.comma_list(Self::expression)?;
         self.expect_close(Sign::RightParen, open)?;
-        self.expect_word("as", "and a name for the new rule")?;
+        self.expect_word("as", "before the name of the new rule")?;
         let name = self.new_name("the name of a rule")?;
         let clauses = self.clauses();
         Some(Use { template, args, name, clauses, span: self.since(start) })

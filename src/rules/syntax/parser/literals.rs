@@ -15,10 +15,8 @@ impl Parser<'_> {
             TokenKind::Sign(sign @ (Sign::Plus | Sign::Minus)) => Some(*sign),
             _ => None,
         };
-        let kind = match self.literal_kind(usize::from(sign.is_some())) {
-            Some(kind) => kind,
-            None => return Some(None),
-        };
+        let ahead = usize::from(sign.is_some());
+        let Some(kind) = self.literal_kind(ahead) else { return Some(None) };
         let kind = match sign {
             None => Some(kind),
             Some(sign) => signed(kind, sign == Sign::Minus),

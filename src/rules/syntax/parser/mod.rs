@@ -6,11 +6,15 @@
 //! - A reading function returns `None` only after a diagnostic; whoever owns a clause then skips to the next clause,
 //!   whoever owns an item to the next item.
 //! - At most one diagnostic per token, and none at a token that the lexer has already reported.
-//! - A clause that could not be read leaves a trace in the tree where its absence would be reported again: an
-//!   expression becomes [`ast::ExprKind::Error`].
+//! - What could not be read leaves a trace in the tree: [`ast::ExprKind::Error`], [`ast::ClauseKind::Error`].
 //! - Nesting is bounded by [`MAX_DEPTH`], chains of operators by [`MAX_OPERATIONS`].
 //!
 //! Cost: linear in the number of tokens. Start at [`parse`].
+
+#![expect(
+    clippy::option_option,
+    reason = "outside a mistake that has been reported, inside a part that does not stand there"
+)]
 
 mod actions;
 mod aggregates;
@@ -49,7 +53,7 @@ pub fn parse(file: FileId, text: &str) -> (ast::File, Vec<Diagnostic>) {
         return (ast::File { file, items: Vec::new() }, vec![diagnostic]);
     }
     let lexed = lexer::lex(file, text);
-    let mut parser = Parser::new(text, lexed);
+    let mut parser = Parser::new(text, lexed, "the end of the file");
     let items = parser.items();
     (ast::File { file, items }, in_order(parser.diagnostics))
 }
@@ -61,7 +65,7 @@ pub fn parse_expression(
     range: core::ops::Range<usize>,
 ) -> (Expr, Vec<Diagnostic>) {
     let lexed = lexer::lex_range(file, text, range);
-    let mut parser = Parser::new(text, lexed);
+    let mut parser = Parser::new(text, lexed, "the end of the braces");
     let start = parser.here();
     let expr = parser.expression().and_then(|expr| match parser.kind() {
         TokenKind::End => Some(expr),
@@ -83,10 +87,14 @@ fn in_order(mut diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
 
 pub(super) struct Parser<'a> {
     text: &'a str,
+    /// What a message calls the end of the text.
+    end: &'static str,
     tokens: Vec<Token>,
     /// INVARIANT: an index of `tokens`; the last token is `End` and is never passed.
     at: usize,
     diagnostics: Vec<Diagnostic>,
+    /// How many of them are the lexer's; those come first, in order.
+    n_lexical: usize,
     /// The token of the last diagnostic.
     reported_at: Option<usize>,
     depth: u32,
@@ -94,15 +102,18 @@ pub(super) struct Parser<'a> {
 }
 
 impl<'a> Parser<'a> {
-    fn new(text: &'a str, mut lexed: lexer::Lexed) -> Self {
+    fn new(text: &'a str, mut lexed: lexer::Lexed, end: &'static str) -> Self {
         if lexed.tokens.is_empty() {
             let kind = TokenKind::End;
             lexed.tokens.push(Token { kind, span: Span::default(), first_on_line: true });
         }
+        lexed.diagnostics.sort_by_key(|diagnostic| diagnostic.span.start);
         Self {
             text,
+            end,
             tokens: lexed.tokens,
             at: 0,
+            n_lexical: lexed.diagnostics.len(),
             diagnostics: lexed.diagnostics,
             reported_at: None,
             depth: 0,
@@ -205,9 +216,10 @@ impl<'a> Parser<'a> {
         if self.eat_sign(sign) {
             return Some(());
         }
-        let message = format!("expected `{}`, found {}", sign.text(), self.found());
-        let mut diagnostic = Diagnostic::new(codes::E0015, self.report_span(), message)
-            .with_related(open, "opened here");
+        let (span, found) = self.gap();
+        let message = format!("expected `{}`{found}", sign.text());
+        let mut diagnostic =
+            Diagnostic::new(codes::E0015, span, message).with_related(open, "opened here");
         if let Some((help, fix)) = self.hint() {
             diagnostic.help = Some(help);
             diagnostic.fix = fix;
@@ -240,11 +252,18 @@ impl<'a> Parser<'a> {
 
     /// Adds a diagnostic unless one stands at this token already.
     fn report(&mut self, diagnostic: Diagnostic) {
-        let silent = matches!(self.kind(), TokenKind::Bad) || self.reported_at == Some(self.at);
-        if !silent {
+        let silent = *self.kind() == TokenKind::Bad || self.reported_at == Some(self.at);
+        if !silent && !self.is_lexical(diagnostic.span) {
             self.reported_at = Some(self.at);
             self.diagnostics.push(diagnostic);
         }
+    }
+
+    /// Whether the lexer has reported something in these words.
+    fn is_lexical(&self, span: Span) -> bool {
+        let lexical = self.diagnostics.get(..self.n_lexical).unwrap_or_default();
+        let after = lexical.partition_point(|diagnostic| diagnostic.span.start < span.end);
+        after.checked_sub(1).is_some_and(|last| lexical[last].span.end > span.start)
     }
 
     /// Reports with a code, a message and a help at the next token.
@@ -260,8 +279,8 @@ impl<'a> Parser<'a> {
     }
 
     fn unexpected_as<T>(&mut self, code: Code, expected: &str) -> Option<T> {
-        let message = format!("expected {expected}, found {}", self.found());
-        let mut diagnostic = Diagnostic::new(code, self.report_span(), message);
+        let (span, found) = self.gap();
+        let mut diagnostic = Diagnostic::new(code, span, format!("expected {expected}{found}"));
         if let Some((help, fix)) = self.hint() {
             diagnostic.help = Some(help);
             diagnostic.fix = fix;

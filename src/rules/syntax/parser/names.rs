@@ -26,12 +26,13 @@ impl Parser<'_> {
     fn given_name(&mut self, what: &str, refused: fn(&str) -> bool) -> Option<Name> {
         let Some(word) = self.word() else { return self.unexpected(what) };
         if refused(word) {
-            if self.begins_clause() || self.begins_item() {
+            let named = matches!(self.kind_ahead(1), TokenKind::Sign(Sign::Eq | Sign::Colon));
+            if !named && (self.begins_clause() || self.begins_item()) {
                 return self.unexpected(what);
             }
             let message = format!("`{word}` is a word of the language and cannot be {what}");
             let diagnostic = Diagnostic::new(codes::E0011, self.here(), message)
-                .with_help(format!("choose another name, for example `{word}_1`"));
+                .with_help(format!("choose another name, for example `my_{word}`"));
             self.report(diagnostic);
         }
         self.take_name()

@@ -13,10 +13,10 @@ impl Parser<'_> {
         let name = self.new_name("the name of a policy")?;
         let mut clauses = Vec::new();
         while !self.at_item() {
-            let start = self.here();
+            let (start, from) = (self.here(), self.at);
             match self.policy_clause() {
                 Some(kind) => clauses.push(PolicyClause { kind, span: self.since(start) }),
-                None => self.skip_to_line(words::POLICY_CLAUSES),
+                None => self.skip_to_line(from, words::POLICY_CLAUSES),
             }
         }
         Some(Policy { name, clauses, span: self.since(start) })
@@ -73,7 +73,7 @@ impl Parser<'_> {
         let from = self.number("the lowest score of the band")?;
         self.expect_sign(Sign::DotDot, "between the lowest and the highest score")?;
         let to = self.number("the highest score of the band")?;
-        self.expect_sign(Sign::Arrow, "and an action after the band")?;
+        self.expect_sign(Sign::Arrow, "before the action of the band")?;
         Some(PolicyClauseKind::Band(from, to, self.action()?))
     }
 

@@ -17,7 +17,7 @@ impl Parser<'_> {
         let token = self.token_at(0);
         let written = self.written(token);
         match &token.kind {
-            TokenKind::End => "the end of the file".to_owned(),
+            TokenKind::End => self.end.to_owned(),
             TokenKind::Text(_) => "a text".to_owned(),
             TokenKind::Number(_) => format!("the number `{written}`"),
             TokenKind::Percent(_) => format!("the percentage `{written}`"),
@@ -41,11 +41,27 @@ impl Parser<'_> {
         if short.len() < written.len() { format!("{short}…") } else { short }
     }
 
-    /// Where a mistake at the next token is shown: the end of the file has no words, so the last ones are shown.
+    /// Where a mistake at the next token is shown: the end of the file has no words, so it is shown behind the last.
     pub(super) fn report_span(&self) -> Span {
         match (self.kind(), self.at.checked_sub(1)) {
-            (TokenKind::End, Some(last)) => self.tokens[last].span,
+            (TokenKind::End, Some(last)) => {
+                let span = self.tokens[last].span;
+                Span { start: span.end, ..span }
+            }
             _ => self.here(),
+        }
+    }
+
+    /// Where something is missing: behind the last token when the next one stands on another line, for then it is not
+    /// to blame. With the words for a message: "after …" or "found …".
+    pub(super) fn gap(&self) -> (Span, String) {
+        let next_line = self.token_at(0).first_on_line || self.at_end();
+        match self.at.checked_sub(1).and_then(|last| self.tokens.get(last)) {
+            Some(last) if next_line => {
+                let behind = Span { start: last.span.end, ..last.span };
+                (behind, format!(" after `{}`", self.written(last)))
+            }
+            _ => (self.report_span(), format!(", found {}", self.found())),
         }
     }
 
@@ -79,53 +95,43 @@ impl Parser<'_> {
         Some((format!("did you mean `{nearest}`?"), Some((self.here(), nearest.to_owned()))))
     }
 
-    /// Skips until the condition holds; at least one token unless at the end.
-    fn skip_until(&mut self, stop: impl Fn(&Self) -> bool) {
-        self.bump();
+    /// Skips until the condition holds. A failed attempt began at `from`: when it read nothing, at least one token
+    /// is skipped, so that reading always goes forward.
+    fn skip_until(&mut self, from: usize, stop: impl Fn(&Self) -> bool) {
+        if self.at == from {
+            self.bump();
+        }
         while !self.at_end() && !stop(self) {
             self.bump();
         }
     }
 
-    /// Skips to the next clause of this rule, or item. Stays when one stands here.
-    pub(super) fn skip_to_clause(&mut self) {
-        if !(self.begins_clause() || self.begins_item()) {
-            self.skip_until(|p| p.begins_clause() || p.begins_item());
-        }
+    /// Skips to the next clause of this rule, or item.
+    pub(super) fn skip_to_clause(&mut self, from: usize) {
+        self.skip_until(from, |p| p.begins_clause() || p.begins_item());
     }
 
     /// Skips to the next action, clause or item.
-    pub(super) fn skip_to_action(&mut self) {
-        let stop = |p: &Self| p.begins_action() || p.begins_clause() || p.begins_item();
-        if !stop(self) {
-            self.skip_until(stop);
-        }
+    pub(super) fn skip_to_action(&mut self, from: usize) {
+        self.skip_until(from, |p| p.begins_action() || p.begins_clause() || p.begins_item());
     }
 
     /// Skips to the next item.
-    pub(super) fn skip_to_item(&mut self) {
-        if !self.begins_item() {
-            self.skip_until(Self::begins_item);
-        }
+    pub(super) fn skip_to_item(&mut self, from: usize) {
+        self.skip_until(from, Self::begins_item);
     }
 
     /// Skips to the next field of this event, or item.
-    pub(super) fn skip_to_field(&mut self) {
-        let stop = |p: &Self| p.begins_field() || p.begins_item();
-        if !stop(self) {
-            self.skip_until(stop);
-        }
+    pub(super) fn skip_to_field(&mut self, from: usize) {
+        self.skip_until(from, |p| p.begins_field() || p.begins_item());
     }
 
     /// Skips to a line that begins with one of these words, or to the next item.
-    pub(super) fn skip_to_line(&mut self, first_words: &[&str]) {
-        let stop = |p: &Self| {
+    pub(super) fn skip_to_line(&mut self, from: usize, first_words: &[&str]) {
+        self.skip_until(from, |p| {
             let first = p.token_at(0).first_on_line;
             p.begins_item() || first && p.word().is_some_and(|word| first_words.contains(&word))
-        };
-        if !stop(self) {
-            self.skip_until(stop);
-        }
+        });
     }
 
     /// Whether an item plausibly begins here, in the midst of broken words.
@@ -149,7 +155,9 @@ impl Parser<'_> {
             "effective" => matches!(next, TokenKind::Date(..)),
             "review" => self.word_ahead(1) == Some("by"),
             "mandatory" => self.token_at(0).first_on_line,
-            "on" => self.word_ahead(1).is_some_and(|next| !words::is_hard(next)),
+            "on" => self
+                .word_ahead(1)
+                .is_some_and(|next| !words::is_hard(next) && !words::CLAUSES.contains(&next)),
             "owner" | "severity" | "typology" | "mode" => plain_word,
             _ => true,
         }

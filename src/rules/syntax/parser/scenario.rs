@@ -28,32 +28,27 @@ impl Parser<'_> {
         let mut parts = Parts::default();
         let n_diagnostics = self.diagnostics.len();
         while !self.at_item() {
+            let from = self.at;
             if self.part(&mut parts).is_none() {
-                self.skip_to_line(PARTS);
+                self.skip_to_line(from, PARTS);
             }
         }
         let broken = self.diagnostics.len() > n_diagnostics;
-        match (parts.when, parts.expect) {
-            (Some((when, at_ms)), Some(expect)) => {
-                let (given, span) = (parts.given, self.since(start));
-                Some(Test { rule, title, given, when, at_ms, expect, span })
-            }
-            (when, _) => {
-                if !broken {
-                    let part = if when.is_none() { "when" } else { "expect" };
-                    self.incomplete(&rule, part);
-                }
-                None
-            }
-        }
+        let Some((when, at_ms)) = parts.when else { return self.incomplete(&rule, "when", broken) };
+        let Some(expect) = parts.expect else { return self.incomplete(&rule, "expect", broken) };
+        let (given, span) = (parts.given, self.since(start));
+        Some(Test { rule, title, given, when, at_ms, expect, span })
     }
 
-    fn incomplete(&mut self, rule: &Name, part: &str) {
-        let message = format!("this test of `{}` has no `{part}`", rule.text);
-        self.diagnostics
-            .push(Diagnostic::new(codes::E0501, rule.span, message).with_help(
-                "a test says `given` (maybe), then `when` and one event, then `expect`",
-            ));
+    /// Reports a part that is not there, unless it may have been lost to a mistake that is reported.
+    fn incomplete<T>(&mut self, rule: &Name, part: &str, broken: bool) -> Option<T> {
+        if !broken && !self.is_lexical(rule.span) {
+            let message = format!("this test of `{}` has no `{part}`", rule.text);
+            let help = "a test says `given` (maybe), then `when` and one event, then `expect`";
+            let diagnostic = Diagnostic::new(codes::E0501, rule.span, message).with_help(help);
+            self.diagnostics.push(diagnostic);
+        }
+        None
     }
 
     fn part(&mut self, parts: &mut Parts) -> Option<()> {
@@ -117,7 +112,7 @@ impl Parser<'_> {
         let start = self.here();
         let event = self.data_name("an event")?;
         let open = self.here();
-        self.expect_sign(Sign::LeftParen, "and the fields of the event")?;
+        self.expect_sign(Sign::LeftParen, "before the fields of the event")?;
         let mut fields = Vec::new();
         if !self.at_sign(Sign::RightParen) {
             fields = self.comma_list(Self::field_value)?;
@@ -128,7 +123,7 @@ impl Parser<'_> {
 
     fn field_value(&mut self) -> Option<(Path, FieldValue)> {
         let path = self.path("the name of a field")?;
-        self.expect_sign(Sign::Colon, "and a value after the field")?;
+        self.expect_sign(Sign::Colon, "before the value of the field")?;
         if self.at_word("missing") {
             return Some((path, FieldValue::Missing(self.bump())));
         }

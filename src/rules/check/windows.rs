@@ -1,0 +1,172 @@
+//! Keys and windows of aggregates: `by receiver = this.sender over prior 24h ending 1d ago`.
+
+use crate::diag::{Diagnostic, Span, codes, suggest};
+use crate::event::schema::{EventId, FieldId, SlotId};
+use crate::rules::check::checker::Checker;
+use crate::rules::check::limits::MAX_WINDOW_MS;
+use crate::rules::check::measures::duration;
+use crate::rules::check::refusal::did_you_mean;
+use crate::rules::check::schema::dotted;
+use crate::rules::check::types;
+use crate::rules::program::{Constant, Type};
+use crate::rules::syntax::ast::{Counting as AstCounting, Key, Window, WindowKind, WindowLength};
+use crate::window::spec::{Counting, Span as WindowSpan};
+
+impl Checker<'_, '_> {
+    /// The stored keys and where the present event has them, sorted by the stored key's name.
+    pub(super) fn keys(&mut self, event: EventId, keys: &[Key]) -> Option<Vec<(FieldId, SlotId)>> {
+        let mut list: Vec<(FieldId, SlotId)> = Vec::new();
+        let mut complete = !keys.is_empty();
+        for key in keys {
+            match self.key(event, key) {
+                Some(pair) if list.iter().any(|(stored, _)| *stored == pair.0) => {
+                    let message = format!("key `{}` is given twice", self.quote(key.span));
+                    self.report.push(Diagnostic::new(codes::E0104, key.span, message));
+                    complete = false;
+                }
+                Some(pair) => list.push(pair),
+                None => complete = false,
+            }
+        }
+        let schema = self.build.world.schema;
+        list.sort_by_key(|(stored, _)| schema.event(event).field(*stored).name.clone());
+        complete.then_some(list)
+    }
+
+    fn key(&mut self, event: EventId, key: &Key) -> Option<(FieldId, SlotId)> {
+        let (world, present) = (self.build.world, self.scope.event);
+        let event_name = world.schema.event(event).name.clone();
+        let present_name = &world.schema.event(present).name;
+        let mut name = dotted(&key.stored);
+        if let Some(rest) = name.strip_prefix(&format!("{event_name}.")) {
+            name = rest.to_owned();
+        }
+        let Some(stored) = world.field(event, &name) else {
+            let mut diagnostic = self.unknown_field(event, &name, &key.stored);
+            diagnostic.code = codes::E0401;
+            return self.refuse(diagnostic);
+        };
+        let this_path = key.this.as_ref().unwrap_or(&key.stored);
+        let this_name = if key.this.is_some() { dotted(this_path) } else { name.clone() };
+        let Some(this) = world.field(present, &this_name) else {
+            let message = format!("event `{present_name}` has no `{this_name}` to look up");
+            let diagnostic = Diagnostic::new(codes::E0401, this_path.span, message).with_help(format!(
+                "say where this event has it: `by {name} = this.<field of {present_name}>`, or give both events one name with `entity`"
+            ));
+            return self.refuse(diagnostic);
+        };
+        let pair = [(event, stored), (present, this)]
+            .map(|(event, field)| types::of_field(world.schema, event, field, world.base_currency));
+        let [stored_ty, this_ty] = pair;
+        for (ty, path) in [(stored_ty, &key.stored), (this_ty, this_path)] {
+            if !types::is_textual(ty) {
+                let message = format!(
+                    "`{}` is {} and cannot be a key",
+                    self.quote(path.span),
+                    self.describe(ty)
+                );
+                let diagnostic = Diagnostic::new(codes::E0401, path.span, message)
+                    .with_help("keys are texts, addresses and entities; declare the field as an entity to group by it");
+                return self.refuse(diagnostic);
+            }
+        }
+        if stored_ty != this_ty {
+            let message = format!(
+                "`{name}` of `{event_name}` is {}, `{this_name}` of `{present_name}` is {}; they can never be equal",
+                self.describe(stored_ty),
+                self.describe(this_ty)
+            );
+            return self.refuse(Diagnostic::new(codes::E0214, key.span, message));
+        }
+        Some((stored, world.schema.event(present).field(this).slot))
+    }
+
+    /// The span and whether the present event counts.
+    pub(super) fn window(&mut self, window: &Window) -> Option<(WindowSpan, Counting)> {
+        let (counting, length, ending_ago_ms) = match &window.kind {
+            WindowKind::Calendar(name) => {
+                return self.refuse(
+                    Diagnostic::new(
+                        codes::E0904,
+                        window.span,
+                        format!("`over {}` is not supported yet", name.text),
+                    )
+                    .with_help("until then, use a sliding window such as `over last 24h`"),
+                );
+            }
+            WindowKind::Lifetime => {
+                return self.refuse(
+                    Diagnostic::new(
+                        codes::E0906,
+                        window.span,
+                        "`over lifetime` is not supported yet",
+                    )
+                    .with_help("until then, use a long window such as `over prior 365d`"),
+                );
+            }
+            WindowKind::Sliding { counting, length, ending_ago_ms } => {
+                (counting, length, ending_ago_ms)
+            }
+        };
+        let (length_ms, span) = self.length(length)?;
+        let Some(counting) = counting else {
+            let text = duration(length_ms);
+            return self.refuse(
+                Diagnostic::new(codes::E0402, span, "say whether the window counts this event")
+                    .with_label(format!("`last {text}` counts it, `prior {text}` does not"))
+                    .with_help(format!("write `over last {text}` or `over prior {text}`")),
+            );
+        };
+        let ending_ago_ms = ending_ago_ms.unwrap_or(0);
+        if length_ms <= 0 || ending_ago_ms < 0 {
+            return self.refuse(
+                Diagnostic::new(codes::E0403, window.span, "this window is empty")
+                    .with_help("give it a positive length"),
+            );
+        }
+        if length_ms > MAX_WINDOW_MS || ending_ago_ms > MAX_WINDOW_MS {
+            return self.refuse(
+                Diagnostic::new(codes::E0403, window.span, "this window is longer than ten years")
+                    .with_help("state is kept for the whole window; use a shorter one"),
+            );
+        }
+        let counting = match counting {
+            AstCounting::Last => Counting::Last,
+            AstCounting::Prior => Counting::Prior,
+        };
+        Some((WindowSpan { length_ms, ending_ago_ms }, counting))
+    }
+
+    fn length(&mut self, length: &WindowLength) -> Option<(i64, Span)> {
+        let name = match length {
+            WindowLength::Millis(ms, span) => return Some((*ms, *span)),
+            WindowLength::Named(name) => name,
+        };
+        let Some(param) = self.scope.params.get(&name.text) else {
+            let params = self.scope.params.keys().map(String::as_str);
+            let diagnostic = Diagnostic::new(
+                codes::E0401,
+                name.span,
+                format!("there is no param `{}`", name.text),
+            )
+            .with_label("unknown");
+            let diagnostic = did_you_mean(
+                diagnostic,
+                suggest::nearest(&name.text, params),
+                "write a length such as `10m`, or declare `param span = 10m`",
+            );
+            return self.refuse(diagnostic);
+        };
+        match (&param.constant, param.ty) {
+            (Constant::Int(ms), Type::Duration) => Some((*ms, name.span)),
+            (_, ty) => {
+                let message =
+                    format!("`{}` is {}, a window needs a duration", name.text, self.describe(ty));
+                self.refuse(
+                    Diagnostic::new(codes::E0205, name.span, message)
+                        .with_help("give the param a unit, as in `10m`"),
+                )
+            }
+        }
+    }
+}

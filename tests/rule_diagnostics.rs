@@ -1,0 +1,139 @@
+//! Golden diagnostics: what the author of a rule file is told, word for word.
+//!
+//! Every `tests/rule_diagnostics/<code>_<what>.risk` has a `.stderr` beside it with the rendered text. Its name says
+//! which code it is about, and the text must hold that code. `UPDATE_GOLDEN=1` rewrites the texts; read the diff.
+#![expect(clippy::expect_used, reason = "helpers of tests; the lint spares test functions only")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use riskweir::diag::{Diagnostic, FileId, Source, Sources, codes, render};
+use riskweir::rules::syntax;
+
+/// What is under test: a file beside the common schema in, diagnostics out.
+fn compile(name: &str, text: String) -> (Sources, Vec<Diagnostic>) {
+    let schema =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rule_diagnostics/common/schema.risk");
+    let schema = fs::read_to_string(schema).expect("the common schema");
+    let files = vec![
+        Source { path: name.to_owned(), text },
+        Source { path: "schema.risk".to_owned(), text: schema },
+    ];
+    let sources = Sources { files };
+    let diagnostics = riskweir::rules::compile(&sources).1;
+    (sources, diagnostics)
+}
+
+fn goldens() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rule_diagnostics");
+    let entries = fs::read_dir(folder).expect("the folder of goldens");
+    let mut paths: Vec<PathBuf> =
+        entries.map(|entry| entry.expect("an entry of the folder").path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "risk"));
+    paths.sort();
+    paths
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().expect("a file name").to_string_lossy().into_owned()
+}
+
+/// The rendered diagnostics of one file, and whether they are as expected.
+fn check(path: &Path) -> Result<(), String> {
+    let name = file_name(path);
+    let text = fs::read_to_string(path).expect("a readable rule file");
+    let (sources, diagnostics) = compile(&name, text);
+    let rendered = render::text(&sources, &diagnostics, render::Style::Plain);
+    let code = name.split('_').next().unwrap_or_default().to_uppercase();
+    if !diagnostics.iter().any(|diagnostic| diagnostic.code.0 == code) {
+        return Err(format!("{name} does not show {code}, but:\n{rendered}"));
+    }
+    let golden = path.with_extension("stderr");
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(golden, rendered).expect("a writable golden");
+        return Ok(());
+    }
+    let expected = fs::read_to_string(&golden).unwrap_or_default();
+    if expected == rendered {
+        return Ok(());
+    }
+    Err(format!("{name}: expected\n{expected}\nbut it is\n{rendered}"))
+}
+
+#[test]
+fn every_broken_file_is_told_what_its_golden_says() {
+    let paths = goldens();
+    assert!(!paths.is_empty(), "there are goldens");
+    let failures: Vec<String> = paths.iter().filter_map(|path| check(path).err()).collect();
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn every_code_that_is_given_has_a_golden() {
+    // Too large to be kept as a file, or many times the same mistake: see the unit tests of parser and checker.
+    let elsewhere = ["E0007", "E0008", "E0009", "E0406", "E0513"];
+    let names: Vec<String> = goldens().iter().map(|path| file_name(path).to_uppercase()).collect();
+    // Of the warnings these are given so far.
+    let given = |code: &str| code.starts_with('E') || ["W0101", "W0301", "W0901"].contains(&code);
+    for info in codes::REGISTRY.iter().filter(|info| given(info.code.0)) {
+        let shown = names.iter().any(|name| name.starts_with(info.code.0));
+        assert!(shown || elsewhere.contains(&info.code.0), "{} has no golden", info.code.0);
+    }
+}
+
+#[test]
+fn every_code_has_a_page_and_every_page_a_code() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/errors");
+    for info in codes::REGISTRY {
+        let page = folder.join(format!("{}.md", info.code.0));
+        let text = fs::read_to_string(&page).unwrap_or_default();
+        let heading = format!("# {}: {}\n", info.code.0, info.title);
+        assert!(text.starts_with(&heading), "{} begins with {heading:?}", page.display());
+        for part in ["```risk\n", "**Cause.**", "**Mend.**"] {
+            assert!(text.contains(part), "{} has {part:?}", page.display());
+        }
+    }
+    for entry in fs::read_dir(folder).expect("the folder of pages") {
+        let name = file_name(&entry.expect("an entry of the folder").path());
+        let code = name.trim_end_matches(".md");
+        // Pages of `D...` codes are about records: see the tests of decoding.
+        let of_rules = code.starts_with(['E', 'W']);
+        assert!(!of_rules || codes::find(code).is_some(), "{name} has no code");
+    }
+}
+
+/// The `risk` fences of a page: the mistake, then the mended rule.
+fn fences(page: &str) -> Vec<&str> {
+    let begins = page.split("```risk\n").skip(1);
+    begins.map(|rest| rest.split("```").next().unwrap_or_default()).collect()
+}
+
+/// The codes that the grammar finds in a text.
+fn grammar_codes(text: &str) -> Vec<&'static str> {
+    let (_, diagnostics) = syntax::parse(FileId(0), text);
+    diagnostics.iter().map(|diagnostic| diagnostic.code.0).collect()
+}
+
+#[test]
+fn the_examples_of_the_pages_are_what_they_say() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/errors");
+    let too_large_for_a_page = ["E0007", "E0008", "E0009"];
+    for info in codes::REGISTRY {
+        let code = info.code.0;
+        let page = fs::read_to_string(folder.join(format!("{code}.md"))).expect("a page");
+        let fences = fences(&page);
+        assert_eq!(fences.len(), 2, "{code}: a mistake and its mend");
+        assert_eq!(grammar_codes(fences[1]), Vec::<&str>::new(), "{code}: the mended rule");
+        let of_grammar = code.starts_with("E00") || ["E0501", "E0502"].contains(&code);
+        if of_grammar && !too_large_for_a_page.contains(&code) {
+            assert!(grammar_codes(fences[0]).contains(&code), "{code}: the mistake");
+        }
+        if !of_grammar {
+            assert_eq!(
+                grammar_codes(fences[0]),
+                Vec::<&str>::new(),
+                "{code}: the grammar of the mistake"
+            );
+        }
+    }
+}
