@@ -3,6 +3,14 @@
 //! Exact where the coverage says complete or warming; inside the stated bound where it says approximate; a lower bound
 //! where it says capped.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    clippy::unwrap_used,
+    reason = "a test: small numbers of its own making"
+)]
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use riskweir::base::EntityKey;
@@ -356,4 +364,99 @@ proptest! {
         let options = StateOptions { lateness_ms: LATENESS_MS, ring_cap: 4, exact_cap: 16 };
         run(spec, options, 2, &steps);
     }
+}
+
+fn one_measure(kind: MeasureKind, length_ms: i64) -> TableSpec {
+    let window = Span { length_ms, ending_ago_ms: 0 };
+    let measure = Measure { kind, filter: None, window, counting: Counting::Prior };
+    TableSpec { columns: vec![ColumnKind::Word], measures: vec![measure] }
+}
+
+#[test]
+fn distinct_words_of_a_hot_key_stay_within_the_stated_bound() {
+    const LENGTH_MS: i64 = 60_000;
+    let options = StateOptions { lateness_ms: 500, ring_cap: 4, exact_cap: 100 };
+    let mut table = Table::new(one_measure(MeasureKind::Distinct(ColumnId(0)), LENGTH_MS), options);
+    let plan = table.plan(&[MeasureId(0)]);
+    let mut kept: Vec<(i64, u64)> = Vec::new();
+    let mut approximate = 0;
+    for n in 0..20_000_i64 {
+        // Every 50th event is 400 ms late; words repeat now and then and grow in number with time.
+        let clock_ms = n * 10;
+        let time_ms = if n % 50 == 49 { clock_ms - 400 } else { clock_ms };
+        let word = (n.cast_unsigned().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33) % (50 + n as u64);
+        table.advance(clock_ms);
+        if n % 250 < 2 || n % 1_000 == 549 {
+            let at = ReadAt { time_ms, began_ms: i64::MIN, own: None, probes: &[] };
+            let mut out = [Reading::default()];
+            table.read(EntityKey(1), &plan, &at, &mut out);
+            let true_since = |start: i64| {
+                let inside = kept.iter().filter(|(t, _)| *t > start && *t <= time_ms);
+                inside.map(|(_, word)| *word).collect::<std::collections::BTreeSet<_>>().len()
+                    as f64
+            };
+            let Coverage::Approximate(ppm) = out[0].coverage else {
+                assert_eq!(out[0].coverage, Coverage::Complete);
+                let exact = true_since(time_ms - LENGTH_MS) as i128;
+                assert_eq!(out[0].value, ReadValue::Int(exact));
+                continue;
+            };
+            approximate += 1;
+            let share = f64::from(ppm) / 1e6;
+            let slack_ms = (LENGTH_MS as f64 * share) as i64 + 1;
+            let low = true_since(time_ms - LENGTH_MS) * (1.0 - share);
+            let high = true_since(time_ms - LENGTH_MS - slack_ms) * (1.0 + share);
+            let ReadValue::Int(given) = out[0].value else { panic!("{:?}", out[0]) };
+            let given = given as f64;
+            assert!(low <= given && given <= high, "event {n}: {given} not in {low}..{high}");
+            assert!(share < 0.09, "the bound says nothing: {ppm}");
+        }
+        table.insert(EntityKey(1), &Entry { time_ms, filters: 0, words: &[word] });
+        kept.push((time_ms, word));
+    }
+    assert!(approximate > 100, "only {approximate} readings were approximate");
+}
+
+#[test]
+fn of_equal_times_the_later_arrival_is_the_latest_though_older_ones_are_in_tiles() {
+    let options = StateOptions { lateness_ms: 500, ring_cap: 1, exact_cap: 2 };
+    let mut table = Table::new(one_measure(MeasureKind::Last(ColumnId(0)), 100), options);
+    let plan = table.plan(&[MeasureId(0)]);
+    for word in 1..=6 {
+        table.insert(EntityKey(1), &Entry { time_ms: 50, filters: 0, words: &[word] });
+        let at = ReadAt { time_ms: 60, began_ms: 0, own: None, probes: &[] };
+        let mut out = [Reading::default()];
+        table.read(EntityKey(1), &plan, &at, &mut out);
+        assert_eq!(out[0].value, ReadValue::Word(word));
+    }
+}
+
+#[test]
+fn the_tile_runs_do_meet_approximate_readings() {
+    let events: Vec<Step> = (0..400_u64)
+        .map(|n| Step {
+            key: 0,
+            ahead_ms: 1 + (n % 3).cast_signed(),
+            filters: n,
+            words: [n % 50, n, n % 11, 0, 0],
+            probe: n % 12,
+            with_own: n % 2 == 0,
+            insert: true,
+        })
+        .collect();
+    let kinds = [
+        MeasureKind::Count,
+        MeasureKind::Sum(ColumnId(0)),
+        MeasureKind::Max(ColumnId(1)),
+        MeasureKind::Distinct(ColumnId(2)),
+        MeasureKind::CountOf(ColumnId(2)),
+        MeasureKind::LastTime,
+    ];
+    let window = Span { length_ms: 450, ending_ago_ms: 0 };
+    let filter = Some(FilterBit(1));
+    let measures = kinds.map(|kind| Measure { kind, filter, window, counting: Counting::Last });
+    let spec = TableSpec { columns: COLUMNS.to_vec(), measures: measures.to_vec() };
+    let options = StateOptions { lateness_ms: LATENESS_MS, ring_cap: 4, exact_cap: 16 };
+    let harness = run(spec, options, 1, &events);
+    assert!(harness.approximate > 100, "only {}", harness.approximate);
 }

@@ -47,10 +47,13 @@ impl SeenIds {
     /// A duplicate does not prolong the memory. `clock_ms` is the largest accepted event time.
     pub fn check_and_insert(&mut self, id: u64, body: u64, clock_ms: i64) -> Seen {
         self.rotate_by(clock_ms);
-        for generation in [&self.young, &self.old] {
-            if let Some((_, seen_body)) = generation.find(mix(id), |entry| entry.0 == id) {
-                return if *seen_body == body { Seen::Duplicate } else { Seen::Reused };
-            }
+        let find = |generation: &HashTable<(u64, u64)>| {
+            generation.find(mix(id), |entry| entry.0 == id).map(|entry| entry.1)
+        };
+        match find(&self.young).or_else(|| find(&self.old)) {
+            Some(seen_body) if seen_body == body => return Seen::Duplicate,
+            Some(_) => return Seen::Reused,
+            None => {}
         }
         if self.young.len() >= self.generation_cap {
             self.early_rotations += 1;

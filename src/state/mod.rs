@@ -10,6 +10,6 @@ pub mod table;
 
 pub use expiring::ExpiringMap;
 pub use ids::{Seen, SeenIds};
-pub use table::{Evicted, ReadAt, StateOptions, Stored, Swept, Table};
+pub use table::{Evicted, Guess, ReadAt, StateOptions, Stored, Swept, Table};
 
 pub use crate::window::ReadPlan;

@@ -83,12 +83,12 @@ impl Blocks {
             let below = below.last();
             let level = &mut rest[0];
             level.truncate(first);
+            let value = |child: usize| below.map_or_else(|| leaf(child), |below| below[child]);
             for node in first..below_len.div_ceil(FAN) {
                 let children = node * FAN..((node + 1) * FAN).min(below_len);
-                let value = children.fold(join.neutral(), |value, child| {
-                    join.join(value, below.map_or_else(|| leaf(child), |below| below[child]))
-                });
-                level.push(value);
+                level.push(
+                    children.map(value).fold(join.neutral(), |held, more| join.join(held, more)),
+                );
             }
             below_len = level.len();
         }

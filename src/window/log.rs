@@ -8,15 +8,15 @@
 //! INVARIANT: a cursor's `lo` is the number of the first live entry younger than `start_ms`, `hi` of the first younger
 //! than `end_ms`; its accumulators hold exactly the entries `lo..hi`.
 
+use crate::window::accumulator::{Accumulator, Extreme, Mover};
 use crate::window::blocks::{Blocks, Join};
 use crate::window::layout::Layout;
 use crate::window::plan::{Asked, ReadPlan};
 use crate::window::ring::heap_bytes;
-use crate::window::scan::{Asking, Raw, Squares, finish, own_of};
-use crate::window::sketch::WordCounts;
+use crate::window::scan::{Asking, Raw, finish, own_of};
 use crate::window::spec::{Coverage, Entry, MeasureKind, ReadValue, Reading};
 use crate::window::tiles::{Bounds, LogPart, Tiles};
-use crate::window::units::{Answer, Source, UnitKind, UnitPlan, Units};
+use crate::window::units::{Answer, Source, UnitKind, Units};
 
 /// What all keys of a table share.
 #[derive(Clone, Debug)]
@@ -42,6 +42,8 @@ pub(crate) struct Log {
     tiles: Option<Box<Tiles>>,
     /// The key appeared after an eviction: part of its past may have been evicted.
     pub(crate) after_eviction: bool,
+    /// Heap bytes, itself included, as of the last change of its entries.
+    pub(crate) counted_bytes: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -50,24 +52,6 @@ struct Cursor {
     end_ms: i64,
     lo: usize,
     hi: usize,
-}
-
-#[derive(Clone, Debug)]
-enum Accumulator {
-    Count(u64),
-    Sum(i128),
-    Squares(Squares),
-    Extreme(Extreme),
-    Words(WordCounts),
-}
-
-/// The least or greatest value of a window.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Extreme {
-    Nothing,
-    Known(i64),
-    /// The known value left; the tree knows the next.
-    Lost,
 }
 
 impl Log {
@@ -79,13 +63,15 @@ impl Log {
             words: run.to_vec(),
             start: 0,
             cursors: vec![cursor; units.spans.len()].into_boxed_slice(),
-            accumulators: units.units.iter().map(Accumulator::new).collect(),
+            accumulators: units.accumulators.iter().map(Accumulator::new).collect(),
             trees: units.trees.iter().map(|tree| Blocks::new(tree.join)).collect(),
             filters: Blocks::new(Join::Any),
             tiles: None,
             after_eviction,
+            counted_bytes: 0,
         };
         log.rebuild_trees(0, shape);
+        log.counted_bytes = log.bytes();
         log
     }
 
@@ -109,8 +95,7 @@ impl Log {
         self.words.last().copied().unwrap_or(0)
     }
 
-    /// Heap bytes, itself included.
-    pub(crate) fn bytes(&self) -> usize {
+    fn bytes(&self) -> usize {
         let words: usize = self.accumulators.iter().map(Accumulator::bytes).sum();
         let trees: usize = self.trees.iter().map(|tree| size_of::<Blocks>() + tree.bytes()).sum();
         size_of::<Self>()
@@ -169,6 +154,7 @@ impl Log {
         while self.len(shape) > shape.exact_cap {
             self.spill(shape);
         }
+        self.counted_bytes = self.bytes();
     }
 
     /// Forgets entries that no window of an event in time can see.
@@ -196,6 +182,7 @@ impl Log {
             self.compact(shape);
             self.words.shrink_to(live * 2);
         }
+        self.counted_bytes = self.bytes();
     }
 
     fn end(&self, shape: &Shape) -> usize {
@@ -223,20 +210,29 @@ impl Log {
         } else {
             self.push_to_trees(at, shape);
         }
-        let stored = layout.entry(&self.words, at);
+        self.fold_in(at, time_ms, shape);
+        if let Some(tiles) = &mut self.tiles {
+            tiles.observe(layout.entry(&self.words, at), layout, &shape.units);
+        }
+    }
+
+    /// Lets the cursors know of the entry that now stands at `at`.
+    fn fold_in(&mut self, at: usize, time_ms: i64, shape: &Shape) {
+        let stored = shape.layout.entry(&self.words, at);
         for (cursor, span) in self.cursors.iter_mut().zip(&shape.units.spans) {
+            if time_ms > cursor.end_ms {
+                continue;
+            }
+            cursor.hi += 1;
             if time_ms <= cursor.start_ms {
                 cursor.lo += 1;
-                cursor.hi += 1;
-            } else if time_ms <= cursor.end_ms {
-                cursor.hi += 1;
-                for unit in span.first_unit..span.end_unit {
-                    self.accumulators[unit].fold::<true>(&shape.units.units[unit], stored, layout);
-                }
+                continue;
             }
-        }
-        if let Some(tiles) = &mut self.tiles {
-            tiles.observe(stored, layout, &shape.units);
+            let units = span.first_unit..span.end_unit;
+            let plans = &shape.units.accumulators[units.clone()];
+            for (held, plan) in self.accumulators[units].iter_mut().zip(plans) {
+                held.fold::<true>(plan, stored, &shape.layout);
+            }
         }
     }
 
@@ -253,14 +249,13 @@ impl Log {
         if first == self.start {
             return;
         }
+        let words = &self.words;
         for (cursor, span) in self.cursors.iter_mut().zip(&shape.units.spans) {
-            let gone = first.min(cursor.hi);
-            if cursor.lo < gone {
-                let entries = shape.layout.entries(&self.words, cursor.lo, gone);
-                for unit in span.first_unit..span.end_unit {
-                    let plan = &shape.units.units[unit];
-                    self.accumulators[unit].fold_all::<false>(plan, entries.clone(), &shape.layout);
-                }
+            let units = span.first_unit..span.end_unit;
+            let plans = &shape.units.accumulators[units.clone()];
+            for (held, plan) in self.accumulators[units].iter_mut().zip(plans) {
+                let mover = Mover { plan, layout: &shape.layout, words };
+                mover.fold::<false>(held, cursor.lo, first.min(cursor.hi));
             }
             cursor.lo = cursor.lo.max(first);
             cursor.hi = cursor.hi.max(first);
@@ -282,15 +277,10 @@ impl Log {
     fn rebuild_trees(&mut self, from: usize, shape: &Shape) {
         let (layout, len) = (&shape.layout, self.end(shape));
         for (tree, plan) in self.trees.iter_mut().zip(&shape.units.trees) {
-            let neutral = plan.join.neutral();
-            tree.rebuild(from, len, |at| {
-                let stored = layout.entry(&self.words, at);
-                if layout.passes(stored, plan.mask) {
-                    stored[plan.at].cast_signed()
-                } else {
-                    neutral
-                }
-            });
+            tree.rebuild(from, len, |at| plan.leaf(layout.entry(&self.words, at), layout));
+        }
+        if !shape.units.filtered_latest {
+            return;
         }
         self.filters.rebuild(from, len, |at| {
             layout.filter_word(layout.entry(&self.words, at)).cast_signed()
@@ -301,8 +291,10 @@ impl Log {
         let layout = &shape.layout;
         let stored = layout.entry(&self.words, at);
         for (tree, plan) in self.trees.iter_mut().zip(&shape.units.trees) {
-            let passes = layout.passes(stored, plan.mask);
-            tree.push(at, if passes { stored[plan.at].cast_signed() } else { plan.join.neutral() });
+            tree.push(at, plan.leaf(stored, layout));
+        }
+        if !shape.units.filtered_latest {
+            return;
         }
         self.filters.push(at, layout.filter_word(stored).cast_signed());
     }
@@ -317,8 +309,11 @@ impl Log {
         let hi = self.locate(held.hi, bounds.end_ms, shape).max(lo);
         let plan = &shape.units.spans[span];
         for unit in plan.first_unit..plan.end_unit {
-            let mover =
-                Mover { plan: &shape.units.units[unit], layout: &shape.layout, words: &self.words };
+            let mover = Mover {
+                plan: &shape.units.accumulators[unit],
+                layout: &shape.layout,
+                words: &self.words,
+            };
             mover.shift(&mut self.accumulators[unit], (held.lo, held.hi), (lo, hi));
         }
         self.cursors[span] = Cursor { start_ms: bounds.start_ms, end_ms: bounds.end_ms, lo, hi };
@@ -401,21 +396,18 @@ impl Log {
 
     /// Looks up an extreme that was lost.
     fn find_extreme(&mut self, unit: usize, cursor: Cursor, shape: &Shape) {
-        let plan = &shape.units.units[unit];
+        let plan = &shape.units.accumulators[unit];
         let (Accumulator::Extreme(Extreme::Lost), UnitKind::Extreme(join)) =
             (&self.accumulators[unit], plan.kind)
         else {
             return;
         };
         let layout = &shape.layout;
-        let neutral = join.neutral();
-        let leaf = |at: usize| {
-            let stored = layout.entry(&self.words, at);
-            if layout.passes(stored, plan.mask) { stored[plan.at].cast_signed() } else { neutral }
-        };
+        let tree = &shape.units.trees[plan.tree];
+        let leaf = |at: usize| tree.leaf(layout.entry(&self.words, at), layout);
         let value = self.trees[plan.tree].query(cursor.lo, cursor.hi, leaf);
         // A value at the very end of the range looks like no value at all.
-        let known = value != neutral
+        let known = value != join.neutral()
             || layout
                 .entries(&self.words, cursor.lo, cursor.hi)
                 .any(|stored| layout.passes(stored, plan.mask));
@@ -432,121 +424,4 @@ pub(crate) fn horizon_ms(clock_ms: i64, reach_ms: i64, lateness_ms: i64) -> i64 
         return i64::MIN;
     }
     clock_ms.saturating_sub(reach_ms).saturating_sub(lateness_ms)
-}
-
-/// Moves one accumulator from one range of entries to another.
-struct Mover<'a> {
-    plan: &'a UnitPlan,
-    layout: &'a Layout,
-    words: &'a [u64],
-}
-
-impl Mover<'_> {
-    fn shift(&self, held: &mut Accumulator, old: (usize, usize), new: (usize, usize)) {
-        if new.0 >= old.1 || new.1 <= old.0 {
-            held.clear();
-            self.fold::<true>(held, new.0, new.1);
-            return;
-        }
-        self.fold::<true>(held, new.0, old.0);
-        self.fold::<true>(held, old.1, new.1);
-        self.fold::<false>(held, old.0, new.0);
-        self.fold::<false>(held, new.1, old.1);
-    }
-
-    fn fold<const ADD: bool>(&self, held: &mut Accumulator, from: usize, to: usize) {
-        if from < to {
-            let entries = self.layout.entries(self.words, from, to);
-            held.fold_all::<ADD>(self.plan, entries, self.layout);
-        }
-    }
-}
-
-impl Accumulator {
-    fn new(plan: &UnitPlan) -> Self {
-        match plan.kind {
-            UnitKind::Count => Self::Count(0),
-            UnitKind::Sum => Self::Sum(0),
-            UnitKind::Squares => Self::Squares(Squares::default()),
-            UnitKind::Extreme(_) => Self::Extreme(Extreme::Nothing),
-            UnitKind::Words => Self::Words(WordCounts::default()),
-        }
-    }
-
-    fn bytes(&self) -> usize {
-        if let Self::Words(words) = self { words.bytes() } else { 0 }
-    }
-
-    fn clear(&mut self) {
-        match self {
-            Self::Count(count) => *count = 0,
-            Self::Sum(sum) => *sum = 0,
-            Self::Squares(squares) => *squares = Squares::default(),
-            Self::Extreme(extreme) => *extreme = Extreme::Nothing,
-            Self::Words(words) => words.clear(),
-        }
-    }
-
-    fn fold_all<'a, const ADD: bool>(
-        &mut self,
-        plan: &UnitPlan,
-        entries: impl Iterator<Item = &'a [u64]>,
-        layout: &Layout,
-    ) {
-        for stored in entries {
-            self.fold::<ADD>(plan, stored, layout);
-        }
-    }
-
-    /// Folds an entry in or out.
-    #[inline]
-    fn fold<const ADD: bool>(&mut self, plan: &UnitPlan, stored: &[u64], layout: &Layout) {
-        if !layout.passes(stored, plan.mask) {
-            return;
-        }
-        match self {
-            Self::Count(count) if ADD => *count += 1,
-            Self::Count(count) => *count -= 1,
-            Self::Sum(sum) if ADD => *sum += i128::from(stored[plan.at].cast_signed()),
-            Self::Sum(sum) => *sum -= i128::from(stored[plan.at].cast_signed()),
-            Self::Squares(squares) if ADD => squares.add(stored[plan.at].cast_signed()),
-            Self::Squares(squares) => squares.remove(stored[plan.at].cast_signed()),
-            Self::Words(words) if ADD => words.add(stored[plan.at]),
-            Self::Words(words) => words.remove(stored[plan.at]),
-            Self::Extreme(extreme) => {
-                let UnitKind::Extreme(join) = plan.kind else { return };
-                extreme.fold::<ADD>(join, stored[plan.at].cast_signed());
-            }
-        }
-    }
-
-    fn raw(&self, asked: &Asked, probe: u64, own_word: Option<u64>) -> Raw<'static> {
-        match self {
-            Self::Count(count) => Raw::Count(*count),
-            Self::Sum(sum) => Raw::Sum(*sum),
-            Self::Squares(squares) => Raw::Squares(*squares),
-            Self::Extreme(Extreme::Known(value)) => Raw::Extreme(Some(*value)),
-            Self::Extreme(_) => Raw::Extreme(None),
-            Self::Words(words) if matches!(asked.kind, MeasureKind::CountOf(_)) => {
-                Raw::Count(u64::from(words.count(probe)))
-            }
-            Self::Words(words) => {
-                let count = words.len() as u64;
-                let new = own_word.is_some_and(|word| words.count(word) == 0);
-                Raw::Distinct { count, with_own: count + u64::from(new) }
-            }
-        }
-    }
-}
-
-impl Extreme {
-    #[inline]
-    fn fold<const ADD: bool>(&mut self, join: Join, value: i64) {
-        *self = match *self {
-            Self::Nothing if ADD => Self::Known(value),
-            Self::Known(best) if ADD => Self::Known(join.join(best, value)),
-            Self::Known(best) if best == value => Self::Lost,
-            kept => kept,
-        };
-    }
 }

@@ -3,13 +3,14 @@
 //! [`spec`] is the contract: what a table keeps per event, and what may be asked of it. The history of one key lives
 //! in the smallest tier that holds it:
 //!
-//! - [`ring`]: up to 64 entries in one contiguous run, no state per window; a read scans it once per series.
-//! - [`log`]: more entries, exact still; cursors and running accumulators per window.
-//! - [`tiles`]: what no longer fits the log's cap, in slices with a stated error; distinct counts by [`sketch`].
+//! - `ring`: up to 64 entries in one contiguous run, no state per window; a read scans it once per series.
+//! - `log`: more entries, exact still; cursors and running accumulators per window.
+//! - `tiles`: what no longer fits the log's cap, in slices with a stated error; distinct counts by `sketch`.
 //!
-//! [`plan`] compiles the measures of one look-up, [`scan`] answers it over a run of entries. The tables of many keys
+//! [`plan`] compiles the measures of one look-up, `scan` answers it over a run of entries. The tables of many keys
 //! are [`crate::state`].
 
+pub(crate) mod accumulator;
 pub(crate) mod blocks;
 pub(crate) mod layout;
 pub(crate) mod log;

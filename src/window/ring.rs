@@ -38,10 +38,6 @@ impl Ring {
         &self.words[from..from + usize::from(self.len) * layout.stride]
     }
 
-    pub(crate) fn len(&self) -> usize {
-        usize::from(self.len)
-    }
-
     /// Heap bytes, with the allocator's header.
     pub(crate) fn bytes(&self) -> usize {
         heap_bytes(self.words.len())

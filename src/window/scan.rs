@@ -220,11 +220,10 @@ impl<'a> Fold<'a> {
         let mut from = positions[self.series.near_edge];
         for step in &self.plan.steps[self.series.first_step..self.series.end_step] {
             let to = positions[step.far_edge];
-            for stored in self.layout.entries(self.run, to, from.max(to)) {
-                if self.layout.passes(stored, self.series.mask) {
-                    each(state, stored);
-                }
-            }
+            self.layout
+                .entries(self.run, to, from.max(to))
+                .filter(|stored| self.layout.passes(stored, self.series.mask))
+                .for_each(|stored| each(state, stored));
             from = from.min(to);
             self.give(step.asked, raw(state, &self.plan.asked[step.asked]), out);
         }
@@ -365,7 +364,6 @@ impl SeenWords {
     fn find(&self, word: u64) -> usize {
         let mask = self.slots.len() - 1;
         let mixed = (word ^ (word >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        #[expect(clippy::cast_possible_truncation, reason = "masked to the table's size")]
         let mut at = (mixed >> 32) as usize & mask;
         while self.slots[at].0 == self.round && self.slots[at].1 != word {
             at = (at + 1) & mask;

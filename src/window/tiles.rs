@@ -72,12 +72,13 @@ struct Union {
 struct Cut {
     from: usize,
     to: usize,
-    /// A tile is cut by the old end or the near end.
-    old_cut: bool,
-    near_cut: bool,
+    /// A tile is cut by the old end, by the near end.
+    at_start: bool,
+    at_end: bool,
 }
 
 /// A window of a measure.
+#[expect(clippy::struct_field_names, reason = "units stand last")]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
     pub(crate) start_ms: i64,
@@ -164,11 +165,11 @@ impl Tiles {
         let kind = plan.cells[answer.cell].kind;
         let joined = match (kind, raw) {
             (CellKind::Latest, Raw::Latest(found)) => {
-                let (found, near_cut) = match found {
+                let (found, at_end) = match found {
                     Some(found) => (Some(found), false),
                     None => ring.latest(answer.cell, bounds, layout),
                 };
-                if !near_cut && coverage != Coverage::Capped {
+                if !at_end && coverage != Coverage::Capped {
                     coverage = Coverage::Complete;
                 }
                 Raw::Latest(found)
@@ -260,8 +261,8 @@ impl TileRing {
         Cut {
             from,
             to,
-            old_cut: from < to && cuts(from, bounds.start_ms),
-            near_cut: cuts(to, bounds.end_ms),
+            at_start: from < to && cuts(from, bounds.start_ms),
+            at_end: cuts(to, bounds.end_ms),
         }
     }
 
@@ -269,7 +270,7 @@ impl TileRing {
         if bounds.start_ms < self.forgotten_ms {
             return Coverage::Capped;
         }
-        if !cut.old_cut && !cut.near_cut {
+        if !cut.at_start && !cut.at_end {
             return Coverage::Complete;
         }
         let share = i128::from(plan.hop_ms) * 1_000_000 / i128::from(bounds.length_ms) + 1;

@@ -27,13 +27,15 @@ const TILES_MAX: i64 = 300;
 pub(crate) struct Units {
     pub(crate) spans: Box<[SpanPlan]>,
     /// Accumulators, those of one span together.
-    pub(crate) units: Box<[UnitPlan]>,
+    pub(crate) accumulators: Box<[UnitPlan]>,
     pub(crate) trees: Box<[TreePlan]>,
     pub(crate) rings: Box<[TileRingPlan]>,
     /// Per measure of the spec.
     pub(crate) answers: Box<[Answer]>,
     /// Ring and cell of each union of sketches.
     pub(crate) unions: Box<[(usize, usize)]>,
+    /// Whether the latest entry under a filter is ever asked for.
+    pub(crate) filtered_latest: bool,
 }
 
 /// One distinct window.
@@ -124,6 +126,18 @@ pub(crate) enum Source {
     Latest,
 }
 
+impl TreePlan {
+    /// What a stored entry brings to the tree.
+    #[inline]
+    pub(crate) fn leaf(&self, stored: &[u64], layout: &Layout) -> i64 {
+        if layout.passes(stored, self.mask) {
+            stored[self.at].cast_signed()
+        } else {
+            self.join.neutral()
+        }
+    }
+}
+
 impl Units {
     /// Plans all measures of a table.
     pub(crate) fn new(spec: &TableSpec, layout: &Layout) -> Self {
@@ -160,9 +174,14 @@ impl Units {
             let span = windows.partition_point(|window| *window < measure.window);
             answers.push(Answer { span, source, ring, cell, union });
         }
+        let filtered_latest = answers
+            .iter()
+            .zip(&spec.measures)
+            .any(|(answer, measure)| answer.source == Source::Latest && measure.filter.is_some());
         Self {
+            filtered_latest,
             spans: spans.collect(),
-            units: units.into_boxed_slice(),
+            accumulators: units.into_boxed_slice(),
             trees: trees.into_boxed_slice(),
             rings: rings.into_boxed_slice(),
             answers: answers.into_boxed_slice(),

@@ -73,6 +73,10 @@ pub struct Swept {
     pub removed: usize,
 }
 
+/// Where a key probably lives: a hint for the cache, nothing to decide by.
+#[derive(Clone, Copy, Debug)]
+pub struct Guess(Option<u32>);
+
 /// A key that was evicted to stay under the byte budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Evicted {
@@ -180,13 +184,19 @@ impl Table {
         self.clock_ms = self.clock_ms.max(clock_ms);
     }
 
-    /// Brings the lines of a key into the cache ahead of its read; the number means nothing.
+    /// Guesses the slot of a key from its index line alone, for [`Table::warm`].
     ///
-    /// Call it for every key of a batch before the first read: the loads of different keys overlap.
+    /// Call it for every key of a batch, then `warm` for every guess, then read: the loads of different keys overlap,
+    /// which is worth more than the calls cost once the state is larger than the cache.
     #[inline]
-    pub fn touch(&self, key: EntityKey) -> u64 {
-        let found = self.index.find(key.hash64(), |at| self.slots[*at as usize].key == split(key));
-        match found.map(|at| &self.slots[*at as usize].history) {
+    pub fn touch(&self, key: EntityKey) -> Guess {
+        Guess(self.index.find(key.hash64(), |_| true).copied())
+    }
+
+    /// Loads the slot and the newest entry that a guess names; the number means nothing but keeps the loads alive.
+    #[inline]
+    pub fn warm(&self, guess: Guess) -> u64 {
+        match guess.0.and_then(|at| self.slots.get(at as usize)).map(|slot| &slot.history) {
             Some(History::Ring(ring)) => ring.touch(),
             Some(History::Log(log)) => log.touch(),
             Some(History::Vacant) | None => 0,
@@ -213,11 +223,7 @@ impl Table {
             Some(History::Ring(ring)) => {
                 scan::read(ring.run(layout), layout, plan, &asking, &mut self.scratch, out);
             }
-            Some(History::Log(log)) => {
-                let before = log.bytes();
-                log.read(&self.shape, plan, &asking, out);
-                self.history_bytes = self.history_bytes + log.bytes() - before;
-            }
+            Some(History::Log(log)) => log.read(&self.shape, plan, &asking, out),
             Some(History::Vacant) | None => {
                 scan::read(&[], layout, plan, &asking, &mut self.scratch, out);
             }
@@ -260,6 +266,8 @@ impl Table {
     }
 
     /// Heap bytes: histories, slab and index.
+    ///
+    /// What a read makes a busy key's word counts grow by is counted with the next insert or sweep of the key.
     pub fn bytes(&self) -> usize {
         self.history_bytes
             + self.slots.capacity() * size_of::<Slot>()
@@ -383,7 +391,7 @@ impl History {
         match self {
             Self::Vacant => 0,
             Self::Ring(ring) => ring.bytes(),
-            Self::Log(log) => log.bytes(),
+            Self::Log(log) => log.counted_bytes,
         }
     }
 
@@ -464,6 +472,9 @@ fn check_measure(spec: &TableSpec, measure: &Measure) {
     };
     assert!(fits, "measure {:?} does not fit its column {kind:?}", measure.kind);
 }
+
+#[cfg(test)]
+mod tests;
 
 impl Default for Reading {
     fn default() -> Self {
