@@ -3,8 +3,9 @@
 use crate::base::{Currency, Tag, Value};
 use crate::event::schema::SlotId;
 use crate::rules::eval::code::{
-    ColumnCode, CurrencyCheck, EntryCode, Quotient, ReadAs, Scale, Set, TruthCode, ValueCode,
+    ColumnCode, EntryCode, Quotient, ReadAs, Scale, Set, TruthCode, ValueCode,
 };
+use crate::rules::eval::field_test::CurrencyCheck;
 use crate::rules::eval::number::finite;
 use crate::rules::program::{Constant, EventPlan, NodeId, Op, Program, TablePlan, Type};
 use crate::rules::syntax::ast::CompareOp;
@@ -139,13 +140,12 @@ pub(super) fn set_of(members: &[Constant], mut codes: Vec<u32>) -> Set {
 
 pub(super) fn field_code(slot: SlotId, ty: Type) -> ValueCode {
     match ty {
-        Type::Bool => ValueCode::Bool(slot),
         Type::Integer | Type::Duration | Type::Time => ValueCode::Int(slot),
         Type::Number | Type::Distance | Type::Speed => ValueCode::Number(slot),
         Type::Text | Type::Entity(_) | Type::Ip => ValueCode::TextField(slot),
         Type::Enum(..) | Type::Country | Type::Currency => ValueCode::Code(slot),
         Type::Geo => ValueCode::Geo(slot),
-        Type::Money(_) => ValueCode::Missing,
+        Type::Bool | Type::Money(_) => ValueCode::Missing,
     }
 }
 
