@@ -92,8 +92,8 @@ fn measure(mut command: Command, show: bool, alerts: impl FnOnce() -> String) ->
     assert!(status.success(), "{status}: {}", shown(&command));
     let seconds = (waited_for_ticks() - before) / TICKS_PER_S;
     let alerts = alerts();
-    let exact = alerts.lines().count() == MAIN.alerts
-        && sha256(alerts.as_bytes()) == MAIN.alerts_sha256;
+    let exact =
+        alerts.lines().count() == MAIN.alerts && sha256(alerts.as_bytes()) == MAIN.alerts_sha256;
     #[expect(clippy::cast_precision_loss, reason = "a million lines")]
     let events = MAIN.lines as f64;
     Cost { cpu_us_per_event: seconds * 1e6 / events, peak_mb: peak_kb / 1024.0, exact }
@@ -127,7 +127,9 @@ fn peak_memory_kb(status_file: &Path) -> Option<f64> {
 fn print_cost(round: usize, name: &str, cost: &Cost) {
     let Cost { cpu_us_per_event, peak_mb, exact } = cost;
     let verdict = if *exact { "exact" } else { "WRONG ALERTS" };
-    println!("{round:>3} {name:<9} {cpu_us_per_event:>6.2} us CPU/event {peak_mb:>7.1} MB  {verdict}");
+    println!(
+        "{round:>3} {name:<9} {cpu_us_per_event:>6.2} us CPU/event {peak_mb:>7.1} MB  {verdict}"
+    );
 }
 
 fn summarize(ours: &[Cost], theirs: &[Cost]) {
