@@ -15,6 +15,9 @@ use crate::event::row::Row;
 /// Blocks that may wait in front of and behind each decoding thread.
 const BLOCKS_WAITING: usize = 2;
 
+/// Records whose state is loaded together, before the first of them is decided.
+const RECORDS_AHEAD: usize = 64;
+
 /// What to read, and how.
 #[derive(Clone, Debug)]
 pub struct Job {
@@ -73,12 +76,12 @@ fn one_by_one(
     sink: &mut impl Sink,
     watch: &mut dyn FnMut(u64) -> bool,
 ) -> Result<bool, InputError> {
-    let mut block = Block::default();
-    while reader.fill(&mut block)? {
-        for (offset, line) in block.lines() {
-            let input = Input { stream, offset, arrival_ms: None, payload: Some(line) };
-            engine.step(&input, sink);
-        }
+    let decoder = std::sync::Arc::clone(engine.decoder());
+    let topic = engine.topic_of(stream);
+    let (mut block, mut scratch) = (DecodedBlock::default(), DecodeScratch::default());
+    while reader.fill(&mut block.block)? {
+        block.decode(&decoder, topic, &mut scratch);
+        block.decide(engine, stream, sink);
         if !watch(engine.counters().read) {
             return Ok(false);
         }
@@ -110,10 +113,17 @@ impl DecodedBlock {
     }
 
     fn decide(&mut self, engine: &mut Engine, stream: StreamId, sink: &mut impl Sink) {
-        let decoded = self.rows.iter().zip(self.results.drain(..));
-        for ((offset, line), (row, result)) in self.block.lines().zip(decoded) {
-            let input = Input { stream, offset, arrival_ms: None, payload: Some(line) };
-            engine.decide(&input, result.map(|()| Decoded { raw: line, row }), sink);
+        let lines: Vec<(i64, &[u8])> = self.block.lines().collect();
+        let mut results = self.results.drain(..);
+        for (lines, rows) in lines.chunks(RECORDS_AHEAD).zip(self.rows.chunks(RECORDS_AHEAD)) {
+            let lines_with_rows = || lines.iter().zip(rows);
+            let decoded =
+                lines_with_rows().zip(results.as_slice()).filter(|(_, result)| result.is_ok());
+            engine.anticipate(decoded.map(|(((_, raw), row), _)| Decoded { raw, row }));
+            for (((offset, raw), row), result) in lines_with_rows().zip(&mut results) {
+                let input = Input { stream, offset: *offset, arrival_ms: None, payload: Some(raw) };
+                engine.decide(&input, result.map(|()| Decoded { raw, row }), sink);
+            }
         }
     }
 }
