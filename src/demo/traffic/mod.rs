@@ -70,6 +70,8 @@ pub struct TrafficEvent {
     pub body: Vec<u8>,
     /// The fraud that this record belongs to.
     pub label: Option<Scenario>,
+    /// Which fraud of the whole traffic it belongs to, counted from 1; 0 when it belongs to none.
+    pub episode: u32,
     /// Id of the event; also in the body, unless malformed. A duplicate repeats it.
     pub event_id: String,
     /// How the record arrives.
