@@ -1,5 +1,5 @@
 //! Helpers that several test files share.
 
-pub mod dice;
-pub mod rule_text;
-pub mod stream;
+pub(crate) mod dice;
+pub(crate) mod rule_text;
+pub(crate) mod stream;
