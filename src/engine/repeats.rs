@@ -25,6 +25,7 @@ pub struct Repeats {
     answers: HashTable<(u64, Answer)>,
     ends: VecDeque<(i64, u64)>,
     bytes: usize,
+    lost: bool,
 }
 
 impl Repeats {
@@ -58,8 +59,14 @@ impl Repeats {
     /// Forgets the oldest answers until at most `max_bytes` are held.
     pub fn shrink(&mut self, max_bytes: usize) {
         while self.bytes > max_bytes && !self.ends.is_empty() {
+            self.lost = true;
             self.drop_oldest();
         }
+    }
+
+    /// Whether an answer was ever given up before its span was over: then a missing answer proves nothing.
+    pub fn lost_answers(&self) -> bool {
+        self.lost
     }
 
     /// Heap bytes, about.
@@ -82,6 +89,16 @@ mod tests {
 
     fn answer(text: &str) -> Answer {
         Answer { outcome: Outcome::Hold, body: text.as_bytes().to_vec() }
+    }
+
+    #[test]
+    fn an_answer_given_up_early_is_owned_up_to() {
+        let mut repeats = Repeats::new(100);
+        repeats.put(1, answer("held"), 0);
+        repeats.shrink(1_000_000);
+        assert!(!repeats.lost_answers());
+        repeats.shrink(0);
+        assert_eq!((repeats.get(1), repeats.lost_answers(), repeats.bytes()), (None, true, 0));
     }
 
     #[test]

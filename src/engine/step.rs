@@ -29,6 +29,9 @@ const RING_CAP: u32 = 64;
 /// State is measured against its budget once in this many records.
 const BUDGET_CHECK_RECORDS: u64 = 64;
 
+/// Answers kept for repeated events may take one part in this many of the state budget.
+const REPEATS_SHARE: u64 = 8;
+
 /// What is fixed while a rule set is active.
 #[derive(Debug)]
 pub(super) struct Setup {
@@ -315,7 +318,13 @@ impl Remembered {
             memory: Memory::new(program, state),
             lists: Lists::new(&program.lists),
             seen: SeenIds::new(options.dedupe_window_ms, options.dedupe_max_ids as usize),
-            repeats: Repeats::new(options.dedupe_window_ms),
+            // WHY: ids are remembered for up to two windows, and a repeat must find its answer as long.
+            repeats: Repeats::new(
+                options
+                    .dedupe_window_ms
+                    .saturating_mul(2)
+                    .saturating_add(options.partition_skew_ms),
+            ),
             holds: HoldBook::default(),
             episodes: Episodes::default(),
             counters: Counters { rules, ..Counters::default() },
@@ -324,6 +333,8 @@ impl Remembered {
 
     fn fit(&mut self, setup: &Setup) {
         let budget = setup.options.state_bytes.unwrap_or(setup.program.policy.state_bytes);
+        let share = usize::try_from(budget / REPEATS_SHARE).unwrap_or(usize::MAX);
+        self.repeats.shrink(share);
         let others = self.other_bytes();
         self.memory.fit(budget, others);
         self.counters.evictions = self.memory.evictions();

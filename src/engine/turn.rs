@@ -171,6 +171,10 @@ impl<'a, S: Sink> Turn<'a, S> {
     fn repeat(&mut self, standing: &Standing) {
         self.remembered.counters.duplicates += 1;
         let known = self.remembered.repeats.get(standing.id_digest);
+        if known.is_none() && self.remembered.repeats.lost_answers() {
+            self.judge_again(standing);
+            return;
+        }
         let outcome = known.map_or(Outcome::Pass, |answer| answer.outcome);
         self.remembered.counters.count_outcome(outcome);
         if self.setup.options.decisions == DecisionsWanted::None {
@@ -185,6 +189,22 @@ impl<'a, S: Sink> Turn<'a, S> {
         let (told, provenance) = (Told::default(), vec![Provenance::Normal]);
         let Work { answer, body, sheet, .. } = &mut *self.work;
         emit::answer(&scene, &nothing, told, sheet, provenance, answer);
+        emit::decision(&scene, true, answer, body, self.sink);
+    }
+
+    /// Judges a repeated event whose first answer may have been given up to save memory: it must not pass for want of
+    /// an answer. Nothing is remembered, raised or held anew; the windows already hold the event.
+    fn judge_again(&mut self, standing: &Standing) {
+        let (judgement, told) = self.judge(standing);
+        let resolution = self.resolve(standing, &judgement);
+        self.remembered.counters.count_outcome(resolution.winner.outcome);
+        if self.setup.options.decisions == DecisionsWanted::None {
+            return;
+        }
+        let scene = Scene::new(self.setup, self.source, self.input, self.decoded, standing);
+        let provenance = provenance(standing, &judgement);
+        let Work { answer, body, sheet, .. } = &mut *self.work;
+        emit::answer(&scene, &resolution, told, sheet, provenance, answer);
         emit::decision(&scene, true, answer, body, self.sink);
     }
 
