@@ -2,6 +2,7 @@
 
 pub mod backtest;
 pub mod check;
+pub mod generate;
 pub mod rules;
 pub mod run;
 pub mod settings;
@@ -134,6 +135,8 @@ enum Command {
     Backtest(backtest::Arguments),
     /// Compile a rule folder, and say what is wrong with it.
     Check(check::Arguments),
+    /// Write made-up wallet and bank traffic, fraud mixed in, to standard output or into Kafka.
+    Generate(generate::Arguments),
     /// Run the service: read input topics, decide, write outputs, until told to stop.
     Run(run::Arguments),
     /// Run the tests of a rule folder.
@@ -160,6 +163,7 @@ pub fn main() -> ExitCode {
     let ended = match &cli.command {
         Command::Backtest(arguments) => backtest::run(arguments, &console),
         Command::Check(arguments) => check::run(arguments, &console),
+        Command::Generate(arguments) => generate::run(arguments, &console),
         Command::Run(arguments) => run::run(arguments, &console),
         Command::Test(arguments) => test::run(arguments, &console),
         Command::Validate(arguments) => validate::run(arguments, &console),

@@ -61,12 +61,16 @@ impl Settings {
         flags.extend(named.into_iter().filter_map(|(flag, key, value)| {
             Some((flag.to_owned(), key.to_owned(), value.clone()?))
         }));
-        // WHY: names and values that are not UTF-8 cannot be ours and cannot be referred to.
-        let env = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .collect();
-        Sources { file: self.config.clone(), env, flags }
+        Sources { file: self.config.clone(), env: environment(), flags }
     }
+}
+
+/// The environment variables.
+pub(crate) fn environment() -> Vec<(String, String)> {
+    // WHY: names and values that are not UTF-8 cannot be ours and cannot be referred to.
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
 }
 
 /// Shows what is wrong with a configuration: text as messages, JSON as data.

@@ -16,6 +16,9 @@ use std::time::Duration;
 
 pub use decide::{Deciding, engine_options};
 pub use error::RunError;
+pub use kafka::feed::Feed;
+pub use kafka::mock::EmbeddedBroker;
+pub use kafka::watch::{Seen, Watch};
 pub use port::{Input, Output, OutputTopic, Step};
 pub use stop::Stop;
 
