@@ -25,7 +25,7 @@ pub struct Arguments {
     /// Input files, read in this order as one history: .ndjson, .jsonl, .json or .csv, plain, .gz or .zst.
     #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
     input: Vec<PathBuf>,
-    /// Folder for decisions.ndjson, alerts.ndjson, holds.ndjson, audit.ndjson, dead_letter.ndjson and summary.json.
+    /// Folder for decisions.ndjson, alerts.ndjson, holds.ndjson, audit.ndjson, `dead_letter.ndjson` and summary.json.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Read every record as one of this topic of the schema (default: any event type whose discriminator fits).
@@ -83,8 +83,9 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
     let summary = Summary::of(&engine);
     let json = summary.json();
     let path = arguments.out.join("summary.json");
-    std::fs::write(&path, &json)
-        .map_err(|error| Failure::invalid(format!("could not write `{}`: {error}", path.display())))?;
+    std::fs::write(&path, &json).map_err(|error| {
+        Failure::invalid(format!("could not write `{}`: {error}", path.display()))
+    })?;
     match console.format {
         Format::Json => console.data(&json),
         Format::Text => console.data(&summary.table()),
@@ -116,7 +117,9 @@ fn progress(console: &Console) -> ProgressBar {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::new_spinner();
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {human_pos} records, {per_sec}, {elapsed}") {
+    if let Ok(style) =
+        ProgressStyle::with_template("{spinner} {human_pos} records, {per_sec}, {elapsed}")
+    {
         bar.set_style(style);
     }
     bar.enable_steady_tick(Duration::from_millis(200));

@@ -42,7 +42,11 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
         ];
         let words: Vec<String> = counts.iter().map(|(n, what)| format!("{n} {what}")).collect();
         let digest = program.digest.short_hex();
-        console.data(&format!("{}: rule set {digest} is good: {}\n", arguments.path.display(), words.join(", ")));
+        console.data(&format!(
+            "{}: rule set {digest} is good: {}\n",
+            arguments.path.display(),
+            words.join(", ")
+        ));
         if !diagnostics.is_empty() {
             console.message(&render::summary(&diagnostics));
         }

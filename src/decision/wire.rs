@@ -190,12 +190,27 @@ pub struct Condition {
     pub text: String,
     /// The value found.
     pub value: String,
+    /// `>=`, `in`, `matches`, ...
+    pub op: String,
     /// The value asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub threshold: Option<String>,
+    pub threshold: String,
+    /// How the comparison came out; under a `not` a false one speaks for the hit.
+    pub holds: bool,
     /// How far the value can be trusted, when it is not complete.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub coverage: Option<String>,
+    /// The longest window that the value comes from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window: Option<WindowRef>,
+}
+
+/// The edges of a window, event time.
+#[derive(Clone, Debug, Serialize, JsonSchema, PartialEq, Eq)]
+pub struct WindowRef {
+    /// Exclusive.
+    pub from: String,
+    /// Inclusive.
+    pub to: String,
 }
 
 /// A rule that could not be decided.

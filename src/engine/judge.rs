@@ -1,7 +1,7 @@
 //! Judging one event: every rule of its type, once, in rule order.
 
 use crate::engine::counters::Counters;
-use crate::engine::interim::Explain;
+use crate::rules::eval::trace::Trace;
 use crate::rules::eval::{Host, Run, Verdict};
 use crate::rules::program::{IfMissing, Mode, Program, RuleBody};
 use crate::window::spec::Coverage;
@@ -50,6 +50,7 @@ pub(super) fn judge<'p, H: Host>(
     run: &mut Run<'_, H>,
     counters: &mut Counters,
 ) -> Judgement<'p> {
+    let trace = Trace { program, event: run.row.event() };
     let mut judgement = Judgement::default();
     for body in &program.plans[usize::from(run.row.event)].rules {
         let rule = &program.rules[usize::from(body.rule.0)];
@@ -71,7 +72,7 @@ pub(super) fn judge<'p, H: Host>(
             Verdict::Undecided => {
                 counter.undecided += 1;
                 judgement.undecided.push(body);
-                judgement.coverage = judgement.coverage.max(run.coverage(body));
+                judgement.coverage = judgement.coverage.max(trace.coverage(run, body));
                 if rule.if_missing == IfMissing::Review && rule.mode == Mode::Live {
                     judgement.review.push(body);
                 }
@@ -83,7 +84,7 @@ pub(super) fn judge<'p, H: Host>(
             Verdict::Hit => false,
         };
         counter.hits += 1;
-        judgement.coverage = judgement.coverage.max(run.coverage(body));
+        judgement.coverage = judgement.coverage.max(trace.coverage(run, body));
         let hit = Hit { body, by_missing };
         match rule.mode {
             Mode::Live => judgement.hits.push(hit),

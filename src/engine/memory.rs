@@ -3,7 +3,7 @@
 use crate::base::{EntityKey, Tag};
 use crate::event::row::Row;
 use crate::event::schema::{EventType, FieldType, SlotId};
-use crate::rules::eval::{EvalPlan, Evaluator, Host, Run};
+use crate::rules::eval::{Host, Run};
 use crate::rules::program::{ListId, LookupId, Program, TableId};
 use crate::state::{Guess, ReadAt, ReadPlan, StateOptions, Table};
 use crate::window::spec::{Coverage, Entry, ReadValue, Reading};
@@ -261,7 +261,7 @@ pub(super) struct StateHost<'a> {
     pub(super) began_ms: i64,
 }
 
-impl<'a> StateHost<'a> {
+impl StateHost<'_> {
     /// Begins an event.
     pub(super) fn begin(self) -> Self {
         let plans = &self.memory.plans[usize::from(self.row.event)];

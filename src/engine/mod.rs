@@ -5,7 +5,6 @@
 
 pub mod counters;
 mod emit;
-mod interim;
 mod judge;
 pub mod lists;
 mod memory;

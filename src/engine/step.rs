@@ -183,7 +183,7 @@ impl Engine {
                 emit::dead_letter(input, source, &error, &mut self.work.body, sink);
             }
         }
-        if self.remembered.counters.read % BUDGET_CHECK_RECORDS == 0 {
+        if self.remembered.counters.read.is_multiple_of(BUDGET_CHECK_RECORDS) {
             self.remembered.fit(&self.setup);
         }
     }

@@ -1,11 +1,12 @@
 //! Putting a judgement into words while the evidence is at hand: contributions, alerts, reasons. The slow path, taken
 //! only when a rule spoke.
 
-use crate::decision::wire::{Condition, Contribution, Undecided};
-use crate::engine::interim::Explain;
+use crate::base::time::format_rfc3339;
+use crate::decision::wire::{Condition, Contribution, Undecided, WindowRef};
 use crate::engine::judge::{Hit, Judgement};
 use crate::event::schema::SlotId;
-use crate::rules::eval::{Host, Run};
+use crate::rules::eval::trace::Trace;
+use crate::rules::eval::{Host, Run, Truth, explain};
 use crate::rules::program::{
     ActionPlan, IfMissing, Message, Program, RuleBody, RuleId, RuleInfo, SeverityLevel,
 };
@@ -38,10 +39,11 @@ pub(super) fn tell<'p, H: Host>(
     judgement: &Judgement<'p>,
     run: &mut Run<'_, H>,
 ) -> Told<'p> {
+    let trace = Trace { program, event: run.row.event() };
     let mut told = Told::default();
     for hit in &judgement.hits {
-        let contribution = contribution(program, hit, run);
-        told.alerts.extend(alert_wishes(program, hit.body, &contribution, run));
+        let contribution = contribution(trace, hit, run);
+        told.alerts.extend(alert_wishes(trace, hit.body, &contribution, run));
         told.contributions.push(contribution);
         told.tags.extend(hit.body.actions.iter().filter_map(|action| match action {
             ActionPlan::Tag(tag) => Some(tag.as_str()),
@@ -50,9 +52,9 @@ pub(super) fn tell<'p, H: Host>(
     }
     told.tags.sort_unstable();
     told.tags.dedup();
-    told.shadow = judgement.shadow.iter().map(|hit| contribution(program, hit, run)).collect();
+    told.shadow = judgement.shadow.iter().map(|hit| contribution(trace, hit, run)).collect();
     for body in &judgement.undecided {
-        let undecided = undecided(program, body, run);
+        let undecided = undecided(trace, body, run);
         if judgement.review.iter().any(|review| review.rule == body.rule) {
             told.alerts.push(review_wish(program, body, &undecided));
         }
@@ -79,11 +81,11 @@ pub(super) fn severity_word(severity: SeverityLevel) -> &'static str {
 }
 
 fn contribution<'p, H: Host>(
-    program: &'p Program,
+    trace: Trace<'p>,
     hit: &Hit<'p>,
     run: &mut Run<'_, H>,
 ) -> Contribution<'p> {
-    let info = rule(program, hit.body.rule);
+    let info = rule(trace.program, hit.body.rule);
     let actions = &hit.body.actions;
     let points = actions.iter().map(|action| match action {
         ActionPlan::Score { points, .. } => *points,
@@ -96,20 +98,31 @@ fn contribution<'p, H: Host>(
         typologies: &info.typologies,
         actions: actions.iter().map(action_word).collect(),
         points: points.sum(),
-        reasons: actions.iter().filter_map(reason).map(|message| run.render(message)).collect(),
-        conditions: conditions(hit.body, run),
+        reasons: actions
+            .iter()
+            .filter_map(reason)
+            .map(|message| trace.render(run, message))
+            .collect(),
+        conditions: conditions(trace, hit.body, run),
         by_missing: hit.by_missing,
     }
 }
 
-fn conditions<H: Host>(body: &RuleBody, run: &mut Run<'_, H>) -> Vec<Condition> {
-    let explained = run.explain(body).into_iter().map(|condition| Condition {
-        text: condition.text,
-        value: condition.value,
-        threshold: condition.threshold,
-        coverage: coverage_word(condition.coverage),
-    });
-    explained.collect()
+fn conditions<H: Host>(trace: Trace<'_>, body: &RuleBody, run: &mut Run<'_, H>) -> Vec<Condition> {
+    let explained = trace.explain(run, &trace.program.sources, body);
+    let condition = |found: explain::Condition| Condition {
+        text: found.text,
+        value: found.left,
+        op: found.op.to_owned(),
+        threshold: found.right,
+        holds: found.truth == Truth::True,
+        coverage: coverage_word(found.coverage),
+        window: found.window.map(|(from_ms, to_ms)| WindowRef {
+            from: format_rfc3339(from_ms),
+            to: format_rfc3339(to_ms),
+        }),
+    };
+    explained.into_iter().map(condition).collect()
 }
 
 fn coverage_word(coverage: Coverage) -> Option<String> {
@@ -124,16 +137,16 @@ fn coverage_word(coverage: Coverage) -> Option<String> {
 }
 
 fn alert_wishes<'p, H: Host>(
-    program: &'p Program,
+    trace: Trace<'p>,
     body: &'p RuleBody,
     contribution: &Contribution<'p>,
     run: &mut Run<'_, H>,
 ) -> Vec<AlertWish<'p>> {
-    let info = rule(program, body.rule);
+    let info = rule(trace.program, body.rule);
     let wish = |action: &'p ActionPlan| {
         let ActionPlan::Alert { queue, once, message } = action else { return None };
         let message = match message {
-            Some(message) => run.render(message),
+            Some(message) => trace.render(run, message),
             None => title(info, &contribution.reasons),
         };
         Some(AlertWish {
@@ -174,17 +187,19 @@ fn title(info: &RuleInfo, reasons: &[String]) -> String {
 }
 
 fn undecided<'p, H: Host>(
-    program: &'p Program,
+    trace: Trace<'p>,
     body: &'p RuleBody,
     run: &mut Run<'_, H>,
 ) -> Undecided<'p> {
-    let info = rule(program, body.rule);
+    let info = rule(trace.program, body.rule);
     let then = match info.if_missing {
         IfMissing::Skip => "skip",
         IfMissing::Match => "match",
         IfMissing::Review => "review",
     };
-    Undecided { rule: &info.id, name: &info.name, missing: run.missing(body), then }
+    let causes = trace.missing(run, body);
+    let missing = causes.iter().map(|cause| cause.describe(&trace.program.sources)).collect();
+    Undecided { rule: &info.id, name: &info.name, missing, then }
 }
 
 fn reason(action: &ActionPlan) -> Option<&Message> {

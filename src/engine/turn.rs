@@ -112,9 +112,10 @@ impl<'a, S: Sink> Turn<'a, S> {
         let evidence = Evidence { setup, memory, lists, decoded: self.decoded, began_ms };
         evidence.with_run(self.work, |run| {
             let judgement = judge(&setup.program, run, counters);
-            let told = match judgement.is_silent() {
-                true => Told::default(),
-                false => tell(&setup.program, &judgement, run),
+            let told = if judgement.is_silent() {
+                Told::default()
+            } else {
+                tell(&setup.program, &judgement, run)
             };
             (judgement, told)
         })
@@ -147,7 +148,7 @@ impl<'a, S: Sink> Turn<'a, S> {
         self.work.answer = answer;
         self.raise(&scene, standing, &resolution, alerts);
         if let Some(hold) = hold {
-            self.place(&scene, hold, judgement);
+            self.place(&scene, &hold, judgement);
         }
         self.write_lists(judgement);
     }
@@ -273,7 +274,7 @@ impl<'a, S: Sink> Turn<'a, S> {
         emit::alert(scene, facts, &mut self.work.body, self.sink);
     }
 
-    fn place(&mut self, scene: &Scene<'_>, hold: Hold, judgement: &Judgement<'_>) {
+    fn place(&mut self, scene: &Scene<'_>, hold: &Hold, judgement: &Judgement<'_>) {
         let parts = [
             EntityKey::of_text(scene.event.name.as_bytes()),
             EntityKey::of_text(scene.event_id().as_bytes()),
@@ -288,7 +289,7 @@ impl<'a, S: Sink> Turn<'a, S> {
         for hit in holding(judgement) {
             counters.rules[usize::from(hit.body.rule.0)].holds += 1;
         }
-        emit::hold("placed", &hold, self.setup, &mut self.work.body, self.sink);
+        emit::hold("placed", hold, self.setup, &mut self.work.body, self.sink);
     }
 
     /// What the rules that hit write on lists; in rule order, removals after additions.

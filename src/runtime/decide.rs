@@ -7,7 +7,8 @@ use std::time::Duration;
 use crate::config::Config;
 use crate::decision::lattice::Outcome as Verdict;
 use crate::engine::{
-    Counters, DecisionsWanted, Engine, EngineOptions, Input as EngineInput, Output, Silence, Sink, StreamId,
+    Counters, DecisionsWanted, Engine, EngineOptions, Input as EngineInput, Output, Silence, Sink,
+    StreamId,
 };
 use crate::rules::eval::EvalError;
 use crate::rules::program::Program;
@@ -63,9 +64,10 @@ impl Deciding {
     }
 
     fn take(&mut self, input: &Input<'_>, sink: &mut impl Sink) {
-        let known = self.last.as_ref().filter(|(topic, partition, _)| {
-            *partition == input.partition && topic == input.topic
-        });
+        let known = self
+            .last
+            .as_ref()
+            .filter(|(topic, partition, _)| *partition == input.partition && topic == input.topic);
         let stream = if let Some((_, _, stream)) = known {
             *stream
         } else {

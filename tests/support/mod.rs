@@ -1,5 +1,19 @@
-//! Helpers that several test files share.
+//! What integration tests share: a real Kafka broker and plain questions to it, random rule texts and event streams.
+//!
+//! Every integration test is a crate of its own that includes this folder and uses a part of it.
+#![allow(dead_code, reason = "each test crate uses another part of this folder")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests fail the test"
+)]
 
-pub mod dice;
-pub mod rule_text;
-pub mod stream;
+pub(crate) mod broker;
+pub(crate) mod container;
+pub(crate) mod dice;
+pub(crate) mod rule_text;
+pub(crate) mod service;
+pub(crate) mod stream;
+pub(crate) mod topics;
+pub(crate) mod wait;

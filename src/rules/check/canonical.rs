@@ -57,7 +57,7 @@ impl Writer<'_> {
             Op::Percent { ppm, of } => format!("({ppm}ppm of {})", text(*of)),
             Op::Call(function, list) => {
                 let list: Vec<String> = list.iter().map(|&id| text(id)).collect();
-                format!("{function:?}({})", list.join(", ")).to_lowercase()
+                format!("{}({})", format!("{function:?}").to_lowercase(), list.join(", "))
             }
             Op::Matches(a, pattern) => format!("{} matches {pattern:?}", text(*a)),
             Op::Contains(a, b) => two("contains", *a, *b),

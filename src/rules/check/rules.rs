@@ -175,6 +175,7 @@ impl Context<'_> {
         for (name, expr) in &self.clauses.lets {
             if let Some(diagnostic) = Self::taken(name, &scope, build.world) {
                 report.push(diagnostic);
+                scope.lets.insert(name.text.clone(), None);
                 continue;
             }
             let node = Checker { build, scope: &scope, report }.expr(expr, None);

@@ -3,6 +3,9 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::rules::check::arena::{Ir, operands};
+use crate::rules::check::check;
+use crate::rules::syntax::words::is_reserved;
 
 /// The events that the examples speak of.
 const EVENTS: &str = r#"
@@ -237,36 +240,77 @@ fn words(text: &str) -> Vec<&str> {
     list
 }
 
+/// What was compiled is whole: nodes look back only, and there is a program exactly when there is no error.
+fn whole(program: Option<&Program>, diagnostics: &[Diagnostic]) -> bool {
+    let failed = diagnostics.iter().any(|d| d.severity() == Severity::Error);
+    let plans = program.map(|program| program.plans.as_slice()).unwrap_or_default();
+    let backward = plans.iter().all(|plan| {
+        plan.nodes.iter().enumerate().all(|(index, node)| {
+            let mut backward = true;
+            operands(&Ir::Op(node.op.clone()), &mut |operand| {
+                backward &= (operand.0 as usize) < index;
+            });
+            backward
+        })
+    });
+    backward && program.is_none() == failed
+}
+
+fn is_name(word: &str) -> bool {
+    let word = word.trim_start_matches(|c: char| !c.is_alphanumeric() && c != '_');
+    word.starts_with(|c: char| c.is_ascii_lowercase()) && !is_reserved(word)
+}
+
+type Edits = Vec<(prop::sample::Index, prop::sample::Index, bool)>;
+
+fn edits() -> impl Strategy<Value = Edits> {
+    prop::collection::vec(
+        (any::<prop::sample::Index>(), any::<prop::sample::Index>(), any::<bool>()),
+        1..6,
+    )
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever words are lost or swapped: an answer, no panic, and a program only without errors.
+    /// Whatever words are lost or swapped: an answer, and no panic; also where the checker goes on behind mistakes
+    /// of the grammar.
     #[test]
-    fn broken_sources_are_refused_and_never_panic(
-        edits in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), any::<bool>()), 1..6),
-    ) {
+    fn sources_with_lost_and_swapped_words_never_panic(edits in edits()) {
         let both = format!("{SUPPORTED}{EVENTS}");
         let mut list = words(&both);
         for (one, two, swap) in edits {
             let (one, two) = (one.index(list.len()), two.index(list.len()));
-            if swap { list.swap(one, two) } else { drop(list.remove(one)) }
-        }
-        let text: String = list.concat();
-        let sources = Sources { files: vec![Source { path: "a.risk".into(), text }] };
-        let (program, diagnostics) = compile(&sources);
-        let failed = diagnostics.iter().any(|d| d.severity() == Severity::Error);
-        prop_assert_eq!(program.is_none(), failed);
-        if let Some(program) = program {
-            for plan in &program.plans {
-                for (index, node) in plan.nodes.iter().enumerate() {
-                    let mut backward = true;
-                    crate::rules::check::arena::operands(
-                        &crate::rules::check::arena::Ir::Op(node.op.clone()),
-                        &mut |operand| backward &= (operand.0 as usize) < index,
-                    );
-                    prop_assert!(backward);
-                }
+            if swap {
+                list.swap(one, two);
+            } else {
+                list.remove(one);
             }
         }
+        let sources = Sources { files: vec![Source { path: "a.risk".into(), text: list.concat() }] };
+        let (program, diagnostics) = compile(&sources);
+        prop_assert!(whole(program.as_ref(), &diagnostics));
+        let (file, _) = crate::rules::syntax::parse(crate::diag::FileId(0), &sources.files[0].text);
+        let items: Vec<_> = file.items.iter().collect();
+        check(&items, &sources, &mut Vec::new());
+    }
+
+    /// Names in the wrong places read well and mean nothing: the checker's own fare.
+    #[test]
+    fn sources_with_names_in_wrong_places_never_panic(edits in edits()) {
+        let both = format!("{SUPPORTED}{EVENTS}");
+        let mut list: Vec<String> = words(&both).into_iter().map(str::to_owned).collect();
+        let names: Vec<usize> = (0..list.len()).filter(|&index| is_name(&list[index])).collect();
+        for (one, two, swap) in edits {
+            let (one, two) = (names[one.index(names.len())], names[two.index(names.len())]);
+            if swap {
+                list.swap(one, two);
+            } else {
+                list[one] = list[two].clone();
+            }
+        }
+        let sources = Sources { files: vec![Source { path: "a.risk".into(), text: list.concat() }] };
+        let (program, diagnostics) = compile(&sources);
+        prop_assert!(whole(program.as_ref(), &diagnostics));
     }
 }

@@ -52,7 +52,10 @@ fn sources(rules: &str) -> Sources {
     let file = |path: &str, text: &str| Source { path: path.to_owned(), text: text.to_owned() };
     Sources {
         files: vec![
-            file("lists/countries.csv", "value,expires,note\nKP,,\nIR,2030-01-01T00:00:00Z,x\n"),
+            file(
+                "lists/countries.csv",
+                "value,expires,note\nKP,,\nIR,2030-01-01T00:00:00Z,x\nRU,2029-12-31,\n",
+            ),
             file("rules.risk", rules),
             file("schema.risk", SCHEMA),
         ],
@@ -60,13 +63,11 @@ fn sources(rules: &str) -> Sources {
 }
 
 fn render(sources: &Sources, diagnostics: &[Diagnostic]) -> String {
-    diagnostics
-        .iter()
-        .map(|d| {
-            let words = sources.text(d.span);
-            format!("{} `{words}`: {} | {} | {:?}\n", d.code.0, d.message, d.label, d.help)
-        })
-        .collect()
+    let lines = diagnostics.iter().map(|d| {
+        let words = sources.text(d.span);
+        format!("{} `{words}`: {} | {} | {:?}", d.code.0, d.message, d.label, d.help)
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 #[track_caller]

@@ -61,6 +61,36 @@ fn aggregates_of_one_event_and_key_share_a_table_and_its_filters() {
 }
 
 #[test]
+fn more_filters_than_a_table_has_bits_open_a_second_table() {
+    let mut rules = String::new();
+    for n in 0..65 {
+        let condition = format!("count(card_payment where n_items = {n}) by card over last 1h > 1");
+        let rule = format!("rule r{n} mode shadow on card_payment when {condition} then alert\n");
+        rules.push_str(&rule);
+    }
+    let program = program(&rules);
+    let shapes: Vec<_> = program
+        .tables
+        .iter()
+        .map(|t| (t.name.as_str(), t.filters.len(), t.spec.measures.len()))
+        .collect();
+    assert_eq!(shapes, [("card_payment by card", 64, 64), ("card_payment by card #2", 1, 1)]);
+    assert_eq!(program.plans[0].lookups.len(), 2);
+}
+
+#[test]
+fn texts_of_different_case_are_different_filters() {
+    let program = rule(
+        "card_payment",
+        "when count(card_payment where lower(note) = \"a\") by card over last 1h > 1
+          and count(card_payment where lower(note) = \"A\") by card over last 1h > 1
+          and count(card_payment where length(note default \"a\") = 1) by card over last 1h > 1
+          and count(card_payment where length(note default \"A\") = 1) by card over last 1h > 1",
+    );
+    assert_eq!(program.tables[0].filters.len(), 4);
+}
+
+#[test]
 fn the_identity_of_state_does_not_depend_on_names_order_or_files() {
     let one = program(
         "rule a mode shadow on card_payment when count(card_payment where status = declined and risk > 0.5) by card over last 10m > 5 then alert
@@ -288,12 +318,17 @@ fn lists_have_the_members_of_their_files() {
         rule("card_payment", "when country in countries or country in [DE] if missing skip");
     assert_eq!(
         program.lists[1].members,
-        [("IR".to_owned(), Some(1_893_456_000_000)), ("KP".to_owned(), None)]
+        [
+            ("IR".to_owned(), Some(1_893_456_000_000)),
+            ("KP".to_owned(), None),
+            // The whole last day of 2029 is valid.
+            ("RU".to_owned(), Some(1_893_456_000_000)),
+        ]
     );
     let (plan, op) = when(&program);
     let Op::Or(parts) = op else { panic!("{op:?}") };
-    // D = 68, E = 69.
-    let expected = Op::InSet(NodeId(0), vec![Constant::Code(68 << 8 | 69)]);
+    // `D` in the high byte, `E` in the low one.
+    let expected = Op::InSet(NodeId(0), vec![Constant::Code(0x4445)]);
     assert!(parts.iter().any(|id| plan.nodes[id.0 as usize].op == expected));
 }
 

@@ -1,7 +1,7 @@
 //! A small schema with one field of every type, one table, and a host that answers from a list.
 
 use crate::base::{Currency, Digest, Tag};
-use crate::diag::Span;
+use crate::diag::{Sources, Span};
 use crate::event::row::Row;
 use crate::event::schema::{
     EntityId, EventId, EventType, Field, FieldId, FieldType, MoneyCurrency, MoneyUnit, Pointer,
@@ -124,6 +124,7 @@ pub(super) fn program(nodes: Vec<Node>) -> Program {
     let list =
         ListSpec { name: "watched".to_owned(), ty: Type::Text, expires_ms: None, members: vec![] };
     Program {
+        sources: Sources::default(),
         digest: Digest([0; 32]),
         schema: schema(),
         lists: vec![list],

@@ -1,0 +1,190 @@
+//! What one rule costs: five tests of fields, next to the same tests written by hand, in one run.
+//!
+//! `cargo bench --bench rules`. Nanoseconds per event, median of the rounds; only the ratio of the two means anything
+//! on a shared machine. Goal: 50 ns a rule at most, 12 ns hoped for.
+
+use std::hint::black_box;
+use std::io::Write as _;
+use std::time::Instant;
+
+use riskweir::base::{Currency, Tag};
+use riskweir::diag::{Source, Sources};
+use riskweir::event::row::Row;
+use riskweir::event::schema::{EventId, SlotId};
+use riskweir::rules::eval::{EvalPlan, Evaluator, Host, Run, Verdict};
+use riskweir::rules::program::{ListId, LookupId, Program};
+use riskweir::window::spec::{Coverage, ReadValue, Reading};
+
+const EVENTS: usize = 4_096;
+const PASSES: usize = 64;
+const ROUNDS: usize = 15;
+
+const SCHEMA: &str = r#"
+event pay from "t"
+  id    pay_id  : text
+  time  at      : time unit ms
+  key   card    : card
+  field amount  : money currency "/currency"
+  field channel : one of [pos, ecom, atm, app]
+  field country : country
+  field tries   : integer?
+  field chip    : bool
+policy p
+  base currency EUR
+"#;
+
+const RULE: &str = "
+  mode shadow
+  on pay
+  when amount > 200 EUR and channel = ecom and country != DE and tries >= 3 and chip = false
+  if missing skip
+  then alert
+";
+
+/// A host that is never asked: the rules here read fields alone.
+struct NoState;
+
+impl Host for NoState {
+    fn reading(&mut self, _: LookupId, _: u16, _: &[Option<u64>]) -> Reading {
+        Reading { value: ReadValue::Missing, coverage: Coverage::Complete }
+    }
+
+    fn list_contains(&mut self, _: ListId, _: &[u8]) -> bool {
+        false
+    }
+
+    fn list_contains_tag(&mut self, _: ListId, _: Tag) -> bool {
+        false
+    }
+}
+
+/// Slots by the name of the field, the currency's last.
+struct Slots {
+    amount: SlotId,
+    currency: SlotId,
+    channel: SlotId,
+    country: SlotId,
+    tries: SlotId,
+    chip: SlotId,
+}
+
+fn main() {
+    let mut out = std::io::stdout().lock();
+    let result =
+        writeln!(out, "{:42} {:>9} {:>9} {:>7}", "ns per event", "rule", "by hand", "ratio")
+            .and_then(|()| report(&mut out));
+    assert!(result.is_ok(), "standard output can be written");
+}
+
+fn report(out: &mut impl std::io::Write) -> std::io::Result<()> {
+    for (name, all_true, n_rules) in [
+        ("five tests, all of them true", true, 1),
+        ("five tests, mixed events", false, 1),
+        ("100 rules of five tests, mixed events", false, 100),
+    ] {
+        let measured = measure(all_true, n_rules);
+        assert!(measured.is_some(), "the rules of the benchmark compile");
+        let (rule_ns, hand_ns) = measured.unwrap_or_default();
+        let ratio = rule_ns / hand_ns;
+        writeln!(out, "{name:42} {rule_ns:9.1} {hand_ns:9.1} {ratio:7.2}")?;
+    }
+    Ok(())
+}
+
+/// Medians per event of the compiled rules and of the same tests by hand, in alternating rounds.
+fn measure(all_true: bool, n_rules: usize) -> Option<(f64, f64)> {
+    let mut text = SCHEMA.to_owned();
+    for index in 0..n_rules {
+        // Different thresholds: equal conditions would be one node.
+        let rule = RULE.replace("200 EUR", &format!("{} EUR", 200 + index));
+        text.push_str("rule r");
+        text.push_str(&index.to_string());
+        text.push_str(&rule);
+    }
+    let sources = Sources { files: vec![Source { path: "a.risk".to_owned(), text }] };
+    let program = riskweir::rules::compile(&sources).0?;
+    let plan = EvalPlan::new(&program, EventId(0)).ok()?;
+    let slots = slots(&program)?;
+    let rows: Vec<Row> = (0..EVENTS).map(|index| row(index, all_true, &slots)).collect();
+    let bodies = &program.plans[0].rules;
+    let mut evaluator = Evaluator::new();
+    let (mut by_rule, mut by_hand) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let start = Instant::now();
+        let mut n_hits = 0_usize;
+        for row in (0..PASSES).flat_map(|_| &rows) {
+            evaluator.begin(&plan);
+            let mut host = NoState;
+            let memo = &mut evaluator;
+            let mut run = Run { plan: &plan, memo, row: black_box(row), raw: b"", host: &mut host };
+            for body in bodies {
+                n_hits += usize::from(run.verdict(body) == Verdict::Hit);
+            }
+        }
+        by_rule.push(per_event(start));
+        let start = Instant::now();
+        let mut n_expected = 0_usize;
+        for row in (0..PASSES).flat_map(|_| &rows) {
+            let row = black_box(row);
+            for index in 0..n_rules {
+                let threshold_minor = 20_000 + 100 * i64::try_from(index).unwrap_or(0);
+                n_expected += usize::from(tests_by_hand(row, &slots, black_box(threshold_minor)));
+            }
+        }
+        by_hand.push(per_event(start));
+        assert_eq!(n_hits, n_expected, "both ways agree");
+    }
+    Some((median(by_rule), median(by_hand)))
+}
+
+fn tests_by_hand(row: &Row, slots: &Slots, threshold_minor: i64) -> bool {
+    let is = |slot: SlotId, wanted: u64| row.get(slot).is_some_and(|word| word == wanted);
+    row.get(slots.amount).is_some_and(|minor| minor.cast_signed() > threshold_minor)
+        && is(slots.currency, u64::from(0x0045_5552_u32))
+        && is(slots.channel, 1)
+        && row.get(slots.country).is_some_and(|word| word != 0x4445)
+        && row.get(slots.tries).is_some_and(|tries| tries.cast_signed() >= 3)
+        && is(slots.chip, 0)
+}
+
+fn slots(program: &Program) -> Option<Slots> {
+    let event = program.schema.event(EventId(0));
+    let slot = |name: &str| event.field_named(name).map(|field| event.field(field).slot);
+    let amount = slot("amount")?;
+    Some(Slots {
+        amount,
+        currency: SlotId(amount.0 + 1),
+        channel: slot("channel")?,
+        country: slot("country")?,
+        tries: slot("tries")?,
+        chip: slot("chip")?,
+    })
+}
+
+/// A row that passes every test, or one of a fixed mixture.
+fn row(index: usize, all_true: bool, slots: &Slots) -> Row {
+    let mut row = Row::default();
+    row.reset(EventId(0), 16);
+    // A multiplicative hash spreads the index.
+    let mixed = (index as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let bits = if all_true { u64::MAX } else { mixed >> 20 };
+    row.set(slots.amount, if bits & 3 > 0 { 50_000 } else { 1_000 });
+    row.set(slots.currency, u64::from(Currency::parse("EUR").map_or(0, |eur| eur.0)));
+    row.set(slots.channel, u64::from(bits & 4 > 0));
+    row.set(slots.country, if bits & 8 > 0 { 0x4652 } else { 0x4445 });
+    if bits & 16 > 0 {
+        row.set(slots.tries, if bits & 32 > 0 { 5 } else { 1 });
+    }
+    row.set(slots.chip, 0);
+    row
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a few thousand events")]
+fn per_event(start: Instant) -> f64 {
+    start.elapsed().as_secs_f64() * 1e9 / (EVENTS * PASSES) as f64
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
