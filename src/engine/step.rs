@@ -15,6 +15,7 @@ use crate::engine::port::{Input, Sink, StreamId};
 use crate::engine::repeats::Repeats;
 use crate::engine::streams::{Clock, Clocks, Source};
 use crate::engine::turn::{self, Turn};
+use crate::event::digest::id_digest;
 use crate::event::error::{DecodeError, Reason};
 use crate::event::mapping::{DecodeScratch, Decoder, Limits, TopicIdx};
 use crate::event::row::Row;
@@ -192,9 +193,15 @@ impl Engine {
 
     /// Announces records that will be decided next: what they will ask of the state is loaded now, so that their cache
     /// misses overlap. It changes no decision; a few dozen records at a time are best.
-    pub fn anticipate<'a>(&mut self, batch: impl Iterator<Item = Decoded<'a>>) {
-        let batch = batch.map(|decoded| (decoded.row, decoded.raw));
-        self.remembered.memory.anticipate(batch, &mut self.work.ahead);
+    pub fn anticipate<'a>(&mut self, batch: impl Iterator<Item = Decoded<'a>> + Clone) {
+        let schema = &self.setup.program.schema;
+        let seen = &self.remembered.seen;
+        let ids = batch.clone().map(|Decoded { raw, row }| {
+            seen.touch(id_digest(schema.event(row.event()), row, raw))
+        });
+        core::hint::black_box(ids.fold(0, core::ops::BitXor::bitxor));
+        let rows = batch.map(|decoded| (decoded.row, decoded.raw));
+        self.remembered.memory.anticipate(rows, &mut self.work.ahead);
     }
 
     /// The values of expressions of the event's plan, as of this event, without remembering it.

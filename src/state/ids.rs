@@ -63,6 +63,15 @@ impl SeenIds {
         Seen::New
     }
 
+    /// Loads the lines that a look-up of an id will need; the number means nothing but keeps the loads alive.
+    #[inline]
+    pub fn touch(&self, id: u64) -> u64 {
+        let line = |generation: &HashTable<(u64, u64)>| {
+            generation.find(mix(id), |_| true).map_or(0, |entry| entry.0)
+        };
+        line(&self.young) ^ line(&self.old)
+    }
+
     /// How many ids are remembered.
     pub fn len(&self) -> usize {
         self.young.len() + self.old.len()

@@ -187,11 +187,16 @@ fn place_edges(
     positions: &mut Vec<usize>,
 ) {
     positions.clear();
+    let mut older = run;
     let mut at = run.len() / layout.stride;
     for distance in &plan.edges {
         let limit = time_ms.saturating_sub(*distance);
-        while at > 0 && layout.time_at(run, at - 1) > limit {
-            at -= 1;
+        while at > 0 {
+            let (rest, newest) = older.split_at(older.len() - layout.stride);
+            if layout.time(newest) <= limit {
+                break;
+            }
+            (older, at) = (rest, at - 1);
         }
         positions.push(at);
     }
