@@ -29,7 +29,7 @@ mod wallet;
 pub use crate::demo::traffic::source::Traffic;
 
 /// What the traffic is to be like.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TrafficConfig {
     /// The same seed gives the same bytes.
     pub seed: u64,
