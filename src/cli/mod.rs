@@ -96,15 +96,11 @@ impl Console {
     pub fn problem(&self, code: &str, message: &str, at: Option<&str>, help: Option<&str>) {
         let (red, bold, plain) =
             if self.color { ("\x1b[1;31m", "\x1b[1m", "\x1b[0m") } else { ("", "", "") };
-        let mut text = format!("{red}error[{code}]{plain}{bold}: {message}{plain}");
-        if let Some(at) = at {
-            text.push_str(&format!("\n  --> {at}"));
-        }
-        if let Some(help) = help {
-            text.push_str(&format!("\n  = help: {help}"));
-        }
-        text.push_str(&format!("\n  = see docs/errors/{code}.md"));
-        self.message(&text);
+        let at = at.map_or_else(String::new, |at| format!("\n  --> {at}"));
+        let help = help.map_or_else(String::new, |help| format!("\n  = help: {help}"));
+        self.message(&format!(
+            "{red}error[{code}]{plain}{bold}: {message}{plain}{at}{help}\n  = see docs/errors/{code}.md"
+        ));
     }
 
     /// Writes a message to standard error, with a line end.

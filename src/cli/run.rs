@@ -27,12 +27,12 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
     let Some(loaded) = arguments.settings.load(console) else { return Ok(Exit::Invalid) };
     let config = loaded.config;
-    log::init(&log_settings(&config.log, console)).map_err(Failure::invalid)?;
+    log::init(&log_settings(&config.log, *console)).map_err(Failure::invalid)?;
     let Some(program) = compile_folder(&config.rules.path, console)? else {
         return Ok(Exit::Invalid);
     };
     let inputs = input_topics(&config, &program)?;
-    match serve(&config, &inputs, Arc::new(program), console) {
+    match serve(&config, &inputs, &Arc::new(program), *console) {
         Ok(books) => {
             let sum =
                 |counts: &std::collections::BTreeMap<&'static str, u64>| counts.values().sum();
@@ -43,7 +43,7 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
         }
         Err(error) => {
             happening::Failed { code: error.code().0, error: &error.to_string() }.emit();
-            show(&error, console);
+            show(&error, *console);
             Ok(exit(&error))
         }
     }
@@ -52,8 +52,8 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
 fn serve(
     config: &Config,
     inputs: &[String],
-    program: Arc<Program>,
-    console: &Console,
+    program: &Arc<Program>,
+    console: Console,
 ) -> Result<Books, RunError> {
     let stop = Stop::on_signals(config.shutdown_timeout)
         .map_err(|error| RunError::Process { reason: error.to_string() })?;
@@ -72,7 +72,7 @@ fn serve(
         .emit();
     let options = engine_options(config);
     let mut make = || {
-        Deciding::new(Arc::clone(&program), options)
+        Deciding::new(Arc::clone(program), options)
             .map_err(|error| RunError::Engine { reason: error.to_string() })
     };
     let views = Views { board, health, stop };
@@ -81,7 +81,7 @@ fn serve(
 
 /// The start-up lines, one fact each.
 fn greet(
-    console: &Console,
+    console: Console,
     config: &Config,
     inputs: &[String],
     ruleset: &str,
@@ -126,7 +126,7 @@ pub(crate) fn input_topics(config: &Config, program: &Program) -> Result<Vec<Str
     Ok(topics)
 }
 
-fn log_settings(log: &Log, console: &Console) -> log::Settings {
+fn log_settings(log: &Log, console: Console) -> log::Settings {
     let form = match log.format {
         LogFormat::Auto => None,
         LogFormat::Text => Some(log::Form::Text),
@@ -142,7 +142,7 @@ fn log_settings(log: &Log, console: &Console) -> log::Settings {
 }
 
 /// Shows why a run ended.
-pub(crate) fn show(error: &RunError, console: &Console) {
+pub(crate) fn show(error: &RunError, console: Console) {
     console.problem(error.code().0, &error.to_string(), None, error.help().as_deref());
 }
 

@@ -39,7 +39,7 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
     if arguments.connect
         && let Err(error) = runtime::check_connection(&config, &inputs, LIMIT)
     {
-        show(&error, console);
+        show(&error, *console);
         return Ok(exit(&error));
     }
     let (digest, ruleset) = (config.digest.short_hex(), program.digest.short_hex());

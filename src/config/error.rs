@@ -120,6 +120,22 @@ pub enum Problem {
     },
 }
 
+impl Problem {
+    /// The key whose value is at fault, when it is a value.
+    pub fn key(&self) -> Option<&str> {
+        match self {
+            Self::WrongType { key, .. }
+            | Self::BadValue { key, .. }
+            | Self::Required { key }
+            | Self::MissingVariable { key, .. }
+            | Self::MissingFile { key, .. }
+            | Self::BadReference { key, .. }
+            | Self::NotBuiltIn { key, .. } => Some(key),
+            _ => None,
+        }
+    }
+}
+
 impl ConfigError {
     /// An error at a place.
     pub fn new(at: Origin, problem: Problem) -> Self {

@@ -8,7 +8,7 @@ use crate::config::Sources;
 use crate::config::error::{ConfigError, Problem};
 use crate::config::interpolate;
 use crate::config::keys::{self, Fallback, KEYS, Key, Kind};
-use crate::config::rdkafka;
+use crate::config::pass_through;
 use crate::config::secret::Secret;
 use crate::config::units;
 use crate::config::value::{Origin, Value};
@@ -70,11 +70,10 @@ pub(crate) fn resolve(sources: &Sources, errors: &mut Vec<ConfigError>) -> Resol
         .any(|error| matches!(error.problem, Problem::NotYaml { .. } | Problem::Unreadable { .. }));
     env_layer(sources, &mut resolved, errors);
     flag_layer(sources, &mut resolved, errors);
-    for (key, setting) in resolved.iter() {
-        if readable
-            && matches!(key.fallback, Fallback::Required(_))
-            && setting.value == Value::Unset
-        {
+    for (key, setting) in resolved.iter().filter(|_| readable) {
+        // WHY: a value that could not be read is told already; "has no value" would only confuse.
+        let told = errors.iter().any(|error| error.problem.key() == Some(key.path));
+        if matches!(key.fallback, Fallback::Required(_)) && setting.value == Value::Unset && !told {
             let problem = Problem::Required { key: key.path.to_owned() };
             errors.push(ConfigError::new(whole_file(sources), problem));
         }
@@ -154,7 +153,7 @@ fn set_from_text(
     // WHY: a variable's name cannot hold the dots of `fetch.min.bytes`, and no setting of librdkafka that may be
     // passed through has an underscore.
     let name = name.replace('_', ".");
-    if let Err(problem) = rdkafka::check(&name, text) {
+    if let Err(problem) = pass_through::check(&name, text) {
         errors.push(ConfigError::new(origin, problem));
     } else if let Some(Setting { value: Value::Map(entries), .. }) =
         resolved.settings.get_mut(key.path)
@@ -217,7 +216,7 @@ fn parse_raw(key: &Key, raw: Raw, origin: &Origin) -> Result<Value, Problem> {
                     Raw::Bool(flag) => flag.to_string(),
                     other => return Err(wrong_type(key, &other)),
                 };
-                rdkafka::check(&name, &text)?;
+                pass_through::check(&name, &text)?;
                 map.insert(name, (text, at));
             }
             Ok(Value::Map(map))

@@ -12,7 +12,7 @@ pub mod example;
 mod interpolate;
 pub mod keys;
 mod layers;
-mod rdkafka;
+mod pass_through;
 pub mod secret;
 mod typed;
 pub(crate) mod units;

@@ -450,14 +450,12 @@ fn delivery(read: &Reader<'_>, errors: &mut Vec<ConfigError>) -> Option<Delivery
 fn http(read: &Reader<'_>, errors: &mut Vec<ConfigError>) -> Option<Http> {
     let text = read.text("http.listen")?;
     let progress_timeout = read.duration("http.progress_timeout")?;
-    match text.parse() {
-        Ok(listen) => Some(Http { listen, progress_timeout }),
-        Err(_) => {
-            let expected = "an IP address with a port such as `127.0.0.1:9464`";
-            errors.push(read.bad_value("http.listen", expected, &text));
-            None
-        }
+    if let Ok(listen) = text.parse() {
+        return Some(Http { listen, progress_timeout });
     }
+    let expected = "an IP address with a port such as `127.0.0.1:9464`";
+    errors.push(read.bad_value("http.listen", expected, &text));
+    None
 }
 
 fn log(read: &Reader<'_>) -> Option<Log> {
@@ -466,9 +464,6 @@ fn log(read: &Reader<'_>) -> Option<Log> {
         "json" => LogFormat::Json,
         _ => LogFormat::Auto,
     };
-    let repeat_limit = match read.value("log.repeat_limit")? {
-        Value::Rate(rate) => *rate,
-        _ => return None,
-    };
+    let Value::Rate(repeat_limit) = *read.value("log.repeat_limit")? else { return None };
     Some(Log { format, level: read.text("log.level")?, repeat_limit })
 }

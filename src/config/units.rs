@@ -91,8 +91,8 @@ mod tests {
     #[test]
     fn durations_need_a_unit_and_may_be_compound() {
         assert_eq!(duration("250ms"), Some(Duration::from_millis(250)));
-        assert_eq!(duration("1h30m"), Some(Duration::from_secs(5_400)));
-        assert_eq!(duration("7d"), Some(Duration::from_secs(604_800)));
+        assert_eq!(duration("1h30m"), Some(Duration::from_mins(90)));
+        assert_eq!(duration("7d"), Some(Duration::from_hours(168)));
         for bad in ["", "10", "ms", "10 parsecs", "-5s", "1.5s", "99999999999999999999s"] {
             assert_eq!(duration(bad), None, "{bad}");
         }
@@ -117,7 +117,7 @@ mod tests {
         for bytes in [0, 1, 1_000, 1_024, 1_048_576, 3 << 30] {
             assert_eq!(size(&show_size(bytes)), Some(bytes));
         }
-        let six = Rate { count: 6, per: Duration::from_secs(60) };
+        let six = Rate { count: 6, per: Duration::from_mins(1) };
         assert_eq!(rate(&show_rate(six)), Some(six));
     }
 }

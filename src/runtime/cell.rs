@@ -5,6 +5,7 @@
 //! anew and the input is replayed up to the committed offset, so no record moves a window twice.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::config::Config;
@@ -153,11 +154,12 @@ impl<'a, S: Step> Cell<'a, S> {
                 Polled::Nothing => return Ok(()),
                 Polled::Trouble(trouble) => Err(trouble.clone()),
                 Polled::Record(record) => {
+                    let parts = (&mut self.engine, &mut self.outputs, &mut self.books);
                     let input = input_of(record);
-                    let Some(index) = find(&self.assigned, self.last, &input) else { continue };
-                    self.last = index;
-                    let Some(ours) = self.assigned.get_mut(index) else { continue };
-                    Ok(step(&input, ours, &mut self.engine, &mut self.outputs, &mut self.books)?)
+                    match Self::take(&mut self.assigned, parts, &mut self.last, &input)? {
+                        Some(handled) => Ok(handled),
+                        None => continue,
+                    }
                 }
             };
             drop(polled);
@@ -170,6 +172,19 @@ impl<'a, S: Step> Cell<'a, S> {
             }
         }
         Ok(())
+    }
+
+    /// Steps a record, if its partition is still ours.
+    fn take(
+        assigned: &mut [Assigned],
+        (engine, outputs, books): (&mut S, &mut Vec<Output>, &mut Books),
+        last: &mut usize,
+        input: &Input<'_>,
+    ) -> Result<Option<Handled>, RunError> {
+        let Some(index) = find(assigned, *last, input) else { return Ok(None) };
+        *last = index;
+        let Some(ours) = assigned.get_mut(index) else { return Ok(None) };
+        step(input, ours, engine, outputs, books).map(Some)
     }
 
     fn hand_over(&mut self, handled: Handled) -> Result<(), RunError> {
@@ -312,11 +327,11 @@ impl<'a, S: Step> Cell<'a, S> {
     }
 
     fn take_early(&mut self, early: &Early) -> Result<(), RunError> {
-        let input = early.input();
-        let Some(index) = find(&self.assigned, 0, &input) else { return Ok(()) };
-        let Some(ours) = self.assigned.get_mut(index) else { return Ok(()) };
-        let handled = step(&input, ours, &mut self.engine, &mut self.outputs, &mut self.books)?;
-        self.hand_over(handled)
+        let parts = (&mut self.engine, &mut self.outputs, &mut self.books);
+        match Self::take(&mut self.assigned, parts, &mut self.last, &early.input())? {
+            Some(handled) => self.hand_over(handled),
+            None => Ok(()),
+        }
     }
 
     /// Starts again from the committed offsets of the present assignment.
@@ -345,7 +360,7 @@ impl<'a, S: Step> Cell<'a, S> {
         let lag = |ours: &Assigned| {
             let behind = self.source.tail(&ours.partition)?.saturating_sub(ours.next);
             let Partition { topic, number } = &ours.partition;
-            Some((topic.clone(), *number, u64::try_from(behind).unwrap_or(0)))
+            Some((Arc::clone(topic), *number, u64::try_from(behind).unwrap_or(0)))
         };
         self.books.lag = self.assigned.iter().filter_map(lag).collect();
     }

@@ -1,6 +1,7 @@
 //! Metric families from books: names, helps and labels stand here and nowhere else.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use prometheus::proto::{Bucket, Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 
@@ -11,6 +12,9 @@ use crate::telemetry::books::{
 
 /// Labels and values of a family, summed over the cells.
 type Samples = BTreeMap<Vec<(&'static str, String)>, f64>;
+
+/// Counts per name, as the engine reports them.
+type PerName = Vec<(Arc<str>, u64)>;
 
 /// The families of a scrape.
 pub(crate) fn of(cells: &[Books], identity: &Identity) -> Vec<MetricFamily> {
@@ -61,7 +65,7 @@ fn records(cells: &[Books]) -> Vec<MetricFamily> {
 }
 
 fn rules(cells: &[Books]) -> Vec<MetricFamily> {
-    let per_rule = |pick: fn(&EngineReport) -> &Vec<(std::sync::Arc<str>, u64)>| {
+    let per_rule = |pick: fn(&EngineReport) -> &PerName| {
         gather(cells, move |books, out| {
             for (rule, n) in pick(&books.engine) {
                 add(out, vec![("rule", rule.to_string())], *n);
@@ -163,7 +167,9 @@ fn kafka(cells: &[Books]) -> Vec<MetricFamily> {
 
 fn gather(cells: &[Books], each: impl Fn(&Books, &mut Samples)) -> Samples {
     let mut samples = Samples::new();
-    cells.iter().for_each(|books| each(books, &mut samples));
+    for books in cells {
+        each(books, &mut samples);
+    }
     samples
 }
 
@@ -187,7 +193,9 @@ fn merged(
     pick: impl Fn(&Books) -> &Histogram,
 ) -> Histogram {
     let mut merged = Histogram::new(bounds);
-    cells.iter().for_each(|books| merged.add(pick(books)));
+    for books in cells {
+        merged.add(pick(books));
+    }
     merged
 }
 

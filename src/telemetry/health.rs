@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn readiness_is_about_progress_and_names_what_lacks() {
-        let health = Health::new(Duration::from_secs(60));
+        let health = Health::new(Duration::from_mins(1));
         assert_eq!(failing(health.live()), [""; 0]);
         assert_eq!(failing(health.ready()), ["poll_loop", "assigned"]);
         health.tick();

@@ -136,7 +136,7 @@ mod tests {
     #[test]
     fn the_server_answers_and_names_the_failing_check() {
         let board = Arc::new(Board::new(1, Identity::default()));
-        let health = Arc::new(Health::new(Duration::from_secs(60)));
+        let health = Arc::new(Health::new(Duration::from_mins(1)));
         let listen = "127.0.0.1:0".parse().unwrap();
         let server = serve(listen, board, Arc::clone(&health)).unwrap();
         let (status, body) = get(server.address(), "/metrics");

@@ -24,7 +24,7 @@ pub(crate) fn set_limit(count: u64, per: Duration) {
 
 /// Whether a happening of this kind may be written now: the number that was kept back before it, or none.
 pub(crate) fn admit(kind: &'static str) -> Option<u64> {
-    let (count, per) = LIMIT.get().copied().unwrap_or((6, Duration::from_secs(60)));
+    let (count, per) = LIMIT.get().copied().unwrap_or((6, Duration::from_mins(1)));
     let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
     admit_at(&mut seen, kind, Instant::now(), (count, per))
 }
@@ -58,7 +58,7 @@ mod tests {
     fn repeats_beyond_the_limit_are_counted_and_told_with_the_next_one() {
         let mut seen = BTreeMap::new();
         let start = Instant::now();
-        let limit = (2, Duration::from_secs(60));
+        let limit = (2, Duration::from_mins(1));
         let at = |seconds| start + Duration::from_secs(seconds);
         assert_eq!(admit_at(&mut seen, "a", at(0), limit), Some(0));
         assert_eq!(admit_at(&mut seen, "a", at(1), limit), Some(0));

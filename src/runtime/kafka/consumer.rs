@@ -97,20 +97,7 @@ impl ClientContext for Context {
     }
 
     fn stats(&self, statistics: Statistics) {
-        let mut tails = lock(&self.tails);
-        for (topic, told) in statistics.topics {
-            for (number, partition) in told.partitions {
-                // WHY: readers of committed data end at the last stable offset; -1001 means not known yet.
-                let end = if partition.ls_offset >= 0 {
-                    partition.ls_offset
-                } else {
-                    partition.hi_offset
-                };
-                if number >= 0 && end >= 0 {
-                    tails.insert((topic.clone(), number), end);
-                }
-            }
-        }
+        lock(&self.tails).extend(tails(statistics));
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
@@ -151,6 +138,22 @@ impl ConsumerContext for Context {
     }
 }
 
+/// The end of each partition that the client knows.
+#[expect(clippy::iter_over_hash_type, reason = "the result goes into a sorted map")]
+fn tails(statistics: Statistics) -> Vec<((String, i32), i64)> {
+    let mut tails = Vec::new();
+    for (topic, told) in statistics.topics {
+        for (number, partition) in told.partitions {
+            // WHY: readers of committed data end at the last stable offset; a negative one is not known yet.
+            let known = partition.ls_offset >= 0;
+            let end = if known { partition.ls_offset } else { partition.hi_offset };
+            tails.push(((topic.clone(), number), end));
+        }
+    }
+    tails.retain(|((_, number), end)| *number >= 0 && *end >= 0);
+    tails
+}
+
 /// Passes a line of the client on.
 pub(crate) fn log_line(level: RDKafkaLogLevel, facility: &str, line: &str) {
     let grave = matches!(
@@ -168,14 +171,11 @@ fn partitions(list: &TopicPartitionList) -> Vec<Partition> {
     let mut topics: Vec<Arc<str>> = Vec::new();
     let mut found = Vec::new();
     for element in list.elements() {
-        let topic = match topics.iter().find(|topic| &***topic == element.topic()) {
-            Some(topic) => Arc::clone(topic),
-            None => {
-                let topic: Arc<str> = element.topic().into();
-                topics.push(Arc::clone(&topic));
-                topic
-            }
-        };
+        let known = topics.iter().find(|topic| &***topic == element.topic()).map(Arc::clone);
+        let topic = known.unwrap_or_else(|| element.topic().into());
+        if !topics.contains(&topic) {
+            topics.push(Arc::clone(&topic));
+        }
         found.push(Partition { topic, number: element.partition() });
     }
     found.sort();
@@ -329,6 +329,7 @@ pub(crate) fn offset_list(offsets: &[(Partition, i64)]) -> KafkaResult<TopicPart
     Ok(list)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` calls")]
 fn fatal(error: KafkaError) -> RunError {
     RunError::Fatal { reason: error.to_string(), stage: Stage::Receive }
 }

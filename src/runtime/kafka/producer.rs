@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
-use rdkafka::message::{DeliveryResult, Header, Message as _, OwnedHeaders};
+use rdkafka::message::{BorrowedHeaders, DeliveryResult, Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
 use rdkafka::types::RDKafkaErrorCode;
 
@@ -126,7 +126,7 @@ impl ProducerContext for Reports {
                 topic: message.topic().to_owned(),
                 key: message.key().unwrap_or_default().to_vec(),
                 body: message.payload().unwrap_or_default().to_vec(),
-                headers: message.headers().map_or_else(OwnedHeaders::new, |h| h.detach()),
+                headers: message.headers().map_or_else(OwnedHeaders::new, BorrowedHeaders::detach),
                 token,
             };
             Box::new(Failure {

@@ -126,11 +126,9 @@ impl Replay {
     fn read(&mut self) -> Result<bool, RunError> {
         let mut any = false;
         for reader in 0..self.readers.len() {
-            for _ in 0..512 {
-                if !self.read_one(reader, Duration::ZERO)? {
-                    break;
-                }
-                any = true;
+            let mut left = 512;
+            while left > 0 && self.read_one(reader, Duration::ZERO)? {
+                (left, any) = (left - 1, true);
             }
         }
         Ok(any)
@@ -171,15 +169,12 @@ impl Replay {
     fn oldest(&self) -> Option<usize> {
         let mut oldest: Option<(i64, usize)> = None;
         for (index, lane) in self.lanes.iter().enumerate() {
-            match lane.buffer.front() {
-                Some(record) => {
-                    let at = record.arrival_ms.unwrap_or(i64::MIN);
-                    if oldest.is_none_or(|(best, _)| at < best) {
-                        oldest = Some((at, index));
-                    }
-                }
-                None if !lane.complete => return None,
-                None => {}
+            if lane.complete && lane.buffer.is_empty() {
+                continue;
+            }
+            let at = lane.buffer.front()?.arrival_ms.unwrap_or(i64::MIN);
+            if oldest.is_none_or(|(best, _)| at < best) {
+                oldest = Some((at, index));
             }
         }
         oldest.map(|(_, index)| index)
@@ -231,6 +226,7 @@ fn trouble(error: &KafkaError) -> Result<(), RunError> {
     Ok(())
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` calls")]
 fn fatal(error: KafkaError) -> RunError {
     RunError::Fatal { reason: error.to_string(), stage: Stage::Receive }
 }

@@ -72,8 +72,11 @@ enum Fault {
 
 /// What the committed offsets say about a transaction of unknown fate.
 enum Fate {
+    /// It is committed.
     Landed,
+    /// It is not, and never will be.
     Lost,
+    /// Somebody else moved the offsets.
     Strange,
 }
 
@@ -231,16 +234,11 @@ impl Transactional {
             if fenced {
                 self.count_fencing()?;
             }
-            if new_producer {
-                match self.renew(around)? {
-                    Fate::Landed => {
-                        self.finish(around.books);
-                        return Ok(Turn::Fine);
-                    }
-                    Fate::Lost => {}
-                    Fate::Strange => {
-                        return Ok(Turn::Restart("somebody else moved the group's offsets"));
-                    }
+            match if new_producer { self.renew(around)? } else { Fate::Lost } {
+                Fate::Lost => {}
+                Fate::Landed => self.finish(around.books),
+                Fate::Strange => {
+                    return Ok(Turn::Restart("somebody else moved the group's offsets"));
                 }
             }
             self.wait(REPEAT_AFTER, around)?;
@@ -392,6 +390,7 @@ fn stop_timeout(stop: &Stop) -> RunError {
     RunError::StopTimeout { seconds: stop.limit().as_secs(), reason }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` calls")]
 fn fault(error: KafkaError) -> Fault {
     let text = error.to_string();
     match (classify::code(&error), &error) {

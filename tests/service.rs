@@ -1,0 +1,194 @@
+//! The real binary as a service on a real Apache Kafka: start-up lines, health, metrics, signals, exit codes.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
+
+mod support;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+
+use support::broker::Broker;
+use support::topics::{Isolation, NewRecord, prefix};
+use support::wait;
+
+const OUTPUTS: [&str; 5] = ["decisions", "alerts", "holds", "audit", "dead_letter"];
+
+/// A rule set of one event and one rule: whoever pays 100.00 EUR or more is held.
+const RULES: &str = r#"
+event pay from "payments"
+  id    pay_id  : text    from "/id"
+  time  made_at : time    from "/at" unit ms
+  key   account : account from "/account"
+  field amount  : money   from "/amount" currency "/currency"
+
+policy decisions
+  base currency EUR
+  timezone "UTC"
+
+rule large "large payment"
+  id "R-1"  owner tests  severity high  mode live
+  on pay
+  when amount >= 100.00 EUR
+  if missing skip
+  then hold for 30m otherwise release reason "a large payment"
+"#;
+
+struct World<'a> {
+    broker: &'a Broker,
+    prefix: String,
+    folder: tempfile::TempDir,
+}
+
+impl<'a> World<'a> {
+    fn new(test: &str) -> Self {
+        let broker = Broker::shared();
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("rules.risk"), RULES).unwrap();
+        let world = Self { broker, prefix: prefix(test), folder };
+        world.broker.create_topic(&world.topic("in"), 1);
+        for output in OUTPUTS {
+            world.broker.create_topic(&world.topic(output), 1);
+        }
+        world
+    }
+
+    fn topic(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    fn command(&self, name: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_riskweir"));
+        command
+            .args([name, "--brokers", self.broker.address(), "--http", "127.0.0.1:0"])
+            .arg("--rules")
+            .arg(self.folder.path())
+            .args(["--set", &format!("topics.inputs={}", self.topic("in"))])
+            .args(["--set", &format!("kafka.group_id={}", self.topic("group"))]);
+        for output in OUTPUTS {
+            command.args(["--set", &format!("topics.{output}={}", self.topic(output))]);
+        }
+        command
+    }
+
+    fn start(&self) -> Running {
+        let mut child = self.command("run").stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut greeting = Vec::new();
+        let address = loop {
+            let line = lines.next().expect("the start-up lines").unwrap();
+            greeting.push(line.clone());
+            if let Some(rest) = line.strip_prefix("health") {
+                let rest = rest.trim().strip_prefix("http://").unwrap();
+                break rest.split('/').next().unwrap().to_owned();
+            }
+        };
+        // WHY: a pipe that nobody reads fills up and stops the service.
+        std::thread::spawn(move || lines.for_each(drop));
+        Running { child, address, greeting }
+    }
+}
+
+struct Running {
+    child: Child,
+    address: String,
+    greeting: Vec<String>,
+}
+
+impl Running {
+    fn get(&self, path: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        (text.split(' ').nth(1).unwrap().parse().unwrap(), text)
+    }
+
+    fn sample(&self, name: &str) -> f64 {
+        let (_, text) = self.get("/metrics");
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.map_or(0.0, |value| value.parse().unwrap())
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
+    }
+
+    fn wait(mut self) -> ExitStatus {
+        self.child.wait().unwrap()
+    }
+}
+
+fn payment(n: i64, amount: i64) -> NewRecord {
+    let at = 1_700_000_000_000 + n;
+    let body = format!(
+        r#"{{"id":"p{n}","at":{at},"account":"a","amount":"{amount}.00","currency":"EUR"}}"#
+    );
+    NewRecord::new(format!("k{n}"), body, at)
+}
+
+#[track_caller]
+fn wait_sample(service: &Running, name: &str, value: f64) {
+    wait::until(
+        || (service.sample(name) - value).abs() < f64::EPSILON,
+        || format!("{name} {value}:\n{}", service.get("/metrics").1),
+    );
+}
+
+#[test]
+fn the_service_decides_shows_its_books_and_stops_in_order_on_sigterm() {
+    let world = World::new("service");
+    let service = world.start();
+    for (name, line) in ["riskweir", "config", "rule set", "kafka", "reads", "delivery", "metrics"]
+        .iter()
+        .zip(&service.greeting)
+    {
+        assert!(line.starts_with(name), "{:?}", service.greeting);
+    }
+    wait::until(|| service.get("/readyz").0 == 200, || service.get("/readyz").1);
+    assert_eq!(service.get("/livez").0, 200);
+    let mut records: Vec<NewRecord> = (0..20).map(|n| payment(n, 5)).collect();
+    records.push(payment(20, 100));
+    records.push(NewRecord::new("bad", "{", 1));
+    world.broker.produce(&world.topic("in"), &records);
+    wait_sample(&service, "riskweir_decisions_total{outcome=\"pass\"}", 20.0);
+    wait_sample(&service, "riskweir_decisions_total{outcome=\"hold\"}", 1.0);
+    wait_sample(&service, "riskweir_records_in_flight", 0.0);
+    let read = format!("riskweir_records_read_total{{topic=\"{}\"}}", world.topic("in"));
+    wait_sample(&service, &read, 22.0);
+    wait_sample(&service, "riskweir_rule_hits_total{rule=\"large\"}", 1.0);
+    service.signal("-TERM");
+    assert_eq!(service.wait().code(), Some(0));
+    let count = |name: &str| world.broker.read(&world.topic(name), Isolation::Committed).len();
+    assert_eq!((count("decisions"), count("holds"), count("dead_letter")), (21, 1, 1));
+    let committed = world.broker.committed(&world.topic("group"), &world.topic("in"));
+    assert_eq!(committed.get(&0), Some(&22));
+}
+
+fn text(output: &Output) -> (String, String) {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    (text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn validate_says_what_is_good_on_stdout_and_what_is_wrong_on_stderr() {
+    let world = World::new("validate");
+    let good = world.command("validate").arg("--connect").output().unwrap();
+    let (out, err) = text(&good);
+    assert_eq!(good.status.code(), Some(0), "{out}{err}");
+    assert!(out.contains("brokers and topics answer"), "{out}");
+
+    let flags = ["--connect", "--set", "topics.holds=nowhere"];
+    let missing = world.command("validate").args(flags).output().unwrap();
+    let (out, err) = text(&missing);
+    assert_eq!((missing.status.code(), out.as_str()), (Some(3), ""));
+    assert!(err.contains("error[K0001]: topic `nowhere` does not exist"), "{err}");
+
+    let wrong = world.command("validate").args(["--set", "kafka.linger=5"]).output().unwrap();
+    let (out, err) = text(&wrong);
+    assert_eq!((wrong.status.code(), out.as_str()), (Some(1), ""));
+    assert!(err.contains("error[C0005]") && err.contains("flag --set"), "{err}");
+
+    let usage = world.command("validate").arg("--nonsense").output().unwrap();
+    assert_eq!(usage.status.code(), Some(2));
+}
