@@ -176,8 +176,11 @@ impl Report<'_> {
             took.as_secs_f64(),
             percentiles(latency)
         );
-        let (tone, verdict) =
-            if self.is_balanced() { (Tone::Right, "balanced") } else { (Tone::Wrong, "NOT BALANCED") };
+        let (tone, verdict) = if self.is_balanced() {
+            (Tone::Right, "balanced")
+        } else {
+            (Tone::Wrong, "NOT BALANCED")
+        };
         _ = writeln!(
             out,
             "{}  sent {} = read {} = decided {} + dead-lettered {} + in flight {}; outputs lost unread {}: {}",
@@ -205,7 +208,9 @@ pub fn percentiles(latency: &crate::demo::latency::Latencies) -> String {
 fn scenario_line(name: &str, it: &ScenarioTally) -> String {
     let (episodes, noticed, stopped) = (it.episodes.len(), it.noticed.len(), it.stopped.len());
     let (events, noticed_events) = (thousands(it.events), thousands(it.noticed_events));
-    format!("  {name:<20} {episodes:>7}  {noticed:>7}  {stopped:>7}  {events:>7}  {noticed_events:>7}\n")
+    format!(
+        "  {name:<20} {episodes:>7}  {noticed:>7}  {stopped:>7}  {events:>7}  {noticed_events:>7}\n"
+    )
 }
 
 fn percent(share: Option<f64>) -> String {
@@ -218,7 +223,8 @@ mod tests {
 
     #[test]
     fn the_books_balance_only_when_every_record_has_one_answer_that_was_seen() {
-        let mut tally = Tally { sent: 3, ..Tally::default() };
+        let mut tally = Tally::default();
+        tally.sent = 3;
         tally.decided.insert("pass".to_owned(), 2);
         tally.on_dead_letter("invalid_json");
         let closing = Closing { read: 3, decided: 2, dead_lettered: 1, ..Closing::default() };

@@ -35,7 +35,9 @@ use crate::demo::tally::Tally;
 use crate::diag::Sources;
 use crate::loader::load;
 use crate::rules::program::Program;
-use crate::runtime::{self, Deciding, EmbeddedBroker, RunError, Stop, Views, Watch, engine_options};
+use crate::runtime::{
+    self, Deciding, EmbeddedBroker, RunError, Stop, Views, Watch, engine_options,
+};
 use crate::telemetry::board::Identity;
 use crate::telemetry::{Board, Books, Health, http, log};
 
@@ -117,7 +119,7 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
             "could not listen on {address}: {reason}; give another address with --listen, such as 127.0.0.1:0"
         ))),
         error => {
-            show(&error, console);
+            show(&error, *console);
             Ok(exit(&error))
         }
     })
@@ -166,8 +168,7 @@ fn rule_sources(folder: Option<&Path>) -> Result<(Sources, String), Failure> {
 
 fn start_broker(config: &Config, inputs: &[String]) -> Result<EmbeddedBroker, RunError> {
     let names = &config.topics;
-    let outputs =
-        [&names.decisions, &names.alerts, &names.holds, &names.audit, &names.dead_letter];
+    let outputs = [&names.decisions, &names.alerts, &names.holds, &names.audit, &names.dead_letter];
     let topics: Vec<(&str, i32)> =
         inputs.iter().chain(outputs).map(|topic| (topic.as_str(), PARTITIONS)).collect();
     EmbeddedBroker::start(&topics)
@@ -191,13 +192,11 @@ impl Stage<'_> {
         };
         let board = Arc::new(Board::new(1, identity));
         let health = Arc::new(Health::new(self.config.http.progress_timeout));
-        let server =
-            http::serve(self.config.http.listen, Arc::clone(&board), Arc::clone(&health)).map_err(
-                |error| RunError::Listen {
-                    address: self.config.http.listen.to_string(),
-                    reason: error.to_string(),
-                },
-            )?;
+        let server = http::serve(self.config.http.listen, Arc::clone(&board), Arc::clone(&health))
+            .map_err(|error| RunError::Listen {
+                address: self.config.http.listen.to_string(),
+                reason: error.to_string(),
+            })?;
         let shared = Shared {
             stop,
             tally: Mutex::default(),

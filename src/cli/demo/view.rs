@@ -22,6 +22,9 @@ use crate::runtime::Seen;
 /// Most alerts and holds that are shown to people in one second; JSON has them all.
 const MOST_PER_SECOND: u32 = 12;
 
+/// How often people see an alert of the score bands, which come with every record that has enough points.
+const BAND_EVERY: Duration = Duration::from_millis(1_500);
+
 /// How often the line of numbers is written, on a terminal and elsewhere.
 const STATUS_EVERY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
 
@@ -48,6 +51,7 @@ pub(super) struct View<'a> {
     second: Instant,
     shown: u32,
     hidden: u64,
+    band_at: Option<Instant>,
 }
 
 impl<'a> View<'a> {
@@ -73,6 +77,7 @@ impl<'a> View<'a> {
             second: now,
             shown: 0,
             hidden: 0,
+            band_at: None,
         }
     }
 
@@ -155,9 +160,9 @@ impl<'a> View<'a> {
         let fact = lock(&shared.tally).fact(&alert.event.id).cloned();
         if self.console.format == Format::Json {
             self.show_json("alert", body, fact.as_ref());
-        } else if self.has_room() {
+        } else if self.has_room(alert.name == "policy") {
             let title = match alert.name.as_str() {
-                "policy" => "Risk points of several rules add up",
+                "policy" => "Risk points reach a band of the policy",
                 name => self.titles.get(name).copied().unwrap_or(name),
             };
             let text = show::alert(alert, title, fact.as_ref(), self.paint);
@@ -170,9 +175,10 @@ impl<'a> View<'a> {
         let fact = lock(&shared.tally).fact(&hold.subject.id).cloned();
         if self.console.format == Format::Json {
             self.show_json("hold", body, fact.as_ref());
-        } else if self.has_room() {
+        } else if self.has_room(false) {
             let rule = hold.placed_by.first().map_or("policy", String::as_str);
-            let title = self.titles.get(rule).copied().unwrap_or("Risk points add up");
+            let title =
+                self.titles.get(rule).copied().unwrap_or("Risk points reach a band of the policy");
             let text = show::hold(hold, title, fact.as_ref(), self.paint);
             self.clear();
             self.console.data(&text);
@@ -186,14 +192,21 @@ impl<'a> View<'a> {
         self.console.data(&format!("{line}\n"));
     }
 
-    fn has_room(&mut self) -> bool {
+    /// Whether people can take one more now.
+    fn has_room(&mut self, is_band: bool) -> bool {
         if self.second.elapsed() >= Duration::from_secs(1) {
             (self.second, self.shown) = (Instant::now(), 0);
         }
+        let too_soon = is_band && self.band_at.is_some_and(|at| at.elapsed() < BAND_EVERY);
+        if too_soon || self.shown >= MOST_PER_SECOND {
+            self.hidden += 1;
+            return false;
+        }
         self.shown += 1;
-        let has_room = self.shown <= MOST_PER_SECOND;
-        self.hidden += u64::from(!has_room);
-        has_room
+        if is_band {
+            self.band_at = Some(Instant::now());
+        }
+        true
     }
 
     /// Writes the line of numbers when it is time.
