@@ -2,6 +2,7 @@
 
 pub mod backtest;
 pub mod check;
+pub mod demo;
 pub mod generate;
 pub mod rules;
 pub mod run;
@@ -76,6 +77,8 @@ pub struct Console {
     pub format: Format,
     /// Whether messages are colored.
     pub color: bool,
+    /// Whether data for people is colored.
+    pub color_data: bool,
     /// Say only what must be said.
     pub quiet: bool,
     /// Say more.
@@ -135,6 +138,8 @@ enum Command {
     Backtest(backtest::Arguments),
     /// Compile a rule folder, and say what is wrong with it.
     Check(check::Arguments),
+    /// See it work: made-up traffic, shipped rules, live alerts and holds, a report; needs nothing installed.
+    Demo(demo::Arguments),
     /// Write made-up wallet and bank traffic, fraud mixed in, to standard output or into Kafka.
     Generate(generate::Arguments),
     /// Run the service: read input topics, decide, write outputs, until told to stop.
@@ -154,15 +159,22 @@ pub fn main() -> ExitCode {
             return code(if error.use_stderr() { Exit::Usage } else { Exit::Ok });
         }
     };
-    let color = match cli.color {
+    let colored = |is_terminal: bool| match cli.color {
         Color::Always => true,
         Color::Never => false,
-        Color::Auto => std::env::var_os("NO_COLOR").is_none() && std::io::stderr().is_terminal(),
+        Color::Auto => std::env::var_os("NO_COLOR").is_none() && is_terminal,
     };
-    let console = Console { format: cli.format, color, quiet: cli.quiet, verbose: cli.verbose };
+    let console = Console {
+        format: cli.format,
+        color: colored(std::io::stderr().is_terminal()),
+        color_data: colored(std::io::stdout().is_terminal()),
+        quiet: cli.quiet,
+        verbose: cli.verbose,
+    };
     let ended = match &cli.command {
         Command::Backtest(arguments) => backtest::run(arguments, &console),
         Command::Check(arguments) => check::run(arguments, &console),
+        Command::Demo(arguments) => demo::run(arguments, &console),
         Command::Generate(arguments) => generate::run(arguments, &console),
         Command::Run(arguments) => run::run(arguments, &console),
         Command::Test(arguments) => test::run(arguments, &console),

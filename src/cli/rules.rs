@@ -15,13 +15,18 @@ use crate::rules::program::Program;
 /// When the folder cannot be read.
 pub fn compile_folder(path: &Path, console: &Console) -> Result<Option<Program>, Failure> {
     let sources = load(path).map_err(Failure::invalid)?;
-    let (program, mut diagnostics) = compile(&sources);
+    Ok(compile_sources(&sources, console))
+}
+
+/// Compiles rules that were read. Shows errors, and nothing else; `None` when there are any.
+pub(crate) fn compile_sources(sources: &Sources, console: &Console) -> Option<Program> {
+    let (program, mut diagnostics) = compile(sources);
     diagnostics.retain(|diagnostic| diagnostic.severity() == Severity::Error);
     if !diagnostics.is_empty() {
-        console.message(&render_text(&sources, &diagnostics, console));
+        console.message(&render_text(sources, &diagnostics, console));
         console.message(&render::summary(&diagnostics));
     }
-    Ok(program)
+    program
 }
 
 /// Shows diagnostics: text as messages, JSON as data.

@@ -2,6 +2,9 @@
 //! them. Labels stay here: nothing of them reaches the engine.
 
 pub mod latency;
+pub mod report;
 pub mod shipped;
+pub mod show;
+pub mod tally;
 pub mod traffic;
 pub mod wire;

@@ -51,7 +51,7 @@ pub(super) struct Shape {
     pub(super) id: SlotId,
     /// The field whose text is the key of the output records: the first `key`, else the id.
     pub(super) outlet: SlotId,
-    /// Its first money field: amount and currency.
+    /// What is paid, and its currency: the money field named `amount`, else the first required one, else the first.
     pub(super) amount: Option<(SlotId, Result<crate::base::Currency, SlotId>)>,
 }
 
@@ -299,15 +299,22 @@ impl Shape {
         let id = event.field(event.id).slot;
         let keys = event.fields.iter().filter(|field| field.role == Role::Key);
         let outlet = keys.map(|field| field.slot).find(|slot| is_text(*slot)).unwrap_or(id);
-        let amount = event.fields.iter().find_map(|field| match &field.ty {
-            FieldType::Money { currency: MoneyCurrency::Fixed(fixed), .. } => {
-                Some((field.slot, Ok(*fixed)))
-            }
-            FieldType::Money { currency: MoneyCurrency::At(_, code), .. } => {
-                Some((field.slot, Err(*code)))
-            }
-            _ => None,
-        });
+        let monies =
+            || event.fields.iter().filter(|field| matches!(field.ty, FieldType::Money { .. }));
+        // WHY: an event may name a balance before it names what is paid.
+        let amount = monies()
+            .find(|field| field.name == "amount")
+            .or_else(|| monies().find(|field| !field.optional))
+            .or_else(|| monies().next())
+            .and_then(|field| match &field.ty {
+                FieldType::Money { currency: MoneyCurrency::Fixed(fixed), .. } => {
+                    Some((field.slot, Ok(*fixed)))
+                }
+                FieldType::Money { currency: MoneyCurrency::At(_, code), .. } => {
+                    Some((field.slot, Err(*code)))
+                }
+                _ => None,
+            });
         Self { id, outlet, amount }
     }
 }

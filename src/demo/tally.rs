@@ -1,0 +1,324 @@
+//! What came of the traffic: sets outputs beside the generator's labels. The labels stay here; the engine never has
+//! them.
+//!
+//! An alert, hold, second factor or block is *right* when the very event that it speaks of belongs to a fraud. A fraud
+//! (an episode) is *noticed* when at least one of its events was alerted or stopped; *stopped* when at least one was
+//! held, blocked or sent to a second factor. Repeated decisions of duplicate records count in the books only.
+//!
+//! Cost: a few hundred bytes for each of the last [`RECENT`] records, and a few for each episode.
+
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::time::Duration;
+
+use crate::demo::latency::Latencies;
+use crate::demo::traffic::{Scenario, TrafficEvent};
+use crate::demo::wire::{Alert, Decision, Hold};
+
+/// How many of the last records are remembered. An output that comes later than this many records cannot be judged.
+pub const RECENT: usize = 50_000;
+
+/// What is known of a record that was sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fact {
+    /// When it was due, after the beginning.
+    pub due: Duration,
+    /// The fraud that it belongs to.
+    pub label: Option<Scenario>,
+    /// Which one.
+    pub episode: u32,
+    /// `12.50 EUR`
+    pub amount: Option<String>,
+    /// Whether it was alerted or stopped.
+    pub is_noticed: bool,
+}
+
+/// How often something was right and how often not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Verdicts {
+    /// On an event of a fraud.
+    pub right: u64,
+    /// On an honest event.
+    pub wrong: u64,
+}
+
+impl Verdicts {
+    fn count(&mut self, is_fraud: bool) {
+        *(if is_fraud { &mut self.right } else { &mut self.wrong }) += 1;
+    }
+
+    /// All of them.
+    pub fn total(self) -> u64 {
+        self.right + self.wrong
+    }
+
+    /// Share that was right; none of none.
+    pub fn precision(self) -> Option<f64> {
+        share(self.right, self.total())
+    }
+}
+
+/// A share; none of nothing.
+#[expect(clippy::cast_precision_loss, reason = "counts of a demonstration")]
+pub fn share(part: u64, whole: u64) -> Option<f64> {
+    (whole > 0).then(|| part as f64 / whole as f64)
+}
+
+/// What one rule did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RuleTally {
+    /// Alerts.
+    pub alerts: Verdicts,
+    /// Events that it wanted stopped: held, blocked or sent to a second factor.
+    pub stops: Verdicts,
+}
+
+/// What became of one kind of fraud.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ScenarioTally {
+    /// Its records.
+    pub events: u64,
+    /// Records that were alerted or stopped.
+    pub noticed_events: u64,
+    /// Its episodes.
+    pub episodes: BTreeSet<u32>,
+    /// Episodes with a record that was alerted or stopped.
+    pub noticed: BTreeSet<u32>,
+    /// Episodes with a record that was stopped.
+    pub stopped: BTreeSet<u32>,
+}
+
+/// See the module.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    facts: HashMap<String, Fact>,
+    order: VecDeque<String>,
+    /// Records sent.
+    pub sent: u64,
+    /// Decisions per outcome.
+    pub decided: BTreeMap<String, u64>,
+    /// Decisions that repeat an earlier one.
+    pub repeated: u64,
+    /// Dead letters per reason.
+    pub dead_lettered: BTreeMap<String, u64>,
+    /// Alerts.
+    pub alerts: Verdicts,
+    /// Holds that were placed.
+    pub holds: Verdicts,
+    /// Holds that expired.
+    pub holds_expired: u64,
+    /// Payments that were blocked.
+    pub blocks: Verdicts,
+    /// Payments that were sent to a second factor.
+    pub step_ups: Verdicts,
+    /// Per name of the rule; `policy` is a score band.
+    pub rules: BTreeMap<String, RuleTally>,
+    /// Per kind of fraud.
+    pub scenarios: BTreeMap<Scenario, ScenarioTally>,
+    /// From the moment a record was due to the moment its decision was read.
+    pub latency: Latencies,
+    /// Outputs about records that are not remembered.
+    pub unknown: u64,
+}
+
+impl Tally {
+    /// A record goes out.
+    pub fn on_sent(&mut self, event: &TrafficEvent, due: Duration) {
+        self.sent += 1;
+        // WHY: a duplicate is the same event once more, and the first record is the one that asked.
+        let Entry::Vacant(place) = self.facts.entry(event.event_id.clone()) else { return };
+        let TrafficEvent { label, episode, .. } = *event;
+        place.insert(Fact { due, label, episode, amount: amount(&event.body), is_noticed: false });
+        self.order.push_back(event.event_id.clone());
+        if let Some(label) = label {
+            let scenario = self.scenarios.entry(label).or_default();
+            scenario.events += 1;
+            scenario.episodes.insert(episode);
+        }
+        if self.order.len() > RECENT
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.facts.remove(&oldest);
+        }
+    }
+
+    /// A decision was read, so long after the beginning.
+    pub fn on_decision(&mut self, decision: &Decision, at: Duration) {
+        *self.decided.entry(decision.outcome.clone()).or_default() += 1;
+        if decision.duplicate {
+            self.repeated += 1;
+            return;
+        }
+        let Some(fact) = self.facts.get(&decision.event.id) else {
+            self.unknown += 1;
+            return;
+        };
+        self.latency.observe(at.saturating_sub(fact.due));
+        let is_fraud = fact.label.is_some();
+        match decision.outcome.as_str() {
+            "block" => self.blocks.count(is_fraud),
+            "step_up" => self.step_ups.count(is_fraud),
+            "hold" => {}
+            _ => return,
+        }
+        self.notice(&decision.event.id, true);
+        for contribution in &decision.contributions {
+            let stops = |action: &String| matches!(action.as_str(), "block" | "hold" | "step_up");
+            if contribution.actions.iter().any(stops) {
+                self.rules.entry(contribution.name.clone()).or_default().stops.count(is_fraud);
+            }
+        }
+    }
+
+    /// An alert was read.
+    pub fn on_alert(&mut self, alert: &Alert) {
+        let Some(is_fraud) = self.is_fraud(&alert.event.id) else { return };
+        self.alerts.count(is_fraud);
+        self.rules.entry(alert.name.clone()).or_default().alerts.count(is_fraud);
+        self.notice(&alert.event.id, false);
+    }
+
+    /// A state of a hold was read.
+    pub fn on_hold(&mut self, hold: &Hold) {
+        if hold.state != "placed" {
+            self.holds_expired += 1;
+            return;
+        }
+        if let Some(is_fraud) = self.is_fraud(&hold.subject.id) {
+            self.holds.count(is_fraud);
+        }
+    }
+
+    /// A dead letter was read.
+    pub fn on_dead_letter(&mut self, reason: &str) {
+        *self.dead_lettered.entry(reason.to_owned()).or_default() += 1;
+    }
+
+    /// What is known of a record.
+    pub fn fact(&self, event_id: &str) -> Option<&Fact> {
+        self.facts.get(event_id)
+    }
+
+    /// Decisions and dead letters that were read: answers to records.
+    pub fn answered(&self) -> u64 {
+        self.decided.values().chain(self.dead_lettered.values()).sum()
+    }
+
+    fn is_fraud(&mut self, event_id: &str) -> Option<bool> {
+        let known = self.facts.get(event_id).map(|fact| fact.label.is_some());
+        self.unknown += u64::from(known.is_none());
+        known
+    }
+
+    fn notice(&mut self, event_id: &str, is_stopped: bool) {
+        let Some(fact) = self.facts.get_mut(event_id) else { return };
+        let Some(label) = fact.label else { return };
+        let scenario = self.scenarios.entry(label).or_default();
+        scenario.noticed_events += u64::from(!fact.is_noticed);
+        fact.is_noticed = true;
+        scenario.noticed.insert(fact.episode);
+        if is_stopped {
+            scenario.stopped.insert(fact.episode);
+        }
+    }
+}
+
+/// The amount as the generator wrote it: `"amount":{"value":"12.50","currency":"EUR"}`.
+fn amount(body: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(body).ok()?;
+    let (_, rest) = text.split_once("\"amount\":{\"value\":\"")?;
+    let (value, rest) = rest.split_once("\",\"currency\":\"")?;
+    let (currency, _) = rest.split_once('"')?;
+    Some(format!("{value} {currency}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::demo::traffic::Delivery;
+
+    fn sent(id: &str, fraud: Option<(Scenario, u32)>) -> TrafficEvent {
+        TrafficEvent {
+            topic: "t",
+            key: "k".to_owned(),
+            time_ms: 0,
+            body: br#"{"amount":{"value":"12.50","currency":"EUR"}}"#.to_vec(),
+            label: fraud.map(|(scenario, _)| scenario),
+            episode: fraud.map_or(0, |(_, episode)| episode),
+            event_id: id.to_owned(),
+            delivery: Delivery::InOrder,
+        }
+    }
+
+    fn decision(id: &str, outcome: &str, actions: &[&str]) -> Decision {
+        serde_json::from_value(serde_json::json!({
+            "event": {"id": id, "type": "x", "time": ""}, "duplicate": false, "outcome": outcome,
+            "contributions": [{"name": "r", "actions": actions}],
+        }))
+        .unwrap()
+    }
+
+    fn alert(id: &str) -> Alert {
+        serde_json::from_value(serde_json::json!({
+            "name": "a", "severity": "low", "message": "", "event": {"id": id, "type": "x", "time": ""},
+            "outcome": "pass", "score": 0, "episode": {"seq": 1, "count": 1},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn an_episode_is_noticed_by_an_alert_and_stopped_only_by_an_outcome() {
+        let mut tally = Tally::default();
+        let ms = Duration::from_millis;
+        for (id, fraud) in [
+            ("a", Some((Scenario::SimSwap, 1))),
+            ("b", Some((Scenario::SimSwap, 1))),
+            ("c", Some((Scenario::SimSwap, 2))),
+            ("d", Some((Scenario::SimSwap, 3))),
+            ("e", None),
+        ] {
+            tally.on_sent(&sent(id, fraud), ms(10));
+        }
+        for (id, outcome) in [("a", "pass"), ("b", "hold"), ("c", "pass"), ("d", "pass")] {
+            tally.on_decision(&decision(id, outcome, &["hold"]), ms(14));
+        }
+        tally.on_decision(&decision("e", "step_up", &["step_up", "alert"]), ms(15));
+        tally.on_alert(&alert("c"));
+        tally.on_alert(&alert("c"));
+        tally.on_alert(&alert("e"));
+        let of = &tally.scenarios[&Scenario::SimSwap];
+        assert_eq!((of.events, of.noticed_events), (4, 2));
+        assert_eq!((of.episodes.len(), of.noticed.len(), of.stopped.len()), (3, 2, 1));
+        assert_eq!(tally.alerts, Verdicts { right: 2, wrong: 1 });
+        assert_eq!(tally.step_ups, Verdicts { right: 0, wrong: 1 });
+        assert_eq!(tally.rules["r"].stops, Verdicts { right: 1, wrong: 1 });
+        assert_eq!(tally.answered(), 5);
+        assert_eq!(tally.latency.permille(1_000), Some(ms(5)));
+        assert_eq!(tally.fact("a").unwrap().amount.as_deref(), Some("12.50 EUR"));
+    }
+
+    #[test]
+    fn a_duplicate_counts_in_the_books_and_nowhere_else() {
+        let mut tally = Tally::default();
+        let event = sent("a", Some((Scenario::SimSwap, 1)));
+        tally.on_sent(&event, Duration::ZERO);
+        tally.on_sent(&event, Duration::ZERO);
+        tally.on_decision(&decision("a", "block", &["block"]), Duration::ZERO);
+        let repeated = Decision { duplicate: true, ..decision("a", "block", &["block"]) };
+        tally.on_decision(&repeated, Duration::ZERO);
+        assert_eq!((tally.sent, tally.answered(), tally.repeated), (2, 2, 1));
+        assert_eq!(tally.scenarios[&Scenario::SimSwap].events, 1);
+        assert_eq!(tally.blocks.total(), 1);
+        assert_eq!(tally.latency.total(), 1);
+    }
+
+    #[test]
+    fn memory_is_bounded_by_the_recent_records() {
+        let mut tally = Tally::default();
+        for n in 0..RECENT + 10 {
+            tally.on_sent(&sent(&n.to_string(), None), Duration::ZERO);
+        }
+        assert_eq!(tally.facts.len(), RECENT);
+        assert!(tally.fact("9").is_none() && tally.fact("10").is_some());
+    }
+}
