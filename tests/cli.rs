@@ -121,13 +121,8 @@ fn events_csv() -> String {
     text
 }
 
-const FILES: [&str; 5] = [
-    "decisions.ndjson",
-    "alerts.ndjson",
-    "holds.ndjson",
-    "dead_letter.ndjson",
-    "audit.ndjson",
-];
+const FILES: [&str; 5] =
+    ["decisions.ndjson", "alerts.ndjson", "holds.ndjson", "dead_letter.ndjson", "audit.ndjson"];
 
 #[test]
 fn check_says_that_a_rule_set_is_good() {
@@ -176,7 +171,10 @@ fn a_folder_that_is_not_there_is_named() {
 #[test]
 fn test_runs_the_tests_and_fails_when_one_fails() {
     let called = Place::new(RULES).call(&["test", "rules"]);
-    assert_eq!((called.code, called.out.as_str(), called.err.as_str()), (0, "2 passed, 0 failed\n", ""));
+    assert_eq!(
+        (called.code, called.out.as_str(), called.err.as_str()),
+        (0, "2 passed, 0 failed\n", "")
+    );
     let verbose = Place::new(RULES).call(&["test", "rules", "--verbose"]);
     assert!(verbose.out.contains("ok    large: one cent above\n"), "{}", verbose.out);
     let broken = Place::new(&RULES.replace("100.01 EUR", "100 EUR"));
@@ -246,7 +244,8 @@ fn packed_files_and_any_number_of_threads_give_the_same_bytes() {
     for threads in ["2", "4"] {
         place.backtest(threads, &["--input", "events.ndjson", "--threads", threads]);
         for name in FILES {
-            let (one, more) = (place.read(&format!("one/{name}")), place.read(&format!("{threads}/{name}")));
+            let (one, more) =
+                (place.read(&format!("one/{name}")), place.read(&format!("{threads}/{name}")));
             assert!(one == more, "{name} on {threads} threads");
         }
     }
@@ -282,7 +281,8 @@ rule third
   then score +10 in x
 "#;
     let place = Place::new(rules);
-    fs::write(place.path().join("steps.csv"), "hour,who\n1,a\n2,a\n4,a\n,\n4,\"a,\"\"b\"\n").unwrap();
+    fs::write(place.path().join("steps.csv"), "hour,who\n1,a\n2,a\n4,a\n,\n4,\"a,\"\"b\"\n")
+        .unwrap();
     place.backtest("out", &["--input", "steps.csv"]);
     let decisions: Vec<Value> = place
         .read("out/decisions.ndjson")
@@ -306,7 +306,10 @@ rule third
     ];
     assert_eq!(seen, expected);
     let dead: Value = serde_json::from_str(place.read("out/dead_letter.ndjson").trim()).unwrap();
-    assert_eq!((dead["reason"].as_str(), dead["source"]["offset"].as_i64()), (Some("empty"), Some(3)));
+    assert_eq!(
+        (dead["reason"].as_str(), dead["source"]["offset"].as_i64()),
+        (Some("empty"), Some(3))
+    );
 }
 
 #[test]

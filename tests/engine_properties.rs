@@ -144,7 +144,8 @@ fn said(all: &[Output]) -> BTreeMap<String, [Value; 4]> {
     let decisions = all.iter().filter(|output| output.topic == OutputTopic::Decisions);
     let said = decisions.map(|output| {
         let record: Value = serde_json::from_slice(&output.body).unwrap();
-        let parts = ["contributions", "undecided", "outcome", "score"].map(|name| record[name].clone());
+        let parts =
+            ["contributions", "undecided", "outcome", "score"].map(|name| record[name].clone());
         (record["event"]["id"].as_str().unwrap().to_owned(), parts)
     });
     said.collect()
@@ -215,7 +216,9 @@ fn the_random_streams_make_every_rule_speak() {
     let all = outputs(&program(RULES), &messy(7, 2_000));
     let text: String =
         all.iter().map(|output| String::from_utf8_lossy(&output.body).into_owned()).collect();
-    for word in ["R-1", "R-2", "R-3", "R-4", "\"late\"", "too_late", "id_reuse", "\"duplicate\":true"] {
+    for word in
+        ["R-1", "R-2", "R-3", "R-4", "\"late\"", "too_late", "id_reuse", "\"duplicate\":true"]
+    {
         assert!(text.contains(word), "{word}");
     }
     for topic in [OutputTopic::Alerts, OutputTopic::Holds, OutputTopic::DeadLetter] {
@@ -285,8 +288,13 @@ fn state_stays_within_its_budget_and_what_was_evicted_is_marked() {
     let mut whole = Vec::new();
     for (offset, card) in (0_i64..).zip([1, 2, 1]) {
         let at_ms = START_MS + offset;
-        let line = format!(r#"{{"id":"p{offset}","at":{at_ms},"card":"{card}","amount":"5.00","flag":true}}"#);
-        engine.step(&Input { stream, offset, arrival_ms: None, payload: Some(line.as_bytes()) }, &mut whole);
+        let line = format!(
+            r#"{{"id":"p{offset}","at":{at_ms},"card":"{card}","amount":"5.00","flag":true}}"#
+        );
+        engine.step(
+            &Input { stream, offset, arrival_ms: None, payload: Some(line.as_bytes()) },
+            &mut whole,
+        );
     }
     assert_eq!(engine.counters().evictions, 0);
     assert!(!whole.iter().any(|output| remarks(&output)));

@@ -328,14 +328,16 @@ fn a_tombstone_is_a_dead_letter_and_an_event_from_the_future_does_not_move_the_c
         engine.step(&Input { stream, offset, arrival_ms, payload }, &mut outputs);
         outputs
     };
-    let pay = |id: &str, at: &str| {
-        format!(r#"{{"id":"{id}","at":"{at}","card":"c","amount":"5.00"}}"#)
-    };
+    let pay =
+        |id: &str, at: &str| format!(r#"{{"id":"{id}","at":"{at}","card":"c","amount":"5.00"}}"#);
     let tombstone = step(0, None);
     assert_eq!(short(&tombstone), "dead_letter tombstone");
     let record: Value = serde_json::from_slice(&tombstone[0].body).unwrap();
     assert_eq!(record.get("raw_base64"), None);
-    assert_eq!((&record["source"]["partition"], &record["source"]["offset"]), (&3.into(), &0.into()));
+    assert_eq!(
+        (&record["source"]["partition"], &record["source"]["offset"]),
+        (&3.into(), &0.into())
+    );
     assert_eq!(short(&step(1, Some(&pay("a", "2026-03-02T10:00:00Z")))), "pass 0");
     // Five minutes ahead of the arrival are allowed, a millisecond more is not; seconds for milliseconds neither.
     assert_eq!(short(&step(2, Some(&pay("b", "2026-03-02T10:05:00.001Z")))), "pass 0 future_ts");

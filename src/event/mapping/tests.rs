@@ -260,7 +260,8 @@ fn time_in_minutes_and_hours_counts_from_1970() {
     // date -ud 2026-03-02T10:00 +%s gives 1772445600: 29540760 minutes, 492346 hours.
     assert_eq!(decoded.word(11).map(u64::cast_signed), Some(1_772_445_600_000));
     assert_eq!(decoded.word(12).map(u64::cast_signed), Some(1_772_445_600_000));
-    for member in [r#""step":1.5"#, r#""step":9223372036854775807"#, r#""minute":153722867280913"#] {
+    for member in [r#""step":1.5"#, r#""step":9223372036854775807"#, r#""minute":153722867280913"#]
+    {
         let name = member.split('"').nth(1).unwrap();
         refused("login", &format!(",{member}"), Reason::BadTime, Some(&format!("login.{name}")));
     }
