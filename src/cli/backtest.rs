@@ -8,13 +8,15 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::backtest::output::FileSink;
+use crate::backtest::input::open;
+use crate::backtest::output::{FileSink, file_name};
 use crate::backtest::run::{Job, run as run_job};
 use crate::backtest::summary::Summary;
 use crate::cli::rules::compile_folder;
 use crate::cli::{Console, Exit, Failure, Format};
 use crate::config::units;
-use crate::engine::{DecisionsWanted, Engine, EngineOptions};
+use crate::engine::{DecisionsWanted, Engine, EngineOptions, OutputTopic};
+use crate::rules::program::Program;
 
 /// Arguments of `riskweir backtest`.
 #[derive(Args, Debug)]
@@ -67,6 +69,8 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
     let Some(program) = compile_folder(&arguments.rules, console)? else {
         return Ok(Exit::Invalid);
     };
+    check_topic(arguments, &program)?;
+    check_inputs(arguments)?;
     let mut engine =
         Engine::new(Arc::new(program), options(arguments)).map_err(Failure::invalid)?;
     let mut sink = FileSink::create(&arguments.out).map_err(Failure::invalid)?;
@@ -91,6 +95,39 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
         Format::Text => console.data(&summary.table()),
     }
     Ok(Exit::Ok)
+}
+
+/// A topic that the schema does not know would silently read the records as anything.
+fn check_topic(arguments: &Arguments, program: &Program) -> Result<(), Failure> {
+    let Some(topic) = &arguments.topic else { return Ok(()) };
+    let mut topics: Vec<&str> =
+        program.schema.events.iter().filter_map(|event| event.topic.as_deref()).collect();
+    topics.sort_unstable();
+    topics.dedup();
+    if topics.contains(&topic.as_str()) {
+        return Ok(());
+    }
+    let known = match topics.is_empty() {
+        true => "its events have no topics: leave `--topic` out".to_owned(),
+        false => format!("it has {}", topics.join(", ")),
+    };
+    Err(Failure::invalid(format!("the schema has no topic `{topic}`: {known}")))
+}
+
+/// Opens every input before anything is written: a misspelt name must not cost a run, nor an output file an input.
+fn check_inputs(arguments: &Arguments) -> Result<(), Failure> {
+    for path in &arguments.input {
+        open(path).map_err(Failure::invalid)?;
+        let Ok(input) = path.canonicalize() else { continue };
+        let outputs = OutputTopic::ALL.map(|topic| arguments.out.join(file_name(topic)));
+        if outputs.iter().any(|output| output.canonicalize().is_ok_and(|output| output == input)) {
+            return Err(Failure::invalid(format!(
+                "`{}` is an input and would be overwritten: choose another folder for `--out`",
+                path.display()
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn options(arguments: &Arguments) -> EngineOptions {

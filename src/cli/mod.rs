@@ -162,7 +162,10 @@ pub fn main() -> ExitCode {
     let colored = |is_terminal: bool| match cli.color {
         Color::Always => true,
         Color::Never => false,
-        Color::Auto => std::env::var_os("NO_COLOR").is_none() && is_terminal,
+        Color::Auto => {
+            let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+            !refused && is_terminal
+        }
     };
     let console = Console {
         format: cli.format,

@@ -40,6 +40,13 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
     if let Some(filter) = &arguments.filter {
         let rules = &program.rules;
         program.tests.retain(|test| rules[usize::from(test.rule.0)].name.contains(filter.as_str()));
+        if program.tests.is_empty() {
+            let message = format!("no rule whose name contains `{filter}` has a test");
+            return Err(Failure::invalid(message));
+        }
+    }
+    if program.tests.is_empty() {
+        console.message(&format!("note: there is no test in `{}`", arguments.path.display()));
     }
     let results = run_all(&Arc::new(program)).map_err(Failure::invalid)?;
     match console.format {

@@ -16,6 +16,7 @@ pub struct EventRef<'a> {
     #[serde(rename = "type")]
     pub event_type: &'a str,
     /// Event time, RFC 3339 UTC.
+    #[schemars(extend("format" = "date-time"))]
     pub time: &'a str,
 }
 
@@ -164,6 +165,7 @@ pub struct Contribution<'a> {
     /// Its name.
     pub name: &'a str,
     /// `low`, `medium`, `high` or `critical`.
+    #[schemars(extend("enum" = ["low", "medium", "high", "critical"]))]
     pub severity: &'a str,
     /// Fraud patterns.
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
@@ -223,6 +225,7 @@ pub struct Undecided<'a> {
     /// The fields and aggregates that were missing.
     pub missing: Vec<String>,
     /// What the rule says then: `skip`, `match` or `review`.
+    #[schemars(extend("enum" = ["skip", "match", "review"]))]
     pub then: &'a str,
 }
 
@@ -238,6 +241,7 @@ pub struct AlertRecord<'a> {
     /// Name of the rule.
     pub name: &'a str,
     /// `low`, `medium`, `high` or `critical`.
+    #[schemars(extend("enum" = ["low", "medium", "high", "critical"]))]
     pub severity: &'a str,
     /// Fraud patterns.
     pub typologies: &'a [String],
@@ -297,6 +301,7 @@ pub struct HoldRecord<'a> {
     /// Digest of event type and event id: one payment has one hold.
     pub hold_id: &'a str,
     /// `placed` or `expired`.
+    #[schemars(extend("enum" = ["placed", "expired"]))]
     pub state: &'a str,
     /// What is held.
     pub subject: EventRef<'a>,
@@ -309,10 +314,13 @@ pub struct HoldRecord<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<&'a str>,
     /// When it was placed, event time.
+    #[schemars(extend("format" = "date-time"))]
     pub placed_at: &'a str,
     /// When it ends without a human, event time.
+    #[schemars(extend("format" = "date-time"))]
     pub deadline_at: &'a str,
     /// What happens then: `release` or `block`.
+    #[schemars(extend("enum" = ["release", "block"]))]
     pub otherwise: &'a str,
     /// The decision that placed it.
     pub decision_id: &'a str,
@@ -335,6 +343,7 @@ pub struct DeadLetterRecord<'a> {
     /// `riskweir.dead_letter.v1`.
     pub schema: &'a str,
     /// `decode`.
+    #[schemars(extend("enum" = ["decode"]))]
     pub stage: &'a str,
     /// Stable reason code.
     pub reason: &'a str,
@@ -356,6 +365,7 @@ pub struct AuditRecord<'a> {
     /// `riskweir.audit.v1`.
     pub schema: &'a str,
     /// `ruleset_active`.
+    #[schemars(extend("enum" = ["ruleset_active"]))]
     pub kind: &'a str,
     /// Digest of the rule set.
     pub ruleset: &'a str,

@@ -196,9 +196,9 @@ impl Engine {
     pub fn anticipate<'a>(&mut self, batch: impl Iterator<Item = Decoded<'a>> + Clone) {
         let schema = &self.setup.program.schema;
         let seen = &self.remembered.seen;
-        let ids = batch.clone().map(|Decoded { raw, row }| {
-            seen.touch(id_digest(schema.event(row.event()), row, raw))
-        });
+        let ids = batch
+            .clone()
+            .map(|Decoded { raw, row }| seen.touch(id_digest(schema.event(row.event()), row, raw)));
         core::hint::black_box(ids.fold(0, core::ops::BitXor::bitxor));
         let rows = batch.map(|decoded| (decoded.row, decoded.raw));
         self.remembered.memory.anticipate(rows, &mut self.work.ahead);

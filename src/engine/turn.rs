@@ -20,7 +20,7 @@ use crate::engine::tell::{AlertWish, Told, rule, severity_word, tell};
 use crate::event::digest::{body_digest, id_digest};
 use crate::rules::eval::Run;
 use crate::rules::program::{ActionPlan, NodeId, RuleBody, SeverityLevel};
-use crate::state::Seen;
+use crate::state::{Seen, variant_of};
 use crate::window::spec::Coverage;
 
 /// One event on its way through the engine.
@@ -40,7 +40,8 @@ pub(super) struct Turn<'a, S> {
 pub(super) struct Standing {
     pub(super) placement: Placement,
     pub(super) seen: Seen,
-    pub(super) id_digest: u64,
+    /// Names the event with this very body: its answer is kept under it.
+    pub(super) answer_id: u64,
     pub(super) body_digest: u64,
 }
 
@@ -72,7 +73,8 @@ impl<'a, S: Sink> Turn<'a, S> {
         if placement.timeliness != Timeliness::Future {
             self.pass_time(placement.clock_ms);
         }
-        Standing { placement, seen, id_digest, body_digest }
+        let answer_id = variant_of(id_digest, body_digest);
+        Standing { placement, seen, answer_id, body_digest }
     }
 
     /// What the clock brings: state that no window sees is forgotten, holds whose deadline has come end.
@@ -143,7 +145,7 @@ impl<'a, S: Sink> Turn<'a, S> {
         }
         if !quiet {
             let kept = Answer { outcome, body: answer.clone() };
-            self.remembered.repeats.put(standing.id_digest, kept, standing.placement.clock_ms);
+            self.remembered.repeats.put(standing.answer_id, kept, standing.placement.clock_ms);
         }
         self.work.answer = answer;
         self.raise(&scene, standing, &resolution, alerts);
@@ -170,7 +172,7 @@ impl<'a, S: Sink> Turn<'a, S> {
     /// Answers a repeated event as it was answered the first time.
     fn repeat(&mut self, standing: &Standing) {
         self.remembered.counters.duplicates += 1;
-        let known = self.remembered.repeats.get(standing.id_digest);
+        let known = self.remembered.repeats.get(standing.answer_id);
         if known.is_none() && self.remembered.repeats.lost_answers() {
             self.judge_again(standing);
             return;

@@ -44,23 +44,39 @@ impl SeenIds {
 
     /// Looks an event up by 64-bit digests of its id and body, and remembers it when it is new.
     ///
-    /// A duplicate does not prolong the memory. `clock_ms` is the largest accepted event time.
+    /// A further body under a known id is reused once; it is remembered as well, and its repeats are duplicates. A
+    /// duplicate does not prolong the memory. `clock_ms` is the largest accepted event time.
     pub fn check_and_insert(&mut self, id: u64, body: u64, clock_ms: i64) -> Seen {
         self.rotate_by(clock_ms);
+        match self.body_of(id) {
+            Some(seen_body) if seen_body == body => return Seen::Duplicate,
+            None => {
+                self.insert(id, body, clock_ms);
+                return Seen::New;
+            }
+            Some(_) => {}
+        }
+        let variant = variant_of(id, body);
+        if self.body_of(variant) == Some(body) {
+            return Seen::Duplicate;
+        }
+        self.insert(variant, body, clock_ms);
+        Seen::Reused
+    }
+
+    fn body_of(&self, id: u64) -> Option<u64> {
         let find = |generation: &HashTable<(u64, u64)>| {
             generation.find(mix(id), |entry| entry.0 == id).map(|entry| entry.1)
         };
-        match find(&self.young).or_else(|| find(&self.old)) {
-            Some(seen_body) if seen_body == body => return Seen::Duplicate,
-            Some(_) => return Seen::Reused,
-            None => {}
-        }
+        find(&self.young).or_else(|| find(&self.old))
+    }
+
+    fn insert(&mut self, id: u64, body: u64, clock_ms: i64) {
         if self.young.len() >= self.generation_cap {
             self.early_rotations += 1;
             self.rotate(clock_ms);
         }
         self.young.insert_unique(mix(id), (id, body), |entry| mix(entry.0));
-        Seen::New
     }
 
     /// Loads the lines that a look-up of an id will need; the number means nothing but keeps the loads alive.
@@ -112,6 +128,11 @@ impl SeenIds {
     }
 }
 
+/// One digest for an id together with a body: names one version of a reused id.
+pub fn variant_of(id: u64, body: u64) -> u64 {
+    mix(id.rotate_left(32) ^ mix(body))
+}
+
 /// Spreads a digest over the bits that the table looks at.
 fn mix(id: u64) -> u64 {
     (id ^ (id >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15)
@@ -128,7 +149,17 @@ mod tests {
         assert_eq!(ids.check_and_insert(7, 1, 10), Seen::Duplicate);
         assert_eq!(ids.check_and_insert(7, 2, 20), Seen::Reused);
         assert_eq!(ids.check_and_insert(8, 1, 20), Seen::New);
-        assert_eq!(ids.len(), 2);
+        assert_eq!(ids.len(), 3);
+    }
+
+    #[test]
+    fn a_further_body_under_an_id_is_reused_once_and_its_repeats_are_duplicates() {
+        let mut ids = SeenIds::new(1_000, 100);
+        assert_eq!(ids.check_and_insert(7, 1, 0), Seen::New);
+        assert_eq!(ids.check_and_insert(7, 2, 1), Seen::Reused);
+        assert_eq!(ids.check_and_insert(7, 2, 2), Seen::Duplicate);
+        assert_eq!(ids.check_and_insert(7, 3, 3), Seen::Reused);
+        assert_eq!(ids.check_and_insert(7, 1, 4), Seen::Duplicate);
     }
 
     #[test]

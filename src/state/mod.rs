@@ -9,7 +9,7 @@ pub mod ids;
 pub mod table;
 
 pub use expiring::ExpiringMap;
-pub use ids::{Seen, SeenIds};
+pub use ids::{Seen, SeenIds, variant_of};
 pub use table::{Evicted, Guess, ReadAt, StateOptions, Stored, Swept, Table};
 
 pub use crate::window::ReadPlan;

@@ -71,6 +71,8 @@ fn schema() -> Schema {
         field(8, "risk", FieldType::Number, "/risk"),
         field(9, "tries", FieldType::Integer, "/tries"),
         field(10, "via", FieldType::OneOf(vec!["web".into(), "app".into()]), "/via"),
+        field(11, "minute", FieldType::Time { unit: TimeUnit::Minutes }, "/minute"),
+        field(12, "step", FieldType::Time { unit: TimeUnit::Hours }, "/step"),
     ];
     Schema {
         events: vec![
@@ -250,6 +252,20 @@ fn places_need_both_coordinates_in_range() {
         refused("login", members, Reason::BadGeo, Some("login.place"));
     }
     refused("login", r#","lat":"1","lon":"2""#, Reason::WrongType, Some("login.place"));
+}
+
+#[test]
+fn time_in_minutes_and_hours_counts_from_1970() {
+    let decoded = decode(&record("login", r#","minute":29540760,"step":492346"#)).unwrap();
+    // date -ud 2026-03-02T10:00 +%s gives 1772445600: 29540760 minutes, 492346 hours.
+    assert_eq!(decoded.word(11).map(u64::cast_signed), Some(1_772_445_600_000));
+    assert_eq!(decoded.word(12).map(u64::cast_signed), Some(1_772_445_600_000));
+    for member in [r#""step":1.5"#, r#""step":9223372036854775807"#, r#""minute":153722867280913"#]
+    {
+        let name = member.split('"').nth(1).unwrap();
+        refused("login", &format!(",{member}"), Reason::BadTime, Some(&format!("login.{name}")));
+    }
+    refused("login", r#","step":"12""#, Reason::WrongType, Some("login.step"));
 }
 
 #[test]

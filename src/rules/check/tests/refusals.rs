@@ -191,6 +191,8 @@ fn the_schema_is_checked() {
     refused(&event("field f : text from \"a\""), "E0509", "\"a\"");
     refused(&event("field f : text field f : ip"), "E0104", "f");
     refused(&event("field f : text unit ms"), "E0202", "ms");
+    refused(&event("field f : time unit days"), "E0205", "days");
+    refused(&event("field f : money currency EUR unit hours"), "E0205", "hours");
     refused("event e id i : text? time t : time", "E0221", "text?");
     refused(&event("key f : number"), "E0202", "number");
     refused(

@@ -1,0 +1,446 @@
+//! The program itself, as a person or a script calls it: exit codes, data on standard output, messages on standard error.
+#![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde_json::Value;
+use tempfile::TempDir;
+
+const RULES: &str = r#"
+event payment
+  id    id     : text
+  time  at     : time
+  key   card   : card
+  field amount : money currency EUR
+rule large "More than a hundred"
+  id "R-1"  owner fraud  severity high
+  on payment
+  when amount > 100 EUR
+  then hold for 1h otherwise release
+       alert queue l1 once per card per 1h
+rule busy "Three payments in ten minutes"
+  id "R-2"  owner fraud  severity low
+  on payment
+  when count(payment) by card over last 10m >= 3
+  then score +10 in velocity
+test large "one cent above"
+  when payment(card: "c", amount: 100.01 EUR)
+  expect hit, hold for 1h
+test busy "the third"
+  given 2 payment(card: "c", amount: 1 EUR) every 1m at 1m
+  when payment(card: "c", amount: 1 EUR) at 4m
+  expect hit, score +10
+"#;
+
+/// A folder with `rules/a.risk` and `events.ndjson`.
+struct Place {
+    folder: TempDir,
+}
+
+/// What a call gave.
+struct Called {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+impl Place {
+    fn new(rules: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("rules")).unwrap();
+        fs::write(folder.path().join("rules/a.risk"), rules).unwrap();
+        fs::write(folder.path().join("events.ndjson"), events()).unwrap();
+        Self { folder }
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_riskweir"));
+        command.args(arguments).current_dir(self.path()).env_remove("NO_COLOR");
+        command.stdin(Stdio::null());
+        command
+    }
+
+    fn call(&self, arguments: &[&str]) -> Called {
+        called(self.command(arguments).output().unwrap())
+    }
+
+    /// Runs `backtest` into `out` with more arguments; it must succeed.
+    #[track_caller]
+    fn backtest(&self, out: &str, more: &[&str]) -> Called {
+        let arguments = [&["backtest", "--out", out][..], more].concat();
+        let called = self.call(&arguments);
+        assert_eq!((called.code, called.err.as_str()), (0, ""), "{}", called.out);
+        called
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path().join(name)).unwrap()
+    }
+}
+
+fn called(output: Output) -> Called {
+    Called {
+        code: output.status.code().unwrap_or(-1),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// Five hundred payments of ten cards, every seventh large, and one broken record.
+fn events() -> String {
+    let mut text = String::new();
+    for index in 0..500_u32 {
+        let (minute, card) = (index / 10, index * 7 % 10);
+        let amount = if index % 7 == 3 { "150.00" } else { "5.00" };
+        let at = format!("2026-03-02T{:02}:{:02}:00Z", 8 + minute / 60, minute % 60);
+        text.push_str(&format!(
+            "{{\"id\":\"p{index}\",\"at\":\"{at}\",\"card\":\"c{card}\",\"amount\":\"{amount}\"}}\n"
+        ));
+    }
+    text.push_str("not json\n");
+    text
+}
+
+/// The same as CSV, without the broken record.
+fn events_csv() -> String {
+    let mut text = "id,at,card,amount\n".to_owned();
+    for line in events().lines().filter(|line| line.starts_with('{')) {
+        let record: Value = serde_json::from_str(line).unwrap();
+        let cells = ["id", "at", "card", "amount"].map(|name| record[name].as_str().unwrap());
+        text.push_str(&format!("{}\n", cells.join(",")));
+    }
+    text
+}
+
+const FILES: [&str; 5] =
+    ["decisions.ndjson", "alerts.ndjson", "holds.ndjson", "dead_letter.ndjson", "audit.ndjson"];
+
+#[test]
+fn check_says_that_a_rule_set_is_good() {
+    let called = Place::new(RULES).call(&["check", "rules"]);
+    assert_eq!((called.code, called.err.as_str()), (0, ""));
+    assert!(called.out.starts_with("rules: rule set "), "{}", called.out);
+    assert!(called.out.contains("1 event types, 2 rules"), "{}", called.out);
+}
+
+#[test]
+fn check_renders_mistakes_on_standard_error_and_fails() {
+    let place = Place::new(&RULES.replace("amount > 100", "amuont > 100"));
+    let called = place.call(&["check", "rules"]);
+    assert_eq!((called.code, called.out.as_str()), (1, ""));
+    assert!(called.err.contains("error[E0101]"), "{}", called.err);
+    assert!(called.err.contains("a.risk:10:8"), "{}", called.err);
+    assert!(called.err.contains("did you mean `amount`?"), "{}", called.err);
+    assert!(called.err.contains("1 error"), "{}", called.err);
+}
+
+#[test]
+fn check_gives_mistakes_as_json_lines_on_standard_output() {
+    let place = Place::new(&RULES.replace("amount > 100", "amuont > 100"));
+    let called = place.call(&["check", "rules", "--format", "json"]);
+    assert_eq!(called.code, 1);
+    let codes: Vec<Value> =
+        called.out.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).collect();
+    assert!(codes.iter().any(|line| line["code"] == "E0101"), "{codes:?}");
+    assert!(!called.err.contains("E0101"), "{}", called.err);
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_named() {
+    let place = Place::new(RULES);
+    for command in ["check", "test"] {
+        let called = place.call(&[command, "nowhere"]);
+        assert_eq!((called.code, called.out.as_str()), (1, ""));
+        assert!(called.err.starts_with("error: could not read `nowhere`: "), "{}", called.err);
+    }
+    fs::create_dir(place.path().join("empty")).unwrap();
+    let called = place.call(&["check", "empty"]);
+    assert_eq!(called.code, 1);
+    assert!(called.err.contains("there is no `.risk` file in `empty`"), "{}", called.err);
+}
+
+#[test]
+fn test_runs_the_tests_and_fails_when_one_fails() {
+    let called = Place::new(RULES).call(&["test", "rules"]);
+    assert_eq!(
+        (called.code, called.out.as_str(), called.err.as_str()),
+        (0, "2 passed, 0 failed\n", "")
+    );
+    let verbose = Place::new(RULES).call(&["test", "rules", "--verbose"]);
+    assert!(verbose.out.contains("ok    large: one cent above\n"), "{}", verbose.out);
+    let broken = Place::new(&RULES.replace("100.01 EUR", "100 EUR"));
+    let called = broken.call(&["test", "rules"]);
+    assert_eq!(called.code, 1);
+    assert!(called.out.contains("FAIL  large: one cent above  (a.risk:18:1)"), "{}", called.out);
+    assert!(called.out.contains("expected a hit, but it does not hit"), "{}", called.out);
+    assert!(called.out.ends_with("1 passed, 1 failed\n"), "{}", called.out);
+    let json = broken.call(&["test", "rules", "--format", "json"]);
+    let lines: Vec<Value> =
+        json.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 2);
+    assert_eq!((json.code, lines[0]["passed"].as_bool()), (1, Some(false)));
+}
+
+#[test]
+fn a_filter_chooses_tests_by_the_name_of_the_rule_and_one_that_fits_nothing_is_a_mistake() {
+    let place = Place::new(&RULES.replace("100.01 EUR", "100 EUR"));
+    let called = place.call(&["test", "rules", "--filter", "busy"]);
+    assert_eq!((called.code, called.out.as_str()), (0, "1 passed, 0 failed\n"));
+    let called = place.call(&["test", "rules", "--filter", "bussy"]);
+    assert_eq!((called.code, called.out.as_str()), (1, ""));
+    assert!(called.err.contains("`bussy`"), "{}", called.err);
+}
+
+#[test]
+fn backtest_writes_every_kind_of_record_and_a_table() {
+    let place = Place::new(RULES);
+    let called = place.backtest("out", &["--input", "events.ndjson"]);
+    assert_eq!(place.read("out/decisions.ndjson").lines().count(), 500);
+    assert_eq!(place.read("out/dead_letter.ndjson").lines().count(), 1);
+    // 71 of the numbers below 500 leave 3 when divided by 7.
+    let held = place.read("out/holds.ndjson");
+    assert_eq!(held.lines().filter(|line| line.contains(r#""state":"placed""#)).count(), 71);
+    let row = called.out.lines().find(|line| line.starts_with("R-1")).unwrap();
+    let cells: Vec<&str> = row.split_whitespace().collect();
+    assert_eq!(cells[..4], ["R-1", "large", "live", "71"], "{row}");
+    assert!(called.out.contains("501 records: 500 decided"), "{}", called.out);
+    assert!(called.out.contains("1 dead-lettered"), "{}", called.out);
+    assert!(called.out.contains("dead letters: 1 invalid_json"), "{}", called.out);
+}
+
+#[test]
+fn backtest_gives_its_summary_as_json() {
+    let place = Place::new(RULES);
+    let called = place.backtest("out", &["--input", "events.ndjson", "--format", "json"]);
+    let summary: Value = serde_json::from_str(&called.out).unwrap();
+    assert_eq!((&summary["records"], &summary["decided"]), (&501.into(), &500.into()));
+    let large = summary["rules"].as_array().unwrap().iter().find(|rule| rule["rule"] == "R-1");
+    assert_eq!(large.unwrap()["hits"], 71);
+    assert_eq!(called.out, place.read("out/summary.json"));
+}
+
+#[test]
+fn packed_files_and_any_number_of_threads_give_the_same_bytes() {
+    let place = Place::new(RULES);
+    let file = |name: &str| fs::File::create(place.path().join(name)).unwrap();
+    for folder in ["gz", "zst"] {
+        fs::create_dir(place.path().join(folder)).unwrap();
+    }
+    let mut gz = GzEncoder::new(file("gz/events.ndjson.gz"), Compression::fast());
+    gz.write_all(events().as_bytes()).unwrap();
+    gz.finish().unwrap();
+    let packed = zstd::encode_all(events().as_bytes(), 1).unwrap();
+    fs::write(place.path().join("zst/events.ndjson.zst"), packed).unwrap();
+    place.backtest("one", &["--input", "events.ndjson", "--threads", "1"]);
+    for threads in ["2", "4"] {
+        place.backtest(threads, &["--input", "events.ndjson", "--threads", threads]);
+        for name in FILES {
+            let (one, more) =
+                (place.read(&format!("one/{name}")), place.read(&format!("{threads}/{name}")));
+            assert!(one == more, "{name} on {threads} threads");
+        }
+    }
+    for (out, input) in [("a", "gz/events.ndjson.gz"), ("b", "zst/events.ndjson.zst")] {
+        place.backtest(out, &["--input", input]);
+        let name = input.rsplit('/').next().unwrap();
+        let renamed = place.read("one/decisions.ndjson").replace("events.ndjson", name);
+        assert!(place.read(&format!("{out}/decisions.ndjson")) == renamed, "{input}");
+    }
+}
+
+#[test]
+fn csv_gives_the_same_decisions_as_ndjson() {
+    let place = Place::new(RULES);
+    fs::write(place.path().join("events.csv"), events_csv()).unwrap();
+    place.backtest("csv", &["--input", "events.csv"]);
+    place.backtest("ndjson", &["--input", "events.ndjson"]);
+    let renamed = place.read("ndjson/decisions.ndjson").replace("events.ndjson", "events.csv");
+    assert!(place.read("csv/decisions.ndjson") == renamed);
+}
+
+#[test]
+fn records_of_a_table_have_their_row_number_and_time_may_count_hours() {
+    let rules = r#"
+event step
+  id    row  : text from "/#row"
+  time  hour : time from "/hour" unit hours
+  key   who  : wallet
+rule third
+  id "R-1"  owner fraud  severity low
+  on step
+  when count(step) by who over last 2h >= 2
+  then score +10 in x
+"#;
+    let place = Place::new(rules);
+    fs::write(place.path().join("steps.csv"), "hour,who\n1,a\n2,a\n4,a\n,\n4,\"a,\"\"b\"\n")
+        .unwrap();
+    place.backtest("out", &["--input", "steps.csv"]);
+    let decisions: Vec<Value> = place
+        .read("out/decisions.ndjson")
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let seen: Vec<(&str, &str, i64)> = decisions
+        .iter()
+        .map(|record| {
+            let event = &record["event"];
+            let text = |name: &str| event[name].as_str().unwrap();
+            (text("id"), text("time"), record["score"].as_i64().unwrap())
+        })
+        .collect();
+    // At hour 4 the window (2, 4] holds row 2 alone.
+    let expected = [
+        ("0", "1970-01-01T01:00:00Z", 0),
+        ("1", "1970-01-01T02:00:00Z", 10),
+        ("2", "1970-01-01T04:00:00Z", 0),
+        ("4", "1970-01-01T04:00:00Z", 0),
+    ];
+    assert_eq!(seen, expected);
+    let dead: Value = serde_json::from_str(place.read("out/dead_letter.ndjson").trim()).unwrap();
+    assert_eq!(
+        (dead["reason"].as_str(), dead["source"]["offset"].as_i64()),
+        (Some("empty"), Some(3))
+    );
+}
+
+#[test]
+fn several_files_are_one_history() {
+    let place = Place::new(RULES);
+    let text = events();
+    let (first, second) = text.split_at(text.match_indices('\n').nth(249).unwrap().0 + 1);
+    fs::write(place.path().join("1.ndjson"), first).unwrap();
+    fs::write(place.path().join("2.ndjson"), second).unwrap();
+    place.backtest("parts", &["--input", "1.ndjson", "2.ndjson"]);
+    place.backtest("whole", &["--input", "events.ndjson"]);
+    let without_source = |name: &str| -> Vec<Value> {
+        let text = place.read(&format!("{name}/decisions.ndjson"));
+        let parse = |line: &str| {
+            let mut record: Value = serde_json::from_str(line).unwrap();
+            record.as_object_mut().unwrap().remove("source").unwrap();
+            record
+        };
+        text.lines().map(parse).collect()
+    };
+    assert_eq!(without_source("parts"), without_source("whole"));
+}
+
+#[test]
+fn notable_decisions_leave_out_the_plain_passes() {
+    let place = Place::new(RULES);
+    place.backtest("all", &["--input", "events.ndjson"]);
+    place.backtest("notable", &["--input", "events.ndjson", "--decisions", "notable"]);
+    place.backtest("none", &["--input", "events.ndjson", "--decisions", "none"]);
+    let plain = |line: &&str| {
+        let record: Value = serde_json::from_str(line).unwrap();
+        record["outcome"] == "pass" && record["score"] == 0 && record.get("contributions").is_none()
+    };
+    let all = place.read("all/decisions.ndjson");
+    let expected: Vec<&str> = all.lines().filter(|line| !plain(line)).collect();
+    assert!(expected.len() > 71);
+    assert_eq!(place.read("notable/decisions.ndjson").lines().collect::<Vec<_>>(), expected);
+    assert_eq!(place.read("none/decisions.ndjson"), "");
+    for out in ["notable", "none"] {
+        for name in ["alerts.ndjson", "holds.ndjson", "dead_letter.ndjson"] {
+            assert!(place.read(&format!("{out}/{name}")) == place.read(&format!("all/{name}")));
+        }
+    }
+}
+
+#[track_caller]
+fn refused(place: &Place, arguments: &[&str], message: &str) {
+    let called = place.call(arguments);
+    assert_eq!((called.code, called.out.as_str()), (1, ""), "{}", called.err);
+    assert!(called.err.starts_with("error: "), "{}", called.err);
+    assert!(called.err.contains(message), "{}", called.err);
+    assert_eq!(called.err.lines().count(), 1, "{}", called.err);
+}
+
+#[test]
+fn what_backtest_cannot_read_or_write_is_named_before_anything_is_written() {
+    let place = Place::new(RULES);
+    fs::write(place.path().join("events.txt"), "").unwrap();
+    fs::write(place.path().join("file"), "").unwrap();
+    let run = |input: &'static str, out: &'static str| {
+        ["backtest", "--input", "events.ndjson", input, "--out", out]
+    };
+    refused(&place, &run("events.txt", "out"), "cannot tell the format of `events.txt`");
+    refused(&place, &run("missing.ndjson", "out"), "could not read `missing.ndjson`");
+    assert!(!place.path().join("out").exists(), "nothing is written");
+    refused(&place, &run("events.ndjson", "file"), "could not write `file`");
+    place.backtest("out", &["--input", "events.ndjson"]);
+    let own = ["backtest", "--input", "out/decisions.ndjson", "--out", "out"];
+    refused(&place, &own, "`out/decisions.ndjson` is an input and would be overwritten");
+    assert_eq!(place.read("out/decisions.ndjson").lines().count(), 500);
+    let topic = ["backtest", "--input", "events.ndjson", "--out", "out", "--topic", "cards"];
+    refused(&place, &topic, "the schema has no topic `cards`");
+    fs::write(place.path().join("cut.ndjson.gz"), b"\x1f\x8b\x08\x00cut").unwrap();
+    refused(&place, &run("cut.ndjson.gz", "out"), "could not read `cut.ndjson.gz`");
+}
+
+#[test]
+fn rules_with_mistakes_run_no_backtest() {
+    let place = Place::new(&RULES.replace("amount > 100", "amuont > 100"));
+    let called = place.call(&["backtest", "--input", "events.ndjson", "--out", "out"]);
+    assert_eq!((called.code, called.out.as_str()), (1, ""));
+    assert!(called.err.contains("error[E0101]"), "{}", called.err);
+    assert!(!place.path().join("out").exists());
+}
+
+#[test]
+fn a_wrong_call_ends_with_2_and_help_with_0() {
+    let place = Place::new(RULES);
+    for arguments in [
+        &["backtest"][..],
+        &["chekc"],
+        &["check", "--format", "yaml"],
+        &["backtest", "--input", "events.ndjson", "--out", "out", "--threads", "0"],
+        &["backtest", "--input", "events.ndjson", "--out", "out", "--allowed-lateness", "soon"],
+    ] {
+        let called = place.call(arguments);
+        assert_eq!((called.code, called.out.as_str()), (2, ""), "{arguments:?}");
+        assert!(called.err.starts_with("error: "), "{}", called.err);
+    }
+    for arguments in [&["--help"][..], &["backtest", "--help"], &["--version"]] {
+        let called = place.call(arguments);
+        assert_eq!((called.code, called.err.as_str()), (0, ""), "{arguments:?}");
+        assert!(called.out.contains("riskweir"), "{}", called.out);
+    }
+}
+
+#[test]
+fn colors_are_for_terminals_unless_asked_for() {
+    let place = Place::new(&RULES.replace("amount > 100", "amuont > 100"));
+    let has_color = |arguments: &[&str], no_color: Option<&str>| {
+        let mut command = place.command(arguments);
+        if let Some(value) = no_color {
+            command.env("NO_COLOR", value);
+        }
+        called(command.output().unwrap()).err.contains('\u{1b}')
+    };
+    assert!(!has_color(&["check", "rules"], None), "not a terminal");
+    assert!(!has_color(&["check", "rules"], Some("1")));
+    assert!(has_color(&["check", "rules", "--color", "always"], None));
+    assert!(has_color(&["check", "rules", "--color", "always"], Some("1")), "the flag wins");
+    assert!(!has_color(&["check", "rules", "--color", "never"], None));
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_mistake() {
+    let place = Place::new(RULES);
+    let mut command = place.command(&["backtest", "--input", "events.ndjson", "--out", "out"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let mut err = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
+    assert_eq!((child.wait().unwrap().code(), err.as_str()), (Some(0), ""));
+    assert_eq!(place.read("out/decisions.ndjson").lines().count(), 500);
+}

@@ -1,0 +1,301 @@
+//! What must hold of the engine on any stream: the same input gives the same bytes, the order of events of different
+//! keys at one instant does not matter to rules about those keys, the books balance after every record, and state stays
+//! within its budget, with what was lost on record.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails where it stands")]
+
+#[path = "support/dice.rs"]
+#[expect(dead_code, reason = "a part of it is used")]
+mod dice;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use riskweir::diag::{Source, Sources};
+use riskweir::engine::{Engine, EngineOptions, Input, Output, OutputTopic};
+use riskweir::rules::program::Program;
+use serde_json::Value;
+
+use crate::dice::Dice;
+
+/// Rules about cards alone: windows, filters, episodes, lists, holds.
+const RULES: &str = r#"
+event payment
+  id    id      : text
+  time  at      : time unit ms
+  key   card    : card
+  field amount  : money currency EUR
+  field country : country?
+  field flag    : bool
+list watched : card
+rule busy
+  id "R-1"  owner fraud  severity low
+  on payment
+  let n = count(payment) by card over last 10s
+  when n >= 4
+  then score +10 in velocity cap 30
+       alert queue l1 once per card per 20s message "{n} payments"
+rule spending
+  id "R-2"  owner fraud  severity high
+  on payment
+  let usual = avg(payment.amount) by card over prior 1m
+  when amount > 2 * usual and amount > 50 EUR
+  if missing skip
+  then hold for 15s otherwise block reason "{usual} usually"
+       add card to watched for 30s
+rule abroad
+  id "R-3"  owner fraud  severity medium
+  on payment
+  when is_new(payment.country) by card over prior 1m
+  if missing review
+  then score +15 in place
+rule seen_before
+  id "R-4"  owner fraud  severity medium
+  on payment
+  when card in watched and distinct(payment.country where flag) by card over last 30s >= 2
+  then block
+"#;
+
+fn program(text: &str) -> Arc<Program> {
+    let files = vec![Source { path: "a.risk".to_owned(), text: text.to_owned() }];
+    let (program, report) = riskweir::rules::compile(&Sources { files });
+    Arc::new(program.unwrap_or_else(|| panic!("{report:#?}")))
+}
+
+const START_MS: i64 = 1_772_445_600_000;
+
+#[derive(Clone, Debug)]
+struct Event {
+    at_ms: i64,
+    card: u64,
+    line: String,
+}
+
+fn event(id: &str, at_ms: i64, card: u64, dice: &mut Dice) -> Event {
+    let amount = dice.pick(&["1.00", "20.00", "45.50", "60.00", "200.00"]);
+    let country = dice.pick(&["\"DE\"", "\"FR\"", "\"IT\"", "null"]);
+    let flag = dice.one_in(2);
+    let line = format!(
+        r#"{{"id":"{id}","at":{at_ms},"card":"c{card}","amount":"{amount}","country":{country},"flag":{flag}}}"#
+    );
+    Event { at_ms, card, line }
+}
+
+/// In order of time, many at the same instant.
+fn ordered(seed: u64, n: usize) -> Vec<Event> {
+    let mut dice = Dice::new(seed);
+    let mut at_ms = START_MS;
+    let next = |index: usize| {
+        at_ms += dice.pick(&[0, 0, 0, 1, 500, 1_000, 4_000]);
+        let card = dice.below(5);
+        event(&format!("p{index}"), at_ms, card, &mut dice)
+    };
+    (0..n).map(next).collect()
+}
+
+/// As a network delivers: late, repeated, reused, broken.
+fn messy(seed: u64, n: usize) -> Vec<String> {
+    let mut dice = Dice::new(seed);
+    let mut lines: Vec<String> = Vec::new();
+    for mut next in ordered(seed ^ 1, n) {
+        if dice.one_in(8) {
+            let late_ms = next.at_ms - dice.pick(&[1, 5_000, 60_000, 600_000]);
+            next.line = next.line.replace(&next.at_ms.to_string(), &late_ms.to_string());
+        }
+        lines.push(next.line.clone());
+        match dice.below(12) {
+            0 => lines.push(dice.pick(&lines)),
+            1 => lines.push(next.line.replace("\"flag\":", "\"flag\":true,\"other\":")),
+            2 => lines.push(next.line.replace("EUR", "").replace(".00", ".005")),
+            3 => lines.push(next.line[..next.line.len() / 2].to_owned()),
+            _ => {}
+        }
+    }
+    lines
+}
+
+/// Steps an engine through the lines; the books must balance after each.
+fn outputs(program: &Arc<Program>, lines: &[String]) -> Vec<Output> {
+    let mut engine = Engine::new(Arc::clone(program), EngineOptions::default()).unwrap();
+    let stream = engine.open_stream("stream", 0);
+    let mut all = Vec::new();
+    for (offset, line) in (0_i64..).zip(lines) {
+        let before = all.len();
+        let payload = Some(line.as_bytes());
+        engine.step(&Input { stream, offset, arrival_ms: None, payload }, &mut all);
+        let counters = engine.counters();
+        assert_eq!(counters.read, u64::try_from(offset + 1).unwrap());
+        assert_eq!(counters.read, counters.decided() + counters.dead_lettered());
+        let of = |topic| all[before..].iter().filter(|output| output.topic == topic).count();
+        let answered = of(OutputTopic::Decisions) + of(OutputTopic::DeadLetter);
+        assert_eq!(answered, 1, "one record, one answer: {line}");
+    }
+    let counters = engine.counters();
+    let count = |topic| all.iter().filter(|output: &&Output| output.topic == topic).count() as u64;
+    assert_eq!(counters.alerts, count(OutputTopic::Alerts));
+    assert_eq!(counters.holds_placed + counters.holds_expired, count(OutputTopic::Holds));
+    let open = counters.holds_placed - counters.holds_expired;
+    assert_eq!(u64::try_from(engine.holds_open()).unwrap(), open);
+    all
+}
+
+/// What the rules said about each event.
+fn said(all: &[Output]) -> BTreeMap<String, [Value; 4]> {
+    let decisions = all.iter().filter(|output| output.topic == OutputTopic::Decisions);
+    let said = decisions.map(|output| {
+        let record: Value = serde_json::from_slice(&output.body).unwrap();
+        let parts =
+            ["contributions", "undecided", "outcome", "score"].map(|name| record[name].clone());
+        (record["event"]["id"].as_str().unwrap().to_owned(), parts)
+    });
+    said.collect()
+}
+
+/// Another order of the events of each instant that leaves each card's own order as it is.
+fn permuted(events: &[Event], dice: &mut Dice) -> Vec<Event> {
+    let mut out = Vec::new();
+    for instant in events.chunk_by(|left, right| left.at_ms == right.at_ms) {
+        let mut queues: BTreeMap<u64, Vec<Event>> = BTreeMap::new();
+        for event in instant.iter().rev() {
+            queues.entry(event.card).or_default().push(event.clone());
+        }
+        while !queues.is_empty() {
+            let cards: Vec<u64> = queues.keys().copied().collect();
+            let card = dice.pick(&cards);
+            let queue = queues.get_mut(&card).unwrap();
+            out.extend(queue.pop());
+            if queue.is_empty() {
+                queues.remove(&card);
+            }
+        }
+    }
+    out
+}
+
+fn lines(events: &[Event]) -> Vec<String> {
+    events.iter().map(|event| event.line.clone()).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_same_input_gives_the_same_bytes(seed in any::<u64>()) {
+        let program = program(RULES);
+        let lines = messy(seed, 400);
+        prop_assert_eq!(outputs(&program, &lines), outputs(&program, &lines));
+    }
+
+    #[test]
+    fn no_decision_or_alert_comes_twice_but_as_a_duplicate(seed in any::<u64>()) {
+        let all = outputs(&program(RULES), &messy(seed, 400));
+        let mut seen = BTreeSet::new();
+        for output in &all {
+            let record: Value = serde_json::from_slice(&output.body).unwrap();
+            let id = match output.topic {
+                OutputTopic::Decisions => &record["decision_id"],
+                OutputTopic::Alerts => &record["alert_id"],
+                _ => continue,
+            };
+            let fresh = seen.insert(id.as_str().unwrap().to_owned());
+            prop_assert_eq!(fresh, record["duplicate"] != true, "{}", record);
+        }
+    }
+
+    #[test]
+    fn the_order_of_other_cards_at_one_instant_does_not_matter(seed in any::<u64>()) {
+        let program = program(RULES);
+        let events = ordered(seed, 400);
+        let other = permuted(&events, &mut Dice::new(seed));
+        prop_assert_eq!(said(&outputs(&program, &lines(&events))), said(&outputs(&program, &lines(&other))));
+    }
+}
+
+#[test]
+fn the_random_streams_make_every_rule_speak() {
+    let all = outputs(&program(RULES), &messy(7, 2_000));
+    let text: String =
+        all.iter().map(|output| String::from_utf8_lossy(&output.body).into_owned()).collect();
+    for word in
+        ["R-1", "R-2", "R-3", "R-4", "\"late\"", "too_late", "id_reuse", "\"duplicate\":true"]
+    {
+        assert!(text.contains(word), "{word}");
+    }
+    for topic in [OutputTopic::Alerts, OutputTopic::Holds, OutputTopic::DeadLetter] {
+        assert!(all.iter().any(|output| output.topic == topic), "{topic:?}");
+    }
+    let permuted = permuted(&ordered(7, 400), &mut Dice::new(1));
+    assert_ne!(lines(&permuted), lines(&ordered(7, 400)), "the permutation changes the order");
+}
+
+/// One event in a hundred is looked at, so that little but window state is kept.
+const MANY_KEYS: &str = r#"
+event payment
+  id    id   : text
+  time  at   : time unit ms
+  key   card : card
+  field amount : money currency EUR
+  field country : country?
+  field flag : bool
+rule looked_at
+  id "R-1"  owner fraud  severity low
+  on payment
+  when flag and count(payment) by card over last 1h >= 1 and sum(payment.amount) by card over last 1h > 0 EUR
+  then score +10 in x
+"#;
+
+const BUDGET_BYTES: usize = 512 << 10;
+/// What may be added between two looks at the budget.
+const SLACK_BYTES: usize = 128 << 10;
+
+#[test]
+fn state_stays_within_its_budget_and_what_was_evicted_is_marked() {
+    let options = EngineOptions {
+        state_bytes: Some(BUDGET_BYTES as u64),
+        allowed_lateness_ms: 0,
+        dedupe_window_ms: 10_000,
+        ..EngineOptions::default()
+    };
+    let mut engine = Engine::new(program(MANY_KEYS), options).unwrap();
+    let stream = engine.open_stream("stream", 0);
+    let mut dice = Dice::new(3);
+    let (mut largest, mut all) = (0, Vec::new());
+    for index in 0..30_000_i64 {
+        let card = dice.below(20_000);
+        let line = format!(
+            r#"{{"id":"p{index}","at":{},"card":"card-{card}","amount":"5.00","flag":{}}}"#,
+            START_MS + index * 100,
+            index % 100 == 0
+        );
+        let payload = Some(line.as_bytes());
+        engine.step(&Input { stream, offset: index, arrival_ms: None, payload }, &mut all);
+        largest = largest.max(engine.state_bytes());
+    }
+    assert!(largest <= BUDGET_BYTES + SLACK_BYTES, "{largest} bytes");
+    assert!(largest > BUDGET_BYTES / 2, "the budget is used: {largest} bytes");
+    assert!(engine.counters().evictions > 0);
+    assert_eq!(engine.counters().decided(), 30_000);
+    let remarks = |output: &&Output| {
+        let record: Value = serde_json::from_slice(&output.body).unwrap();
+        record["provenance"].as_array().unwrap().contains(&"capped".into())
+    };
+    let capped = all.iter().filter(remarks).count();
+    assert!(capped > 0, "nothing says that windows are lower bounds");
+    // The window is an hour, the stream 50 minutes: without the budget nothing is ever forgotten.
+    let free = EngineOptions { state_bytes: Some(1 << 30), ..options };
+    let mut engine = Engine::new(program(MANY_KEYS), free).unwrap();
+    let stream = engine.open_stream("stream", 0);
+    let mut whole = Vec::new();
+    for (offset, card) in (0_i64..).zip([1, 2, 1]) {
+        let at_ms = START_MS + offset;
+        let line = format!(
+            r#"{{"id":"p{offset}","at":{at_ms},"card":"{card}","amount":"5.00","flag":true}}"#
+        );
+        engine.step(
+            &Input { stream, offset, arrival_ms: None, payload: Some(line.as_bytes()) },
+            &mut whole,
+        );
+    }
+    assert_eq!(engine.counters().evictions, 0);
+    assert!(!whole.iter().any(|output| remarks(&output)));
+}

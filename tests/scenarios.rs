@@ -1,0 +1,348 @@
+//! Small histories with their outcome worked out by hand, through the engine and through the files of a backtest.
+//!
+//! A folder under `tests/scenarios/` has `rules.risk`, `events.ndjson`, perhaps `options.json`, and a `README.md` whose
+//! table says of every record, by hand, what must come of it. `expected/*.ndjson` are the records in full, with ids and
+//! digests replaced by names in order of appearance (`UPDATE_GOLDEN=1` rewrites them; read the difference). The files
+//! that a backtest writes on one thread and on three hold the very bytes that the engine emits.
+//!
+//! The short form of a table row, parts parted by `; `:
+//! - decision: outcome, score, `by` rules that hit, `shadow` rules, `undecided` rules, `exempt` names, remarks other
+//!   than `normal`, `duplicate`;
+//! - alert: `alert RULE` or, of a rule with `once per`, `alert RULE seq/count/thinned`;
+//! - hold: `placed EVENT` or `expired EVENT OTHERWISE`;
+//! - dead letter: `dead_letter REASON`.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails where it stands"
+)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use riskweir::backtest::output::{FileSink, file_name};
+use riskweir::backtest::run::{Job, run};
+use riskweir::diag::{Source, Sources};
+use riskweir::engine::{Engine, EngineOptions, Input, Output, OutputTopic};
+use riskweir::rules::program::Program;
+use serde_json::Value;
+
+/// Name of the input file, and so of the source in every record.
+const EVENTS: &str = "events.ndjson";
+
+struct Scenario {
+    folder: PathBuf,
+    program: Arc<Program>,
+    options: EngineOptions,
+    /// The lines that are records, with their numbers.
+    records: Vec<(i64, Vec<u8>)>,
+}
+
+impl Scenario {
+    fn load(name: &str) -> Self {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios").join(name);
+        let text = fs::read_to_string(folder.join("rules.risk")).unwrap();
+        let files = vec![Source { path: "rules.risk".to_owned(), text }];
+        let (program, report) = riskweir::rules::compile(&Sources { files });
+        let program = program.unwrap_or_else(|| panic!("{name}: {report:#?}"));
+        let events = fs::read(folder.join(EVENTS)).unwrap();
+        let lines = events.strip_suffix(b"\n").unwrap_or(&events).split(|byte| *byte == b'\n');
+        let records = (0_i64..).zip(lines).filter(|(_, line)| !line.is_empty());
+        Self {
+            options: options(&folder),
+            program: Arc::new(program),
+            records: records.map(|(number, line)| (number, line.to_vec())).collect(),
+            folder,
+        }
+    }
+
+    fn engine(&self) -> Engine {
+        Engine::new(Arc::clone(&self.program), self.options).unwrap()
+    }
+}
+
+fn options(folder: &Path) -> EngineOptions {
+    let mut options = EngineOptions::default();
+    let Ok(text) = fs::read_to_string(folder.join("options.json")) else { return options };
+    let values: BTreeMap<String, i64> = serde_json::from_str(&text).unwrap();
+    for (name, value) in values {
+        match name.as_str() {
+            "allowed_lateness_ms" => options.allowed_lateness_ms = value,
+            "max_record_bytes" => options.max_record_bytes = u32::try_from(value).unwrap(),
+            "max_keys" => options.max_keys = u32::try_from(value).unwrap(),
+            other => panic!("unknown option {other}"),
+        }
+    }
+    options
+}
+
+/// What one record brought about, in the short form.
+fn short(outputs: &[Output]) -> String {
+    let parsed = outputs.iter().map(|output| {
+        let record: Value = serde_json::from_slice(&output.body).unwrap();
+        match output.topic {
+            OutputTopic::Decisions => short_decision(&record),
+            OutputTopic::Alerts => short_alert(&record),
+            OutputTopic::Holds => short_hold(&record),
+            OutputTopic::DeadLetter => format!("dead_letter {}", text(&record["reason"])),
+            OutputTopic::Audit => panic!("no record brings about {record}"),
+        }
+    });
+    parsed.collect::<Vec<String>>().join("; ")
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap()
+}
+
+fn short_decision(record: &Value) -> String {
+    let mut words = vec![text(&record["outcome"]).to_owned(), record["score"].to_string()];
+    for (list, word, member) in [
+        ("contributions", "by", "rule"),
+        ("shadow", "shadow", "rule"),
+        ("undecided", "undecided", "rule"),
+    ] {
+        let Some(entries) = record[list].as_array() else { continue };
+        words.push(word.to_owned());
+        words.extend(entries.iter().map(|entry| text(&entry[member]).to_owned()));
+    }
+    if let Some(names) = record["exempt"].as_array() {
+        words.push("exempt".to_owned());
+        words.extend(names.iter().map(|name| text(name).to_owned()));
+    }
+    let remarks = record["provenance"].as_array().unwrap().iter().map(text);
+    words.extend(remarks.filter(|remark| *remark != "normal").map(str::to_owned));
+    if record["duplicate"] == true {
+        words.push("duplicate".to_owned());
+    }
+    words.join(" ")
+}
+
+fn short_alert(record: &Value) -> String {
+    let episode = &record["episode"];
+    let (rule, own) = (text(&record["rule"]), record["episode"]["id"] == record["alert_id"]);
+    let standing = format!("{}/{}/{}", episode["seq"], episode["count"], episode["thinned"]);
+    let plain = record.get("entities").is_none();
+    assert!(!plain || (own && standing == "1/1/0"), "{record:#}");
+    if plain { format!("alert {rule}") } else { format!("alert {rule} {standing}") }
+}
+
+fn short_hold(record: &Value) -> String {
+    let (state, event) = (text(&record["state"]), text(&record["subject"]["id"]));
+    match state {
+        "expired" => format!("expired {event} {}", text(&record["otherwise"])),
+        _ => format!("{state} {event}"),
+    }
+}
+
+/// The rows of the table in the README: record number and short form.
+fn by_hand(folder: &Path) -> Vec<(i64, String)> {
+    let readme = fs::read_to_string(folder.join("README.md")).unwrap();
+    let rows = readme.lines().filter_map(|line| {
+        let cells: Vec<&str> = line.trim().strip_prefix('|')?.split('|').map(str::trim).collect();
+        let number: i64 = cells.first()?.parse().ok()?;
+        Some((number, cells.get(1)?.trim_matches('`').to_owned()))
+    });
+    rows.collect()
+}
+
+/// Ids and digests of 32 digits by names in order of first appearance, so that goldens say what belongs together.
+fn named(text: &str, names: &mut BTreeMap<String, String>) -> String {
+    let mut out = String::new();
+    for (index, part) in text.split('"').enumerate() {
+        if index > 0 {
+            out.push('"');
+        }
+        let is_id = part.len() == 32 && part.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if is_id {
+            let next = format!("id-{}", names.len() + 1);
+            out.push_str(names.entry(part.to_owned()).or_insert(next));
+        } else {
+            out.push_str(part);
+        }
+    }
+    out
+}
+
+/// The bodies of each kind, one a line.
+fn files_of(outputs: &[Output]) -> BTreeMap<OutputTopic, Vec<u8>> {
+    let mut files: BTreeMap<OutputTopic, Vec<u8>> =
+        OutputTopic::ALL.into_iter().map(|topic| (topic, Vec::new())).collect();
+    for output in outputs {
+        let file = files.get_mut(&output.topic).unwrap();
+        file.extend_from_slice(&output.body);
+        file.push(b'\n');
+    }
+    files
+}
+
+#[track_caller]
+fn check(name: &str) {
+    let scenario = Scenario::load(name);
+    let mut engine = scenario.engine();
+    let stream = engine.open_stream(EVENTS, 0);
+    let mut all: Vec<Output> = Vec::new();
+    engine.announce(&mut all);
+    let mut found: Vec<(i64, String)> = Vec::new();
+    for (offset, line) in &scenario.records {
+        let mut outputs: Vec<Output> = Vec::new();
+        let input = Input { stream, offset: *offset, arrival_ms: None, payload: Some(line) };
+        engine.step(&input, &mut outputs);
+        check_dead_letter(&outputs, line);
+        let counters = engine.counters();
+        assert_eq!(counters.read, counters.decided() + counters.dead_lettered());
+        found.push((*offset, short(&outputs)));
+        all.extend(outputs);
+    }
+    let lines = |rows: &[(i64, String)]| -> String {
+        rows.iter().map(|(number, words)| format!("{number}: {words}\n")).collect()
+    };
+    let expected = by_hand(&scenario.folder);
+    assert_eq!(lines(&found), lines(&expected), "{name}: found (left), by hand in README.md");
+    let files = files_of(&all);
+    check_goldens(&scenario.folder, &files);
+    for threads in [1, 3] {
+        check_backtest(&scenario, threads, &files);
+    }
+}
+
+/// A dead letter holds the record as it came.
+#[track_caller]
+fn check_dead_letter(outputs: &[Output], line: &[u8]) {
+    for output in outputs.iter().filter(|output| output.topic == OutputTopic::DeadLetter) {
+        let record: Value = serde_json::from_slice(&output.body).unwrap();
+        assert_eq!(BASE64.decode(text(&record["raw_base64"])).unwrap(), line);
+    }
+}
+
+#[track_caller]
+fn check_goldens(folder: &Path, files: &BTreeMap<OutputTopic, Vec<u8>>) {
+    let expected = folder.join("expected");
+    let update = std::env::var_os("UPDATE_GOLDEN").is_some();
+    let mut names = BTreeMap::new();
+    for (topic, bytes) in files.iter().filter(|(topic, _)| **topic != OutputTopic::Audit) {
+        let found = named(core::str::from_utf8(bytes).unwrap(), &mut names);
+        let path = expected.join(file_name(*topic));
+        if update && found.is_empty() {
+            drop(fs::remove_file(&path));
+        } else if update {
+            fs::create_dir_all(&expected).unwrap();
+            fs::write(&path, &found).unwrap();
+        }
+        let known = fs::read_to_string(&path).unwrap_or_default();
+        assert!(known == found, "{} differs; found:\n{found}", path.display());
+    }
+}
+
+#[track_caller]
+fn check_backtest(scenario: &Scenario, threads: usize, files: &BTreeMap<OutputTopic, Vec<u8>>) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut engine = scenario.engine();
+    let mut sink = FileSink::create(folder.path()).unwrap();
+    let inputs = vec![scenario.folder.join(EVENTS)];
+    let job = Job { inputs, topic: None, threads };
+    run(&mut engine, &job, &mut sink, &mut |_| true).unwrap();
+    sink.finish().unwrap();
+    for (topic, expected) in files {
+        let found = fs::read(folder.path().join(file_name(*topic))).unwrap();
+        assert!(found == *expected, "{topic:?} of a backtest on {threads} threads");
+    }
+}
+
+#[test]
+fn late_events_within_the_allowed_lateness_count_and_stop_money_and_later_ones_only_alert() {
+    check("late_events");
+}
+
+#[test]
+fn a_repeated_event_is_answered_as_before_and_a_reused_id_is_told() {
+    check("repeats");
+}
+
+#[test]
+fn holds_are_placed_joined_and_end_in_the_order_of_their_deadlines() {
+    check("holds");
+}
+
+#[test]
+fn once_per_thins_alerts_and_nothing_else() {
+    check("once_per");
+}
+
+#[test]
+fn allow_overrides_what_is_not_mandatory() {
+    check("overrides");
+}
+
+#[test]
+fn scores_are_capped_by_group_and_bands_act_on_the_sum() {
+    check("scores");
+}
+
+#[test]
+fn a_list_that_one_event_fills_is_read_by_others_until_it_ends() {
+    check("lists");
+}
+
+#[test]
+fn an_undecided_rule_skips_matches_or_asks_a_person() {
+    check("undecided");
+}
+
+#[test]
+fn windows_that_reach_behind_the_first_event_say_that_they_are_warming() {
+    check("warming");
+}
+
+#[test]
+fn malformed_records_become_dead_letters_with_reason_and_bytes_and_messy_ones_are_decided() {
+    check("malformed");
+}
+
+#[test]
+fn every_scenario_has_a_test() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios.rs"));
+    let text = text.unwrap();
+    for entry in fs::read_dir(folder).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        assert!(text.contains(&format!("check(\"{name}\")")), "{name}");
+    }
+}
+
+/// A tombstone, and event times far ahead of the broker's, which files cannot carry.
+#[test]
+fn a_tombstone_is_a_dead_letter_and_an_event_from_the_future_does_not_move_the_clock() {
+    let scenario = Scenario::load("late_events");
+    let mut engine = scenario.engine();
+    let stream = engine.open_stream("payments", 3);
+    let arrival_ms = Some(1_772_445_600_000); // 2026-03-02T10:00:00Z
+    let mut step = |offset: i64, payload: Option<&str>| {
+        let mut outputs: Vec<Output> = Vec::new();
+        let payload = payload.map(str::as_bytes);
+        engine.step(&Input { stream, offset, arrival_ms, payload }, &mut outputs);
+        outputs
+    };
+    let pay =
+        |id: &str, at: &str| format!(r#"{{"id":"{id}","at":"{at}","card":"c","amount":"5.00"}}"#);
+    let tombstone = step(0, None);
+    assert_eq!(short(&tombstone), "dead_letter tombstone");
+    let record: Value = serde_json::from_slice(&tombstone[0].body).unwrap();
+    assert_eq!(record.get("raw_base64"), None);
+    assert_eq!(
+        (&record["source"]["partition"], &record["source"]["offset"]),
+        (&3.into(), &0.into())
+    );
+    assert_eq!(short(&step(1, Some(&pay("a", "2026-03-02T10:00:00Z")))), "pass 0");
+    // Five minutes ahead of the arrival are allowed, a millisecond more is not; seconds for milliseconds neither.
+    assert_eq!(short(&step(2, Some(&pay("b", "2026-03-02T10:05:00.001Z")))), "pass 0 future_ts");
+    assert_eq!(short(&step(3, Some(&pay("c", "4026-03-02T10:00:00Z")))), "pass 0 future_ts");
+    // Had it moved the clock, this one would be too late.
+    assert_eq!(short(&step(4, Some(&pay("d", "2026-03-02T10:00:01Z")))), "pass 0");
+    assert_eq!(short(&step(5, Some(&pay("e", "2026-03-02T10:05:00Z")))), "pass 0");
+}
