@@ -12,7 +12,7 @@ use riskweir::diag::{Source, Sources};
 use riskweir::event::row::Row;
 use riskweir::event::schema::{EventId, SlotId};
 use riskweir::rules::eval::{EvalPlan, Evaluator, Host, Run, Verdict};
-use riskweir::rules::program::{ListId, LookupId};
+use riskweir::rules::program::{ListId, LookupId, Program};
 use riskweir::window::spec::{Coverage, ReadValue, Reading};
 
 const EVENTS: usize = 4_096;
@@ -82,7 +82,9 @@ fn report(out: &mut impl std::io::Write) -> std::io::Result<()> {
         ("five tests, mixed events", false, 1),
         ("100 rules of five tests, mixed events", false, 100),
     ] {
-        let (rule_ns, hand_ns) = measure(all_true, n_rules);
+        let measured = measure(all_true, n_rules);
+        assert!(measured.is_some(), "the rules of the benchmark compile");
+        let (rule_ns, hand_ns) = measured.unwrap_or_default();
         let ratio = rule_ns / hand_ns;
         writeln!(out, "{name:42} {rule_ns:9.1} {hand_ns:9.1} {ratio:7.2}")?;
     }
@@ -90,19 +92,19 @@ fn report(out: &mut impl std::io::Write) -> std::io::Result<()> {
 }
 
 /// Medians per event of the compiled rules and of the same tests by hand, in alternating rounds.
-fn measure(all_true: bool, n_rules: usize) -> (f64, f64) {
+fn measure(all_true: bool, n_rules: usize) -> Option<(f64, f64)> {
     let mut text = SCHEMA.to_owned();
     for index in 0..n_rules {
         // Different thresholds: equal conditions would be one node.
         let rule = RULE.replace("200 EUR", &format!("{} EUR", 200 + index));
-        text.push_str(&format!("rule r{index}{rule}"));
+        text.push_str("rule r");
+        text.push_str(&index.to_string());
+        text.push_str(&rule);
     }
     let sources = Sources { files: vec![Source { path: "a.risk".to_owned(), text }] };
-    let (program, report) = riskweir::rules::compile(&sources);
-    let program =
-        program.unwrap_or_else(|| panic!("the rules of the benchmark compile: {report:?}"));
-    let plan = EvalPlan::new(&program, EventId(0)).expect("the plan can be prepared");
-    let slots = slots(&program);
+    let program = riskweir::rules::compile(&sources).0?;
+    let plan = EvalPlan::new(&program, EventId(0)).ok()?;
+    let slots = slots(&program)?;
     let rows: Vec<Row> = (0..EVENTS).map(|index| row(index, all_true, &slots)).collect();
     let bodies = &program.plans[0].rules;
     let mut evaluator = Evaluator::new();
@@ -132,7 +134,7 @@ fn measure(all_true: bool, n_rules: usize) -> (f64, f64) {
         by_hand.push(per_event(start));
         assert_eq!(n_hits, n_expected, "both ways agree");
     }
-    (median(by_rule), median(by_hand))
+    Some((median(by_rule), median(by_hand)))
 }
 
 fn tests_by_hand(row: &Row, slots: &Slots, threshold_minor: i64) -> bool {
@@ -145,21 +147,18 @@ fn tests_by_hand(row: &Row, slots: &Slots, threshold_minor: i64) -> bool {
         && is(slots.chip, 0)
 }
 
-fn slots(program: &riskweir::rules::program::Program) -> Slots {
+fn slots(program: &Program) -> Option<Slots> {
     let event = program.schema.event(EventId(0));
-    let slot = |name: &str| {
-        let field = event.field_named(name).expect("a field of the schema above");
-        event.field(field).slot
-    };
-    let amount = slot("amount");
-    Slots {
+    let slot = |name: &str| event.field_named(name).map(|field| event.field(field).slot);
+    let amount = slot("amount")?;
+    Some(Slots {
         amount,
         currency: SlotId(amount.0 + 1),
-        channel: slot("channel"),
-        country: slot("country"),
-        tries: slot("tries"),
-        chip: slot("chip"),
-    }
+        channel: slot("channel")?,
+        country: slot("country")?,
+        tries: slot("tries")?,
+        chip: slot("chip")?,
+    })
 }
 
 /// A row that passes every test, or one of a fixed mixture.
@@ -171,7 +170,7 @@ fn row(index: usize, all_true: bool, slots: &Slots) -> Row {
     let bits = if all_true { u64::MAX } else { mixed >> 20 };
     row.set(slots.amount, if bits & 3 > 0 { 50_000 } else { 1_000 });
     row.set(slots.currency, u64::from(Currency::parse("EUR").map_or(0, |eur| eur.0)));
-    row.set(slots.channel, if bits & 4 > 0 { 1 } else { 0 });
+    row.set(slots.channel, u64::from(bits & 4 > 0));
     row.set(slots.country, if bits & 8 > 0 { 0x4652 } else { 0x4445 });
     if bits & 16 > 0 {
         row.set(slots.tries, if bits & 32 > 0 { 5 } else { 1 });

@@ -22,8 +22,10 @@ use riskweir::rules::program::Program;
 use riskweir::rules::syntax::words;
 
 /// The lists that the examples read.
-const LISTS: &[(&str, &str)] =
-    &[("lists/high_risk.csv", "value,expires,note\nKP,,standing order\nIR,2027-01-01T00:00:00Z,\n")];
+const LISTS: &[(&str, &str)] = &[(
+    "lists/high_risk.csv",
+    "value,expires,note\nKP,,standing order\nIR,2027-01-01T00:00:00Z,\n",
+)];
 
 /// The name under which an example is compiled.
 const EXAMPLE: &str = "your.risk";
@@ -140,7 +142,8 @@ fn judge(schema: &str, fence: &Fence) -> Vec<String> {
     for result in results {
         let start = result.span.start as usize;
         let line = fence.text.get(start..).and_then(|rest| rest.lines().next()).unwrap_or_default();
-        let (fails, name) = (line.contains("# fails"), format!("{}: {}", result.rule, result.title));
+        let (fails, name) =
+            (line.contains("# fails"), format!("{}: {}", result.rule, result.title));
         if fails == result.failures.is_empty() {
             offences.push(at(format!("{name} (fails wanted: {fails}): {:?}", result.failures)));
         }
@@ -252,7 +255,9 @@ fn every_word_of_the_language_is_shown_in_an_example() {
                 let words = code.split(|c: char| !c.is_alphanumeric() && c != '_');
                 shown.extend(words.map(str::to_owned));
                 let called = code.split('(').map(|part| {
-                    part.rsplit(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default()
+                    part.rsplit(|c: char| !c.is_alphanumeric() && c != '_')
+                        .next()
+                        .unwrap_or_default()
                 });
                 calls.extend(called.map(str::to_owned));
             }
@@ -263,8 +268,24 @@ fn every_word_of_the_language_is_shown_in_an_example() {
         assert!(shown.contains(*word), "no example shows `{word}`");
     }
     let functions = [
-        "count", "sum", "avg", "min", "max", "stddev", "distinct", "last", "is_new", "time_since",
-        "share", "abs", "distance", "hour", "is_multiple", "length", "lower", "round",
+        "count",
+        "sum",
+        "avg",
+        "min",
+        "max",
+        "stddev",
+        "distinct",
+        "last",
+        "is_new",
+        "time_since",
+        "share",
+        "abs",
+        "distance",
+        "hour",
+        "is_multiple",
+        "length",
+        "lower",
+        "round",
     ];
     for function in functions {
         assert!(calls.contains(function), "no example calls `{function}`");

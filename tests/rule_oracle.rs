@@ -1,6 +1,12 @@
 //! Random rule sets on random streams: parser, checker, state tables and evaluator together against the reference
 //! interpreter, verdict by verdict and `let` by `let`.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests fail the test where what they need is not there"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
@@ -32,6 +38,9 @@ struct Engine<'p> {
     clock_ms: i64,
 }
 
+/// Rule, verdict, and values of the lets.
+type Judged = (String, Verdict, Vec<(String, Value)>);
+
 /// The entry of the present event in a table.
 type OwnEntry = (TableId, u64, Vec<u64>);
 
@@ -55,7 +64,7 @@ impl<'p> Engine<'p> {
         }
     }
 
-    fn judge(&mut self, row: &Row) -> Vec<(String, Verdict, Vec<(String, Value)>)> {
+    fn judge(&mut self, row: &Row) -> Vec<Judged> {
         self.clock_ms = self.clock_ms.max(row.time_ms);
         self.tables.iter_mut().for_each(|table| table.advance(self.clock_ms));
         let index = usize::from(row.event);

@@ -45,17 +45,13 @@ impl<'a> Iterator for Lines<'a> {
 
     fn next(&mut self) -> Option<&'a [u8]> {
         let rest = self.rest?;
-        match memchr::memchr(b'\n', rest) {
-            Some(end) => {
-                let (line, after) = rest.split_at(end);
-                self.rest = after.get(1..);
-                Some(line)
-            }
-            None => {
-                self.rest = None;
-                Some(rest)
-            }
-        }
+        let Some(end) = memchr::memchr(b'\n', rest) else {
+            self.rest = None;
+            return Some(rest);
+        };
+        let (line, after) = rest.split_at(end);
+        self.rest = after.get(1..);
+        Some(line)
     }
 }
 

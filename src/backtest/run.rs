@@ -15,6 +15,9 @@ use crate::event::row::Row;
 /// Blocks that may wait in front of and behind each decoding thread.
 const BLOCKS_WAITING: usize = 2;
 
+/// Records whose state is loaded together, before the first of them is decided.
+const RECORDS_AHEAD: usize = 64;
+
 /// What to read, and how.
 #[derive(Clone, Debug)]
 pub struct Job {
@@ -73,12 +76,12 @@ fn one_by_one(
     sink: &mut impl Sink,
     watch: &mut dyn FnMut(u64) -> bool,
 ) -> Result<bool, InputError> {
-    let mut block = Block::default();
-    while reader.fill(&mut block)? {
-        for (offset, line) in block.lines() {
-            let input = Input { stream, offset, arrival_ms: None, payload: Some(line) };
-            engine.step(&input, sink);
-        }
+    let decoder = std::sync::Arc::clone(engine.decoder());
+    let topic = engine.topic_of(stream);
+    let (mut block, mut scratch) = (DecodedBlock::default(), DecodeScratch::default());
+    while reader.fill(&mut block.block)? {
+        block.decode(&decoder, topic, &mut scratch);
+        block.decide(engine, stream, sink);
         if !watch(engine.counters().read) {
             return Ok(false);
         }
@@ -110,10 +113,17 @@ impl DecodedBlock {
     }
 
     fn decide(&mut self, engine: &mut Engine, stream: StreamId, sink: &mut impl Sink) {
-        let decoded = self.rows.iter().zip(self.results.drain(..));
-        for ((offset, line), (row, result)) in self.block.lines().zip(decoded) {
-            let input = Input { stream, offset, arrival_ms: None, payload: Some(line) };
-            engine.decide(&input, result.map(|()| Decoded { raw: line, row }), sink);
+        let lines: Vec<(i64, &[u8])> = self.block.lines().collect();
+        let mut results = self.results.drain(..);
+        for (lines, rows) in lines.chunks(RECORDS_AHEAD).zip(self.rows.chunks(RECORDS_AHEAD)) {
+            let lines_with_rows = || lines.iter().zip(rows);
+            let decoded =
+                lines_with_rows().zip(results.as_slice()).filter(|(_, result)| result.is_ok());
+            engine.anticipate(decoded.map(|(((_, raw), row), _)| Decoded { raw, row }));
+            for (((offset, raw), row), result) in lines_with_rows().zip(&mut results) {
+                let input = Input { stream, offset: *offset, arrival_ms: None, payload: Some(raw) };
+                engine.decide(&input, result.map(|()| Decoded { raw, row }), sink);
+            }
         }
     }
 }
@@ -224,11 +234,13 @@ fn csv_file(
     let mut record = csv::ByteRecord::new();
     let mut offset = 0_i64;
     while reader.read_byte_record(&mut record).map_err(broken)? {
-        let line = joined(&record);
-        let input = Input { stream, offset, arrival_ms: None, payload: Some(&line) };
-        let decoded = pairs(&header, &record)
+        let number = offset.to_string();
+        let result = pairs(&header, &record, &number)
             .and_then(|pairs| decoder.decode_pairs(topic, &pairs, &mut scratch, &mut row));
-        engine.decide(&input, decoded.map(|()| Decoded { raw: &[], row: &row }), sink);
+        // Only a dead letter shows the record itself.
+        let line = if result.is_err() { joined(&record) } else { Vec::new() };
+        let input = Input { stream, offset, arrival_ms: None, payload: Some(&line) };
+        engine.decide(&input, result.map(|()| Decoded { raw: &[], row: &row }), sink);
         offset += 1;
         if offset % CSV_WATCH_RECORDS == 0 && !watch(engine.counters().read) {
             return Ok(false);
@@ -237,14 +249,25 @@ fn csv_file(
     Ok(watch(engine.counters().read))
 }
 
+/// The column that every record of a table has beside those of its file: the index of the record, from 0. A schema
+/// reads it as `from "/#row"`, for instance as the id of records that have none.
+const ROW_COLUMN: &str = "#row";
+
+/// The cells of a record by column. A blank record has none, so that it is refused as empty.
 fn pairs<'a>(
     header: &'a csv::StringRecord,
     record: &'a csv::ByteRecord,
+    number: &'a str,
 ) -> Result<Vec<(&'a str, &'a str)>, DecodeError> {
     let cells = header.iter().zip(record.iter());
     let pair = |(name, cell)| core::str::from_utf8(cell).ok().map(|text| (name, text));
     let pairs: Option<Vec<(&str, &str)>> = cells.map(pair).collect();
-    pairs.ok_or_else(|| DecodeError::record(Reason::InvalidUtf8))
+    let mut pairs = pairs.ok_or_else(|| DecodeError::record(Reason::InvalidUtf8))?;
+    let blank = pairs.iter().all(|(_, cell)| cell.is_empty());
+    if !blank && !header.iter().any(|name| name == ROW_COLUMN) {
+        pairs.push((ROW_COLUMN, number));
+    }
+    Ok(pairs)
 }
 
 /// The record as a line of CSV again, for the dead letters.

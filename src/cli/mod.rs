@@ -2,8 +2,12 @@
 
 pub mod backtest;
 pub mod check;
+pub mod generate;
 pub mod rules;
+pub mod run;
+pub mod settings;
 pub mod test;
+pub mod validate;
 
 use std::fmt::Display;
 use std::io::{IsTerminal as _, Write as _};
@@ -85,6 +89,21 @@ impl Console {
         drop(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
     }
 
+    /// Writes an error that has a code and a page: what is wrong, where, and how to mend it.
+    pub fn problem(&self, code: &str, message: &str, at: Option<&str>, help: Option<&str>) {
+        let (red, bold, plain) =
+            if self.color { ("\x1b[1;31m", "\x1b[1m", "\x1b[0m") } else { ("", "", "") };
+        let mut text = format!("{red}error[{code}]{plain}{bold}: {message}{plain}");
+        if let Some(at) = at {
+            text.push_str(&format!("\n  --> {at}"));
+        }
+        if let Some(help) = help {
+            text.push_str(&format!("\n  = help: {help}"));
+        }
+        text.push_str(&format!("\n  = see docs/errors/{code}.md"));
+        self.message(&text);
+    }
+
     /// Writes a message to standard error, with a line end.
     pub fn message(&self, text: &str) {
         let text = text.trim_end();
@@ -120,8 +139,14 @@ enum Command {
     Backtest(backtest::Arguments),
     /// Compile a rule folder, and say what is wrong with it.
     Check(check::Arguments),
+    /// Write made-up wallet and bank traffic, fraud mixed in, to standard output or into Kafka.
+    Generate(generate::Arguments),
+    /// Run the service: read input topics, decide, write outputs, until told to stop.
+    Run(run::Arguments),
     /// Run the tests of a rule folder.
     Test(test::Arguments),
+    /// Check the configuration and the rules, and with --connect the brokers and topics.
+    Validate(validate::Arguments),
 }
 
 /// Runs the command that the arguments name.
@@ -142,7 +167,10 @@ pub fn main() -> ExitCode {
     let ended = match &cli.command {
         Command::Backtest(arguments) => backtest::run(arguments, &console),
         Command::Check(arguments) => check::run(arguments, &console),
+        Command::Generate(arguments) => generate::run(arguments, &console),
+        Command::Run(arguments) => run::run(arguments, &console),
         Command::Test(arguments) => test::run(arguments, &console),
+        Command::Validate(arguments) => validate::run(arguments, &console),
     };
     ended.map_or_else(
         |failure| {

@@ -109,10 +109,10 @@ impl Lists {
                 return;
             }
             self.ends.remove(&(ends_ms, list, key));
-            if let Some(known) = self.lists.get_mut(usize::from(list.0)) {
-                if let Some((_, tag)) = known.members.remove(&key) {
-                    known.tags.remove(&tag);
-                }
+            if let Some(known) = self.lists.get_mut(usize::from(list.0))
+                && let Some((_, tag)) = known.members.remove(&key)
+            {
+                known.tags.remove(&tag);
             }
         }
     }

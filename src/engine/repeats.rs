@@ -2,7 +2,9 @@
 //!
 //! Only answers with something in them are kept: an event without an entry was let pass without remark.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
+
+use hashbrown::HashTable;
 
 use crate::decision::lattice::Outcome;
 
@@ -19,7 +21,8 @@ pub struct Answer {
 #[derive(Clone, Debug, Default)]
 pub struct Repeats {
     span_ms: i64,
-    answers: BTreeMap<u64, Answer>,
+    /// By id digest, which is its own hash.
+    answers: HashTable<(u64, Answer)>,
     ends: VecDeque<(i64, u64)>,
     bytes: usize,
 }
@@ -32,16 +35,16 @@ impl Repeats {
 
     /// The answer that was given.
     pub fn get(&self, id_digest: u64) -> Option<&Answer> {
-        self.answers.get(&id_digest)
+        self.answers.find(id_digest, |(id, _)| *id == id_digest).map(|(_, answer)| answer)
     }
 
     /// Keeps an answer; the first one stays.
     pub fn put(&mut self, id_digest: u64, answer: Answer, clock_ms: i64) {
-        if self.answers.contains_key(&id_digest) {
+        if self.get(id_digest).is_some() {
             return;
         }
         self.bytes += answer.body.capacity() + 96;
-        self.answers.insert(id_digest, answer);
+        self.answers.insert_unique(id_digest, (id_digest, answer), |(id, _)| *id);
         self.ends.push_back((clock_ms.saturating_add(self.span_ms), id_digest));
     }
 
@@ -65,7 +68,9 @@ impl Repeats {
     }
 
     fn drop_oldest(&mut self) {
-        if let Some(answer) = self.ends.pop_front().and_then(|(_, id)| self.answers.remove(&id)) {
+        let Some((_, id_digest)) = self.ends.pop_front() else { return };
+        if let Ok(held) = self.answers.find_entry(id_digest, |(id, _)| *id == id_digest) {
+            let ((_, answer), _) = held.remove();
             self.bytes = self.bytes.saturating_sub(answer.body.capacity() + 96);
         }
     }

@@ -69,10 +69,6 @@ impl<'a> Scene<'a> {
         self.id
     }
 
-    pub(super) fn time(&self) -> &str {
-        &self.time
-    }
-
     /// Key of the output records: the event's first key, so that what concerns it stays in one partition.
     pub(super) fn output_key(&self) -> &'a [u8] {
         let outlet = text(self.decoded, self.shape.outlet);
@@ -110,7 +106,7 @@ impl<'a> Scene<'a> {
 }
 
 /// The text in a slot; empty when absent. Texts are UTF-8 by construction.
-pub(super) fn text<'a>(decoded: Decoded<'a>, slot: SlotId) -> &'a str {
+pub(super) fn text(decoded: Decoded<'_>, slot: SlotId) -> &str {
     let reference = decoded.row.get(slot).map(TextRef);
     let bytes = reference.map(|reference| decoded.row.text(decoded.raw, reference));
     bytes.and_then(|bytes| core::str::from_utf8(bytes).ok()).unwrap_or_default()

@@ -9,7 +9,7 @@ use crate::decision::score::ScoreSheet;
 use crate::engine::counters::{Counters, RuleCounters};
 use crate::engine::emit;
 use crate::engine::lists::Lists;
-use crate::engine::memory::{Answers, KeyPart, Memory, OwnEntries, key_parts};
+use crate::engine::memory::{Ahead, Answers, KeyPart, Memory, OwnEntries, key_parts};
 use crate::engine::options::EngineOptions;
 use crate::engine::port::{Input, Sink, StreamId};
 use crate::engine::repeats::Repeats;
@@ -71,6 +71,7 @@ pub(super) struct Work {
     pub(super) own: OwnEntries,
     pub(super) answers: Answers,
     pub(super) sheet: ScoreSheet,
+    ahead: Ahead,
     /// The answer that is being written.
     pub(super) answer: Vec<u8>,
     /// The record that is being written.
@@ -181,9 +182,16 @@ impl Engine {
                 emit::dead_letter(input, source, &error, &mut self.work.body, sink);
             }
         }
-        if self.remembered.counters.read % BUDGET_CHECK_RECORDS == 0 {
+        if self.remembered.counters.read.is_multiple_of(BUDGET_CHECK_RECORDS) {
             self.remembered.fit(&self.setup);
         }
+    }
+
+    /// Announces records that will be decided next: what they will ask of the state is loaded now, so that their cache
+    /// misses overlap. It changes no decision; a few dozen records at a time are best.
+    pub fn anticipate<'a>(&mut self, batch: impl Iterator<Item = Decoded<'a>>) {
+        let batch = batch.map(|decoded| (decoded.row, decoded.raw));
+        self.remembered.memory.anticipate(batch, &mut self.work.ahead);
     }
 
     /// The values of expressions of the event's plan, as of this event, without remembering it.

@@ -112,9 +112,10 @@ impl<'a, S: Sink> Turn<'a, S> {
         let evidence = Evidence { setup, memory, lists, decoded: self.decoded, began_ms };
         evidence.with_run(self.work, |run| {
             let judgement = judge(&setup.program, run, counters);
-            let told = match judgement.is_silent() {
-                true => Told::default(),
-                false => tell(&setup.program, &judgement, run),
+            let told = if judgement.is_silent() {
+                Told::default()
+            } else {
+                tell(&setup.program, &judgement, run)
             };
             (judgement, told)
         })
@@ -125,9 +126,8 @@ impl<'a, S: Sink> Turn<'a, S> {
         let resolution = self.resolve(standing, judgement);
         let outcome = resolution.winner.outcome;
         self.remembered.counters.count_outcome(outcome);
-        let remarks = provenance(standing, judgement);
-        let quiet =
-            judgement.is_silent() && outcome == Outcome::Pass && remarks == [Provenance::Normal];
+        let remarkable = remarks(standing, judgement).next().is_some();
+        let quiet = judgement.is_silent() && outcome == Outcome::Pass && !remarkable;
         let wanted = self.setup.options.decisions;
         if quiet && wanted != DecisionsWanted::All {
             return;
@@ -136,7 +136,8 @@ impl<'a, S: Sink> Turn<'a, S> {
         let alerts = core::mem::take(&mut told.alerts);
         let hold = resolution.hold.map(|terms| new_hold(&scene, terms, judgement, &told));
         let mut answer = core::mem::take(&mut self.work.answer);
-        emit::answer(&scene, &resolution, told, &self.work.sheet, remarks, &mut answer);
+        let provenance = provenance(standing, judgement);
+        emit::answer(&scene, &resolution, told, &self.work.sheet, provenance, &mut answer);
         if wanted != DecisionsWanted::None {
             emit::decision(&scene, false, &answer, &mut self.work.body, self.sink);
         }
@@ -147,7 +148,7 @@ impl<'a, S: Sink> Turn<'a, S> {
         self.work.answer = answer;
         self.raise(&scene, standing, &resolution, alerts);
         if let Some(hold) = hold {
-            self.place(&scene, hold, judgement);
+            self.place(&scene, &hold, judgement);
         }
         self.write_lists(judgement);
     }
@@ -181,9 +182,9 @@ impl<'a, S: Sink> Turn<'a, S> {
             return;
         }
         let nothing = resolve(&self.setup.program, &[], Reach::Full, &mut self.work.sheet);
-        let (told, remarks) = (Told::default(), vec![Provenance::Normal]);
+        let (told, provenance) = (Told::default(), vec![Provenance::Normal]);
         let Work { answer, body, sheet, .. } = &mut *self.work;
-        emit::answer(&scene, &nothing, told, sheet, remarks, answer);
+        emit::answer(&scene, &nothing, told, sheet, provenance, answer);
         emit::decision(&scene, true, answer, body, self.sink);
     }
 
@@ -273,7 +274,7 @@ impl<'a, S: Sink> Turn<'a, S> {
         emit::alert(scene, facts, &mut self.work.body, self.sink);
     }
 
-    fn place(&mut self, scene: &Scene<'_>, hold: Hold, judgement: &Judgement<'_>) {
+    fn place(&mut self, scene: &Scene<'_>, hold: &Hold, judgement: &Judgement<'_>) {
         let parts = [
             EntityKey::of_text(scene.event.name.as_bytes()),
             EntityKey::of_text(scene.event_id().as_bytes()),
@@ -288,7 +289,7 @@ impl<'a, S: Sink> Turn<'a, S> {
         for hit in holding(judgement) {
             counters.rules[usize::from(hit.body.rule.0)].holds += 1;
         }
-        emit::hold("placed", &hold, self.setup, &mut self.work.body, self.sink);
+        emit::hold("placed", hold, self.setup, &mut self.work.body, self.sink);
     }
 
     /// What the rules that hit write on lists; in rule order, removals after additions.
@@ -362,7 +363,8 @@ struct Notice<'a> {
     message: String,
 }
 
-fn provenance(standing: &Standing, judgement: &Judgement<'_>) -> Vec<Provenance> {
+/// What is out of the ordinary about a decision.
+fn remarks(standing: &Standing, judgement: &Judgement<'_>) -> impl Iterator<Item = Provenance> {
     let timeliness = match standing.placement.timeliness {
         Timeliness::OnTime => None,
         Timeliness::Late => Some(Provenance::Late),
@@ -376,8 +378,12 @@ fn provenance(standing: &Standing, judgement: &Judgement<'_>) -> Vec<Provenance>
         Coverage::Capped => Some(Provenance::Capped),
     };
     let reuse = (standing.seen == Seen::Reused).then_some(Provenance::IdReuse);
-    let mut remarks: Vec<Provenance> =
-        [timeliness, coverage, reuse].into_iter().flatten().collect();
+    [timeliness, coverage, reuse].into_iter().flatten()
+}
+
+/// The circumstances as they are written.
+fn provenance(standing: &Standing, judgement: &Judgement<'_>) -> Vec<Provenance> {
+    let mut remarks: Vec<Provenance> = remarks(standing, judgement).collect();
     remarks.sort_unstable();
     if remarks.is_empty() {
         remarks.push(Provenance::Normal);

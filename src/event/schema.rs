@@ -160,6 +160,23 @@ pub enum TimeUnit {
     Seconds,
     /// Integer milliseconds.
     Millis,
+    /// Integer minutes.
+    Minutes,
+    /// Integer hours: simulators count in steps of an hour.
+    Hours,
+}
+
+impl TimeUnit {
+    /// Milliseconds in one, where time is written as a number since 1970.
+    pub fn ms(self) -> Option<i64> {
+        match self {
+            Self::Iso => None,
+            Self::Millis => Some(1),
+            Self::Seconds => Some(1000),
+            Self::Minutes => Some(60_000),
+            Self::Hours => Some(3_600_000),
+        }
+    }
 }
 
 impl Schema {

@@ -74,7 +74,9 @@ pub fn load(path: &Path) -> Result<Sources, LoadError> {
         walk(&root, &root, 0, &mut sources)?;
         sources.files.sort_by(|a, b| a.path.cmp(&b.path));
     }
-    if sources.files.iter().any(|file| file.path.ends_with(".risk")) {
+    let is_rules =
+        |file: &Source| Path::new(&file.path).extension().is_some_and(|kind| kind == "risk");
+    if sources.files.iter().any(is_rules) {
         Ok(sources)
     } else {
         Err(LoadError::Empty { path: path.to_owned() })

@@ -139,7 +139,7 @@ fn set(
     value: &TestValue,
 ) -> Result<(), BuildError> {
     match (value, &event.field(field).ty) {
-        (TestValue::Missing, _) => Ok(()),
+        (TestValue::Missing | TestValue::Constant(Constant::Money(_)), _) => Ok(()),
         (TestValue::Money(minor, currency), _) => builder.money(field, *minor, *currency),
         (TestValue::Geo(latitude, longitude), _) => builder.geo(field, *latitude, *longitude),
         (TestValue::Constant(Constant::Bool(truth)), _) => builder.boolean(field, *truth),
@@ -153,7 +153,6 @@ fn set(
         (TestValue::Constant(Constant::Int(int)), _) => builder.integer(field, *int),
         (TestValue::Constant(Constant::Number(number)), _) => builder.number(field, *number),
         (TestValue::Constant(Constant::Text(text)), _) => builder.text(field, text),
-        (TestValue::Constant(Constant::Money(_)), _) => Ok(()),
         (TestValue::Constant(Constant::Code(code)), ty) => {
             builder.text(field, &code_text(ty, *code))
         }

@@ -386,9 +386,21 @@ pub enum Op {
     /// `is_new`: the reading (a `CountOf`) is zero. Missing when the probe is missing.
     IsZero(NodeId),
     /// Mean of sum and count (both readings): sum / count; money rounded to the micro-minor unit. Missing for count 0.
-    Mean { sum: NodeId, count: NodeId },
+    Mean {
+        /// The sum.
+        sum: NodeId,
+        /// The count.
+        count: NodeId,
+    },
     /// Population standard deviation of count, sum and sum of squares (readings). Missing for count 0.
-    Deviation { count: NodeId, sum: NodeId, squares: NodeId },
+    Deviation {
+        /// n.
+        count: NodeId,
+        /// S.
+        sum: NodeId,
+        /// Q.
+        squares: NodeId,
+    },
     /// Exact comparison of `value` with `mean + factor * deviation` of the same readings, in integers:
     /// with n, S, Q: D = n*value - S against `factor * sqrt(n*Q - S*S)`. `factor` is `factor_micro / 10^6`.
     CompareDeviation {
@@ -434,7 +446,12 @@ pub enum Op {
     /// distance a number; money / number money; distance / duration a speed. Division by zero is missing.
     Div(NodeId, NodeId),
     /// `constant of operand`: exact `operand * ppm / 10^6` for money, else number product.
-    Percent { ppm: i64, of: NodeId },
+    Percent {
+        /// Parts per million.
+        ppm: i64,
+        /// Of what.
+        of: NodeId,
+    },
     /// A function of the closed list.
     Call(Function, Vec<NodeId>),
     /// Linear-time regular expression.

@@ -50,7 +50,7 @@ pub(crate) struct Cell<'a, S> {
     views: &'a Views,
     source: Source,
     delivery: Box<dyn Delivery>,
-    make: &'a mut dyn FnMut() -> S,
+    make: &'a mut dyn FnMut() -> Result<S, RunError>,
     engine: S,
     books: Books,
     assigned: Vec<Assigned>,
@@ -71,11 +71,11 @@ impl<'a, S: Step> Cell<'a, S> {
         config: &'a Config,
         source: Source,
         delivery: Box<dyn Delivery>,
-        make: &'a mut dyn FnMut() -> S,
+        make: &'a mut dyn FnMut() -> Result<S, RunError>,
         views: &'a Views,
-    ) -> Self {
-        let engine = make();
-        Self {
+    ) -> Result<Self, RunError> {
+        let engine = make()?;
+        Ok(Self {
             config,
             views,
             source,
@@ -91,7 +91,7 @@ impl<'a, S: Step> Cell<'a, S> {
             paused: false,
             outputs: Vec::new(),
             reported_at: Instant::now(),
-        }
+        })
     }
 
     /// Works until asked to stop; returns the final books.
@@ -219,14 +219,14 @@ impl<'a, S: Step> Cell<'a, S> {
                     // committed offsets are rebuilt when the partitions come back.
                     let _settled: bool = self.settle(SETTLE)?;
                 }
-                self.end();
+                self.end()?;
                 self.source.unassign()
             }
         }
     }
 
     /// Forgets the present assignment.
-    fn end(&mut self) {
+    fn end(&mut self) -> Result<(), RunError> {
         for Assigned { partition, next } in self.assigned.drain(..) {
             self.applied.insert(partition, next);
         }
@@ -234,13 +234,14 @@ impl<'a, S: Step> Cell<'a, S> {
         if self.recovery.is_some() {
             // WHY: windows that are half rebuilt hold neither the old nor the new position.
             self.applied.clear();
-            self.engine = (self.make)();
+            self.engine = (self.make)()?;
         }
         (self.recovery, self.paused, self.last) = (None, false, 0);
         self.early.clear();
         self.books.lag.clear();
         self.views.health.set_assigned(false);
         self.views.health.set_recovering(false);
+        Ok(())
     }
 
     /// Takes over partitions: brings the windows to the committed offsets, then reads from there.
@@ -255,7 +256,7 @@ impl<'a, S: Step> Cell<'a, S> {
         if ahead {
             happening::WindowsDiscarded { reason: "records were stepped that nobody committed" }
                 .emit();
-            self.engine = (self.make)();
+            self.engine = (self.make)()?;
             self.applied.clear();
         }
         self.source.assign(&starts)?;
@@ -322,9 +323,9 @@ impl<'a, S: Step> Cell<'a, S> {
     fn restart(&mut self, reason: &'static str) -> Result<(), RunError> {
         happening::WindowsDiscarded { reason }.emit();
         let partitions = self.assigned.iter().map(|ours| ours.partition.clone()).collect();
-        self.end();
+        self.end()?;
         self.applied.clear();
-        self.engine = (self.make)();
+        self.engine = (self.make)()?;
         if self.source.has_event() {
             return Ok(());
         }
@@ -355,7 +356,7 @@ impl<'a, S: Step> Cell<'a, S> {
         self.views.health.set_stopping();
         happening::Stopping { limit }.emit();
         let settled = self.settle(limit)?;
-        self.end();
+        self.end()?;
         self.report();
         self.publish();
         if !settled {

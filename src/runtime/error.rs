@@ -119,6 +119,12 @@ pub enum RunError {
         /// The system's words.
         reason: String,
     },
+    /// The rule set cannot be run.
+    #[error("the engine could not be built: {reason}")]
+    Engine {
+        /// The engine's words.
+        reason: String,
+    },
     /// A record came twice or out of order.
     #[error("record {offset} of `{topic}`-{partition} came when {expected} or later was expected")]
     OffsetsWentBack {
@@ -147,6 +153,7 @@ impl RunError {
             Self::Settings { .. } => "K0008",
             Self::StopTimeout { .. } => "K0009",
             Self::Listen { .. } => "K0010",
+            Self::Engine { .. } => "K0011",
         })
     }
 
@@ -164,7 +171,7 @@ impl RunError {
             | Self::OffsetGone { .. }
             | Self::StopTimeout { .. }
             | Self::Process { .. } => Domain::External,
-            Self::OffsetsWentBack { .. } => Domain::Internal,
+            Self::OffsetsWentBack { .. } | Self::Engine { .. } => Domain::Internal,
         }
     }
 

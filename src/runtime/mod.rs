@@ -16,6 +16,9 @@ use std::time::Duration;
 
 pub use decide::{Deciding, engine_options};
 pub use error::RunError;
+pub use kafka::feed::Feed;
+pub use kafka::mock::EmbeddedBroker;
+pub use kafka::watch::{Seen, Watch};
 pub use port::{Input, Output, OutputTopic, Step};
 pub use stop::Stop;
 
@@ -55,7 +58,7 @@ pub struct Views {
 pub fn run<S: Step>(
     config: &Config,
     inputs: &[String],
-    make: &mut dyn FnMut() -> S,
+    make: &mut dyn FnMut() -> Result<S, RunError>,
     views: &Views,
 ) -> Result<Books, RunError> {
     warn_of_plaintext(config);
@@ -67,7 +70,7 @@ pub fn run<S: Step>(
         }
     };
     let source = Source::open(config, inputs)?;
-    Cell::new(config, source, delivery, make, views).run()
+    Cell::new(config, source, delivery, make, views)?.run()
 }
 
 /// Checks that the brokers answer and every topic exists, within `limit`.

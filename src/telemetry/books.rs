@@ -2,7 +2,8 @@
 //!
 //! INVARIANT: `read = decided + dead-lettered + in flight`. A record is *in flight* from the moment it was read until
 //! all of its outputs are acknowledged (or their Kafka transaction is committed); only then it counts as decided or
-//! dead-lettered. The three are counted at three different places, so the balance is a check and not a definition.
+//! dead-lettered. A record that is on its way when its partition is taken from us counts as what the engine made of it;
+//! whoever owns the partition then reads it again, and it counts there as read again. The three are counted at three different places, so the balance is a check and not a definition.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -17,6 +17,9 @@ pub(crate) struct Ring {
     pub(crate) after_eviction: bool,
 }
 
+/// Capacity up to which a ring keeps its memory until the key is forgotten.
+const SMALL_CAPACITY: u16 = 4;
+
 /// What became of an insert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RingInsert {
@@ -95,10 +98,14 @@ impl Ring {
         }
     }
 
-    /// Drops expired entries and gives back memory when little of it is used.
+    /// Gives back memory when little of it is used.
     pub(crate) fn trim(&mut self, layout: &Layout, horizon_ms: i64) {
+        // WHY: a small ring has nothing to give back, and looking at its entries would cost a cache miss.
+        if self.capacity <= SMALL_CAPACITY {
+            return;
+        }
         self.expire(layout, horizon_ms);
-        if self.capacity > 4 && self.len <= self.capacity / 4 {
+        if self.len <= self.capacity / 4 {
             self.resize(layout, self.len.max(2));
         }
     }

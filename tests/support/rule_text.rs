@@ -1,10 +1,12 @@
 //! Random rule sets as an author would write them: every aggregate, window, operator and key form that the checker
 //! accepts, over one small schema with optional fields.
 
+#![expect(clippy::format_push_string, reason = "a writer of texts, and speed is nothing here")]
+
 use crate::support::dice::Dice;
 
 /// Two event types with a key in common, one key of their own each, and a field of every type.
-pub const SCHEMA: &str = r#"
+pub(crate) const SCHEMA: &str = r#"
 event pay from "t" when "/kind" = "pay"
   id    pay_id   : text
   time  at       : time unit ms
@@ -40,7 +42,8 @@ policy p
 "#;
 
 /// Members of the lists.
-pub const LISTS: [(&str, &[&str]); 2] = [("watched", &["note one", "b"]), ("stolen", &["c1"])];
+pub(crate) const LISTS: [(&str, &[&str]); 2] =
+    [("watched", &["note one", "b"]), ("stolen", &["c1"])];
 
 const SPANS: [&str; 6] = ["1s", "2s", "5s", "10s", "1m", "1h"];
 const OPS: [&str; 6] = ["=", "!=", "<", "<=", ">", ">="];
@@ -62,8 +65,8 @@ impl On {
 
 /// Writes rule files.
 #[derive(Debug)]
-pub struct Author {
-    pub dice: Dice,
+pub(crate) struct Author {
+    pub(crate) dice: Dice,
     on: On,
     /// Inside an aggregate's `where`: no further aggregates.
     in_filter: bool,
@@ -72,7 +75,7 @@ pub struct Author {
 }
 
 impl Author {
-    pub fn new(dice: Dice) -> Self {
+    pub(crate) fn new(dice: Dice) -> Self {
         Self {
             dice,
             on: On::Pay,
@@ -83,14 +86,14 @@ impl Author {
     }
 
     /// A whole file: the schema, features, and `n` rules.
-    pub fn file(&mut self, n: u32) -> String {
+    pub(crate) fn file(&mut self, n: u32) -> String {
         let mut text = SCHEMA.to_owned();
         for name in ["seen", "busy"] {
             let feature = match name {
                 "seen" => "is_new(pay.device) by customer over prior 10s".to_owned(),
                 _ => format!("count(login) by customer over last {} >= 2", self.dice.pick(&SPANS)),
             };
-            text.push_str(&format!("feature {name} = {feature}\n"));
+            text += &format!("feature {name} = {feature}\n");
         }
         for index in 0..n {
             text.push_str(&self.rule(index));
@@ -104,29 +107,29 @@ impl Author {
         self.integer_lets.clear();
         let mut text = format!("rule r{index}\n  mode shadow\n  on {}", self.on.name());
         if self.dice.one_in(3) {
-            text.push_str(&format!(" where {}", self.truth(1)));
+            text += &format!(" where {}", self.truth(1));
         }
         text.push_str("\n  param n = 2\n  param span = 10s\n");
         for letter in ["a", "b"] {
             if self.dice.one_in(2) {
                 let (name, value) = (format!("m_{letter}"), self.money(2));
-                text.push_str(&format!("  let {name} = {value}\n"));
+                text += &format!("  let {name} = {value}\n");
                 self.money_lets.push(name);
             }
             if self.dice.one_in(2) {
                 let (name, value) = (format!("i_{letter}"), self.integer(2));
-                text.push_str(&format!("  let {name} = {value}\n"));
+                text += &format!("  let {name} = {value}\n");
                 self.integer_lets.push(name);
             }
         }
         let number = self.number(2);
-        text.push_str(&format!("  let x = {number}\n"));
-        let depth = u32::try_from(1 + self.dice.below(3)).unwrap();
+        text += &format!("  let x = {number}\n");
+        let depth = self.dice.pick(&[1, 2, 3]);
         let when = self.truth(depth);
-        text.push_str(&format!("  when {when}\n"));
+        text += &format!("  when {when}\n");
         if self.dice.one_in(3) {
             let unless = self.truth(1);
-            text.push_str(&format!("  unless {unless}\n"));
+            text += &format!("  unless {unless}\n");
         }
         text.push_str("  if missing skip\n  then alert\n");
         text
@@ -353,12 +356,8 @@ impl Author {
             6 => {
                 let target = self.target();
                 let keys = self.keys(target);
-                let filter = loop {
-                    let filter = self.filter(target);
-                    if !filter.is_empty() {
-                        break filter;
-                    }
-                };
+                let filter = self.filter(target);
+                let filter = if filter.is_empty() { " where chip" } else { &filter };
                 format!("(share({}{filter}) {keys} over {window})", target.name())
             }
             7 => {

@@ -92,7 +92,7 @@ impl Service {
         let (engines, ended) = (Arc::clone(&seen), Arc::default());
         let end: Arc<Mutex<Option<RunError>>> = Arc::clone(&ended);
         let thread = std::thread::spawn(move || {
-            let outcome = runtime::run(&config, &inputs, &mut || Echo::new(&engines), &views);
+            let outcome = runtime::run(&config, &inputs, &mut || Ok(Echo::new(&engines)), &views);
             *end.lock().unwrap() = outcome.as_ref().err().cloned();
             outcome
         });

@@ -7,27 +7,27 @@ use riskweir::event::schema::{EventId, FieldType, MoneyCurrency, Schema, SlotId}
 use crate::support::dice::Dice;
 
 /// How far an event may lie behind the newest one before it.
-pub const MAX_LATENESS_MS: i64 = 10_000;
+pub(crate) const MAX_LATENESS_MS: i64 = 10_000;
 
 const START_MS: i64 = 1_767_225_600_000;
 const NOTES: [&str; 4] = ["note one", "b", "a longer note", "B"];
 
 /// Makes events in the order of their arrival.
 #[derive(Debug)]
-pub struct Stream<'a> {
+pub(crate) struct Stream<'a> {
     schema: &'a Schema,
     dice: Dice,
     newest_ms: i64,
 }
 
 impl<'a> Stream<'a> {
-    pub fn new(schema: &'a Schema, dice: Dice) -> Self {
+    pub(crate) fn new(schema: &'a Schema, dice: Dice) -> Self {
         Self { schema, dice, newest_ms: START_MS }
     }
 
     /// The next event.
-    pub fn next_row(&mut self) -> Row {
-        let event = EventId(u16::try_from(self.dice.below(10) / 7).unwrap());
+    pub(crate) fn next_row(&mut self) -> Row {
+        let event = EventId(self.dice.pick(&[0, 0, 1]));
         let step = self.dice.pick(&[0, 0, 1, 500, 999, 1_000, 1_001, 2_000, 5_000, 9_999, 30_000]);
         self.newest_ms += step;
         let time_ms = if self.dice.one_in(6) {
@@ -50,10 +50,7 @@ impl<'a> Stream<'a> {
                 FieldType::Country => self.dice.pick(&[0x4445, 0x4652, 0x4b50]),
                 FieldType::OneOf(members) => self.dice.below(members.len() as u64),
                 FieldType::Money { currency, .. } => {
-                    if let MoneyCurrency::At(_, slot) = currency {
-                        let code = self.dice.pick(&["EUR", "EUR", "USD"]);
-                        row.set(*slot, u64::from(Currency::parse(code).unwrap().0));
-                    }
+                    self.set_currency(&mut row, currency);
                     self.dice.pick(&[0, 50, 99, 100, 100, 150, 200, 300])
                 }
                 FieldType::Geo => {
@@ -73,6 +70,13 @@ impl<'a> Stream<'a> {
             row.set(field.slot, word);
         }
         row
+    }
+
+    fn set_currency(&mut self, row: &mut Row, currency: &MoneyCurrency) {
+        let code = self.dice.pick(&["EUR", "EUR", "USD"]);
+        if let (MoneyCurrency::At(_, slot), Some(code)) = (currency, Currency::parse(code)) {
+            row.set(*slot, u64::from(code.0));
+        }
     }
 
     fn number(&mut self) -> u64 {

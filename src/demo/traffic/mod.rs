@@ -29,7 +29,7 @@ mod wallet;
 pub use crate::demo::traffic::source::Traffic;
 
 /// What the traffic is to be like.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TrafficConfig {
     /// The same seed gives the same bytes.
     pub seed: u64,
@@ -70,6 +70,8 @@ pub struct TrafficEvent {
     pub body: Vec<u8>,
     /// The fraud that this record belongs to.
     pub label: Option<Scenario>,
+    /// Which fraud of the whole traffic it belongs to, counted from 1; 0 when it belongs to none.
+    pub episode: u32,
     /// Id of the event; also in the body, unless malformed. A duplicate repeats it.
     pub event_id: String,
     /// How the record arrives.

@@ -42,6 +42,8 @@ pub struct Traffic {
     sequence: u64,
     drafted: u64,
     drafted_fraud: u64,
+    /// Frauds that have begun.
+    episodes: u32,
     /// Scenarios that have not had their turn in this round.
     round: Vec<Scenario>,
     newest_ms: i64,
@@ -86,6 +88,7 @@ impl Traffic {
             sequence: 0,
             drafted: 0,
             drafted_fraud: 0,
+            episodes: 0,
             round: Vec::new(),
         }
     }
@@ -93,7 +96,9 @@ impl Traffic {
     /// One sitting of somebody honest or one fraud begins; the clock moves on by what was drafted.
     fn sit(&mut self) {
         let scenario = self.fraud_is_due().then(|| self.next_scenario());
+        self.episodes = self.episodes.wrapping_add(u32::from(scenario.is_some()));
         let mut stage = Stage::new(&mut self.world, &mut self.random);
+        stage.episode = self.episodes;
         match scenario {
             Some(scenario) => scenarios::play(&mut stage, scenario, self.now_ms),
             None => honest::act(&mut stage, self.now_ms),
@@ -176,7 +181,7 @@ impl Traffic {
             }
         }
         let topic = if like.topic == BANK_TOPIC { BANK_TOPIC } else { WALLET_TOPIC };
-        Draft { topic, id, body, label: None, ..like.clone() }
+        Draft { topic, id, body, label: None, episode: 0, ..like.clone() }
     }
 
     fn receive(&mut self, sending: Sending) -> TrafficEvent {
@@ -189,6 +194,7 @@ impl Traffic {
             time_ms: draft.time_ms,
             body: draft.body,
             label: draft.label,
+            episode: draft.episode,
             event_id: draft.id.text(),
             delivery: match delivery {
                 Delivery::InOrder if late => Delivery::Late,

@@ -20,6 +20,7 @@ pub(super) struct Draft {
     pub(super) time_ms: i64,
     pub(super) body: Vec<u8>,
     pub(super) label: Option<Scenario>,
+    pub(super) episode: u32,
 }
 
 /// One bundle of acts that belong together.
@@ -30,11 +31,13 @@ pub(super) struct Stage<'a> {
     pub(super) drafts: Vec<Draft>,
     /// Who is behind what follows: nobody in particular, or a scenario of fraud.
     pub(super) label: Option<Scenario>,
+    /// Which fraud of the whole traffic this is, from 1; 0 is none.
+    pub(super) episode: u32,
 }
 
 impl<'a> Stage<'a> {
     pub(super) fn new(world: &'a mut World, random: &'a mut Random) -> Self {
-        Stage { world, random, drafts: Vec::new(), label: None }
+        Stage { world, random, drafts: Vec::new(), label: None, episode: 0 }
     }
 
     pub(super) fn fresh(&mut self, kind: Kind) -> Name {
@@ -44,7 +47,8 @@ impl<'a> Stage<'a> {
     pub(super) fn push(&mut self, topic: &'static str, id: Name, act: (i64, &Who), body: Vec<u8>) {
         let (time_ms, who) = act;
         let label = self.label;
-        self.drafts.push(Draft { topic, id, key: who.user, time_ms, body, label });
+        let episode = if label.is_some() { self.episode } else { 0 };
+        self.drafts.push(Draft { topic, id, key: who.user, time_ms, body, label, episode });
     }
 }
 

@@ -264,14 +264,14 @@ impl Reader<'_> {
     }
 
     fn time(&self, at: Found, unit: TimeUnit, buffer: &mut Vec<u8>) -> Result<i64> {
-        let ms = match unit {
-            TimeUnit::Iso => parse_rfc3339(self.text_of(at, buffer)?),
-            TimeUnit::Seconds | TimeUnit::Millis => {
+        let ms = match unit.ms() {
+            None => parse_rfc3339(self.text_of(at, buffer)?),
+            Some(unit_ms) => {
                 let number = self.integer(at).map_err(|refusal| match refusal.reason {
                     Reason::BadNumber => Refusal { reason: Reason::BadTime, at },
                     _ => refusal,
                 })?;
-                if unit == TimeUnit::Seconds { number.checked_mul(1000) } else { Some(number) }
+                number.checked_mul(unit_ms)
             }
         };
         ms.filter(|ms| (-MAX_TIME_MS..=MAX_TIME_MS).contains(ms))

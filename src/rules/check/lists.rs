@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use jiff::tz::TimeZone;
+
 use crate::base::time::parse_rfc3339;
 use crate::diag::{Diagnostic, FileId, Source, Sources, Span, codes, suggest};
 use crate::event::schema::EntityId;
@@ -16,7 +18,7 @@ use crate::rules::syntax::ast::{self, Item, TypeKind};
 pub(super) fn compile(
     items: &[&Item],
     kinds: &BTreeMap<String, EntityId>,
-    sources: &Sources,
+    (sources, timezone): (&Sources, &TimeZone),
     report: &mut Vec<Diagnostic>,
 ) -> Vec<ListSpec> {
     let mut lists: Vec<ListSpec> = Vec::new();
@@ -42,7 +44,7 @@ pub(super) fn compile(
             name: list.name.text.clone(),
             ty,
             expires_ms: list.expires_ms,
-            members: members(list, ty, sources, report),
+            members: members(list, ty, (sources, timezone), report),
         });
     }
     lists
@@ -96,7 +98,12 @@ fn member_type(list: &ast::List, kinds: &BTreeMap<String, EntityId>) -> Result<T
 /// Members with the instant at which they expire.
 type Members = Vec<(String, Option<i64>)>;
 
-fn members(list: &ast::List, ty: Type, sources: &Sources, report: &mut Vec<Diagnostic>) -> Members {
+fn members(
+    list: &ast::List,
+    ty: Type,
+    (sources, timezone): (&Sources, &TimeZone),
+    report: &mut Vec<Diagnostic>,
+) -> Members {
     let Some(from) = &list.from else { return Vec::new() };
     let found = (0_u32..).zip(&sources.files).find(|(_, source)| source.path == from.text);
     let Some((index, source)) = found else {
@@ -112,7 +119,7 @@ fn members(list: &ast::List, ty: Type, sources: &Sources, report: &mut Vec<Diagn
         });
         return Vec::new();
     };
-    match read(source, FileId(index), ty) {
+    match read((source, FileId(index)), ty, timezone) {
         Ok(members) => members,
         Err(diagnostic) => {
             report.push(*diagnostic);
@@ -122,7 +129,13 @@ fn members(list: &ast::List, ty: Type, sources: &Sources, report: &mut Vec<Diagn
 }
 
 /// Reads a file with the header `value[,expires[,note]]`, or with one value per line.
-fn read(source: &Source, file: FileId, ty: Type) -> Result<Members, Refusal> {
+///
+/// An entry that expires on a day is valid to the end of that day.
+fn read(
+    (source, file): (&Source, FileId),
+    ty: Type,
+    timezone: &TimeZone,
+) -> Result<Members, Refusal> {
     let mut reader = csv::ReaderBuilder::new()
         .has_headers(false)
         .flexible(true)
@@ -139,8 +152,8 @@ fn read(source: &Source, file: FileId, ty: Type) -> Result<Members, Refusal> {
             columns = Some(header(&fields).map_err(|why| wrong(source, file, at, &why))?);
             continue;
         }
-        let (value, expires) =
-            row(&fields, columns.as_deref()).map_err(|why| wrong(source, file, at, &why))?;
+        let (value, expires) = row(&fields, columns.as_deref(), timezone)
+            .map_err(|why| wrong(source, file, at, &why))?;
         if value.is_empty() || (columns.is_none() && value.starts_with('#')) {
             continue;
         }
@@ -165,6 +178,7 @@ fn header(fields: &[&str]) -> Result<Vec<String>, String> {
 fn row<'f>(
     fields: &[&'f str],
     columns: Option<&[String]>,
+    timezone: &TimeZone,
 ) -> Result<(&'f str, Option<i64>), String> {
     let Some(columns) = columns else {
         return match fields {
@@ -185,11 +199,22 @@ fn row<'f>(
     };
     let expires = match get("expires") {
         None => None,
-        Some(text) => Some(parse_rfc3339(text.as_bytes()).ok_or_else(|| {
-            format!("`{text}` is not a time; write it as `2026-12-31T00:00:00Z`")
+        Some(text) => Some(instant(text, timezone).ok_or_else(|| {
+            format!("`{text}` is not a time; write `2026-12-31` or `2026-12-31T00:00:00Z`")
         })?),
     };
     Ok((get("value").unwrap_or(""), expires))
+}
+
+/// An instant, or the end of a day where the policy's days end.
+fn instant(text: &str, timezone: &TimeZone) -> Option<i64> {
+    if let Ok(date) = text.parse::<jiff::civil::Date>()
+        && text.len() == 10
+    {
+        let end = date.tomorrow().ok()?.to_zoned(timezone.clone()).ok()?;
+        return Some(end.timestamp().as_millisecond());
+    }
+    parse_rfc3339(text.as_bytes())
 }
 
 /// The form in which events carry the value.

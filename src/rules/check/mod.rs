@@ -90,8 +90,8 @@ fn parse_all(sources: &Sources, report: &mut Vec<Diagnostic>) -> Vec<ast::File> 
 
 fn check(items: &[&Item], sources: &Sources, report: &mut Vec<Diagnostic>) -> Program {
     let compiled = schema::compile(items, report);
-    let lists = lists::compile(items, &compiled.kinds, sources, report);
     let (policy, timezone) = policy::compile(items, report);
+    let lists = lists::compile(items, &compiled.kinds, (sources, &timezone), report);
     let world = World {
         sources,
         schema: &compiled.schema,

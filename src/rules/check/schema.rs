@@ -21,6 +21,9 @@ use crate::rules::syntax::ast;
 pub(super) const BUILTIN_TYPES: [&str; 10] =
     ["money", "number", "integer", "text", "bool", "country", "currency", "ip", "geo", "time"];
 
+/// How a record may write time; numbers count from 1970.
+const TIME_UNITS: [&str; 7] = ["iso", "s", "seconds", "ms", "millis", "minutes", "hours"];
+
 /// The schema and the kind of every name that may stand as an entity type.
 #[derive(Debug, Default)]
 pub(super) struct Compiled {
@@ -250,9 +253,11 @@ impl Builder<'_> {
             "ip" => FieldType::Ip,
             "geo" => FieldType::Geo,
             "time" => FieldType::Time {
-                unit: match self.unit(field, &["iso", "s", "seconds", "ms", "millis"]) {
+                unit: match self.unit(field, &TIME_UNITS) {
                     Some("s" | "seconds") => TimeUnit::Seconds,
                     Some("ms" | "millis") => TimeUnit::Millis,
+                    Some("minutes") => TimeUnit::Minutes,
+                    Some("hours") => TimeUnit::Hours,
                     _ => TimeUnit::Iso,
                 },
             },

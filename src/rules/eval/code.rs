@@ -4,6 +4,7 @@
 
 use crate::base::{Tag, Value};
 use crate::event::schema::SlotId;
+use crate::rules::eval::field_test::{CurrencyCheck, FieldTest, Range};
 use crate::rules::program::{ListId, LookupId};
 use crate::rules::syntax::ast::CompareOp;
 
@@ -39,90 +40,22 @@ pub(super) struct Operands {
     pub(super) end: u32,
 }
 
-/// A closed range of integers, maybe its complement; `low > high` is the empty range.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Range {
-    /// Smallest member.
-    pub(super) low: i64,
-    /// Largest member.
-    pub(super) high: i64,
-    /// Whether the complement is meant.
-    pub(super) negated: bool,
-}
-
-impl Range {
-    /// Nothing.
-    const EMPTY: Self = Self { low: 1, high: 0, negated: false };
-    /// Everything.
-    const ALL: Self = Self { low: i64::MIN, high: i64::MAX, negated: false };
-
-    /// All `x` with `x OP constant`.
-    pub(super) fn of_int(op: CompareOp, constant: i64) -> Self {
-        Self::of_scaled(op, i128::from(constant), 1)
-    }
-
-    /// All `x` with `x * scale OP constant`; `scale` is positive.
-    pub(super) fn of_scaled(op: CompareOp, constant: i128, scale: i128) -> Self {
-        let floor = constant.div_euclid(scale);
-        let whole = constant.rem_euclid(scale) == 0;
-        let below = if whole { floor.saturating_sub(1) } else { floor };
-        match op {
-            CompareOp::Eq | CompareOp::Ne => {
-                let member = i64::try_from(floor).ok().filter(|_| whole);
-                let equal =
-                    member.map_or(Self::EMPTY, |x| Self { low: x, high: x, negated: false });
-                Self { negated: op == CompareOp::Ne, ..equal }
-            }
-            CompareOp::Lt => Self::up_to(below),
-            CompareOp::Le => Self::up_to(floor),
-            CompareOp::Gt => Self::from(floor.saturating_add(1)),
-            CompareOp::Ge => Self::from(below.saturating_add(1)),
-        }
-    }
-
-    /// Whether it has this member.
-    #[inline]
-    pub(super) fn contains(self, x: i64) -> bool {
-        (self.low <= x && x <= self.high) != self.negated
-    }
-
-    fn up_to(high: i128) -> Self {
-        if high < i128::from(i64::MIN) {
-            return Self::EMPTY;
-        }
-        Self { high: i64::try_from(high).unwrap_or(i64::MAX), ..Self::ALL }
-    }
-
-    fn from(low: i128) -> Self {
-        if low > i128::from(i64::MAX) {
-            return Self::EMPTY;
-        }
-        Self { low: i64::try_from(low).unwrap_or(i64::MIN), ..Self::ALL }
-    }
-}
-
-/// Where a record's currency stands, and which one is wanted.
+/// A run of entries in [`super::EvalPlan::tests`]: copies of operands, side by side in memory.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct CurrencyCheck {
-    /// Slot of the record's code; `None` where the schema fixes the wanted currency.
-    pub(super) slot: Option<SlotId>,
-    /// The wanted code.
-    pub(super) code: u32,
+pub(super) struct Tests {
+    /// First.
+    pub(super) start: u32,
+    /// One past the last.
+    pub(super) end: u32,
 }
 
 /// Instructions that yield a truth.
 #[derive(Clone, Debug)]
 pub(super) enum TruthCode {
-    /// Integer, time or duration field against a constant.
-    IntField(SlotId, Range),
-    /// Money field against a constant, in minor units.
-    MoneyField(SlotId, CurrencyCheck, Range),
-    /// Number field against a constant.
-    NumberField(SlotId, CompareOp, f64),
+    /// A field against a constant.
+    Field(FieldTest),
     /// Enum field against a set of members.
     CodeMask(SlotId, u64),
-    /// Code field against one code.
-    CodeField { slot: SlotId, code: u32, negated: bool },
     /// Text field against a constant text.
     TextField { slot: SlotId, text: u32, negated: bool },
     /// Any integer against a constant.
@@ -137,10 +70,10 @@ pub(super) enum TruthCode {
     IsZero(At),
     /// Not.
     Not(At),
-    /// And, cheap operands first.
-    And(Operands),
-    /// Or, cheap operands first.
-    Or(Operands),
+    /// And: tests of fields, then the other operands, cheap ones first.
+    And(Tests, Operands),
+    /// Or, in the same order.
+    Or(Tests, Operands),
     /// Member of a closed set.
     InSet(At, u32),
     /// Member of a list.
@@ -239,8 +172,6 @@ pub(super) enum ValueCode {
     Int(SlotId),
     /// A number field.
     Number(SlotId),
-    /// A truth field.
-    Bool(SlotId),
     /// A text field.
     TextField(SlotId),
     /// A code field.
@@ -334,45 +265,4 @@ pub(super) struct ColumnCode {
     pub(super) kind: crate::window::spec::ColumnKind,
     /// Filter bits that must not be set when the value cannot be written.
     pub(super) needed_by: u64,
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const OPS: [CompareOp; 6] =
-        [CompareOp::Eq, CompareOp::Ne, CompareOp::Lt, CompareOp::Le, CompareOp::Gt, CompareOp::Ge];
-
-    fn by_hand(op: CompareOp, left: i128, right: i128) -> bool {
-        match op {
-            CompareOp::Eq => left == right,
-            CompareOp::Ne => left != right,
-            CompareOp::Lt => left < right,
-            CompareOp::Le => left <= right,
-            CompareOp::Gt => left > right,
-            CompareOp::Ge => left >= right,
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn a_range_says_what_the_comparison_says(
-            op in prop::sample::select(&OPS),
-            x in prop_oneof![-30_i64..30, Just(i64::MIN), Just(i64::MAX), any::<i64>()],
-            constant in prop_oneof![
-                -300_i128..300,
-                Just(i128::MIN),
-                Just(i128::MAX),
-                Just(i128::from(i64::MAX) * 10),
-                Just(i128::from(i64::MIN) * 10),
-                any::<i128>(),
-            ],
-            scale in prop::sample::select(&[1_i128, 10]),
-        ) {
-            let expected = by_hand(op, i128::from(x) * scale, constant);
-            prop_assert_eq!(Range::of_scaled(op, constant, scale).contains(x), expected);
-        }
-    }
 }

@@ -8,10 +8,11 @@ use regex::bytes::RegexBuilder;
 use crate::base::Tag;
 use crate::rules::eval::EvalPlan;
 use crate::rules::eval::code::{
-    At, Code, DeviationCheck, Instruction, Operands, Probe, Range, Read, SpreadAt, TruthCode,
+    At, Code, DeviationCheck, Instruction, Operands, Probe, Read, SpreadAt, Tests, TruthCode,
     ValueCode,
 };
 use crate::rules::eval::error::EvalError;
+use crate::rules::eval::field_test::{FieldTest, Range};
 use crate::rules::eval::lowering::{
     column_id, compare_texts, constant_value, count_uses, entry_code, equality, field_code,
     is_number, is_text, is_whole, mirrored, money_code, quotient_of, read_as, scale_of, set_of,
@@ -82,16 +83,25 @@ impl Compiler<'_> {
             Op::Matches(text, pattern) => self.pattern(*text, pattern),
             Op::Call(function, arguments) => self.call(*function, arguments),
             op => Ok(self
-                .truth_code(op)
+                .truth_code(op, node.ty)
                 .map_or_else(|| Code::Value(self.value_code(op, node.ty)), Code::Truth)),
         }
     }
 
-    fn truth_code(&mut self, op: &Op) -> Option<TruthCode> {
+    fn truth_code(&mut self, op: &Op, ty: Type) -> Option<TruthCode> {
         Some(match op {
             Op::Not(a) => TruthCode::Not(a.0),
-            Op::And(operands) => TruthCode::And(self.operands(operands)),
-            Op::Or(operands) => TruthCode::Or(self.operands(operands)),
+            Op::Field(slot) if ty == Type::Bool => {
+                TruthCode::Field(FieldTest::word(*slot, 1, false))
+            }
+            Op::And(operands) => {
+                let (tests, others) = self.operands(operands);
+                TruthCode::And(tests, others)
+            }
+            Op::Or(operands) => {
+                let (tests, others) = self.operands(operands);
+                TruthCode::Or(tests, others)
+            }
             Op::Compare(op, left, right) => self.compare(*op, *left, *right),
             Op::CompareDeviation { op, value, count, sum, squares, factor_micro } => {
                 let spread = self.spread(*count, *sum, *squares);
@@ -193,12 +203,26 @@ impl Compiler<'_> {
         u32::try_from(first).ok()
     }
 
-    fn operands(&mut self, nodes: &[NodeId]) -> Operands {
-        let mut sorted: Vec<At> = nodes.iter().map(|node| node.0).collect();
-        sorted.sort_by_key(|at| self.cost_at(*at));
-        let start = u32::try_from(self.out.operands.len()).unwrap_or(u32::MAX);
-        self.out.operands.extend(sorted);
-        Operands { start, end: u32::try_from(self.out.operands.len()).unwrap_or(u32::MAX) }
+    /// Tests of fields apart from the other operands, those by their cost.
+    fn operands(&mut self, nodes: &[NodeId]) -> (Tests, Operands) {
+        let out = &mut self.out;
+        let mut others = Vec::new();
+        let start = place(&out.tests);
+        for node in nodes {
+            match out.instructions.get(node.0 as usize) {
+                Some(Instruction { code: Code::Truth(TruthCode::Field(test)), .. }) => {
+                    out.tests.push(*test);
+                }
+                Some(instruction) => others.push((instruction.cost, node.0)),
+                None => {}
+            }
+        }
+        let tests = Tests { start, end: place(&out.tests) };
+        // Stable: the author's order among equals.
+        others.sort_by_key(|(cost, _)| *cost);
+        let start = place(&out.operands);
+        out.operands.extend(others.into_iter().map(|(_, at)| at));
+        (tests, Operands { start, end: place(&out.operands) })
     }
 
     fn reading(&mut self, lookup: LookupId, index: u16, ty: Type) -> ValueCode {
@@ -268,22 +292,23 @@ impl Compiler<'_> {
         let ty = node.ty;
         match (&node.op, constant) {
             (Op::Field(slot), Constant::Int(c)) if is_whole(ty) => {
-                Some(TruthCode::IntField(*slot, Range::of_int(op, *c)))
+                Some(TruthCode::Field(FieldTest::int(*slot, op, *c)))
             }
             (_, Constant::Int(c)) if is_whole(ty) => {
                 Some(TruthCode::IntNode(at.0, Range::of_int(op, *c)))
             }
-            (Op::MoneyField { slot, currency }, Constant::Money(c)) => {
+            (Op::MoneyField { slot, currency }, Constant::Money(micro)) => {
                 let check = money_code(*currency, ty)?;
-                let range = Range::of_scaled(op, *c, crate::base::MICRO_PER_MINOR);
-                Some(TruthCode::MoneyField(*slot, check, range))
+                Some(TruthCode::Field(FieldTest::money(*slot, check, op, *micro)))
             }
             (Op::Field(slot), Constant::Number(c)) if is_number(ty) => {
-                Some(TruthCode::NumberField(*slot, op, *c))
+                Some(TruthCode::Field(FieldTest::number(*slot, op, *c)))
             }
             (Op::Field(slot), Constant::Code(code)) => {
-                let negated = equality(op)?;
-                Some(TruthCode::CodeField { slot: *slot, code: *code, negated })
+                Some(TruthCode::Field(FieldTest::word(*slot, *code, equality(op)?)))
+            }
+            (Op::Field(slot), Constant::Bool(truth)) => {
+                Some(TruthCode::Field(FieldTest::word(*slot, (*truth).into(), equality(op)?)))
             }
             (Op::Field(slot), Constant::Text(text)) => {
                 let (slot, negated) = (*slot, equality(op)?);
@@ -324,11 +349,7 @@ impl Compiler<'_> {
 
     fn truth_cost(&self, code: &TruthCode) -> (u32, Vec<At>) {
         match code {
-            TruthCode::IntField(..)
-            | TruthCode::MoneyField(..)
-            | TruthCode::NumberField(..)
-            | TruthCode::CodeMask(..)
-            | TruthCode::CodeField { .. } => (1, vec![]),
+            TruthCode::Field(_) | TruthCode::CodeMask(..) => (1, vec![]),
             TruthCode::TextField { .. } => (2, vec![]),
             TruthCode::IntNode(a, _)
             | TruthCode::Not(a)
@@ -344,9 +365,8 @@ impl Compiler<'_> {
                 let SpreadAt { count, sum, squares, .. } = check.spread;
                 (10, vec![check.value, count, sum, squares])
             }
-            TruthCode::And(operands) | TruthCode::Or(operands) => {
-                let range = operands.start as usize..operands.end as usize;
-                (1, self.out.operands.get(range).unwrap_or_default().to_vec())
+            TruthCode::And(tests, others) | TruthCode::Or(tests, others) => {
+                (1 + (tests.end - tests.start), self.out.operands(*others).to_vec())
             }
         }
     }
@@ -373,7 +393,12 @@ fn counts(kind: Option<MeasureKind>) -> bool {
 }
 
 fn push<T>(items: &mut Vec<T>, item: T) -> u32 {
-    let index = u32::try_from(items.len()).unwrap_or(u32::MAX);
+    let index = place(items);
     items.push(item);
     index
+}
+
+/// Where the next item will stand.
+fn place<T>(items: &[T]) -> u32 {
+    u32::try_from(items.len()).unwrap_or(u32::MAX)
 }

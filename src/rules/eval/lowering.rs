@@ -3,12 +3,13 @@
 use crate::base::{Currency, Tag, Value};
 use crate::event::schema::SlotId;
 use crate::rules::eval::code::{
-    ColumnCode, CurrencyCheck, EntryCode, Quotient, ReadAs, Scale, Set, TruthCode, ValueCode,
+    ColumnCode, EntryCode, Quotient, ReadAs, Scale, Set, TruthCode, ValueCode,
 };
+use crate::rules::eval::field_test::CurrencyCheck;
 use crate::rules::eval::number::finite;
 use crate::rules::program::{Constant, EventPlan, NodeId, Op, Program, TablePlan, Type};
 use crate::rules::syntax::ast::CompareOp;
-use crate::window::spec::{ColumnId, MeasureKind};
+use crate::window::spec::{ColumnId, ColumnKind, MeasureKind, TableSpec};
 
 /// How often each node is used: by later nodes, rules, probes and table entries.
 pub(super) fn count_uses(program: &Program, plan: &EventPlan) -> Vec<u32> {
@@ -69,18 +70,32 @@ pub(super) fn each_operand(op: &Op, mark: &mut impl FnMut(NodeId)) {
 }
 
 pub(super) fn entry_code(table: &TablePlan) -> EntryCode {
-    let needed_by = |column: ColumnId| {
-        let of_column = table.spec.measures.iter().filter(|m| column_id(m.kind) == Some(column));
-        of_column.filter_map(|measure| measure.filter).fold(0, |mask, bit| mask | 1_u64 << bit.0)
-    };
     let columns = table.columns.iter().zip(&table.spec.columns).zip(0_u8..);
     let columns = columns
         .map(|((node, kind), index)| {
-            let needed_by = needed_by(ColumnId(index));
+            let needed_by = needed_by(&table.spec, ColumnId(index), *kind);
             ColumnCode { node: node.0, kind: *kind, needed_by }
         })
         .collect();
     EntryCode { columns, filters: table.filters.iter().map(|node| node.0).collect() }
+}
+
+/// The filter bits that an event without a usable value in this column must not set.
+///
+/// A filter that asks for the value's presence is false by itself, and the checker writes that into the filter of every
+/// value that can be absent. What is left: a number too large for its column; and in rule tests an event that lacks a
+/// required field. A filter that other columns or plain counts use as well must not be cleared by the latter: the
+/// event counts for them.
+fn needed_by(spec: &TableSpec, column: ColumnId, kind: ColumnKind) -> u64 {
+    let bits = |reads: fn(Option<ColumnId>, ColumnId) -> bool| {
+        let measures = spec.measures.iter().filter(|m| reads(column_id(m.kind), column));
+        measures.filter_map(|measure| measure.filter).fold(0, |mask, bit| mask | 1_u64 << bit.0)
+    };
+    let of_column = bits(|read, column| read == Some(column));
+    if kind == ColumnKind::Micro {
+        return of_column;
+    }
+    of_column & !bits(|read, column| read != Some(column))
 }
 
 pub(super) fn column_id(kind: MeasureKind) -> Option<ColumnId> {
@@ -139,13 +154,12 @@ pub(super) fn set_of(members: &[Constant], mut codes: Vec<u32>) -> Set {
 
 pub(super) fn field_code(slot: SlotId, ty: Type) -> ValueCode {
     match ty {
-        Type::Bool => ValueCode::Bool(slot),
         Type::Integer | Type::Duration | Type::Time => ValueCode::Int(slot),
         Type::Number | Type::Distance | Type::Speed => ValueCode::Number(slot),
         Type::Text | Type::Entity(_) | Type::Ip => ValueCode::TextField(slot),
         Type::Enum(..) | Type::Country | Type::Currency => ValueCode::Code(slot),
         Type::Geo => ValueCode::Geo(slot),
-        Type::Money(_) => ValueCode::Missing,
+        Type::Bool | Type::Money(_) => ValueCode::Missing,
     }
 }
 

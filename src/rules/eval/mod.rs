@@ -15,6 +15,7 @@ mod compile;
 mod entry;
 pub mod error;
 pub mod explain;
+mod field_test;
 mod lowering;
 pub mod number;
 mod reading;
@@ -32,8 +33,9 @@ use regex::bytes::Regex;
 
 use crate::base::{Tag, Value};
 use crate::event::schema::EventId;
-use crate::rules::eval::code::{At, EntryCode, Instruction, Operands, Probe, Read, Set};
+use crate::rules::eval::code::{At, EntryCode, Instruction, Operands, Probe, Read, Set, Tests};
 pub use crate::rules::eval::error::EvalError;
+use crate::rules::eval::field_test::FieldTest;
 pub use crate::rules::eval::run::Run;
 use crate::rules::eval::zone::{Offset, Zone};
 use crate::rules::program::{ListId, LookupId, Program, TableId};
@@ -128,6 +130,7 @@ pub enum Verdict {
 #[derive(Clone, Debug, Default)]
 pub struct EvalPlan {
     instructions: Vec<Instruction>,
+    tests: Vec<FieldTest>,
     operands: Vec<At>,
     constants: Vec<Value>,
     texts: Vec<Box<[u8]>>,
@@ -152,6 +155,10 @@ impl EvalPlan {
     pub fn new(program: &Program, event: EventId) -> Result<Self, EvalError> {
         let plan = program.plans.get(usize::from(event.0));
         compile::compile(program, plan.ok_or(EvalError::UnknownEvent(event.0))?)
+    }
+
+    fn tests(&self, tests: Tests) -> &[FieldTest] {
+        self.tests.get(tests.start as usize..tests.end as usize).unwrap_or_default()
     }
 
     fn operands(&self, operands: Operands) -> &[At] {

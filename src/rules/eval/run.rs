@@ -4,8 +4,9 @@ use crate::base::{TextRef, Value};
 use crate::event::row::Row;
 use crate::event::schema::SlotId;
 use crate::rules::eval::code::{
-    At, Code, CurrencyCheck, DeviationCheck, Operands, Quotient, Scale, Set, TruthCode, ValueCode,
+    At, Code, DeviationCheck, Operands, Quotient, Scale, Set, Tests, TruthCode, ValueCode,
 };
+use crate::rules::eval::field_test::CurrencyCheck;
 use crate::rules::eval::number::{
     MICRO, compare, divide_rounded, divided_by_number, finite, haversine_m, holds, int_value,
     money_value, number_of, rounded, times_number,
@@ -97,32 +98,17 @@ impl<H: Host> Run<'_, H> {
 
     fn decide(&mut self, code: &TruthCode) -> Truth {
         match code {
-            TruthCode::IntField(slot, range) => {
-                self.field(*slot, |word| range.contains(word.cast_signed()))
-            }
-            TruthCode::MoneyField(slot, currency, range) => match self.minor(*slot, *currency) {
-                Some(minor) => Truth::decided(Some(range.contains(minor))),
-                None => Truth::Undecided,
-            },
-            TruthCode::NumberField(slot, op, constant) => {
-                Truth::decided(self.row.get(*slot).and_then(|word| {
-                    let ordering = f64::from_bits(word).partial_cmp(constant)?;
-                    Some(holds(*op, ordering))
-                }))
-            }
+            TruthCode::Field(test) => test.check(self.row),
             TruthCode::CodeMask(slot, mask) => {
                 self.field(*slot, |word| word < 64 && mask >> word & 1 == 1)
-            }
-            TruthCode::CodeField { slot, code, negated } => {
-                self.field(*slot, |word| (word == u64::from(*code)) != *negated)
             }
             TruthCode::TextField { slot, text, negated } => {
                 let (row, raw) = (self.row, self.raw);
                 let text = self.plan.texts.get(*text as usize).map_or(&[][..], |text| text);
                 self.field(*slot, |word| (row.text(raw, TextRef(word)) == text) != *negated)
             }
-            TruthCode::And(operands) => self.all(*operands),
-            TruthCode::Or(operands) => self.any(*operands),
+            TruthCode::And(tests, others) => self.all(*tests, *others),
+            TruthCode::Or(tests, others) => self.any(*tests, *others),
             TruthCode::Not(a) => self.truth_at(*a).negated(),
             TruthCode::IntNode(a, range) => match self.value_at(*a) {
                 Value::Int(x) => Truth::decided(Some(range.contains(x))),
@@ -180,10 +166,16 @@ impl<H: Host> Run<'_, H> {
         }
     }
 
-    fn all(&mut self, operands: Operands) -> Truth {
-        let mut least = Truth::True;
+    fn all(&mut self, tests: Tests, others: Operands) -> Truth {
         let plan = self.plan;
-        for at in plan.operands(operands) {
+        let mut least = Truth::True;
+        for test in plan.tests(tests) {
+            match test.check(self.row) {
+                Truth::False => return Truth::False,
+                truth => least = least.min(truth),
+            }
+        }
+        for at in plan.operands(others) {
             match self.truth_at(*at) {
                 Truth::False => return Truth::False,
                 truth => least = least.min(truth),
@@ -192,10 +184,16 @@ impl<H: Host> Run<'_, H> {
         least
     }
 
-    fn any(&mut self, operands: Operands) -> Truth {
-        let mut most = Truth::False;
+    fn any(&mut self, tests: Tests, others: Operands) -> Truth {
         let plan = self.plan;
-        for at in plan.operands(operands) {
+        let mut most = Truth::False;
+        for test in plan.tests(tests) {
+            match test.check(self.row) {
+                Truth::True => return Truth::True,
+                truth => most = most.max(truth),
+            }
+        }
+        for at in plan.operands(others) {
             match self.truth_at(*at) {
                 Truth::True => return Truth::True,
                 truth => most = most.max(truth),
@@ -249,7 +247,6 @@ impl<H: Host> Run<'_, H> {
             }
             ValueCode::Int(slot) => self.load(*slot, |word| Value::Int(word.cast_signed())),
             ValueCode::Number(slot) => self.load(*slot, |word| finite(f64::from_bits(word))),
-            ValueCode::Bool(slot) => self.load(*slot, |word| Value::Bool(word != 0)),
             ValueCode::TextField(slot) => self.load(*slot, |word| Value::Text(TextRef(word))),
             ValueCode::Code(slot) => {
                 self.load(*slot, |word| u32::try_from(word).map_or(Value::Missing, Value::Code))

@@ -124,7 +124,9 @@ impl<'p> Trace<'p> {
             Op::Reading(lookup, index) => self.reading_causes(run, *lookup, *index),
             _ => Vec::new(),
         };
-        own.into_iter().for_each(|cause| push_once(causes, cause));
+        for cause in own {
+            push_once(causes, cause);
+        }
         let lacking: Vec<NodeId> = self
             .grounds(run, id)
             .into_iter()

@@ -137,6 +137,31 @@ pub(crate) fn producer(config: &Config) -> ClientConfig {
     client
 }
 
+/// Settings of a producer of input records.
+pub(crate) fn feeder(config: &Config) -> ClientConfig {
+    let mut client = common(config);
+    client
+        .set("enable.idempotence", "true")
+        .set("acks", "all")
+        .set("linger.ms", config.kafka.linger.as_millis().to_string())
+        // WHY: the same key goes to the same partition as with the Java client.
+        .set("partitioner", "murmur2_random");
+    client
+}
+
+/// Settings of a consumer that watches topics: assigned by hand, never a member of a group.
+pub(crate) fn watcher(config: &Config) -> ClientConfig {
+    let mut client = common(config);
+    client.remove("group.instance.id");
+    client
+        .set("group.id", format!("{}-watch", config.kafka.group_id))
+        .set("enable.auto.commit", "false")
+        .set("auto.offset.reset", "earliest")
+        .set("isolation.level", "read_committed")
+        .set("allow.auto.create.topics", "false");
+    client
+}
+
 /// How long one call of the client may block: short enough that the process still shows signs of life.
 pub(crate) fn call_timeout(config: &Config) -> Duration {
     Duration::from_secs(5).min(config.delivery.transaction_timeout / 2)

@@ -7,11 +7,14 @@ pub(crate) mod classify;
 pub(crate) mod client;
 pub(crate) mod consumer;
 pub(crate) mod delivery;
+pub(crate) mod feed;
 pub(crate) mod idempotent;
+pub(crate) mod mock;
 pub(crate) mod producer;
 pub(crate) mod replay;
 pub(crate) mod topics;
 pub(crate) mod transactional;
+pub(crate) mod watch;
 
 use std::sync::Arc;
 

@@ -18,13 +18,24 @@ pub(crate) fn check(
     limit: Duration,
     stop: &Stop,
 ) -> Result<(), RunError> {
-    let settings = |error: KafkaError| RunError::Settings { reason: error.to_string() };
-    let asker: BaseConsumer = client::inquiry(config).create().map_err(settings)?;
     let outputs = &config.topics;
     let names =
         [&outputs.decisions, &outputs.alerts, &outputs.holds, &outputs.audit, &outputs.dead_letter];
+    let all: Vec<&str> = inputs.iter().chain(names).map(String::as_str).collect();
+    check_each(config, &all, limit, stop)
+}
+
+/// The same for any topics.
+pub(crate) fn check_each(
+    config: &Config,
+    names: &[&str],
+    limit: Duration,
+    stop: &Stop,
+) -> Result<(), RunError> {
+    let settings = |error: KafkaError| RunError::Settings { reason: error.to_string() };
+    let asker: BaseConsumer = client::inquiry(config).create().map_err(settings)?;
     let deadline = Instant::now() + limit;
-    for topic in inputs.iter().chain(names) {
+    for topic in names {
         check_one(config, &asker, topic, (deadline, limit), stop)?;
     }
     Ok(())

@@ -32,8 +32,9 @@ use crate::telemetry::health::Health;
 /// Pause before a failed transaction is tried again.
 const REPEAT_AFTER: Duration = Duration::from_millis(100);
 
-/// Fenced so often within one transaction, the id belongs to somebody else.
-const MOST_FENCINGS: u32 = 3;
+/// Fenced so often within four transaction time-outs, the id belongs to somebody else: the broker itself fences only
+/// whoever leaves a transaction open for a whole time-out, so at most four times.
+const MOST_FENCINGS: usize = 4;
 
 /// See the module.
 pub(crate) struct Transactional {
@@ -53,6 +54,8 @@ pub(crate) struct Transactional {
     /// What the group has committed.
     committed: BTreeMap<Partition, Option<i64>>,
     reports: Vec<Report>,
+    /// When somebody, or the broker, fenced our producer of late.
+    fenced_at: Vec<Instant>,
 }
 
 /// Why a transaction did not commit.
@@ -93,6 +96,7 @@ impl Transactional {
             ends: BTreeMap::new(),
             committed: BTreeMap::new(),
             reports: Vec::new(),
+            fenced_at: Vec::new(),
         })
     }
 
@@ -206,7 +210,6 @@ impl Transactional {
     }
 
     fn commit(&mut self, around: &mut Around<'_>) -> Result<Turn, RunError> {
-        let mut n_fenced = 0;
         while !self.records.is_empty() {
             around.health.set_waiting(true);
             let (error, new_producer, fenced) = match self.try_commit(around) {
@@ -224,11 +227,9 @@ impl Transactional {
                 Err(Fault::Abort(error)) => self.abort(error),
                 Err(Fault::Unknown { fenced, error }) => (error, true, fenced),
             };
-            n_fenced += u32::from(fenced);
             self.tell(&error, new_producer);
-            if n_fenced >= MOST_FENCINGS {
-                let id = self.config.delivery.transactional_id.clone();
-                return Err(RunError::Fenced { id });
+            if fenced {
+                self.count_fencing()?;
             }
             if new_producer {
                 match self.renew(around)? {
@@ -246,6 +247,18 @@ impl Transactional {
             self.n_sent = 0;
         }
         Ok(Turn::Fine)
+    }
+
+    fn count_fencing(&mut self) -> Result<(), RunError> {
+        let now = Instant::now();
+        let span = self.config.delivery.transaction_timeout * 4;
+        self.fenced_at.retain(|at| now.duration_since(*at) < span);
+        self.fenced_at.push(now);
+        if self.fenced_at.len() > MOST_FENCINGS {
+            let id = self.config.delivery.transactional_id.clone();
+            return Err(RunError::Fenced { id });
+        }
+        Ok(())
     }
 
     /// Aborts the open transaction. Returns the reason, whether only a new producer helps, and whether ours is fenced.

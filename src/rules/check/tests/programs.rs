@@ -318,7 +318,12 @@ fn lists_have_the_members_of_their_files() {
         rule("card_payment", "when country in countries or country in [DE] if missing skip");
     assert_eq!(
         program.lists[1].members,
-        [("IR".to_owned(), Some(1_893_456_000_000)), ("KP".to_owned(), None)]
+        [
+            ("IR".to_owned(), Some(1_893_456_000_000)),
+            ("KP".to_owned(), None),
+            // The whole last day of 2029 is valid.
+            ("RU".to_owned(), Some(1_893_456_000_000)),
+        ]
     );
     let (plan, op) = when(&program);
     let Op::Or(parts) = op else { panic!("{op:?}") };

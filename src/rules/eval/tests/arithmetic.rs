@@ -13,7 +13,7 @@ use crate::rules::eval::number::{
 /// A finite number as `mantissa * 2^exponent`, by halving and doubling.
 fn parts(mut number: f64) -> (i128, i32) {
     let mut exponent = 0;
-    while number != number.trunc() {
+    while number.fract().abs() > 0.0 {
         number *= 2.0;
         exponent -= 1;
     }

@@ -26,13 +26,13 @@ fn body(guard: Option<u32>, when: u32, unless: Option<u32>) -> RuleBody {
     RuleBody { rule: RuleId(0), guard, when: NodeId(when), unless, actions: vec![], lets: vec![] }
 }
 
-fn readings(values: [ReadValue; 9], coverage: Coverage) -> Canned {
+fn readings(values: &[ReadValue; 9], coverage: Coverage) -> Canned {
     let readings = values.map(|value| Reading { value, coverage }).to_vec();
     Canned { readings, ..Canned::default() }
 }
 
 fn nothing() -> Canned {
-    readings([ReadValue::Missing; 9], Coverage::Complete)
+    readings(&[ReadValue::Missing; 9], Coverage::Complete)
 }
 
 /// Runs a question on one event.
@@ -168,7 +168,7 @@ fn two_amounts(coverage: Coverage) -> Canned {
         ReadValue::Int(4_000),
         ReadValue::Int(1_000 * 1_000 + 3_000 * 3_000),
     ]);
-    readings(values, coverage)
+    readings(&values, coverage)
 }
 
 #[test]

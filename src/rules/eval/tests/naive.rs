@@ -3,7 +3,7 @@
 use core::cmp::Ordering;
 
 use super::fixture::{Canned, MEASURES};
-use crate::base::{Tag, TextRef};
+use crate::base::{Currency, Tag, TextRef};
 use crate::event::row::Row;
 use crate::event::schema::SlotId;
 use crate::rules::program::{Constant, Function, Node, NodeId, Op, Type};
@@ -40,18 +40,7 @@ impl World<'_> {
                 (Some(lat), Some(lon)) => Naive::Geo(f64::from_bits(lat), f64::from_bits(lon)),
                 _ => Naive::Missing,
             },
-            Op::MoneyField { slot, currency } => {
-                let own = match currency {
-                    Ok(currency) => Some(u64::from(currency.0)),
-                    Err(slot) => self.row.get(*slot),
-                };
-                match (node.ty, own, self.row.get(*slot)) {
-                    (Type::Money(wanted), Some(own), Some(minor)) if own == u64::from(wanted.0) => {
-                        Naive::Money(i128::from(minor.cast_signed()) * 1_000_000)
-                    }
-                    _ => Naive::Missing,
-                }
-            }
+            Op::MoneyField { slot, currency } => self.money(*slot, *currency, node.ty),
             Op::Reading(_, index) => self.reading(*index, node.ty),
             Op::IsZero(a) => match self.value(*a) {
                 Naive::Int(count) => Naive::Bool(count == 0),
@@ -67,20 +56,8 @@ impl World<'_> {
             },
             Op::And(parts) => self.join(parts, false),
             Op::Or(parts) => self.join(parts, true),
-            Op::Compare(op, a, b) => self.compare(*op, &self.value(*a), &self.value(*b)),
-            Op::InSet(a, members) => match self.value(*a) {
-                Naive::Missing => Naive::Missing,
-                value => Naive::Bool(members.iter().any(|member| {
-                    self.compare(CompareOp::Eq, &value, &from_constant(member)) == Naive::Bool(true)
-                })),
-            },
-            Op::InList(a, _) => match self.value(*a) {
-                Naive::Missing => Naive::Missing,
-                value => Naive::Bool(self.host.members.iter().any(|member| {
-                    let member = String::from_utf8(member.clone()).unwrap();
-                    self.compare(CompareOp::Eq, &value, &Naive::Text(member)) == Naive::Bool(true)
-                })),
-            },
+            Op::Compare(op, a, b) => Self::compare(*op, &self.value(*a), &self.value(*b)),
+            Op::InSet(..) | Op::InList(..) => self.member(&node.op),
             Op::IsMissing(a) => Naive::Bool(self.value(*a) == Naive::Missing),
             Op::Default(a, b) => match self.value(*a) {
                 Naive::Missing => self.value(*b),
@@ -110,6 +87,39 @@ impl World<'_> {
                 _ => Naive::Missing,
             },
             op => panic!("{op:?} is not generated"),
+        }
+    }
+
+    fn member(&self, op: &Op) -> Naive {
+        match op {
+            Op::InSet(a, members) => match self.value(*a) {
+                Naive::Missing => Naive::Missing,
+                value => Naive::Bool(members.iter().any(|member| {
+                    Self::compare(CompareOp::Eq, &value, &from_constant(member))
+                        == Naive::Bool(true)
+                })),
+            },
+            Op::InList(a, _) => match self.value(*a) {
+                Naive::Missing => Naive::Missing,
+                value => Naive::Bool(self.host.members.iter().any(|member| {
+                    let member = String::from_utf8(member.clone()).unwrap();
+                    Self::compare(CompareOp::Eq, &value, &Naive::Text(member)) == Naive::Bool(true)
+                })),
+            },
+            op => panic!("{op:?} is no membership"),
+        }
+    }
+
+    fn money(&self, slot: SlotId, currency: Result<Currency, SlotId>, ty: Type) -> Naive {
+        let own = match currency {
+            Ok(currency) => Some(u64::from(currency.0)),
+            Err(slot) => self.row.get(slot),
+        };
+        match (ty, own, self.row.get(slot)) {
+            (Type::Money(wanted), Some(own), Some(minor)) if own == u64::from(wanted.0) => {
+                Naive::Money(i128::from(minor.cast_signed()) * 1_000_000)
+            }
+            _ => Naive::Missing,
         }
     }
 
@@ -156,7 +166,7 @@ impl World<'_> {
         }
     }
 
-    fn compare(&self, op: CompareOp, a: &Naive, b: &Naive) -> Naive {
+    fn compare(op: CompareOp, a: &Naive, b: &Naive) -> Naive {
         let tag = |text: &str| Tag::of_text(text.as_bytes()).0;
         let order = match (a, b) {
             (Naive::Missing, _) | (_, Naive::Missing) => return Naive::Missing,
@@ -198,7 +208,13 @@ fn from_constant(constant: &Constant) -> Naive {
 fn arithmetic(op: &Op, ty: Type, a: Naive, b: Naive) -> Naive {
     let sign = if matches!(op, Op::Add(..)) { 1 } else { -1 };
     match (op, a, b) {
-        (_, Naive::Missing, _) | (_, _, Naive::Missing) => Naive::Missing,
+        (_, Naive::Missing, _)
+        | (_, _, Naive::Missing)
+        | (Op::Div(..), Naive::Money(_), Naive::Int(0) | Naive::Money(0)) => Naive::Missing,
+        (Op::Div(..), Naive::Money(a), Naive::Number(b)) => match quarters(b) {
+            0 => Naive::Missing,
+            quarters => Naive::Money(half_away(a * 4, quarters)),
+        },
         (Op::Add(..) | Op::Sub(..), Naive::Int(a), Naive::Int(b)) => {
             int(i128::from(a) + sign * i128::from(b))
         }
@@ -209,12 +225,7 @@ fn arithmetic(op: &Op, ty: Type, a: Naive, b: Naive) -> Naive {
         (Op::Mul(..), Naive::Money(a), Naive::Number(b)) => {
             Naive::Money(half_away(a * quarters(b), 4))
         }
-        (Op::Div(..), Naive::Money(_), Naive::Int(0) | Naive::Money(0)) => Naive::Missing,
-        (Op::Div(..), Naive::Money(_), Naive::Number(b)) if quarters(b) == 0 => Naive::Missing,
         (Op::Div(..), Naive::Money(a), Naive::Int(b)) => Naive::Money(half_away(a, b.into())),
-        (Op::Div(..), Naive::Money(a), Naive::Number(b)) => {
-            Naive::Money(half_away(a * 4, quarters(b)))
-        }
         (Op::Div(..), Naive::Money(a), Naive::Money(b)) =>
         {
             #[expect(clippy::cast_precision_loss, reason = "the nearest numbers are meant")]
@@ -236,7 +247,8 @@ fn arithmetic(op: &Op, ty: Type, a: Naive, b: Naive) -> Naive {
 
 fn call(function: Function, values: &[Naive]) -> Naive {
     match (function, values) {
-        (_, [Naive::Missing, ..] | [_, Naive::Missing]) => Naive::Missing,
+        (_, [Naive::Missing, ..] | [_, Naive::Missing])
+        | (Function::IsMultiple, [Naive::Money(_), Naive::Money(0)]) => Naive::Missing,
         (Function::Abs, [Naive::Int(x)]) => int(i128::from(*x).abs()),
         (Function::Abs, [Naive::Number(x)]) => Naive::Number(x.abs()),
         (Function::Abs, [Naive::Money(x)]) => Naive::Money(x.abs()),
@@ -250,7 +262,6 @@ fn call(function: Function, values: &[Naive]) -> Naive {
                 int(format!("{whole:.0}").parse().unwrap())
             }
         }
-        (Function::IsMultiple, [Naive::Money(_), Naive::Money(0)]) => Naive::Missing,
         (Function::IsMultiple, [Naive::Money(a), Naive::Money(b)]) => Naive::Bool(a % b == 0),
         (Function::Lower, [Naive::Text(text)]) => Naive::Text(text.to_lowercase()),
         (Function::Length, [Naive::Text(text)]) => {

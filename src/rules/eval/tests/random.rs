@@ -371,7 +371,6 @@ impl Maker {
 fn same(fast: Value, naive: &Naive, row: &Row, raw: &[u8]) -> bool {
     let tag = |text: &str| Tag::of_text(text.as_bytes()).0;
     match (fast, naive) {
-        (Value::Missing, Naive::Missing) => true,
         (Value::Bool(a), Naive::Bool(b)) => a == *b,
         (Value::Int(a), Naive::Int(b)) => a == *b,
         (Value::Number(a), Naive::Number(b)) => {
@@ -382,7 +381,7 @@ fn same(fast: Value, naive: &Naive, row: &Row, raw: &[u8]) -> bool {
         (Value::Tag(a), Naive::Text(b)) => a.0 == tag(b),
         (Value::Tag(a), Naive::Tag(b)) => a.0 == *b,
         (Value::Code(a), Naive::Code(b)) => a == *b,
-        (Value::Geo(..), Naive::Geo(..)) => true,
+        (Value::Missing, Naive::Missing) | (Value::Geo(..), Naive::Geo(..)) => true,
         _ => false,
     }
 }

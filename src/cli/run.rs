@@ -1,0 +1,157 @@
+//! `riskweir run`: the service. Reads input topics, decides, writes outputs, until told to stop.
+
+use std::sync::Arc;
+
+use clap::Args;
+
+use crate::cli::rules::compile_folder;
+use crate::cli::settings::Settings;
+use crate::cli::{Console, Exit, Failure};
+use crate::config::{Config, Log, LogFormat};
+use crate::rules::program::Program;
+use crate::runtime::{self, Deciding, RunError, Stop, Views, engine_options};
+use crate::telemetry::board::Identity;
+use crate::telemetry::{Board, Books, Health, happening, http, log};
+
+/// Arguments of `riskweir run`.
+#[derive(Args, Debug)]
+pub struct Arguments {
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When logs, signals or the rules cannot be set up.
+pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
+    let Some(loaded) = arguments.settings.load(console) else { return Ok(Exit::Invalid) };
+    let config = loaded.config;
+    log::init(&log_settings(&config.log, console)).map_err(Failure::invalid)?;
+    let Some(program) = compile_folder(&config.rules.path, console)? else {
+        return Ok(Exit::Invalid);
+    };
+    let inputs = input_topics(&config, &program)?;
+    match serve(&config, &inputs, Arc::new(program), console) {
+        Ok(books) => {
+            let sum =
+                |counts: &std::collections::BTreeMap<&'static str, u64>| counts.values().sum();
+            let read = books.read.iter().map(|(_, n)| n).sum();
+            let (decided, dead_lettered) = (sum(&books.decided), sum(&books.dead_lettered));
+            happening::Stopped { read, decided, dead_lettered }.emit();
+            Ok(Exit::Ok)
+        }
+        Err(error) => {
+            happening::Failed { code: error.code().0, error: &error.to_string() }.emit();
+            show(&error, console);
+            Ok(exit(&error))
+        }
+    }
+}
+
+fn serve(
+    config: &Config,
+    inputs: &[String],
+    program: Arc<Program>,
+    console: &Console,
+) -> Result<Books, RunError> {
+    let stop = Stop::on_signals(config.shutdown_timeout)
+        .map_err(|error| RunError::Process { reason: error.to_string() })?;
+    let (version, ruleset) = (env!("CARGO_PKG_VERSION"), program.digest.short_hex());
+    let identity = Identity { version: version.to_owned(), ruleset: ruleset.clone() };
+    let board = Arc::new(Board::new(1, identity));
+    let health = Arc::new(Health::new(config.http.progress_timeout));
+    let address = config.http.listen;
+    let server =
+        http::serve(address, Arc::clone(&board), Arc::clone(&health)).map_err(|error| {
+            RunError::Listen { address: address.to_string(), reason: error.to_string() }
+        })?;
+    let digest = config.digest.short_hex();
+    greet(console, config, inputs, &ruleset, server.address());
+    happening::Started { version, config: &digest, ruleset: &ruleset, http: server.address() }
+        .emit();
+    let options = engine_options(config);
+    let mut make = || {
+        Deciding::new(Arc::clone(&program), options)
+            .map_err(|error| RunError::Engine { reason: error.to_string() })
+    };
+    let views = Views { board, health, stop };
+    runtime::run(config, inputs, &mut make, &views)
+}
+
+/// The start-up lines, one fact each.
+fn greet(
+    console: &Console,
+    config: &Config,
+    inputs: &[String],
+    ruleset: &str,
+    http: std::net::SocketAddr,
+) {
+    if console.quiet {
+        return;
+    }
+    let mode = match config.delivery.mode {
+        crate::config::DeliveryMode::Idempotent => "idempotent",
+        crate::config::DeliveryMode::Transactional => "transactional",
+    };
+    let facts = [
+        ("riskweir", env!("CARGO_PKG_VERSION").to_owned()),
+        ("config", config.digest.short_hex()),
+        ("rule set", format!("{ruleset} ({})", config.rules.path.display())),
+        ("kafka", format!("{} as group {}", config.kafka.brokers.join(","), config.kafka.group_id)),
+        ("reads", inputs.join(", ")),
+        ("delivery", mode.to_owned()),
+        ("metrics", format!("http://{http}/metrics")),
+        ("health", format!("http://{http}/readyz")),
+    ];
+    for (name, fact) in facts {
+        console.message(&format!("{name:<9} {fact}"));
+    }
+}
+
+/// The topics to read: those of the configuration, or all that the schema names.
+pub(crate) fn input_topics(config: &Config, program: &Program) -> Result<Vec<String>, Failure> {
+    let mut topics: Vec<String> = match &config.topics.inputs {
+        Some(topics) => topics.clone(),
+        None => program.schema.events.iter().filter_map(|event| event.topic.clone()).collect(),
+    };
+    topics.sort();
+    topics.dedup();
+    if topics.is_empty() {
+        let folder = config.rules.path.display();
+        return Err(Failure::invalid(format!(
+            "no event of `{folder}` names a topic: give the events a `topic`, or set `topics.inputs`"
+        )));
+    }
+    Ok(topics)
+}
+
+fn log_settings(log: &Log, console: &Console) -> log::Settings {
+    let form = match log.format {
+        LogFormat::Auto => None,
+        LogFormat::Text => Some(log::Form::Text),
+        LogFormat::Json => Some(log::Form::Json),
+    };
+    let level = match (console.quiet, console.verbose) {
+        (true, _) => log::level("warn"),
+        (_, true) => log::level("debug"),
+        _ => log::level(&log.level),
+    };
+    let repeat_limit = (log.repeat_limit.count, log.repeat_limit.per);
+    log::Settings { form, level, repeat_limit, color: console.color }
+}
+
+/// Shows why a run ended.
+pub(crate) fn show(error: &RunError, console: &Console) {
+    console.problem(error.code().0, &error.to_string(), None, error.help().as_deref());
+}
+
+/// How a run that ended so exits.
+pub(crate) fn exit(error: &RunError) -> Exit {
+    match error {
+        RunError::Unreachable { .. } | RunError::Refused { .. } | RunError::TopicMissing { .. } => {
+            Exit::Unreachable
+        }
+        _ => Exit::Invalid,
+    }
+}

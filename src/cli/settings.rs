@@ -1,0 +1,102 @@
+//! What commands share that read a configuration: the flags, loading, showing what is wrong.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use crate::cli::{Console, Format};
+use crate::config::{self, ConfigError, Loaded, Sources};
+
+/// Where the configuration comes from.
+#[derive(Args, Debug, Clone)]
+pub struct Settings {
+    /// Configuration file (YAML); without it the defaults, the environment and the flags.
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Set one key over the file and the environment; may be given several times.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    set: Vec<(String, String)>,
+    /// Folder of the rule files, the same as `--set rules.path=DIR`.
+    #[arg(long, value_name = "DIR")]
+    rules: Option<String>,
+    /// Addresses of the brokers, the same as `--set kafka.brokers=A,B`.
+    #[arg(long, value_name = "ADDRESSES")]
+    brokers: Option<String>,
+    /// Address of metrics and health, the same as `--set http.listen=ADDRESS`.
+    #[arg(long, value_name = "ADDRESS")]
+    http: Option<String>,
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("write `section.key=value`".to_owned()),
+    }
+}
+
+impl Settings {
+    /// Reads the configuration. Shows what is wrong, and nothing else; `None` when something is.
+    pub fn load(&self, console: &Console) -> Option<Loaded> {
+        match config::load(&self.sources()) {
+            Ok(loaded) => Some(loaded),
+            Err(errors) => {
+                show(&errors, console);
+                None
+            }
+        }
+    }
+
+    fn sources(&self) -> Sources {
+        let named = [
+            ("--rules", "rules.path", &self.rules),
+            ("--brokers", "kafka.brokers", &self.brokers),
+            ("--http", "http.listen", &self.http),
+        ];
+        let mut flags: Vec<(String, String, String)> = self
+            .set
+            .iter()
+            .map(|(key, value)| ("--set".to_owned(), key.clone(), value.clone()))
+            .collect();
+        flags.extend(named.into_iter().filter_map(|(flag, key, value)| {
+            Some((flag.to_owned(), key.to_owned(), value.clone()?))
+        }));
+        Sources { file: self.config.clone(), env: environment(), flags }
+    }
+}
+
+/// The environment variables.
+pub(crate) fn environment() -> Vec<(String, String)> {
+    // WHY: names and values that are not UTF-8 cannot be ours and cannot be referred to.
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+/// Shows what is wrong with a configuration: text as messages, JSON as data.
+pub fn show(errors: &[ConfigError], console: &Console) {
+    for error in errors {
+        let (code, help) = (error.code().0, error.help());
+        match console.format {
+            Format::Json => {
+                let line = json!({
+                    "code": code,
+                    "severity": "error",
+                    "message": error.problem.to_string(),
+                    "at": error.at.to_string(),
+                    "help": help,
+                    "page": format!("docs/errors/{code}.md"),
+                });
+                console.data(&format!("{line}\n"));
+            }
+            Format::Text => {
+                console.problem(
+                    code,
+                    &error.problem.to_string(),
+                    Some(&error.at.to_string()),
+                    help.as_deref(),
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! `riskweir validate`: is the configuration good, do the rules compile, and (with `--connect`) do brokers and topics
+//! answer?
+
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::json;
+
+use crate::cli::rules::compile_folder;
+use crate::cli::run::{exit, input_topics, show};
+use crate::cli::settings::Settings;
+use crate::cli::{Console, Exit, Failure, Format};
+use crate::runtime;
+
+/// How long the brokers may take to answer.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// Arguments of `riskweir validate`.
+#[derive(Args, Debug)]
+pub struct Arguments {
+    #[command(flatten)]
+    settings: Settings,
+    /// Ask the brokers too: are they there, do the topics exist, may we see them?
+    #[arg(long)]
+    connect: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When the rule folder cannot be read or names no topic.
+pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
+    let Some(loaded) = arguments.settings.load(console) else { return Ok(Exit::Invalid) };
+    let config = loaded.config;
+    let Some(program) = compile_folder(&config.rules.path, console)? else {
+        return Ok(Exit::Invalid);
+    };
+    let inputs = input_topics(&config, &program)?;
+    if arguments.connect
+        && let Err(error) = runtime::check_connection(&config, &inputs, LIMIT)
+    {
+        show(&error, console);
+        return Ok(exit(&error));
+    }
+    let (digest, ruleset) = (config.digest.short_hex(), program.digest.short_hex());
+    match console.format {
+        Format::Json => {
+            let report = json!({
+                "valid": true,
+                "config": digest,
+                "ruleset": ruleset,
+                "rules": program.rules.len(),
+                "inputs": inputs,
+                "connected": arguments.connect,
+            });
+            console.data(&format!("{report}\n"));
+        }
+        Format::Text => {
+            let reached = if arguments.connect { "; brokers and topics answer" } else { "" };
+            console.data(&format!(
+                "config {digest} is good; rule set {ruleset} is good: {} rules on {}{reached}\n",
+                program.rules.len(),
+                inputs.join(", "),
+            ));
+        }
+    }
+    Ok(Exit::Ok)
+}

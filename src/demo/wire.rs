@@ -1,0 +1,114 @@
+//! The output records as a reader of the topics takes them: only what the demonstration shows or counts.
+
+use serde::Deserialize;
+
+/// The event a record speaks of.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Event {
+    /// Its id.
+    pub id: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub event_type: String,
+    /// Event time.
+    pub time: String,
+}
+
+/// A decision.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Decision {
+    /// What was decided.
+    pub event: Event,
+    /// Whether the record repeats an event that was decided before.
+    pub duplicate: bool,
+    /// What the payment service must do.
+    pub outcome: String,
+    /// Rules that hit.
+    #[serde(default)]
+    pub contributions: Vec<Contribution>,
+}
+
+/// One rule that hit.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Contribution {
+    /// Its name.
+    pub name: String,
+    /// What it asked for.
+    pub actions: Vec<String>,
+}
+
+/// An alert.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Alert {
+    /// Name of the rule.
+    pub name: String,
+    /// `low` to `critical`.
+    pub severity: String,
+    /// For people.
+    pub message: String,
+    /// The event that raised it.
+    pub event: Event,
+    /// The decision's outcome.
+    pub outcome: String,
+    /// The decision's score.
+    pub score: i32,
+    /// The keys by which repeats are joined.
+    #[serde(default)]
+    pub entities: Vec<Entity>,
+    /// Where it stands among the repeats.
+    pub episode: Episode,
+}
+
+/// A named key.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Entity {
+    /// Name of the field.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+}
+
+/// Where an alert stands among the repeats of its rule and keys.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Episode {
+    /// 1 for the first alert.
+    pub seq: u32,
+    /// Hits so far.
+    pub count: u32,
+}
+
+/// A hold.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Hold {
+    /// `placed` or `expired`.
+    pub state: String,
+    /// What is held.
+    pub subject: Event,
+    /// Its amount.
+    pub amount: Option<Money>,
+    /// In words.
+    #[serde(default)]
+    pub reasons: Vec<String>,
+    /// Ids of the rules that placed it.
+    pub placed_by: Vec<String>,
+    /// When it ends without a human.
+    pub deadline_at: String,
+    /// What happens then.
+    pub otherwise: String,
+}
+
+/// Money as text.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Money {
+    /// Decimal.
+    pub value: String,
+    /// ISO 4217.
+    pub currency: String,
+}
+
+/// A record that could not be decided.
+#[derive(Clone, Debug, Deserialize)]
+pub struct DeadLetter {
+    /// Why.
+    pub reason: String,
+}

@@ -1,0 +1,218 @@
+//! Tests of one field against a constant: whatever the type, a range of the integers that stand for its values.
+//!
+//! Integers, times, minor units, codes and truths are their own integers; numbers map to integers of the same order.
+
+use crate::base::MICRO_PER_MINOR;
+use crate::event::row::Row;
+use crate::event::schema::SlotId;
+use crate::rules::eval::Truth;
+use crate::rules::syntax::ast::CompareOp;
+
+/// A field against a constant.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FieldTest {
+    slot: SlotId,
+    is_number: bool,
+    currency: Option<CurrencyCheck>,
+    range: Range,
+}
+
+impl FieldTest {
+    /// Integer, time or duration.
+    pub(super) fn int(slot: SlotId, op: CompareOp, constant: i64) -> Self {
+        Self { slot, is_number: false, currency: None, range: Range::of_int(op, constant) }
+    }
+
+    /// Money, in micro-minor units of the wanted currency.
+    pub(super) fn money(slot: SlotId, currency: CurrencyCheck, op: CompareOp, micro: i128) -> Self {
+        let range = Range::of_scaled(op, micro, MICRO_PER_MINOR);
+        Self { slot, is_number: false, currency: Some(currency), range }
+    }
+
+    /// Number, ratio, distance, speed.
+    pub(super) fn number(slot: SlotId, op: CompareOp, constant: f64) -> Self {
+        Self { slot, is_number: true, currency: None, range: Range::of_number(op, constant) }
+    }
+
+    /// Code or truth, equal or not.
+    pub(super) fn word(slot: SlotId, word: u32, negated: bool) -> Self {
+        let op = if negated { CompareOp::Ne } else { CompareOp::Eq };
+        Self::int(slot, op, word.into())
+    }
+
+    /// Whether the event passes.
+    #[inline]
+    pub(super) fn check(&self, row: &Row) -> Truth {
+        let Some(word) = row.get(self.slot) else { return Truth::Undecided };
+        if let Some(CurrencyCheck { slot: Some(slot), code }) = self.currency
+            && row.get(slot) != Some(u64::from(code))
+        {
+            return Truth::Undecided;
+        }
+        let x = if self.is_number { ordered(word) } else { word.cast_signed() };
+        if self.range.contains(x) { Truth::True } else { Truth::False }
+    }
+}
+
+/// The bits of a number as an integer that orders as the number does; the two zeros are -1 and 0.
+fn ordered(bits: u64) -> i64 {
+    let signed = bits.cast_signed();
+    if signed < 0 { signed ^ i64::MAX } else { signed }
+}
+
+/// Where a record's currency stands, and which one is wanted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CurrencyCheck {
+    /// Slot of the record's code; `None` where the schema fixes the wanted currency.
+    pub(super) slot: Option<SlotId>,
+    /// The wanted code.
+    pub(super) code: u32,
+}
+
+/// A closed range of integers, maybe its complement; `low > high` is the empty range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Range {
+    /// Smallest member.
+    pub(super) low: i64,
+    /// Largest member.
+    pub(super) high: i64,
+    /// Whether the complement is meant.
+    pub(super) negated: bool,
+}
+
+impl Range {
+    /// Nothing.
+    const EMPTY: Self = Self { low: 1, high: 0, negated: false };
+    /// Everything.
+    const ALL: Self = Self { low: i64::MIN, high: i64::MAX, negated: false };
+
+    /// All `x` with `x OP constant`.
+    pub(super) fn of_int(op: CompareOp, constant: i64) -> Self {
+        Self::of_scaled(op, i128::from(constant), 1)
+    }
+
+    /// All `x` with `x * scale OP constant`; `scale` is positive.
+    pub(super) fn of_scaled(op: CompareOp, constant: i128, scale: i128) -> Self {
+        let floor = constant.div_euclid(scale);
+        let whole = constant.rem_euclid(scale) == 0;
+        let below = if whole { floor.saturating_sub(1) } else { floor };
+        match op {
+            CompareOp::Eq | CompareOp::Ne => {
+                let member = i64::try_from(floor).ok().filter(|_| whole);
+                let equal =
+                    member.map_or(Self::EMPTY, |x| Self { low: x, high: x, negated: false });
+                Self { negated: op == CompareOp::Ne, ..equal }
+            }
+            CompareOp::Lt => Self::up_to(below),
+            CompareOp::Le => Self::up_to(floor),
+            CompareOp::Gt => Self::from(floor.saturating_add(1)),
+            CompareOp::Ge => Self::from(below.saturating_add(1)),
+        }
+    }
+
+    /// Whether it has this member.
+    #[inline]
+    pub(super) fn contains(self, x: i64) -> bool {
+        (self.low <= x && x <= self.high) != self.negated
+    }
+
+    /// All numbers `x` with `x OP constant`, as [`ordered`] has them.
+    pub(super) fn of_number(op: CompareOp, constant: f64) -> Self {
+        let (least, most) = if constant.abs() > 0.0 {
+            (ordered(constant.to_bits()), ordered(constant.to_bits()))
+        } else {
+            (-1, 0)
+        };
+        let (infinity, minus_infinity) =
+            (ordered(f64::INFINITY.to_bits()), ordered(f64::NEG_INFINITY.to_bits()));
+        let (low, high) = match op {
+            CompareOp::Eq | CompareOp::Ne => (least, most),
+            CompareOp::Lt => (minus_infinity, least.saturating_sub(1)),
+            CompareOp::Le => (minus_infinity, most),
+            CompareOp::Gt => (most.saturating_add(1), infinity),
+            CompareOp::Ge => (least, infinity),
+        };
+        Self { low, high, negated: op == CompareOp::Ne }
+    }
+
+    fn up_to(high: i128) -> Self {
+        if high < i128::from(i64::MIN) {
+            return Self::EMPTY;
+        }
+        Self { high: i64::try_from(high).unwrap_or(i64::MAX), ..Self::ALL }
+    }
+
+    fn from(low: i128) -> Self {
+        if low > i128::from(i64::MAX) {
+            return Self::EMPTY;
+        }
+        Self { low: i64::try_from(low).unwrap_or(i64::MIN), ..Self::ALL }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const OPS: [CompareOp; 6] =
+        [CompareOp::Eq, CompareOp::Ne, CompareOp::Lt, CompareOp::Le, CompareOp::Gt, CompareOp::Ge];
+
+    fn by_hand(op: CompareOp, left: i128, right: i128) -> bool {
+        match op {
+            CompareOp::Eq => left == right,
+            CompareOp::Ne => left != right,
+            CompareOp::Lt => left < right,
+            CompareOp::Le => left <= right,
+            CompareOp::Gt => left > right,
+            CompareOp::Ge => left >= right,
+        }
+    }
+
+    fn numbers() -> impl Strategy<Value = f64> {
+        prop_oneof![
+            any::<f64>().prop_filter("a number", |x| x.is_finite()),
+            prop::sample::select(&[0.0, -0.0, 1.0, -1.0, f64::MIN, f64::MAX, 5e-324, -5e-324]),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_range_says_what_the_comparison_says(
+            op in prop::sample::select(&OPS),
+            x in prop_oneof![-30_i64..30, Just(i64::MIN), Just(i64::MAX), any::<i64>()],
+            constant in prop_oneof![
+                -300_i128..300,
+                Just(i128::MIN),
+                Just(i128::MAX),
+                Just(i128::from(i64::MAX) * 10),
+                Just(i128::from(i64::MIN) * 10),
+                any::<i128>(),
+            ],
+            scale in prop::sample::select(&[1_i128, 10]),
+        ) {
+            let expected = by_hand(op, i128::from(x) * scale, constant);
+            prop_assert_eq!(Range::of_scaled(op, constant, scale).contains(x), expected);
+        }
+
+        #[test]
+        fn numbers_keep_their_order_as_integers(
+            op in prop::sample::select(&OPS),
+            x in numbers(),
+            constant in numbers(),
+        ) {
+            let (below, above) = (x < constant, x > constant);
+            let expected = match op {
+                CompareOp::Eq => !below && !above,
+                CompareOp::Ne => below || above,
+                CompareOp::Lt => below,
+                CompareOp::Le => !above,
+                CompareOp::Gt => above,
+                CompareOp::Ge => !below,
+            };
+            let range = Range::of_number(op, constant);
+            prop_assert_eq!(range.contains(ordered(x.to_bits())), expected, "{} {:?} {}", x, op, constant);
+        }
+    }
+}

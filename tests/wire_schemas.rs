@@ -1,0 +1,295 @@
+//! The records that leave against their published JSON Schemas.
+//!
+//! `docs/schemas/*.v1.json` are what the types of `decision::wire` generate (`UPDATE_GOLDEN=1` rewrites them), and every
+//! record that a run over made-up traffic emits fits its schema, also with unknown members forbidden.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails where it stands"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock};
+
+use jsonschema::Validator;
+use riskweir::decision::wire::{
+    AlertRecord, AuditRecord, DeadLetterRecord, DecisionBody, DecisionHead, HoldRecord,
+};
+use riskweir::demo::traffic::{Traffic, TrafficConfig};
+use riskweir::engine::{Engine, EngineOptions, Input, Output, OutputTopic};
+use riskweir::loader::load;
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
+use serde_json::{Map, Value, json};
+
+/// Records of the run.
+const N_RECORDS: usize = 12_000;
+
+fn repository() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The schema that a type generates, as it is written.
+fn generate<T: JsonSchema>() -> Value {
+    let settings = SchemaSettings::draft2020_12().for_serialize();
+    settings.into_generator().into_root_schema_for::<T>().to_value()
+}
+
+/// One object out of two: a decision is written as head and body in one.
+fn merge(head: Value, body: Value) -> Value {
+    let mut merged = head;
+    for part in ["properties", "$defs"] {
+        let members = body[part].as_object().cloned().unwrap_or_default();
+        let all = merged.as_object_mut().unwrap().entry(part).or_insert_with(|| json!({}));
+        for (name, schema) in members {
+            let before = all.as_object_mut().unwrap().insert(name.clone(), schema.clone());
+            assert!(before.is_none_or(|before| before == schema), "{name} has two meanings");
+        }
+    }
+    let required = body["required"].as_array().cloned().unwrap();
+    merged["required"].as_array_mut().unwrap().extend(required);
+    merged
+}
+
+/// Name of the file and the schema of each kind of record.
+fn generated() -> BTreeMap<OutputTopic, (&'static str, Value)> {
+    use OutputTopic::{Alerts, Audit, DeadLetter, Decisions, Holds};
+    let decision = merge(generate::<DecisionHead>(), generate::<DecisionBody>());
+    let titles = [
+        (Decisions, "decision", "What was decided about one event", decision),
+        (Alerts, "alert", "Asks a person for attention", generate::<AlertRecord>()),
+        (Holds, "hold", "A hold and its state", generate::<HoldRecord>()),
+        (
+            DeadLetter,
+            "dead_letter",
+            "A record that could not be decided",
+            generate::<DeadLetterRecord>(),
+        ),
+        (Audit, "audit", "A happening that auditors ask for", generate::<AuditRecord>()),
+    ];
+    let named = titles.map(|(topic, name, title, mut schema)| {
+        let schema_name = topic.schema();
+        schema["title"] = json!(schema_name);
+        schema["description"] = json!(title);
+        schema["properties"]["schema"]["const"] = json!(schema_name);
+        (topic, (name, ordered(schema)))
+    });
+    named.into_iter().collect()
+}
+
+/// `$schema`, title and description first; the rest as generated.
+fn ordered(schema: Value) -> Value {
+    let Value::Object(members) = schema else { panic!("a schema is an object") };
+    let first = ["$schema", "title", "description", "type"];
+    let mut sorted = Map::new();
+    for name in first {
+        sorted.extend(members.get(name).map(|value| (name.to_owned(), value.clone())));
+    }
+    sorted.extend(members.into_iter().filter(|(name, _)| !first.contains(&name.as_str())));
+    Value::Object(sorted)
+}
+
+/// The schema with unknown members forbidden everywhere: consumers must allow them, the project's own test must not.
+fn strict(schema: &Value) -> Value {
+    match schema {
+        Value::Array(list) => list.iter().map(strict).collect(),
+        Value::Object(members) => {
+            let mut members: Map<String, Value> =
+                members.iter().map(|(name, value)| (name.clone(), strict(value))).collect();
+            if members.get("properties").is_some_and(Value::is_object)
+                && members.get("type").is_some_and(|ty| ty == "object")
+            {
+                members.insert("additionalProperties".to_owned(), json!(false));
+            }
+            Value::Object(members)
+        }
+        plain => plain.clone(),
+    }
+}
+
+fn validator(schema: &Value) -> Validator {
+    jsonschema::options().should_validate_formats(true).build(schema).unwrap()
+}
+
+struct Run {
+    outputs: Vec<(OutputTopic, Value)>,
+    bodies: Vec<Output>,
+    read: u64,
+    duplicates: u64,
+}
+
+/// The shipped rules over made-up traffic, as one stream per topic.
+static RUN: LazyLock<Run> = LazyLock::new(|| {
+    let sources = load(&repository().join("rules")).unwrap();
+    let (program, report) = riskweir::rules::compile(&sources);
+    let program = program.unwrap_or_else(|| panic!("{report:#?}"));
+    let mut engine = Engine::new(Arc::new(program), EngineOptions::default()).unwrap();
+    let mut bodies: Vec<Output> = Vec::new();
+    engine.announce(&mut bodies);
+    let mut next: BTreeMap<&str, i64> = BTreeMap::new();
+    let config = TrafficConfig { fraud_share: 0.2, ..TrafficConfig::default() };
+    for event in Traffic::new(config).take(N_RECORDS) {
+        let stream = engine.open_stream(event.topic, 0);
+        let offset = next.entry(event.topic).or_default();
+        let payload = Some(event.body.as_slice());
+        engine.step(&Input { stream, offset: *offset, arrival_ms: None, payload }, &mut bodies);
+        *offset += 1;
+    }
+    let parse = |output: &Output| (output.topic, serde_json::from_slice(&output.body).unwrap());
+    let counters = engine.counters();
+    Run {
+        outputs: bodies.iter().map(parse).collect(),
+        read: counters.read,
+        duplicates: counters.duplicates,
+        bodies,
+    }
+});
+
+fn of(topic: OutputTopic) -> impl Iterator<Item = &'static Value> {
+    RUN.outputs.iter().filter(move |(found, _)| *found == topic).map(|(_, record)| record)
+}
+
+#[test]
+fn the_published_schemas_are_what_the_types_generate() {
+    let folder = repository().join("docs/schemas");
+    let mut expected: BTreeSet<String> = BTreeSet::new();
+    for (name, schema) in generated().into_values() {
+        let file = format!("{name}.v1.json");
+        let text = serde_json::to_string_pretty(&schema).unwrap() + "\n";
+        golden(&folder.join(&file), &text);
+        expected.insert(file);
+    }
+    let files = std::fs::read_dir(&folder).unwrap();
+    let found: BTreeSet<String> =
+        files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+    assert_eq!(found, expected, "a schema without a type, or the other way round");
+}
+
+#[track_caller]
+fn golden(path: &Path, text: &str) {
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(path, text).unwrap();
+    }
+    let known = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(known == text, "{} differs: UPDATE_GOLDEN=1 rewrites it", path.display());
+}
+
+#[test]
+fn every_record_of_a_run_fits_its_schema_and_has_no_other_members() {
+    let validators: BTreeMap<OutputTopic, Validator> = generated()
+        .into_iter()
+        .map(|(topic, (_, schema))| (topic, validator(&strict(&schema))))
+        .collect();
+    for (topic, record) in &RUN.outputs {
+        if let Some(error) = validators[topic].iter_errors(record).next() {
+            panic!("{topic:?}: {error} at {}\n{record:#}", error.instance_path());
+        }
+    }
+    for topic in OutputTopic::ALL {
+        assert!(of(topic).next().is_some(), "the run emits {topic:?}");
+    }
+}
+
+#[test]
+fn every_optional_member_of_every_record_occurs_or_is_known_not_to() {
+    // What this traffic does not bring about; scenarios and unit tests show these.
+    let absent =
+        ["band", "step_up", "hold_id", "score_groups", "shadow", "exempt", "queue", "field"];
+    for (topic, (_, schema)) in generated() {
+        for name in schema["properties"].as_object().unwrap().keys() {
+            let occurs = of(topic).any(|record| record.get(name).is_some());
+            assert!(occurs || absent.contains(&name.as_str()), "{topic:?} never has `{name}`");
+        }
+    }
+}
+
+#[test]
+fn a_record_that_breaks_the_schema_is_told() {
+    let schemas = generated();
+    let check = |topic: OutputTopic, change: &dyn Fn(&mut Value)| {
+        let validator = validator(&strict(&schemas[&topic].1));
+        let mut record = of(topic).next().unwrap().clone();
+        assert!(validator.is_valid(&record));
+        change(&mut record);
+        assert!(!validator.is_valid(&record), "{record:#}");
+    };
+    use OutputTopic::{Alerts, DeadLetter, Decisions, Holds};
+    check(Decisions, &|record| record["outcome"] = json!("maybe"));
+    check(Decisions, &|record| record["score"] = json!("12"));
+    check(Decisions, &|record| record["event"]["id"] = json!(12));
+    check(Decisions, &|record| record["other"] = json!(1));
+    check(Decisions, &|record| record["schema"] = json!("riskweir.alert.v1"));
+    check(Alerts, &|record| record["episode"]["seq"] = json!(-1));
+    check(Holds, &|record| record["amount"]["value"] = json!(12.5));
+    check(DeadLetter, &|record| drop(record.as_object_mut().unwrap().remove("reason")));
+}
+
+#[test]
+fn ids_are_unique_where_they_must_be() {
+    let text = |record: &Value, name: &str| record[name].as_str().expect(name).to_owned();
+    let mut decisions = BTreeSet::new();
+    let mut duplicates = 0;
+    for record in of(OutputTopic::Decisions) {
+        let fresh = decisions.insert(text(record, "decision_id"));
+        let duplicate = record["duplicate"] == true;
+        assert_eq!(fresh, !duplicate, "{record:#}");
+        duplicates += u64::from(duplicate);
+    }
+    assert_eq!(duplicates, RUN.duplicates);
+    assert!(duplicates > 0, "the traffic repeats records");
+    let mut alerts = BTreeSet::new();
+    for record in of(OutputTopic::Alerts) {
+        assert!(alerts.insert(text(record, "alert_id")), "{record:#}");
+        assert!(decisions.contains(&text(record, "decision_id")), "{record:#}");
+        assert!(alerts.contains(record["episode"]["id"].as_str().unwrap()), "{record:#}");
+    }
+    let mut holds: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for record in of(OutputTopic::Holds) {
+        assert!(decisions.contains(&text(record, "decision_id")), "{record:#}");
+        holds.entry(text(record, "hold_id")).or_default().push(text(record, "state"));
+    }
+    for (hold, states) in holds {
+        let known = [&["placed"][..], &["placed", "expired"]];
+        assert!(known.iter().any(|known| states == *known), "{hold}: {states:?}");
+    }
+}
+
+#[test]
+fn records_balance_decisions_and_dead_letters() {
+    let written = of(OutputTopic::Decisions).count() + of(OutputTopic::DeadLetter).count();
+    assert_eq!(RUN.read, u64::try_from(N_RECORDS).unwrap());
+    assert_eq!(written, N_RECORDS);
+    assert_eq!(of(OutputTopic::Audit).count(), 1);
+}
+
+#[test]
+fn money_and_ids_are_texts_and_no_record_holds_a_fraction() {
+    fn visit(value: &Value, name: &str) {
+        match value {
+            Value::Number(number) => {
+                assert!(number.is_i64() || number.is_u64(), "`{name}` is the fraction {number}");
+                let money_or_id = ["value", "threshold", "id", "key", "amount"];
+                assert!(!money_or_id.contains(&name) && !name.ends_with("_id"), "`{name}`");
+            }
+            Value::Array(list) => list.iter().for_each(|value| visit(value, name)),
+            Value::Object(members) => members.iter().for_each(|(name, value)| visit(value, name)),
+            Value::Null => panic!("`{name}` is null: absent members are left out"),
+            Value::Bool(_) | Value::String(_) => {}
+        }
+    }
+    for (_, record) in &RUN.outputs {
+        visit(record, "");
+    }
+}
+
+#[test]
+fn a_record_is_one_line_of_json_without_repeated_members() {
+    for output in &RUN.bodies {
+        assert!(!output.body.contains(&b'\n'));
+        let record: Value = serde_json::from_slice(&output.body).unwrap();
+        // Written again it has the same bytes: no member came twice (the last would win).
+        assert_eq!(serde_json::to_vec(&record).unwrap(), output.body);
+    }
+}
