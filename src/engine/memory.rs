@@ -10,6 +10,11 @@ use crate::window::spec::{Coverage, Entry, ReadValue, Reading};
 
 use crate::engine::lists::Lists;
 
+/// Slots of a table that one sweep looks at, and how often one comes: about two slots an event.
+/// WHY: many at a time, because their cache misses overlap then.
+const SLOTS_PER_SWEEP: usize = 128;
+const ADVANCES_PER_SWEEP: u64 = 64;
+
 /// All tables, and per event type how they are read.
 #[derive(Debug)]
 pub(super) struct Memory {
@@ -20,6 +25,8 @@ pub(super) struct Memory {
     /// Per event type: every place of the state that it reads or writes, each once.
     places: Vec<Vec<(TableId, Vec<KeyPart>)>>,
     evictions: u64,
+    /// How often the clock was moved.
+    advances: u64,
 }
 
 #[derive(Debug)]
@@ -108,7 +115,7 @@ impl Memory {
             places
         });
         let places = places.collect();
-        Self { tables, plans, stored, places, evictions: 0 }
+        Self { tables, plans, stored, places, evictions: 0, advances: 0 }
     }
 
     /// Loads the state that a batch of events is about to ask for. Changes nothing.
@@ -166,9 +173,13 @@ impl Memory {
 
     /// Moves the clock, forgets what no window can see, a little at a time.
     pub(super) fn advance(&mut self, clock_ms: i64) {
+        self.advances = self.advances.wrapping_add(1);
+        let sweep = self.advances.is_multiple_of(ADVANCES_PER_SWEEP);
         for table in &mut self.tables {
             table.advance(clock_ms);
-            table.sweep(2);
+            if sweep {
+                table.sweep(SLOTS_PER_SWEEP);
+            }
         }
     }
 
