@@ -72,3 +72,19 @@ fn the_tests_of_all_examples_pass() {
         }
     }
 }
+
+#[test]
+fn no_document_promises_what_no_test_can_show() {
+    let mut paths = vec![repository().join("README.md"), repository().join("CHANGELOG.md")];
+    for folder in ["docs", "rules"] {
+        let entries = fs::read_dir(repository().join(folder)).expect("a readable folder");
+        paths.extend(entries.map(|entry| entry.expect("an entry of the folder").path()));
+    }
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
+    for path in paths {
+        let text = fs::read_to_string(&path).expect("a readable document").to_lowercase();
+        for claim in ["exactly-once", "exactly once", "compliant", "bulletproof", "bank-grade"] {
+            assert!(!text.contains(claim), "{} says {claim}", path.display());
+        }
+    }
+}
