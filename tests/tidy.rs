@@ -149,7 +149,8 @@ fn third_party_crates_stay_in_their_homes() {
             for (krate, homes) in HOMES {
                 // A module of our own may have the name of a crate, such as `config::rdkafka`.
                 let own = format!("::{krate};");
-                if text.lines().any(|line| line.starts_with("use crate::") && line.ends_with(&own)) {
+                if text.lines().any(|line| line.starts_with("use crate::") && line.ends_with(&own))
+                {
                     continue;
                 }
                 let named = line.contains(&format!("{krate}::")) && {
