@@ -2,7 +2,7 @@
 //!
 //! In `docs/LANGUAGE.md` and `docs/language/*.md`:
 //!
-//! - ```` ```risk schema ```` compiles, and stands beside every later example of the document;
+//! - ```` ```risk schema ```` compiles, and stands beside every example of the document;
 //! - ```` ```risk ```` compiles; a line with `# error[E0402]` or `# warning[W0301]` gives exactly that finding, and no
 //!   line gives an error that it does not announce. Without errors its `test` blocks are run: they pass, except those
 //!   that say `# fails`;
@@ -75,6 +75,12 @@ fn fences(document: &str) -> Vec<Fence> {
         }
     }
     found
+}
+
+/// The schema that all examples of a document share.
+fn schema(document: &str) -> String {
+    let shared = fences(document).into_iter().filter(|fence| fence.info == "risk schema");
+    shared.map(|fence| fence.text).collect()
 }
 
 fn compiled(schema: &str, text: &str) -> (Sources, Option<Program>, Vec<Diagnostic>) {
@@ -164,12 +170,11 @@ fn every_example_of_the_reference_is_true() {
     let mut seen = 0;
     for path in documents() {
         let document = read(&path);
-        let (mut schema, mut before) = (String::new(), None);
+        let (schema, mut before) = (schema(&document), None);
         for fence in fences(&document) {
             match fence.info.as_str() {
                 "risk schema" => {
-                    offences.extend(judge(&schema, &fence));
-                    schema.push_str(&fence.text);
+                    offences.extend(judge("", &fence));
                     seen += 1;
                 }
                 "risk" => {
@@ -223,9 +228,7 @@ fn rule_around(entry: &str, event: &str) -> String {
 #[test]
 fn every_entry_of_the_card_compiles() {
     let document = read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/LANGUAGE.md"));
-    let all = fences(&document);
-    let schema: String =
-        all.iter().filter(|f| f.info == "risk schema").map(|f| f.text.as_str()).collect();
+    let schema = schema(&document);
     let entries = card_entries(&document);
     assert!(entries.len() > 25, "the card has {} entries", entries.len());
     let mut offences = Vec::new();

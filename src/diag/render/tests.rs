@@ -1,3 +1,5 @@
+//! Rendered findings against texts written by hand.
+
 use super::*;
 use crate::diag::{FileId, codes};
 

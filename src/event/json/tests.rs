@@ -1,3 +1,5 @@
+//! The scanner against the grammar and against `serde_json`.
+
 use proptest::prelude::*;
 use serde_json::Value;
 

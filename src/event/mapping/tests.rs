@@ -1,3 +1,5 @@
+//! Decoding: each type, each refusal, and the borrowing of texts.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::diag::{Diagnostic, codes, suggest};
+use crate::diag::{Diagnostic, Span, codes, suggest};
 use crate::event::schema::EventId;
 use crate::rules::check::checker::{Build, Checker, Param, Scope};
 use crate::rules::check::clauses::{self, Clauses};
+use crate::rules::check::functions::walk;
 use crate::rules::check::limits::MAX_RULES;
 use crate::rules::check::literals;
 use crate::rules::check::lower::Draft;
@@ -28,7 +29,7 @@ pub(super) fn compile(
     report: &mut Vec<Diagnostic>,
 ) -> Vec<RuleInfo> {
     let mut infos: Vec<RuleInfo> = Vec::new();
-    let mut ids: BTreeMap<String, crate::diag::Span> = BTreeMap::new();
+    let mut ids: BTreeMap<String, Span> = BTreeMap::new();
     for rule in sorted(items, report) {
         let clauses = clauses::collect(rule, report);
         let info = clauses.info(rule, build.world, report);
@@ -222,6 +223,28 @@ impl Context<'_> {
         )
     }
 
+    /// Equal expressions of several rules are one node with the span of the first: the same words in this rule, else
+    /// its whole condition.
+    fn own_words(&self, span: Span, world: &World<'_>) -> Span {
+        let own = self.rule.span;
+        if span.file == own.file && own.start <= span.start && span.end <= own.end {
+            return span;
+        }
+        let words = world.sources.text(span);
+        let clauses = self.clauses;
+        let guard = clauses.on.and_then(|(_, guard)| guard);
+        let lets = clauses.lets.iter().map(|(_, expr)| *expr);
+        let mut found = None;
+        for expr in clauses.when.into_iter().chain(guard).chain(lets) {
+            walk(expr, &mut |inner| {
+                if found.is_none() && world.sources.text(inner.span) == words {
+                    found = Some(inner.span);
+                }
+            });
+        }
+        found.or_else(|| clauses.when.map(|when| when.span)).unwrap_or(own)
+    }
+
     /// A condition that can be undecided must say what happens then.
     fn contract(
         &self,
@@ -235,6 +258,7 @@ impl Context<'_> {
             return;
         }
         let Some(cause) = missing::first_cause(build, event, guard, when) else { return };
+        let span = self.own_words(cause.span, build.world);
         let help = "add `if missing skip`, `if missing match` or `if missing review`";
         let verb =
             self.clauses.then.unwrap_or_default().iter().find_map(|action| match action.kind {
@@ -247,10 +271,10 @@ impl Context<'_> {
         let name = &self.rule.name.text;
         let diagnostic = if let Some(verb) = verb {
             let message = format!("rule `{name}` {verb} but can be undecided");
-            Diagnostic::new(codes::E0301, cause.span, message).with_help(help)
+            Diagnostic::new(codes::E0301, span, message).with_help(help)
         } else {
             let message = format!("rule `{name}` can be undecided; then it does nothing");
-            Diagnostic::new(codes::W0301, cause.span, message)
+            Diagnostic::new(codes::W0301, span, message)
                 .with_help(format!("{help}; without it `skip` holds"))
         };
         report.push(diagnostic.with_label(cause.text));

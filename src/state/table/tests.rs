@@ -1,3 +1,5 @@
+//! Tables: forgetting, eviction, coverage, and readings against values by hand.
+
 use super::*;
 use crate::window::spec::{ColumnId, Counting, FilterBit, Span};
 

@@ -231,3 +231,14 @@ fn policies_and_tests_are_checked() {
     refused(&test("transfer(direction: sideways)", "hit"), "E0507", "sideways");
     refused(&test("login()", "nothing = 5"), "E0101", "nothing");
 }
+
+#[test]
+fn an_undecided_rule_is_told_at_its_own_words_when_another_rule_has_the_same() {
+    let rules = "rule a mode shadow on card_payment when device is present and device in blocked_devices then block\n\
+                 rule b mode shadow on card_payment when device in blocked_devices then block\n";
+    let sources = sources(rules);
+    let (_, diagnostics) = compile(&sources);
+    let told = diagnostics.iter().find(|d| d.code.0 == "E0301").expect("one rule can be undecided");
+    let expected = rules.rfind("device in").expect("the words of the second rule");
+    assert_eq!(told.span.start as usize, expected);
+}

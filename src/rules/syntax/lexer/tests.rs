@@ -1,3 +1,5 @@
+//! Tokens of texts, good and bad, by hand.
+
 use super::*;
 use crate::rules::syntax::ast::Decimal;
 

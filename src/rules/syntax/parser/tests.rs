@@ -1,3 +1,5 @@
+//! Trees of texts, and what is told about broken ones.
+
 use proptest::prelude::*;
 
 use super::*;
