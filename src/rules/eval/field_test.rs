@@ -11,27 +11,41 @@ use crate::rules::syntax::ast::CompareOp;
 /// A field against a constant.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FieldTest {
+    /// Presence bits that must be set: of the field, and of the record's currency.
+    needed: u128,
+    range: Range,
     slot: SlotId,
     is_number: bool,
-    currency: Option<CurrencyCheck>,
-    range: Range,
+    /// Slot and wanted code of the record's currency; without one, any slot with `is_any` set.
+    currency_slot: SlotId,
+    code: u64,
+    is_any: bool,
 }
 
 impl FieldTest {
     /// Integer, time or duration.
     pub(super) fn int(slot: SlotId, op: CompareOp, constant: i64) -> Self {
-        Self { slot, is_number: false, currency: None, range: Range::of_int(op, constant) }
+        Self::new(slot, Range::of_int(op, constant))
     }
 
     /// Money, in micro-minor units of the wanted currency.
     pub(super) fn money(slot: SlotId, currency: CurrencyCheck, op: CompareOp, micro: i128) -> Self {
-        let range = Range::of_scaled(op, micro, MICRO_PER_MINOR);
-        Self { slot, is_number: false, currency: Some(currency), range }
+        let test = Self::new(slot, Range::of_scaled(op, micro, MICRO_PER_MINOR));
+        match currency.slot {
+            None => test,
+            Some(currency_slot) => Self {
+                needed: test.needed | bit(currency_slot),
+                currency_slot,
+                code: currency.code.into(),
+                is_any: false,
+                ..test
+            },
+        }
     }
 
     /// Number, ratio, distance, speed.
     pub(super) fn number(slot: SlotId, op: CompareOp, constant: f64) -> Self {
-        Self { slot, is_number: true, currency: None, range: Range::of_number(op, constant) }
+        Self { is_number: true, ..Self::new(slot, Range::of_number(op, constant)) }
     }
 
     /// Code or truth, equal or not.
@@ -40,18 +54,56 @@ impl FieldTest {
         Self::int(slot, op, word.into())
     }
 
+    fn new(slot: SlotId, range: Range) -> Self {
+        let (is_number, code, is_any) = (false, 0, true);
+        Self { needed: bit(slot), range, slot, is_number, currency_slot: slot, code, is_any }
+    }
+
     /// Whether the event passes.
     #[inline]
     pub(super) fn check(&self, row: &Row) -> Truth {
-        let Some(word) = row.get(self.slot) else { return Truth::Undecided };
-        if let Some(CurrencyCheck { slot: Some(slot), code }) = self.currency
-            && row.get(slot) != Some(u64::from(code))
-        {
-            return Truth::Undecided;
-        }
-        let x = if self.is_number { ordered(word) } else { word.cast_signed() };
-        if self.range.contains(x) { Truth::True } else { Truth::False }
+        let Outcome { known, holds } = self.outcome(row);
+        Truth::decided(known.then_some(holds))
     }
+
+    /// The same in two parts.
+    #[inline]
+    pub(super) fn outcome(&self, row: &Row) -> Outcome {
+        let word = |slot: SlotId| row.slots.get(usize::from(slot.0)).copied().unwrap_or(0);
+        let own = word(self.slot);
+        let known = row.present & self.needed == self.needed
+            && (self.is_any || word(self.currency_slot) == self.code);
+        let x = if self.is_number { ordered(own) } else { own.cast_signed() };
+        Outcome { known, holds: self.range.contains(x) }
+    }
+}
+
+/// How a test came out; `holds` means nothing where it is not known.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Outcome {
+    /// Whether everything it needs is there.
+    pub(super) known: bool,
+    /// Whether it passed.
+    pub(super) holds: bool,
+}
+
+impl Outcome {
+    /// Known to hold.
+    #[inline]
+    pub(super) fn passes(self) -> bool {
+        self.known && self.holds
+    }
+
+    /// Known not to hold.
+    #[inline]
+    pub(super) fn fails(self) -> bool {
+        self.known && !self.holds
+    }
+}
+
+/// The presence bit of a slot.
+fn bit(slot: SlotId) -> u128 {
+    1_u128.checked_shl(slot.0.into()).unwrap_or(0)
 }
 
 /// The bits of a number as an integer that orders as the number does; the two zeros are -1 and 0.

@@ -168,13 +168,15 @@ impl<H: Host> Run<'_, H> {
 
     fn all(&mut self, tests: Tests, others: Operands) -> Truth {
         let plan = self.plan;
-        let mut least = Truth::True;
+        let mut unknown = false;
         for test in plan.tests(tests) {
-            match test.check(self.row) {
-                Truth::False => return Truth::False,
-                truth => least = least.min(truth),
+            let outcome = test.outcome(self.row);
+            if outcome.fails() {
+                return Truth::False;
             }
+            unknown |= !outcome.known;
         }
+        let mut least = if unknown { Truth::Undecided } else { Truth::True };
         for at in plan.operands(others) {
             match self.truth_at(*at) {
                 Truth::False => return Truth::False,
@@ -186,13 +188,15 @@ impl<H: Host> Run<'_, H> {
 
     fn any(&mut self, tests: Tests, others: Operands) -> Truth {
         let plan = self.plan;
-        let mut most = Truth::False;
+        let mut unknown = false;
         for test in plan.tests(tests) {
-            match test.check(self.row) {
-                Truth::True => return Truth::True,
-                truth => most = most.max(truth),
+            let outcome = test.outcome(self.row);
+            if outcome.passes() {
+                return Truth::True;
             }
+            unknown |= !outcome.known;
         }
+        let mut most = if unknown { Truth::Undecided } else { Truth::False };
         for at in plan.operands(others) {
             match self.truth_at(*at) {
                 Truth::True => return Truth::True,
