@@ -13,16 +13,14 @@ fn main() -> io::Result<()> {
     for file in &files {
         let inside = file.strip_prefix(&root).unwrap_or(file);
         let name: Vec<_> = inside.iter().map(|part| part.to_string_lossy()).collect();
-        let entry = writeln!(list, "    ({:?}, include_str!({file:?})),", name.join("/"));
+        let (name, path) = (name.join("/"), file.to_string_lossy());
+        let entry = writeln!(list, "    ({name:?}, include_str!({path:?})),");
         entry.map_err(io::Error::other)?;
     }
     list.push(']');
     let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());
     fs::write(out.join("shipped_rules.rs"), list)?;
-    #[expect(clippy::print_stdout, reason = "this is how a build script speaks to cargo")]
-    {
-        println!("cargo::rerun-if-changed=rules");
-    }
+    println!("cargo::rerun-if-changed=rules");
     Ok(())
 }
 

@@ -105,21 +105,19 @@ fn write_lines(
     stop: &Stop,
 ) -> Result<Exit, Failure> {
     let mut out = BufWriter::new(io::stdout().lock());
-    let mut written = 0;
-    for event in traffic {
+    for (written, event) in (0..).zip(traffic) {
         if arguments.is_over(written, pace.as_ref()) || stop.requested() {
             break;
         }
-        if let Some(pace) = &mut pace {
-            if out.flush().is_err() || pace.wait(stop).is_none() {
-                break;
-            }
+        if let Some(pace) = &mut pace
+            && (out.flush().is_err() || pace.wait(stop).is_none())
+        {
+            break;
         }
         // WHY: a reader that has seen enough and closes the pipe is no error.
         if out.write_all(&event.body).and_then(|()| out.write_all(b"\n")).is_err() {
             break;
         }
-        written += 1;
         if let Some(labels) = &mut labels {
             labels.write(&event)?;
         }
@@ -144,8 +142,7 @@ fn send(
 ) -> Result<u64, Problem> {
     let feed = Feed::open(config, &TOPICS, stop).map_err(Problem::Run)?;
     pace.restart();
-    let mut sent = 0;
-    for event in traffic {
+    for (sent, event) in (0..).zip(traffic) {
         if arguments.is_over(sent, Some(&pace)) || pace.wait(stop).is_none() {
             break;
         }
@@ -153,7 +150,6 @@ fn send(
             break;
         }
         feed.send(event.topic, event.key.as_bytes(), &event.body).map_err(Problem::Run)?;
-        sent += 1;
         if let Some(labels) = &mut labels {
             labels.write(&event).map_err(Problem::Other)?;
         }

@@ -71,6 +71,7 @@ pub enum Color {
 }
 
 /// Where a command speaks.
+#[expect(clippy::struct_excessive_bools, reason = "four switches of the command line")]
 #[derive(Clone, Copy, Debug)]
 pub struct Console {
     /// How data is written.
