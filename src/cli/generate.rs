@@ -86,7 +86,7 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
             Ok(Exit::Ok)
         }
         Err(Problem::Run(error)) => {
-            show(&error, console);
+            show(&error, *console);
             Ok(exit(&error))
         }
         Err(Problem::Other(failure)) => Err(failure),
