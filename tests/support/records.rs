@@ -44,8 +44,11 @@ pub(crate) fn broken_records(traffic: &[Made]) -> Vec<Made> {
         .iter()
         .filter_map(|made| made.payload.as_deref())
         .find(|body| {
-            body.starts_with(br#"{"type":"transfer""#)
-                && serde_json::from_slice::<Value>(body).is_ok()
+            let value: Option<Value> = serde_json::from_slice(body).ok();
+            value.is_some_and(|value| {
+                let has = |pointer| value.pointer(pointer).is_some();
+                value["type"] == "transfer" && has("/user/id") && has("/amount/value")
+            })
         })
         .expect("a transfer in the traffic");
     let broken = |reason, payload: Option<Vec<u8>>| Made {
