@@ -191,6 +191,8 @@ impl Broker {
             .client()
             .set("enable.idempotence", "true")
             .set("linger.ms", "1")
+            // WHY: tests write records that are larger than anybody should; the topic decides.
+            .set("message.max.bytes", "4000000")
             .create_with_context(Acknowledgements::default())
             .expect("a producer");
         for record in records {
