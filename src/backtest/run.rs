@@ -225,12 +225,12 @@ fn csv_file(
     let mut offset = 0_i64;
     while reader.read_byte_record(&mut record).map_err(broken)? {
         let number = offset.to_string();
-        let decoded = pairs(&header, &record, &number)
+        let result = pairs(&header, &record, &number)
             .and_then(|pairs| decoder.decode_pairs(topic, &pairs, &mut scratch, &mut row));
         // Only a dead letter shows the record itself.
-        let line = if decoded.is_err() { joined(&record) } else { Vec::new() };
+        let line = if result.is_err() { joined(&record) } else { Vec::new() };
         let input = Input { stream, offset, arrival_ms: None, payload: Some(&line) };
-        engine.decide(&input, decoded.map(|()| Decoded { raw: &[], row: &row }), sink);
+        engine.decide(&input, result.map(|()| Decoded { raw: &[], row: &row }), sink);
         offset += 1;
         if offset % CSV_WATCH_RECORDS == 0 && !watch(engine.counters().read) {
             return Ok(false);

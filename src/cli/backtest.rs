@@ -107,9 +107,10 @@ fn check_topic(arguments: &Arguments, program: &Program) -> Result<(), Failure> 
     if topics.contains(&topic.as_str()) {
         return Ok(());
     }
-    let known = match topics.is_empty() {
-        true => "its events have no topics: leave `--topic` out".to_owned(),
-        false => format!("it has {}", topics.join(", ")),
+    let known = if topics.is_empty() {
+        "its events have no topics: leave `--topic` out".to_owned()
+    } else {
+        format!("it has {}", topics.join(", "))
     };
     Err(Failure::invalid(format!("the schema has no topic `{topic}`: {known}")))
 }
