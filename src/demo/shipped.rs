@@ -7,10 +7,8 @@ const FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/shipped_rules
 
 /// The shipped rule folder, as the loader would read it.
 pub fn sources() -> Sources {
-    let source = |(path, text): &(&str, &str)| Source {
-        path: (*path).to_owned(),
-        text: (*text).to_owned(),
-    };
+    let source =
+        |(path, text): &(&str, &str)| Source { path: (*path).to_owned(), text: (*text).to_owned() };
     let mut sources = Sources::default();
     sources.files.extend(FILES.iter().map(source));
     sources
