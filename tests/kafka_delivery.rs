@@ -22,12 +22,12 @@ const PARTITIONS: i32 = 3;
 /// The topics of one test on one broker.
 struct World<'a> {
     broker: &'a Broker,
-    prefix: String,
+    own: String,
 }
 
 impl<'a> World<'a> {
     fn new(broker: &'a Broker, test: &str) -> Self {
-        let world = Self { broker, prefix: prefix(test) };
+        let world = Self { broker, own: prefix(test) };
         // WHY: the records carry times of 1970; a broker that counts their age would delete them.
         broker.create_topic_with(&world.topic("in"), PARTITIONS, &[("retention.ms", "-1")]);
         for output in ["decisions", "alerts", "holds", "audit", "dead_letter"] {
@@ -37,14 +37,14 @@ impl<'a> World<'a> {
     }
 
     fn topic(&self, name: &str) -> String {
-        format!("{}{name}", self.prefix)
+        format!("{}{name}", self.own)
     }
 
     fn group(&self) -> String {
         self.topic("group")
     }
 
-    fn config(&self, mode: &str, more: &[(&str, &str)]) -> Config {
+    fn config(&self, mode: &str, extra: &[(&str, &str)]) -> Config {
         let topics = ["decisions", "alerts", "holds", "audit", "dead_letter"]
             .map(|name| (format!("topics.{name}"), self.topic(name)));
         let group = self.group();
@@ -55,12 +55,12 @@ impl<'a> World<'a> {
             ("delivery.mode", mode),
         ];
         settings.extend(topics.iter().map(|(key, name)| (key.as_str(), name.as_str())));
-        settings.extend(more);
+        settings.extend(extra);
         service::config(&settings)
     }
 
-    fn start(&self, mode: &str, more: &[(&str, &str)]) -> Service {
-        Service::start(self.config(mode, more), &[&self.topic("in")])
+    fn start(&self, mode: &str, extra: &[(&str, &str)]) -> Service {
+        Service::start(self.config(mode, extra), &[&self.topic("in")])
     }
 
     /// Writes records `from..to`, spread over the partitions: the n-th goes to partition n mod 3.
