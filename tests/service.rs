@@ -39,7 +39,7 @@ struct World<'a> {
     folder: tempfile::TempDir,
 }
 
-impl<'a> World<'a> {
+impl World<'_> {
     fn new(test: &str) -> Self {
         let broker = Broker::shared();
         let folder = tempfile::tempdir().unwrap();
@@ -76,7 +76,7 @@ impl<'a> World<'a> {
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let mut greeting = Vec::new();
         let address = loop {
-            let line = lines.next().expect("the start-up lines").unwrap();
+            let line = lines.next().unwrap().unwrap();
             greeting.push(line.clone());
             if let Some(rest) = line.strip_prefix("health") {
                 let rest = rest.trim().strip_prefix("http://").unwrap();
