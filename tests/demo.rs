@@ -50,8 +50,8 @@ fn amount(body: &Value) -> Option<&Value> {
 #[test]
 fn a_short_demo_decides_every_record_and_its_books_balance() {
     let mut child = riskweir()
-        .args(["demo", "--for", "5s", "--seed", "7", "--format", "json"])
-        .args(["--listen", "127.0.0.1:0"])
+        .args(["demo", "--for", "5s", "--rate", "400/s", "--seed", "7"])
+        .args(["--format", "json", "--listen", "127.0.0.1:0"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -82,9 +82,9 @@ fn a_short_demo_decides_every_record_and_its_books_balance() {
     let books = &summary["books"];
     assert_eq!(books["balanced"], true, "{summary}");
     let count = |name: &str| books[name].as_u64().unwrap();
-    assert_eq!(count("sent"), 1_000, "200 records per second for 5 seconds");
-    assert_eq!(count("read"), 1_000);
-    assert_eq!(count("decided") + count("dead_lettered"), 1_000);
+    assert_eq!(count("sent"), 2_000, "400 records per second for 5 seconds");
+    assert_eq!(count("read"), 2_000);
+    assert_eq!(count("decided") + count("dead_lettered"), 2_000);
     assert_eq!((count("in_flight"), count("outputs_lost_unread")), (0, 0));
     let verdicts = |name: &str| {
         let it = &summary[name];
@@ -97,7 +97,7 @@ fn a_short_demo_decides_every_record_and_its_books_balance() {
     assert_eq!(verdicts("alerts"), alerts.len() as u64);
     assert_eq!(verdicts("holds"), placed.len() as u64);
 
-    let sent = generate(&["--count", "1000", "--seed", "7"]).stdout;
+    let sent = generate(&["--count", "2000", "--seed", "7"]).stdout;
     let parsed = sent.split(|byte| *byte == b'\n').filter_map(|it| serde_json::from_slice(it).ok());
     let bodies: BTreeMap<String, Value> = parsed
         .filter_map(|body: Value| {

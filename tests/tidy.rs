@@ -233,7 +233,7 @@ fn codes_in_sources() -> BTreeMap<String, String> {
         }
         for (_, line) in code_lines(&text) {
             for quoted in line.split('"').skip(1).step_by(2) {
-                let (letter, digits) = quoted.split_at(quoted.len().min(1));
+                let Some((letter, digits)) = quoted.split_at_checked(1) else { continue };
                 let is_code = matches!(letter, "E" | "W" | "C" | "D" | "K" | "S")
                     && digits.len() == 4
                     && digits.bytes().all(|b| b.is_ascii_digit());

@@ -337,7 +337,7 @@ pub struct MoneyText<'a> {
     pub currency: &'a str,
 }
 
-/// A record that could not be decided, kept whole.
+/// A record that could not be decided, kept whole up to half a MiB.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct DeadLetterRecord<'a> {
     /// `riskweir.dead_letter.v1`.
@@ -357,6 +357,10 @@ pub struct DeadLetterRecord<'a> {
     /// The record's bytes, base64; absent for a tombstone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub raw_base64: Option<String>,
+    /// Length of the record in bytes, when `raw_base64` holds only its beginning: a dead letter must fit where the
+    /// record fitted. The whole record stands at `source`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub raw_cut_from: Option<usize>,
 }
 
 /// A happening that auditors ask for.

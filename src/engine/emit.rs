@@ -24,6 +24,12 @@ use crate::event::error::DecodeError;
 use crate::rules::program::StepUpOtherwise;
 use crate::rules::syntax::ast::Otherwise;
 
+/// Most bytes of a record that its dead letter carries.
+///
+/// WHY: brokers and clients take 1 MB by default. A dead letter beyond that could never be written, and its record
+/// would stop the run again after every start.
+const MAX_RAW_BYTES: usize = 512 << 10;
+
 /// What an alert says beside the event it is about.
 #[derive(Debug)]
 pub(super) struct AlertFacts<'a> {
@@ -169,6 +175,7 @@ pub(super) fn dead_letter(
     out: &mut Vec<u8>,
     sink: &mut impl Sink,
 ) {
+    let raw = input.payload.map(|raw| raw.get(..MAX_RAW_BYTES).unwrap_or(raw));
     let record = DeadLetterRecord {
         schema: OutputTopic::DeadLetter.schema(),
         stage: "decode",
@@ -183,7 +190,8 @@ pub(super) fn dead_letter(
             partition: source.partition,
             offset: input.offset,
         },
-        raw_base64: input.payload.map(|raw| BASE64.encode(raw)),
+        raw_base64: raw.map(|raw| BASE64.encode(raw)),
+        raw_cut_from: input.payload.map(<[u8]>::len).filter(|length| *length > MAX_RAW_BYTES),
     };
     out.clear();
     write_json(out, &record);

@@ -333,12 +333,7 @@ impl Remembered {
             lists: Lists::new(&program.lists),
             seen: SeenIds::new(options.dedupe_window_ms, options.dedupe_max_ids as usize),
             // WHY: ids are remembered for up to two windows, and a repeat must find its answer as long.
-            repeats: Repeats::new(
-                options
-                    .dedupe_window_ms
-                    .saturating_mul(2)
-                    .saturating_add(options.partition_skew_ms),
-            ),
+            repeats: Repeats::new(options.dedupe_window_ms.saturating_mul(2)),
             holds: HoldBook::default(),
             episodes: Episodes::default(),
             counters: Counters { rules, ..Counters::default() },

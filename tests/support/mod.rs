@@ -9,9 +9,11 @@
     reason = "helpers of tests fail the test"
 )]
 
+pub(crate) mod binary;
 pub(crate) mod broker;
 pub(crate) mod container;
 pub(crate) mod dice;
+pub(crate) mod records;
 pub(crate) mod rule_text;
 pub(crate) mod service;
 pub(crate) mod stream;

@@ -191,6 +191,8 @@ impl Broker {
             .client()
             .set("enable.idempotence", "true")
             .set("linger.ms", "1")
+            // WHY: tests write records that are larger than anybody should; the topic decides.
+            .set("message.max.bytes", "4000000")
             .create_with_context(Acknowledgements::default())
             .expect("a producer");
         for record in records {
@@ -265,7 +267,17 @@ impl Broker {
         for partition in 0..n_partitions(&consumer, topic) {
             partitions.add_partition(topic, partition);
         }
-        let answer = consumer.committed_offsets(partitions, PATIENCE).expect("committed offsets");
+        let mut answer = None;
+        wait::until(
+            || {
+                // WHY: a broker that has just started does not know its groups yet.
+                let asked = consumer.committed_offsets(partitions.clone(), PATIENCE).ok();
+                answer = asked.filter(|it| it.elements().iter().all(|one| one.error().is_ok()));
+                answer.is_some()
+            },
+            || format!("committed offsets of `{group}`"),
+        );
+        let answer = answer.expect("what the wait ended with");
         let mut offsets = BTreeMap::new();
         for element in answer.elements() {
             element.error().expect("the offset of a partition");
