@@ -4,9 +4,9 @@ use crate::base::{EntityKey, Tag};
 use crate::event::row::Row;
 use crate::event::schema::{EventType, FieldType, SlotId};
 use crate::rules::eval::{Host, Run};
-use crate::rules::program::{ListId, LookupId, Program, TableId};
+use crate::rules::program::{ListId, Lookup, LookupId, Program, TableId};
 use crate::state::{Guess, ReadAt, ReadPlan, StateOptions, Table};
-use crate::window::spec::{Coverage, Entry, ReadValue, Reading};
+use crate::window::spec::{Coverage, Entry, MeasureKind, ReadValue, Reading};
 
 use crate::engine::lists::Lists;
 
@@ -19,7 +19,8 @@ const ADVANCES_PER_SWEEP: u64 = 64;
 #[derive(Debug)]
 pub(super) struct Memory {
     tables: Vec<Table>,
-    plans: Vec<Vec<LookupPlan>>,
+    /// Per event type.
+    reads: Vec<EventReads>,
     /// Per table: the stored key in an event of its type.
     stored: Vec<Vec<KeyPart>>,
     /// Per event type: every place of the state that it reads or writes, each once.
@@ -29,14 +30,48 @@ pub(super) struct Memory {
     advances: u64,
 }
 
+/// The look-ups of one event type.
+#[derive(Debug, Default)]
+struct EventReads {
+    lookups: Vec<LookupPlan>,
+    /// How many groups and readings they have together.
+    n_groups: usize,
+    n_readings: usize,
+}
+
 #[derive(Debug)]
 struct LookupPlan {
     table: TableId,
     keys: Vec<KeyPart>,
     same_event: bool,
+    groups: Vec<Group>,
+    /// Per measure: its group, and its place among the group's measures.
+    homes: Vec<(usize, usize)>,
+}
+
+/// Measures of one look-up that are read together.
+///
+/// WHY: not all of a look-up at once, because counts and sums decide most rules about most events; what walks through
+/// long windows for the rest is read only when a rule comes so far.
+#[derive(Debug)]
+struct Group {
     read: ReadPlan,
-    /// Place of its first reading among the event type's readings.
+    /// Indices among the look-up's measures.
+    measures: Vec<usize>,
+    /// Its number among the event type's groups, and the place of its first reading among the event type's readings.
+    number: usize,
     first: usize,
+}
+
+/// What measures have in common that are read together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Effort {
+    Totals,
+    Squares,
+    Extremes,
+    Distinct,
+    CountsOf,
+    Latest,
 }
 
 /// The present event as the tables of its type will remember it. Reused from event to event.
@@ -71,13 +106,52 @@ pub(super) struct Answers {
 const NOT_ASKED: Reading = Reading { value: ReadValue::Missing, coverage: Coverage::Complete };
 
 impl Answers {
-    fn reset(&mut self, plans: &[LookupPlan]) {
-        let n_readings = plans.last().map_or(0, |last| last.first + last.read.len());
-        if self.readings.len() < n_readings {
-            self.readings.resize(n_readings, NOT_ASKED);
+    fn reset(&mut self, reads: &EventReads) {
+        if self.readings.len() < reads.n_readings {
+            self.readings.resize(reads.n_readings, NOT_ASKED);
         }
         self.answered.clear();
-        self.answered.resize(plans.len(), false);
+        self.answered.resize(reads.n_groups, false);
+    }
+}
+
+impl Effort {
+    fn of(kind: MeasureKind) -> Self {
+        match kind {
+            MeasureKind::Count | MeasureKind::Sum(_) => Self::Totals,
+            MeasureKind::SumSquares(_) => Self::Squares,
+            MeasureKind::Min(_) | MeasureKind::Max(_) => Self::Extremes,
+            MeasureKind::Distinct(_) => Self::Distinct,
+            MeasureKind::CountOf(_) => Self::CountsOf,
+            MeasureKind::Last(_) | MeasureKind::LastTime => Self::Latest,
+        }
+    }
+}
+
+impl EventReads {
+    fn add(&mut self, lookup: &Lookup, keys: Vec<KeyPart>, table: &Table) {
+        let mut efforts: Vec<(Effort, Vec<usize>)> = Vec::new();
+        let mut homes = Vec::new();
+        for (index, id) in lookup.measures.iter().enumerate() {
+            let effort = Effort::of(table.spec().measures[usize::from(id.0)].kind);
+            let known = efforts.iter().position(|(held, _)| *held == effort);
+            let group = known.unwrap_or_else(|| {
+                efforts.push((effort, Vec::new()));
+                efforts.len() - 1
+            });
+            homes.push((group, efforts[group].1.len()));
+            efforts[group].1.push(index);
+        }
+        let groups = efforts.into_iter().map(|(_, measures)| {
+            let ids: Vec<_> = measures.iter().map(|index| lookup.measures[*index]).collect();
+            let (number, first) = (self.n_groups, self.n_readings);
+            self.n_groups += 1;
+            self.n_readings += measures.len();
+            Group { read: table.plan(&ids), measures, number, first }
+        });
+        let groups = groups.collect();
+        let (table, same_event) = (lookup.table, lookup.same_event);
+        self.lookups.push(LookupPlan { table, keys, same_event, groups, homes });
     }
 }
 
@@ -85,27 +159,23 @@ impl Memory {
     pub(super) fn new(program: &Program, options: StateOptions) -> Self {
         let tables: Vec<Table> =
             program.tables.iter().map(|plan| Table::new(plan.spec.clone(), options)).collect();
-        let plans = program.plans.iter().zip(&program.schema.events).map(|(event, schema)| {
-            let mut first = 0;
-            let lookups = event.lookups.iter().map(|lookup| {
-                let read = tables[usize::from(lookup.table.0)].plan(&lookup.measures);
-                let begin = first;
-                first += read.len();
-                let keys = key_parts(schema, &lookup.keys);
-                let (table, same_event) = (lookup.table, lookup.same_event);
-                LookupPlan { table, keys, same_event, read, first: begin }
-            });
-            lookups.collect()
+        let reads = program.plans.iter().zip(&program.schema.events).map(|(event, schema)| {
+            let mut reads = EventReads::default();
+            for lookup in &event.lookups {
+                let table = &tables[usize::from(lookup.table.0)];
+                reads.add(lookup, key_parts(schema, &lookup.keys), table);
+            }
+            reads
         });
-        let plans: Vec<Vec<LookupPlan>> = plans.collect();
+        let reads: Vec<EventReads> = reads.collect();
         let stored = program
             .tables
             .iter()
             .map(|table| key_parts(program.schema.event(table.event), &table.keys));
         let stored: Vec<Vec<KeyPart>> = stored.collect();
-        let places = program.plans.iter().zip(&plans).map(|(event, lookups)| {
+        let places = program.plans.iter().zip(&reads).map(|(event, reads)| {
             let written = event.tables.iter().map(|id| (*id, stored[usize::from(id.0)].clone()));
-            let read = lookups.iter().map(|plan| (plan.table, plan.keys.clone()));
+            let read = reads.lookups.iter().map(|plan| (plan.table, plan.keys.clone()));
             let mut places: Vec<(TableId, Vec<KeyPart>)> = Vec::new();
             for place in written.chain(read) {
                 if !places.contains(&place) {
@@ -115,7 +185,7 @@ impl Memory {
             places
         });
         let places = places.collect();
-        Self { tables, plans, stored, places, evictions: 0, advances: 0 }
+        Self { tables, reads, stored, places, evictions: 0, advances: 0 }
     }
 
     /// Loads the state that a batch of events is about to ask for. Changes nothing.
@@ -264,24 +334,25 @@ pub(super) struct StateHost<'a> {
 impl StateHost<'_> {
     /// Begins an event.
     pub(super) fn begin(self) -> Self {
-        let plans = &self.memory.plans[usize::from(self.row.event)];
-        self.answers.reset(plans);
+        self.answers.reset(&self.memory.reads[usize::from(self.row.event)]);
         self
     }
 
-    fn answer(&mut self, lookup: usize, probes: &[Option<u64>]) {
+    fn answer(&mut self, lookup: usize, group: usize, probes: &[Option<u64>]) {
         let Self { memory, answers, own, row, raw, .. } = self;
-        let Memory { tables, plans, .. } = &mut **memory;
-        let plan = &plans[usize::from(row.event)][lookup];
-        answers.answered[lookup] = true;
-        let end = plan.first + plan.read.len();
-        let out = &mut answers.readings[plan.first..end];
+        let Memory { tables, reads, .. } = &mut **memory;
+        let plan = &reads[usize::from(row.event)].lookups[lookup];
+        let group = &plan.groups[group];
+        answers.answered[group.number] = true;
+        let end = group.first + group.read.len();
+        let out = &mut answers.readings[group.first..end];
         let Some(key) = key_of(row, raw, &plan.keys) else {
             out.fill(NOT_ASKED);
             return;
         };
         answers.probes.clear();
-        answers.probes.extend(probes.iter().map(|probe| probe.unwrap_or(0)));
+        let probe = |index: &usize| probes.get(*index).copied().flatten().unwrap_or(0);
+        answers.probes.extend(group.measures.iter().map(probe));
         let mine = if plan.same_event { own.find(plan.table) } else { None };
         let mine = mine.filter(|entry| entry.key == key).map(|entry| Entry {
             time_ms: row.time_ms,
@@ -294,18 +365,20 @@ impl StateHost<'_> {
             own: mine.as_ref(),
             probes: &answers.probes,
         };
-        tables[usize::from(plan.table.0)].read(key, &plan.read, &at, out);
+        tables[usize::from(plan.table.0)].read(key, &group.read, &at, out);
     }
 }
 
 impl Host for StateHost<'_> {
     fn reading(&mut self, lookup: LookupId, index: u16, probes: &[Option<u64>]) -> Reading {
         let lookup = usize::from(lookup.0);
-        if !self.answers.answered[lookup] {
-            self.answer(lookup, probes);
+        let plan = &self.memory.reads[usize::from(self.row.event)].lookups[lookup];
+        let (group, place) = plan.homes[usize::from(index)];
+        let Group { number, first, .. } = plan.groups[group];
+        if !self.answers.answered[number] {
+            self.answer(lookup, group, probes);
         }
-        let first = self.memory.plans[usize::from(self.row.event)][lookup].first;
-        self.answers.readings[first + usize::from(index)]
+        self.answers.readings[first + place]
     }
 
     fn list_contains(&mut self, list: ListId, text: &[u8]) -> bool {

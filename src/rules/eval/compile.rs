@@ -60,7 +60,9 @@ impl Compiler<'_> {
                 let kind = measure.and_then(|measure| self.column_kind(lookup.table, measure));
                 (*node).zip(kind).map(|(node, kind)| Probe { node: node.0, kind })
             };
-            let probes = lookup.probes.iter().enumerate().map(probe).collect();
+            let probes: Vec<Option<Probe>> = lookup.probes.iter().enumerate().map(probe).collect();
+            let needed = probes.iter().any(Option::is_some);
+            let probes = if needed { probes } else { Vec::new() };
             self.out.lookups.push((self.out.n_readings, probes));
             self.out.n_readings += u32::try_from(lookup.measures.len()).unwrap_or(u32::MAX);
         }

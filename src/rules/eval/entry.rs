@@ -1,7 +1,7 @@
 //! What a state table remembers of an event: its words and its filter bits.
 
 use crate::base::{MICRO_PER_MINOR, Value};
-use crate::rules::eval::code::At;
+use crate::rules::eval::code::{At, Code, ValueCode};
 use crate::rules::eval::number::rounded;
 use crate::rules::eval::{Host, Run, Truth};
 use crate::rules::program::TableId;
@@ -54,6 +54,13 @@ impl<H: Host> Run<'_, H> {
 
     /// Integers, durations and times as they are, money in minor units.
     fn int_at(&mut self, at: At) -> Option<i64> {
+        // WHY: the field of a record holds minor units already, and nearly every remembered amount is one.
+        let instruction = self.plan.instructions.get(at as usize);
+        if let Some(Code::Value(ValueCode::Money(slot, currency))) =
+            instruction.map(|instruction| &instruction.code)
+        {
+            return self.minor(*slot, *currency);
+        }
         match self.value_at(at) {
             Value::Int(int) => Some(int),
             Value::Money(micro) => {

@@ -137,7 +137,7 @@ pub struct EvalPlan {
     sets: Vec<Set>,
     patterns: Vec<Regex>,
     reads: Vec<Read>,
-    /// Place of the first reading, and the probes, of each look-up.
+    /// Place of the first reading, and the probes, of each look-up; no probes where no measure looks for a word.
     lookups: Vec<(u32, Vec<Option<Probe>>)>,
     n_readings: u32,
     entries: Vec<(TableId, EntryCode)>,

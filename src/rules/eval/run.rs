@@ -158,7 +158,7 @@ impl<H: Host> Run<'_, H> {
 
     /// Minor units of a money field when its currency is the wanted one.
     #[inline]
-    fn minor(&self, slot: SlotId, currency: CurrencyCheck) -> Option<i64> {
+    pub(super) fn minor(&self, slot: SlotId, currency: CurrencyCheck) -> Option<i64> {
         let minor = self.row.get(slot)?.cast_signed();
         match currency.slot {
             Some(at) if self.row.get(at)? != u64::from(currency.code) => None,
