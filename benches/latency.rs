@@ -9,6 +9,7 @@
 //! records by the event's id; the reader sees committed data only. Linux only, because it reads `/proc`.
 #![expect(clippy::unwrap_used, reason = "a measurement that cannot be made ends")]
 #![expect(clippy::print_stdout, reason = "a program that prints its measurements")]
+#![expect(clippy::disallowed_methods, reason = "an open loop sends by the clock")]
 
 #[path = "../tests/support/mod.rs"]
 mod support;
@@ -119,8 +120,8 @@ fn measure(mode: &str, load: Load) {
 
 fn config(brokers: &str, prefix: &str, mode: &str) -> String {
     let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/rules");
-    let outputs: String =
-        OUTPUTS.iter().map(|name| format!("  {name}: {prefix}{name}\n")).collect();
+    let outputs = OUTPUTS.iter().map(|name| format!("  {name}: {prefix}{name}\n"));
+    let outputs = outputs.collect::<Vec<_>>().concat();
     format!(
         "version: 1\nkafka:\n  brokers: [\"{brokers}\"]\n  group_id: {prefix}group\ntopics:\n  inputs: [{prefix}in]\n{outputs}delivery:\n  mode: {mode}\nrules:\n  path: {rules}\nhttp:\n  listen: 127.0.0.1:0\n"
     )

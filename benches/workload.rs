@@ -5,6 +5,7 @@
 //! ones. With `RISKWEIR_WORKLOAD_ANCHOR` naming a hand-made program for this one schema (called as
 //! `ANCHOR IN OUT sonic 1 128 4`), both take turns and the ratio is given pair by pair: on a shared machine only ratios
 //! from one run mean something. Linux only, because it reads `/proc`.
+#![expect(clippy::unwrap_used, reason = "a measurement that cannot be made ends")]
 #![expect(clippy::print_stdout, reason = "a program that prints its measurements")]
 
 #[path = "../tests/support/workload/mod.rs"]

@@ -3,6 +3,7 @@
 //! The traffic is generated, with duplicates and late records, and broken records made by hand are mixed in. The input
 //! topic is named like a file, so that `backtest` on a file of that name must write the very same bytes.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
+#![expect(clippy::similar_names, reason = "what was produced and what was produced before")]
 
 mod support;
 
@@ -146,7 +147,7 @@ fn engine_answers(topic: &str, made: &[Made]) -> BTreeMap<OutputTopic, Vec<Vec<u
 fn backtest_answers(world: &World, made: &[Made]) -> BTreeMap<OutputTopic, Vec<Vec<u8>>> {
     let file = world.folder.path().join(&world.inputs[0]);
     let mut text = Vec::new();
-    for made in made.iter() {
+    for made in made {
         text.extend_from_slice(made.line().unwrap_or_default());
         text.push(b'\n');
     }

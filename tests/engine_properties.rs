@@ -4,7 +4,6 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails where it stands")]
 
 #[path = "support/dice.rs"]
-#[expect(dead_code, reason = "a part of it is used")]
 mod dice;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -4,6 +4,14 @@
 //! lines. [`reference`] computes the expected alerts in the plainest way there is; it shares no code with the product.
 #![allow(dead_code, reason = "the test and the benchmark use different parts of this folder")]
 #![expect(clippy::unwrap_used, reason = "helpers of tests and benchmarks fail with their caller")]
+#![allow(
+    clippy::similar_names,
+    clippy::needless_pass_by_value,
+    clippy::struct_field_names,
+    clippy::format_collect,
+    clippy::doc_markdown,
+    reason = "the words of the published workload, and a digest per run"
+)]
 
 pub(crate) mod payments;
 pub(crate) mod product;
