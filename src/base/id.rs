@@ -74,13 +74,10 @@ pub struct Tag(pub u64);
 impl Tag {
     /// The tag of one text.
     pub fn of_text(text: &[u8]) -> Self {
-        let mut bytes = [0_u8; 8];
-        if let Some(inline) = bytes.get_mut(..text.len()).filter(|_| text.len() <= 7) {
-            inline.copy_from_slice(text);
-            bytes[7] = u8::try_from(text.len()).unwrap_or(0);
-            return Self(u64::from_le_bytes(bytes));
+        match short(text).filter(|_| text.len() <= 7) {
+            Some(word) => Self(low64(word) | (text.len() as u64) << 56),
+            None => Self(low64(EntityKey::hash128(text)) | 0xf << 60),
         }
-        Self(low64(EntityKey::hash128(text)) | 0xf << 60)
     }
 
     /// The text itself where the tag carries it.
@@ -141,6 +138,11 @@ mod tests {
             bytes[..text.len()].copy_from_slice(&text);
             bytes[15] = len;
             assert_eq!(EntityKey::of_text(&text), EntityKey(u128::from_le_bytes(bytes)));
+            if len <= 7 {
+                bytes[7] = len;
+                let word = u64::from_le_bytes(*bytes.first_chunk().unwrap());
+                assert_eq!(Tag::of_text(&text), Tag(word));
+            }
         }
     }
 

@@ -124,14 +124,32 @@ pub fn format_rfc3339(ms: i64) -> String {
     let (year, month, day) = civil_from_days(days);
     let (hour, minute, second) = (of_day / 3_600_000, of_day / 60_000 % 60, of_day / 1000 % 60);
     let millis = of_day % 1000;
-    let date = match year {
-        0..=9999 => format!("{year:04}-{month:02}-{day:02}"),
-        _ => format!("{year:+07}-{month:02}-{day:02}"),
-    };
-    if millis == 0 {
-        format!("{date}T{hour:02}:{minute:02}:{second:02}Z")
-    } else {
-        format!("{date}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
+    let mut text = String::with_capacity("2026-01-31T12:00:00.123Z".len());
+    match year {
+        0..=9999 => push_digits(&mut text, 1000, year),
+        _ => text.push_str(&format!("{year:+07}")),
+    }
+    let parts = [('-', month), ('-', day), ('T', hour), (':', minute), (':', second)];
+    for (mark, number) in parts {
+        text.push(mark);
+        push_digits(&mut text, 10, number);
+    }
+    if millis > 0 {
+        text.push('.');
+        push_digits(&mut text, 100, millis);
+    }
+    text.push('Z');
+    text
+}
+
+/// Writes a number, the digit that stands for `unit` first.
+///
+/// WHY: not by the formatter, which takes ten times as long; every record about an event has a few times in it.
+fn push_digits(text: &mut String, mut unit: i64, number: i64) {
+    while unit > 0 {
+        let digit = u8::try_from(number / unit % 10).unwrap_or(0);
+        text.push(char::from(b'0' + digit));
+        unit /= 10;
     }
 }
 
