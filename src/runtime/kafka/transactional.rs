@@ -32,6 +32,12 @@ use crate::telemetry::health::Health;
 /// Pause before a failed transaction is tried again.
 const REPEAT_AFTER: Duration = Duration::from_millis(100);
 
+/// After a commit, how long nothing of the next transaction is sent.
+///
+/// WHY: until the coordinator has written its marks into all partitions it refuses the next transaction's partitions,
+/// and the client asks again only after a fixed 20 ms.
+const MARKS: Duration = Duration::from_millis(4);
+
 /// Fenced so often within four transaction time-outs, the id belongs to somebody else: the broker itself fences only
 /// whoever leaves a transaction open for a whole time-out, so at most four times.
 const MOST_FENCINGS: usize = 4;
@@ -43,6 +49,9 @@ pub(crate) struct Transactional {
     topics: Topics,
     timeout: Duration,
     open_since: Option<Instant>,
+    /// When the last commit was begun, and when it was complete.
+    commit_began_at: Option<Instant>,
+    committed_at: Option<Instant>,
     /// Records of the open transaction.
     records: Vec<Handled>,
     /// Their outputs, in order, and how many of them the client has.
@@ -92,6 +101,8 @@ impl Transactional {
             topics: config.topics.clone(),
             timeout,
             open_since: None,
+            commit_began_at: None,
+            committed_at: None,
             records: Vec::new(),
             messages: Vec::new(),
             n_sent: 0,
@@ -122,6 +133,20 @@ impl Transactional {
             }
         }
         Ok(())
+    }
+
+    /// Whether the coordinator has probably done with the last transaction.
+    fn may_send(&self) -> bool {
+        self.committed_at.is_none_or(|at| at.elapsed() >= MARKS)
+    }
+
+    /// How long until the records at hand are to be committed: one interval after the last commit was begun.
+    fn until_due(&self) -> Duration {
+        let left = |at: Option<Instant>, span: Duration| {
+            at.map_or(Duration::ZERO, |at| span.saturating_sub(at.elapsed()))
+        };
+        let interval = self.config.delivery.commit_interval;
+        left(self.commit_began_at, interval).max(left(self.committed_at, MARKS))
     }
 
     /// Begins a transaction if none is open.
@@ -195,6 +220,7 @@ impl Transactional {
 
     /// Books the records of the transaction that was just committed.
     fn finish(&mut self, books: &mut Books) {
+        self.committed_at = Some(Instant::now());
         let now_ms = delivery::wall_ms();
         for record in self.records.drain(..) {
             delivery::done(books, record.outcome, record.arrival_ms, now_ms);
@@ -215,6 +241,7 @@ impl Transactional {
     fn commit(&mut self, around: &mut Around<'_>) -> Result<Turn, RunError> {
         while !self.records.is_empty() {
             around.health.set_waiting(true);
+            self.commit_began_at = Some(Instant::now());
             let (error, new_producer, fenced) = match self.try_commit(around) {
                 Ok(()) => {
                     around.health.set_waiting(false);
@@ -429,6 +456,9 @@ impl Delivery for Transactional {
         self.ends.insert(record.partition.clone(), record.offset + 1);
         self.records.push(record);
         // WHY: a transaction that cannot begin or take an output now is dealt with when it is committed.
+        if !self.may_send() {
+            return Ok(());
+        }
         match self.begin().and_then(|()| self.push()) {
             Err(Fault::End(error)) => Err(error),
             Ok(()) | Err(_) => Ok(()),
@@ -447,18 +477,15 @@ impl Delivery for Transactional {
     }
 
     fn patience(&self) -> Duration {
-        match self.open_since {
-            Some(since) => self.config.delivery.commit_interval.saturating_sub(since.elapsed()),
-            None => Duration::from_millis(50),
+        if self.records.is_empty() {
+            return Duration::from_millis(50);
         }
+        self.until_due()
     }
 
     fn turn(&mut self, around: &mut Around<'_>) -> Result<Turn, RunError> {
         self.client.poll(Duration::ZERO);
-        let due = self
-            .open_since
-            .is_none_or(|since| since.elapsed() >= self.config.delivery.commit_interval);
-        if !self.records.is_empty() && (due || !self.has_room()) {
+        if !self.records.is_empty() && (self.until_due().is_zero() || !self.has_room()) {
             return self.commit(around);
         }
         Ok(Turn::Fine)
