@@ -39,6 +39,13 @@ pub struct Config {
     pub digest: Digest,
 }
 
+impl Config {
+    /// How long one call to the log may block: short enough that the process still shows signs of life.
+    pub fn call_timeout(&self) -> Duration {
+        Duration::from_secs(5).min(self.delivery.transaction_timeout / 2)
+    }
+}
+
 /// How to reach Kafka.
 #[derive(Clone, Debug)]
 pub struct Kafka {

@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 
 use crate::config::Config;
 use crate::runtime::Views;
+use crate::runtime::clock::Clock;
+use crate::runtime::delivery::transactional::committed;
+use crate::runtime::delivery::{Around, Delivery, Handled, Turn};
 use crate::runtime::error::{RunError, Stage};
-use crate::runtime::kafka::consumer::{Fetched, GroupEvent, Polled, Source, Trouble};
-use crate::runtime::kafka::delivery::{Around, Delivery, Handled, Turn};
-use crate::runtime::kafka::replay::{Replay, Stretch};
-use crate::runtime::kafka::transactional::committed;
-use crate::runtime::kafka::{Partition, client};
+use crate::runtime::log::{Fetched, GroupEvent, Log, Partition, Polled, Source, Trouble};
 use crate::runtime::port::{Input, Output, Step};
+use crate::runtime::replay::{Replay, Stretch};
 use crate::telemetry::books::Books;
 use crate::telemetry::happening;
 
@@ -46,11 +46,13 @@ struct Early {
 }
 
 /// See the module.
-pub(crate) struct Cell<'a, S> {
+pub(crate) struct Cell<'a, S, L: Log> {
     config: &'a Config,
     views: &'a Views,
-    source: Source,
-    delivery: Box<dyn Delivery>,
+    log: &'a L,
+    clock: &'a dyn Clock,
+    source: L::Source,
+    delivery: Box<dyn Delivery<L::Source> + 'a>,
     make: &'a mut dyn FnMut() -> Result<S, RunError>,
     engine: S,
     books: Books,
@@ -59,31 +61,34 @@ pub(crate) struct Cell<'a, S> {
     last: usize,
     /// What the engine holds, of every partition that it ever took records of.
     applied: BTreeMap<Partition, i64>,
-    recovery: Option<Replay>,
+    recovery: Option<Replay<L::Reader>>,
     early: Vec<Early>,
     paused: bool,
     outputs: Vec<Output>,
-    reported_at: Instant,
+    reported_at: Duration,
 }
 
-impl<'a, S: Step> Cell<'a, S> {
+impl<'a, S: Step, L: Log> Cell<'a, S, L> {
     /// A cell that waits for its partitions.
     pub(crate) fn new(
         config: &'a Config,
-        source: Source,
-        delivery: Box<dyn Delivery>,
+        (log, clock): (&'a L, &'a dyn Clock),
+        source: L::Source,
+        delivery: Box<dyn Delivery<L::Source> + 'a>,
         make: &'a mut dyn FnMut() -> Result<S, RunError>,
-        views: &'a Views,
+        (views, books): (&'a Views, Books),
     ) -> Result<Self, RunError> {
         let engine = make()?;
         Ok(Self {
             config,
             views,
+            log,
+            clock,
             source,
             delivery,
             make,
             engine,
-            books: Books::default(),
+            books,
             assigned: Vec::new(),
             last: 0,
             applied: BTreeMap::new(),
@@ -91,7 +96,7 @@ impl<'a, S: Step> Cell<'a, S> {
             early: Vec::new(),
             paused: false,
             outputs: Vec::new(),
-            reported_at: Instant::now(),
+            reported_at: clock.now(),
         })
     }
 
@@ -120,13 +125,25 @@ impl<'a, S: Step> Cell<'a, S> {
 
     fn delivery_turn(&mut self) -> Result<Turn, RunError> {
         let Views { health, stop, .. } = self.views;
-        let mut around = Around { source: &self.source, books: &mut self.books, health, stop };
+        let mut around = Around {
+            source: &self.source,
+            books: &mut self.books,
+            health,
+            stop,
+            clock: self.clock,
+        };
         self.delivery.turn(&mut around)
     }
 
     fn settle(&mut self, limit: Duration) -> Result<bool, RunError> {
         let Views { health, stop, .. } = self.views;
-        let mut around = Around { source: &self.source, books: &mut self.books, health, stop };
+        let mut around = Around {
+            source: &self.source,
+            books: &mut self.books,
+            health,
+            stop,
+            clock: self.clock,
+        };
         self.delivery.settle(limit, &mut around)
     }
 
@@ -146,7 +163,7 @@ impl<'a, S: Step> Cell<'a, S> {
 
     /// Takes a batch of records.
     fn fill(&mut self) -> Result<(), RunError> {
-        let mut wait = self.delivery.patience();
+        let mut wait = self.delivery.patience(self.clock);
         for _ in 0..BATCH {
             let polled = self.source.poll(wait)?;
             wait = Duration::ZERO;
@@ -155,7 +172,7 @@ impl<'a, S: Step> Cell<'a, S> {
                 Polled::Trouble(trouble) => Err(trouble.clone()),
                 Polled::Record(record) => {
                     let parts = (&mut self.engine, &mut self.outputs, &mut self.books);
-                    let input = input_of(record);
+                    let input = record.input();
                     match Self::take(&mut self.assigned, parts, &mut self.last, &input)? {
                         Some(handled) => Ok(handled),
                         None => continue,
@@ -189,7 +206,13 @@ impl<'a, S: Step> Cell<'a, S> {
 
     fn hand_over(&mut self, handled: Handled) -> Result<(), RunError> {
         let Views { health, stop, .. } = self.views;
-        let mut around = Around { source: &self.source, books: &mut self.books, health, stop };
+        let mut around = Around {
+            source: &self.source,
+            books: &mut self.books,
+            health,
+            stop,
+            clock: self.clock,
+        };
         self.delivery.accept(handled, &mut self.outputs, &mut around)
     }
 
@@ -206,7 +229,7 @@ impl<'a, S: Step> Cell<'a, S> {
 
     /// Which partition's committed offset the broker does not hold.
     fn offset_gone(&self, reason: String) -> RunError {
-        let timeout = client::call_timeout(self.config);
+        let timeout = self.config.call_timeout();
         for Assigned { partition, next } in &self.assigned {
             let Ok((low, high)) = self.source.bounds(partition, timeout) else { continue };
             if *next < low || *next > high {
@@ -261,9 +284,10 @@ impl<'a, S: Step> Cell<'a, S> {
 
     /// Takes over partitions: brings the windows to the committed offsets, then reads from there.
     fn begin(&mut self, partitions: Vec<Partition>) -> Result<(), RunError> {
-        let timeout = client::call_timeout(self.config);
+        let timeout = self.config.call_timeout();
         let Views { health, stop, .. } = self.views;
-        let offsets = committed(&self.source, &partitions, timeout, (stop, health))?;
+        let positions = committed(&self.source, &partitions, timeout, (stop, health))?;
+        let offsets = positions.iter().map(|position| position.as_ref().map(|at| at.offset));
         let starts: Vec<(Partition, Option<i64>)> = partitions.into_iter().zip(offsets).collect();
         let ahead = starts.iter().any(|(partition, start)| {
             self.applied.get(partition).is_some_and(|applied| start.unwrap_or(0) < *applied)
@@ -287,7 +311,7 @@ impl<'a, S: Step> Cell<'a, S> {
             self.paused = true;
             self.views.health.set_recovering(true);
             happening::RecoveryStarted { partitions: stretches.len() }.emit();
-            self.recovery = Some(Replay::start(self.config, stretches)?);
+            self.recovery = Some(Replay::start(self.log, stretches, self.clock)?);
         }
         Ok(())
     }
@@ -308,12 +332,12 @@ impl<'a, S: Step> Cell<'a, S> {
     fn recover(&mut self) -> Result<(), RunError> {
         let Some(recovery) = &mut self.recovery else { return Ok(()) };
         let engine = &mut self.engine;
-        let complete = recovery.slice(SLICE, &mut |input| engine.replay(input))?;
-        let (records, took) = recovery.progress();
+        let complete = recovery.slice(SLICE, self.clock, &mut |input| engine.replay(input))?;
+        let (records, took) = recovery.progress(self.clock);
         match self.source.poll(Duration::ZERO)? {
             Polled::Nothing | Polled::Trouble(_) => {}
             // WHY: reading is paused, so this is rare; a record that comes all the same must not be lost.
-            Polled::Record(record) => self.early.push(Early::of(&record, &self.assigned)),
+            Polled::Record(record) => self.early.push(Early::of(&record.input(), &self.assigned)),
         }
         if complete {
             self.recovery = None;
@@ -348,14 +372,14 @@ impl<'a, S: Step> Cell<'a, S> {
     }
 
     fn publish(&mut self) {
-        if self.reported_at.elapsed() >= REPORT_EVERY {
+        if self.clock.now().saturating_sub(self.reported_at) >= REPORT_EVERY {
             self.report();
         }
         self.views.board.publish(0, &self.books);
     }
 
     fn report(&mut self) {
-        self.reported_at = Instant::now();
+        self.reported_at = self.clock.now();
         self.engine.report(&mut self.books.engine);
         let lag = |ours: &Assigned| {
             let behind = self.source.tail(&ours.partition)?.saturating_sub(ours.next);
@@ -383,9 +407,8 @@ impl<'a, S: Step> Cell<'a, S> {
 }
 
 impl Early {
-    fn of(record: &Fetched<'_>, assigned: &[Assigned]) -> Self {
-        let input = input_of(record);
-        let known = find(assigned, 0, &input).and_then(|index| assigned.get(index));
+    fn of(input: &Input<'_>, assigned: &[Assigned]) -> Self {
+        let known = find(assigned, 0, input).and_then(|index| assigned.get(index));
         let partition = known.map_or_else(
             || Partition { topic: input.topic.into(), number: input.partition },
             |ours| ours.partition.clone(),
@@ -402,16 +425,6 @@ impl Early {
             arrival_ms: self.arrival_ms,
             payload: self.payload.as_deref(),
         }
-    }
-}
-
-fn input_of<'a>(record: &'a Fetched<'_>) -> Input<'a> {
-    Input {
-        topic: record.topic(),
-        partition: record.partition(),
-        offset: record.offset(),
-        arrival_ms: record.arrival_ms(),
-        payload: record.payload(),
     }
 }
 
@@ -444,6 +457,6 @@ fn step<S: Step>(
     let outcome = engine.step(input, outputs);
     books.decision_duration.observe(began.elapsed());
     ours.next = input.offset + 1;
-    let partition = ours.partition.clone();
-    Ok(Handled { partition, offset: input.offset, arrival_ms: input.arrival_ms, outcome })
+    let (partition, digest) = (ours.partition.clone(), engine.digest());
+    Ok(Handled { partition, offset: input.offset, arrival_ms: input.arrival_ms, outcome, digest })
 }

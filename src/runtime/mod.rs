@@ -1,15 +1,20 @@
 //! The running service: a cell between Kafka and the engine, started, watched and stopped in order.
 //!
-//! A *cell* is one thread that owns a consumer, a producer and an engine: poll, step, write, commit after effect.
-//! [`kafka`] is the one home of the client library. Start reading at [`run`], then [`cell`].
+//! A *cell* is one thread that owns a consumer, a producer and an engine: poll, step, write, commit after effect. It
+//! talks to the message log through the port [`log`]; [`kafka`] answers it and is the one home of the client library.
+//! Start reading at [`run`], then [`cell`].
 
 mod cell;
+pub mod clock;
 mod decide;
+mod delivery;
 pub mod error;
 mod kafka;
+pub mod log;
+mod note;
 pub mod port;
+mod replay;
 pub mod stop;
-mod tracker;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,11 +29,12 @@ pub use stop::Stop;
 
 use crate::config::{Config, DeliveryMode};
 use crate::runtime::cell::Cell;
-use crate::runtime::kafka::consumer::Source;
-use crate::runtime::kafka::delivery::Delivery;
-use crate::runtime::kafka::idempotent::Idempotent;
-use crate::runtime::kafka::topics;
-use crate::runtime::kafka::transactional::Transactional;
+use crate::runtime::clock::{Clock, SystemClock};
+use crate::runtime::delivery::Delivery;
+use crate::runtime::delivery::idempotent::Idempotent;
+use crate::runtime::delivery::transactional::Transactional;
+use crate::runtime::kafka::{Kafka, topics};
+use crate::runtime::log::Log;
 use crate::telemetry::board::Board;
 use crate::telemetry::books::Books;
 use crate::telemetry::happening;
@@ -63,14 +69,30 @@ pub fn run<S: Step>(
 ) -> Result<Books, RunError> {
     warn_of_plaintext(config);
     topics::check(config, inputs, FIRST_ANSWER, &views.stop)?;
-    let delivery: Box<dyn Delivery> = match config.delivery.mode {
-        DeliveryMode::Idempotent => Box::new(Idempotent::open(config)?),
+    run_on(config, inputs, (&Kafka::new(config), &SystemClock::start()), make, views)
+}
+
+/// The same on any log, with any clock: the whole service but for the client of Kafka.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_on<S: Step, L: Log>(
+    config: &Config,
+    inputs: &[String],
+    (log, clock): (&L, &dyn Clock),
+    make: &mut dyn FnMut() -> Result<S, RunError>,
+    views: &Views,
+) -> Result<Books, RunError> {
+    let mut books = Books::default();
+    let delivery: Box<dyn Delivery<L::Source> + '_> = match config.delivery.mode {
+        DeliveryMode::Idempotent => Box::new(Idempotent::new(config, log.writer()?, clock)),
         DeliveryMode::Transactional => {
-            Box::new(Transactional::open(config, &views.stop, &views.health)?)
+            let around = (&views.stop, &*views.health);
+            Box::new(Transactional::open(config, log, around, &mut books)?)
         }
     };
-    let source = Source::open(config, inputs)?;
-    Cell::new(config, source, delivery, make, views)?.run()
+    let source = log.source(inputs)?;
+    Cell::new(config, (log, clock), source, delivery, make, (views, books))?.run()
 }
 
 /// Checks that the brokers answer and every topic exists, within `limit`.

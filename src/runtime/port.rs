@@ -29,6 +29,11 @@ pub trait Step {
     /// Takes one record that was decided before: the state moves as in [`Step::step`], nothing comes out.
     fn replay(&mut self, input: &Input<'_>);
 
+    /// A digest of what was decided, so far, about the partition of the last record; none where nobody keeps one.
+    fn digest(&self) -> Option<u64> {
+        None
+    }
+
     /// Writes the engine's own counters over those in `report`.
     fn report(&self, report: &mut EngineReport);
 }

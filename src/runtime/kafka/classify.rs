@@ -3,6 +3,8 @@
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
+use crate::runtime::log::{ErrorKind, LogError};
+
 /// The client's name of an error, for a metric label: a closed set.
 pub(crate) fn name(error: &KafkaError) -> String {
     code(error).map_or_else(|| "Other".to_owned(), |code| format!("{code:?}"))
@@ -13,6 +15,36 @@ pub(crate) fn code(error: &KafkaError) -> Option<Code> {
     match error {
         KafkaError::Transaction(error) => Some(error.code()),
         other => other.rdkafka_error_code(),
+    }
+}
+
+/// An error in the runtime's terms.
+pub(crate) fn error(error: &KafkaError) -> LogError {
+    let kind = match (code(error), error) {
+        (Some(code), _) if is_group_lost(code) => ErrorKind::GroupLost,
+        (Some(code), _) if is_refusal(code) => ErrorKind::Refused,
+        (_, KafkaError::Transaction(inner)) if inner.txn_requires_abort() => ErrorKind::Abortable,
+        (_, KafkaError::Transaction(inner)) if inner.is_retriable() => ErrorKind::Passing,
+        (Some(code), _) => kind(code),
+        (None, _) => ErrorKind::Unknown,
+    };
+    LogError { kind, code: name(error), text: error.to_string() }
+}
+
+/// The same for a bare code with the client's words.
+pub(crate) fn of_code(code: Code, text: String) -> LogError {
+    LogError { kind: kind(code), code: format!("{code:?}"), text }
+}
+
+fn kind(code: Code) -> ErrorKind {
+    if is_refusal(code) {
+        ErrorKind::Refused
+    } else if is_too_large(code) {
+        ErrorKind::TooLarge
+    } else if is_fenced(code) {
+        ErrorKind::Fenced
+    } else {
+        ErrorKind::Unknown
     }
 }
 
@@ -30,12 +62,12 @@ pub(crate) fn is_refusal(code: Code) -> bool {
 }
 
 /// The broker will never take this message, however often it is tried.
-pub(crate) fn is_too_large(code: Code) -> bool {
+fn is_too_large(code: Code) -> bool {
     matches!(code, Code::MessageSizeTooLarge | Code::InvalidMessageSize)
 }
 
 /// The group does not know this member any more.
-pub(crate) fn is_group_lost(code: Code) -> bool {
+fn is_group_lost(code: Code) -> bool {
     matches!(
         code,
         Code::IllegalGeneration
@@ -48,6 +80,6 @@ pub(crate) fn is_group_lost(code: Code) -> bool {
 }
 
 /// Another producer has our identity, or the broker gave up our transaction.
-pub(crate) fn is_fenced(code: Code) -> bool {
+fn is_fenced(code: Code) -> bool {
     matches!(code, Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch)
 }

@@ -1,7 +1,5 @@
 //! Settings of the clients: pass-through first, then what the typed configuration says and what the promises need.
 
-use std::time::Duration;
-
 use rdkafka::ClientConfig;
 
 use crate::config::{Config, DeliveryMode};
@@ -160,9 +158,4 @@ pub(crate) fn watcher(config: &Config) -> ClientConfig {
         .set("isolation.level", "read_committed")
         .set("allow.auto.create.topics", "false");
     client
-}
-
-/// How long one call of the client may block: short enough that the process still shows signs of life.
-pub(crate) fn call_timeout(config: &Config) -> Duration {
-    Duration::from_secs(5).min(config.delivery.transaction_timeout / 2)
 }

@@ -12,7 +12,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use crate::config::Config;
 use crate::runtime::error::{RunError, Stage};
-use crate::runtime::kafka::consumer::log_line;
+use crate::runtime::kafka::source::log_line;
 use crate::runtime::kafka::{classify, client};
 use crate::telemetry::happening;
 

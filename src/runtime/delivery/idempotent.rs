@@ -1,26 +1,22 @@
 //! Delivery `idempotent`: outputs at least once, offsets after every acknowledgement before them. Lowest latency.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rdkafka::producer::Producer as _;
-
-use crate::config::{Config, Topics};
+use crate::config::Config;
+use crate::runtime::clock::Clock;
+use crate::runtime::delivery::tracker::{Pending, Tracker};
+use crate::runtime::delivery::{Around, Delivery, Handled, OutputTopics, Turn};
+use crate::runtime::delivery::{done, position, tell};
 use crate::runtime::error::{RunError, Stage};
-use crate::runtime::kafka::delivery::{self, Around, Delivery, Handled, Turn};
-use crate::runtime::kafka::producer::{self, Client, Message, Report, Wire};
-use crate::runtime::kafka::{Partition, classify};
+use crate::runtime::log::{
+    ErrorKind, LogError, Partition, Position, Report, Sent, Source, Wire, Writer,
+};
 use crate::runtime::port::Output;
-use crate::runtime::tracker::{Pending, Tracker};
 use crate::telemetry::books::Books;
-use crate::telemetry::happening;
 
 /// A message's number: lane in the upper bits, record within the lane in the lower ones.
 const SEQ_BITS: u32 = 40;
-const _: () = assert!(usize::BITS >= 64, "message numbers need 64 bits");
-
-/// Most events of the client that one turn serves.
-const MOST_EVENTS: usize = 64;
 
 /// How long a refused message waits before it is sent again.
 const RESEND_AFTER: Duration = Duration::from_millis(250);
@@ -34,130 +30,125 @@ struct Lane {
     /// Whether the records' first offset is known.
     begun: bool,
     committed: Option<i64>,
+    /// The engine's digest at the offset that may be committed.
+    digest: Option<u64>,
 }
 
 /// See the module.
-pub(crate) struct Idempotent {
-    client: Client,
-    topics: Topics,
+pub(crate) struct Idempotent<W> {
+    writer: W,
+    topics: OutputTopics,
     lanes: Vec<Lane>,
     next_lane: u64,
-    waiting: VecDeque<Wire>,
-    resend_at: Instant,
+    waiting: VecDeque<(u64, Wire)>,
+    resend_at: Duration,
     in_flight: u64,
     in_flight_bytes: u64,
     limits: (u64, u64),
     commit_every: Duration,
-    committed_at: Instant,
+    committed_at: Duration,
     reports: Vec<Report>,
 }
 
-impl Idempotent {
-    /// Makes the producer.
-    pub(crate) fn open(config: &Config) -> Result<Self, RunError> {
-        let now = Instant::now();
-        Ok(Self {
-            client: producer::open(config)?,
-            topics: config.topics.clone(),
+impl<W: Writer> Idempotent<W> {
+    /// A delivery by this producer.
+    pub(crate) fn new(config: &Config, writer: W, clock: &dyn Clock) -> Self {
+        Self {
+            writer,
+            topics: OutputTopics::of(&config.topics),
             lanes: Vec::new(),
             next_lane: 0,
             waiting: VecDeque::new(),
-            resend_at: now,
+            resend_at: Duration::ZERO,
             in_flight: 0,
             in_flight_bytes: 0,
             limits: (config.delivery.max_in_flight, config.delivery.max_in_flight_bytes),
             commit_every: config.delivery.offset_commit_interval,
-            committed_at: now,
+            committed_at: clock.now(),
             reports: Vec::new(),
-        })
+        }
     }
 
     /// Sends a message, or lets it wait when others wait already or the client has no room.
-    fn dispatch(&mut self, message: Message, token: usize) -> Result<(), RunError> {
-        let headers = message.headers();
-        let topic = producer::topic_name(&self.topics, message.output.topic);
-        let Output { key, body, .. } = message.output;
-        let refused = if self.waiting.is_empty() {
-            producer::send(&self.client, topic, (&key, &body), headers, token)?
-        } else {
-            Some(headers)
-        };
-        if let Some(headers) = refused {
-            self.waiting.push_back(Wire { topic: topic.to_owned(), key, body, headers, token });
+    fn dispatch(&mut self, wire: Wire, token: u64) -> Result<(), RunError> {
+        if self.waiting.is_empty() && self.send(&wire, token)? == Sent::Taken {
+            return Ok(());
         }
+        self.waiting.push_back((token, wire));
         Ok(())
     }
 
+    fn send(&mut self, wire: &Wire, token: u64) -> Result<Sent, RunError> {
+        self.writer.send(wire, token).map_err(|error| ending(error, wire))
+    }
+
     /// Serves the client and books what it acknowledged.
-    fn collect(&mut self, around: &mut Around<'_>) -> Result<(), RunError> {
+    fn collect<S: Source>(
+        &mut self,
+        wait: Duration,
+        around: &mut Around<'_, S>,
+    ) -> Result<(), RunError> {
         let mut reports = core::mem::take(&mut self.reports);
-        // WHY: one poll serves one event, and an event holds the acknowledgements of one batch of one partition.
-        for _ in 0..MOST_EVENTS {
-            let before = reports.len();
-            self.client.poll(Duration::ZERO);
-            self.client.context().take(&mut reports);
-            if reports.len() == before {
-                break;
-            }
-        }
+        self.writer.serve(wait);
+        self.writer.take_reports(&mut reports);
         let any = !reports.is_empty();
         for report in reports.drain(..) {
-            self.book(report, around.books)?;
+            self.book(report, around)?;
         }
         self.reports = reports;
-        if let Some((code, reason)) = producer::fatal(&self.client) {
-            return Err(fatal_error(code, reason));
+        if let Some(error) = self.writer.fatal() {
+            return Err(fatal_error(error));
         }
         if any {
             around.health.set_waiting(false);
-            self.complete(around.books);
+            self.complete(around.books, around.clock);
         }
         around.health.set_waiting(self.in_flight > 0 || !self.waiting.is_empty());
-        self.resend()
+        self.resend(around.clock)
     }
 
-    fn book(&mut self, report: Report, books: &mut Books) -> Result<(), RunError> {
+    fn book<S: Source>(
+        &mut self,
+        report: Report,
+        around: &mut Around<'_, S>,
+    ) -> Result<(), RunError> {
         let Report { token, size, failure } = report;
         if let Some(failure) = failure {
-            if classify::is_too_large(failure.code) {
-                return Err(RunError::TooLarge { topic: failure.wire.topic });
+            let (error, wire) = *failure;
+            if error.kind == ErrorKind::TooLarge {
+                return Err(RunError::TooLarge { topic: wire.topic.to_string() });
             }
-            let code = format!("{:?}", failure.code);
-            books.kafka_error(&code);
-            let error = failure.code.to_string();
-            happening::KafkaTrouble { attempted: "write an output", code: &code, error: &error }
-                .emit();
-            self.waiting.push_back(failure.wire);
-            self.resend_at = Instant::now() + RESEND_AFTER;
+            tell(around.books, "write an output", &error);
+            self.waiting.push_back((token, wire));
+            self.resend_at = around.clock.now() + RESEND_AFTER;
             return Ok(());
         }
         self.in_flight = self.in_flight.saturating_sub(1);
         self.in_flight_bytes = self.in_flight_bytes.saturating_sub(size);
-        let (lane, seq) = (token as u64 >> SEQ_BITS, token as u64 & ((1 << SEQ_BITS) - 1));
+        let (lane, seq) = (token >> SEQ_BITS, token & ((1 << SEQ_BITS) - 1));
         if let Some(lane) = self.lanes.iter_mut().find(|known| known.id == lane) {
             lane.tracker.acknowledge(seq);
         }
         Ok(())
     }
 
-    fn complete(&mut self, books: &mut Books) {
-        let now_ms = delivery::wall_ms();
+    fn complete(&mut self, books: &mut Books, clock: &dyn Clock) {
+        let now_ms = clock.wall_ms();
         for lane in &mut self.lanes {
             while let Some(record) = lane.tracker.pop_done() {
-                delivery::done(books, record.outcome, record.arrival_ms, now_ms);
+                lane.digest = record.digest;
+                done(books, record.outcome, record.arrival_ms, now_ms);
             }
         }
     }
 
-    fn resend(&mut self) -> Result<(), RunError> {
-        if self.waiting.is_empty() || Instant::now() < self.resend_at {
+    fn resend(&mut self, clock: &dyn Clock) -> Result<(), RunError> {
+        if self.waiting.is_empty() || clock.now() < self.resend_at {
             return Ok(());
         }
-        while let Some(wire) = self.waiting.pop_front() {
-            let Wire { topic, key, body, headers, token } = wire;
-            let refused = producer::send(&self.client, &topic, (&key, &body), headers, token)?;
-            if let Some(headers) = refused {
-                self.waiting.push_front(Wire { topic, key, body, headers, token });
+        while let Some((token, wire)) = self.waiting.pop_front() {
+            if self.send(&wire, token)? == Sent::Full {
+                self.waiting.push_front((token, wire));
                 break;
             }
         }
@@ -165,16 +156,16 @@ impl Idempotent {
     }
 
     /// What to commit; all of it when `again`, for nobody knows yet whether the last commit got there.
-    fn due(&self, again: bool) -> Vec<(Partition, i64)> {
+    fn due(&self, again: bool) -> Vec<(Partition, Position)> {
         self.lanes
             .iter()
             .filter(|lane| lane.begun)
             .filter(|lane| again || lane.committed != Some(lane.tracker.committable()))
-            .map(|lane| (lane.partition.clone(), lane.tracker.committable()))
+            .map(|lane| (lane.partition.clone(), position(lane.tracker.committable(), lane.digest)))
             .collect()
     }
 
-    fn commit(&mut self, wait: bool, around: &mut Around<'_>) -> bool {
+    fn commit<S: Source>(&mut self, wait: bool, around: &mut Around<'_, S>) -> bool {
         if around.source.take_commit_failure() {
             around.books.kafka_error("CommitFailed");
             self.lanes.iter_mut().for_each(|lane| lane.committed = None);
@@ -183,12 +174,9 @@ impl Idempotent {
         if due.is_empty() {
             return true;
         }
-        self.committed_at = Instant::now();
+        self.committed_at = around.clock.now();
         if let Err(error) = around.source.commit(&due, wait) {
-            let (code, text) = (classify::name(&error), error.to_string());
-            around.books.kafka_error(&code);
-            happening::KafkaTrouble { attempted: "commit offsets", code: &code, error: &text }
-                .emit();
+            tell(around.books, "commit offsets", &error);
             return false;
         }
         for lane in &mut self.lanes {
@@ -200,14 +188,21 @@ impl Idempotent {
     }
 }
 
-fn fatal_error(code: rdkafka::types::RDKafkaErrorCode, reason: String) -> RunError {
-    if classify::is_refusal(code) {
-        return RunError::Refused { what: "the producer".to_owned(), reason };
+fn ending(error: LogError, wire: &Wire) -> RunError {
+    if error.kind == ErrorKind::TooLarge {
+        return RunError::TooLarge { topic: wire.topic.to_string() };
     }
-    RunError::Fatal { reason, stage: Stage::Emit }
+    RunError::Fatal { reason: error.text, stage: Stage::Emit }
 }
 
-impl Delivery for Idempotent {
+fn fatal_error(error: LogError) -> RunError {
+    if error.kind == ErrorKind::Refused {
+        return RunError::Refused { what: "the producer".to_owned(), reason: error.text };
+    }
+    RunError::Fatal { reason: error.text, stage: Stage::Emit }
+}
+
+impl<S: Source, W: Writer> Delivery<S> for Idempotent<W> {
     fn assigned(&mut self, starts: &[(Partition, Option<i64>)]) {
         for (partition, start) in starts {
             let id = self.next_lane;
@@ -219,6 +214,7 @@ impl Delivery for Idempotent {
                 tracker: Tracker::new(start.unwrap_or(0)),
                 begun: false,
                 committed: *start,
+                digest: None,
             });
         }
     }
@@ -227,7 +223,7 @@ impl Delivery for Idempotent {
         &mut self,
         record: Handled,
         outputs: &mut Vec<Output>,
-        around: &mut Around<'_>,
+        around: &mut Around<'_, S>,
     ) -> Result<(), RunError> {
         let Some(lane) = self.lanes.iter_mut().find(|lane| lane.partition == record.partition)
         else {
@@ -238,18 +234,17 @@ impl Delivery for Idempotent {
         }
         lane.begun = true;
         let outstanding = u32::try_from(outputs.len()).unwrap_or(u32::MAX);
-        let Handled { partition, offset, arrival_ms, outcome } = record;
-        let seq = lane.tracker.push(Pending { offset, outstanding, outcome, arrival_ms });
-        let number = lane.id << SEQ_BITS | seq & ((1 << SEQ_BITS) - 1);
-        let token = usize::try_from(number).unwrap_or(usize::MAX);
+        let Handled { partition, offset, arrival_ms, outcome, digest } = record;
+        let seq = lane.tracker.push(Pending { offset, outstanding, outcome, arrival_ms, digest });
+        let token = lane.id << SEQ_BITS | seq & ((1 << SEQ_BITS) - 1);
         for output in outputs.drain(..) {
-            let message = Message { output, partition: partition.clone(), offset };
+            let wire = self.topics.wire(output, &partition, offset);
             self.in_flight += 1;
-            self.in_flight_bytes += message.size();
-            self.dispatch(message, token)?;
+            self.in_flight_bytes += wire.size();
+            self.dispatch(wire, token)?;
         }
         if outstanding == 0 {
-            self.complete(around.books);
+            self.complete(around.books, around.clock);
         }
         Ok(())
     }
@@ -268,37 +263,36 @@ impl Delivery for Idempotent {
         self.in_flight
     }
 
-    fn patience(&self) -> Duration {
+    fn patience(&self, _clock: &dyn Clock) -> Duration {
         if self.in_flight == 0 && self.waiting.is_empty() {
             return self.commit_every.min(Duration::from_millis(50));
         }
         Duration::from_millis(2)
     }
 
-    fn turn(&mut self, around: &mut Around<'_>) -> Result<Turn, RunError> {
-        self.collect(around)?;
-        if self.committed_at.elapsed() >= self.commit_every {
+    fn turn(&mut self, around: &mut Around<'_, S>) -> Result<Turn, RunError> {
+        self.collect(Duration::ZERO, around)?;
+        if around.clock.now().saturating_sub(self.committed_at) >= self.commit_every {
             self.commit(false, around);
         }
         Ok(Turn::Fine)
     }
 
-    fn settle(&mut self, limit: Duration, around: &mut Around<'_>) -> Result<bool, RunError> {
-        let deadline = Instant::now() + limit;
-        while self.in_flight > 0 && Instant::now() < deadline {
+    fn settle(&mut self, limit: Duration, around: &mut Around<'_, S>) -> Result<bool, RunError> {
+        let deadline = around.clock.now() + limit;
+        while self.in_flight > 0 && around.clock.now() < deadline {
             around.health.tick();
-            self.client.poll(Duration::from_millis(1));
-            self.collect(around)?;
+            self.collect(Duration::from_millis(1), around)?;
         }
-        self.complete(around.books);
+        self.complete(around.books, around.clock);
         let out = self.in_flight == 0;
         // INVARIANT: whatever was acknowledged is committed even when the rest was not.
         while !self.commit(true, around) {
-            if Instant::now() >= deadline || around.source.is_lost() {
+            if around.clock.now() >= deadline || around.source.is_lost() {
                 return Ok(false);
             }
             around.health.tick();
-            self.client.poll(Duration::from_millis(50));
+            self.writer.serve(Duration::from_millis(50));
         }
         Ok(out)
     }

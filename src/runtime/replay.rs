@@ -4,21 +4,15 @@
 //! approximates the order in which they were decided: exact within a partition, and across partitions as exact as
 //! the timestamps. A rule whose keys span partitions may therefore see a slightly other order than the first time.
 //!
-//! One consumer per topic, assigned by hand: the client says "end of partition" without the topic's name, and only
-//! the end tells that a partition whose last records are transaction marks has nothing more.
+//! One reader per topic, because the end of a partition is told without the topic's name.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::KafkaError;
-use rdkafka::message::Message as _;
-use rdkafka::{Offset, TopicPartitionList};
-
-use crate::config::Config;
-use crate::runtime::error::{RunError, Stage};
-use crate::runtime::kafka::{Partition, classify, client};
+use crate::runtime::clock::Clock;
+use crate::runtime::error::RunError;
+use crate::runtime::log::{Fetched as _, Log, Partition, Read, Reader, Trouble};
 use crate::runtime::port::Input;
 use crate::telemetry::happening;
 
@@ -52,16 +46,20 @@ struct Lane {
 }
 
 /// A replay under way.
-pub(crate) struct Replay {
-    readers: Vec<BaseConsumer>,
+pub(crate) struct Replay<R> {
+    readers: Vec<R>,
     lanes: Vec<Lane>,
-    started_at: Instant,
+    started_at: Duration,
     n_records: u64,
 }
 
-impl Replay {
+impl<R: Reader> Replay<R> {
     /// Starts to read.
-    pub(crate) fn start(config: &Config, stretches: Vec<Stretch>) -> Result<Self, RunError> {
+    pub(crate) fn start<L: Log<Reader = R>>(
+        log: &L,
+        stretches: Vec<Stretch>,
+        clock: &dyn Clock,
+    ) -> Result<Self, RunError> {
         let mut topics: Vec<Arc<str>> = Vec::new();
         let mut lanes = Vec::new();
         for stretch in stretches {
@@ -75,28 +73,22 @@ impl Replay {
         }
         let mut readers = Vec::new();
         for index in 0..topics.len() {
-            let reader: BaseConsumer = client::replayer(config).create().map_err(fatal)?;
-            let mut list = TopicPartitionList::new();
-            for lane in lanes.iter().filter(|lane| lane.reader == index && !lane.complete) {
-                let Stretch { partition, from, .. } = &lane.stretch;
-                let start = from.map_or(Offset::Beginning, Offset::Offset);
-                list.add_partition_offset(&partition.topic, partition.number, start)
-                    .map_err(fatal)?;
-            }
-            reader.assign(&list).map_err(fatal)?;
-            readers.push(reader);
+            let lanes = lanes.iter().filter(|lane| lane.reader == index && !lane.complete);
+            let starts = lanes.map(|lane| (lane.stretch.partition.clone(), lane.stretch.from));
+            readers.push(log.reader(&starts.collect::<Vec<_>>())?);
         }
-        Ok(Self { readers, lanes, started_at: Instant::now(), n_records: 0 })
+        Ok(Self { readers, lanes, started_at: clock.now(), n_records: 0 })
     }
 
     /// Works for about so long. True when everything is replayed.
     pub(crate) fn slice(
         &mut self,
         length: Duration,
+        clock: &dyn Clock,
         apply: &mut dyn FnMut(&Input<'_>),
     ) -> Result<bool, RunError> {
-        let deadline = Instant::now() + length;
-        while Instant::now() < deadline {
+        let deadline = clock.now() + length;
+        while clock.now() < deadline {
             let before = self.n_records;
             let any = self.read()?;
             while let Some(lane) = self.oldest() {
@@ -115,8 +107,8 @@ impl Replay {
     }
 
     /// Records replayed so far and the time it took.
-    pub(crate) fn progress(&self) -> (u64, Duration) {
-        (self.n_records, self.started_at.elapsed())
+    pub(crate) fn progress(&self, clock: &dyn Clock) -> (u64, Duration) {
+        (self.n_records, clock.now().saturating_sub(self.started_at))
     }
 
     fn waiting_reader(&self) -> usize {
@@ -136,19 +128,17 @@ impl Replay {
 
     fn read_one(&mut self, reader: usize, wait: Duration) -> Result<bool, RunError> {
         let Some(consumer) = self.readers.get(reader) else { return Ok(false) };
-        let (number, record) = match consumer.poll(wait) {
-            None => return Ok(false),
-            Some(Err(KafkaError::PartitionEOF(number))) => (number, None),
-            Some(Ok(message)) => {
-                let payload = message.payload().map(<[u8]>::to_vec);
-                let arrival_ms = message.timestamp().to_millis();
-                (
-                    message.partition(),
-                    Some(Record { offset: message.offset(), arrival_ms, payload }),
-                )
+        let (number, record) = match consumer.poll(wait)? {
+            Read::Nothing => return Ok(false),
+            Read::End(number) => (number, None),
+            Read::Record(record) => {
+                let Input { partition, offset, arrival_ms, payload, .. } = record.input();
+                let payload = payload.map(<[u8]>::to_vec);
+                (partition, Some(Record { offset, arrival_ms, payload }))
             }
-            Some(Err(error)) => {
-                trouble(&error)?;
+            Read::Trouble(Trouble { code, error, .. }) => {
+                let attempted = "rebuild windows";
+                happening::KafkaTrouble { attempted, code: &code, error: &error }.emit();
                 return Ok(true);
             }
         };
@@ -207,26 +197,14 @@ impl Replay {
                 continue;
             }
             let Some(reader) = self.readers.get(lane.reader) else { continue };
-            let mut list = TopicPartitionList::new();
-            list.add_partition(&lane.stretch.partition.topic, lane.stretch.partition.number);
-            let outcome = if wanted { reader.pause(&list) } else { reader.resume(&list) };
-            outcome.map_err(fatal)?;
+            let partition = &lane.stretch.partition;
+            if wanted {
+                reader.pause(partition)?;
+            } else {
+                reader.resume(partition)?;
+            }
             lane.paused = wanted;
         }
         Ok(())
     }
-}
-
-fn trouble(error: &KafkaError) -> Result<(), RunError> {
-    let (code, text) = (classify::name(error), error.to_string());
-    if matches!(error, KafkaError::MessageConsumptionFatal(_)) {
-        return Err(RunError::Fatal { reason: text, stage: Stage::Receive });
-    }
-    happening::KafkaTrouble { attempted: "rebuild windows", code: &code, error: &text }.emit();
-    Ok(())
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` calls")]
-fn fatal(error: KafkaError) -> RunError {
-    RunError::Fatal { reason: error.to_string(), stage: Stage::Receive }
 }

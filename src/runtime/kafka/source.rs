@@ -1,6 +1,6 @@
 //! The consumer of a cell: polls records, writes down rebalances for the cell to act on, commits on request.
 //!
-//! INVARIANT: partitions are given back only after the cell has said so ([`Source::unassign`]): the rebalance callback
+//! INVARIANT: partitions are given back only after the cell has said so (`Source::unassign`): the rebalance callback
 //! writes the event down and returns, so whatever is in flight can be settled first.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -20,61 +20,34 @@ use rdkafka::{Offset, Statistics, TopicPartitionList};
 
 use crate::config::Config;
 use crate::runtime::error::{RunError, Stage};
-use crate::runtime::kafka::{Partition, classify, client};
+use crate::runtime::kafka::{classify, client};
+use crate::runtime::log::{
+    Fetched, GroupEvent, LogError, Partition, Polled, Position, Source, Trouble,
+};
+use crate::runtime::port::Input;
 use crate::telemetry::happening;
 
-/// What the group did to this member.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum GroupEvent {
-    /// These partitions are ours from now on.
-    Assigned(Vec<Partition>),
-    /// Our partitions are taken away.
-    Revoked,
-}
-
-/// What a poll brought.
-pub(crate) enum Polled<'a> {
-    /// A record.
-    Record(Fetched<'a>),
-    /// Nothing, or something that was written down.
-    Nothing,
-    /// An error that may pass.
-    Trouble(Trouble),
-}
-
-/// An error of the consumer, in the cell's terms.
-#[derive(Clone, Debug)]
-pub(crate) struct Trouble {
-    /// The client's name of it.
-    pub(crate) code: String,
-    /// The client's words.
-    pub(crate) error: String,
-    /// The broker does not hold the offset to read next.
-    pub(crate) offset_gone: bool,
-}
-
 /// A record in the client's memory.
-pub(crate) struct Fetched<'a>(BorrowedMessage<'a>);
+pub(crate) struct Message<'a>(pub(crate) BorrowedMessage<'a>);
 
-impl Fetched<'_> {
-    pub(crate) fn topic(&self) -> &str {
-        self.0.topic()
+impl Fetched for Message<'_> {
+    fn input(&self) -> Input<'_> {
+        Input {
+            topic: self.0.topic(),
+            partition: self.0.partition(),
+            offset: self.0.offset(),
+            arrival_ms: self.0.timestamp().to_millis(),
+            payload: self.0.payload(),
+        }
     }
+}
 
-    pub(crate) fn partition(&self) -> i32 {
-        self.0.partition()
-    }
-
-    pub(crate) fn offset(&self) -> i64 {
-        self.0.offset()
-    }
-
-    pub(crate) fn arrival_ms(&self) -> Option<i64> {
-        self.0.timestamp().to_millis()
-    }
-
-    pub(crate) fn payload(&self) -> Option<&[u8]> {
-        self.0.payload()
+/// An error that may pass, in the cell's terms.
+pub(crate) fn trouble(error: &KafkaError) -> Trouble {
+    Trouble {
+        code: classify::name(error),
+        error: error.to_string(),
+        offset_gone: classify::code(error) == Some(RDKafkaErrorCode::AutoOffsetReset),
     }
 }
 
@@ -182,12 +155,12 @@ fn partitions(list: &TopicPartitionList) -> Vec<Partition> {
     found
 }
 
-/// The consumer of a cell. Leaves the group when it is dropped.
-pub(crate) struct Source {
+/// The member of the group. Leaves it when it is dropped.
+pub(crate) struct Member {
     consumer: BaseConsumer<Context>,
 }
 
-impl Source {
+impl Member {
     /// Joins the group for these topics.
     pub(crate) fn open(config: &Config, topics: &[String]) -> Result<Self, RunError> {
         let refused = |error: KafkaError| RunError::Settings { reason: error.to_string() };
@@ -197,66 +170,64 @@ impl Source {
         consumer.subscribe(&names).map_err(refused)?;
         Ok(Self { consumer })
     }
+}
 
-    /// Takes the next record, waiting up to `timeout`; serves callbacks on the way.
-    pub(crate) fn poll(&self, timeout: Duration) -> Result<Polled<'_>, RunError> {
-        match self.consumer.poll(timeout) {
+impl Source for Member {
+    type Membership = ConsumerGroupMetadata;
+    type Record<'a> = Message<'a>;
+
+    fn poll(&self, wait: Duration) -> Result<Polled<Self::Record<'_>>, RunError> {
+        match self.consumer.poll(wait) {
             None | Some(Err(KafkaError::PartitionEOF(_))) => Ok(Polled::Nothing),
-            Some(Ok(message)) => Ok(Polled::Record(Fetched(message))),
+            Some(Ok(message)) => Ok(Polled::Record(Message(message))),
             Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
                 let told = self.consumer.client().fatal_error();
                 let reason = told.map_or_else(|| format!("{code}"), |(_, reason)| reason);
                 Err(RunError::Fatal { reason, stage: Stage::Receive })
             }
-            Some(Err(error)) => Ok(Polled::Trouble(Trouble {
-                code: classify::name(&error),
-                error: error.to_string(),
-                offset_gone: classify::code(&error) == Some(RDKafkaErrorCode::AutoOffsetReset),
-            })),
+            Some(Err(error)) => Ok(Polled::Trouble(trouble(&error))),
         }
     }
 
-    /// The next thing that the group did.
-    pub(crate) fn take_event(&self) -> Option<GroupEvent> {
+    fn take_event(&self) -> Option<GroupEvent> {
         lock(&self.consumer.context().events).pop_front()
     }
 
-    /// Whether the group did something that nobody has acted on yet.
-    pub(crate) fn has_event(&self) -> bool {
+    fn has_event(&self) -> bool {
         !lock(&self.consumer.context().events).is_empty()
     }
 
-    /// Whether our partitions are somebody else's already.
-    pub(crate) fn is_lost(&self) -> bool {
+    fn is_lost(&self) -> bool {
         self.consumer.assignment_lost()
     }
 
-    /// The committed offsets of the partitions, in their order.
-    pub(crate) fn committed(
+    fn committed(
         &self,
         partitions: &[Partition],
         timeout: Duration,
-    ) -> KafkaResult<Vec<Option<i64>>> {
+    ) -> Result<Vec<Option<Position>>, LogError> {
         let mut list = TopicPartitionList::with_capacity(partitions.len());
         for partition in partitions {
             list.add_partition(&partition.topic, partition.number);
         }
-        let answer = self.consumer.committed_offsets(list, timeout)?;
-        let offset = |partition: &Partition| {
+        let answer =
+            self.consumer.committed_offsets(list, timeout).map_err(|e| classify::error(&e))?;
+        let position = |partition: &Partition| {
             let Some(element) = answer.find_partition(&partition.topic, partition.number) else {
                 return Ok(None);
             };
-            element.error()?;
+            element.error().map_err(|error| classify::error(&error))?;
             match element.offset() {
-                Offset::Offset(offset) => Ok(Some(offset)),
+                Offset::Offset(offset) => {
+                    Ok(Some(Position { offset, note: element.metadata().to_owned() }))
+                }
                 _ => Ok(None),
             }
         };
-        partitions.iter().map(offset).collect()
+        partitions.iter().map(position).collect()
     }
 
-    /// Starts to fetch, each partition from its offset or from the oldest record.
-    pub(crate) fn assign(&self, starts: &[(Partition, Option<i64>)]) -> Result<(), RunError> {
+    fn assign(&self, starts: &[(Partition, Option<i64>)]) -> Result<(), RunError> {
         let mut list = TopicPartitionList::with_capacity(starts.len());
         for (partition, start) in starts {
             let offset = start.map_or(Offset::Beginning, Offset::Offset);
@@ -265,66 +236,64 @@ impl Source {
         self.consumer.assign(&list).map_err(fatal)
     }
 
-    /// Gives all partitions back.
-    pub(crate) fn unassign(&self) -> Result<(), RunError> {
+    fn unassign(&self) -> Result<(), RunError> {
         self.consumer.unassign().map_err(fatal)
     }
 
-    /// Stops fetching; polling goes on.
-    pub(crate) fn pause(&self) -> Result<(), RunError> {
+    fn pause(&self) -> Result<(), RunError> {
         let assigned = self.consumer.assignment().map_err(fatal)?;
         self.consumer.pause(&assigned).map_err(fatal)
     }
 
-    /// Goes on fetching.
-    pub(crate) fn resume(&self) -> Result<(), RunError> {
+    fn resume(&self) -> Result<(), RunError> {
         let assigned = self.consumer.assignment().map_err(fatal)?;
         self.consumer.resume(&assigned).map_err(fatal)
     }
 
-    /// Commits offsets; waits for the broker's answer when `wait` is set.
-    pub(crate) fn commit(&self, offsets: &[(Partition, i64)], wait: bool) -> KafkaResult<()> {
+    fn commit(&self, positions: &[(Partition, Position)], wait: bool) -> Result<(), LogError> {
         let mode = if wait { CommitMode::Sync } else { CommitMode::Async };
-        self.consumer.commit(&offset_list(offsets)?, mode)
+        let list = position_list(positions).map_err(|error| classify::error(&error))?;
+        self.consumer.commit(&list, mode).map_err(|error| classify::error(&error))
     }
 
-    /// Whether a commit without waiting has failed since the last call.
-    pub(crate) fn take_commit_failure(&self) -> bool {
+    fn take_commit_failure(&self) -> bool {
         self.consumer.context().commit_failed.swap(false, Ordering::Relaxed)
     }
 
-    /// Who we are in the group, for offsets inside a Kafka transaction.
-    pub(crate) fn group_metadata(&self) -> Option<ConsumerGroupMetadata> {
+    fn membership(&self) -> Option<ConsumerGroupMetadata> {
         self.consumer.group_metadata()
     }
 
-    /// The end of a partition as it was last heard.
-    pub(crate) fn tail(&self, partition: &Partition) -> Option<i64> {
+    fn tail(&self, partition: &Partition) -> Option<i64> {
         let key = (partition.topic.to_string(), partition.number);
         lock(&self.consumer.context().tails).get(&key).copied()
     }
 
-    /// The oldest offset of a partition and one past its newest.
-    pub(crate) fn bounds(
-        &self,
-        partition: &Partition,
-        timeout: Duration,
-    ) -> KafkaResult<(i64, i64)> {
-        self.consumer.fetch_watermarks(&partition.topic, partition.number, timeout)
+    fn bounds(&self, partition: &Partition, timeout: Duration) -> Result<(i64, i64), LogError> {
+        self.consumer
+            .fetch_watermarks(&partition.topic, partition.number, timeout)
+            .map_err(|error| classify::error(&error))
     }
 }
 
-impl Drop for Source {
+impl Drop for Member {
     fn drop(&mut self) {
         self.consumer.context().closing.store(true, Ordering::Relaxed);
     }
 }
 
-/// A list of offsets in the client's form.
-pub(crate) fn offset_list(offsets: &[(Partition, i64)]) -> KafkaResult<TopicPartitionList> {
-    let mut list = TopicPartitionList::with_capacity(offsets.len());
-    for (partition, offset) in offsets {
-        list.add_partition_offset(&partition.topic, partition.number, Offset::Offset(*offset))?;
+/// A list of positions in the client's form.
+pub(crate) fn position_list(
+    positions: &[(Partition, Position)],
+) -> KafkaResult<TopicPartitionList> {
+    let mut list = TopicPartitionList::with_capacity(positions.len());
+    for (Partition { topic, number }, Position { offset, note }) in positions {
+        list.add_partition_offset(topic, *number, Offset::Offset(*offset))?;
+        if !note.is_empty()
+            && let Some(mut element) = list.find_partition(topic, *number)
+        {
+            element.set_metadata(note);
+        }
     }
     Ok(list)
 }

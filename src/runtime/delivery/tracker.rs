@@ -20,6 +20,8 @@ pub(crate) struct Pending {
     pub(crate) outcome: Outcome,
     /// The broker's timestamp.
     pub(crate) arrival_ms: Option<i64>,
+    /// The engine's digest of the partition after it.
+    pub(crate) digest: Option<u64>,
 }
 
 /// The records of one partition that are on their way.
@@ -83,7 +85,13 @@ mod tests {
     use super::*;
 
     fn record(offset: i64, outstanding: u32) -> Pending {
-        Pending { offset, outstanding, outcome: Outcome::Decided("pass"), arrival_ms: None }
+        Pending {
+            offset,
+            outstanding,
+            outcome: Outcome::Decided("pass"),
+            arrival_ms: None,
+            digest: None,
+        }
     }
 
     fn settle(tracker: &mut Tracker) -> Vec<i64> {

@@ -1,0 +1,154 @@
+//! Getting outputs out and offsets committed: what the two deliveries have in common, as the cell sees them.
+
+pub(crate) mod idempotent;
+mod tracker;
+pub(crate) mod transactional;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::Topics;
+use crate::runtime::clock::Clock;
+use crate::runtime::error::RunError;
+use crate::runtime::log::{LogError, Partition, Position, Wire};
+use crate::runtime::note::Note;
+use crate::runtime::port::{Output, OutputTopic};
+use crate::runtime::stop::Stop;
+use crate::telemetry::books::{Books, Outcome};
+use crate::telemetry::happening;
+use crate::telemetry::health::Health;
+
+/// A record that the engine has handled.
+#[derive(Clone, Debug)]
+pub(crate) struct Handled {
+    /// Where it came from.
+    pub(crate) partition: Partition,
+    /// Its offset.
+    pub(crate) offset: i64,
+    /// The broker's timestamp.
+    pub(crate) arrival_ms: Option<i64>,
+    /// What became of it.
+    pub(crate) outcome: Outcome,
+    /// The engine's digest of its partition after it.
+    pub(crate) digest: Option<u64>,
+}
+
+/// What a delivery may use while it works.
+pub(crate) struct Around<'a, S> {
+    /// The consumer, for offsets.
+    pub(crate) source: &'a S,
+    /// The cell's counters.
+    pub(crate) books: &'a mut Books,
+    /// Signs of life.
+    pub(crate) health: &'a Health,
+    /// The wish to stop.
+    pub(crate) stop: &'a Stop,
+    /// For intervals.
+    pub(crate) clock: &'a dyn Clock,
+}
+
+/// How a turn ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// Nothing to do for the cell.
+    Fine,
+    /// What the windows hold is not what the group will commit: start again from the committed offsets.
+    Restart(&'static str),
+}
+
+/// A way to get outputs out and offsets committed.
+///
+/// INVARIANT: offset N is committed only after every output of the records before N, those without outputs included.
+pub(crate) trait Delivery<S> {
+    /// The group gave us these partitions, to be read from these offsets.
+    fn assigned(&mut self, starts: &[(Partition, Option<i64>)]);
+
+    /// Takes the outputs of one record.
+    fn accept(
+        &mut self,
+        record: Handled,
+        outputs: &mut Vec<Output>,
+        around: &mut Around<'_, S>,
+    ) -> Result<(), RunError>;
+
+    /// Whether more records may be read now.
+    fn has_room(&self) -> bool;
+
+    /// Outputs on their way.
+    fn in_flight(&self) -> u64;
+
+    /// How long the cell may wait for a record before the next turn.
+    fn patience(&self, clock: &dyn Clock) -> Duration;
+
+    /// Collects acknowledgements and commits what is due.
+    fn turn(&mut self, around: &mut Around<'_, S>) -> Result<Turn, RunError>;
+
+    /// Gets everything out and commits it, within `limit`. False: not all of it could be committed.
+    fn settle(&mut self, limit: Duration, around: &mut Around<'_, S>) -> Result<bool, RunError>;
+
+    /// Forgets what is on its way: somebody will read those records again.
+    fn forget(&mut self, books: &mut Books);
+}
+
+/// Counts a record whose effects are all acknowledged.
+fn done(books: &mut Books, outcome: Outcome, arrival_ms: Option<i64>, now_ms: i64) {
+    books.record_done(outcome);
+    let latency_ms =
+        arrival_ms.and_then(|arrival| u64::try_from(now_ms.saturating_sub(arrival)).ok());
+    if let Some(latency_ms) = latency_ms {
+        books.end_to_end.observe(Duration::from_millis(latency_ms));
+    }
+}
+
+/// The position after a record, with the digest by which recovery checks itself.
+fn position(next: i64, digest: Option<u64>) -> Position {
+    Position { offset: next, note: Note { digest }.text() }
+}
+
+/// Counts an error of the log and tells of it.
+fn tell(books: &mut Books, attempted: &'static str, error: &LogError) {
+    books.kafka_error(&error.code);
+    happening::KafkaTrouble { attempted, code: &error.code, error: &error.text }.emit();
+}
+
+/// The names of the output topics.
+#[derive(Clone, Debug)]
+pub(crate) struct OutputTopics {
+    names: [Arc<str>; OutputTopic::ALL.len()],
+}
+
+impl OutputTopics {
+    /// As configured.
+    pub(crate) fn of(topics: &Topics) -> Self {
+        let name = |topic: OutputTopic| -> Arc<str> {
+            let name = match topic {
+                OutputTopic::Decisions => &topics.decisions,
+                OutputTopic::Alerts => &topics.alerts,
+                OutputTopic::Holds => &topics.holds,
+                OutputTopic::Audit => &topics.audit,
+                OutputTopic::DeadLetter => &topics.dead_letter,
+            };
+            name.as_str().into()
+        };
+        Self { names: OutputTopic::ALL.map(name) }
+    }
+
+    fn name(&self, topic: OutputTopic) -> Arc<str> {
+        let place = OutputTopic::ALL.iter().position(|known| *known == topic).unwrap_or(0);
+        Arc::clone(&self.names[place])
+    }
+
+    /// An output as it goes out: with headers that say which record it answers.
+    pub(crate) fn wire(&self, output: Output, partition: &Partition, offset: i64) -> Wire {
+        let text = |name: &str, value: &str| (name.to_owned(), value.as_bytes().to_vec());
+        let headers = vec![
+            text("source_topic", &partition.topic),
+            text("source_partition", &partition.number.to_string()),
+            text("source_offset", &offset.to_string()),
+            text("schema", output.topic.schema()),
+            text("engine_version", env!("CARGO_PKG_VERSION")),
+        ];
+        let topic = self.name(output.topic);
+        Wire { topic, key: output.key, body: output.body, headers }
+    }
+}
