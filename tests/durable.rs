@@ -119,7 +119,9 @@ proptest! {
         let mut snapshots = local(folder.path());
         snapshots.begin(&header(5)).unwrap();
         let given: Vec<Vec<u8>> = parts.into_iter().chain([vec![0; zeros]]).collect();
-        given.iter().for_each(|part| snapshots.part(part).unwrap());
+        for part in &given {
+            snapshots.part(part).unwrap();
+        }
         let written = snapshots.finish().unwrap();
         let search = load(&snapshots, 5);
         let (found, header, loaded) = search.loaded.unwrap();

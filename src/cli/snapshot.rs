@@ -74,7 +74,9 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
     match console.format {
         Format::Json => {
             let now_ms = now_ms();
-            all.iter().for_each(|one| console.data(&format!("{}\n", as_json(one, now_ms))));
+            let lines: Vec<String> =
+                all.iter().map(|one| format!("{}\n", as_json(one, now_ms))).collect();
+            console.data(&lines.concat());
         }
         Format::Text if verify => all.iter().for_each(|one| tell(one, console)),
         Format::Text => console.data(&table(&all, now_ms())),

@@ -81,7 +81,7 @@ impl ObjectStorage {
 
     fn path(&self, name: &str) -> Path {
         let steps = name.split('/').filter(|step| !step.is_empty());
-        steps.fold(self.prefix.clone(), |path, step| path.join(step))
+        steps.fold(self.prefix.clone(), Path::join)
     }
 
     fn failed(&self, attempted: &'static str, object: &str, error: &Error) -> StorageError {
@@ -122,8 +122,8 @@ impl ObjectStorage {
     fn complete(&self, pending: &mut Pending) -> Result<(), Error> {
         let rest = std::mem::take(&mut pending.buffer);
         if pending.upload.is_none() {
-            let put = self.store.put(&self.path(&pending.name), rest.into());
-            return self.runtime.block_on(put).map(drop);
+            let path = self.path(&pending.name);
+            return self.runtime.block_on(self.store.put(&path, rest.into())).map(drop);
         }
         if !rest.is_empty() {
             self.send(pending, rest)?;

@@ -7,7 +7,7 @@
 //! [`Scribe`] is the same without thread and clock: a simulator steps it call by call.
 
 use std::io;
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, channel, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, channel, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -180,10 +180,7 @@ impl SnapshotWriter {
 
     /// The next report, if one is there.
     pub fn report(&self) -> Option<Report> {
-        match self.reports.try_recv() {
-            Ok(report) => Some(report),
-            Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
-        }
+        self.reports.try_recv().ok()
     }
 
     /// Waits so long for a report: for an orderly stop, when nothing else is to be done.
