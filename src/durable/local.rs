@@ -68,12 +68,16 @@ impl LocalDir {
         sync_folder(&self.root)?;
         let lock =
             OpenOptions::new().create(true).truncate(false).write(true).open(path.join(LOCK))?;
-        lock.try_lock().map_err(|error| match error {
-            TryLockError::WouldBlock => {
-                io::Error::new(io::ErrorKind::ResourceBusy, "another process writes here")
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let busy = "another process writes here";
+                return Err(io::Error::new(io::ErrorKind::ResourceBusy, busy));
             }
-            TryLockError::Error(error) => error,
-        })?;
+            // WHY: some network file systems have no locks; the consumer group keeps writers apart too.
+            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
         for entry in fs::read_dir(&path)? {
             let entry = entry?;
             let name = entry.file_name();

@@ -63,8 +63,6 @@ pub enum Outcome {
         written: Written,
         /// The header's creation time, in ms since 1970.
         created_at_ms: i64,
-        /// Why older ones could not be pruned, if so.
-        not_pruned: Option<StorageError>,
     },
     /// The snapshot is lost.
     Failed(SnapshotError),
@@ -99,10 +97,7 @@ impl Scribe {
             (Job::End, Some(created_at_ms)) => {
                 self.at_hand = None;
                 match self.snapshots.finish() {
-                    Ok(written) => {
-                        let not_pruned = self.snapshots.prune().err();
-                        Outcome::Done { written, created_at_ms, not_pruned }
-                    }
+                    Ok(written) => Outcome::Done { written, created_at_ms },
                     Err(error) => Outcome::Failed(error),
                 }
             }
@@ -114,6 +109,14 @@ impl Scribe {
             }
             (Job::Part(_) | Job::End | Job::Abandon, None) => Outcome::Quiet,
         }
+    }
+
+    /// Deletes what is no longer of use; for after [`Outcome::Done`].
+    ///
+    /// # Errors
+    /// When the storage cannot list or delete; the next call tries again.
+    pub fn prune(&mut self) -> Result<(), StorageError> {
+        self.snapshots.prune().map(drop)
     }
 
     fn ended_by(&mut self, result: Result<(), SnapshotError>) -> Outcome {
@@ -155,8 +158,9 @@ impl SnapshotWriter {
                 let report = match scribe.take(job) {
                     Outcome::Quiet => continue,
                     Outcome::Failed(error) => Report::Failed { error },
-                    Outcome::Done { written, created_at_ms, not_pruned } => {
+                    Outcome::Done { written, created_at_ms } => {
                         let took = begun_at.elapsed();
+                        let not_pruned = scribe.prune().err();
                         Report::Done { written, created_at_ms, took, not_pruned }
                     }
                 };
