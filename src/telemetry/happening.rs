@@ -123,6 +123,86 @@ impl WindowsDiscarded<'_> {
     }
 }
 
+/// A snapshot was passed over at a start.
+#[derive(Clone, Copy, Debug)]
+pub struct SnapshotSkipped<'a> {
+    /// Its name on the storage.
+    pub snapshot: &'a str,
+    /// Where snapshots lie.
+    pub place: &'a str,
+    /// What is wrong with it.
+    pub reason: &'a str,
+}
+
+impl SnapshotSkipped<'_> {
+    /// Writes it.
+    pub fn emit(&self) {
+        let Self { snapshot, place, reason } = self;
+        warn!(snapshot, place, reason, "Snapshot is not used; trying the one before it.");
+    }
+}
+
+/// Windows come from a snapshot.
+#[derive(Clone, Copy, Debug)]
+pub struct SnapshotLoaded<'a> {
+    /// Its name on the storage.
+    pub snapshot: &'a str,
+    /// Its length there.
+    pub bytes: u64,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl SnapshotLoaded<'_> {
+    /// Writes it.
+    pub fn emit(&self) {
+        let Self { snapshot, bytes, took } = self;
+        let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        info!(snapshot, bytes, took_ms, "Windows come from a snapshot.");
+    }
+}
+
+/// A snapshot could not be written; earlier ones are as they were.
+#[derive(Clone, Copy, Debug)]
+pub struct SnapshotFailed<'a> {
+    /// Stable code.
+    pub code: &'a str,
+    /// What happened.
+    pub error: &'a str,
+    /// How to mend it.
+    pub help: &'a str,
+}
+
+impl SnapshotFailed<'_> {
+    /// Writes it, unless the same was written too often of late.
+    pub fn emit(&self) {
+        if let Some(kept_back) = throttle::admit("snapshot_failed") {
+            let Self { code, error, help } = self;
+            error!(
+                code,
+                error, help, kept_back, "Snapshot could not be written; earlier ones stand."
+            );
+        }
+    }
+}
+
+/// Snapshots of no more use could not be deleted.
+#[derive(Clone, Copy, Debug)]
+pub struct SnapshotsNotPruned<'a> {
+    /// What happened.
+    pub error: &'a str,
+}
+
+impl SnapshotsNotPruned<'_> {
+    /// Writes it, unless the same was written too often of late.
+    pub fn emit(&self) {
+        if let Some(kept_back) = throttle::admit("snapshots_not_pruned") {
+            let error = self.error;
+            warn!(error, kept_back, "Old snapshots could not be deleted; trying again later.");
+        }
+    }
+}
+
 /// The Kafka client met an error that may pass.
 #[derive(Clone, Copy, Debug)]
 pub struct KafkaTrouble<'a> {
