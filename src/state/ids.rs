@@ -407,7 +407,7 @@ mod tests {
         for (budget, pace_ms) in [(16, 1), (64, 40), (100, 700), (1_000, 3_000), (1 << 20, 1)] {
             let mut ids = SeenIds::new(1_000, 5_000);
             let mut clock_ms = 0;
-            for id in 0..700 {
+            for id in 0..700_u64 {
                 clock_ms = id.cast_signed() * 2;
                 ids.check_and_insert(id, id + 1, clock_ms);
             }
@@ -428,7 +428,7 @@ mod tests {
             }
             let mut restored = loader.finish().unwrap();
             assert_eq!((restored.len(), restored.bytes()), (golden.len(), golden.bytes()));
-            for id in 0..1_500 {
+            for id in 0..1_500_u64 {
                 let at_ms = clock_ms + id.cast_signed();
                 let same = golden.check_and_insert(id, 1 + id / 2 * 2, at_ms);
                 assert_eq!(restored.check_and_insert(id, 1 + id / 2 * 2, at_ms), same);

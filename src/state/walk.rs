@@ -41,8 +41,8 @@ impl<K: Ord + Copy> Walk<K> {
         }
     }
 
-    /// Writes what was touched and then the next entries until about `budget` bytes are written; says whether the walk
-    /// is at its end.
+    /// Writes what was touched and then the next entries until about `budget` bytes are written, at least one; says
+    /// whether the walk is at its end.
     pub fn part<V>(
         &mut self,
         map: &BTreeMap<K, V>,
@@ -51,7 +51,7 @@ impl<K: Ord + Copy> Walk<K> {
         save: impl Fn(&K, &V, &mut Encoder<'_>),
     ) -> bool {
         let begin = code.len();
-        code.raw(&core::mem::take(&mut self.side));
+        self.side(code);
         let from = self.passed.map_or(Bound::Unbounded, Bound::Excluded);
         for (key, value) in map.range((from, Bound::Unbounded)) {
             self.passed = Some(*key);
@@ -65,9 +65,9 @@ impl<K: Ord + Copy> Walk<K> {
         true
     }
 
-    /// Whether something was touched since the last part.
-    pub fn has_side(&self) -> bool {
-        !self.side.is_empty()
+    /// Writes what was touched since the last part.
+    pub fn side(&mut self, code: &mut Encoder<'_>) {
+        code.raw(&core::mem::take(&mut self.side));
     }
 }
 

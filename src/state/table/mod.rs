@@ -519,7 +519,7 @@ fn flaw_of_measure(spec: &TableSpec, measure: &Measure) -> Option<&'static str> 
         }
         _ => matches!(kind, Some(ColumnKind::Int | ColumnKind::Micro)),
     };
-    if fits { None } else { Some("a measure fits its column") }
+    if fits { None } else { Some("a measure does not fit its column") }
 }
 
 mod carry;
