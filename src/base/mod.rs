@@ -5,6 +5,7 @@
 //! percentages and averages of money compare exactly.
 
 pub mod amount;
+pub mod codec;
 pub mod digest;
 pub mod id;
 pub mod time;

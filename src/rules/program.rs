@@ -93,6 +93,10 @@ pub struct TablePlan {
     pub columns: Vec<NodeId>,
     /// Predicate of each filter bit: a node of the plan of `event`; the bit is set only when it is true.
     pub filters: Vec<NodeId>,
+    /// Canonical text of each column and of each filter: what carries its state over to another rule set.
+    pub column_texts: Vec<String>,
+    /// See `column_texts`.
+    pub filter_texts: Vec<String>,
     /// Canonical text of each measure (aggregate, event, value, filter, keys, window): the identity of its state.
     pub identities: Vec<String>,
 }

@@ -192,6 +192,8 @@ impl<'b> Lowering<'b> {
             spec: table.spec.clone(),
             columns: ids(&table.columns),
             filters: ids(&table.filters),
+            column_texts: table.column_texts.clone(),
+            filter_texts: table.filter_texts.clone(),
             identities: table.identities.clone(),
         }
     }
