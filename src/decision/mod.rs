@@ -5,6 +5,7 @@
 
 pub mod episodes;
 pub mod holds;
+pub mod json;
 pub mod lattice;
 pub mod resolve;
 pub mod score;

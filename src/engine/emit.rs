@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::base::time::format_rfc3339;
 use crate::decision::episodes::Episode;
 use crate::decision::holds::Hold;
+use crate::decision::json;
 use crate::decision::lattice::Outcome;
 use crate::decision::resolve::Resolution;
 use crate::decision::score::ScoreSheet;
@@ -244,8 +245,8 @@ fn otherwise_word(otherwise: Otherwise) -> &'static str {
 
 #[expect(
     clippy::expect_used,
-    reason = "writing plain structs of texts and numbers into memory cannot fail"
+    reason = "a record is a plain struct of texts and whole numbers, and the writer takes all of those"
 )]
 fn write_json(out: &mut Vec<u8>, record: &impl Serialize) {
-    serde_json::to_writer(out, record).expect("a record of texts and numbers is always JSON");
+    json::write(out, record).expect("a record has texts, whole numbers, truths, lists and structs only");
 }
