@@ -98,7 +98,8 @@ impl Currency {
         }
     }
 
-    fn letters(self) -> Option<[u8; 3]> {
+    /// The three letters of the code.
+    pub fn letters(self) -> Option<[u8; 3]> {
         match self.0.to_be_bytes() {
             [0, a @ b'A'..=b'Z', b @ b'A'..=b'Z', c @ b'A'..=b'Z'] => Some([a, b, c]),
             _ => None,
@@ -109,7 +110,7 @@ impl Currency {
 impl fmt::Display for Currency {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let letters = self.letters().unwrap_or(*b"???");
-        letters.iter().try_for_each(|letter| write!(f, "{}", char::from(*letter)))
+        f.write_str(core::str::from_utf8(&letters).unwrap_or_default())
     }
 }
 
@@ -289,11 +290,37 @@ pub fn format_micro(micro: i128, digits: u8) -> String {
 }
 
 fn format_scaled(minor: i128, digits: u8) -> String {
-    let sign = if minor < 0 { "-" } else { "" };
-    let width = usize::from(digits);
-    let padded = format!("{:0>min$}", minor.unsigned_abs(), min = width + 1);
-    let (whole, fraction) = padded.split_at(padded.len() - width);
-    if fraction.is_empty() { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") }
+    // All digits of 128 bits, the point and a sign, from the right.
+    let mut bytes = [0_u8; 64];
+    let mut at = bytes.len();
+    let mut rest = minor.unsigned_abs();
+    let mut written = 0;
+    while rest > 0 || written <= digits {
+        if written == digits && digits > 0 {
+            at -= 1;
+            bytes[at] = b'.';
+        }
+        let digit = match u64::try_from(rest) {
+            // WHY: a division of 128 bits takes many times as long, and hardly an amount needs one.
+            Ok(small) => {
+                rest = u128::from(small / 10);
+                small % 10
+            }
+            Err(_) => {
+                let digit = rest % 10;
+                rest /= 10;
+                u64::try_from(digit).unwrap_or(0)
+            }
+        };
+        at -= 1;
+        bytes[at] = b'0' + u8::try_from(digit).unwrap_or(0);
+        written += 1;
+    }
+    if minor < 0 {
+        at -= 1;
+        bytes[at] = b'-';
+    }
+    bytes[at..].iter().map(|byte| char::from(*byte)).collect()
 }
 
 #[cfg(test)]

@@ -4,8 +4,12 @@
 //! Additive only: a field is never removed or given another meaning within `v1`. What depends on a clock travels in
 //! Kafka headers, never in a body: a repeated body is byte-identical.
 
+use std::borrow::Cow;
+
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
+
+use crate::base::time::TimeText;
 
 /// The event a record speaks of.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -66,22 +70,22 @@ pub struct DecisionBody<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hold_id: Option<&'a str>,
     /// Rules that hit, by rule name.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub contributions: Vec<Contribution<'a>>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub contributions: &'a [Contribution<'a>],
     /// Rules that would have hit but only watch.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub shadow: Vec<Contribution<'a>>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub shadow: &'a [Contribution<'a>],
     /// Rules that could not be decided, and why.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub undecided: Vec<Undecided<'a>>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub undecided: &'a [Undecided<'a>],
     /// Rules whose condition held but that were exempt by their `unless`.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub exempt: Vec<&'a str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub exempt: &'a [&'a str],
     /// Tags that rules put on the event.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub tags: Vec<&'a str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub tags: &'a [&'a str],
     /// Under which circumstances this was decided, sorted: `normal`, or any of the others.
-    pub provenance: Vec<Provenance>,
+    pub provenance: &'a [Provenance],
     /// Digest of the rule set.
     pub ruleset: &'a str,
     /// Digest of the settings that decisions depend on.
@@ -179,7 +183,7 @@ pub struct Contribution<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<String>,
     /// The conditions that decided, with actual values against thresholds.
-    pub conditions: Vec<Condition>,
+    pub conditions: Vec<Condition<'a>>,
     /// True when the condition was undecided and the rule says that this counts.
     #[serde(skip_serializing_if = "is_false")]
     pub by_missing: bool,
@@ -187,32 +191,44 @@ pub struct Contribution<'a> {
 
 /// One comparison that decided.
 #[derive(Clone, Debug, Serialize, JsonSchema, PartialEq, Eq)]
-pub struct Condition {
+pub struct Condition<'a> {
     /// The author's words.
-    pub text: String,
+    pub text: Cow<'a, str>,
     /// The value found.
     pub value: String,
     /// `>=`, `in`, `matches`, ...
-    pub op: String,
+    pub op: &'a str,
     /// The value asked for.
     pub threshold: String,
     /// How the comparison came out; under a `not` a false one speaks for the hit.
     pub holds: bool,
     /// How far the value can be trusted, when it is not complete.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub coverage: Option<String>,
+    pub coverage: Option<Cow<'a, str>>,
     /// The longest window that the value comes from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub window: Option<WindowRef>,
 }
 
 /// The edges of a window, event time.
-#[derive(Clone, Debug, Serialize, JsonSchema, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema, PartialEq, Eq)]
 pub struct WindowRef {
     /// Exclusive.
-    pub from: String,
+    #[schemars(with = "String")]
+    pub from: Moment,
     /// Inclusive.
-    pub to: String,
+    #[schemars(with = "String")]
+    pub to: Moment,
+}
+
+/// An instant in ms, written as RFC 3339 UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment(pub i64);
+
+impl Serialize for Moment {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(TimeText::of(self.0).as_str())
+    }
 }
 
 /// A rule that could not be decided.
@@ -249,7 +265,7 @@ pub struct AlertRecord<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue: Option<&'a str>,
     /// For people.
-    pub message: String,
+    pub message: &'a str,
     /// The event that raised it.
     pub event: EventRef<'a>,
     /// Which record.
@@ -266,7 +282,7 @@ pub struct AlertRecord<'a> {
     /// The episode it belongs to.
     pub episode: EpisodeRef<'a>,
     /// The conditions that decided.
-    pub conditions: Vec<Condition>,
+    pub conditions: &'a [Condition<'a>],
     /// Digest of the rule set.
     pub ruleset: &'a str,
 }

@@ -40,10 +40,10 @@ pub(super) struct AlertFacts<'a> {
     pub(super) severity: &'a str,
     pub(super) typologies: &'a [String],
     pub(super) queue: Option<&'a str>,
-    pub(super) message: String,
+    pub(super) message: &'a str,
     pub(super) entities: Vec<EntityRef<'a>>,
     pub(super) episode: &'a Episode,
-    pub(super) conditions: Vec<Condition>,
+    pub(super) conditions: &'a [Condition<'a>],
     pub(super) outcome: Outcome,
     pub(super) score: i32,
 }
@@ -52,9 +52,9 @@ pub(super) struct AlertFacts<'a> {
 pub(super) fn answer(
     scene: &Scene<'_>,
     resolution: &Resolution<'_>,
-    told: Told<'_>,
+    told: &Told<'_>,
     sheet: &ScoreSheet,
-    provenance: Vec<Provenance>,
+    provenance: &[Provenance],
     out: &mut Vec<u8>,
 ) {
     let program = &scene.setup.program;
@@ -70,11 +70,11 @@ pub(super) fn answer(
         band: band.map(|(from, to, _)| Band { from: *from, to: *to }),
         step_up: resolution.step_up.map(|(method, otherwise)| step_up(method, otherwise)),
         hold_id: hold_id.as_deref(),
-        contributions: told.contributions,
-        shadow: told.shadow,
-        undecided: told.undecided,
-        exempt: told.exempt,
-        tags: told.tags,
+        contributions: &told.contributions,
+        shadow: &told.shadow,
+        undecided: &told.undecided,
+        exempt: &told.exempt,
+        tags: &told.tags,
         provenance,
         ruleset: &scene.setup.ruleset,
         config: &scene.setup.config,
@@ -248,5 +248,6 @@ fn otherwise_word(otherwise: Otherwise) -> &'static str {
     reason = "a record is a plain struct of texts and whole numbers, and the writer takes all of those"
 )]
 fn write_json(out: &mut Vec<u8>, record: &impl Serialize) {
-    json::write(out, record).expect("a record has texts, whole numbers, truths, lists and structs only");
+    json::write(out, record)
+        .expect("a record has texts, whole numbers, truths, lists and structs only");
 }

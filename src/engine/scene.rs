@@ -1,7 +1,7 @@
 //! What every record about one event says of it: names, times, ids, written once.
 
 use crate::base::amount::format_minor;
-use crate::base::time::format_rfc3339;
+use crate::base::time::TimeText;
 use crate::base::{Currency, Digest, TextRef};
 use crate::decision::wire::{EventRef, SourceRef};
 use crate::engine::port::Input;
@@ -19,7 +19,7 @@ pub(super) struct Scene<'a> {
     pub(super) shape: &'a Shape,
     pub(super) decision_id: String,
     id: &'a str,
-    time: String,
+    time: TimeText,
     topic: &'a str,
     partition: i32,
     offset: i64,
@@ -50,7 +50,7 @@ impl<'a> Scene<'a> {
             shape,
             decision_id: Digest::of_parts(&parts).short_hex(),
             id,
-            time: format_rfc3339(decoded.row.time_ms),
+            time: TimeText::of(decoded.row.time_ms),
             topic: &source.topic,
             partition: source.partition,
             offset: input.offset,
@@ -58,7 +58,7 @@ impl<'a> Scene<'a> {
     }
 
     pub(super) fn event_ref(&self) -> EventRef<'_> {
-        EventRef { id: self.id, event_type: &self.event.name, time: &self.time }
+        EventRef { id: self.id, event_type: &self.event.name, time: self.time.as_str() }
     }
 
     pub(super) fn source_ref(&self) -> SourceRef<'_> {

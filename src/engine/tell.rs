@@ -1,8 +1,9 @@
 //! Putting a judgement into words while the evidence is at hand: contributions, alerts, reasons. The slow path, taken
 //! only when a rule spoke.
 
-use crate::base::time::format_rfc3339;
-use crate::decision::wire::{Condition, Contribution, Undecided, WindowRef};
+use std::borrow::Cow;
+
+use crate::decision::wire::{Condition, Contribution, Moment, Undecided, WindowRef};
 use crate::engine::judge::{Hit, Judgement};
 use crate::event::schema::SlotId;
 use crate::rules::eval::trace::Trace;
@@ -30,7 +31,16 @@ pub(super) struct AlertWish<'p> {
     pub(super) queue: Option<&'p str>,
     pub(super) once: Option<(&'p [SlotId], i64)>,
     pub(super) message: String,
-    pub(super) conditions: Vec<Condition>,
+    /// Index of the contribution whose conditions it tells; a review has none.
+    pub(super) contribution: Option<usize>,
+}
+
+impl<'p> Told<'p> {
+    /// The conditions that an alert tells.
+    pub(super) fn conditions(&self, wish: &AlertWish<'_>) -> &[Condition<'p>] {
+        let contribution = wish.contribution.and_then(|at| self.contributions.get(at));
+        contribution.map_or(&[], |contribution| &contribution.conditions)
+    }
 }
 
 /// Tells everything about a judgement that is not silent.
@@ -43,7 +53,11 @@ pub(super) fn tell<'p, H: Host>(
     let mut told = Told::default();
     for hit in &judgement.hits {
         let contribution = contribution(trace, hit, run);
-        told.alerts.extend(alert_wishes(trace, hit.body, &contribution, run));
+        let at = told.contributions.len();
+        told.alerts.extend(
+            alert_wishes(trace, hit.body, &contribution.reasons, run)
+                .map(|wish| AlertWish { contribution: Some(at), ..wish }),
+        );
         told.contributions.push(contribution);
         told.tags.extend(hit.body.actions.iter().filter_map(|action| match action {
             ActionPlan::Tag(tag) => Some(tag.as_str()),
@@ -108,56 +122,59 @@ fn contribution<'p, H: Host>(
     }
 }
 
-fn conditions<H: Host>(trace: Trace<'_>, body: &RuleBody, run: &mut Run<'_, H>) -> Vec<Condition> {
+fn conditions<'p, H: Host>(
+    trace: Trace<'p>,
+    body: &RuleBody,
+    run: &mut Run<'_, H>,
+) -> Vec<Condition<'p>> {
     let explained = trace.explain(run, &trace.program.sources, body);
-    let condition = |found: explain::Condition| Condition {
+    let condition = |found: explain::Condition<'p>| Condition {
         text: found.text,
         value: found.left,
-        op: found.op.to_owned(),
+        op: found.op,
         threshold: found.right,
         holds: found.truth == Truth::True,
         coverage: coverage_word(found.coverage),
-        window: found.window.map(|(from_ms, to_ms)| WindowRef {
-            from: format_rfc3339(from_ms),
-            to: format_rfc3339(to_ms),
-        }),
+        window: found
+            .window
+            .map(|(from_ms, to_ms)| WindowRef { from: Moment(from_ms), to: Moment(to_ms) }),
     };
     explained.into_iter().map(condition).collect()
 }
 
-fn coverage_word(coverage: Coverage) -> Option<String> {
+fn coverage_word(coverage: Coverage) -> Option<Cow<'static, str>> {
     match coverage {
         Coverage::Complete => None,
-        Coverage::Warming => Some("warming".to_owned()),
+        Coverage::Warming => Some("warming".into()),
         Coverage::Approximate(ppm) => {
-            Some(format!("approximate(±{}.{:02}%)", ppm / 10_000, ppm / 100 % 100))
+            Some(format!("approximate(±{}.{:02}%)", ppm / 10_000, ppm / 100 % 100).into())
         }
-        Coverage::Capped => Some("capped".to_owned()),
+        Coverage::Capped => Some("capped".into()),
     }
 }
 
 fn alert_wishes<'p, H: Host>(
     trace: Trace<'p>,
     body: &'p RuleBody,
-    contribution: &Contribution<'p>,
+    reasons: &[String],
     run: &mut Run<'_, H>,
-) -> Vec<AlertWish<'p>> {
+) -> impl Iterator<Item = AlertWish<'p>> {
     let info = rule(trace.program, body.rule);
-    let wish = |action: &'p ActionPlan| {
+    let wish = move |action: &'p ActionPlan| {
         let ActionPlan::Alert { queue, once, message } = action else { return None };
         let message = match message {
             Some(message) => trace.render(run, message),
-            None => title(info, &contribution.reasons),
+            None => title(info, reasons),
         };
         Some(AlertWish {
             rule: body.rule,
             queue: queue.as_deref(),
             once: once.as_ref().map(|(slots, span_ms)| (slots.as_slice(), *span_ms)),
             message,
-            conditions: contribution.conditions.clone(),
+            contribution: None,
         })
     };
-    body.actions.iter().filter_map(wish).collect()
+    body.actions.iter().filter_map(wish)
 }
 
 /// `if missing review`: an alert to a person and nothing else, in the queue of the rule's own alert when it has one.
@@ -178,7 +195,7 @@ fn review_wish<'p>(
         queue: queue.or(Some("review")),
         once: once.map(|(slots, span_ms)| (slots.as_slice(), *span_ms)),
         message: format!("{}: cannot be decided, missing: {missing}", title(info, &[])),
-        conditions: Vec::new(),
+        contribution: None,
     }
 }
 

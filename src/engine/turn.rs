@@ -5,7 +5,7 @@ use crate::decision::episodes::{Episodes, Raise};
 use crate::decision::holds::{Hold, Placed};
 use crate::decision::lattice::Outcome;
 use crate::decision::resolve::{HoldTerms, Reach, Resolution, resolve};
-use crate::decision::wire::{EntityRef, Provenance};
+use crate::decision::wire::{Condition, EntityRef, Provenance};
 use crate::engine::emit::{self, AlertFacts};
 use crate::engine::judge::{Hit, Judgement, judge};
 use crate::engine::lists::Lists;
@@ -61,7 +61,7 @@ impl<'a, S: Sink> Turn<'a, S> {
         }
         self.count(&standing);
         let (judgement, told) = self.judge(&standing);
-        self.conclude(&standing, &judgement, told);
+        self.conclude(&standing, &judgement, &told);
         if standing.placement.timeliness != Timeliness::Future {
             self.remembered.memory.insert(&self.work.own, self.decoded.row.time_ms);
         }
@@ -145,7 +145,7 @@ impl<'a, S: Sink> Turn<'a, S> {
     }
 
     /// Turns the judgement into what leaves: a decision, alerts, a hold; and into what the lists remember.
-    fn conclude(&mut self, standing: &Standing, judgement: &Judgement<'a>, mut told: Told<'a>) {
+    fn conclude(&mut self, standing: &Standing, judgement: &Judgement<'a>, told: &Told<'a>) {
         let resolution = self.resolve(standing, judgement);
         let outcome = resolution.winner.outcome;
         self.remembered.counters.count_outcome(outcome);
@@ -157,11 +157,10 @@ impl<'a, S: Sink> Turn<'a, S> {
             return;
         }
         let scene = Scene::new(self.setup, self.source, self.input, self.decoded, standing);
-        let alerts = core::mem::take(&mut told.alerts);
-        let hold = resolution.hold.map(|terms| new_hold(&scene, terms, judgement, &told));
+        let hold = resolution.hold.map(|terms| new_hold(&scene, terms, judgement, told));
         let mut answer = core::mem::take(&mut self.work.answer);
         let provenance = provenance(standing, judgement);
-        emit::answer(&scene, &resolution, told, &self.work.sheet, provenance, &mut answer);
+        emit::answer(&scene, &resolution, told, &self.work.sheet, &provenance, &mut answer);
         if wanted != DecisionsWanted::None {
             emit::decision(&scene, false, &answer, &mut self.work.body, self.sink);
         }
@@ -171,7 +170,7 @@ impl<'a, S: Sink> Turn<'a, S> {
             self.remembered.repeats.put(standing.answer_id, kept, standing.placement.clock_ms);
         }
         self.work.answer = answer;
-        self.raise(&scene, standing, &resolution, alerts);
+        self.raise(&scene, standing, &resolution, told);
         if let Some(hold) = hold {
             self.place(&scene, &hold, judgement);
         }
@@ -212,9 +211,9 @@ impl<'a, S: Sink> Turn<'a, S> {
             return;
         }
         let nothing = resolve(&self.setup.program, &[], Reach::Full, &mut self.work.sheet);
-        let (told, provenance) = (Told::default(), vec![Provenance::Normal]);
+        let (told, provenance) = (Told::default(), [Provenance::Normal]);
         let Work { answer, body, sheet, .. } = &mut *self.work;
-        emit::answer(&scene, &nothing, told, sheet, provenance, answer);
+        emit::answer(&scene, &nothing, &told, sheet, &provenance, answer);
         emit::decision(&scene, true, answer, body, self.sink);
     }
 
@@ -231,7 +230,7 @@ impl<'a, S: Sink> Turn<'a, S> {
         let scene = Scene::new(self.setup, self.source, self.input, self.decoded, standing);
         let provenance = provenance(standing, &judgement);
         let Work { answer, body, sheet, .. } = &mut *self.work;
-        emit::answer(&scene, &resolution, told, sheet, provenance, answer);
+        emit::answer(&scene, &resolution, &told, sheet, &provenance, answer);
         emit::decision(&scene, true, answer, body, self.sink);
     }
 
@@ -241,10 +240,10 @@ impl<'a, S: Sink> Turn<'a, S> {
         scene: &Scene<'_>,
         standing: &Standing,
         resolution: &Resolution<'_>,
-        wishes: Vec<AlertWish<'_>>,
+        told: &Told<'_>,
     ) {
-        for wish in wishes {
-            self.raise_wish(scene, resolution, wish);
+        for wish in &told.alerts {
+            self.raise_wish(scene, resolution, wish, told.conditions(wish));
         }
         let band = resolution.band.and_then(|index| self.setup.program.policy.bands.get(index));
         if let Some((from, to, ActionPlan::Alert { queue, .. })) = band {
@@ -260,7 +259,13 @@ impl<'a, S: Sink> Turn<'a, S> {
         }
     }
 
-    fn raise_wish(&mut self, scene: &Scene<'_>, resolution: &Resolution<'_>, wish: AlertWish<'_>) {
+    fn raise_wish(
+        &mut self,
+        scene: &Scene<'_>,
+        resolution: &Resolution<'_>,
+        wish: &AlertWish<'_>,
+        conditions: &[Condition<'_>],
+    ) {
         let Decoded { raw, row } = self.decoded;
         let info = rule(&self.setup.program, wish.rule);
         let alert_id = scene.alert_id(&info.id);
@@ -291,10 +296,10 @@ impl<'a, S: Sink> Turn<'a, S> {
             severity: severity_word(info.severity),
             typologies: &info.typologies,
             queue: wish.queue,
-            message: wish.message,
+            message: &wish.message,
             entities: entities.map(|(name, value)| EntityRef { name, value }).collect(),
             episode: &episode,
-            conditions: wish.conditions,
+            conditions,
             outcome: resolution.winner.outcome,
             score: resolution.score,
         };
@@ -312,10 +317,10 @@ impl<'a, S: Sink> Turn<'a, S> {
             severity: severity_word(SeverityLevel::Medium),
             typologies: &[],
             queue: notice.queue,
-            message: notice.message,
+            message: &notice.message,
             entities: Vec::new(),
             episode: &Episodes::single(&alert_id),
-            conditions: Vec::new(),
+            conditions: &[],
             outcome: resolution.winner.outcome,
             score: resolution.score,
         };

@@ -1,5 +1,7 @@
 //! Reasons for a hit: each comparison that decided it, with the actual value against the threshold. The slow path.
 
+use std::borrow::Cow;
+
 use crate::diag::Sources;
 use crate::rules::eval::code::SpreadAt;
 use crate::rules::eval::lowering::scale_of;
@@ -12,9 +14,9 @@ use crate::window::spec::Coverage;
 
 /// One comparison that decided a rule.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Condition {
+pub struct Condition<'s> {
     /// The author's words.
-    pub text: String,
+    pub text: Cow<'s, str>,
     /// The actual value with its unit.
     pub left: String,
     /// `>=`, `in`, `matches`, ...
@@ -32,12 +34,12 @@ pub struct Condition {
 impl Trace<'_> {
     /// What decided the condition of a rule: of a hit every part of `and` and the true parts of `or`; of an undecided
     /// one the undecided parts.
-    pub fn explain<H: Host>(
+    pub fn explain<'s, H: Host>(
         &self,
         run: &mut Run<'_, H>,
-        sources: &Sources,
+        sources: &'s Sources,
         body: &RuleBody,
-    ) -> Vec<Condition> {
+    ) -> Vec<Condition<'s>> {
         let mut conditions = Vec::new();
         self.explain_node(run, sources, body.when, &mut conditions);
         conditions
@@ -53,36 +55,36 @@ impl Trace<'_> {
         rendered.map(|(name, node)| (name, self.render_node(run, node))).collect()
     }
 
-    fn explain_node<H: Host>(
+    fn explain_node<'s, H: Host>(
         &self,
         run: &mut Run<'_, H>,
-        sources: &Sources,
+        sources: &'s Sources,
         id: NodeId,
-        conditions: &mut Vec<Condition>,
+        conditions: &mut Vec<Condition<'s>>,
     ) {
         let Some(node) = self.node(id) else { return };
         match &node.op {
             Op::And(_) | Op::Or(_) => {
-                for part in self.grounds(run, id) {
+                self.each_ground(run, id, &mut |run, part| {
                     self.explain_node(run, sources, part, conditions);
-                }
+                });
             }
             Op::Not(inner) => self.explain_node(run, sources, *inner, conditions),
             _ => conditions.push(self.leaf(run, sources, id, node)),
         }
     }
 
-    fn leaf<H: Host>(
+    fn leaf<'s, H: Host>(
         &self,
         run: &mut Run<'_, H>,
-        sources: &Sources,
+        sources: &'s Sources,
         id: NodeId,
         node: &Node,
-    ) -> Condition {
+    ) -> Condition<'s> {
         let (left, op, right) = self.sides(run, node);
         let left = self.render_node(run, left.unwrap_or(id));
         Condition {
-            text: sources.text(node.span).split_whitespace().collect::<Vec<_>>().join(" "),
+            text: one_line(sources.text(node.span)),
             left,
             op,
             right,
@@ -146,14 +148,13 @@ impl Trace<'_> {
     }
 
     fn window<H: Host>(&self, run: &mut Run<'_, H>, id: NodeId) -> Option<(i64, i64)> {
-        let measures = self.measures(run, id);
-        let window = measures.iter().map(|measure| measure.window).max_by_key(|w| w.length_ms)?;
+        let window = self.longest_window(run, id)?;
         let to = run.row.time_ms.saturating_sub(window.ending_ago_ms);
         Some((to.saturating_sub(window.length_ms), to))
     }
 }
 
-impl core::fmt::Display for Condition {
+impl core::fmt::Display for Condition<'_> {
     /// `money_in > 2_000 EUR: 2410.00 EUR > 2000.00 EUR (window 1d)`.
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "{}: {} {} {}", self.text, self.left, self.op, self.right)?;
@@ -162,6 +163,21 @@ impl core::fmt::Display for Condition {
             None => Ok(()),
         }
     }
+}
+
+/// A text with one space between its words; most are written so.
+fn one_line(text: &str) -> Cow<'_, str> {
+    let mut after_space = true;
+    let spaced = text.bytes().all(|byte| {
+        let space = byte == b' ';
+        let fits = byte.is_ascii() && (byte.is_ascii_graphic() || space) && !(space && after_space);
+        after_space = space;
+        fits
+    });
+    if spaced && !after_space {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
 fn symbol(op: CompareOp) -> &'static str {

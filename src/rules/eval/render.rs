@@ -196,7 +196,10 @@ fn decimal(number: f64) -> String {
 
 fn money(micro: i128, ty: Type) -> String {
     let Type::Money(currency) = ty else { return UNKNOWN.to_owned() };
-    format!("{} {currency}", format_micro(micro, currency.minor_digits()))
+    let mut text = format_micro(micro, currency.minor_digits());
+    text.push(' ');
+    text.extend(currency.letters().unwrap_or(*b"???").map(char::from));
+    text
 }
 
 /// A packed country or currency.

@@ -4,12 +4,12 @@
 //! undecided one on its undecided parts; `or` the other way round. The answer does not depend on the order of
 //! evaluation, nor on which other rules have looked at the same values.
 
-use crate::diag::{Sources, Span};
+use crate::diag::{self, Sources};
 use crate::event::schema::{EventId, SlotId};
 use crate::rules::eval::lowering::{column_id, each_operand};
 use crate::rules::eval::{Host, Run, Truth};
 use crate::rules::program::{EventPlan, LookupId, Node, NodeId, Op, Program, RuleBody};
-use crate::window::spec::{ColumnKind, Coverage, Measure};
+use crate::window::spec::{ColumnKind, Coverage, Measure, Span};
 
 /// Something that a condition lacked.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,7 +19,7 @@ pub enum Cause {
     /// An aggregate over nothing, by its canonical text.
     Aggregate(String),
     /// An expression without an answer though its parts have one: division by zero, overflow.
-    Expression(Span),
+    Expression(diag::Span),
 }
 
 impl Cause {
@@ -64,47 +64,62 @@ impl<'p> Trace<'p> {
     pub fn coverage_of<H: Host>(&self, run: &mut Run<'_, H>, id: NodeId) -> Coverage {
         let Some(node) = self.node(id) else { return Coverage::Complete };
         let own = run.reading_coverage(id.0);
-        let parts: Vec<Coverage> =
-            self.grounds(run, id).iter().map(|part| self.coverage_of(run, *part)).collect();
-        let one_suffices = match (&node.op, run.truth(id)) {
-            (Op::And(_), truth) => truth == Truth::False,
-            (Op::Or(_), truth) => truth == Truth::True,
+        let one_suffices = match &node.op {
+            Op::And(_) => run.truth(id) == Truth::False,
+            Op::Or(_) => run.truth(id) == Truth::True,
             _ => false,
         };
-        let of_parts = if one_suffices { parts.iter().min() } else { parts.iter().max() };
-        own.max(of_parts.copied().unwrap_or_default())
+        let mut of_parts = None;
+        self.each_ground(run, id, &mut |run, part| {
+            let part = self.coverage_of(run, part);
+            let before = of_parts.unwrap_or(part);
+            of_parts = Some(if one_suffices { part.min(before) } else { part.max(before) });
+        });
+        own.max(of_parts.unwrap_or_default())
     }
 
-    /// The parts that decided a node.
-    pub fn grounds<H: Host>(&self, run: &mut Run<'_, H>, id: NodeId) -> Vec<NodeId> {
-        let Some(node) = self.node(id) else { return Vec::new() };
+    /// Visits the parts that decided a node.
+    pub(super) fn each_ground<H: Host>(
+        &self,
+        run: &mut Run<'_, H>,
+        id: NodeId,
+        visit: &mut dyn FnMut(&mut Run<'_, H>, NodeId),
+    ) {
+        let Some(node) = self.node(id) else { return };
         match &node.op {
             Op::And(parts) | Op::Or(parts) => {
                 let whole = run.truth(id);
-                parts.iter().copied().filter(|part| run.truth(*part) == whole).collect()
-            }
-            Op::Default(first, second) => {
-                if run.value(*first).is_present() {
-                    vec![*first]
-                } else {
-                    vec![*first, *second]
+                for part in parts {
+                    if run.truth(*part) == whole {
+                        visit(run, *part);
+                    }
                 }
             }
-            op => {
-                let mut parts = Vec::new();
-                each_operand(op, &mut |part| parts.push(part));
-                parts
+            Op::Default(first, second) => {
+                let missing = !run.value(*first).is_present();
+                visit(run, *first);
+                if missing {
+                    visit(run, *second);
+                }
             }
+            op => each_operand(op, &mut |part| visit(run, part)),
         }
     }
 
-    /// The measures that a node rests on, as the table's specification has them.
-    pub fn measures<H: Host>(&self, run: &mut Run<'_, H>, id: NodeId) -> Vec<Measure> {
+    /// The longest window among the measures that a node rests on; of equal ones the last.
+    pub(super) fn longest_window<H: Host>(&self, run: &mut Run<'_, H>, id: NodeId) -> Option<Span> {
         if let Some(Op::Reading(lookup, index)) = self.node(id).map(|node| &node.op) {
-            return self.measure(*lookup, *index).map(|(measure, _)| measure).into_iter().collect();
+            return self.measure(*lookup, *index).map(|(measure, _)| measure.window);
         }
-        let grounds = self.grounds(run, id);
-        grounds.into_iter().flat_map(|part| self.measures(run, part)).collect()
+        let mut longest: Option<Span> = None;
+        self.each_ground(run, id, &mut |run, part| {
+            let found = self.longest_window(run, part);
+            let shorter = |held: Span| found.is_some_and(|found| held.length_ms <= found.length_ms);
+            if longest.is_none_or(shorter) {
+                longest = found;
+            }
+        });
+        longest
     }
 
     pub(super) fn node(&self, id: NodeId) -> Option<&'p Node> {
@@ -127,11 +142,12 @@ impl<'p> Trace<'p> {
         for cause in own {
             push_once(causes, cause);
         }
-        let lacking: Vec<NodeId> = self
-            .grounds(run, id)
-            .into_iter()
-            .filter(|part| !run.value(*part).is_present())
-            .collect();
+        let mut lacking: Vec<NodeId> = Vec::new();
+        self.each_ground(run, id, &mut |run, part| {
+            if !run.value(part).is_present() {
+                lacking.push(part);
+            }
+        });
         for part in &lacking {
             self.collect_causes(run, *part, causes);
         }
@@ -173,12 +189,12 @@ impl<'p> Trace<'p> {
             self.collect_causes(run, *probe, &mut causes);
         }
         if causes.is_empty() {
-            causes.push(self.aggregate_cause(id, index, Span::default()));
+            causes.push(self.aggregate_cause(id, index, diag::Span::default()));
         }
         causes
     }
 
-    fn aggregate_cause(&self, lookup: LookupId, index: u16, span: Span) -> Cause {
+    fn aggregate_cause(&self, lookup: LookupId, index: u16, span: diag::Span) -> Cause {
         match self.measure(lookup, index) {
             Some((_, identity)) => Cause::Aggregate(identity.to_owned()),
             None => Cause::Expression(span),
