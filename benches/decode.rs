@@ -10,11 +10,12 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use riskweir::base::Currency;
+use riskweir::event::Digester;
 use riskweir::event::schema::{
     EntityId, EventType, Field, FieldId, FieldType, MoneyCurrency, MoneyUnit, Pointer, Role,
     Schema, SlotId, TimeUnit,
 };
-use riskweir::event::{DecodeScratch, Decoder, Limits, Row, TopicIdx, body_digest, id_digest};
+use riskweir::event::{DecodeScratch, Decoder, Limits, Row, TopicIdx};
 use serde::Deserialize;
 
 const ROUNDS: usize = 7;
@@ -178,7 +179,7 @@ fn median(mut figures: Vec<f64>) -> f64 {
 fn main() {
     let n = std::env::args().skip(1).find_map(|word| word.parse().ok()).unwrap_or(1_000_000);
     let schema = schema();
-    let event = &schema.events[0];
+    let digester = Digester::new(&schema.events[0]);
     let decoder = Decoder::new(&schema, Limits::default());
     let topic: TopicIdx = decoder.topic("payments").unwrap_or_else(|| std::process::abort());
     for (name, shuffled) in [("keys in one order", false), ("keys in any order", true)] {
@@ -201,7 +202,7 @@ fn main() {
                 1,
                 pass(&ranges, &bytes, |raw| {
                     let ok = decoder.decode(topic, raw, &mut scratch, &mut row).is_ok();
-                    black_box(body_digest(event, &row, raw) ^ id_digest(event, &row, raw));
+                    black_box(digester.body(&row, raw) ^ digester.id(&row, raw));
                     ok
                 }),
             );

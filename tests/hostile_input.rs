@@ -8,9 +8,7 @@ use riskweir::event::schema::{
     EntityId, EventId, EventType, Field, FieldId, FieldType, MoneyCurrency, MoneyUnit, Pointer,
     Role, Schema, SlotId, TimeUnit,
 };
-use riskweir::event::{
-    DecodeError, DecodeScratch, Decoder, Limits, Reason, Row, body_digest, id_digest,
-};
+use riskweir::event::{DecodeError, DecodeScratch, Decoder, Digester, Limits, Reason, Row};
 
 fn pointer(text: &str) -> Pointer {
     Pointer(text.split('/').skip(1).map(str::to_owned).collect())
@@ -306,9 +304,10 @@ fn h9_a_record_that_is_years_late_is_decoded_like_any_other() {
 fn h10_a_repeated_record_has_the_same_digests_and_a_changed_one_another_body() {
     let schema = schema();
     let event = schema.event(EventId(0));
+    let digester = Digester::new(event);
     let digests = |raw: &str| {
         let row = decode(raw).unwrap();
-        (id_digest(event, &row, raw.as_bytes()), body_digest(event, &row, raw.as_bytes()))
+        (digester.id(&row, raw.as_bytes()), digester.body(&row, raw.as_bytes()))
     };
     let first = digests(
         r#"{"id":"p1","ts":1,"amount":{"value":12.50,"currency":"EUR"},"account":"A1","x":1}"#,

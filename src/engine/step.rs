@@ -17,7 +17,7 @@ use crate::engine::snapshot::Saving;
 use crate::engine::streams::{Clock, Clocks, Source};
 use crate::engine::trail::Trail;
 use crate::engine::turn::{self, Turn};
-use crate::event::digest::id_digest;
+use crate::event::digest::Digester;
 use crate::event::error::{DecodeError, Reason};
 use crate::event::mapping::{DecodeScratch, Decoder, Limits, TopicIdx};
 use crate::event::row::Row;
@@ -41,6 +41,7 @@ pub(super) struct Setup {
     pub(super) program: Arc<Program>,
     pub(super) evals: Vec<EvalPlan>,
     pub(super) shapes: Vec<Shape>,
+    digesters: Vec<Digester>,
     pub(super) options: EngineOptions,
     pub(super) ruleset: String,
     pub(super) config: String,
@@ -208,11 +209,9 @@ impl Engine {
     /// Announces records that will be decided next: what they will ask of the state is loaded now, so that their cache
     /// misses overlap. It changes no decision; a few dozen records at a time are best.
     pub fn anticipate<'a>(&mut self, batch: impl Iterator<Item = Decoded<'a>> + Clone) {
-        let schema = &self.setup.program.schema;
-        let seen = &self.remembered.seen;
-        let ids = batch
-            .clone()
-            .map(|Decoded { raw, row }| seen.touch(id_digest(schema.event(row.event()), row, raw)));
+        let (setup, seen) = (&self.setup, &self.remembered.seen);
+        let digest = |Decoded { raw, row }| setup.digester(row).id(row, raw);
+        let ids = batch.clone().map(|decoded| seen.touch(digest(decoded)));
         core::hint::black_box(ids.fold(0, core::ops::BitXor::bitxor));
         let rows = batch.map(|decoded| (decoded.row, decoded.raw));
         self.remembered.memory.anticipate(rows, &mut self.work.ahead);
@@ -299,11 +298,17 @@ impl Setup {
         Ok(Self {
             evals: evals?,
             shapes: program.schema.events.iter().map(Shape::of).collect(),
+            digesters: program.schema.events.iter().map(Digester::new).collect(),
             ruleset: program.digest.short_hex(),
             config: options.digest().short_hex(),
             options,
             program,
         })
+    }
+
+    /// How events of the row's type are digested.
+    pub(super) fn digester(&self, row: &Row) -> &Digester {
+        &self.digesters[usize::from(row.event)]
     }
 
     /// Rules that act, and rules that watch.

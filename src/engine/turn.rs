@@ -17,7 +17,6 @@ use crate::engine::scene::{self, Scene};
 use crate::engine::step::{Decoded, Remembered, Setup, Work};
 use crate::engine::streams::{Placement, Source, Timeliness};
 use crate::engine::tell::{AlertWish, Told, rule, severity_word, tell};
-use crate::event::digest::{body_digest, id_digest};
 use crate::rules::eval::Run;
 use crate::rules::program::{ActionPlan, NodeId, RuleBody, SeverityLevel};
 use crate::state::{Seen, variant_of};
@@ -87,8 +86,8 @@ impl<'a, S: Sink> Turn<'a, S> {
         let Remembered { clocks, seen, .. } = &mut *self.remembered;
         let (clock, arrival_ms) = (self.source.clock, self.input.arrival_ms);
         let placement = clocks.place(clock, row.time_ms, arrival_ms, &self.setup.options);
-        let event = self.setup.program.schema.event(row.event());
-        let (id_digest, body_digest) = (id_digest(event, row, raw), body_digest(event, row, raw));
+        let digester = self.setup.digester(row);
+        let (id_digest, body_digest) = (digester.id(row, raw), digester.body(row, raw));
         let seen = seen.check_and_insert(id_digest, body_digest, placement.clock_ms);
         if placement.timeliness != Timeliness::Future {
             self.pass_time(placement.clock_ms);

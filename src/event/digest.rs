@@ -10,34 +10,76 @@ use crate::base::TextRef;
 use crate::event::row::Row;
 use crate::event::schema::{EventType, Field, FieldType, MoneyCurrency, SlotId};
 
-/// The digest of all mapped fields: equal for two records of the same type that say the same.
-///
-/// # Cost
-/// One short hash per present text, one multiplication per other value.
-pub fn body_digest(event: &EventType, row: &Row, raw: &[u8]) -> u64 {
-    // The mask first: then the list of parts is read in one way only.
-    let [low, high] = halves(row.present);
-    let seed = mix(mix(xxh3_64(event.name.as_bytes()), low), high);
-    event.fields.iter().fold(seed, |digest, field| add_field(digest, field, row, raw))
+/// How the events of one type are digested: prepared once, because nothing of it changes from event to event.
+#[derive(Clone, Debug)]
+pub struct Digester {
+    /// The digest of the type's name, with which each digest begins.
+    seed: u64,
+    id: Part,
+    parts: Vec<Part>,
 }
 
-/// The digest of the id, apart for each event type.
-pub fn id_digest(event: &EventType, row: &Row, raw: &[u8]) -> u64 {
-    add_field(xxh3_64(event.name.as_bytes()), event.field(event.id), row, raw)
+/// One field of an event.
+#[derive(Clone, Copy, Debug)]
+enum Part {
+    Text(SlotId),
+    Word(SlotId),
+    /// Two slots of which the first tells whether both are there.
+    Words(SlotId, SlotId),
 }
 
-fn add_field(digest: u64, field: &Field, row: &Row, raw: &[u8]) -> u64 {
-    let Some(word) = row.get(field.slot) else { return digest };
-    let second = match &field.ty {
-        FieldType::Text | FieldType::Ip | FieldType::Entity(_) => {
-            return mix(digest, xxh3_64(row.text(raw, TextRef(word))));
+impl Digester {
+    /// The digester of an event type.
+    pub fn new(event: &EventType) -> Self {
+        Self {
+            seed: xxh3_64(event.name.as_bytes()),
+            id: Part::of(event.field(event.id)),
+            parts: event.fields.iter().map(Part::of).collect(),
         }
-        FieldType::Money { currency: MoneyCurrency::At(_, slot), .. } => row.get(*slot),
-        FieldType::Geo => row.get(SlotId(field.slot.0 + 1)),
-        _ => None,
-    };
-    let digest = mix(digest, word);
-    second.map_or(digest, |word| mix(digest, word))
+    }
+
+    /// The digest of all mapped fields: equal for two records of the same type that say the same.
+    ///
+    /// # Cost
+    /// One short hash per present text, one multiplication per other value.
+    pub fn body(&self, row: &Row, raw: &[u8]) -> u64 {
+        // The mask first: then the list of parts is read in one way only.
+        let [low, high] = halves(row.present);
+        let seed = mix(mix(self.seed, low), high);
+        self.parts.iter().fold(seed, |digest, part| part.add_to(digest, row, raw))
+    }
+
+    /// The digest of the id, apart for each event type.
+    pub fn id(&self, row: &Row, raw: &[u8]) -> u64 {
+        self.id.add_to(self.seed, row, raw)
+    }
+}
+
+impl Part {
+    fn of(field: &Field) -> Self {
+        match &field.ty {
+            FieldType::Text | FieldType::Ip | FieldType::Entity(_) => Self::Text(field.slot),
+            FieldType::Money { currency: MoneyCurrency::At(_, slot), .. } => {
+                Self::Words(field.slot, *slot)
+            }
+            FieldType::Geo => Self::Words(field.slot, SlotId(field.slot.0 + 1)),
+            _ => Self::Word(field.slot),
+        }
+    }
+
+    #[inline]
+    fn add_to(self, digest: u64, row: &Row, raw: &[u8]) -> u64 {
+        let (Self::Text(slot) | Self::Word(slot) | Self::Words(slot, _)) = self;
+        let Some(word) = row.get(slot) else { return digest };
+        match self {
+            Self::Text(_) => mix(digest, xxh3_64(row.text(raw, TextRef(word)))),
+            Self::Word(_) => mix(digest, word),
+            Self::Words(_, second) => {
+                let digest = mix(digest, word);
+                row.get(second).map_or(digest, |word| mix(digest, word))
+            }
+        }
+    }
 }
 
 /// Adds a word to a digest: a folded multiplication, whose order matters.

@@ -13,7 +13,7 @@ pub mod row;
 pub mod schema;
 
 pub use build::{BuildError, RowBuilder};
-pub use digest::{body_digest, id_digest};
+pub use digest::Digester;
 pub use error::{DecodeError, Reason};
 pub use mapping::{DecodeScratch, Decoder, Limits, TopicIdx};
 pub use row::Row;
