@@ -19,39 +19,41 @@ pub(super) struct Block {
     whole: usize,
     /// Bytes that are filled.
     filled: usize,
-    /// Number of the first line, from 0.
-    pub(super) first_line: i64,
+    /// Lines that are not blank.
+    lines: Vec<Line>,
+}
+
+/// Where a line stands in its block, and its number in the file, from 0.
+#[derive(Clone, Copy, Debug)]
+struct Line {
+    number: i64,
+    start: usize,
+    end: usize,
 }
 
 impl Block {
     /// The lines with their numbers, without line ends; blank lines are counted and left out.
-    pub(super) fn lines(&self) -> impl Iterator<Item = (i64, &[u8])> {
-        let whole = self.bytes.get(..self.whole).unwrap_or_default();
-        let lines = whole.strip_suffix(b"\n").unwrap_or(whole);
-        let none = whole.is_empty();
-        let numbered = (self.first_line..).zip(Lines { rest: (!none).then_some(lines) });
-        numbered
-            .map(|(number, line)| (number, line.strip_suffix(b"\r").unwrap_or(line)))
-            .filter(|(_, line)| !line.is_empty())
+    pub(super) fn lines(&self) -> impl ExactSizeIterator<Item = (i64, &[u8])> + Clone {
+        let bytes = |line: &Line| self.bytes.get(line.start..line.end).unwrap_or_default();
+        self.lines.iter().map(move |line| (line.number, bytes(line)))
     }
-}
 
-struct Lines<'a> {
-    rest: Option<&'a [u8]>,
-}
-
-impl<'a> Iterator for Lines<'a> {
-    type Item = &'a [u8];
-
-    fn next(&mut self) -> Option<&'a [u8]> {
-        let rest = self.rest?;
-        let Some(end) = memchr::memchr(b'\n', rest) else {
-            self.rest = None;
-            return Some(rest);
-        };
-        let (line, after) = rest.split_at(end);
-        self.rest = after.get(1..);
-        Some(line)
+    /// Finds the lines; returns how many there are, blank ones included.
+    fn find_lines(&mut self, first: i64) -> i64 {
+        let whole = self.bytes.get(..self.whole).unwrap_or_default();
+        let open_end = whole.last().is_some_and(|last| *last != b'\n').then_some(whole.len());
+        self.lines.clear();
+        let (mut number, mut start) = (first, 0);
+        for end in memchr::memchr_iter(b'\n', whole).chain(open_end) {
+            let line = whole.get(start..end).unwrap_or_default();
+            let len = line.strip_suffix(b"\r").unwrap_or(line).len();
+            if len > 0 {
+                self.lines.push(Line { number, start, end: start + len });
+            }
+            number += 1;
+            start = end + 1;
+        }
+        number - first
     }
 }
 
@@ -72,7 +74,6 @@ impl<'a> LineReader<'a> {
 
     /// Fills a block with the next whole lines; false at the end.
     pub(super) fn fill(&mut self, block: &mut Block) -> Result<bool, InputError> {
-        block.first_line = self.next_line;
         block.filled = self.carry.len();
         if block.bytes.len() < block.filled + BLOCK_BYTES {
             block.bytes.resize(block.filled + BLOCK_BYTES, 0);
@@ -83,10 +84,7 @@ impl<'a> LineReader<'a> {
         while block.whole == 0 && !self.ended {
             self.read_some(block)?;
         }
-        let whole = &block.bytes[..block.whole];
-        let ends = memchr::memchr_iter(b'\n', whole).count();
-        let open_end = usize::from(whole.last().is_some_and(|last| *last != b'\n'));
-        self.next_line += i64::try_from(ends + open_end).unwrap_or(i64::MAX);
+        self.next_line += block.find_lines(self.next_line);
         self.carry.extend_from_slice(&block.bytes[block.whole..block.filled]);
         Ok(block.whole > 0)
     }

@@ -113,15 +113,15 @@ impl DecodedBlock {
     }
 
     fn decide(&mut self, engine: &mut Engine, stream: StreamId, sink: &mut impl Sink) {
-        let lines: Vec<(i64, &[u8])> = self.block.lines().collect();
         let mut results = self.results.drain(..);
-        for (lines, rows) in lines.chunks(RECORDS_AHEAD).zip(self.rows.chunks(RECORDS_AHEAD)) {
-            let lines_with_rows = || lines.iter().zip(rows);
-            let decoded =
-                lines_with_rows().zip(results.as_slice()).filter(|(_, result)| result.is_ok());
+        let mut records = self.block.lines().zip(&self.rows);
+        while records.len() > 0 {
+            let ahead = records.clone().zip(results.as_slice()).take(RECORDS_AHEAD);
+            let decoded = ahead.filter(|(_, result)| result.is_ok());
             engine.anticipate(decoded.map(|(((_, raw), row), _)| Decoded { raw, row }));
-            for (((offset, raw), row), result) in lines_with_rows().zip(&mut results) {
-                let input = Input { stream, offset: *offset, arrival_ms: None, payload: Some(raw) };
+            for ((offset, raw), row) in records.by_ref().take(RECORDS_AHEAD) {
+                let input = Input { stream, offset, arrival_ms: None, payload: Some(raw) };
+                let Some(result) = results.next() else { return };
                 engine.decide(&input, result.map(|()| Decoded { raw, row }), sink);
             }
         }
