@@ -52,7 +52,10 @@ pub(super) fn judge<'p, H: Host>(
 ) -> Judgement<'p> {
     let trace = Trace { program, event: run.row.event() };
     let mut judgement = Judgement::default();
-    for body in &program.plans[usize::from(run.row.event)].rules {
+    for (place, body) in program.plans[usize::from(run.row.event)].rules.iter().enumerate() {
+        if run.is_ruled_out(place) {
+            continue;
+        }
         let rule = &program.rules[usize::from(body.rule.0)];
         let in_effect = rule.effective.is_none_or(|(from_ms, to_ms)| {
             run.row.time_ms >= from_ms && to_ms.is_none_or(|to_ms| run.row.time_ms < to_ms)

@@ -42,6 +42,7 @@ pub(super) fn compile(program: &Program, plan: &EventPlan) -> Result<EvalPlan, E
         compiler.out.instructions.push(Instruction { code, kept, cost });
     }
     compiler.plan_entries();
+    compiler.plan_gates();
     Ok(compiler.out)
 }
 
@@ -73,6 +74,24 @@ impl Compiler<'_> {
             if let Some(table) = self.program.tables.get(usize::from(id.0)) {
                 self.out.entries.push((*id, entry_code(table)));
             }
+        }
+    }
+
+    /// Collects the tests of fields that a rule stands or falls with, side by side.
+    fn plan_gates(&mut self) {
+        for rule in &self.plan.rules {
+            let start = place(&self.out.gate_tests);
+            for id in rule.guard.into_iter().chain([rule.when]) {
+                let instruction = self.out.instructions.get(id.0 as usize);
+                let tests = match instruction.map(|instruction| &instruction.code) {
+                    Some(Code::Truth(TruthCode::Field(test))) => vec![*test],
+                    Some(Code::Truth(TruthCode::And(tests, _))) => self.out.tests(*tests).to_vec(),
+                    _ => Vec::new(),
+                };
+                self.out.gate_tests.extend(tests);
+            }
+            let end = place(&self.out.gate_tests);
+            self.out.gates.push(Tests { start, end });
         }
     }
 

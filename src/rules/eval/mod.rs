@@ -131,6 +131,9 @@ pub enum Verdict {
 pub struct EvalPlan {
     instructions: Vec<Instruction>,
     tests: Vec<FieldTest>,
+    /// Per rule the tests of fields of which none may fail, as a run of `gate_tests`.
+    gates: Vec<Tests>,
+    gate_tests: Vec<FieldTest>,
     operands: Vec<At>,
     constants: Vec<Value>,
     texts: Vec<Box<[u8]>>,

@@ -47,6 +47,20 @@ impl<H: Host> Run<'_, H> {
         if when == Truth::True { Verdict::Hit } else { Verdict::Undecided }
     }
 
+    /// Whether fields alone rule out that the rule at this place of the event type says anything: it would be
+    /// [`Verdict::NoHit`] or [`Verdict::NotApplicable`].
+    ///
+    /// # Cost
+    /// One cache line a rule and test; most rules end here on most events.
+    #[inline]
+    pub fn is_ruled_out(&self, rule: usize) -> bool {
+        let gate = self.plan.gates.get(rule);
+        let tests = gate.and_then(|Tests { start, end }| {
+            self.plan.gate_tests.get(*start as usize..*end as usize)
+        });
+        tests.unwrap_or_default().iter().any(|test| test.outcome(self.row).fails())
+    }
+
     /// The truth of a node.
     #[inline]
     pub fn truth(&mut self, node: NodeId) -> Truth {
