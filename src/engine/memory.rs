@@ -56,6 +56,8 @@ struct LookupPlan {
     table: TableId,
     keys: Vec<KeyPart>,
     same_event: bool,
+    /// Whether it asks under the key of the event's own entry.
+    own_key: bool,
     groups: Vec<Group>,
     /// Per measure: its group, and its place among the group's measures.
     homes: Vec<(usize, usize)>,
@@ -141,7 +143,7 @@ impl Effort {
 }
 
 impl EventReads {
-    fn add(&mut self, lookup: &Lookup, keys: Vec<KeyPart>, table: &Table) {
+    fn add(&mut self, lookup: &Lookup, keys: Vec<KeyPart>, own_key: bool, table: &Table) {
         let mut efforts: Vec<(Effort, Vec<usize>)> = Vec::new();
         let mut homes = Vec::new();
         for (index, id) in lookup.measures.iter().enumerate() {
@@ -163,7 +165,7 @@ impl EventReads {
         });
         let groups = groups.collect();
         let (table, same_event) = (lookup.table, lookup.same_event);
-        self.lookups.push(LookupPlan { table, keys, same_event, groups, homes });
+        self.lookups.push(LookupPlan { table, keys, same_event, own_key, groups, homes });
     }
 }
 
@@ -175,20 +177,22 @@ impl Memory {
 
     /// Tables of this program, in its order, with what they hold.
     pub(super) fn of(program: &Program, tables: Vec<Table>, passed: Passed) -> Self {
-        let reads = program.plans.iter().zip(&program.schema.events).map(|(event, schema)| {
-            let mut reads = EventReads::default();
-            for lookup in &event.lookups {
-                let table = &tables[usize::from(lookup.table.0)];
-                reads.add(lookup, key_parts(schema, &lookup.keys), table);
-            }
-            reads
-        });
-        let reads: Vec<EventReads> = reads.collect();
         let stored = program
             .tables
             .iter()
             .map(|table| key_parts(program.schema.event(table.event), &table.keys));
         let stored: Vec<Vec<KeyPart>> = stored.collect();
+        let reads = program.plans.iter().zip(&program.schema.events).map(|(event, schema)| {
+            let mut reads = EventReads::default();
+            for lookup in &event.lookups {
+                let table = usize::from(lookup.table.0);
+                let keys = key_parts(schema, &lookup.keys);
+                let own_key = lookup.same_event && keys == stored[table];
+                reads.add(lookup, keys, own_key, &tables[table]);
+            }
+            reads
+        });
+        let reads: Vec<EventReads> = reads.collect();
         let places = program.plans.iter().zip(&reads).map(|(event, reads)| {
             let written = event.tables.iter().map(|id| (*id, stored[usize::from(id.0)].clone()));
             let read = reads.lookups.iter().map(|plan| (plan.table, plan.keys.clone()));
@@ -383,14 +387,15 @@ impl StateHost<'_> {
         answers.answered[group.number] = true;
         let end = group.first + group.read.len();
         let out = &mut answers.readings[group.first..end];
-        let Some(key) = key_of(row, raw, &plan.keys) else {
+        let mine = if plan.same_event { own.find(plan.table) } else { None };
+        let known = mine.filter(|_| plan.own_key).map(|entry| entry.key);
+        let Some(key) = known.or_else(|| key_of(row, raw, &plan.keys)) else {
             out.fill(NOT_ASKED);
             return;
         };
         answers.probes.clear();
         let probe = |index: &usize| probes.get(*index).copied().flatten().unwrap_or(0);
         answers.probes.extend(group.measures.iter().map(probe));
-        let mine = if plan.same_event { own.find(plan.table) } else { None };
         let mine = mine.filter(|entry| entry.key == key).map(|entry| Entry {
             time_ms: row.time_ms,
             filters: entry.filters,
