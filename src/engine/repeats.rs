@@ -3,6 +3,7 @@
 //! Only answers with something in them are kept: an event without an entry was let pass without remark.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use hashbrown::HashTable;
 
@@ -15,7 +16,9 @@ pub struct Answer {
     /// What was decided.
     pub outcome: Outcome,
     /// The JSON object of [`crate::decision::wire::DecisionBody`].
-    pub body: Vec<u8>,
+    ///
+    /// Shared: all events with nothing but the same remark have the same answer.
+    pub body: Arc<[u8]>,
 }
 
 /// Answers by event id digest, kept for a span of the clock.
@@ -200,7 +203,7 @@ impl Kept {
         let (end_ms, id_digest) = (code.int(WHAT)?, code.word(WHAT)?);
         let outcome = Outcome::ALL.get(code.index(WHAT)?).copied();
         let outcome = outcome.ok_or_else(|| code.damaged(WHAT))?;
-        let body = code.bytes(WHAT)?.to_vec();
+        let body: Arc<[u8]> = code.bytes(WHAT)?.into();
         code.demand(core::str::from_utf8(&body).is_ok(), WHAT)?;
         Ok(Self { end_ms, id_digest, answer: Answer { outcome, body } })
     }
@@ -211,7 +214,7 @@ mod tests {
     use super::*;
 
     fn answer(text: &str) -> Answer {
-        Answer { outcome: Outcome::Hold, body: text.as_bytes().to_vec() }
+        Answer { outcome: Outcome::Hold, body: text.as_bytes().into() }
     }
 
     #[test]

@@ -82,6 +82,8 @@ pub(super) struct Work {
     ahead: Ahead,
     /// The answer that is being written.
     pub(super) answer: Vec<u8>,
+    /// The answer that was kept last, for the next one that is the same.
+    pub(super) last_answer: Arc<[u8]>,
     /// The record that is being written.
     pub(super) body: Vec<u8>,
 }

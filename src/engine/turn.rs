@@ -1,5 +1,7 @@
 //! One event's turn: place it in time, recognise a repeat, judge, resolve, emit, remember.
 
+use std::sync::Arc;
+
 use crate::base::{EntityKey, Value};
 use crate::decision::episodes::{Episodes, Raise};
 use crate::decision::holds::{Hold, Placed};
@@ -165,7 +167,7 @@ impl<'a, S: Sink> Turn<'a, S> {
         }
         if !quiet {
             self.remembered.trail.add_bytes(&answer);
-            let kept = Answer { outcome, body: answer.clone() };
+            let kept = Answer { outcome, body: self.shared(&answer) };
             self.remembered.repeats.put(standing.answer_id, kept, standing.placement.clock_ms);
         }
         self.work.answer = answer;
@@ -174,6 +176,14 @@ impl<'a, S: Sink> Turn<'a, S> {
             self.place(&scene, &hold, judgement);
         }
         self.write_lists(judgement);
+    }
+
+    /// The answer to be kept. WHY: one event in ten may be late and nothing else; their answers are all the same.
+    fn shared(&mut self, answer: &[u8]) -> Arc<[u8]> {
+        if *self.work.last_answer != *answer {
+            self.work.last_answer = answer.into();
+        }
+        Arc::clone(&self.work.last_answer)
     }
 
     fn resolve(&mut self, standing: &Standing, judgement: &Judgement<'a>) -> Resolution<'a> {
