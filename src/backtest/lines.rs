@@ -31,11 +31,30 @@ struct Line {
     end: usize,
 }
 
-impl Block {
-    /// The lines with their numbers, without line ends; blank lines are counted and left out.
-    pub(super) fn lines(&self) -> impl ExactSizeIterator<Item = (i64, &[u8])> + Clone {
-        let bytes = |line: &Line| self.bytes.get(line.start..line.end).unwrap_or_default();
+/// Lines of a block.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lines<'b> {
+    bytes: &'b [u8],
+    lines: &'b [Line],
+}
+
+impl<'b> Lines<'b> {
+    /// The lines with their numbers, without line ends.
+    pub(super) fn iter(self) -> impl Iterator<Item = (i64, &'b [u8])> + Clone {
+        let bytes = move |line: &Line| self.bytes.get(line.start..line.end).unwrap_or_default();
         self.lines.iter().map(move |line| (line.number, bytes(line)))
+    }
+
+    /// The same lines, so many at a time.
+    pub(super) fn chunks(self, n: usize) -> impl Iterator<Item = Self> {
+        self.lines.chunks(n).map(move |lines| Self { lines, ..self })
+    }
+}
+
+impl Block {
+    /// Its lines; blank ones are counted and left out.
+    pub(super) fn lines(&self) -> Lines<'_> {
+        Lines { bytes: &self.bytes, lines: &self.lines }
     }
 
     /// Finds the lines; returns how many there are, blank ones included.
@@ -135,7 +154,10 @@ mod tests {
             let (mut block, mut found) = (Block::default(), Vec::new());
             while reader.fill(&mut block).unwrap() {
                 found.extend(
-                    block.lines().map(|(n, line)| (n, String::from_utf8(line.to_vec()).unwrap())),
+                    block
+                        .lines()
+                        .iter()
+                        .map(|(n, line)| (n, String::from_utf8(line.to_vec()).unwrap())),
                 );
             }
             let found: Vec<(i64, &str)> =

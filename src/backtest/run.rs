@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use crate::backtest::input::{Format, InputError, open, source_name};
-use crate::backtest::lines::{Block, LineReader};
+use crate::backtest::lines::{Block, LineReader, Lines};
 use crate::engine::{Decoded, Engine, Input, Sink, StreamId};
 use crate::event::error::{DecodeError, Reason};
 use crate::event::mapping::{DecodeScratch, Decoder, TopicIdx};
@@ -78,10 +78,14 @@ fn one_by_one(
 ) -> Result<bool, InputError> {
     let decoder = std::sync::Arc::clone(engine.decoder());
     let topic = engine.topic_of(stream);
-    let (mut block, mut scratch) = (DecodedBlock::default(), DecodeScratch::default());
-    while reader.fill(&mut block.block)? {
-        block.decode(&decoder, topic, &mut scratch);
-        block.decide(engine, stream, sink);
+    let (mut block, mut records) = (Block::default(), Records::default());
+    let mut scratch = DecodeScratch::default();
+    while reader.fill(&mut block)? {
+        // WHY: a few records at a time, so that what decoding wrote is still close when it is decided on.
+        for lines in block.lines().chunks(RECORDS_AHEAD) {
+            records.decode(lines, &decoder, topic, &mut scratch);
+            records.decide(lines, engine, stream, sink);
+        }
         if !watch(engine.counters().read) {
             return Ok(false);
         }
@@ -89,18 +93,30 @@ fn one_by_one(
     Ok(true)
 }
 
-/// A block with its rows, on its way from a decoding thread to the engine.
+/// A block with its records, on its way from a decoding thread to the engine.
 #[derive(Debug, Default)]
 struct DecodedBlock {
     block: Block,
+    records: Records,
+}
+
+/// Decoded lines.
+#[derive(Debug, Default)]
+struct Records {
     rows: Vec<Row>,
     results: Vec<Result<(), DecodeError>>,
 }
 
-impl DecodedBlock {
-    fn decode(&mut self, decoder: &Decoder, topic: Option<TopicIdx>, scratch: &mut DecodeScratch) {
+impl Records {
+    fn decode(
+        &mut self,
+        lines: Lines<'_>,
+        decoder: &Decoder,
+        topic: Option<TopicIdx>,
+        scratch: &mut DecodeScratch,
+    ) {
         self.results.clear();
-        for (index, (_, line)) in self.block.lines().enumerate() {
+        for (index, (_, line)) in lines.iter().enumerate() {
             if self.rows.len() == index {
                 self.rows.push(Row::default());
             }
@@ -112,16 +128,21 @@ impl DecodedBlock {
         }
     }
 
-    fn decide(&mut self, engine: &mut Engine, stream: StreamId, sink: &mut impl Sink) {
+    /// Decides on the lines that were decoded.
+    fn decide(
+        &mut self,
+        lines: Lines<'_>,
+        engine: &mut Engine,
+        stream: StreamId,
+        sink: &mut impl Sink,
+    ) {
         let mut results = self.results.drain(..);
-        let mut records = self.block.lines().zip(&self.rows);
-        while records.len() > 0 {
-            let ahead = records.clone().zip(results.as_slice()).take(RECORDS_AHEAD);
-            let decoded = ahead.filter(|(_, result)| result.is_ok());
+        for (lines, rows) in lines.chunks(RECORDS_AHEAD).zip(self.rows.chunks(RECORDS_AHEAD)) {
+            let records = || lines.iter().zip(rows);
+            let decoded = records().zip(results.as_slice()).filter(|(_, result)| result.is_ok());
             engine.anticipate(decoded.map(|(((_, raw), row), _)| Decoded { raw, row }));
-            for ((offset, raw), row) in records.by_ref().take(RECORDS_AHEAD) {
+            for (((offset, raw), row), result) in records().zip(&mut results) {
                 let input = Input { stream, offset, arrival_ms: None, payload: Some(raw) };
-                let Some(result) = results.next() else { return };
                 engine.decide(&input, result.map(|()| Decoded { raw, row }), sink);
             }
         }
@@ -168,7 +189,7 @@ fn decode_lane(
 ) {
     let mut scratch = DecodeScratch::default();
     while let Ok(mut block) = take.recv() {
-        block.decode(decoder, topic, &mut scratch);
+        block.records.decode(block.block.lines(), decoder, topic, &mut scratch);
         if done.send(block).is_err() {
             return;
         }
@@ -205,7 +226,7 @@ fn feed(
         let Ok(mut block) = lane.ready.recv() else { return Ok(true) };
         lane.waiting -= 1;
         next_take = (next_take + 1) % n_lanes;
-        block.decide(engine, stream, sink);
+        block.records.decide(block.block.lines(), engine, stream, sink);
         spare.push(block);
         if !watch(engine.counters().read) {
             return Ok(false);
