@@ -60,6 +60,8 @@ pub(super) enum TruthCode {
     TextField { slot: SlotId, text: u32, negated: bool },
     /// Any integer against a constant.
     IntNode(At, Range),
+    /// A reading of whole numbers or of minor units against a constant.
+    Reading(ReadingTest),
     /// Two values of one type, texts excepted.
     Compare(CompareOp, At, At),
     /// Two texts.
@@ -88,6 +90,19 @@ pub(super) enum TruthCode {
     StartsWith(At, At),
     /// Whole multiple.
     IsMultiple(At, At),
+}
+
+/// Operands of [`TruthCode::Reading`].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ReadingTest {
+    /// The node of the reading.
+    pub(super) at: At,
+    /// Index in [`super::EvalPlan::reads`].
+    pub(super) read: u32,
+    /// What the reading must be within, in its own unit.
+    pub(super) range: Range,
+    /// The same as a comparison of values, for money beyond 64 bits of minor units; beyond them there is no integer.
+    pub(super) wide: Option<(CompareOp, At)>,
 }
 
 /// Operands of [`TruthCode::CompareDeviation`].

@@ -5,11 +5,11 @@
 
 use regex::bytes::RegexBuilder;
 
-use crate::base::Tag;
+use crate::base::{MICRO_PER_MINOR, Tag};
 use crate::rules::eval::EvalPlan;
 use crate::rules::eval::code::{
-    At, Code, DeviationCheck, Instruction, Operands, Probe, Read, SpreadAt, Tests, TruthCode,
-    ValueCode,
+    At, Code, DeviationCheck, Instruction, Operands, Probe, Read, ReadAs, ReadingTest, SpreadAt,
+    Tests, TruthCode, ValueCode,
 };
 use crate::rules::eval::error::EvalError;
 use crate::rules::eval::field_test::{FieldTest, Range};
@@ -293,8 +293,8 @@ impl Compiler<'_> {
         let (left_constant, right_constant) =
             (constant_of(self.node(left)), constant_of(self.node(right)));
         let fused = match (left_constant, right_constant) {
-            (None, Some(constant)) => self.compare_constant(op, left, &constant),
-            (Some(constant), None) => self.compare_constant(mirrored(op), right, &constant),
+            (None, Some(constant)) => self.compare_constant(op, left, (right, &constant)),
+            (Some(constant), None) => self.compare_constant(mirrored(op), right, (left, &constant)),
             _ => None,
         };
         fused.unwrap_or_else(|| match self.node(left).map(|node| node.ty) {
@@ -307,7 +307,7 @@ impl Compiler<'_> {
         &mut self,
         op: CompareOp,
         at: NodeId,
-        constant: &Constant,
+        (constant_at, constant): (NodeId, &Constant),
     ) -> Option<TruthCode> {
         let node = self.node(at)?;
         let ty = node.ty;
@@ -315,6 +315,7 @@ impl Compiler<'_> {
             (Op::Field(slot), Constant::Int(c)) if is_whole(ty) => {
                 Some(TruthCode::Field(FieldTest::int(*slot, op, *c)))
             }
+            (Op::Reading(..), _) => self.reading_test(op, at, (constant_at, constant)),
             (_, Constant::Int(c)) if is_whole(ty) => {
                 Some(TruthCode::IntNode(at.0, Range::of_int(op, *c)))
             }
@@ -360,6 +361,25 @@ impl Compiler<'_> {
         self.out.instructions.get(at as usize).map_or(1, |instruction| instruction.cost)
     }
 
+    /// A reading against a constant.
+    fn reading_test(
+        &self,
+        op: CompareOp,
+        at: NodeId,
+        (constant_at, constant): (NodeId, &Constant),
+    ) -> Option<TruthCode> {
+        let instruction = self.out.instructions.get(at.0 as usize)?;
+        let Code::Value(ValueCode::Reading(read, read_as)) = instruction.code else { return None };
+        let (range, wide) = match (read_as, constant) {
+            (ReadAs::Int, Constant::Int(int)) => (Range::of_int(op, *int), None),
+            (ReadAs::Money, Constant::Money(micro)) => {
+                (Range::of_scaled(op, *micro, MICRO_PER_MINOR), Some((op, constant_at.0)))
+            }
+            _ => return None,
+        };
+        Some(TruthCode::Reading(ReadingTest { at: at.0, read, range, wide }))
+    }
+
     fn cost(&self, code: &Code) -> u32 {
         let (own, operands): (u32, Vec<At>) = match code {
             Code::Truth(code) => self.truth_cost(code),
@@ -372,6 +392,7 @@ impl Compiler<'_> {
         match code {
             TruthCode::Field(_) | TruthCode::CodeMask(..) => (1, vec![]),
             TruthCode::TextField { .. } => (2, vec![]),
+            TruthCode::Reading(ReadingTest { at, .. }) => (1, vec![*at]),
             TruthCode::IntNode(a, _)
             | TruthCode::Not(a)
             | TruthCode::IsMissing(a)

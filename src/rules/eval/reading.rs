@@ -6,6 +6,7 @@ use crate::rules::eval::number::{
     Spread, divide_rounded, finite, int_value, money_value, number_of, rounded,
 };
 use crate::rules::eval::{Host, NO_READING, Run};
+use crate::rules::program::LookupId;
 use crate::window::spec::{Coverage, ReadValue, Reading};
 
 impl<H: Host> Run<'_, H> {
@@ -91,7 +92,7 @@ impl<H: Host> Run<'_, H> {
     }
 
     /// Asks the host once per event and measure.
-    fn reading(&mut self, read: u32) -> Reading {
+    pub(super) fn reading(&mut self, read: u32) -> Reading {
         let plan = self.plan;
         let Some(Read { lookup, index, place }) = plan.reads.get(read as usize).copied() else {
             return NO_READING;
@@ -106,17 +107,25 @@ impl<H: Host> Run<'_, H> {
         let Some((_, probes)) = plan.lookups.get(usize::from(lookup.0)) else {
             return NO_READING;
         };
-        self.load_probes(probes);
-        let unknown = probes.get(usize::from(index)).is_some_and(Option::is_some)
-            && self.memo.probes.get(usize::from(index)) == Some(&None);
-        let reading =
-            if unknown { NO_READING } else { self.host.reading(lookup, index, &self.memo.probes) };
+        let reading = if probes.is_empty() {
+            self.host.reading(lookup, index, &[])
+        } else {
+            self.probed(lookup, index, probes)
+        };
         if let (Some(known), Some(mark)) =
             (self.memo.readings.get_mut(place), self.memo.reading_stamps.get_mut(place))
         {
             (*known, *mark) = (reading, stamp);
         }
         reading
+    }
+
+    /// The same for a look-up with measures that look for a word.
+    fn probed(&mut self, lookup: LookupId, index: u16, probes: &[Option<Probe>]) -> Reading {
+        self.load_probes(probes);
+        let unknown = probes.get(usize::from(index)).is_some_and(Option::is_some)
+            && self.memo.probes.get(usize::from(index)) == Some(&None);
+        if unknown { NO_READING } else { self.host.reading(lookup, index, &self.memo.probes) }
     }
 
     /// Evaluates what the `CountOf` measures of a look-up look for.

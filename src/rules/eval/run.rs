@@ -4,7 +4,8 @@ use crate::base::{TextRef, Value};
 use crate::event::row::Row;
 use crate::event::schema::SlotId;
 use crate::rules::eval::code::{
-    At, Code, DeviationCheck, Operands, Quotient, Scale, Set, Tests, TruthCode, ValueCode,
+    At, Code, DeviationCheck, Operands, Quotient, ReadingTest, Scale, Set, Tests, TruthCode,
+    ValueCode,
 };
 use crate::rules::eval::field_test::CurrencyCheck;
 use crate::rules::eval::number::{
@@ -13,6 +14,7 @@ use crate::rules::eval::number::{
 };
 use crate::rules::eval::{EvalPlan, Evaluator, Host, Truth, Verdict};
 use crate::rules::program::{NodeId, RuleBody};
+use crate::window::spec::ReadValue;
 
 /// An event under evaluation. Cheap to make; what it has evaluated stays in the [`Evaluator`] until the next `begin`.
 #[derive(Debug)]
@@ -128,6 +130,7 @@ impl<H: Host> Run<'_, H> {
                 Value::Int(x) => Truth::decided(Some(range.contains(x))),
                 _ => Truth::Undecided,
             },
+            TruthCode::Reading(test) => self.reading_within(test),
             TruthCode::Compare(op, a, b) => {
                 let ordering = compare(self.value_at(*a), self.value_at(*b));
                 Truth::decided(ordering.map(|ordering| holds(*op, ordering)))
@@ -158,6 +161,22 @@ impl<H: Host> Run<'_, H> {
                 })
             }
             _ => Truth::Undecided,
+        }
+    }
+
+    /// WHY: most of what is compared with a constant is a reading, and as the value of a node it would be looked up twice
+    /// and, where it is money, multiplied to 128 bits.
+    fn reading_within(&mut self, test: &ReadingTest) -> Truth {
+        let ReadValue::Int(reading) = self.reading(test.read).value else {
+            return Truth::Undecided;
+        };
+        match (i64::try_from(reading), test.wide) {
+            (Ok(reading), _) => Truth::decided(Some(test.range.contains(reading))),
+            (Err(_), Some((op, constant))) => {
+                let ordering = compare(self.value_at(test.at), self.value_at(constant));
+                Truth::decided(ordering.map(|ordering| holds(op, ordering)))
+            }
+            (Err(_), None) => Truth::Undecided,
         }
     }
 
