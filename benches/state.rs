@@ -352,7 +352,7 @@ fn snapshots(cards: Option<u32>) {
     let mut engine = WholeEngine::new(Arc::clone(&old), options).unwrap();
     let stream = engine.open_stream("payments", 0);
     let before = resident_bytes();
-    let mut step = |engine: &mut WholeEngine, n: u32| {
+    let step = |engine: &mut WholeEngine, n: u32| {
         let line = format!(
             r#"{{"id":"payment-{n}","at":{},"card":"A{:07}","merchant":"m{}","amount":"{}.50"}}"#,
             1_700_000_000_000_i64 + i64::from(n),
