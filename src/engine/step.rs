@@ -8,6 +8,7 @@ use crate::decision::holds::HoldBook;
 use crate::decision::score::ScoreSheet;
 use crate::engine::counters::{Counters, RuleCounters};
 use crate::engine::emit;
+use crate::engine::gap::Gap;
 use crate::engine::lists::Lists;
 use crate::engine::memory::{Ahead, Answers, KeyPart, Memory, OwnEntries, key_parts};
 use crate::engine::options::EngineOptions;
@@ -69,6 +70,7 @@ pub(super) struct Remembered {
     pub(super) episodes: Episodes,
     pub(super) counters: Counters,
     pub(super) trail: Trail,
+    pub(super) gap: Gap,
 }
 
 /// Buffers that live from event to event; their content means nothing between events.
@@ -276,6 +278,11 @@ impl Engine {
         self.remembered.trail.digest()
     }
 
+    /// Records before the next one are missing for good: decisions say `state_gap` until no window reaches there.
+    pub fn note_gap(&mut self) {
+        self.remembered.gap = Gap::Here;
+    }
+
     /// Holds that are open.
     pub fn holds_open(&self) -> usize {
         self.remembered.holds.len()
@@ -373,6 +380,7 @@ impl Remembered {
             episodes: Episodes::default(),
             counters: Counters { rules, ..Counters::default() },
             trail: Trail::default(),
+            gap: Gap::None,
         }
     }
 

@@ -6,13 +6,16 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::decision::lattice::Outcome as Verdict;
+use crate::durable::container::Next;
+use crate::durable::{LoadError, Parts};
 use crate::engine::{
-    Counters, DecisionsWanted, Engine, EngineOptions, Input as EngineInput, Output, Silence, Sink,
-    StreamId,
+    Counters, DecisionsWanted, Engine, EngineOptions, Input as EngineInput, Output, Restore,
+    RestoreError, Silence, Sink, SnapshotStatus, StreamId,
 };
 use crate::rules::eval::EvalError;
 use crate::rules::program::Program;
-use crate::runtime::port::{Input, Step};
+use crate::runtime::error::RunError;
+use crate::runtime::port::{Engines, Identity, Input, Step};
 use crate::telemetry::books::{EngineReport, Outcome};
 
 /// The engine's settings that the configuration says.
@@ -56,11 +59,15 @@ impl Deciding {
     /// # Errors
     /// When a pattern or the time zone of the program is refused (the checker reports both before).
     pub fn new(program: Arc<Program>, options: EngineOptions) -> Result<Self, EvalError> {
+        Ok(Self::of(Engine::new(program, options)?))
+    }
+
+    fn of(engine: Engine) -> Self {
+        let program = engine.program();
         let rules = program.rules.iter().map(|rule| rule.name.as_str().into()).collect();
         let tables = program.tables.iter().map(|table| table.name.as_str().into()).collect();
-        let engine = Engine::new(program, options)?;
-        let (last, dead_letters, announced) = (None, BTreeMap::new(), false);
-        Ok(Self { engine, last, dead_letters, announced, rules, tables })
+        let dead_letters = engine.counters().dead_letters.clone();
+        Self { engine, last: None, dead_letters, announced: false, rules, tables }
     }
 
     fn take(&mut self, input: &Input<'_>, sink: &mut impl Sink) {
@@ -114,6 +121,34 @@ impl Step for Deciding {
         self.dead_letters.clone_from(&self.engine.counters().dead_letters);
     }
 
+    fn digest(&self) -> Option<u64> {
+        (self.engine.streams().count() == 1).then(|| self.engine.digest())
+    }
+
+    fn begin_snapshot(&mut self) {
+        self.engine.begin_snapshot();
+    }
+
+    fn snapshot_part(&mut self, budget_bytes: usize, out: &mut Vec<u8>) -> bool {
+        self.engine.snapshot_part(budget_bytes, out) != SnapshotStatus::More
+    }
+
+    fn abandon_snapshot(&mut self) {
+        self.engine.abandon_snapshot();
+    }
+
+    fn identity(&self) -> Identity {
+        Identity {
+            ruleset: self.engine.program().digest.hex(),
+            digest: self.engine.digest(),
+            event_time_ms: self.engine.streams().filter_map(|(_, clock)| clock.now_ms).max(),
+        }
+    }
+
+    fn note_gap(&mut self) {
+        self.engine.note_gap();
+    }
+
     fn report(&self, report: &mut EngineReport) {
         let counters = self.engine.counters();
         let per_rule = |pick: fn(&crate::engine::RuleCounters) -> u64| -> Vec<(Arc<str>, u64)> {
@@ -144,5 +179,38 @@ impl Step for Deciding {
             state_evictions: counters.evictions,
             mapping_errors: fields.map(|(field, n)| (field.as_str().into(), *n)).collect(),
         };
+    }
+}
+
+/// Makes the engines of a rule set.
+#[derive(Clone, Debug)]
+pub struct DecidingEngines {
+    /// The rule set.
+    pub program: Arc<Program>,
+    /// The engine's settings.
+    pub options: EngineOptions,
+}
+
+impl Engines for DecidingEngines {
+    type Engine = Deciding;
+
+    fn fresh(&mut self) -> Result<Deciding, RunError> {
+        Deciding::new(Arc::clone(&self.program), self.options)
+            .map_err(|error| RunError::Engine { reason: error.to_string() })
+    }
+
+    fn restore(
+        &mut self,
+        parts: &mut Parts<'_>,
+        tick: &mut dyn FnMut(),
+    ) -> Result<Deciding, LoadError> {
+        let refused = |error: RestoreError| LoadError::Refused(error.to_string());
+        let mut restore = Restore::new(Arc::clone(&self.program), self.options);
+        let mut part = Vec::new();
+        while parts.next_part(&mut part)? == Next::Part {
+            restore.part(&part).map_err(refused)?;
+            tick();
+        }
+        restore.finish().map(Deciding::of).map_err(refused)
     }
 }

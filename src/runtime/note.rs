@@ -19,10 +19,6 @@ impl Note {
         text
     }
 
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "recovery reads it once engines keep digests")
-    )]
     /// Reads a note. What somebody else wrote gives an empty one.
     pub(crate) fn parse(text: &str) -> Self {
         let mut note = Self::default();

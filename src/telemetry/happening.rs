@@ -162,6 +162,51 @@ impl SnapshotLoaded<'_> {
     }
 }
 
+/// A recovered state is not what it was.
+#[derive(Clone, Copy, Debug)]
+pub struct RecoveryDiffers<'a> {
+    /// The shard.
+    pub shard: &'a str,
+    /// The digest that was written down at the commit.
+    pub expected: u64,
+    /// The digest after the replay.
+    pub found: u64,
+}
+
+impl RecoveryDiffers<'_> {
+    /// Writes it.
+    pub fn emit(&self) {
+        let Self { shard, expected, found } = self;
+        error!(
+            shard,
+            expected = format!("{expected:016x}"),
+            found = format!("{found:016x}"),
+            "Replay decided otherwise than the first time; windows may differ. Was the rule set or the configuration changed?"
+        );
+    }
+}
+
+/// Records are missing from the windows, and the operator has accepted it.
+#[derive(Clone, Copy, Debug)]
+pub struct GapAccepted<'a> {
+    /// Topic.
+    pub topic: &'a str,
+    /// Partition.
+    pub partition: i32,
+    /// The first offset that is missing.
+    pub from: i64,
+    /// The oldest that the broker holds.
+    pub low: i64,
+}
+
+impl GapAccepted<'_> {
+    /// Writes it.
+    pub fn emit(&self) {
+        let Self { topic, partition, from, low } = self;
+        warn!(topic, partition, from, low, "Records are gone; decisions are marked `state_gap`.");
+    }
+}
+
 /// A snapshot could not be written; earlier ones are as they were.
 #[derive(Clone, Copy, Debug)]
 pub struct SnapshotFailed<'a> {

@@ -30,6 +30,8 @@ struct Lane {
     /// Whether the records' first offset is known.
     begun: bool,
     committed: Option<i64>,
+    /// Committed for certain: found at the assignment, or answered.
+    landed: Option<i64>,
     /// The engine's digest at the offset that may be committed.
     digest: Option<u64>,
 }
@@ -182,6 +184,9 @@ impl<W: Writer> Idempotent<W> {
         for lane in &mut self.lanes {
             if lane.begun {
                 lane.committed = Some(lane.tracker.committable());
+                if wait {
+                    lane.landed = lane.committed;
+                }
             }
         }
         true
@@ -214,6 +219,7 @@ impl<S: Source, W: Writer> Delivery<S> for Idempotent<W> {
                 tracker: Tracker::new(start.unwrap_or(0)),
                 begun: false,
                 committed: *start,
+                landed: *start,
                 digest: None,
             });
         }
@@ -257,6 +263,11 @@ impl<S: Source, W: Writer> Delivery<S> for Idempotent<W> {
             && self.in_flight < most
             && self.in_flight_bytes < self.limits.1
             && (records as u64) < most.saturating_mul(4)
+    }
+
+    fn committed(&self, partition: &Partition, source: &S) -> Option<i64> {
+        let lane = self.lanes.iter().find(|lane| lane.partition == *partition)?;
+        lane.landed.max(source.acknowledged(partition).filter(|_| lane.begun))
     }
 
     fn in_flight(&self) -> u64 {

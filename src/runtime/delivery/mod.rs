@@ -74,6 +74,9 @@ pub(crate) trait Delivery<S> {
     /// Whether more records may be read now.
     fn has_room(&self) -> bool;
 
+    /// What the group has committed of a partition, as far as is known.
+    fn committed(&self, partition: &Partition, source: &S) -> Option<i64>;
+
     /// Outputs on their way.
     fn in_flight(&self) -> u64;
 

@@ -517,6 +517,10 @@ where
             && sum(|batch| batch.bytes) < delivery.max_in_flight_bytes
     }
 
+    fn committed(&self, partition: &Partition, _source: &S) -> Option<i64> {
+        self.committed.get(partition).copied().flatten()
+    }
+
     fn in_flight(&self) -> u64 {
         let closed = self.closed.as_ref().map_or(0, |(batch, _)| batch.wires.len());
         (closed + self.current.wires.len()) as u64
