@@ -191,7 +191,7 @@ impl Reader<'_, '_, '_> {
         let lets = body.map(|body| body.lets.as_slice()).unwrap_or_default();
         let node = lets.iter().find(|(known, _)| *known == name.text).map(|(_, id)| *id);
         let node = node.or_else(|| match build.features.get(&(event, name.text.clone())) {
-            Some(FeatureState::Known(id)) => Some(*id),
+            Some(FeatureState::Known(id, _)) => Some(*id),
             _ => None,
         });
         let Some(node) = node else {
