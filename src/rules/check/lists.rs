@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use jiff::tz::TimeZone;
 
 use crate::base::time::parse_rfc3339;
+use crate::base::{country_meant, parse_country};
 use crate::diag::{Diagnostic, FileId, Source, Sources, Span, codes, suggest};
 use crate::event::schema::EntityId;
 use crate::rules::check::limits::{MAX_LIST_MEMBERS, MAX_LISTS};
-use crate::rules::check::literals;
 use crate::rules::check::refusal::{Refusal, did_you_mean};
 use crate::rules::check::schema::{BUILTIN_TYPES, twice};
 use crate::rules::program::{ListSpec, Type};
@@ -224,9 +224,18 @@ fn normal(value: &str, ty: Type) -> Result<String, String> {
             .parse::<core::net::IpAddr>()
             .map(|address| address.to_string())
             .map_err(|_| format!("`{value}` is not an IP address")),
-        Type::Country => literals::country(value)
-            .map(|_| value.to_owned())
-            .ok_or_else(|| format!("`{value}` is not a country; write two capital letters")),
+        Type::Country => {
+            parse_country(value.as_bytes()).map(|_| value.to_owned()).ok_or_else(|| {
+                let upper = value.to_ascii_uppercase();
+                let near = parse_country(upper.as_bytes()).map(|_| &*upper);
+                match near.or_else(|| country_meant(value)) {
+                    Some(near) => format!("`{value}` is not a country; did you mean `{near}`?"),
+                    None => {
+                        format!("`{value}` is not a country of ISO 3166-1, such as `DE` or `GB`")
+                    }
+                }
+            })
+        }
         _ => Ok(value.to_owned()),
     }
 }

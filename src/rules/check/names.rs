@@ -1,7 +1,7 @@
 //! What a word or a path means: `let`, `param`, field, entity, feature, and last a member of the set that the other
 //! side is of.
 
-use crate::base::Currency;
+use crate::base::{Currency, parse_country};
 use crate::diag::suggest::{self, Candidate};
 use crate::diag::{Diagnostic, Span, codes};
 use crate::event::schema::{EventId, FieldId, FieldType, MoneyCurrency};
@@ -214,15 +214,10 @@ impl Checker<'_, '_> {
                     None => return Some(self.refuse(no_member(name, members, span))),
                 }
             }
-            Type::Country => match literals::country(name) {
+            Type::Country => match parse_country(name.as_bytes()) {
                 Some(code) => code,
                 None if name.len() == 2 => {
-                    let upper = name.to_ascii_uppercase();
-                    let diagnostic =
-                        Diagnostic::new(codes::E0204, span, format!("`{name}` is not a country"))
-                            .with_help("countries are written as two capital letters")
-                            .with_fix(span, upper);
-                    return Some(self.refuse(diagnostic));
+                    return Some(self.refuse(literals::no_country(name, span)));
                 }
                 None => return None,
             },
