@@ -33,6 +33,16 @@ pub(super) fn compile(
             report.push(Diagnostic::new(codes::E0513, list.name.span, message));
             break;
         }
+        if list.expires_ms.is_some_and(|ms| ms <= 0) {
+            report.push(
+                Diagnostic::new(
+                    codes::E0511,
+                    list.span,
+                    "entries that expire at once are never found",
+                )
+                .with_help("write a time above zero, as in `expires 24h`"),
+            );
+        }
         let ty = match member_type(list, kinds) {
             Ok(ty) => ty,
             Err(diagnostic) => {
