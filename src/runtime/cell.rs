@@ -14,6 +14,7 @@ use crate::runtime::error::{RunError, Stage};
 use crate::runtime::kafka::consumer::{Fetched, GroupEvent, Polled, Source, Trouble};
 use crate::runtime::kafka::delivery::{Around, Delivery, Handled, Turn};
 use crate::runtime::kafka::replay::{Replay, Stretch};
+use crate::runtime::kafka::trace::TraceParent;
 use crate::runtime::kafka::transactional::committed;
 use crate::runtime::kafka::{Partition, client};
 use crate::runtime::port::{Input, Output, Step};
@@ -42,6 +43,7 @@ struct Early {
     partition: Partition,
     offset: i64,
     arrival_ms: Option<i64>,
+    trace: Option<TraceParent>,
     payload: Option<Vec<u8>>,
 }
 
@@ -157,7 +159,7 @@ impl<'a, S: Step> Cell<'a, S> {
                     let parts = (&mut self.engine, &mut self.outputs, &mut self.books);
                     let input = input_of(record);
                     match Self::take(&mut self.assigned, parts, &mut self.last, &input)? {
-                        Some(handled) => Ok(handled),
+                        Some(handled) => Ok(Handled { trace: record.trace(), ..handled }),
                         None => continue,
                     }
                 }
@@ -329,7 +331,7 @@ impl<'a, S: Step> Cell<'a, S> {
     fn take_early(&mut self, early: &Early) -> Result<(), RunError> {
         let parts = (&mut self.engine, &mut self.outputs, &mut self.books);
         match Self::take(&mut self.assigned, parts, &mut self.last, &early.input())? {
-            Some(handled) => self.hand_over(handled),
+            Some(handled) => self.hand_over(Handled { trace: early.trace, ..handled }),
             None => Ok(()),
         }
     }
@@ -391,7 +393,8 @@ impl Early {
             |ours| ours.partition.clone(),
         );
         let payload = input.payload.map(<[u8]>::to_vec);
-        Self { partition, offset: input.offset, arrival_ms: input.arrival_ms, payload }
+        let (offset, arrival_ms) = (input.offset, input.arrival_ms);
+        Self { partition, offset, arrival_ms, trace: record.trace(), payload }
     }
 
     fn input(&self) -> Input<'_> {
@@ -423,7 +426,7 @@ fn find(assigned: &[Assigned], guess: usize, input: &Input<'_>) -> Option<usize>
     if assigned.get(guess).is_some_and(is) { Some(guess) } else { assigned.iter().position(is) }
 }
 
-/// Steps one record and books that it was read.
+/// Steps one record and books that it was read. Its trace is no business of the engine; whoever holds the record adds it.
 fn step<S: Step>(
     input: &Input<'_>,
     ours: &mut Assigned,
@@ -445,5 +448,6 @@ fn step<S: Step>(
     books.decision_duration.observe(began.elapsed());
     ours.next = input.offset + 1;
     let partition = ours.partition.clone();
-    Ok(Handled { partition, offset: input.offset, arrival_ms: input.arrival_ms, outcome })
+    let (offset, arrival_ms) = (input.offset, input.arrival_ms);
+    Ok(Handled { partition, offset, arrival_ms, trace: None, outcome })
 }

@@ -20,6 +20,7 @@ use rdkafka::{Offset, Statistics, TopicPartitionList};
 
 use crate::config::Config;
 use crate::runtime::error::{RunError, Stage};
+use crate::runtime::kafka::trace::TraceParent;
 use crate::runtime::kafka::{Partition, classify, client};
 use crate::telemetry::happening;
 
@@ -71,6 +72,10 @@ impl Fetched<'_> {
 
     pub(crate) fn arrival_ms(&self) -> Option<i64> {
         self.0.timestamp().to_millis()
+    }
+
+    pub(crate) fn trace(&self) -> Option<TraceParent> {
+        self.0.headers().and_then(TraceParent::of)
     }
 
     pub(crate) fn payload(&self) -> Option<&[u8]> {

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::runtime::error::RunError;
 use crate::runtime::kafka::Partition;
 use crate::runtime::kafka::consumer::Source;
+use crate::runtime::kafka::trace::TraceParent;
 use crate::runtime::port::Output;
 use crate::runtime::stop::Stop;
 use crate::telemetry::books::{Books, Outcome};
@@ -19,6 +20,8 @@ pub(crate) struct Handled {
     pub(crate) offset: i64,
     /// The broker's timestamp.
     pub(crate) arrival_ms: Option<i64>,
+    /// The trace that it belongs to.
+    pub(crate) trace: Option<TraceParent>,
     /// What became of it.
     pub(crate) outcome: Outcome,
 }

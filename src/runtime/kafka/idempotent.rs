@@ -238,12 +238,12 @@ impl Delivery for Idempotent {
         }
         lane.begun = true;
         let outstanding = u32::try_from(outputs.len()).unwrap_or(u32::MAX);
-        let Handled { partition, offset, arrival_ms, outcome } = record;
+        let Handled { partition, offset, arrival_ms, trace, outcome } = record;
         let seq = lane.tracker.push(Pending { offset, outstanding, outcome, arrival_ms });
         let number = lane.id << SEQ_BITS | seq & ((1 << SEQ_BITS) - 1);
         let token = usize::try_from(number).unwrap_or(usize::MAX);
         for output in outputs.drain(..) {
-            let message = Message { output, partition: partition.clone(), offset };
+            let message = Message { output, partition: partition.clone(), offset, trace };
             self.in_flight += 1;
             self.in_flight_bytes += message.size();
             self.dispatch(message, token)?;

@@ -13,6 +13,7 @@ pub(crate) mod mock;
 pub(crate) mod producer;
 pub(crate) mod replay;
 pub(crate) mod topics;
+pub(crate) mod trace;
 pub(crate) mod transactional;
 pub(crate) mod watch;
 

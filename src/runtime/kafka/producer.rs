@@ -12,6 +12,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use crate::config::{Config, Topics};
 use crate::runtime::error::{RunError, Stage};
 use crate::runtime::kafka::consumer::log_line;
+use crate::runtime::kafka::trace::{TRACEPARENT, TraceParent};
 use crate::runtime::kafka::{Partition, classify, client};
 use crate::runtime::port::{Output, OutputTopic};
 use crate::telemetry::happening;
@@ -28,6 +29,8 @@ pub(crate) struct Message {
     pub(crate) partition: Partition,
     /// The offset of the record.
     pub(crate) offset: i64,
+    /// The trace of the record.
+    pub(crate) trace: Option<TraceParent>,
 }
 
 impl Message {
@@ -36,7 +39,7 @@ impl Message {
         (self.output.key.len() + self.output.body.len()) as u64
     }
 
-    /// The headers that every output carries.
+    /// The headers of an output: where it comes from, what it is, and the trace of its record if that has one.
     pub(crate) fn headers(&self) -> OwnedHeaders {
         let (partition, offset) = (self.partition.number.to_string(), self.offset.to_string());
         let pairs = [
@@ -46,10 +49,14 @@ impl Message {
             ("schema", self.output.topic.schema()),
             ("engine_version", env!("CARGO_PKG_VERSION")),
         ];
-        let empty = OwnedHeaders::new_with_capacity(pairs.len());
-        pairs
-            .into_iter()
-            .fold(empty, |headers, (key, value)| headers.insert(Header { key, value: Some(value) }))
+        let empty = OwnedHeaders::new_with_capacity(pairs.len() + 1);
+        let headers = pairs.into_iter().fold(empty, |headers, (key, value)| {
+            headers.insert(Header { key, value: Some(value) })
+        });
+        match &self.trace {
+            Some(trace) => headers.insert(Header { key: TRACEPARENT, value: Some(trace.bytes()) }),
+            None => headers,
+        }
     }
 }
 

@@ -421,8 +421,8 @@ impl Delivery for Transactional {
         _around: &mut Around<'_>,
     ) -> Result<(), RunError> {
         for output in outputs.drain(..) {
-            let message =
-                Message { output, partition: record.partition.clone(), offset: record.offset };
+            let partition = record.partition.clone();
+            let message = Message { output, partition, offset: record.offset, trace: record.trace };
             self.bytes += message.size();
             self.messages.push(message);
         }
