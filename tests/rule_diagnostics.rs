@@ -114,15 +114,16 @@ fn what_is_too_large_or_too_much_is_told_with_the_bound() {
 #[test]
 fn an_event_with_more_slots_than_a_row_holds_and_a_rule_too_many_are_told() {
     let event = |n: usize| {
-        let fields: String = (0..n).map(|n| format!("  field f{n} : integer\n")).collect();
+        let fields: Vec<String> = (0..n).map(|n| format!("  field f{n} : integer\n")).collect();
+        let fields = fields.concat();
         format!("event e from \"t\"\n  id i : text\n  time at : time\n{fields}")
     };
     let wide = codes_of_folder(&event(200));
     assert!(wide.iter().any(|(code, _)| *code == "E0513"), "{wide:?}");
-    let rules: String = (0..10_001)
+    let rules: Vec<String> = (0..10_001)
         .map(|n| format!("rule r{n} mode shadow on e when f0 = 1 then alert\n"))
         .collect();
-    let many = codes_of_folder(&format!("{}{rules}", event(1)));
+    let many = codes_of_folder(&format!("{}{}", event(1), rules.concat()));
     let message = "10001 rules, at most 10000 are possible".to_owned();
     assert!(many.contains(&("E0513", message)), "{:?}", many.iter().take(3).collect::<Vec<_>>());
 }

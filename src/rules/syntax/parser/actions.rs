@@ -149,9 +149,10 @@ impl Parser<'_> {
         let path = self.path("what to add")?;
         self.expect_word("to", "and a list, as in `add device to blocked_devices for 24h`")?;
         let list = self.name("the name of a list")?;
-        let for_ms = match self.eat_word("for") {
-            true => Some(self.duration_ms("how long, as in `for 24h`")?),
-            false => None,
+        let for_ms = if self.eat_word("for") {
+            Some(self.duration_ms("how long, as in `for 24h`")?)
+        } else {
+            None
         };
         Some(ActionKind::Add { path, list, for_ms })
     }
