@@ -17,6 +17,7 @@ use crate::runtime::log::{Fetched, GroupEvent, Log, Partition, Polled, Source, T
 use crate::runtime::port::{Engines, Input, Output, Step};
 use crate::runtime::recovery::{Recovery, Start, Tools};
 use crate::runtime::shard::Shard;
+use crate::runtime::trace::TraceParent;
 use crate::runtime::{Views, World};
 use crate::telemetry::books::Books;
 use crate::telemetry::happening;
@@ -50,6 +51,7 @@ struct Early {
     partition: Partition,
     offset: i64,
     arrival_ms: Option<i64>,
+    trace: Option<TraceParent>,
     payload: Option<Vec<u8>>,
 }
 
@@ -219,7 +221,7 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
                     let parts = (&mut *self.shards, &mut self.outputs, &mut self.books);
                     let input = record.input();
                     match Self::take(&mut self.assigned, parts, &mut self.last, &input)? {
-                        Some(handled) => Ok(handled),
+                        Some(handled) => Ok(Handled { trace: TraceParent::of(record), ..handled }),
                         None => continue,
                     }
                 }
@@ -397,7 +399,7 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
         match self.source.poll(Duration::ZERO)? {
             Polled::Nothing | Polled::Trouble(_) => {}
             // WHY: reading is paused, so this is rare; a record that comes all the same must not be lost.
-            Polled::Record(record) => self.early.push(Early::of(&record.input(), &self.assigned)),
+            Polled::Record(record) => self.early.push(Early::of(&record, &self.assigned)),
         }
         if complete {
             self.recovery = None;
@@ -413,7 +415,7 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
     fn take_early(&mut self, early: &Early) -> Result<(), RunError> {
         let parts = (&mut *self.shards, &mut self.outputs, &mut self.books);
         match Self::take(&mut self.assigned, parts, &mut self.last, &early.input())? {
-            Some(handled) => self.hand_over(handled),
+            Some(handled) => self.hand_over(Handled { trace: early.trace, ..handled }),
             None => Ok(()),
         }
     }
@@ -477,14 +479,16 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
 }
 
 impl Early {
-    fn of(input: &Input<'_>, assigned: &[Assigned]) -> Self {
-        let known = find(assigned, 0, input).and_then(|index| assigned.get(index));
+    fn of(record: &impl Fetched, assigned: &[Assigned]) -> Self {
+        let input = record.input();
+        let known = find(assigned, 0, &input).and_then(|index| assigned.get(index));
         let partition = known.map_or_else(
             || Partition { topic: input.topic.into(), number: input.partition },
             |ours| ours.partition.clone(),
         );
         let payload = input.payload.map(<[u8]>::to_vec);
-        Self { partition, offset: input.offset, arrival_ms: input.arrival_ms, payload }
+        let (offset, arrival_ms) = (input.offset, input.arrival_ms);
+        Self { partition, offset, arrival_ms, trace: TraceParent::of(record), payload }
     }
 
     fn input(&self) -> Input<'_> {
@@ -509,7 +513,7 @@ fn find(assigned: &[Assigned], guess: usize, input: &Input<'_>) -> Option<usize>
     if assigned.get(guess).is_some_and(is) { Some(guess) } else { assigned.iter().position(is) }
 }
 
-/// Steps one record and books that it was read.
+/// Steps one record and books that it was read. Its trace is no business of the engine; whoever holds the record adds it.
 fn step<S: Step>(
     input: &Input<'_>,
     ours: &mut Assigned,
@@ -531,5 +535,12 @@ fn step<S: Step>(
     books.decision_duration.observe(began.elapsed());
     ours.next = input.offset + 1;
     let (partition, digest) = (ours.partition.clone(), engine.digest());
-    Ok(Handled { partition, offset: input.offset, arrival_ms: input.arrival_ms, outcome, digest })
+    Ok(Handled {
+        partition,
+        offset: input.offset,
+        arrival_ms: input.arrival_ms,
+        trace: None,
+        outcome,
+        digest,
+    })
 }

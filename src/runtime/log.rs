@@ -74,6 +74,11 @@ pub enum GroupEvent {
 pub trait Fetched {
     /// The record.
     fn input(&self) -> Input<'_>;
+
+    /// The value of a header; of several of that name the last.
+    fn header(&self, _name: &str) -> Option<&[u8]> {
+        None
+    }
 }
 
 /// What a poll brought.

@@ -18,6 +18,7 @@ mod recovery;
 mod replay;
 mod shard;
 pub mod stop;
+mod trace;
 pub mod vault;
 
 use std::sync::Arc;

@@ -240,11 +240,11 @@ impl<S: Source, W: Writer> Delivery<S> for Idempotent<W> {
         }
         lane.begun = true;
         let outstanding = u32::try_from(outputs.len()).unwrap_or(u32::MAX);
-        let Handled { partition, offset, arrival_ms, outcome, digest } = record;
+        let Handled { partition, offset, arrival_ms, trace, outcome, digest } = record;
         let seq = lane.tracker.push(Pending { offset, outstanding, outcome, arrival_ms, digest });
         let token = lane.id << SEQ_BITS | seq & ((1 << SEQ_BITS) - 1);
         for output in outputs.drain(..) {
-            let wire = self.topics.wire(output, &partition, offset);
+            let wire = self.topics.wire(output, (&partition, offset), trace.as_ref());
             self.in_flight += 1;
             self.in_flight_bytes += wire.size();
             self.dispatch(wire, token)?;

@@ -14,6 +14,7 @@ use crate::runtime::log::{LogError, Partition, Position, Wire};
 use crate::runtime::note::Note;
 use crate::runtime::port::{Output, OutputTopic};
 use crate::runtime::stop::Stop;
+use crate::runtime::trace::{TRACEPARENT, TraceParent};
 use crate::telemetry::books::{Books, Outcome};
 use crate::telemetry::happening;
 use crate::telemetry::health::Health;
@@ -27,6 +28,8 @@ pub(crate) struct Handled {
     pub(crate) offset: i64,
     /// The broker's timestamp.
     pub(crate) arrival_ms: Option<i64>,
+    /// The trace that it belongs to.
+    pub(crate) trace: Option<TraceParent>,
     /// What became of it.
     pub(crate) outcome: Outcome,
     /// The engine's digest of its partition after it.
@@ -141,16 +144,22 @@ impl OutputTopics {
         Arc::clone(&self.names[place])
     }
 
-    /// An output as it goes out: with headers that say which record it answers.
-    pub(crate) fn wire(&self, output: Output, partition: &Partition, offset: i64) -> Wire {
+    /// An output as it goes out: with headers that say which record it answers, and the trace that it belongs to.
+    pub(crate) fn wire(
+        &self,
+        output: Output,
+        (partition, offset): (&Partition, i64),
+        trace: Option<&TraceParent>,
+    ) -> Wire {
         let text = |name: &str, value: &str| (name.to_owned(), value.as_bytes().to_vec());
-        let headers = vec![
+        let mut headers = vec![
             text("source_topic", &partition.topic),
             text("source_partition", &partition.number.to_string()),
             text("source_offset", &offset.to_string()),
             text("schema", output.topic.schema()),
             text("engine_version", env!("CARGO_PKG_VERSION")),
         ];
+        headers.extend(trace.map(|trace| (TRACEPARENT.to_owned(), trace.bytes().to_vec())));
         let topic = self.name(output.topic);
         Wire { topic, key: output.key, body: output.body, headers }
     }

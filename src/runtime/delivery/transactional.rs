@@ -492,7 +492,10 @@ where
     ) -> Result<(), RunError> {
         let batch = &mut self.current;
         for output in outputs.drain(..) {
-            let wire = self.topics.wire(output, &record.partition, record.offset);
+            let wire = {
+                let place = (&record.partition, record.offset);
+                self.topics.wire(output, place, record.trace.as_ref())
+            };
             batch.bytes += wire.size();
             batch.wires.push(wire);
         }
