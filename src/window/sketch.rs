@@ -8,7 +8,7 @@ use crate::base::codec::{Damaged, Decoder, Encoder};
 /// what was left behind by those that went. So a restored table takes as many bytes as the one that was saved.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct WordCounts {
-    /// Count 0 is a free place. A power of two, at most three quarters full, or nothing.
+    /// Count 0 is a free place. A power of two, at most five eighths full, or nothing.
     places: Box<[(u64, u32)]>,
     len: usize,
 }
@@ -27,7 +27,7 @@ impl WordCounts {
             self.places[at].1 += times;
             return;
         }
-        if (self.len + 1) * 4 > self.places.len() * 3 {
+        if (self.len + 1) * 8 > self.places.len() * 5 {
             self.resize((self.places.len() * 2).max(MIN_PLACES));
         }
         self.put(word, times);
@@ -81,7 +81,7 @@ impl WordCounts {
             _ => return Err(code.damaged(WHAT)),
         };
         let fits = (places == 0 || places >= MIN_PLACES)
-            && self.len * 4 <= places * 3
+            && self.len * 8 <= places * 5
             && (places <= MIN_PLACES || self.len * 8 >= places);
         code.demand(fits, WHAT)?;
         self.resize(places);
