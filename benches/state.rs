@@ -381,13 +381,11 @@ fn snapshots(cards: Option<u32>) {
     let start = Instant::now();
     engine.begin_snapshot();
     let begin_us = start.elapsed().as_secs_f64() * 1e6;
-    let (mut bytes, mut parts, mut longest_us, mut total_s) = (Vec::new(), Vec::new(), 0.0, 0.0);
+    let (mut bytes, mut parts, mut times_us) = (Vec::new(), Vec::new(), Vec::new());
     loop {
         let start = Instant::now();
         let status = engine.snapshot_part(PART_BYTES, &mut bytes);
-        let s = start.elapsed().as_secs_f64();
-        total_s += s;
-        longest_us = f64::max(longest_us, s * 1e6);
+        times_us.push(start.elapsed().as_secs_f64() * 1e6);
         parts.push(core::mem::take(&mut bytes));
         if status == SnapshotStatus::Complete {
             break;
@@ -400,12 +398,16 @@ fn snapshots(cards: Option<u32>) {
     }
     let size: usize = parts.iter().map(Vec::len).sum();
     let mb = size as f64 / 1e6;
+    let total_us: f64 = times_us.iter().sum();
+    times_us.sort_by(f64::total_cmp);
+    let at = |share: f64| times_us[((times_us.len() - 1) as f64 * share) as usize];
     println!(
-        "  snapshot: {size} bytes, {} per card, {} parts, {:.0} MB/s; begin {begin_us:.0} us, longest part {longest_us:.0} us",
+        "  snapshot: {size} bytes, {} per card, {} parts, {:.0} MB/s; begin {begin_us:.0} us",
         size / cards as usize,
         parts.len(),
-        mb / total_s
+        mb / total_us * 1e6
     );
+    println!("  parts: p50 {:.0} us, p99 {:.0} us, longest {:.0} us", at(0.5), at(0.99), at(1.0));
     let start = Instant::now();
     let mut restore = Restore::new(Arc::clone(&old), options);
     for part in &parts {
