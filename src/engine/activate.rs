@@ -37,7 +37,8 @@ impl Engine {
     /// # Errors
     /// When a pattern or the time zone of the rule set is refused: then the old one stays as it is.
     pub fn activate(&mut self, program: Arc<Program>) -> Result<ActivationReport, EvalError> {
-        let setup = Setup::new(Arc::clone(&program), self.setup.options)?;
+        let setup = Setup::new(program, self.setup.options)?;
+        let program = Arc::clone(&setup.program);
         self.abandon_snapshot();
         let old = &self.setup.program;
         let counted: Vec<_> = old

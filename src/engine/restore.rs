@@ -331,8 +331,7 @@ type RuleCounts = Vec<(String, RuleCounters)>;
 
 fn load_counters(code: &mut Decoder<'_>) -> Result<(Counters, RuleCounts), Damaged> {
     const WHAT: &str = "counters";
-    let mut counters = Counters::default();
-    counters.read = load_count(code)?;
+    let mut counters = Counters { read: load_count(code)?, ..Counters::default() };
     for outcome in &mut counters.outcomes {
         *outcome = load_count(code)?;
     }

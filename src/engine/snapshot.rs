@@ -277,10 +277,10 @@ fn write_counters<'a>(
 }
 
 /// The counters that are plain numbers, in the order in which they are saved.
-fn scalars(counters: &Counters) -> [u64; 15] {
+fn scalars(counters: &Counters) -> impl Iterator<Item = u64> {
     let Counters {
         read,
-        outcomes: [a, b, c, d, e],
+        outcomes,
         dead_letters: _,
         mapping_errors: _,
         rules: _,
@@ -294,13 +294,7 @@ fn scalars(counters: &Counters) -> [u64; 15] {
         holds_expired,
         evictions,
     } = counters;
-    [
-        *read,
-        *a,
-        *b,
-        *c,
-        *d,
-        *e,
+    let others = [
         *late,
         *too_late,
         *future,
@@ -310,5 +304,6 @@ fn scalars(counters: &Counters) -> [u64; 15] {
         *holds_placed,
         *holds_expired,
         *evictions,
-    ]
+    ];
+    core::iter::once(*read).chain(*outcomes).chain(others)
 }

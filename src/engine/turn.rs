@@ -71,7 +71,9 @@ impl<'a, S: Sink> Turn<'a, S> {
 
     /// Adds what happened to the digest of the engine's way.
     fn mark(&mut self, words: &[u64]) {
-        words.iter().for_each(|word| self.remembered.trail.add(*word));
+        for word in words {
+            self.remembered.trail.add(*word);
+        }
     }
 
     fn mark_outcome(&mut self, outcome: Outcome, score: i32) {
