@@ -71,7 +71,7 @@ fn serve(
     happening::Started { version, config: &digest, ruleset: &ruleset, http: server.address() }
         .emit();
     let options = engine_options(config);
-    let mut engines = DecidingEngines { program: Arc::clone(program), options };
+    let mut engines = DecidingEngines::new(Arc::clone(program), options);
     let views = Views { board, health, stop };
     runtime::run(config, inputs, &mut engines, &views)
 }

@@ -364,7 +364,12 @@ pub(super) fn no_ids(options: &EngineOptions) -> SeenIds {
 ///
 /// WHY: ids are remembered for up to two windows, and a repeat must find its answer as long.
 pub(super) fn no_repeats(options: &EngineOptions) -> Repeats {
-    Repeats::new(options.dedupe_window_ms.saturating_mul(2))
+    Repeats::new(repeats_span_ms(options))
+}
+
+/// For how long answers are remembered.
+pub(super) fn repeats_span_ms(options: &EngineOptions) -> i64 {
+    options.dedupe_window_ms.saturating_mul(2)
 }
 
 impl Remembered {

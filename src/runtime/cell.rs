@@ -12,11 +12,13 @@ use crate::config::Config;
 use crate::runtime::checkpoint::Checkpoints;
 use crate::runtime::delivery::transactional::committed;
 use crate::runtime::delivery::{Around, Delivery, Handled, Turn};
+use crate::runtime::epochs::Epochs;
 use crate::runtime::error::{RunError, Stage};
 use crate::runtime::log::{Fetched, GroupEvent, Log, Partition, Polled, Source, Trouble};
+use crate::runtime::note::Entry;
 use crate::runtime::port::{Engines, Input, Output, Step};
 use crate::runtime::recovery::{Recovery, Start, Tools};
-use crate::runtime::shard::Shard;
+use crate::runtime::shard::{Prepared, Shard};
 use crate::runtime::trace::TraceParent;
 use crate::runtime::{Views, World};
 use crate::telemetry::books::Books;
@@ -72,6 +74,8 @@ pub(crate) struct Cell<'a, E: Engines, L: Log> {
     early: Vec<Early>,
     paused: bool,
     outputs: Vec<Output>,
+    /// The latest epochs of each partition, for the notes of commits.
+    notes: BTreeMap<Partition, Vec<Entry>>,
     reported_at: Duration,
 }
 
@@ -100,6 +104,7 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
             early: Vec::new(),
             paused: false,
             outputs: Vec::new(),
+            notes: BTreeMap::new(),
             reported_at: world.clock.now(),
         };
         // WHY: now, so that a rule set that cannot run or a place that cannot be written ends the run at its start.
@@ -114,8 +119,19 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
         }
         let open = |vault| Checkpoints::open(vault, name, &self.config.snapshot, self.world.clock);
         let checkpoints = self.world.vault.map(open).transpose()?;
-        let (engine, applied) = (self.engines.fresh()?, BTreeMap::new());
-        self.shards.push(Shard { name: name.into(), engine, applied, checkpoints });
+        let ruleset = self.engines.wanted();
+        let engine = self.engines.fresh(&ruleset)?;
+        self.shards.push(Shard {
+            name: name.into(),
+            engine,
+            ruleset,
+            epoch: 0,
+            epochs: Epochs::default(),
+            applied: BTreeMap::new(),
+            checkpoints,
+            keeping: None,
+            kept: None,
+        });
         Ok(self.shards.len() - 1)
     }
 
@@ -129,6 +145,7 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
             if self.recovery.is_some() {
                 self.recover()?;
             } else {
+                self.follow_rules()?;
                 self.press()?;
                 self.fill()?;
                 self.checkpoint();
@@ -141,6 +158,67 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
             self.publish();
         }
         self.finish()
+    }
+
+    /// Makes the wanted rule set active where it is not: once it is kept beside the snapshots, between two records,
+    /// with nothing in flight.
+    fn follow_rules(&mut self) -> Result<(), RunError> {
+        self.engines.poll();
+        let wanted = self.engines.wanted();
+        let mut ready = !self.assigned.is_empty();
+        let mut behind = false;
+        for at in 0..self.shards.len() {
+            let is_ours = self.assigned.iter().any(|ours| ours.shard == at);
+            let Some(shard) = self.shards.get_mut(at).filter(|_| is_ours) else { continue };
+            if shard.epochs.last().is_some_and(|epoch| epoch.ruleset == wanted) {
+                continue;
+            }
+            behind = true;
+            match shard.prepare(&wanted, &*self.engines) {
+                Prepared::Yes => {}
+                Prepared::NotYet => ready = false,
+                Prepared::No(reason) => {
+                    self.engines.refuse(&shard.ruleset, &reason);
+                    happening::RuleSetRefused { reason: &reason }.emit();
+                    return Ok(());
+                }
+            }
+        }
+        if !behind || !ready || !self.settle(SETTLE)? {
+            return Ok(());
+        }
+        self.note_applied();
+        for at in 0..self.shards.len() {
+            let is_ours = |ours: &&Assigned| ours.shard == at;
+            let from: BTreeMap<Partition, i64> = self
+                .assigned
+                .iter()
+                .filter(is_ours)
+                .map(|ours| (ours.partition.clone(), ours.next))
+                .collect();
+            let Some(shard) = self.shards.get_mut(at).filter(|_| !from.is_empty()) else {
+                continue;
+            };
+            if let Err(error) = shard.enter(&wanted, from, &mut *self.engines) {
+                let reason = error.to_string();
+                self.engines.refuse(&shard.ruleset, &reason);
+                happening::RuleSetRefused { reason: &reason }.emit();
+                return Ok(());
+            }
+        }
+        self.write_notes();
+        // WHY: whoever commits by itself, not with the next outputs, writes the new notes before anything else goes out.
+        let _settled: bool = self.settle(SETTLE)?;
+        Ok(())
+    }
+
+    /// Brings the notes of commits up to date.
+    fn write_notes(&mut self) {
+        self.notes.clear();
+        for Assigned { partition, shard, .. } in &self.assigned {
+            let Some(shard) = self.shards.get(*shard) else { continue };
+            self.notes.insert(partition.clone(), shard.epochs.entries(partition));
+        }
     }
 
     /// A slice of each snapshot that is due or being taken.
@@ -175,6 +253,7 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
             health,
             stop,
             clock: self.world.clock,
+            epochs: &self.notes,
         };
         self.delivery.turn(&mut around)
     }
@@ -187,6 +266,7 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
             health,
             stop,
             clock: self.world.clock,
+            epochs: &self.notes,
         };
         self.delivery.settle(limit, &mut around)
     }
@@ -260,6 +340,7 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
             health,
             stop,
             clock: self.world.clock,
+            epochs: &self.notes,
         };
         self.delivery.accept(handled, &mut self.outputs, &mut around)
     }
@@ -346,7 +427,8 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
     /// Empties the windows.
     fn discard(&mut self) -> Result<(), RunError> {
         for shard in &mut self.shards {
-            shard.replace(self.engines.fresh()?, BTreeMap::new());
+            let ruleset = self.engines.wanted();
+            shard.replace(self.engines.fresh(&ruleset)?, (ruleset, 0), BTreeMap::new());
         }
         Ok(())
     }
@@ -379,6 +461,7 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
             .into_iter()
             .map(|(partition, start)| Assigned { partition, next: start.unwrap_or(0), shard: at })
             .collect();
+        self.write_notes();
         self.views.health.set_assigned(true);
         if !recovery.is_complete() {
             self.source.pause()?;
@@ -394,7 +477,7 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
     fn recover(&mut self) -> Result<(), RunError> {
         let Some(recovery) = &mut self.recovery else { return Ok(()) };
         let world = (self.world.log, self.world.clock);
-        let complete = recovery.slice(SLICE, world, &mut self.shards)?;
+        let complete = recovery.slice(SLICE, world, &mut *self.engines, &mut self.shards)?;
         let (records, took) = recovery.progress(self.world.clock);
         match self.source.poll(Duration::ZERO)? {
             Polled::Nothing | Polled::Trouble(_) => {}

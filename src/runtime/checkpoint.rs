@@ -30,6 +30,8 @@ enum Stage {
     Parts,
     /// All is handed over; the writer has not answered yet.
     Ending,
+    /// The writer keeps a rule set; it has not answered yet.
+    Rules,
 }
 
 /// What a snapshot says of the shard beside its state.
@@ -39,6 +41,8 @@ pub(crate) struct Standing {
     pub(crate) applied: BTreeMap<Partition, i64>,
     /// Number of the epoch.
     pub(crate) epoch: u64,
+    /// Identity of its rule set.
+    pub(crate) ruleset: String,
 }
 
 /// The snapshots of one shard.
@@ -51,8 +55,14 @@ pub(crate) struct Checkpoints {
     next_at: Duration,
     stage: Stage,
     waiting: VecDeque<Job>,
-    /// What the last snapshot that was begun has seen.
+    /// What the last snapshot that was begun has seen, and its epoch.
     last: BTreeMap<Partition, i64>,
+    last_epoch: u64,
+    /// The epochs of the snapshots that are kept, oldest first, as far as they are known.
+    epochs: VecDeque<u64>,
+    keep: usize,
+    /// What became of the rule set that was to be kept.
+    kept: Option<(String, Option<String>)>,
     /// For the metrics.
     pub(crate) books: SnapshotBooks,
 }
@@ -85,6 +95,10 @@ impl Checkpoints {
             stage: Stage::Idle,
             waiting: VecDeque::new(),
             last: BTreeMap::new(),
+            last_epoch: 0,
+            epochs: VecDeque::new(),
+            keep: settings.keep.max(2),
+            kept: None,
             books: SnapshotBooks { shard: Some(Arc::from(shard)), ..SnapshotBooks::default() },
         })
     }
@@ -111,7 +125,7 @@ impl Checkpoints {
 
     /// Begins one.
     pub(crate) fn begin(&mut self, engine: &mut impl Step, standing: Standing, clock: &dyn Clock) {
-        let Standing { applied, epoch } = standing;
+        let Standing { applied, epoch, ruleset } = standing;
         let position = |(partition, next): (&Partition, &i64)| Position {
             topic: partition.topic.to_string(),
             partition: partition.number,
@@ -123,14 +137,14 @@ impl Checkpoints {
             shard: String::new(),
             sequence: 0,
             epoch,
-            ruleset: told.ruleset,
+            ruleset,
             engine_digest: format!("{:016x}", told.digest),
             positions: applied.iter().map(position).collect(),
             event_time_ms: told.event_time_ms,
             created_at_ms: clock.wall_ms(),
         };
         engine.begin_snapshot();
-        self.last = applied;
+        (self.last, self.last_epoch) = (applied, epoch);
         self.stage = Stage::Parts;
         self.next_at = clock.now() + self.interval;
         self.waiting.push_back(Job::Begin(Box::new(header)));
@@ -163,7 +177,7 @@ impl Checkpoints {
     pub(crate) fn abandon(&mut self, engine: &mut impl Step) {
         if self.stage == Stage::Parts {
             engine.abandon_snapshot();
-            self.waiting.retain(|job| *job == Job::Abandon);
+            self.waiting.clear();
             self.waiting.push_back(Job::Abandon);
             self.stage = Stage::Idle;
             // WHY: it will not exist, so nothing waits for it.
@@ -189,6 +203,7 @@ impl Checkpoints {
         match report {
             Report::Done { written, created_at_ms, took, not_pruned } => {
                 self.stage = Stage::Idle;
+                self.note_kept(self.last_epoch);
                 self.books.newest = Some(NewestSnapshot {
                     created_at_ms,
                     took: Some(took),
@@ -210,6 +225,41 @@ impl Checkpoints {
                 let (code, text) = (error.code(), error.to_string());
                 happening::SnapshotFailed { code: code.0, error: &text, help: error.help() }.emit();
             }
+            Report::Rules { id, error } => {
+                self.stage = Stage::Idle;
+                self.kept = Some((id, error.map(|error| error.to_string())));
+            }
         }
+    }
+
+    /// A snapshot of this epoch is among those that are kept.
+    pub(crate) fn note_kept(&mut self, epoch: u64) {
+        self.epochs.push_back(epoch);
+        while self.epochs.len() > self.keep {
+            self.epochs.pop_front();
+        }
+    }
+
+    /// The oldest epoch that a recovery may begin with; none while that is not known.
+    pub(crate) fn oldest_epoch(&self) -> Option<u64> {
+        self.epochs.front().copied().filter(|_| self.epochs.len() == self.keep)
+    }
+
+    /// The next snapshot is due as soon as the last one's offsets are committed.
+    pub(crate) fn hasten(&mut self) {
+        self.next_at = Duration::ZERO;
+    }
+
+    /// Keeps a rule set beside the snapshots; the one that is being taken is given up.
+    pub(crate) fn keep_rules(&mut self, engine: &mut impl Step, job: Job) {
+        self.abandon(engine);
+        self.kept = None;
+        self.waiting.push_back(job);
+        self.stage = Stage::Rules;
+    }
+
+    /// What became of the rule set that was to be kept: its identity, and why it is not.
+    pub(crate) fn take_kept(&mut self) -> Option<(String, Option<String>)> {
+        self.kept.take()
     }
 }

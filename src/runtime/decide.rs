@@ -6,16 +6,13 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::decision::lattice::Outcome as Verdict;
-use crate::durable::container::Next;
-use crate::durable::{LoadError, Parts};
 use crate::engine::{
-    Counters, DecisionsWanted, Engine, EngineOptions, Input as EngineInput, Output, Restore,
-    RestoreError, Silence, Sink, SnapshotStatus, StreamId,
+    ActivationReport, Counters, DecisionsWanted, Engine, EngineOptions, Input as EngineInput,
+    Output, Silence, Sink, SnapshotStatus, StreamId,
 };
 use crate::rules::eval::EvalError;
 use crate::rules::program::Program;
-use crate::runtime::error::RunError;
-use crate::runtime::port::{Engines, Identity, Input, Step};
+use crate::runtime::port::{Identity, Input, Step};
 use crate::telemetry::books::{EngineReport, Outcome};
 
 /// The engine's settings that the configuration says.
@@ -62,7 +59,8 @@ impl Deciding {
         Ok(Self::of(Engine::new(program, options)?))
     }
 
-    fn of(engine: Engine) -> Self {
+    /// Around an engine.
+    pub(crate) fn of(engine: Engine) -> Self {
         let program = engine.program();
         let rules = program.rules.iter().map(|rule| rule.name.as_str().into()).collect();
         let tables = program.tables.iter().map(|table| table.name.as_str().into()).collect();
@@ -84,6 +82,20 @@ impl Deciding {
         };
         let Input { offset, arrival_ms, payload, .. } = *input;
         self.engine.step(&EngineInput { stream, offset, arrival_ms, payload }, sink);
+    }
+
+    /// Makes another rule set active; the next record's outputs announce it.
+    pub(crate) fn activate(
+        &mut self,
+        program: Arc<Program>,
+        options: EngineOptions,
+    ) -> Result<ActivationReport, EvalError> {
+        let report = self.engine.activate_with(program, options)?;
+        let program = self.engine.program();
+        self.rules = program.rules.iter().map(|rule| rule.name.as_str().into()).collect();
+        self.tables = program.tables.iter().map(|table| table.name.as_str().into()).collect();
+        self.announced = false;
+        Ok(report)
     }
 
     /// Which reason has one more dead letter than before.
@@ -179,38 +191,5 @@ impl Step for Deciding {
             state_evictions: counters.evictions,
             mapping_errors: fields.map(|(field, n)| (field.as_str().into(), *n)).collect(),
         };
-    }
-}
-
-/// Makes the engines of a rule set.
-#[derive(Clone, Debug)]
-pub struct DecidingEngines {
-    /// The rule set.
-    pub program: Arc<Program>,
-    /// The engine's settings.
-    pub options: EngineOptions,
-}
-
-impl Engines for DecidingEngines {
-    type Engine = Deciding;
-
-    fn fresh(&mut self) -> Result<Deciding, RunError> {
-        Deciding::new(Arc::clone(&self.program), self.options)
-            .map_err(|error| RunError::Engine { reason: error.to_string() })
-    }
-
-    fn restore(
-        &mut self,
-        parts: &mut Parts<'_>,
-        tick: &mut dyn FnMut(),
-    ) -> Result<Deciding, LoadError> {
-        let refused = |error: RestoreError| LoadError::Refused(error.to_string());
-        let mut restore = Restore::new(Arc::clone(&self.program), self.options);
-        let mut part = Vec::new();
-        while parts.next_part(&mut part)? == Next::Part {
-            restore.part(&part).map_err(refused)?;
-            tick();
-        }
-        restore.finish().map(Deciding::of).map_err(refused)
     }
 }

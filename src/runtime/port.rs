@@ -72,34 +72,82 @@ pub struct Identity {
     pub event_time_ms: Option<i64>,
 }
 
-/// Makes engines.
+/// What became of the aggregates when a rule set became active.
+pub use crate::engine::ActivationReport;
+
+/// Makes engines, of one rule set after the other.
+///
+/// A rule set is named by an identity: a text without `;`, `,`, `:`, `@` and `=` that is the same for the same rules,
+/// lists and settings, and for nothing else.
 pub trait Engines {
     /// What it makes.
     type Engine: Step;
 
-    /// An engine with empty windows.
+    /// The identity of the rule set that is to decide.
+    fn wanted(&self) -> String {
+        "the-one".to_owned()
+    }
+
+    /// Takes note of a rule set that came since, if one did: from now on it is wanted.
+    fn poll(&mut self) -> bool {
+        false
+    }
+
+    /// The wanted rule set did not become active, and why: the one that is active stays.
+    fn refuse(&mut self, _active: &str, _reason: &str) {}
+
+    /// The wanted rule set as bytes, from which [`Engines::learn`] makes it again.
+    fn bundle(&self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    /// Takes a rule set that was wanted in the past. Says whether it is that one and can run.
+    fn learn(&mut self, _id: &str, _bundle: &[u8]) -> bool {
+        false
+    }
+
+    /// Whether a rule set is at hand.
+    fn knows(&self, id: &str) -> bool {
+        self.wanted() == id
+    }
+
+    /// An engine with empty windows, of a rule set that is at hand.
     ///
     /// # Errors
     /// The rule set cannot be run.
-    fn fresh(&mut self) -> Result<Self::Engine, RunError>;
+    fn fresh(&mut self, id: &str) -> Result<Self::Engine, RunError>;
 
-    /// An engine with the state that a snapshot holds. `tick` is called on the way, so that somebody sees progress.
+    /// An engine of a rule set that is at hand, with the state that a snapshot holds. `tick` is called on the way, so
+    /// that somebody sees progress.
     ///
     /// # Errors
     /// The snapshot is damaged or makes no state.
     fn restore(
         &mut self,
+        _id: &str,
         _parts: &mut Parts<'_>,
         _tick: &mut dyn FnMut(),
     ) -> Result<Self::Engine, LoadError> {
         Err(LoadError::Refused("this engine takes no snapshots".to_owned()))
+    }
+
+    /// Makes another rule set, one that is at hand, active in an engine: all of it or nothing.
+    ///
+    /// # Errors
+    /// The rule set cannot be run; the engine is as it was.
+    fn activate(
+        &mut self,
+        _engine: &mut Self::Engine,
+        _id: &str,
+    ) -> Result<ActivationReport, RunError> {
+        Ok(ActivationReport::default())
     }
 }
 
 impl<S: Step, F: FnMut() -> Result<S, RunError>> Engines for F {
     type Engine = S;
 
-    fn fresh(&mut self) -> Result<S, RunError> {
+    fn fresh(&mut self, _id: &str) -> Result<S, RunError> {
         self()
     }
 }

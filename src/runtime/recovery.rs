@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::config::Config;
 use crate::durable::{Position as Place, Search};
 use crate::runtime::clock::Clock;
+use crate::runtime::epochs::Epochs;
 use crate::runtime::error::RunError;
 use crate::runtime::log::{Log, Partition, Position, Source};
 use crate::runtime::note::Note;
@@ -43,6 +44,8 @@ struct Pending {
     stretches: Vec<Stretch>,
     /// What the engine's digest must be at the end.
     digest: Option<u64>,
+    /// The epoch that begins then, and its rule set.
+    then: Option<(u64, String)>,
 }
 
 /// What a recovery may use.
@@ -100,32 +103,74 @@ impl<R: crate::runtime::log::Reader> Recovery<R> {
             happening::WindowsDiscarded { reason: "records were stepped that nobody committed" }
                 .emit();
         }
+        let notes: Vec<(&Partition, i64, Note)> = starts
+            .iter()
+            .filter_map(|(partition, position)| {
+                let position = position.as_ref()?;
+                Some((partition, position.offset, Note::parse(&position.note)))
+            })
+            .collect();
+        shard.epochs =
+            Epochs::of_notes(notes.iter().map(|(partition, at, note)| (*partition, *at, note)));
+        learn(shard, tools.engines);
         if !tools.config.recovery.replay {
             if is_ahead {
-                shard.replace(tools.engines.fresh()?, BTreeMap::new());
+                empty(shard, tools.engines)?;
             }
             return Ok(());
         }
-        if (is_ahead || is_far) && !load(shard, starts, tools)? && is_ahead {
-            shard.replace(tools.engines.fresh()?, BTreeMap::new());
+        if (is_ahead || is_far)
+            && !load(shard, starts, tools)?
+            && (is_ahead || shard.applied.is_empty())
+        {
+            empty(shard, tools.engines)?;
         }
-        let stretches = stretches(shard, starts, tools)?;
-        let digest = match starts {
-            [(_, Some(position))] => Note::parse(&position.note).digest,
+        mind_gap(shard, starts, tools)?;
+        let digest = match notes.as_slice() {
+            [(_, _, note)] => note.digest,
             _ => None,
         };
-        if !stretches.is_empty() {
-            self.waiting.push_back(Pending { shard: at, stretches, digest });
-        }
+        self.segments(at, shard, starts, digest);
         Ok(())
     }
 
+    /// What is to be replayed, epoch by epoch.
+    fn segments<S>(&mut self, at: usize, shard: &Shard<S>, starts: &[Start], digest: Option<u64>) {
+        let committed =
+            |(partition, position): &Start| Some((partition.clone(), position.as_ref()?.offset));
+        let ends: BTreeMap<Partition, i64> = starts.iter().filter_map(committed).collect();
+        let mut from = shard.applied.clone();
+        let mut stretches = |until: &dyn Fn(&Partition, i64) -> i64| {
+            let mut stretches = Vec::new();
+            for (partition, end) in &ends {
+                let end = until(partition, *end).min(*end);
+                let begin = from.insert(partition.clone(), end);
+                if begin.is_none_or(|begin| begin < end) {
+                    stretches.push(Stretch { partition: partition.clone(), from: begin, end });
+                }
+            }
+            stretches
+        };
+        for epoch in shard.epochs.after(shard.epoch) {
+            let bound =
+                |partition: &Partition, end: i64| epoch.from.get(partition).copied().unwrap_or(end);
+            let then = Some((epoch.number, epoch.ruleset.clone()));
+            let stretches = stretches(&bound);
+            self.waiting.push_back(Pending { shard: at, stretches, digest: None, then });
+        }
+        let stretches = stretches(&|_, end| end);
+        if !stretches.is_empty() || !self.waiting.is_empty() {
+            self.waiting.push_back(Pending { shard: at, stretches, digest, then: None });
+        }
+    }
+
     /// Works for about so long. True: all shards stand where they should.
-    pub(crate) fn slice<L: Log<Reader = R>, S: Step>(
+    pub(crate) fn slice<L: Log<Reader = R>, E: Engines>(
         &mut self,
         length: Duration,
         (log, clock): (&L, &dyn Clock),
-        shards: &mut [Shard<S>],
+        engines: &mut E,
+        shards: &mut [Shard<E::Engine>],
     ) -> Result<bool, RunError> {
         if self.current.is_none()
             && let Some(pending) = self.waiting.pop_front()
@@ -144,10 +189,40 @@ impl<R: crate::runtime::log::Reader> Recovery<R> {
                 shard.applied.insert(stretch.partition.clone(), stretch.end);
             }
             check(&*shard, pending.digest);
+            if let Some((epoch, ruleset)) = pending.then.take() {
+                if shard.ruleset != ruleset && engines.knows(&ruleset) {
+                    _ = engines.activate(&mut shard.engine, &ruleset)?;
+                    shard.ruleset = ruleset;
+                }
+                shard.epoch = epoch;
+            }
             self.current = None;
         }
         Ok(self.is_complete())
     }
+}
+
+/// Gets the rule sets of the epochs that may be replayed.
+fn learn<E: Engines>(shard: &Shard<E::Engine>, engines: &mut E) {
+    let Some(checkpoints) = &shard.checkpoints else { return };
+    for epoch in shard.epochs.after(0) {
+        if engines.knows(&epoch.ruleset) {
+            continue;
+        }
+        let kept = checkpoints.snapshots.load_rules(&epoch.ruleset);
+        if !kept.is_ok_and(|bundle| engines.learn(&epoch.ruleset, &bundle)) {
+            happening::EpochUnknown { epoch: epoch.number, ruleset: &epoch.ruleset }.emit();
+        }
+    }
+}
+
+/// Empties the windows, to be filled from the oldest record on.
+fn empty<E: Engines>(shard: &mut Shard<E::Engine>, engines: &mut E) -> Result<(), RunError> {
+    let first = shard.epochs.first().filter(|epoch| engines.knows(&epoch.ruleset));
+    let (ruleset, epoch) =
+        first.map_or_else(|| (engines.wanted(), 0), |first| (first.ruleset.clone(), first.number));
+    shard.replace(engines.fresh(&ruleset)?, (ruleset, epoch), BTreeMap::new());
+    Ok(())
 }
 
 /// Compares what a recovered engine decided with what was written down at the commit.
@@ -177,9 +252,19 @@ fn load<L: Log, E: Engines>(
         .collect();
     let (engines, health) = (&mut *tools.engines, tools.health);
     let place = checkpoints.snapshots.place();
-    let search = checkpoints
-        .snapshots
-        .load_newest(&committed, |_, parts| engines.restore(parts, &mut || health.tick()))
+    let snapshots = &checkpoints.snapshots;
+    let search = snapshots
+        .load_newest(&committed, |header, parts| {
+            let ruleset = &header.ruleset;
+            if !engines.knows(ruleset)
+                && let Ok(bundle) = snapshots.load_rules(ruleset)
+            {
+                engines.learn(ruleset, &bundle);
+            }
+            // WHY: without its own rule set, the state is carried over to the one that is wanted.
+            let id = if engines.knows(ruleset) { ruleset.clone() } else { engines.wanted() };
+            engines.restore(&id, parts, &mut || health.tick()).map(|engine| (id, engine))
+        })
         .map_err(|error| RunError::Snapshots {
             code: crate::diag::Code("S0004"),
             reason: error.to_string(),
@@ -196,7 +281,9 @@ fn load<L: Log, E: Engines>(
             help: "look at the place and at the permissions, then start again",
         });
     }
-    let Search { loaded: Some((found, header, engine)), .. } = search else { return Ok(false) };
+    let Search { loaded: Some((found, header, (ruleset, engine))), .. } = search else {
+        return Ok(false);
+    };
     let took = tools.clock.now().saturating_sub(began_at);
     happening::SnapshotLoaded { snapshot: &found.name, bytes: found.size_bytes, took }.emit();
     checkpoints.books.newest = Some(NewestSnapshot {
@@ -208,41 +295,35 @@ fn load<L: Log, E: Engines>(
         let Place { topic, partition: number, next_offset } = at;
         (Partition { topic: topic.into(), number }, next_offset)
     });
-    shard.replace(engine, applied.collect());
+    checkpoints.note_kept(found.epoch);
+    shard.replace(engine, (ruleset, found.epoch), applied.collect());
     Ok(true)
 }
 
-/// What is to be replayed, after the input was asked whether it still holds it.
-fn stretches<L: Log, E: Engines>(
+/// Asks the input whether it still holds what is to be replayed.
+fn mind_gap<L: Log, E: Engines>(
     shard: &mut Shard<E::Engine>,
     starts: &[Start],
     tools: &Tools<'_, L, E>,
-) -> Result<Vec<Stretch>, RunError> {
-    let mut stretches = Vec::new();
+) -> Result<(), RunError> {
     for (partition, position) in starts {
-        let from = shard.applied.get(partition).copied();
         let Some(end) = position.as_ref().map(|at| at.offset) else { continue };
-        if from.is_some_and(|from| from >= end) {
+        let Some(from) = shard.applied.get(partition).copied().filter(|from| *from < end) else {
+            continue;
+        };
+        let low = oldest(partition, tools)?;
+        if from >= low {
             continue;
         }
-        let mut stretch = Stretch { partition: partition.clone(), from, end };
-        if let Some(from) = from {
-            let low = oldest(partition, tools)?;
-            if from < low {
-                let (topic, number) = (partition.topic.to_string(), partition.number);
-                if !tools.config.recovery.accept_gap {
-                    return Err(RunError::InputGone { topic, partition: number, from, low });
-                }
-                happening::GapAccepted { topic: &topic, partition: number, from, low }.emit();
-                shard.engine.note_gap();
-                stretch.from = Some(low.min(end));
-                shard.applied.insert(partition.clone(), low.min(end));
-            }
+        let (topic, number) = (partition.topic.to_string(), partition.number);
+        if !tools.config.recovery.accept_gap {
+            return Err(RunError::InputGone { topic, partition: number, from, low });
         }
-        stretches.push(stretch);
+        happening::GapAccepted { topic: &topic, partition: number, from, low }.emit();
+        shard.engine.note_gap();
+        shard.applied.insert(partition.clone(), low.min(end));
     }
-    stretches.retain(|stretch| stretch.from.is_none_or(|from| from < stretch.end));
-    Ok(stretches)
+    Ok(())
 }
 
 /// The oldest offset that the broker holds, asked for until it answers.

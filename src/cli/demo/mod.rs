@@ -231,7 +231,7 @@ impl Stage<'_> {
         let program = Arc::new(self.program.clone());
         thread::scope(|scope| {
             let cell = spawn(scope, "cell", || {
-                let mut engines = DecidingEngines { program: Arc::clone(&program), options };
+                let mut engines = DecidingEngines::new(Arc::clone(&program), options);
                 let views = Views {
                     board: Arc::clone(&shared.board),
                     health: Arc::clone(&shared.health),

@@ -158,12 +158,15 @@ impl<W: Writer> Idempotent<W> {
     }
 
     /// What to commit; all of it when `again`, for nobody knows yet whether the last commit got there.
-    fn due(&self, again: bool) -> Vec<(Partition, Position)> {
+    fn due<S: Source>(&self, again: bool, around: &Around<'_, S>) -> Vec<(Partition, Position)> {
         self.lanes
             .iter()
             .filter(|lane| lane.begun)
             .filter(|lane| again || lane.committed != Some(lane.tracker.committable()))
-            .map(|lane| (lane.partition.clone(), position(lane.tracker.committable(), lane.digest)))
+            .map(|lane| {
+                let (partition, next) = (&lane.partition, lane.tracker.committable());
+                (partition.clone(), position(around, partition, next, lane.digest))
+            })
             .collect()
     }
 
@@ -172,7 +175,7 @@ impl<W: Writer> Idempotent<W> {
             around.books.kafka_error("CommitFailed");
             self.lanes.iter_mut().for_each(|lane| lane.committed = None);
         }
-        let due = self.due(wait);
+        let due = self.due(wait, around);
         if due.is_empty() {
             return true;
         }

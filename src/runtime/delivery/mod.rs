@@ -4,6 +4,7 @@ pub(crate) mod idempotent;
 mod tracker;
 pub(crate) mod transactional;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use crate::config::Topics;
 use crate::runtime::clock::Clock;
 use crate::runtime::error::RunError;
 use crate::runtime::log::{LogError, Partition, Position, Wire};
-use crate::runtime::note::Note;
+use crate::runtime::note::{Entry, Note};
 use crate::runtime::port::{Output, OutputTopic};
 use crate::runtime::stop::Stop;
 use crate::runtime::trace::{TRACEPARENT, TraceParent};
@@ -48,6 +49,8 @@ pub(crate) struct Around<'a, S> {
     pub(crate) stop: &'a Stop,
     /// For intervals.
     pub(crate) clock: &'a dyn Clock,
+    /// The latest epochs, for the notes of commits.
+    pub(crate) epochs: &'a BTreeMap<Partition, Vec<Entry>>,
 }
 
 /// How a turn ended.
@@ -106,9 +109,15 @@ fn done(books: &mut Books, outcome: Outcome, arrival_ms: Option<i64>, now_ms: i6
     }
 }
 
-/// The position after a record, with the digest by which recovery checks itself.
-fn position(next: i64, digest: Option<u64>) -> Position {
-    Position { offset: next, note: Note { digest }.text() }
+/// The position after a record, with what recovery needs to know.
+fn position<S>(
+    around: &Around<'_, S>,
+    partition: &Partition,
+    next: i64,
+    digest: Option<u64>,
+) -> Position {
+    let epochs = around.epochs.get(partition).cloned().unwrap_or_default();
+    Position { offset: next, note: Note { digest, epochs }.text() }
 }
 
 /// Counts an error of the log and tells of it.

@@ -260,7 +260,7 @@ impl<'a, L: Log> Transactional<'a, L> {
                 }));
             };
             let positions = batch.ends.iter().map(|(partition, (offset, digest))| {
-                (partition.clone(), position(*offset, *digest))
+                (partition.clone(), position(around, partition, *offset, *digest))
             });
             self.writer.start_commit(positions.collect(), membership, self.timeout);
             *phase = Phase::Committing;
