@@ -122,8 +122,10 @@ fn stream(dice: &mut Dice, n: usize) -> Vec<Record> {
     let mut at_ms = START_MS;
     let mut records: Vec<Record> = Vec::new();
     let (cards, shops) = (dice.pick(&[3, 12, 60]), dice.pick(&[1, 2, 8]));
+    // Slow streams let windows forget.
+    let pace = dice.pick(&[1, 1, 10, 40]);
     for index in 0..n {
-        at_ms += dice.pick(&[0, 0, 0, 1, 300, 1_000, 2_000]);
+        at_ms += dice.pick(&[0, 0, 0, 1, 300, 1_000, 2_000]) * pace;
         if dice.one_in(400) {
             at_ms += dice.pick(&[60_000, 700_000]);
         }
