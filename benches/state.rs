@@ -4,8 +4,9 @@
 //! straight into two tables, next to a naive baseline in the same run: one vector of entries per key in a standard map,
 //! scanned once per measure. Prints CPU nanoseconds per event and heap bytes per key.
 //!
-//! Then an engine with a million cards: what its snapshot takes and how long the longest part, how fast it is written and
-//! restored, how long another rule set takes to become active, and the bytes it reckons with against those it takes.
+//! Before that, an engine with a million cards: what its snapshot takes and how long the longest part, how fast it is
+//! written and restored, how long another rule set takes to become active, and the bytes it reckons with against those it
+//! takes.
 //!
 //! `cargo bench --bench state [-- EVENTS [CARDS]]`
 
@@ -275,6 +276,8 @@ fn main() {
     let begin = Instant::now();
     let asked = std::env::args().skip(1).find_map(|word| word.parse().ok());
     let n: usize = asked.unwrap_or(1_000_000);
+    // First, because memory that was given back still counts as resident.
+    snapshots(std::env::args().skip(1).filter_map(|word| word.parse().ok()).nth(1));
     for (name, skew) in [("main", 0.8), ("hot", 1.1)] {
         let events = events(n, skew);
         let mut best = f64::INFINITY;
@@ -310,7 +313,6 @@ fn main() {
         let same = if engine.sum == naive.sum { "same readings" } else { "OTHER READINGS" };
         println!("  first {}: naive {ns:.0}, tables {own:.0} ns per event; {same}", few.len());
     }
-    snapshots(std::env::args().skip(1).filter_map(|word| word.parse().ok()).nth(1));
 }
 
 /// Cards where the command line does not say how many.
@@ -352,7 +354,7 @@ fn snapshots(cards: Option<u32>) {
     let mut engine = WholeEngine::new(Arc::clone(&old), options).unwrap();
     let stream = engine.open_stream("payments", 0);
     let before = resident_bytes();
-    let mut step = |engine: &mut WholeEngine, n: u32| {
+    let step = |engine: &mut WholeEngine, n: u32| {
         let line = format!(
             r#"{{"id":"payment-{n}","at":{},"card":"A{:07}","merchant":"m{}","amount":"{}.50"}}"#,
             1_700_000_000_000_i64 + i64::from(n),
@@ -379,13 +381,11 @@ fn snapshots(cards: Option<u32>) {
     let start = Instant::now();
     engine.begin_snapshot();
     let begin_us = start.elapsed().as_secs_f64() * 1e6;
-    let (mut bytes, mut parts, mut longest_us, mut total_s) = (Vec::new(), Vec::new(), 0.0, 0.0);
+    let (mut bytes, mut parts, mut times_us) = (Vec::new(), Vec::new(), Vec::new());
     loop {
         let start = Instant::now();
         let status = engine.snapshot_part(PART_BYTES, &mut bytes);
-        let s = start.elapsed().as_secs_f64();
-        total_s += s;
-        longest_us = f64::max(longest_us, s * 1e6);
+        times_us.push(start.elapsed().as_secs_f64() * 1e6);
         parts.push(core::mem::take(&mut bytes));
         if status == SnapshotStatus::Complete {
             break;
@@ -398,22 +398,36 @@ fn snapshots(cards: Option<u32>) {
     }
     let size: usize = parts.iter().map(Vec::len).sum();
     let mb = size as f64 / 1e6;
+    let total_us: f64 = times_us.iter().sum();
+    times_us.sort_by(f64::total_cmp);
+    let at = |share: f64| times_us[((times_us.len() - 1) as f64 * share) as usize];
     println!(
-        "  snapshot: {size} bytes, {} per card, {} parts, {:.0} MB/s; begin {begin_us:.0} us, longest part {longest_us:.0} us",
+        "  snapshot: {size} bytes, {} per card, {} parts, {:.0} MB/s; begin {begin_us:.0} us",
         size / cards as usize,
         parts.len(),
-        mb / total_s
+        mb / total_us * 1e6
     );
+    println!("  parts: p50 {:.0} us, p99 {:.0} us, longest {:.0} us", at(0.5), at(0.99), at(1.0));
+    restored(&old, &parts);
+    drop(parts);
+    activations(&mut engine);
+}
+
+/// How long a restore takes.
+fn restored(program: &Arc<Program>, parts: &[Vec<u8>]) {
+    let mb = parts.iter().map(Vec::len).sum::<usize>() as f64 / 1e6;
     let start = Instant::now();
-    let mut restore = Restore::new(Arc::clone(&old), options);
-    for part in &parts {
+    let mut restore = Restore::new(Arc::clone(program), EngineOptions::default());
+    for part in parts {
         restore.part(part).unwrap();
     }
-    let restored = restore.finish().unwrap();
+    black_box(restore.finish().unwrap());
     let s = start.elapsed().as_secs_f64();
     println!("  restored in {s:.2} s, {:.0} MB/s", mb / s);
-    drop((restored, parts));
+}
 
+/// How long other rule sets take to become active.
+fn activations(engine: &mut WholeEngine) {
     let threshold = program(&RULES.replace("> 100", "> 101"));
     let start = Instant::now();
     engine.activate(threshold).unwrap();

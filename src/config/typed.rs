@@ -196,6 +196,8 @@ pub struct State {
 pub struct Recovery {
     /// Whether to rebuild the windows from the input.
     pub replay: bool,
+    /// Whether to go on when the input no longer holds what a snapshot lacks.
+    pub accept_gap: bool,
 }
 
 /// Snapshots of the windows.
@@ -265,7 +267,10 @@ pub(crate) fn build(resolved: &Resolved, errors: &mut Vec<ConfigError>) -> Optio
             budget_bytes: read.size("state.budget"),
             exact_events_per_key: read.count("state.exact_events_per_key")?,
         },
-        recovery: Recovery { replay: read.text("recovery.replay_from")? == "earliest" },
+        recovery: Recovery {
+            replay: read.text("recovery.replay_from")? == "earliest",
+            accept_gap: read.text("recovery.on_gap")? == "accept",
+        },
         snapshot: snapshot(&read, errors)?,
         http: http(&read, errors)?,
         log: log(&read)?,

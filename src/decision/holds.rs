@@ -165,7 +165,9 @@ impl Hold {
         }
         for texts in [&hold.placed_by, &hold.reasons] {
             code.count(texts.len());
-            texts.iter().for_each(|text| code.text(text));
+            for text in texts {
+                code.text(text);
+            }
         }
         code.flag(hold.otherwise == Otherwise::Block);
         code.bytes(&hold.output_key);

@@ -33,6 +33,13 @@ const MAX_SHARD_NAME_BYTES: usize = 100;
 /// Ending of a snapshot's name.
 pub const ENDING: &str = ".rws";
 
+/// How the name of a kept rule set begins and ends.
+const RULES_PREFIX: &str = "rules-";
+const RULES_ENDING: &str = ".rwr";
+
+/// A rule set is written in parts of so many bytes.
+const RULES_PART_BYTES: usize = 1 << 20;
+
 /// The snapshots of one shard on a storage.
 #[derive(Debug)]
 pub struct Snapshots {
@@ -291,6 +298,106 @@ impl Snapshots {
         let Writing { name, sequence, .. } = writing;
         self.verdicts.insert(name.clone(), Verdict::Valid);
         Ok(Written { name, sequence, totals })
+    }
+
+    /// Keeps a rule set beside the snapshots, under its identity, so that records can be decided by it once more. The
+    /// snapshot under construction is abandoned. Rule sets that neither a snapshot nor `in_use` names are deleted.
+    ///
+    /// # Errors
+    /// When the storage fails, or the rule set is larger than a part can be.
+    pub fn keep_rules(
+        &mut self,
+        id: &str,
+        rules: &[u8],
+        in_use: &[String],
+    ) -> Result<(), SnapshotError> {
+        self.abandon()?;
+        self.claim()?;
+        let name = self.rules_name(id);
+        let stored = self.storage.list(Some(&self.shard))?;
+        if !stored.iter().any(|stored| stored.name == name) {
+            let of_container = |error| SnapshotError::Container { name: name.clone(), error };
+            let header = Header {
+                product_version: env!("CARGO_PKG_VERSION").to_owned(),
+                shard: self.shard.clone(),
+                sequence: 0,
+                epoch: 0,
+                ruleset: id.to_owned(),
+                engine_digest: String::new(),
+                positions: Vec::new(),
+                event_time_ms: None,
+                created_at_ms: 0,
+            };
+            let mut buffer = Vec::new();
+            let mut container =
+                ContainerWriter::begin(&header, &mut buffer).map_err(of_container)?;
+            for part in rules.chunks(RULES_PART_BYTES) {
+                container.part(part, &mut buffer).map_err(of_container)?;
+            }
+            container.finish(&mut buffer);
+            let written = self
+                .storage
+                .create(&name)
+                .and_then(|()| self.storage.append(&buffer))
+                .and_then(|()| self.storage.sync())
+                .and_then(|()| self.storage.publish());
+            if let Err(error) = written {
+                return Err(self.give_up(error.into()));
+            }
+        }
+        self.drop_rules(&stored, id, in_use)
+    }
+
+    /// Reads a rule set that was kept.
+    ///
+    /// # Errors
+    /// When there is none of this identity, or it is damaged.
+    pub fn load_rules(&self, id: &str) -> Result<Vec<u8>, SnapshotError> {
+        let name = self.rules_name(id);
+        let of_container = |error| SnapshotError::Container { name: name.clone(), error };
+        let input = self.storage.open(&name)?;
+        let mut reader = ContainerReader::open(input).map_err(of_container)?;
+        let (mut rules, mut part) = (Vec::new(), Vec::new());
+        while reader.next_part(&mut part).map_err(of_container)? == Next::Part {
+            rules.append(&mut part);
+        }
+        Ok(rules)
+    }
+
+    fn rules_name(&self, id: &str) -> String {
+        format!("{}/{RULES_PREFIX}{id}{RULES_ENDING}", self.shard)
+    }
+
+    /// Deletes rule sets that nobody will ask for.
+    fn drop_rules(
+        &mut self,
+        stored: &[Stored],
+        id: &str,
+        in_use: &[String],
+    ) -> Result<(), SnapshotError> {
+        let is_rules = |stored: &&Stored| stored.name.ends_with(RULES_ENDING);
+        let named = |name: &str, id: &str| name == self.rules_name(id);
+        let mut superfluous: Vec<String> = stored
+            .iter()
+            .filter(is_rules)
+            .filter(|stored| !named(&stored.name, id))
+            .filter(|stored| !in_use.iter().any(|id| named(&stored.name, id)))
+            .map(|stored| stored.name.clone())
+            .collect();
+        if superfluous.is_empty() {
+            return Ok(());
+        }
+        for found in self.list()? {
+            let input = self.storage.open(&found.name)?;
+            // WHY: what cannot be read now may be readable later, and may need any of them.
+            let Ok(reader) = ContainerReader::open(input) else { return Ok(()) };
+            let needed = self.rules_name(&reader.header().ruleset);
+            superfluous.retain(|name| *name != needed);
+        }
+        for name in superfluous {
+            self.storage.delete(&name)?;
+        }
+        Ok(())
     }
 
     /// Drops the snapshot under construction, if there is one.

@@ -29,6 +29,15 @@ pub enum Job {
     End,
     /// It is not wanted any more.
     Abandon,
+    /// A rule set is to be kept beside the snapshots; one that is being written is abandoned.
+    Rules {
+        /// Its identity.
+        id: String,
+        /// Its text, as whoever asked for it will understand.
+        rules: Vec<u8>,
+        /// Others that are to stay.
+        in_use: Vec<String>,
+    },
 }
 
 /// What became of a snapshot.
@@ -50,6 +59,13 @@ pub enum Report {
         /// Why.
         error: SnapshotError,
     },
+    /// A rule set is kept, or is not.
+    Rules {
+        /// Its identity.
+        id: String,
+        /// Why not.
+        error: Option<SnapshotError>,
+    },
 }
 
 /// What a job came to.
@@ -66,6 +82,8 @@ pub enum Outcome {
     },
     /// The snapshot is lost.
     Failed(SnapshotError),
+    /// A rule set is kept, or is not.
+    Rules(String, Option<SnapshotError>),
 }
 
 /// Takes jobs in order and does them.
@@ -106,6 +124,11 @@ impl Scribe {
                 self.snapshots
                     .abandon()
                     .map_or_else(|error| Outcome::Failed(error.into()), |()| Outcome::Quiet)
+            }
+            (Job::Rules { id, rules, in_use }, _) => {
+                self.at_hand = None;
+                let error = self.snapshots.keep_rules(&id, &rules, &in_use).err();
+                Outcome::Rules(id, error)
             }
             (Job::Part(_) | Job::End | Job::Abandon, None) => Outcome::Quiet,
         }
@@ -158,6 +181,7 @@ impl SnapshotWriter {
                 let report = match scribe.take(job) {
                     Outcome::Quiet => continue,
                     Outcome::Failed(error) => Report::Failed { error },
+                    Outcome::Rules(id, error) => Report::Rules { id, error },
                     Outcome::Done { written, created_at_ms } => {
                         let took = begun_at.elapsed();
                         let not_pruned = scribe.prune().err();

@@ -13,8 +13,9 @@ use std::sync::Arc;
 use crate::engine::identity::TableIdentity;
 use crate::engine::lists::Lists;
 use crate::engine::memory::Memory;
+use crate::engine::options::EngineOptions;
 use crate::engine::restore::{place_of, rule_counters};
-use crate::engine::step::{Engine, Remembered, Setup, state_options};
+use crate::engine::step::{Engine, Remembered, Setup, repeats_span_ms, state_options};
 use crate::rules::eval::EvalError;
 use crate::rules::program::{ListId, Program};
 use crate::state::{StateOptions, Table};
@@ -37,7 +38,20 @@ impl Engine {
     /// # Errors
     /// When a pattern or the time zone of the rule set is refused: then the old one stays as it is.
     pub fn activate(&mut self, program: Arc<Program>) -> Result<ActivationReport, EvalError> {
-        let setup = Setup::new(Arc::clone(&program), self.setup.options)?;
+        self.activate_with(program, self.setup.options)
+    }
+
+    /// The same with other settings.
+    ///
+    /// # Errors
+    /// As [`Self::activate`].
+    pub fn activate_with(
+        &mut self,
+        program: Arc<Program>,
+        options: EngineOptions,
+    ) -> Result<ActivationReport, EvalError> {
+        let setup = Setup::new(program, options)?;
+        let program = Arc::clone(&setup.program);
         self.abandon_snapshot();
         let old = &self.setup.program;
         let counted: Vec<_> = old
@@ -47,7 +61,7 @@ impl Engine {
             .map(|(rule, counters)| (rule.name.clone(), *counters))
             .collect();
         let sources = core::mem::take(&mut self.sources);
-        let fresh = Remembered::new(&program, &self.setup.options);
+        let fresh = Remembered::new(&program, &options);
         let mut remembered = core::mem::replace(&mut self.remembered, fresh);
         remembered.counters.rules = rule_counters(&counted, &program);
         let lists = &remembered.lists;
@@ -59,8 +73,10 @@ impl Engine {
             place,
             old.digest == program.digest,
         );
+        remembered.seen.set_bounds(options.dedupe_window_ms, options.dedupe_max_ids as usize);
+        remembered.repeats.set_span(repeats_span_ms(&options));
         let passed = remembered.memory.passed();
-        let options = state_options(&self.setup.options);
+        let options = state_options(&options);
         let clock_ms = remembered.clocks.furthest_ms();
         let held = remembered.memory.into_tables();
         let (tables, report) = carry_tables(held, &program, options, clock_ms);

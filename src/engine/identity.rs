@@ -73,7 +73,9 @@ impl TableIdentity {
         code.text(&self.name);
         for texts in [&self.keys, &self.filters, &self.columns] {
             code.count(texts.len());
-            texts.iter().for_each(|text| code.text(text));
+            for text in texts {
+                code.text(text);
+            }
         }
         code.count(spec.columns.len());
         spec.columns.iter().for_each(|kind| code.byte(column_code(*kind)));

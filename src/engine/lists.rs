@@ -70,7 +70,7 @@ struct List {
 /// All lists of a rule set, by [`ListId`].
 #[derive(Clone, Debug, Default)]
 pub struct Lists {
-    lists: Vec<List>,
+    all: Vec<List>,
     ends: BTreeSet<(i64, ListId, EntityKey)>,
     /// What rules changed.
     edits: BTreeMap<EditKey, Edit>,
@@ -82,7 +82,7 @@ pub struct Lists {
 impl Lists {
     /// The lists with the members of their files.
     pub fn new(specs: &[ListSpec]) -> Self {
-        let mut lists = Self { lists: vec![List::default(); specs.len()], ..Self::default() };
+        let mut lists = Self { all: vec![List::default(); specs.len()], ..Self::default() };
         for (index, spec) in (0_u16..).zip(specs) {
             for (text, ends_ms) in &spec.members {
                 let (key, tag) =
@@ -101,7 +101,7 @@ impl Lists {
 
     /// The same for a text that is known by its tag only.
     pub fn contains_tag(&self, list: ListId, tag: Tag, time_ms: i64) -> bool {
-        let key = self.lists.get(usize::from(list.0)).and_then(|list| list.tags.get(&tag));
+        let key = self.all.get(usize::from(list.0)).and_then(|list| list.tags.get(&tag));
         key.is_some_and(|key| self.contains_key(list, *key, time_ms))
     }
 
@@ -141,7 +141,7 @@ impl Lists {
     }
 
     fn member(&self, (list, key): EditKey) -> Option<&Member> {
-        self.lists.get(usize::from(list.0)).and_then(|list| list.members.get(&key))
+        self.all.get(usize::from(list.0)).and_then(|list| list.members.get(&key))
     }
 
     /// Sets a member unless it is there with an end that is not earlier; says whether it did.
@@ -154,7 +154,7 @@ impl Lists {
     }
 
     fn set(&mut self, (list, key): EditKey, member: Member) {
-        let Some(known) = self.lists.get_mut(usize::from(list.0)) else { return };
+        let Some(known) = self.all.get_mut(usize::from(list.0)) else { return };
         known.tags.insert(member.tag, key);
         if let Some(old) = known.members.insert(key, member) {
             self.ends.remove(&(old.ends_ms, list, key));
@@ -165,7 +165,7 @@ impl Lists {
     }
 
     fn take(&mut self, (list, key): EditKey) -> Option<Member> {
-        let known = self.lists.get_mut(usize::from(list.0))?;
+        let known = self.all.get_mut(usize::from(list.0))?;
         let member = known.members.remove(&key)?;
         known.tags.remove(&member.tag);
         self.ends.remove(&(member.ends_ms, list, key));
@@ -184,7 +184,7 @@ impl Lists {
 
     /// Members on all lists.
     pub fn len(&self) -> usize {
-        self.lists.iter().map(|list| list.members.len()).sum()
+        self.all.iter().map(|list| list.members.len()).sum()
     }
 
     /// Whether all lists are empty.
@@ -198,7 +198,7 @@ impl Lists {
     }
 
     fn contains_key(&self, list: ListId, key: EntityKey, time_ms: i64) -> bool {
-        let list = self.lists.get(usize::from(list.0));
+        let list = self.all.get(usize::from(list.0));
         let member = list.and_then(|list| list.members.get(&key));
         member.is_some_and(|member| member.ends_ms > time_ms)
     }
@@ -262,20 +262,17 @@ impl Lists {
     fn apply(&mut self, at: EditKey, edit: Edit, same: bool) {
         let named = self.member(at).copied();
         let in_file = if same { edit.in_file } else { named.is_some() };
-        match edit.member {
-            Some((ends_ms, tag)) => {
-                let longer = named.is_some_and(|named| named.ends_ms >= ends_ms);
-                if !same && longer && !edit.in_file {
-                    // The file names it now, and for longer.
-                    return;
-                }
-                self.set(at, Member { ends_ms, tag, in_file });
+        if let Some((ends_ms, tag)) = edit.member {
+            let longer = named.is_some_and(|named| named.ends_ms >= ends_ms);
+            if !same && longer && !edit.in_file {
+                // The file names it now, and for longer.
+                return;
             }
-            None => {
-                self.take(at);
-                if !in_file {
-                    return;
-                }
+            self.set(at, Member { ends_ms, tag, in_file });
+        } else {
+            self.take(at);
+            if !in_file {
+                return;
             }
         }
         self.edits.insert(at, Edit { in_file, ..edit });
@@ -359,7 +356,8 @@ mod tests {
         let lists = edited();
         let (edits, expired) = (lists.edits().clone(), lists.expired_ms());
         let files = spec(&[("new", None), ("taken off", None), ("added", None)]);
-        let now = Lists::with_edits(&[files.clone()], expired, edits.clone(), Some, false);
+        let now =
+            Lists::with_edits(core::slice::from_ref(&files), expired, edits.clone(), Some, false);
         assert_eq!(on(&now, 6), ["ends", "added", "new"]);
         assert_eq!(on(&now, 60), ["added", "new"]);
         let gone = Lists::with_edits(&[files], expired, edits, |_| None, false);

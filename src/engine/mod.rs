@@ -6,6 +6,7 @@
 mod activate;
 pub mod counters;
 mod emit;
+mod gap;
 pub mod identity;
 mod judge;
 pub mod lists;

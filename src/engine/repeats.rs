@@ -63,6 +63,11 @@ impl Repeats {
         Self { span_ms, ..Self::default() }
     }
 
+    /// Keeps further answers for another span.
+    pub fn set_span(&mut self, span_ms: i64) {
+        self.span_ms = span_ms;
+    }
+
     /// The answer that was given.
     pub fn get(&self, id_digest: u64) -> Option<&Answer> {
         let (_, number) = self.index.find(id_digest, |(id, _)| *id == id_digest)?;

@@ -13,6 +13,7 @@ use crate::decision::episodes::Episodes;
 use crate::decision::holds::HoldBook;
 use crate::engine::activate::carry_tables;
 use crate::engine::counters::{Counters, RuleCounters};
+use crate::engine::gap::Gap;
 use crate::engine::identity::TableIdentity;
 use crate::engine::lists::{Edit, Lists};
 use crate::engine::memory::{Memory, Passed};
@@ -66,6 +67,7 @@ struct Loading {
     clocks: Vec<Clock>,
     sources: Vec<Source>,
     trail: Trail,
+    gap: Gap,
     passed: Passed,
     counters: Counters,
     rules: Vec<(String, RuleCounters)>,
@@ -187,6 +189,9 @@ impl Loading {
         let clocks = load_clocks(code)?;
         let sources = load_sources(clocks.len(), code)?;
         let trail = Trail::of(code.word(WHAT)?);
+        let (gap, gap_ms) = (code.byte(WHAT)?, code.int(WHAT)?);
+        let gap = Gap::of_words(gap, gap_ms)
+            .ok_or_else(|| code.damaged("a gap is none, here or until"))?;
         let passed = Passed { evictions: load_count(code)?, advances: code.var(WHAT)? };
         let (counters, rules) = load_counters(code)?;
         let n = code.count(1, WHAT)?;
@@ -213,6 +218,7 @@ impl Loading {
             clocks,
             sources,
             trail,
+            gap,
             passed,
             counters,
             rules,
@@ -262,6 +268,7 @@ impl Loading {
             episodes: self.episodes,
             counters,
             trail: self.trail,
+            gap: self.gap,
         })
     }
 }
@@ -324,8 +331,7 @@ type RuleCounts = Vec<(String, RuleCounters)>;
 
 fn load_counters(code: &mut Decoder<'_>) -> Result<(Counters, RuleCounts), Damaged> {
     const WHAT: &str = "counters";
-    let mut counters = Counters::default();
-    counters.read = load_count(code)?;
+    let mut counters = Counters { read: load_count(code)?, ..Counters::default() };
     for outcome in &mut counters.outcomes {
         *outcome = load_count(code)?;
     }

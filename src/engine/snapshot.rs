@@ -10,7 +10,7 @@
 //! Every field of [`Engine`], and where it is saved:
 //!
 //! - `setup`, `decoder`, `topics`: made of the rule set and the settings; their digests are in the head.
-//! - `sources`; `remembered.clocks`, `counters`, `trail`: in the head.
+//! - `sources`; `remembered.clocks`, `counters`, `trail`, `gap`: in the head.
 //! - `remembered.memory`: `tables` in sections of their own, `evictions` and `advances` in the head; `identities` and
 //!   the plans (`reads`, `stored`, `places`) are made of the rule set.
 //! - `remembered.lists`: files are made of the rule set; what rules changed, and until when members were forgotten, is
@@ -184,8 +184,18 @@ impl Engine {
         code.raw(&self.setup.options.digest().0);
         code.int(self.setup.options.allowed_lateness_ms);
         code.var(u64::from(self.setup.options.exact_events_per_key));
-        let Remembered { clocks, memory, lists, seen, repeats, holds, episodes, counters, trail } =
-            &mut self.remembered;
+        let Remembered {
+            clocks,
+            memory,
+            lists,
+            seen,
+            repeats,
+            holds,
+            episodes,
+            counters,
+            trail,
+            gap,
+        } = &mut self.remembered;
         code.count(clocks.all().len());
         for clock in clocks.all() {
             code.flag(clock.now_ms.is_some());
@@ -199,6 +209,9 @@ impl Engine {
             code.var(u64::from(source.clock.0));
         }
         code.word(trail.digest());
+        let (kind, end_ms) = gap.words();
+        code.byte(kind);
+        code.int(end_ms);
         let Passed { evictions, advances } = memory.passed();
         code.var(evictions);
         code.var(advances);
@@ -264,10 +277,10 @@ fn write_counters<'a>(
 }
 
 /// The counters that are plain numbers, in the order in which they are saved.
-fn scalars(counters: &Counters) -> [u64; 15] {
+fn scalars(counters: &Counters) -> impl Iterator<Item = u64> {
     let Counters {
         read,
-        outcomes: [a, b, c, d, e],
+        outcomes,
         dead_letters: _,
         mapping_errors: _,
         rules: _,
@@ -281,13 +294,7 @@ fn scalars(counters: &Counters) -> [u64; 15] {
         holds_expired,
         evictions,
     } = counters;
-    [
-        *read,
-        *a,
-        *b,
-        *c,
-        *d,
-        *e,
+    let others = [
         *late,
         *too_late,
         *future,
@@ -297,5 +304,6 @@ fn scalars(counters: &Counters) -> [u64; 15] {
         *holds_placed,
         *holds_expired,
         *evictions,
-    ]
+    ];
+    core::iter::once(*read).chain(*outcomes).chain(others)
 }

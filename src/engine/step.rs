@@ -8,6 +8,7 @@ use crate::decision::holds::HoldBook;
 use crate::decision::score::ScoreSheet;
 use crate::engine::counters::{Counters, RuleCounters};
 use crate::engine::emit;
+use crate::engine::gap::Gap;
 use crate::engine::lists::Lists;
 use crate::engine::memory::{Ahead, Answers, KeyPart, Memory, OwnEntries, key_parts};
 use crate::engine::options::EngineOptions;
@@ -70,6 +71,7 @@ pub(super) struct Remembered {
     pub(super) episodes: Episodes,
     pub(super) counters: Counters,
     pub(super) trail: Trail,
+    pub(super) gap: Gap,
 }
 
 /// Buffers that live from event to event; their content means nothing between events.
@@ -277,6 +279,11 @@ impl Engine {
         self.remembered.trail.digest()
     }
 
+    /// Records before the next one are missing for good: decisions say `state_gap` until no window reaches there.
+    pub fn note_gap(&mut self) {
+        self.remembered.gap = Gap::Here;
+    }
+
     /// Holds that are open.
     pub fn holds_open(&self) -> usize {
         self.remembered.holds.len()
@@ -364,7 +371,12 @@ pub(super) fn no_ids(options: &EngineOptions) -> SeenIds {
 ///
 /// WHY: ids are remembered for up to two windows, and a repeat must find its answer as long.
 pub(super) fn no_repeats(options: &EngineOptions) -> Repeats {
-    Repeats::new(options.dedupe_window_ms.saturating_mul(2))
+    Repeats::new(repeats_span_ms(options))
+}
+
+/// For how long answers are remembered.
+pub(super) fn repeats_span_ms(options: &EngineOptions) -> i64 {
+    options.dedupe_window_ms.saturating_mul(2)
 }
 
 impl Remembered {
@@ -380,6 +392,7 @@ impl Remembered {
             episodes: Episodes::default(),
             counters: Counters { rules, ..Counters::default() },
             trail: Trail::default(),
+            gap: Gap::None,
         }
     }
 

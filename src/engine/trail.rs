@@ -46,7 +46,9 @@ mod tests {
 
     fn trail(words: &[u64]) -> u64 {
         let mut trail = Trail::default();
-        words.iter().for_each(|word| trail.add(*word));
+        for word in words {
+            trail.add(*word);
+        }
         trail.digest()
     }
 

@@ -44,6 +44,8 @@ pub(super) struct Standing {
     /// Names the event with this very body: its answer is kept under it.
     pub(super) answer_id: u64,
     pub(super) body_digest: u64,
+    /// Whether its windows reach into a hole of the input.
+    pub(super) gap: bool,
 }
 
 impl<'a, S: Sink> Turn<'a, S> {
@@ -70,7 +72,9 @@ impl<'a, S: Sink> Turn<'a, S> {
 
     /// Adds what happened to the digest of the engine's way.
     fn mark(&mut self, words: &[u64]) {
-        words.iter().for_each(|word| self.remembered.trail.add(*word));
+        for word in words {
+            self.remembered.trail.add(*word);
+        }
     }
 
     fn mark_outcome(&mut self, outcome: Outcome, score: i32) {
@@ -95,7 +99,9 @@ impl<'a, S: Sink> Turn<'a, S> {
             self.pass_time(placement.clock_ms);
         }
         let answer_id = variant_of(id_digest, body_digest);
-        Standing { placement, seen, answer_id, body_digest }
+        let program = &self.setup.program;
+        let gap = self.remembered.gap.touches(row.time_ms, placement.clock_ms, program);
+        Standing { placement, seen, answer_id, body_digest, gap }
     }
 
     /// What the clock brings: state that no window sees is forgotten, holds whose deadline has come end.
@@ -442,7 +448,8 @@ fn remarks(standing: &Standing, judgement: &Judgement<'_>) -> impl Iterator<Item
         Coverage::Capped => Some(Provenance::Capped),
     };
     let reuse = (standing.seen == Seen::Reused).then_some(Provenance::IdReuse);
-    [timeliness, coverage, reuse].into_iter().flatten()
+    let gap = standing.gap.then_some(Provenance::StateGap);
+    [timeliness, coverage, reuse, gap].into_iter().flatten()
 }
 
 /// The circumstances as they are written.

@@ -215,6 +215,17 @@ pub struct RuleBody {
     pub actions: Vec<ActionPlan>,
     /// The rule's `let` names for explanation (name, node), in the author's order.
     pub lets: Vec<(String, NodeId)>,
+    /// Where this rule wrote a node of its condition, when that is elsewhere than [`Node::span`]; by node. A node is
+    /// shared by every rule that means the same, so its span may be another rule's, in other words.
+    pub words: Vec<(NodeId, Span)>,
+}
+
+impl RuleBody {
+    /// Where this rule, or the `let` or feature that it names, wrote a node.
+    pub fn words_of(&self, id: NodeId, node: &Node) -> Span {
+        let own = self.words.binary_search_by_key(&id, |(known, _)| *known);
+        own.ok().and_then(|index| self.words.get(index)).map_or(node.span, |(_, span)| *span)
+    }
 }
 
 /// An action with everything resolved.

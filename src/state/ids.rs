@@ -83,6 +83,11 @@ impl SeenIds {
         }
     }
 
+    /// Another window and another cap, from now on.
+    pub fn set_bounds(&mut self, window_ms: i64, cap: usize) {
+        (self.window_ms, self.generation_cap) = (window_ms.max(1), (cap / 2).max(1));
+    }
+
     /// Looks an event up by 64-bit digests of its id and body, and remembers it when it is new.
     ///
     /// A further body under a known id is reused once; it is remembered as well, and its repeats are duplicates. A

@@ -146,6 +146,7 @@ impl<T: Save> Slab<T> {
     ///
     /// # Panics
     /// When 2^32 - 1 cells are held.
+    #[inline]
     pub fn insert(&mut self, value: T) -> u32 {
         self.held += 1;
         let at = self.free;

@@ -162,6 +162,112 @@ impl SnapshotLoaded<'_> {
     }
 }
 
+/// A recovered state is not what it was.
+#[derive(Clone, Copy, Debug)]
+pub struct RecoveryDiffers<'a> {
+    /// The shard.
+    pub shard: &'a str,
+    /// The digest that was written down at the commit.
+    pub expected: u64,
+    /// The digest after the replay.
+    pub found: u64,
+}
+
+impl RecoveryDiffers<'_> {
+    /// Writes it.
+    pub fn emit(&self) {
+        let Self { shard, expected, found } = self;
+        error!(
+            shard,
+            expected = format!("{expected:016x}"),
+            found = format!("{found:016x}"),
+            "Replay decided otherwise than the first time; windows may differ. Was the rule set or the configuration changed?"
+        );
+    }
+}
+
+/// The rule set that decided records of the past is not at hand.
+#[derive(Clone, Copy, Debug)]
+pub struct EpochUnknown<'a> {
+    /// Number of the epoch.
+    pub epoch: u64,
+    /// Identity of its rule set.
+    pub ruleset: &'a str,
+}
+
+impl EpochUnknown<'_> {
+    /// Writes it.
+    pub fn emit(&self) {
+        let Self { epoch, ruleset } = self;
+        warn!(
+            epoch,
+            ruleset,
+            "The rule set of an epoch was not kept; its records are replayed with another one."
+        );
+    }
+}
+
+/// A rule set has become active.
+#[derive(Clone, Copy, Debug)]
+pub struct RuleSetActive<'a> {
+    /// The shard.
+    pub shard: &'a str,
+    /// Number of the epoch.
+    pub epoch: u64,
+    /// Identity of rule set and settings.
+    pub ruleset: &'a str,
+    /// Aggregates that know their whole window.
+    pub kept: usize,
+    /// Aggregates that answer `warming` until their window has filled.
+    pub warming: usize,
+    /// Aggregates that nobody asks for any more.
+    pub dropped: usize,
+}
+
+impl RuleSetActive<'_> {
+    /// Writes it.
+    pub fn emit(&self) {
+        let Self { shard, epoch, ruleset, kept, warming, dropped } = self;
+        info!(shard, epoch, ruleset, kept, warming, dropped, "Rule set is active.");
+    }
+}
+
+/// A rule set was not taken; the one that is active stays.
+#[derive(Clone, Copy, Debug)]
+pub struct RuleSetRefused<'a> {
+    /// Why.
+    pub reason: &'a str,
+}
+
+impl RuleSetRefused<'_> {
+    /// Writes it.
+    pub fn emit(&self) {
+        let reason = self.reason;
+        error!(reason, "Rule set is refused; the active one stays.");
+    }
+}
+
+/// Records are missing from the windows, and the operator has accepted it.
+#[derive(Clone, Copy, Debug)]
+pub struct GapAccepted<'a> {
+    /// Topic.
+    pub topic: &'a str,
+    /// Partition.
+    pub partition: i32,
+    /// The first offset that is missing.
+    pub from: i64,
+    /// The oldest that the broker holds.
+    pub low: i64,
+}
+
+impl GapAccepted<'_> {
+    /// Writes it.
+    pub fn emit(&self) {
+        let Self { topic, partition, from, low } = self;
+        warn!(topic, partition, from, low, "Records are gone; decisions are marked `state_gap`.");
+    }
+}
+
 /// A snapshot could not be written; earlier ones are as they were.
 #[derive(Clone, Copy, Debug)]
 pub struct SnapshotFailed<'a> {

@@ -8,7 +8,7 @@ use crate::base::codec::{Damaged, Decoder, Encoder};
 /// what was left behind by those that went. So a restored table takes as many bytes as the one that was saved.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct WordCounts {
-    /// Count 0 is a free place. A power of two, at most three quarters full, or nothing.
+    /// Count 0 is a free place. A power of two, at most five eighths full, or nothing.
     places: Box<[(u64, u32)]>,
     len: usize,
 }
@@ -23,15 +23,18 @@ impl WordCounts {
     }
 
     fn add_times(&mut self, word: u64, times: u32) {
-        if let Some(at) = self.find(word) {
-            self.places[at].1 += times;
-            return;
-        }
-        if (self.len + 1) * 4 > self.places.len() * 3 {
+        if (self.len + 1) * 8 > self.places.len() * 5 {
+            if let Some(at) = self.find(word) {
+                self.places[at].1 += times;
+                return;
+            }
             self.resize((self.places.len() * 2).max(MIN_PLACES));
         }
-        self.put(word, times);
-        self.len += 1;
+        // INVARIANT: there is room, so the probe ends.
+        let place = self.probe(word);
+        let held = &mut self.places[place];
+        self.len += usize::from(held.1 == 0);
+        *held = (word, held.1 + times);
     }
 
     /// Counts a word once less.
@@ -81,7 +84,7 @@ impl WordCounts {
             _ => return Err(code.damaged(WHAT)),
         };
         let fits = (places == 0 || places >= MIN_PLACES)
-            && self.len * 4 <= places * 3
+            && self.len * 8 <= places * 5
             && (places <= MIN_PLACES || self.len * 8 >= places);
         code.demand(fits, WHAT)?;
         self.resize(places);
@@ -125,22 +128,18 @@ impl WordCounts {
         if self.places.is_empty() {
             return None;
         }
-        let mut at = self.home(word);
-        while self.places[at].1 > 0 {
-            if self.places[at].0 == word {
-                return Some(at);
-            }
-            at = self.next(at);
-        }
-        None
+        let at = self.probe(word);
+        (self.places[at].1 > 0).then_some(at)
     }
 
-    fn put(&mut self, word: u64, count: u32) {
+    /// The place of a word, or the free one where it belongs.
+    #[inline]
+    fn probe(&self, word: u64) -> usize {
         let mut at = self.home(word);
-        while self.places[at].1 > 0 {
+        while self.places[at].1 > 0 && self.places[at].0 != word {
             at = self.next(at);
         }
-        self.places[at] = (word, count);
+        at
     }
 
     /// Moves words up that were looked for beyond a place that has become free.
@@ -165,7 +164,8 @@ impl WordCounts {
         let larger = vec![(0, 0); places].into_boxed_slice();
         let full = core::mem::replace(&mut self.places, larger);
         for (word, count) in full.into_iter().filter(|(_, count)| *count > 0) {
-            self.put(word, count);
+            let place = self.probe(word);
+            self.places[place] = (word, count);
         }
     }
 }

@@ -198,6 +198,12 @@ impl<'b> Lowering<'b> {
         }
     }
 
+    /// What a rule wrote elsewhere than the shared node says, by final ids, which ascend as those of the arena do.
+    fn own_words(&self, body: &RuleBody) -> Vec<(NodeId, Span)> {
+        let elsewhere = body.words.iter().filter(|(id, span)| self.arena.get(*id).span != *span);
+        elsewhere.filter_map(|(id, span)| Some((*self.ids.get(id)?, *span))).collect()
+    }
+
     fn finish(mut self, draft: Draft) -> EventPlan {
         let final_id = |id: NodeId| self.ids.get(&id).copied().unwrap_or(id);
         for mut body in draft.bodies {
@@ -205,6 +211,7 @@ impl<'b> Lowering<'b> {
             body.guard = body.guard.map(final_id);
             body.unless = body.unless.map(final_id);
             body.lets.iter_mut().for_each(|(_, id)| *id = final_id(*id));
+            body.words = self.own_words(&body);
             for message in body.actions.iter_mut().filter_map(message_mut) {
                 message.0.iter_mut().for_each(|part| relocate(part, &final_id));
             }

@@ -41,7 +41,7 @@ impl Trace<'_> {
         body: &RuleBody,
     ) -> Vec<Condition<'s>> {
         let mut conditions = Vec::new();
-        self.explain_node(run, sources, body.when, &mut conditions);
+        self.explain_node(run, (sources, body), body.when, &mut conditions);
         conditions
     }
 
@@ -58,7 +58,7 @@ impl Trace<'_> {
     fn explain_node<'s, H: Host>(
         &self,
         run: &mut Run<'_, H>,
-        sources: &'s Sources,
+        author: (&'s Sources, &RuleBody),
         id: NodeId,
         conditions: &mut Vec<Condition<'s>>,
     ) {
@@ -66,25 +66,25 @@ impl Trace<'_> {
         match &node.op {
             Op::And(_) | Op::Or(_) => {
                 self.each_ground(run, id, &mut |run, part| {
-                    self.explain_node(run, sources, part, conditions);
+                    self.explain_node(run, author, part, conditions);
                 });
             }
-            Op::Not(inner) => self.explain_node(run, sources, *inner, conditions),
-            _ => conditions.push(self.leaf(run, sources, id, node)),
+            Op::Not(inner) => self.explain_node(run, author, *inner, conditions),
+            _ => conditions.push(self.leaf(run, author, id, node)),
         }
     }
 
     fn leaf<'s, H: Host>(
         &self,
         run: &mut Run<'_, H>,
-        sources: &'s Sources,
+        (sources, body): (&'s Sources, &RuleBody),
         id: NodeId,
         node: &Node,
     ) -> Condition<'s> {
         let (left, op, right) = self.sides(run, node);
         let left = self.render_node(run, left.unwrap_or(id));
         Condition {
-            text: one_line(sources.text(node.span)),
+            text: one_line(sources.text(body.words_of(id, node))),
             left,
             op,
             right,

@@ -4,12 +4,12 @@
 //! undecided one on its undecided parts; `or` the other way round. The answer does not depend on the order of
 //! evaluation, nor on which other rules have looked at the same values.
 
-use crate::diag::{self, Sources};
+use crate::diag::{Sources, Span};
 use crate::event::schema::{EventId, SlotId};
 use crate::rules::eval::lowering::{column_id, each_operand};
 use crate::rules::eval::{Host, Run, Truth};
 use crate::rules::program::{EventPlan, LookupId, Node, NodeId, Op, Program, RuleBody};
-use crate::window::spec::{ColumnKind, Coverage, Measure, Span};
+use crate::window::spec::{self, ColumnKind, Coverage, Measure};
 
 /// Something that a condition lacked.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,7 +19,7 @@ pub enum Cause {
     /// An aggregate over nothing, by its canonical text.
     Aggregate(String),
     /// An expression without an answer though its parts have one: division by zero, overflow.
-    Expression(diag::Span),
+    Expression(Span),
 }
 
 impl Cause {
@@ -44,13 +44,8 @@ pub struct Trace<'p> {
 impl<'p> Trace<'p> {
     /// What an undecided rule lacked, without repetition, in the order of the condition.
     pub fn missing<H: Host>(&self, run: &mut Run<'_, H>, body: &RuleBody) -> Vec<Cause> {
-        self.missing_in(run, body.when)
-    }
-
-    /// What a node lacked; empty when it has a value.
-    pub fn missing_in<H: Host>(&self, run: &mut Run<'_, H>, node: NodeId) -> Vec<Cause> {
         let mut causes = Vec::new();
-        self.collect_causes(run, node, &mut causes);
+        self.collect_causes(run, body, body.when, &mut causes);
         causes
     }
 
@@ -107,14 +102,19 @@ impl<'p> Trace<'p> {
     }
 
     /// The longest window among the measures that a node rests on; of equal ones the last.
-    pub(super) fn longest_window<H: Host>(&self, run: &mut Run<'_, H>, id: NodeId) -> Option<Span> {
+    pub(super) fn longest_window<H: Host>(
+        &self,
+        run: &mut Run<'_, H>,
+        id: NodeId,
+    ) -> Option<spec::Span> {
         if let Some(Op::Reading(lookup, index)) = self.node(id).map(|node| &node.op) {
             return self.measure(*lookup, *index).map(|(measure, _)| measure.window);
         }
-        let mut longest: Option<Span> = None;
+        let mut longest: Option<spec::Span> = None;
         self.each_ground(run, id, &mut |run, part| {
             let found = self.longest_window(run, part);
-            let shorter = |held: Span| found.is_some_and(|found| held.length_ms <= found.length_ms);
+            let shorter =
+                |held: spec::Span| found.is_some_and(|found| held.length_ms <= found.length_ms);
             if longest.is_none_or(shorter) {
                 longest = found;
             }
@@ -130,13 +130,19 @@ impl<'p> Trace<'p> {
         self.program.plans.get(usize::from(self.event.0))
     }
 
-    fn collect_causes<H: Host>(&self, run: &mut Run<'_, H>, id: NodeId, causes: &mut Vec<Cause>) {
+    fn collect_causes<H: Host>(
+        &self,
+        run: &mut Run<'_, H>,
+        body: &RuleBody,
+        id: NodeId,
+        causes: &mut Vec<Cause>,
+    ) {
         let Some(node) = self.node(id).filter(|_| !run.value(id).is_present()) else { return };
         let own = match &node.op {
             Op::Field(slot) | Op::GeoField(slot) | Op::MoneyField { slot, .. } => {
                 vec![Cause::Field(self.field_name(*slot))]
             }
-            Op::Reading(lookup, index) => self.reading_causes(run, *lookup, *index),
+            Op::Reading(lookup, index) => self.reading_causes(run, body, *lookup, *index),
             _ => Vec::new(),
         };
         for cause in own {
@@ -149,17 +155,17 @@ impl<'p> Trace<'p> {
             }
         });
         for part in &lacking {
-            self.collect_causes(run, *part, causes);
+            self.collect_causes(run, body, *part, causes);
         }
         let is_field = matches!(node.op, Op::Field(_) | Op::GeoField(_) | Op::MoneyField { .. });
         let is_leaf = is_field || matches!(node.op, Op::Reading(..));
         if !is_leaf && lacking.is_empty() {
-            push_once(causes, self.own_cause(node));
+            push_once(causes, self.own_cause(node, body.words_of(id, node)));
         }
     }
 
     /// A node that lacks nothing and still has no value: an aggregate over nothing, or arithmetic.
-    fn own_cause(&self, node: &Node) -> Cause {
+    fn own_cause(&self, node: &Node, words: Span) -> Cause {
         let count = match &node.op {
             Op::Mean { count, .. }
             | Op::Deviation { count, .. }
@@ -167,14 +173,15 @@ impl<'p> Trace<'p> {
             _ => None,
         };
         match count.map(|count| &count.op) {
-            Some(Op::Reading(lookup, index)) => self.aggregate_cause(*lookup, *index, node.span),
-            _ => Cause::Expression(node.span),
+            Some(Op::Reading(lookup, index)) => self.aggregate_cause(*lookup, *index, words),
+            _ => Cause::Expression(words),
         }
     }
 
     fn reading_causes<H: Host>(
         &self,
         run: &mut Run<'_, H>,
+        body: &RuleBody,
         id: LookupId,
         index: u16,
     ) -> Vec<Cause> {
@@ -186,15 +193,15 @@ impl<'p> Trace<'p> {
         if causes.is_empty()
             && let Some(Some(probe)) = lookup.probes.get(usize::from(index))
         {
-            self.collect_causes(run, *probe, &mut causes);
+            self.collect_causes(run, body, *probe, &mut causes);
         }
         if causes.is_empty() {
-            causes.push(self.aggregate_cause(id, index, diag::Span::default()));
+            causes.push(self.aggregate_cause(id, index, Span::default()));
         }
         causes
     }
 
-    fn aggregate_cause(&self, lookup: LookupId, index: u16, span: diag::Span) -> Cause {
+    fn aggregate_cause(&self, lookup: LookupId, index: u16, span: Span) -> Cause {
         match self.measure(lookup, index) {
             Some((_, identity)) => Cause::Aggregate(identity.to_owned()),
             None => Cause::Expression(span),

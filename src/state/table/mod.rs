@@ -133,6 +133,7 @@ enum History {
 }
 
 /// From which event time on a table knows what it keeps: the least time, but for what a change of the rule set brought.
+#[expect(clippy::struct_field_names, reason = "units stand last")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Since {
     /// All entries.

@@ -50,7 +50,9 @@ impl Table {
         code.int(*entries_ms);
         for times in [columns_ms, filters_ms, measures_ms] {
             code.count(times.len());
-            times.iter().for_each(|time_ms| code.int(*time_ms));
+            for time_ms in times {
+                code.int(*time_ms);
+            }
         }
     }
 
