@@ -456,6 +456,17 @@ mod tests {
 
     proptest! {
         #[test]
+        fn any_size_is_written_as_the_formatter_writes_it(whole: i128, small: i64, digits in 0_u8..=4) {
+            for minor in [whole, i128::from(small), i128::MIN, i128::MAX] {
+                let sign = if minor < 0 { "-" } else { "" };
+                let padded = format!("{:0>1$}", minor.unsigned_abs(), usize::from(digits) + 1);
+                let (front, back) = padded.split_at(padded.len() - usize::from(digits));
+                let point = if digits > 0 { "." } else { "" };
+                prop_assert_eq!(format_scaled(minor, digits), format!("{sign}{front}{point}{back}"));
+            }
+        }
+
+        #[test]
         fn what_is_written_is_read_back(minor: i64, digits in 0_u8..=4) {
             prop_assert_eq!(parse_minor(format_minor(minor, digits).as_bytes(), digits), Ok(minor));
         }

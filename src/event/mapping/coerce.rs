@@ -379,3 +379,17 @@ impl core::fmt::Write for CanonicalIp {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn integers_of_any_length_are_read_as_the_standard_library_reads_them(text in "-?(0|[1-9][0-9]{0,19})") {
+            prop_assert_eq!(parse_integer(text.as_bytes()), text.parse::<i64>().ok());
+        }
+    }
+}

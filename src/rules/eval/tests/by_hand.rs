@@ -402,3 +402,88 @@ fn an_entry_holds_the_words_of_its_columns_and_drops_what_does_not_fit() {
     let (bits, words) = entry(&row);
     assert_eq!((bits, words[1]), (2, 0));
 }
+
+#[test]
+fn a_reading_compares_with_a_constant_in_any_size() {
+    let eur = Type::Money(eur());
+    let reading = |index, ty| node(Op::Reading(LookupId(0), index), ty);
+    let nodes = vec![
+        node(Op::Field(TEXT), Type::Text),
+        reading(0, Type::Integer),
+        node(Op::Constant(Constant::Int(3)), Type::Integer),
+        reading(1, eur),
+        // 12.50 EUR and half a cent.
+        node(Op::Constant(Constant::Money(1_250_500_000)), eur),
+        node(Op::Compare(CompareOp::Ge, NodeId(1), NodeId(2)), Type::Bool),
+        node(Op::Compare(CompareOp::Gt, NodeId(3), NodeId(4)), Type::Bool),
+        node(Op::Compare(CompareOp::Gt, NodeId(4), NodeId(3)), Type::Bool),
+        node(Op::Compare(CompareOp::Eq, NodeId(3), NodeId(4)), Type::Bool),
+    ];
+    let program = program(nodes);
+    let row = empty_row();
+    let beyond = i128::from(i64::MAX) + 1;
+    let cases = [
+        (ReadValue::Int(2), 5, Truth::False),
+        (ReadValue::Int(3), 5, Truth::True),
+        (ReadValue::Int(beyond), 5, Truth::Undecided),
+        (ReadValue::Missing, 5, Truth::Undecided),
+        (ReadValue::Int(1_250), 6, Truth::False),
+        (ReadValue::Int(1_251), 6, Truth::True),
+        (ReadValue::Int(beyond), 6, Truth::True),
+        (ReadValue::Int(-beyond - 1), 6, Truth::False),
+        // As an amount it does not fit 128 bits.
+        (ReadValue::Int(i128::MAX), 6, Truth::Undecided),
+        (ReadValue::Missing, 6, Truth::Undecided),
+        (ReadValue::Int(1_250), 7, Truth::True),
+        (ReadValue::Int(1_251), 7, Truth::False),
+        (ReadValue::Int(beyond), 7, Truth::False),
+        (ReadValue::Int(1_250), 8, Truth::False),
+        (ReadValue::Int(beyond), 8, Truth::False),
+    ];
+    for (value, at, expected) in cases {
+        let mut host = readings(&[value; 9], Coverage::Complete);
+        let truth = ask(&program, &row, b"", &mut host, |run| run.truth(NodeId(at)));
+        assert_eq!(truth, expected, "node {at} of {value:?}");
+    }
+}
+
+#[test]
+fn a_rule_is_ruled_out_only_where_its_verdict_is_silence() {
+    let flag = super::fixture::FLAG;
+    let nodes = vec![
+        node(Op::Field(flag), Type::Bool),
+        node(Op::Field(INT), Type::Integer),
+        node(Op::Constant(Constant::Int(3)), Type::Integer),
+        node(Op::Compare(CompareOp::Ge, NodeId(1), NodeId(2)), Type::Bool),
+        node(Op::And(vec![NodeId(0), NodeId(3)]), Type::Bool),
+        node(Op::Or(vec![NodeId(0), NodeId(3)]), Type::Bool),
+    ];
+    let mut program = program(nodes);
+    program.plans[0].rules = vec![
+        body(None, 4, None),
+        body(None, 5, None),
+        body(Some(0), 3, None),
+        body(Some(3), 5, Some(0)),
+        body(Some(5), 0, None),
+    ];
+    let rules = program.plans[0].rules.clone();
+    let mut n_ruled_out = 0;
+    for (flag_word, int) in [None, Some(0), Some(1)]
+        .into_iter()
+        .flat_map(|flag_word| [None, Some(2), Some(3)].map(|int| (flag_word, int)))
+    {
+        let mut row = empty_row();
+        flag_word.into_iter().for_each(|word| row.set(flag, word));
+        int.into_iter().for_each(|word| row.set(INT, word));
+        for (place, rule) in rules.iter().enumerate() {
+            let (ruled_out, verdict) = ask(&program, &row, b"", &mut nothing(), |run| {
+                (run.is_ruled_out(place), run.verdict(rule))
+            });
+            n_ruled_out += usize::from(ruled_out);
+            let silent = matches!(verdict, Verdict::NoHit | Verdict::NotApplicable);
+            assert!(silent || !ruled_out, "rule {place}: {flag_word:?}, {int:?}: {verdict:?}");
+        }
+    }
+    // By hand: rule 0 on five events, rule 2 on five, rules 3 and 4 on three each; never rule 1.
+    assert_eq!(n_ruled_out, 16);
+}
