@@ -16,6 +16,7 @@ pub mod log;
 mod note;
 pub mod port;
 mod recovery;
+pub mod reload;
 mod replay;
 mod rulesets;
 mod shard;
@@ -32,6 +33,7 @@ pub use kafka::feed::Feed;
 pub use kafka::mock::EmbeddedBroker;
 pub use kafka::watch::{Seen, Watch};
 pub use port::{Engines, Input, Output, OutputTopic, Step};
+pub use reload::{Reload, Reloader};
 pub use rulesets::DecidingEngines;
 pub use stop::Stop;
 

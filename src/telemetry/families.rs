@@ -31,6 +31,15 @@ pub(crate) fn of(cells: &[Books], identity: &Identity) -> Vec<MetricFamily> {
         "digest",
         &identity.ruleset,
     ));
+    let reloads = identity
+        .reloads
+        .iter()
+        .map(|(outcome, n)| (vec![("outcome", (*outcome).to_owned())], number(*n)));
+    families.push(counter(
+        "riskweir_rule_reloads_total",
+        "Rule sets that came while the process ran.",
+        reloads.collect(),
+    ));
     // WHY: the text format has no place for a family without samples, and the encoder refuses one.
     families.retain(|family| !family.get_metric().is_empty());
     families
