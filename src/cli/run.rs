@@ -81,8 +81,9 @@ fn serve(
     happening::Started { version, config: &digest, ruleset: &ruleset, http: server.address() }
         .emit();
     let options = engine_options(config);
-    let mut engines =
-        DecidingEngines::new(Arc::clone(program), options).following(incoming, Arc::clone(&board));
+    let mut engines = DecidingEngines::new(Arc::clone(program), options)
+        .following(incoming, Arc::clone(&board))
+        .partitioned_by(config.kafka.partitioned_by.as_deref());
     let views = Views { board, health, stop };
     runtime::run(config, inputs, &mut engines, &views)
 }

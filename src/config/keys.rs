@@ -99,6 +99,7 @@ pub const KEYS: &[Key] = &[
     key("version", Count, Value("1"), "Version of this file's format."),
     key("kafka.brokers", TextList, Required("[127.0.0.1:9092]"), "Addresses to start from, `host:port` each."),
     key("kafka.group_id", Text, Value("riskweir"), "Consumer group: instances with the same id share the partitions."),
+    key("kafka.partitioned_by", Text, Unset("not known: one instance must have all partitions"), "The entity whose value is the key of the input records in Kafka, such as `customer`. Rules that read and write by it alone are decided partition by partition, so several instances can share the work."),
     key("kafka.client_id", Text, Value("riskweir"), "Name of this client in the broker's logs and quotas."),
     key("kafka.session_timeout", Duration, Value("10s"), "How long the group waits for an instance that went silent before others take its partitions."),
     key("kafka.linger", Duration, Value("1ms"), "How long an output waits for others to travel with it. Longer is cheaper and later."),

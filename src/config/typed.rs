@@ -57,6 +57,8 @@ pub struct Kafka {
     pub group_id: String,
     /// Name of the client.
     pub client_id: String,
+    /// The entity by which input records are spread over partitions.
+    pub partitioned_by: Option<String>,
     /// Session timeout of the group.
     pub session_timeout: Duration,
     /// How long an output waits for company.
@@ -383,6 +385,7 @@ fn kafka(read: &Reader<'_>, errors: &mut Vec<ConfigError>) -> Option<Kafka> {
         brokers,
         group_id: read.text("kafka.group_id")?,
         client_id: read.text("kafka.client_id")?,
+        partitioned_by: read.text("kafka.partitioned_by"),
         session_timeout: read.duration("kafka.session_timeout")?,
         linger: read.duration("kafka.linger")?,
         security: security(read, errors)?,

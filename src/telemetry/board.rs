@@ -151,7 +151,7 @@ mod tests {
         books.kafka_error("BrokerTransportFailure");
         books.rebalances.insert("assign", 1);
         books.lag.push((Arc::clone(&label), 0, 7));
-        books.snapshots = SnapshotBooks {
+        books.snapshots = vec![SnapshotBooks {
             shard: Some(Arc::clone(&label)),
             newest: Some(NewestSnapshot {
                 created_at_ms: 2_500,
@@ -159,7 +159,7 @@ mod tests {
                 size_bytes: 77,
             }),
             errors: 3,
-        };
+        }];
         let per = || vec![(Arc::clone(&label), 1)];
         books.engine = EngineReport {
             alerts: per(),
