@@ -41,6 +41,11 @@ fn text(body: &[u8]) -> String {
     String::from_utf8_lossy(body).into_owned()
 }
 
+/// How many first bytes two bodies share.
+fn common(one: &[u8], other: &[u8]) -> usize {
+    one.iter().zip(other).take_while(|(one, other)| one == other).count()
+}
+
 impl Check {
     pub(crate) fn new(mode: DeliveryMode, golden: Vec<Golden>, announcement: Vec<u8>) -> Self {
         let committed = vec![0; golden.len()];
@@ -74,10 +79,14 @@ impl Check {
         if wanted == 0 {
             let golden = self.golden.get(partition).and_then(|golden| golden.get(&offset));
             let golden = golden.into_iter().flatten().filter(|(topic, _)| *topic == answer.0);
-            let golden: Vec<String> = golden.map(|(_, body)| text(body)).collect();
-            let body = text(&answer.1);
+            let nearest = golden.max_by_key(|(_, body)| common(body, &answer.1));
+            let nearest: &[u8] = nearest.map_or(&[], |(_, body)| body);
+            let from = common(nearest, &answer.1).saturating_sub(60);
+            let here = text(answer.1.get(from..).unwrap_or_default());
+            let there = text(nearest.get(from..).unwrap_or_default());
+            let topic = &answer.0;
             return Err(format!(
-                "P4: {coordinates} is answered otherwise than in the golden run\n  here:   {body}\n  golden: {golden:?}"
+                "P4: {coordinates} is answered otherwise in {topic} than in the golden run, from byte {from} on\n  here:   {here}\n  golden: {there}"
             ));
         }
         self.judge_hold(&answer)?;
@@ -123,8 +132,8 @@ impl Check {
             return Ok(());
         }
         let golden = &self.golden[partition];
-        if !golden.contains_key(&(offset - 1)) {
-            return Err(format!("P5: {partition}@{offset} is not the next after a record"));
+        if !golden.contains_key(&(offset - 1)) && !golden.contains_key(&offset) {
+            return Err(format!("P5: {partition}@{offset} is no next record to read"));
         }
         for record in golden.range(before..offset).map(|(offset, _)| *offset) {
             if let Some((topic, body)) = self.missing(partition, record) {

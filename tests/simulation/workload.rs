@@ -120,7 +120,8 @@ fn settings(profile: &Profile, decisions: &str, single: bool) -> Config {
     };
     let ms = |length: u64| format!("{}ms", length / MS);
     // WHY: with several partitions in one engine, what is forgotten hangs on the slowest and the fastest of them.
-    let (skew, window) = if single { ("1h", "2h") } else { ("365d", "30d") };
+    let (skew, window, lateness) =
+        if single { ("1h", "2h", "5m") } else { ("365d", "30d", "30d") };
     let settings = [
         ("kafka.brokers", "localhost:1".to_owned()),
         ("delivery.mode", mode.to_owned()),
@@ -132,6 +133,7 @@ fn settings(profile: &Profile, decisions: &str, single: bool) -> Config {
         ("kafka.session_timeout", ms(profile.session)),
         ("time.partition_skew", skew.to_owned()),
         ("time.dedupe_window", window.to_owned()),
+        ("time.allowed_lateness", lateness.to_owned()),
     ];
     let flags = settings.into_iter();
     let flags = flags.map(|(key, value)| ("--set".to_owned(), key.to_owned(), value)).collect();

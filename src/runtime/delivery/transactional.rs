@@ -267,7 +267,11 @@ impl<'a, L: Log> Transactional<'a, L> {
         }
         match self.writer.commit_outcome() {
             None => Ok(false),
-            Some(Err(error)) => Err(fault(error)),
+            Some(Err(error)) => {
+                // WHY: the answer comes once; nobody must wait for it again.
+                *phase = Phase::Again { at: now };
+                Err(fault(error))
+            }
             Some(Ok(())) => {
                 around.health.set_waiting(false);
                 self.complete(around.books, around.clock);
