@@ -106,7 +106,8 @@ impl Check {
         if hold["state"] != "placed" {
             return Ok(());
         }
-        let id = hold["hold_id"].as_str().unwrap_or_default().to_owned();
+        // WHY: another body under a known id is another decision; it may hold the payment again after its hold ended.
+        let id = format!("{} {}", hold["hold_id"], hold["decision_id"]);
         let first = self.placed.entry(id).or_insert_with(|| body.clone());
         if first != body {
             return Err(format!("P2: a payment is held twice: {} and {}", text(first), text(body)));
