@@ -4,7 +4,11 @@
 //! straight into two tables, next to a naive baseline in the same run: one vector of entries per key in a standard map,
 //! scanned once per measure. Prints CPU nanoseconds per event and heap bytes per key.
 //!
-//! `cargo bench --bench state [-- EVENTS]`
+//! Before that, an engine with a million cards: what its snapshot takes and how long the longest part, how fast it is
+//! written and restored, how long another rule set takes to become active, and the bytes it reckons with against those it
+//! takes.
+//!
+//! `cargo bench --bench state [-- EVENTS [CARDS]]`
 
 #![expect(
     clippy::cast_possible_truncation,
@@ -17,9 +21,15 @@
 
 use std::collections::HashMap;
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::Instant;
 
 use riskweir::base::EntityKey;
+use riskweir::diag::{Source, Sources};
+use riskweir::engine::{
+    Engine as WholeEngine, EngineOptions, Input, Restore, Silence, SnapshotStatus,
+};
+use riskweir::rules::program::Program;
 use riskweir::state::{ReadAt, ReadPlan, StateOptions, Table};
 use riskweir::window::spec::{
     ColumnId, ColumnKind, Counting, Entry, Measure, MeasureId, MeasureKind, ReadValue, Reading,
@@ -266,6 +276,8 @@ fn main() {
     let begin = Instant::now();
     let asked = std::env::args().skip(1).find_map(|word| word.parse().ok());
     let n: usize = asked.unwrap_or(1_000_000);
+    // First, because memory that was given back still counts as resident.
+    snapshots(std::env::args().skip(1).filter_map(|word| word.parse().ok()).nth(1));
     for (name, skew) in [("main", 0.8), ("hot", 1.1)] {
         let events = events(n, skew);
         let mut best = f64::INFINITY;
@@ -301,4 +313,133 @@ fn main() {
         let same = if engine.sum == naive.sum { "same readings" } else { "OTHER READINGS" };
         println!("  first {}: naive {ns:.0}, tables {own:.0} ns per event; {same}", few.len());
     }
+}
+
+/// Cards where the command line does not say how many.
+const CARDS: u32 = 1_000_000;
+
+/// Bytes of one part of a snapshot.
+const PART_BYTES: usize = 64 << 10;
+
+const RULES: &str = r#"
+event payment
+  id    id       : text
+  time  at       : time unit ms
+  key   card     : card
+  field merchant : merchant
+  field amount   : money currency EUR
+rule many
+  id "R-1"  owner fraud  severity low
+  on payment
+  when count(payment) by card over last 1h > 100 and sum(payment.amount) by card over last 24h > 9000 EUR
+       and distinct(payment.merchant) by card over last 1h > 20
+       and max(payment.amount) by card over last 7d > 5000 EUR
+  then score +10 in velocity
+"#;
+
+fn program(text: &str) -> Arc<Program> {
+    let files = vec![Source { path: "a.risk".to_owned(), text: text.to_owned() }];
+    Arc::new(riskweir::rules::compile(&Sources { files }).0.unwrap())
+}
+
+/// Resident bytes of this process; 0 where the system does not tell.
+fn resident_bytes() -> usize {
+    let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    text.split(' ').nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0) * 4_096
+}
+
+fn snapshots(cards: Option<u32>) {
+    let cards = cards.unwrap_or(CARDS);
+    let (old, options) = (program(RULES), EngineOptions::default());
+    let mut engine = WholeEngine::new(Arc::clone(&old), options).unwrap();
+    let stream = engine.open_stream("payments", 0);
+    let before = resident_bytes();
+    let step = |engine: &mut WholeEngine, n: u32| {
+        let line = format!(
+            r#"{{"id":"payment-{n}","at":{},"card":"A{:07}","merchant":"m{}","amount":"{}.50"}}"#,
+            1_700_000_000_000_i64 + i64::from(n),
+            u64::from(n) * 7_919 % u64::from(cards),
+            n % 5_000,
+            n % 300
+        );
+        let payload = Some(line.as_bytes());
+        let offset = i64::from(n);
+        engine.step(&Input { stream, offset, arrival_ms: None, payload }, &mut Silence);
+    };
+    let mut n = 0;
+    while n < 3 * cards {
+        step(&mut engine, n);
+        n += 1;
+    }
+    let (reckoned, taken) = (engine.state_bytes(), resident_bytes().saturating_sub(before));
+    let share = reckoned as f64 / taken.max(1) as f64;
+    println!(
+        "{cards} cards, 3 payments each: {reckoned} bytes reckoned, {taken} taken ({share:.2})"
+    );
+
+    // Ten records between parts, so that cells change before it is their turn.
+    let start = Instant::now();
+    engine.begin_snapshot();
+    let begin_us = start.elapsed().as_secs_f64() * 1e6;
+    let (mut bytes, mut parts, mut times_us) = (Vec::new(), Vec::new(), Vec::new());
+    loop {
+        let start = Instant::now();
+        let status = engine.snapshot_part(PART_BYTES, &mut bytes);
+        times_us.push(start.elapsed().as_secs_f64() * 1e6);
+        parts.push(core::mem::take(&mut bytes));
+        if status == SnapshotStatus::Complete {
+            break;
+        }
+        bytes.reserve(2 * PART_BYTES);
+        for _ in 0..10 {
+            step(&mut engine, n);
+            n += 1;
+        }
+    }
+    let size: usize = parts.iter().map(Vec::len).sum();
+    let mb = size as f64 / 1e6;
+    let total_us: f64 = times_us.iter().sum();
+    times_us.sort_by(f64::total_cmp);
+    let at = |share: f64| times_us[((times_us.len() - 1) as f64 * share) as usize];
+    println!(
+        "  snapshot: {size} bytes, {} per card, {} parts, {:.0} MB/s; begin {begin_us:.0} us",
+        size / cards as usize,
+        parts.len(),
+        mb / total_us * 1e6
+    );
+    println!("  parts: p50 {:.0} us, p99 {:.0} us, longest {:.0} us", at(0.5), at(0.99), at(1.0));
+    restored(&old, &parts);
+    drop(parts);
+    activations(&mut engine);
+}
+
+/// How long a restore takes.
+fn restored(program: &Arc<Program>, parts: &[Vec<u8>]) {
+    let mb = parts.iter().map(Vec::len).sum::<usize>() as f64 / 1e6;
+    let start = Instant::now();
+    let mut restore = Restore::new(Arc::clone(program), EngineOptions::default());
+    for part in parts {
+        restore.part(part).unwrap();
+    }
+    black_box(restore.finish().unwrap());
+    let s = start.elapsed().as_secs_f64();
+    println!("  restored in {s:.2} s, {:.0} MB/s", mb / s);
+}
+
+/// How long other rule sets take to become active.
+fn activations(engine: &mut WholeEngine) {
+    let threshold = program(&RULES.replace("> 100", "> 101"));
+    let start = Instant::now();
+    engine.activate(threshold).unwrap();
+    println!("  another threshold: active in {:.0} ms", start.elapsed().as_secs_f64() * 1e3);
+    let filter = program(
+        &RULES.replace("max(payment.amount)", "max(payment.amount where merchant != \"m1\")"),
+    );
+    let start = Instant::now();
+    engine.activate(filter).unwrap();
+    println!("  a new filter: active in {:.0} ms", start.elapsed().as_secs_f64() * 1e3);
+    let column = program(&RULES.replace("distinct(payment.merchant)", "distinct(payment.id)"));
+    let start = Instant::now();
+    engine.activate(column).unwrap();
+    println!("  another column: active in {:.0} ms", start.elapsed().as_secs_f64() * 1e3);
 }

@@ -9,6 +9,7 @@ pub mod config;
 pub mod decision;
 pub mod demo;
 pub mod diag;
+pub mod durable;
 pub mod engine;
 pub mod event;
 pub mod loader;

@@ -8,6 +8,7 @@ use std::process::{Command, Output, Stdio};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use riskweir::durable::{Header, LocalDir, Position, Snapshots};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -443,4 +444,122 @@ fn a_reader_that_goes_away_is_no_mistake() {
     child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
     assert_eq!((child.wait().unwrap().code(), err.as_str()), (Some(0), ""));
     assert_eq!(place.read("out/decisions.ndjson").lines().count(), 500);
+}
+
+/// Two snapshots of one shard in `state/`, as the service writes them; their names, oldest first.
+fn snapshots(place: &Place) -> Vec<String> {
+    let storage = Box::new(LocalDir::new(place.path().join("state")));
+    let mut snapshots = Snapshots::new(storage, "payments-0", 2).unwrap();
+    let write = |next_offset: i64| {
+        let header = Header {
+            product_version: "0.1.0".to_owned(),
+            shard: String::new(),
+            sequence: 0,
+            epoch: 4,
+            ruleset: "0123456789abcdef".to_owned(),
+            engine_digest: "fedc".to_owned(),
+            positions: vec![Position { topic: "pay".to_owned(), partition: 1, next_offset }],
+            event_time_ms: Some(1_769_860_800_000),
+            created_at_ms: 1_769_860_801_000,
+        };
+        snapshots.begin(&header).unwrap();
+        snapshots.part(b"state").unwrap();
+        snapshots.part(&[0; 1000]).unwrap();
+        snapshots.finish().unwrap().name
+    };
+    [17, 23].map(write).to_vec()
+}
+
+#[test]
+fn snapshot_inspect_lists_what_snapshots_say_about_themselves() {
+    let place = Place::new(RULES);
+    let names = snapshots(&place);
+    let called = place.call(&["snapshot", "inspect", "state"]);
+    assert_eq!((called.code, called.err.as_str()), (0, ""));
+    let lines: Vec<&str> = called.out.lines().collect();
+    assert_eq!(lines.len(), 3, "{}", called.out);
+    assert!(lines[0].starts_with("SNAPSHOT"), "{}", called.out);
+    let words: Vec<&str> = lines[2].split_whitespace().collect();
+    let size = fs::metadata(place.path().join("state").join(&names[1])).unwrap().len().to_string();
+    assert_eq!(words[..4], [names[1].as_str(), "payments-0", "4", "pay-1@23"]);
+    assert_eq!(words[5..], [size.as_str(), "2", "0123456789ab", "yes"]);
+
+    let called = place.call(&["snapshot", "inspect", "state", "--format", "json"]);
+    let line: Value = serde_json::from_str(called.out.lines().next().unwrap()).unwrap();
+    assert_eq!(line["name"], names[0].as_str());
+    assert_eq!(line["positions"][0]["next_offset"], 17);
+    assert_eq!((&line["raw_bytes"], &line["frames"]), (&1005.into(), &2.into()));
+    assert_eq!(line["created_at"], "2026-01-31T12:00:01Z");
+    assert_eq!(line["valid"], true);
+}
+
+#[test]
+fn snapshot_verify_names_the_damaged_one_and_fails() {
+    let place = Place::new(RULES);
+    let names = snapshots(&place);
+    let called = place.call(&["snapshot", "verify", "state"]);
+    assert_eq!((called.code, called.err.as_str()), (0, ""));
+    assert_eq!(called.out.matches(": valid, 2 frames, ").count(), 2, "{}", called.out);
+
+    let path = place.path().join("state").join(&names[1]);
+    let mut bytes = fs::read(&path).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let called = place.call(&["snapshot", "verify", "state"]);
+    assert_eq!(called.code, 1);
+    assert_eq!(called.out.lines().count(), 1, "{}", called.out);
+    let expected = format!("error[S0001]: snapshot `{}`: it is damaged at byte ", names[1]);
+    assert!(called.err.starts_with(&expected), "{}", called.err);
+    assert!(called.err.contains("= see docs/errors/S0001.md"), "{}", called.err);
+
+    let one = format!("state/{}", names[1]);
+    let called = place.call(&["snapshot", "verify", &one, "--format", "json"]);
+    let line: Value = serde_json::from_str(&called.out).unwrap();
+    assert_eq!((called.code, &line["valid"], &line["code"]), (1, &false.into(), &"S0001".into()));
+    let called = place.call(&["snapshot", "inspect", &one]);
+    assert_eq!(called.code, 0);
+    assert!(called.out.contains("NO [S0001]: it is damaged at byte "), "{}", called.out);
+}
+
+#[test]
+fn snapshot_finds_its_place_in_the_configuration_and_says_when_nothing_is_there() {
+    let place = Place::new(RULES);
+    snapshots(&place);
+    let brokers = ["--brokers", "127.0.0.1:1"];
+    let set = ["snapshot", "verify", "--set", "snapshot.dir=state"];
+    let called = place.call(&[&set[..], &brokers].concat());
+    assert_eq!((called.code, called.out.lines().count()), (0, 2), "{}", called.err);
+    let called = place.call(&[&["snapshot", "verify"][..], &brokers].concat());
+    assert_eq!(called.code, 2);
+    assert!(called.err.contains("set `snapshot.dir`"), "{}", called.err);
+    let called = place.call(&["snapshot", "verify", "rules"]);
+    assert_eq!((called.code, called.err.as_str()), (1, "no snapshots in `rules`\n"));
+    let called = place.call(&["snapshot", "inspect", "nowhere"]);
+    assert_eq!(called.code, 1);
+    assert!(called.err.contains("error[S0004]: could not list"), "{}", called.err);
+    let called = place.call(&["snapshot"]);
+    assert_eq!(called.code, 2);
+}
+
+#[test]
+fn a_place_for_snapshots_that_was_not_built_in_or_makes_no_sense_is_refused() {
+    let place = Place::new(RULES);
+    let validate =
+        |setting: &str| place.call(&["validate", "--brokers", "127.0.0.1:1", "--set", setting]);
+    let called = validate("snapshot.dir=ftp://host/state");
+    assert_eq!(called.code, 1);
+    assert!(called.err.contains("error[C0005]: `snapshot.dir` expects a folder"), "{}", called.err);
+    let called = validate("snapshot.keep=1");
+    assert!(
+        called.err.contains("error[C0005]: `snapshot.keep` expects at least 2"),
+        "{}",
+        called.err
+    );
+    let called = validate("snapshot.dir=s3://bucket/state");
+    if cfg!(feature = "s3") {
+        assert!(!called.err.contains("C0013"), "{}", called.err);
+    } else {
+        assert!(called.err.contains("error[C0013]: `snapshot.dir` needs"), "{}", called.err);
+    }
 }

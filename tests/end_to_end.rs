@@ -359,14 +359,69 @@ fn ids(bodies: &[Vec<u8>]) -> BTreeSet<String> {
     bodies.iter().map(|body| text(&json(body), "/decision_id").to_owned()).collect()
 }
 
+/// The place of the record that an output says in its headers that it answers.
+fn place(record: &Record) -> (String, i64, i64) {
+    let header = |name: &str| {
+        let found = record.headers.iter().find(|(key, _)| key == name).unwrap();
+        String::from_utf8(found.1.clone().unwrap()).unwrap()
+    };
+    let number = |name| header(name).parse().unwrap();
+    (header("source_topic"), number("source_partition"), number("source_offset"))
+}
+
+/// In each output partition the answers to one input partition stand in the order of its records, one key stays in one
+/// partition, and each record is answered as itself: `places` says where the records went, in the order of `expected`.
+#[track_caller]
+fn check_partitions(
+    world: &World,
+    places: &[(String, i64, i64)],
+    expected: &BTreeMap<OutputTopic, Vec<Vec<u8>>>,
+) {
+    let mut answered: BTreeMap<(String, i64, i64), String> = BTreeMap::new();
+    for (kind, name) in ANSWERS {
+        let mut last: BTreeMap<(i32, String, i64), i64> = BTreeMap::new();
+        let mut homes: BTreeMap<Vec<u8>, i32> = BTreeMap::new();
+        for record in world.answers(name) {
+            let (topic, partition, offset) = place(&record);
+            let before = last.insert((record.partition, topic.clone(), partition), offset);
+            // WHY: one record may bring about several alerts and holds, but one decision or dead letter.
+            let single = matches!(kind, OutputTopic::Decisions | OutputTopic::DeadLetter);
+            let next = before.map_or(0, |before| before + i64::from(single));
+            assert!(offset >= next, "{name}: {topic}-{partition}: {offset} after {before:?}");
+            let home = *homes.entry(record.key.clone().unwrap()).or_insert(record.partition);
+            assert_eq!(record.partition, home, "{name}: the partition of {:?}", record.key);
+            let body = json(&record.payload.unwrap());
+            if body.get("source").is_some() {
+                assert_eq!(source(&body), (topic.clone(), partition, offset), "{name}: {body}");
+            }
+            if kind == OutputTopic::Decisions {
+                let id = text(&body, "/decision_id").to_owned();
+                answered.insert((topic, partition, offset), id);
+            }
+        }
+    }
+    let decision = |body: &Vec<u8>| {
+        let body = json(body);
+        let nth = usize::try_from(source(&body).2).unwrap();
+        (places[nth].clone(), text(&body, "/decision_id").to_owned())
+    };
+    let expected = expected[&OutputTopic::Decisions].iter().map(decision).collect();
+    assert_eq!(answered, expected, "which record has which decision");
+}
+
 #[test]
 fn two_topics_of_three_partitions_are_answered_once_each() {
     for mode in MODES {
         let (world, made) = (World::new("spread", 2, 3), records());
         let mut halves = [Vec::new(), Vec::new()];
+        let mut places: Vec<(String, i64, i64)> = Vec::new();
+        let mut ends: BTreeMap<(usize, i32), i64> = BTreeMap::new();
         for (nth, made) in made.iter().enumerate() {
             let partition =
                 i32::try_from(made.key.bytes().map(usize::from).sum::<usize>() % 3).unwrap();
+            let end = ends.entry((nth % 2, partition)).or_default();
+            places.push((world.inputs[nth % 2].clone(), i64::from(partition), *end));
+            *end += 1;
             let record = NewRecord {
                 key: Some(made.key.clone().into_bytes()),
                 payload: made.payload.clone(),
@@ -395,6 +450,7 @@ fn two_topics_of_three_partitions_are_answered_once_each() {
         let n_places: BTreeSet<(String, i64)> =
             decisions.iter().map(|body| source(&json(body))).map(|it| (it.0, it.1)).collect();
         assert_eq!(n_places.len(), 6, "{mode}: partitions that were answered");
+        check_partitions(&world, &places, &expected);
     }
 }
 

@@ -8,7 +8,7 @@ mod support;
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::message::{Headers, Message};
+use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer};
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
@@ -128,6 +128,29 @@ fn every_record_is_answered_in_order_and_the_offset_behind_the_last_one_is_commi
     assert_eq!(mock.read("risk.holds"), [("hold".to_owned(), headers)]);
     assert_eq!(mock.read("risk.dead_letter")[0].0, "bad");
     assert_eq!(mock.committed(0), Some(504));
+}
+
+#[test]
+fn outputs_carry_the_trace_of_their_record_if_it_is_a_valid_one() {
+    let mock = Mock::new(1);
+    let producer: BaseProducer = mock.client().create().unwrap();
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    for value in [Some(trace), Some("00-nonsense-01"), None] {
+        let header = value.map(|value| Header { key: "traceparent", value: Some(value) });
+        let headers = header.into_iter().fold(OwnedHeaders::new(), OwnedHeaders::insert);
+        let record = BaseRecord::<(), str>::to("in").partition(0).payload("hold").headers(headers);
+        producer.send(record).map_err(|(error, _)| error).unwrap();
+    }
+    producer.flush(PATIENCE).unwrap();
+    let service = Service::start(mock.config(&[]), &["in"]);
+    wait_done(&service, 3);
+    drop(service.stop());
+    for topic in ["risk.decisions", "risk.holds"] {
+        let traces = mock.read(topic).into_iter().map(|(_, headers)| {
+            headers.into_iter().find(|(key, _)| key == "traceparent").map(|(_, value)| value)
+        });
+        assert_eq!(traces.collect::<Vec<_>>(), [Some(trace.to_owned()), None, None], "{topic}");
+    }
 }
 
 #[test]

@@ -106,3 +106,32 @@ test testing "unknown devices are not one big device"
 "#,
     );
 }
+
+#[test]
+fn a_test_that_leaves_out_a_required_field_which_its_rule_needs_fails_and_names_it() {
+    let text = r#"
+event payment
+  id    id       : text
+  time  at       : time
+  key   card     : card
+  field amount   : money currency EUR
+  field attempts : integer
+  field note     : text?
+rule large mode shadow on payment when amount > 5 EUR if missing skip then alert
+rule noted mode shadow on payment when note = "x" if missing skip then alert
+rule either mode shadow on payment when amount > 5 EUR or attempts > 3 if missing skip then alert
+test large "nothing given: the rule cannot be false" when payment(card: "c") expect no hit
+test noted "an optional field may be absent" when payment(card: "c") expect undecided on note
+test either "one of two suffices" when payment(amount: 6 EUR) expect hit
+"#;
+    let sources =
+        Sources { files: vec![Source { path: "a.risk".to_owned(), text: text.to_owned() }] };
+    let program = riskweir::rules::compile(&sources).0.unwrap();
+    let results = run_all(&Arc::new(program)).unwrap();
+    let failures: Vec<(&str, &[String])> =
+        results.iter().map(|result| (result.rule.as_str(), result.failures.as_slice())).collect();
+    let said = "the rule reads `amount`, every `payment` has it, and this test leaves it out: give it a value";
+    let expected: [(&str, &[String]); 3] =
+        [("large", &[said.to_owned()]), ("noted", &[]), ("either", &[])];
+    assert_eq!(failures, expected);
+}

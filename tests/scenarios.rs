@@ -301,6 +301,11 @@ fn malformed_records_become_dead_letters_with_reason_and_bytes_and_messy_ones_ar
 }
 
 #[test]
+fn an_added_value_stays_as_long_as_the_action_says_or_else_the_list() {
+    check("list_times");
+}
+
+#[test]
 fn every_scenario_has_a_test() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
     let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios.rs"));

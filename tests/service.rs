@@ -166,6 +166,84 @@ fn the_service_decides_shows_its_books_and_stops_in_order_on_sigterm() {
     assert_eq!(committed.get(&0), Some(&22));
 }
 
+/// WHY: signals of one kind that come close together are one signal, so it is repeated until the process has ended. The
+/// code tells which way it ended: an orderly stop, however it goes, has another one.
+#[test]
+fn a_second_signal_ends_at_once_a_service_whose_broker_does_not_answer() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("rules.risk"), RULES).unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_riskweir"))
+        .args(["run", "--http", "127.0.0.1:0", "--rules"])
+        .arg(folder.path())
+        .args(["--brokers", &silent.local_addr().unwrap().to_string()])
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // Held open and never answered: the service waits for its topics.
+    let _connection = silent.accept().unwrap();
+    let pid = child.id().to_string();
+    let mut ended = None;
+    wait::until(
+        || {
+            let sent = Command::new("kill").args(["-TERM", &pid]).stderr(Stdio::null()).status();
+            assert!(sent.is_ok());
+            ended = child.try_wait().unwrap();
+            ended.is_some()
+        },
+        || "the service goes on after many signals".to_owned(),
+    );
+    assert_eq!(ended.unwrap().code(), Some(130));
+}
+
+fn generate(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_riskweir"));
+    command.args(["generate", "--seed", "7"]).args(arguments).output().unwrap()
+}
+
+#[test]
+fn generate_sends_to_the_topics_what_it_writes_to_standard_output() {
+    let (broker, topics) = (Broker::shared(), ["wallet.events", "bank.events"]);
+    let flags = ["--brokers", broker.address(), "--rate", "10000/s", "--count", "300"];
+    let missing = generate(&flags);
+    let (out, err) = text(&missing);
+    assert_eq!((missing.status.code(), out.as_str()), (Some(3), ""));
+    assert!(err.contains("error[K0001]: topic `wallet.events` does not exist"), "{err}");
+
+    for topic in topics {
+        broker.create_topic_with(topic, 1, &[("retention.ms", "-1")]);
+    }
+    let sent = generate(&flags);
+    let (out, err) = text(&sent);
+    assert_eq!((sent.status.code(), out.as_str()), (Some(0), ""), "{err}");
+    assert!(err.contains("300 records sent"), "{err}");
+    let written = generate(&["--count", "300"]);
+    let lines = text(&written).0;
+    let read = |topic: &str| -> Vec<String> {
+        let records = broker.read(topic, Isolation::Committed).into_iter();
+        records.map(|record| String::from_utf8(record.payload.unwrap()).unwrap()).collect()
+    };
+    let found = topics.map(read);
+    assert!(found.iter().all(|found| !found.is_empty()));
+    for found in &found {
+        // One partition each, so the order within a topic is that of the traffic.
+        let known = lines.lines().filter(|line| found.iter().any(|body| body == line));
+        assert!(found.iter().map(String::as_str).eq(known), "{found:?}");
+    }
+    assert_eq!(found.iter().map(Vec::len).sum::<usize>(), lines.lines().count());
+    broker.delete_topics(&topics);
+}
+
+#[test]
+fn generate_says_so_when_no_broker_answers() {
+    // WHY: nothing listens on the port of a listener that was closed.
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let failed = generate(&["--brokers", &closed.to_string(), "--count", "1"]);
+    let (out, err) = text(&failed);
+    assert_eq!((failed.status.code(), out.as_str()), (Some(3), ""));
+    assert!(err.contains("error[K0003]") && err.contains(&closed.to_string()), "{err}");
+}
+
 fn text(output: &Output) -> (String, String) {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     (text(&output.stdout), text(&output.stderr))

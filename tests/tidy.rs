@@ -19,6 +19,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("config", 7),
     ("telemetry", 7),
     ("demo", 7),
+    ("durable", 7),
     ("loader", 7),
     ("rule_tests", 7),
     ("backtest", 8),
@@ -29,7 +30,7 @@ const LAYERS: &[(&str, u8)] = &[
 /// Where a third-party crate may be named. Crates not listed may be used anywhere.
 const HOMES: &[(&str, &[&str])] = &[
     ("rdkafka", &["runtime/kafka"]),
-    ("tokio", &["telemetry", "runtime", "cli"]),
+    ("tokio", &["telemetry", "runtime", "cli", "durable/object.rs"]),
     ("axum", &["telemetry"]),
     ("tracing", &["telemetry"]),
     ("tracing_subscriber", &["telemetry"]),
@@ -39,7 +40,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("indicatif", &["cli"]),
     ("signal_hook", &["runtime", "cli"]),
     ("csv", &["backtest", "rules/check/lists.rs"]),
-    ("zstd", &["backtest"]),
+    ("zstd", &["backtest", "durable/container.rs"]),
+    ("object_store", &["durable/object.rs"]),
     ("flate2", &["backtest"]),
     ("schemars", &["decision/wire.rs"]),
     ("regex", &["rules/eval", "rules/oracle", "rules/check"]),

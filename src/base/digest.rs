@@ -19,6 +19,11 @@ impl Digest {
         Self(hasher.finalize().into())
     }
 
+    /// All 32 bytes as 64 hexadecimal digits.
+    pub fn hex(&self) -> String {
+        hex(&self.0)
+    }
+
     /// The first 16 bytes as 32 hexadecimal digits: the form in which ids are written.
     pub fn short_hex(&self) -> String {
         hex(&self.0[..16])

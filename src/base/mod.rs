@@ -5,12 +5,15 @@
 //! percentages and averages of money compare exactly.
 
 pub mod amount;
+pub mod codec;
+pub mod country;
 pub mod digest;
 pub mod id;
 pub mod time;
 pub mod value;
 
 pub use amount::{AmountError, Currency, MICRO_PER_MINOR};
+pub use country::{country_meant, parse_country};
 pub use digest::Digest;
 pub use id::{EntityKey, Tag};
 pub use value::{TextRef, Value};

@@ -7,6 +7,7 @@ pub mod generate;
 pub mod rules;
 pub mod run;
 pub mod settings;
+pub mod snapshot;
 pub mod test;
 pub mod validate;
 
@@ -145,6 +146,8 @@ enum Command {
     Generate(generate::Arguments),
     /// Run the service: read input topics, decide, write outputs, until told to stop.
     Run(run::Arguments),
+    /// Look at snapshots of the state: what lies there, and is it whole?
+    Snapshot(snapshot::Arguments),
     /// Run the tests of a rule folder.
     Test(test::Arguments),
     /// Check the configuration and the rules, and with --connect the brokers and topics.
@@ -181,6 +184,7 @@ pub fn main() -> ExitCode {
         Command::Demo(arguments) => demo::run(arguments, &console),
         Command::Generate(arguments) => generate::run(arguments, &console),
         Command::Run(arguments) => run::run(arguments, &console),
+        Command::Snapshot(arguments) => snapshot::run(arguments, &console),
         Command::Test(arguments) => test::run(arguments, &console),
         Command::Validate(arguments) => validate::run(arguments, &console),
     };

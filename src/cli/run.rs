@@ -9,7 +9,7 @@ use crate::cli::settings::Settings;
 use crate::cli::{Console, Exit, Failure};
 use crate::config::{Config, Log, LogFormat};
 use crate::rules::program::Program;
-use crate::runtime::{self, Deciding, RunError, Stop, Views, engine_options};
+use crate::runtime::{self, DecidingEngines, RunError, Stop, Views, engine_options};
 use crate::telemetry::board::Identity;
 use crate::telemetry::{Board, Books, Health, happening, http, log};
 
@@ -71,12 +71,9 @@ fn serve(
     happening::Started { version, config: &digest, ruleset: &ruleset, http: server.address() }
         .emit();
     let options = engine_options(config);
-    let mut make = || {
-        Deciding::new(Arc::clone(program), options)
-            .map_err(|error| RunError::Engine { reason: error.to_string() })
-    };
+    let mut engines = DecidingEngines::new(Arc::clone(program), options);
     let views = Views { board, health, stop };
-    runtime::run(config, inputs, &mut make, &views)
+    runtime::run(config, inputs, &mut engines, &views)
 }
 
 /// The start-up lines, one fact each.

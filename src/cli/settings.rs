@@ -26,6 +26,9 @@ pub struct Settings {
     /// Address of metrics and health, the same as `--set http.listen=ADDRESS`.
     #[arg(long, value_name = "ADDRESS")]
     http: Option<String>,
+    /// Go on when records that the newest snapshot lacks are gone, the same as `--set recovery.on_gap=accept`.
+    #[arg(long)]
+    accept_gap: bool,
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {
@@ -61,6 +64,10 @@ impl Settings {
         flags.extend(named.into_iter().filter_map(|(flag, key, value)| {
             Some((flag.to_owned(), key.to_owned(), value.clone()?))
         }));
+        if self.accept_gap {
+            let (flag, key, value) = ("--accept-gap", "recovery.on_gap", "accept");
+            flags.push((flag.to_owned(), key.to_owned(), value.to_owned()));
+        }
         Sources { file: self.config.clone(), env: environment(), flags }
     }
 }

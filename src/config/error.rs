@@ -177,6 +177,9 @@ impl ConfigError {
             Problem::MissingVariable { name, .. } => {
                 Some(format!("set `{name}`, or write `$${{env:{name}}}` to mean the text itself"))
             }
+            Problem::NotBuiltIn { key, .. } if key == "snapshot.dir" => {
+                Some("build with it, or name a folder of the file system".to_owned())
+            }
             Problem::NotBuiltIn { .. } => {
                 Some("build with `--features secure`, as the release builds are".to_owned())
             }

@@ -84,6 +84,8 @@ pub const DELIVERY_MODES: &[&str] = &["idempotent", "transactional"];
 pub const DECISIONS: &[&str] = &["all", "notable", "none"];
 /// The words of `recovery.replay_from`.
 pub const REPLAY_FROM: &[&str] = &["earliest", "none"];
+/// The words of `recovery.on_gap`.
+pub const ON_GAP: &[&str] = &["stop", "accept"];
 /// The words of `log.format`.
 pub const LOG_FORMATS: &[&str] = &["auto", "text", "json"];
 /// The words of `log.level`.
@@ -133,6 +135,10 @@ pub const KEYS: &[Key] = &[
     key("state.budget", Size, Unset("the rules' policy"), "Most memory for windows; beyond it the oldest keys are evicted, counted and marked."),
     key("state.exact_events_per_key", Count, Value("65536"), "Most events that one key keeps exactly."),
     key("recovery.replay_from", Choice(REPLAY_FROM), Value("earliest"), "`earliest`: rebuild the windows from the oldest records that the topics hold. `none`: start with empty windows."),
+    key("recovery.on_gap", Choice(ON_GAP), Value("stop"), "When the topics no longer hold records that the newest snapshot lacks. `stop`: end with a message. `accept`: go on; decisions whose windows may miss them are marked `state_gap`."),
+    key("snapshot.dir", Text, Unset("no snapshots: every start rebuilds the windows from the input topics"), "Where snapshots of the windows lie: a folder, or a URL such as `s3://bucket/folder`. Holds payment data."),
+    key("snapshot.interval", Duration, Value("30s"), "Time from one snapshot to the next."),
+    key("snapshot.keep", Count, Value("2"), "Valid snapshots that are kept, at least 2. There must be room for one more."),
     key("http.listen", Text, Value("127.0.0.1:9464"), "Address of /metrics, /livez and /readyz."),
     key("http.progress_timeout", Duration, Value("10s"), "How long the poll loop may stand still before /livez and /readyz say so."),
     key("log.format", Choice(LOG_FORMATS), Value("auto"), "`auto`: text on a terminal, JSON otherwise."),

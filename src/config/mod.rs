@@ -26,7 +26,7 @@ pub use layers::{Resolved, Setting};
 pub use secret::Secret;
 pub use typed::{
     Config, Delivery, DeliveryMode, Http, Kafka, Limits, Log, LogFormat, Recovery, Rules, Sasl,
-    Security, State, Time, Tls, Topics,
+    Security, Snapshot, State, Time, Tls, Topics,
 };
 pub use value::{Origin, Value};
 

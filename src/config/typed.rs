@@ -29,6 +29,8 @@ pub struct Config {
     pub state: State,
     /// What happens at a start.
     pub recovery: Recovery,
+    /// Snapshots; none are taken without a place for them.
+    pub snapshot: Snapshot,
     /// Metrics and health.
     pub http: Http,
     /// Logs.
@@ -194,6 +196,19 @@ pub struct State {
 pub struct Recovery {
     /// Whether to rebuild the windows from the input.
     pub replay: bool,
+    /// Whether to go on when the input no longer holds what a snapshot lacks.
+    pub accept_gap: bool,
+}
+
+/// Snapshots of the windows.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// Folder or URL; none means that no snapshots are taken.
+    pub dir: Option<String>,
+    /// Time from one to the next.
+    pub interval: Duration,
+    /// Valid ones that are kept.
+    pub keep: usize,
 }
 
 /// Metrics and health.
@@ -252,7 +267,11 @@ pub(crate) fn build(resolved: &Resolved, errors: &mut Vec<ConfigError>) -> Optio
             budget_bytes: read.size("state.budget"),
             exact_events_per_key: read.count("state.exact_events_per_key")?,
         },
-        recovery: Recovery { replay: read.text("recovery.replay_from")? == "earliest" },
+        recovery: Recovery {
+            replay: read.text("recovery.replay_from")? == "earliest",
+            accept_gap: read.text("recovery.on_gap")? == "accept",
+        },
+        snapshot: snapshot(&read, errors)?,
         http: http(&read, errors)?,
         log: log(&read)?,
         shutdown_timeout: read.duration("shutdown.timeout")?,
@@ -452,6 +471,42 @@ fn delivery(read: &Reader<'_>, errors: &mut Vec<ConfigError>) -> Option<Delivery
         errors.push(read.contradiction(TIMEOUT, reason));
     }
     Some(delivery)
+}
+
+/// The object stores: what a URL begins with, the cargo feature, whether it was built in.
+const OBJECT_STORES: &[(&[&str], &str, bool)] = &[
+    (&["memory"], "object-store", cfg!(feature = "object-store")),
+    (&["s3", "s3a"], "s3", cfg!(feature = "s3")),
+    (&["gs"], "gcs", cfg!(feature = "gcs")),
+    (&["az", "adl", "azure", "abfs", "abfss"], "azure", cfg!(feature = "azure")),
+];
+
+fn snapshot(read: &Reader<'_>, errors: &mut Vec<ConfigError>) -> Option<Snapshot> {
+    const DIR: &str = "snapshot.dir";
+    let (dir, keep) = (read.text(DIR), read.count("snapshot.keep")?);
+    if let Some((dir, scheme)) = dir.as_ref().and_then(|dir| Some((dir, dir.split_once("://")?.0)))
+    {
+        let store = OBJECT_STORES.iter().find(|(schemes, ..)| schemes.contains(&scheme));
+        match store {
+            Some((_, _, true)) => {}
+            Some((_, feature, false)) => {
+                let (key, feature) = (DIR.to_owned(), format!("the cargo feature `{feature}`"));
+                errors
+                    .push(ConfigError::new(read.origin(DIR), Problem::NotBuiltIn { key, feature }));
+            }
+            None if scheme == "file" => {}
+            None => {
+                let expected = "a folder, or a URL with `file`, `s3`, `gs` or `az` before `://`";
+                errors.push(read.bad_value(DIR, expected, dir));
+            }
+        }
+    }
+    if keep < 2 {
+        let expected = "at least 2: one may turn out damaged";
+        errors.push(read.bad_value("snapshot.keep", expected, &keep.to_string()));
+    }
+    let keep = usize::try_from(keep).unwrap_or(usize::MAX);
+    Some(Snapshot { dir, interval: read.duration("snapshot.interval")?, keep })
 }
 
 fn http(read: &Reader<'_>, errors: &mut Vec<ConfigError>) -> Option<Http> {

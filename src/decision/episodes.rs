@@ -10,6 +10,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::EntityKey;
+use crate::base::codec::{Damaged, Decoder, Encoder};
+use crate::state::walk::Walk;
 
 /// Which alerts belong together: a stable number of the rule, and the key.
 pub type EpisodeKey = (u64, EntityKey);
@@ -46,17 +48,46 @@ struct Open {
     quiet_ms: i64,
 }
 
+impl Open {
+    fn save(key: &EpisodeKey, open: &Self, code: &mut Encoder<'_>) {
+        code.word(key.0);
+        code.wide(key.1.0);
+        code.text(&open.id);
+        for number in [open.seq, open.count, open.thinned] {
+            code.var(u64::from(number));
+        }
+        code.int(open.raised_ms);
+        code.int(open.quiet_ms);
+    }
+
+    fn load(code: &mut Decoder<'_>) -> Result<(EpisodeKey, Self), Damaged> {
+        const WHAT: &str = "alert episode";
+        let key = (code.word(WHAT)?, EntityKey(code.wide(WHAT)?));
+        let open = Self {
+            id: code.text(WHAT)?.to_owned(),
+            seq: code.narrow(WHAT)?,
+            count: code.narrow(WHAT)?,
+            thinned: code.narrow(WHAT)?,
+            raised_ms: code.int(WHAT)?,
+            quiet_ms: code.int(WHAT)?,
+        };
+        Ok((key, open))
+    }
+}
+
 /// All open episodes of an engine.
 #[derive(Clone, Debug, Default)]
 pub struct Episodes {
     open: BTreeMap<EpisodeKey, Open>,
     by_quiet: BTreeSet<(i64, EpisodeKey)>,
+    saving: Option<Walk<EpisodeKey>>,
 }
 
 impl Episodes {
     /// Records a hit at `time_ms` of an alert thinned to one per `span_ms`; `alert_id` is its id if it is raised.
     pub fn hit(&mut self, key: EpisodeKey, time_ms: i64, span_ms: i64, alert_id: &str) -> Raise {
         let quiet_ms = time_ms.saturating_add(span_ms);
+        self.touch(key);
         let Some(open) = self.open.get_mut(&key).filter(|open| time_ms < open.quiet_ms) else {
             return self.open_new(key, time_ms, quiet_ms, alert_id);
         };
@@ -88,7 +119,49 @@ impl Episodes {
                 return;
             }
             self.by_quiet.remove(&(quiet_ms, key));
+            self.touch(key);
             self.open.remove(&key);
+        }
+    }
+
+    /// Begins a save of what is open now.
+    pub fn begin_save(&mut self) {
+        self.saving = Some(Walk::default());
+    }
+
+    /// Writes the next episodes until about `budget` bytes are written; says whether all are.
+    pub fn save_part(&mut self, budget: usize, code: &mut Encoder<'_>) -> bool {
+        self.saving.as_mut().is_none_or(|walk| walk.part(&self.open, budget, code, Open::save))
+    }
+
+    /// Writes what changed ahead of its turn since the last part.
+    pub fn save_side(&mut self, code: &mut Encoder<'_>) {
+        if let Some(walk) = &mut self.saving {
+            walk.side(code);
+        }
+    }
+
+    /// Ends a save, complete or not.
+    pub fn end_save(&mut self) {
+        self.saving = None;
+    }
+
+    /// Reads saved episodes into these.
+    ///
+    /// # Errors
+    /// Where they are damaged, or come twice.
+    pub fn load(&mut self, code: &mut Decoder<'_>) -> Result<(), Damaged> {
+        while code.rest() > 0 {
+            let (key, open) = Open::load(code)?;
+            self.by_quiet.insert((open.quiet_ms, key));
+            code.demand(self.open.insert(key, open).is_none(), "an episode comes twice")?;
+        }
+        Ok(())
+    }
+
+    fn touch(&mut self, key: EpisodeKey) {
+        if let Some(walk) = &mut self.saving {
+            walk.touch(key, self.open.get(&key), Open::save);
         }
     }
 

@@ -9,7 +9,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::EntityKey;
+use crate::base::codec::{Damaged, Decoder, Encoder};
 use crate::rules::syntax::ast::Otherwise;
+use crate::state::walk::Walk;
 
 /// Identity of a hold: the key of the payment (event type and id).
 pub type HoldKey = EntityKey;
@@ -56,6 +58,7 @@ pub struct HoldBook {
     open: BTreeMap<HoldKey, (u32, Hold)>,
     deadlines: BTreeSet<(u32, i64, HoldKey)>,
     bytes: usize,
+    saving: Option<Walk<HoldKey>>,
 }
 
 impl HoldBook {
@@ -64,10 +67,21 @@ impl HoldBook {
         if self.open.contains_key(&key) {
             return Placed::Joined;
         }
+        self.touch(key);
+        self.add(stream, key, hold);
+        Placed::New
+    }
+
+    fn add(&mut self, stream: u32, key: HoldKey, hold: Hold) {
         self.deadlines.insert((stream, hold.deadline_ms, key));
         self.bytes += hold_bytes(&hold);
         self.open.insert(key, (stream, hold));
-        Placed::New
+    }
+
+    fn touch(&mut self, key: HoldKey) {
+        if let Some(walk) = &mut self.saving {
+            walk.touch(key, self.open.get(&key), Hold::save);
+        }
     }
 
     /// Takes one hold whose deadline has come on the clock of the stream, earliest first.
@@ -77,9 +91,46 @@ impl HoldBook {
             return None;
         }
         self.deadlines.remove(&first);
+        self.touch(first.2);
         let (_, hold) = self.open.remove(&first.2)?;
         self.bytes = self.bytes.saturating_sub(hold_bytes(&hold));
         Some(hold)
+    }
+
+    /// Begins a save of what is open now.
+    pub fn begin_save(&mut self) {
+        self.saving = Some(Walk::default());
+    }
+
+    /// Writes the next holds until about `budget` bytes are written; says whether all are.
+    pub fn save_part(&mut self, budget: usize, code: &mut Encoder<'_>) -> bool {
+        self.saving.as_mut().is_none_or(|walk| walk.part(&self.open, budget, code, Hold::save))
+    }
+
+    /// Writes what changed ahead of its turn since the last part.
+    pub fn save_side(&mut self, code: &mut Encoder<'_>) {
+        if let Some(walk) = &mut self.saving {
+            walk.side(code);
+        }
+    }
+
+    /// Ends a save, complete or not.
+    pub fn end_save(&mut self) {
+        self.saving = None;
+    }
+
+    /// Reads saved holds into these; their clocks are numbered below `n_clocks`.
+    ///
+    /// # Errors
+    /// Where they are damaged, or come twice.
+    pub fn load(&mut self, n_clocks: usize, code: &mut Decoder<'_>) -> Result<(), Damaged> {
+        while code.rest() > 0 {
+            let (stream, key, hold) = Hold::load(code)?;
+            code.demand((stream as usize) < n_clocks, "clock of a hold")?;
+            code.demand(!self.open.contains_key(&key), "a hold comes twice")?;
+            self.add(stream, key, hold);
+        }
+        Ok(())
     }
 
     /// How many are open.
@@ -96,6 +147,67 @@ impl HoldBook {
     pub fn bytes(&self) -> usize {
         self.bytes
     }
+}
+
+impl Hold {
+    fn save(key: &HoldKey, (stream, hold): &(u32, Self), code: &mut Encoder<'_>) {
+        code.var(u64::from(*stream));
+        code.wide(key.0);
+        for text in [&hold.hold_id, &hold.event_type, &hold.event_id, &hold.decision_id] {
+            code.text(text);
+        }
+        code.int(hold.placed_ms);
+        code.int(hold.deadline_ms);
+        code.flag(hold.amount.is_some());
+        if let Some((value, currency)) = &hold.amount {
+            code.text(value);
+            code.text(currency);
+        }
+        for texts in [&hold.placed_by, &hold.reasons] {
+            code.count(texts.len());
+            for text in texts {
+                code.text(text);
+            }
+        }
+        code.flag(hold.otherwise == Otherwise::Block);
+        code.bytes(&hold.output_key);
+    }
+
+    fn load(code: &mut Decoder<'_>) -> Result<(u32, HoldKey, Self), Damaged> {
+        const WHAT: &str = "hold";
+        let (stream, key) = (code.narrow(WHAT)?, EntityKey(code.wide(WHAT)?));
+        let mut text = || code.text(WHAT).map(str::to_owned);
+        let (hold_id, event_type, event_id, decision_id) = (text()?, text()?, text()?, text()?);
+        let (placed_ms, deadline_ms) = (code.int(WHAT)?, code.int(WHAT)?);
+        let amount = if code.flag(WHAT)? {
+            Some((code.text(WHAT)?.to_owned(), code.text(WHAT)?.to_owned()))
+        } else {
+            None
+        };
+        let (placed_by, reasons) = (load_texts(code)?, load_texts(code)?);
+        let otherwise = if code.flag(WHAT)? { Otherwise::Block } else { Otherwise::Release };
+        let output_key = code.bytes(WHAT)?.to_vec();
+        let hold = Self {
+            hold_id,
+            event_type,
+            event_id,
+            placed_ms,
+            amount,
+            placed_by,
+            reasons,
+            deadline_ms,
+            otherwise,
+            decision_id,
+            output_key,
+        };
+        Ok((stream, key, hold))
+    }
+}
+
+fn load_texts(code: &mut Decoder<'_>) -> Result<Vec<String>, Damaged> {
+    const WHAT: &str = "texts of a hold";
+    let n = code.count(1, WHAT)?;
+    (0..n).map(|_| code.text(WHAT).map(str::to_owned)).collect()
 }
 
 fn hold_bytes(hold: &Hold) -> usize {

@@ -120,6 +120,8 @@ pub enum Provenance {
     Late,
     /// Nothing to remark.
     Normal,
+    /// A window that counted may reach into a hole: records of the input were gone before they were read.
+    StateGap,
     /// Behind by more than the allowed lateness: it may raise alerts, it cannot stop money.
     TooLate,
     /// A window that counted reaches back before the stream began.

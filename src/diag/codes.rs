@@ -3,7 +3,7 @@
 //! Ranges: `E00xx` characters and grammar, `E01xx` names, `E02xx` types and units, `E03xx` what happens when data is
 //! missing, `E04xx` windows and aggregates, `E05xx` the shape of rules, policy, tests and schema, `E09xx` parts of the
 //! language that are not supported yet; `W…` warnings in the same ranges, and `W05xx` analysis, `W06xx` state,
-//! `W07xx` cost.
+//! `W07xx` cost, of which none is given yet.
 
 /// A stable code such as `E0101`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -105,14 +105,6 @@ registry! {
     E0907 "not yet supported: model scores and address look-ups";
     W0101 "a type that looks misspelt";
     W0301 "an alert or score rule can be undecided";
-    W0501 "a condition that is never or always true";
-    W0502 "a rule without a test";
-    W0503 "a rule covered by another";
-    W0507 "windows that contradict each other";
-    W0601 "something that is never used";
-    W0602 "a counter that restarts empty";
-    W0604 "a comparison with an average that includes this event";
-    W0701 "state near or over its budget";
     W0901 "a clause without effect yet";
 }
 

@@ -4,10 +4,11 @@ use crate::base::{EntityKey, Tag};
 use crate::event::row::Row;
 use crate::event::schema::{EventType, FieldType, SlotId};
 use crate::rules::eval::{Host, Run};
-use crate::rules::program::{ListId, Lookup, LookupId, Program, TableId};
+use crate::rules::program::{ListId, Lookup, LookupId, Program, TableId, TablePlan};
 use crate::state::{Guess, ReadAt, ReadPlan, StateOptions, Table};
 use crate::window::spec::{Coverage, Entry, MeasureKind, ReadValue, Reading};
 
+use crate::engine::identity::TableIdentity;
 use crate::engine::lists::Lists;
 
 /// Slots of a table that one sweep looks at, and how often one comes: about two slots an event.
@@ -19,6 +20,8 @@ const ADVANCES_PER_SWEEP: u64 = 64;
 #[derive(Debug)]
 pub(super) struct Memory {
     tables: Vec<Table>,
+    /// Per table what makes it the same table in another rule set.
+    identities: Vec<TableIdentity>,
     /// Per event type.
     reads: Vec<EventReads>,
     /// Per table: the stored key in an event of its type.
@@ -28,6 +31,15 @@ pub(super) struct Memory {
     evictions: u64,
     /// How often the clock was moved.
     advances: u64,
+}
+
+/// What happened to the tables together so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Passed {
+    /// Keys evicted, of tables that are gone as well.
+    pub(super) evictions: u64,
+    /// How often the clock was moved.
+    pub(super) advances: u64,
 }
 
 /// The look-ups of one event type.
@@ -157,8 +169,12 @@ impl EventReads {
 
 impl Memory {
     pub(super) fn new(program: &Program, options: StateOptions) -> Self {
-        let tables: Vec<Table> =
-            program.tables.iter().map(|plan| Table::new(plan.spec.clone(), options)).collect();
+        let table = |plan: &TablePlan| Table::new(plan.spec.clone(), options);
+        Self::of(program, program.tables.iter().map(table).collect(), Passed::default())
+    }
+
+    /// Tables of this program, in its order, with what they hold.
+    pub(super) fn of(program: &Program, tables: Vec<Table>, passed: Passed) -> Self {
         let reads = program.plans.iter().zip(&program.schema.events).map(|(event, schema)| {
             let mut reads = EventReads::default();
             for lookup in &event.lookups {
@@ -185,7 +201,28 @@ impl Memory {
             places
         });
         let places = places.collect();
-        Self { tables, reads, stored, places, evictions: 0, advances: 0 }
+        let identity = |plan| TableIdentity::of(program, plan);
+        let identities = program.tables.iter().map(identity).collect();
+        let Passed { evictions, advances } = passed;
+        Self { tables, identities, reads, stored, places, evictions, advances }
+    }
+
+    /// What a save must tell beside the tables.
+    pub(super) fn passed(&self) -> Passed {
+        Passed { evictions: self.evictions, advances: self.advances }
+    }
+
+    pub(super) fn identities(&self) -> &[TableIdentity] {
+        &self.identities
+    }
+
+    pub(super) fn tables_mut(&mut self) -> &mut [Table] {
+        &mut self.tables
+    }
+
+    /// Takes the tables out, with what makes them the same in another rule set.
+    pub(super) fn into_tables(self) -> Vec<(TableIdentity, Table)> {
+        self.identities.into_iter().zip(self.tables).collect()
     }
 
     /// Loads the state that a batch of events is about to ask for. Changes nothing.

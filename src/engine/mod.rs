@@ -3,21 +3,30 @@
 //! Kafka, `backtest`, `test`, the demo and the property tests all call [`Engine::step`]. It is
 //! synchronous and pure: what comes out is a function of the records so far, the rule set and the options.
 
+mod activate;
 pub mod counters;
 mod emit;
+mod gap;
+pub mod identity;
 mod judge;
 pub mod lists;
 mod memory;
 pub mod options;
 pub mod port;
 pub mod repeats;
+mod restore;
 mod scene;
+mod snapshot;
 pub mod step;
 pub mod streams;
 mod tell;
+pub mod trail;
 mod turn;
 
+pub use activate::ActivationReport;
 pub use counters::{Counters, RuleCounters};
 pub use options::{DecisionsWanted, EngineOptions};
 pub use port::{Input, Output, OutputTopic, Silence, Sink, StreamId};
+pub use restore::{Restore, RestoreError};
+pub use snapshot::{SNAPSHOT_VERSION, SnapshotStatus};
 pub use step::{Decoded, Engine};

@@ -1,9 +1,11 @@
 //! Settings that decisions depend on. Their digest is written into every decision.
 
+use serde::{Deserialize, Serialize};
+
 use crate::base::Digest;
 
 /// Settings of an engine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EngineOptions {
     /// An event this much behind its partition's clock still updates state and may stop money.
     pub allowed_lateness_ms: i64,
@@ -30,7 +32,7 @@ pub struct EngineOptions {
 }
 
 /// Which decisions are written. It changes no decision, so it is no part of the digest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum DecisionsWanted {
     /// One per event.
     #[default]

@@ -8,12 +8,15 @@ use crate::decision::holds::HoldBook;
 use crate::decision::score::ScoreSheet;
 use crate::engine::counters::{Counters, RuleCounters};
 use crate::engine::emit;
+use crate::engine::gap::Gap;
 use crate::engine::lists::Lists;
 use crate::engine::memory::{Ahead, Answers, KeyPart, Memory, OwnEntries, key_parts};
 use crate::engine::options::EngineOptions;
 use crate::engine::port::{Input, Sink, StreamId};
 use crate::engine::repeats::Repeats;
+use crate::engine::snapshot::Saving;
 use crate::engine::streams::{Clock, Clocks, Source};
+use crate::engine::trail::Trail;
 use crate::engine::turn::{self, Turn};
 use crate::event::digest::id_digest;
 use crate::event::error::{DecodeError, Reason};
@@ -66,6 +69,8 @@ pub(super) struct Remembered {
     pub(super) holds: HoldBook,
     pub(super) episodes: Episodes,
     pub(super) counters: Counters,
+    pub(super) trail: Trail,
+    pub(super) gap: Gap,
 }
 
 /// Buffers that live from event to event; their content means nothing between events.
@@ -87,11 +92,13 @@ pub(super) struct Work {
 /// Not shared: one thread steps it. What others may see is copied out ([`Engine::counters`]).
 #[derive(Debug)]
 pub struct Engine {
-    setup: Setup,
+    pub(super) setup: Setup,
     decoder: Arc<Decoder>,
-    sources: Vec<Source>,
+    pub(super) sources: Vec<Source>,
     topics: Vec<Option<TopicIdx>>,
-    remembered: Remembered,
+    pub(super) remembered: Remembered,
+    /// A snapshot that is being taken.
+    pub(super) saving: Option<Saving>,
     work: Work,
     scratch: DecodeScratch,
     row: Row,
@@ -112,24 +119,30 @@ impl Engine {
     /// # Errors
     /// When a pattern or the time zone of the program is refused (the checker reports both before).
     pub fn new(program: Arc<Program>, options: EngineOptions) -> Result<Self, EvalError> {
+        let remembered = Remembered::new(&program, &options);
+        Ok(Self::of(Setup::new(program, options)?, Vec::new(), remembered))
+    }
+
+    /// An engine with all that another one remembered.
+    pub(super) fn of(setup: Setup, sources: Vec<Source>, remembered: Remembered) -> Self {
         let limits = Limits {
-            max_record_bytes: options.max_record_bytes as usize,
-            max_depth: options.max_depth,
-            max_keys: options.max_keys,
+            max_record_bytes: setup.options.max_record_bytes as usize,
+            max_depth: setup.options.max_depth,
+            max_keys: setup.options.max_keys,
             ..Limits::default()
         };
-        let decoder = Arc::new(Decoder::new(&program.schema, limits));
-        let remembered = Remembered::new(&program, &options);
-        Ok(Self {
-            setup: Setup::new(program, options)?,
+        let decoder = Arc::new(Decoder::new(&setup.program.schema, limits));
+        Self {
+            topics: sources.iter().map(|source| decoder.topic(&source.topic)).collect(),
+            setup,
             decoder,
-            sources: Vec::new(),
-            topics: Vec::new(),
+            sources,
             remembered,
+            saving: None,
             work: Work::default(),
             scratch: DecodeScratch::default(),
             row: Row::default(),
-        })
+        }
     }
 
     /// The id of an input partition. A topic that no event of the schema names takes events of any type (files).
@@ -183,6 +196,9 @@ impl Engine {
             }
             Err(error) => {
                 remembered.counters.count_dead_letter(&error);
+                remembered.trail.add(u64::from(input.stream.0));
+                remembered.trail.add(input.offset.cast_unsigned());
+                remembered.trail.add_bytes(error.reason.as_str().as_bytes());
                 emit::dead_letter(input, source, &error, &mut self.work.body, sink);
             }
         }
@@ -256,6 +272,17 @@ impl Engine {
         self.remembered.memory.bytes() + self.remembered.other_bytes()
     }
 
+    /// The digest of the way that the engine took: every record with its place, and what was decided. The same with any
+    /// sink; saved with the state. Engines with equal digests took the same way.
+    pub fn digest(&self) -> u64 {
+        self.remembered.trail.digest()
+    }
+
+    /// Records before the next one are missing for good: decisions say `state_gap` until no window reaches there.
+    pub fn note_gap(&mut self) {
+        self.remembered.gap = Gap::Here;
+    }
+
     /// Holds that are open.
     pub fn holds_open(&self) -> usize {
         self.remembered.holds.len()
@@ -272,7 +299,7 @@ impl Engine {
 }
 
 impl Setup {
-    fn new(program: Arc<Program>, options: EngineOptions) -> Result<Self, EvalError> {
+    pub(super) fn new(program: Arc<Program>, options: EngineOptions) -> Result<Self, EvalError> {
         let n_events = u16::try_from(program.plans.len()).unwrap_or(u16::MAX);
         let evals: Result<Vec<EvalPlan>, EvalError> =
             (0..n_events).map(|event| EvalPlan::new(&program, EventId(event))).collect();
@@ -319,24 +346,46 @@ impl Shape {
     }
 }
 
+/// How the window tables are bounded.
+pub(super) fn state_options(options: &EngineOptions) -> StateOptions {
+    StateOptions {
+        lateness_ms: options.allowed_lateness_ms,
+        exact_cap: options.exact_events_per_key,
+        ring_cap: RING_CAP,
+    }
+}
+
+/// A memory of ids without any.
+pub(super) fn no_ids(options: &EngineOptions) -> SeenIds {
+    SeenIds::new(options.dedupe_window_ms, options.dedupe_max_ids as usize)
+}
+
+/// A memory of answers without any.
+///
+/// WHY: ids are remembered for up to two windows, and a repeat must find its answer as long.
+pub(super) fn no_repeats(options: &EngineOptions) -> Repeats {
+    Repeats::new(repeats_span_ms(options))
+}
+
+/// For how long answers are remembered.
+pub(super) fn repeats_span_ms(options: &EngineOptions) -> i64 {
+    options.dedupe_window_ms.saturating_mul(2)
+}
+
 impl Remembered {
-    fn new(program: &Program, options: &EngineOptions) -> Self {
-        let state = StateOptions {
-            lateness_ms: options.allowed_lateness_ms,
-            exact_cap: options.exact_events_per_key,
-            ring_cap: RING_CAP,
-        };
+    pub(super) fn new(program: &Program, options: &EngineOptions) -> Self {
         let rules = vec![RuleCounters::default(); program.rules.len()];
         Self {
             clocks: Clocks::default(),
-            memory: Memory::new(program, state),
+            memory: Memory::new(program, state_options(options)),
             lists: Lists::new(&program.lists),
-            seen: SeenIds::new(options.dedupe_window_ms, options.dedupe_max_ids as usize),
-            // WHY: ids are remembered for up to two windows, and a repeat must find its answer as long.
-            repeats: Repeats::new(options.dedupe_window_ms.saturating_mul(2)),
+            seen: no_ids(options),
+            repeats: no_repeats(options),
             holds: HoldBook::default(),
             episodes: Episodes::default(),
             counters: Counters { rules, ..Counters::default() },
+            trail: Trail::default(),
+            gap: Gap::None,
         }
     }
 

@@ -63,6 +63,21 @@ impl Clocks {
         ClockId(u32::try_from(self.clocks.len() - 1).unwrap_or(u32::MAX))
     }
 
+    /// These clocks.
+    pub fn of(clocks: Vec<Clock>) -> Self {
+        Self { clocks }
+    }
+
+    /// All clocks, by their number.
+    pub fn all(&self) -> &[Clock] {
+        &self.clocks
+    }
+
+    /// The clock furthest ahead.
+    pub fn furthest_ms(&self) -> Option<i64> {
+        self.clocks.iter().filter_map(|clock| clock.now_ms).max()
+    }
+
     /// One clock.
     ///
     /// # Panics

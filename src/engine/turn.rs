@@ -43,12 +43,20 @@ pub(super) struct Standing {
     /// Names the event with this very body: its answer is kept under it.
     pub(super) answer_id: u64,
     pub(super) body_digest: u64,
+    /// Whether its windows reach into a hole of the input.
+    pub(super) gap: bool,
 }
 
 impl<'a, S: Sink> Turn<'a, S> {
     /// Takes the turn.
     pub(super) fn take(mut self) {
         let standing = self.stand();
+        self.mark(&[
+            u64::from(self.input.stream.0),
+            self.input.offset.cast_unsigned(),
+            standing.answer_id,
+            standing.placement.timeliness as u64 | (standing.seen as u64) << 8,
+        ]);
         if standing.seen == Seen::Duplicate {
             self.repeat(&standing);
             return;
@@ -59,6 +67,22 @@ impl<'a, S: Sink> Turn<'a, S> {
         if standing.placement.timeliness != Timeliness::Future {
             self.remembered.memory.insert(&self.work.own, self.decoded.row.time_ms);
         }
+    }
+
+    /// Adds what happened to the digest of the engine's way.
+    fn mark(&mut self, words: &[u64]) {
+        for word in words {
+            self.remembered.trail.add(*word);
+        }
+    }
+
+    fn mark_outcome(&mut self, outcome: Outcome, score: i32) {
+        self.mark(&[u64::from(score.cast_unsigned()) | (outcome as u64) << 32]);
+    }
+
+    /// Adds the record that was just written to the digest.
+    fn mark_record(&mut self) {
+        self.remembered.trail.add_bytes(&self.work.body);
     }
 
     /// Places the event on its partition's clock, lets deadlines come, and asks whether it was seen before.
@@ -74,7 +98,9 @@ impl<'a, S: Sink> Turn<'a, S> {
             self.pass_time(placement.clock_ms);
         }
         let answer_id = variant_of(id_digest, body_digest);
-        Standing { placement, seen, answer_id, body_digest }
+        let program = &self.setup.program;
+        let gap = self.remembered.gap.touches(row.time_ms, placement.clock_ms, program);
+        Standing { placement, seen, answer_id, body_digest, gap }
     }
 
     /// What the clock brings: state that no window sees is forgotten, holds whose deadline has come end.
@@ -90,6 +116,7 @@ impl<'a, S: Sink> Turn<'a, S> {
         while let Some(hold) = self.remembered.holds.take_expired(self.source.clock.0, clock_ms) {
             self.remembered.counters.holds_expired += 1;
             emit::hold("expired", &hold, self.setup, &mut self.work.body, self.sink);
+            self.mark_record();
         }
     }
 
@@ -128,6 +155,7 @@ impl<'a, S: Sink> Turn<'a, S> {
         let resolution = self.resolve(standing, judgement);
         let outcome = resolution.winner.outcome;
         self.remembered.counters.count_outcome(outcome);
+        self.mark_outcome(outcome, resolution.score);
         let remarkable = remarks(standing, judgement).next().is_some();
         let quiet = judgement.is_silent() && outcome == Outcome::Pass && !remarkable;
         let wanted = self.setup.options.decisions;
@@ -144,6 +172,7 @@ impl<'a, S: Sink> Turn<'a, S> {
             emit::decision(&scene, false, &answer, &mut self.work.body, self.sink);
         }
         if !quiet {
+            self.remembered.trail.add_bytes(&answer);
             let kept = Answer { outcome, body: answer.clone() };
             self.remembered.repeats.put(standing.answer_id, kept, standing.placement.clock_ms);
         }
@@ -178,6 +207,7 @@ impl<'a, S: Sink> Turn<'a, S> {
             return;
         }
         let outcome = known.map_or(Outcome::Pass, |answer| answer.outcome);
+        self.remembered.trail.add(outcome as u64);
         self.remembered.counters.count_outcome(outcome);
         if self.setup.options.decisions == DecisionsWanted::None {
             return;
@@ -200,6 +230,7 @@ impl<'a, S: Sink> Turn<'a, S> {
         let (judgement, told) = self.judge(standing);
         let resolution = self.resolve(standing, &judgement);
         self.remembered.counters.count_outcome(resolution.winner.outcome);
+        self.mark_outcome(resolution.winner.outcome, resolution.score);
         if self.setup.options.decisions == DecisionsWanted::None {
             return;
         }
@@ -274,6 +305,7 @@ impl<'a, S: Sink> Turn<'a, S> {
             score: resolution.score,
         };
         emit::alert(scene, facts, &mut self.work.body, self.sink);
+        self.mark_record();
     }
 
     fn notify(&mut self, scene: &Scene<'_>, resolution: &Resolution<'_>, notice: Notice<'_>) {
@@ -294,6 +326,7 @@ impl<'a, S: Sink> Turn<'a, S> {
             score: resolution.score,
         };
         emit::alert(scene, facts, &mut self.work.body, self.sink);
+        self.mark_record();
     }
 
     fn place(&mut self, scene: &Scene<'_>, hold: &Hold, judgement: &Judgement<'_>) {
@@ -312,6 +345,7 @@ impl<'a, S: Sink> Turn<'a, S> {
             counters.rules[usize::from(hit.body.rule.0)].holds += 1;
         }
         emit::hold("placed", hold, self.setup, &mut self.work.body, self.sink);
+        self.mark_record();
     }
 
     /// What the rules that hit write on lists; in rule order, removals after additions.
@@ -400,7 +434,8 @@ fn remarks(standing: &Standing, judgement: &Judgement<'_>) -> impl Iterator<Item
         Coverage::Capped => Some(Provenance::Capped),
     };
     let reuse = (standing.seen == Seen::Reused).then_some(Provenance::IdReuse);
-    [timeliness, coverage, reuse].into_iter().flatten()
+    let gap = standing.gap.then_some(Provenance::StateGap);
+    [timeliness, coverage, reuse, gap].into_iter().flatten()
 }
 
 /// The circumstances as they are written.

@@ -3,7 +3,7 @@
 //! Fields that are not set are absent, also when the schema requires them: a test says what it needs and no more. All
 //! texts lie in the arena, so [`Row::text`] takes an empty record.
 
-use crate::base::Currency;
+use crate::base::{Currency, parse_country};
 use crate::event::row::Row;
 use crate::event::schema::{
     EventId, EventType, Field, FieldId, FieldType, MoneyCurrency, Schema, SlotId,
@@ -88,10 +88,7 @@ impl<'s> RowBuilder<'s> {
             FieldType::Ip => text.parse::<core::net::IpAddr>().ok().map(|address| {
                 self.row.store_text(address.to_canonical().to_string().as_bytes()).0
             }),
-            FieldType::Country => match *text.as_bytes() {
-                [a @ b'A'..=b'Z', b @ b'A'..=b'Z'] => Some(u64::from(a) << 8 | u64::from(b)),
-                _ => None,
-            },
+            FieldType::Country => parse_country(text.as_bytes()).map(u64::from),
             FieldType::CurrencyCode => Currency::parse(text).map(|currency| u64::from(currency.0)),
             FieldType::OneOf(members) => {
                 let Some(index) = members.iter().position(|member| member == text) else {

@@ -123,7 +123,12 @@ pub const REASONS: [ReasonInfo; 26] = [
     info(Reason::BadTime, "bad_time", "D0019", "is not a time of the declared form"),
     info(Reason::BadNumber, "bad_number", "D0020", "is not a number of the declared range"),
     info(Reason::UnknownMember, "unknown_member", "D0021", "is not a member of its declared set"),
-    info(Reason::BadCountry, "bad_country", "D0022", "is not a country of two capital letters"),
+    info(
+        Reason::BadCountry,
+        "bad_country",
+        "D0022",
+        "is not a country: ISO 3166-1 alpha-2, in capitals, is expected",
+    ),
     info(Reason::BadIp, "bad_ip", "D0023", "is not an IP address"),
     info(Reason::BadGeo, "bad_geo", "D0024", "is not a latitude and a longitude in degrees"),
     info(Reason::EmptyKey, "empty_key", "D0025", "is a key with an empty text"),

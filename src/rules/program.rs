@@ -93,6 +93,10 @@ pub struct TablePlan {
     pub columns: Vec<NodeId>,
     /// Predicate of each filter bit: a node of the plan of `event`; the bit is set only when it is true.
     pub filters: Vec<NodeId>,
+    /// Canonical text of each column and of each filter: what carries its state over to another rule set.
+    pub column_texts: Vec<String>,
+    /// See `column_texts`.
+    pub filter_texts: Vec<String>,
     /// Canonical text of each measure (aggregate, event, value, filter, keys, window): the identity of its state.
     pub identities: Vec<String>,
 }
@@ -211,6 +215,17 @@ pub struct RuleBody {
     pub actions: Vec<ActionPlan>,
     /// The rule's `let` names for explanation (name, node), in the author's order.
     pub lets: Vec<(String, NodeId)>,
+    /// Where this rule wrote a node of its condition, when that is elsewhere than [`Node::span`]; by node. A node is
+    /// shared by every rule that means the same, so its span may be another rule's, in other words.
+    pub words: Vec<(NodeId, Span)>,
+}
+
+impl RuleBody {
+    /// Where this rule, or the `let` or feature that it names, wrote a node.
+    pub fn words_of(&self, id: NodeId, node: &Node) -> Span {
+        let own = self.words.binary_search_by_key(&id, |(known, _)| *known);
+        own.ok().and_then(|index| self.words.get(index)).map_or(node.span, |(_, span)| *span)
+    }
 }
 
 /// An action with everything resolved.

@@ -9,14 +9,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::config::Config;
-use crate::runtime::Views;
-use crate::runtime::clock::Clock;
+use crate::runtime::checkpoint::Checkpoints;
 use crate::runtime::delivery::transactional::committed;
 use crate::runtime::delivery::{Around, Delivery, Handled, Turn};
+use crate::runtime::epochs::Epochs;
 use crate::runtime::error::{RunError, Stage};
 use crate::runtime::log::{Fetched, GroupEvent, Log, Partition, Polled, Source, Trouble};
-use crate::runtime::port::{Input, Output, Step};
-use crate::runtime::replay::{Replay, Stretch};
+use crate::runtime::note::Entry;
+use crate::runtime::port::{Engines, Input, Output, Step};
+use crate::runtime::recovery::{Recovery, Start, Tools};
+use crate::runtime::shard::{Prepared, Shard};
+use crate::runtime::trace::TraceParent;
+use crate::runtime::{Views, World};
 use crate::telemetry::books::Books;
 use crate::telemetry::happening;
 
@@ -26,8 +30,13 @@ const BATCH: usize = 256;
 const SLICE: Duration = Duration::from_millis(20);
 /// How often the engine's own counters and the lag are refreshed.
 const REPORT_EVERY: Duration = Duration::from_millis(250);
-/// How long a rebalance may wait for outputs in flight.
+/// How long a rebalance may wait for outputs in flight, and then for snapshots.
 const SETTLE: Duration = Duration::from_secs(5);
+/// How long the cell may wait for a record while a snapshot is being taken.
+const SAVING: Duration = Duration::from_millis(1);
+
+/// The shard that has all partitions.
+const WHOLE: &str = "all";
 
 /// A partition of ours.
 #[derive(Clone, Debug)]
@@ -35,6 +44,8 @@ struct Assigned {
     partition: Partition,
     /// The next offset to step.
     next: i64,
+    /// Its shard's place.
+    shard: usize,
 }
 
 /// A record that came while windows were still being rebuilt.
@@ -42,62 +53,86 @@ struct Early {
     partition: Partition,
     offset: i64,
     arrival_ms: Option<i64>,
+    trace: Option<TraceParent>,
     payload: Option<Vec<u8>>,
 }
 
 /// See the module.
-pub(crate) struct Cell<'a, S, L: Log> {
+pub(crate) struct Cell<'a, E: Engines, L: Log> {
     config: &'a Config,
     views: &'a Views,
-    log: &'a L,
-    clock: &'a dyn Clock,
+    world: World<'a, L>,
     source: L::Source,
     delivery: Box<dyn Delivery<L::Source> + 'a>,
-    make: &'a mut dyn FnMut() -> Result<S, RunError>,
-    engine: S,
+    engines: &'a mut E,
+    shards: Vec<Shard<E::Engine>>,
     books: Books,
     assigned: Vec<Assigned>,
     /// Where the last record came from: records come in runs of one partition.
     last: usize,
-    /// What the engine holds, of every partition that it ever took records of.
-    applied: BTreeMap<Partition, i64>,
-    recovery: Option<Replay<L::Reader>>,
+    recovery: Option<Recovery<L::Reader>>,
     early: Vec<Early>,
     paused: bool,
     outputs: Vec<Output>,
+    /// The latest epochs of each partition, for the notes of commits.
+    notes: BTreeMap<Partition, Vec<Entry>>,
     reported_at: Duration,
 }
 
-impl<'a, S: Step, L: Log> Cell<'a, S, L> {
+impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
     /// A cell that waits for its partitions.
     pub(crate) fn new(
         config: &'a Config,
-        (log, clock): (&'a L, &'a dyn Clock),
+        world: World<'a, L>,
         source: L::Source,
         delivery: Box<dyn Delivery<L::Source> + 'a>,
-        make: &'a mut dyn FnMut() -> Result<S, RunError>,
+        engines: &'a mut E,
         (views, books): (&'a Views, Books),
     ) -> Result<Self, RunError> {
-        let engine = make()?;
-        Ok(Self {
+        let mut cell = Self {
             config,
             views,
-            log,
-            clock,
+            world,
             source,
             delivery,
-            make,
-            engine,
+            engines,
+            shards: Vec::new(),
             books,
             assigned: Vec::new(),
             last: 0,
-            applied: BTreeMap::new(),
             recovery: None,
             early: Vec::new(),
             paused: false,
             outputs: Vec::new(),
-            reported_at: clock.now(),
-        })
+            notes: BTreeMap::new(),
+            reported_at: world.clock.now(),
+        };
+        // WHY: now, so that a rule set that cannot run or a place that cannot be written ends the run at its start.
+        cell.shard(WHOLE)?;
+        Ok(cell)
+    }
+
+    /// The place of a shard, which is made when it is new.
+    fn shard(&mut self, name: &str) -> Result<usize, RunError> {
+        if let Some(at) = self.shards.iter().position(|shard| &*shard.name == name) {
+            return Ok(at);
+        }
+        let open = |vault| Checkpoints::open(vault, name, &self.config.snapshot, self.world.clock);
+        let checkpoints = self.world.vault.map(open).transpose()?;
+        let ruleset = self.engines.wanted();
+        let engine = self.engines.fresh(&ruleset)?;
+        self.shards.push(Shard {
+            name: name.into(),
+            engine,
+            ruleset,
+            epoch: 0,
+            epochs: Epochs::default(),
+            applied: BTreeMap::new(),
+            checkpoints,
+            keeping: None,
+            kept: None,
+        });
+        Ok(self.shards.len() - 1)
     }
 
     /// Works until asked to stop; returns the final books.
@@ -110,8 +145,10 @@ impl<'a, S: Step, L: Log> Cell<'a, S, L> {
             if self.recovery.is_some() {
                 self.recover()?;
             } else {
+                self.follow_rules()?;
                 self.press()?;
                 self.fill()?;
+                self.checkpoint();
             }
             // WHY: a turn can take long when the broker does not answer, and that is when somebody looks.
             self.publish();
@@ -123,6 +160,91 @@ impl<'a, S: Step, L: Log> Cell<'a, S, L> {
         self.finish()
     }
 
+    /// Makes the wanted rule set active where it is not: once it is kept beside the snapshots, between two records,
+    /// with nothing in flight.
+    fn follow_rules(&mut self) -> Result<(), RunError> {
+        self.engines.poll();
+        let wanted = self.engines.wanted();
+        let mut ready = !self.assigned.is_empty();
+        let mut behind = false;
+        for at in 0..self.shards.len() {
+            let is_ours = self.assigned.iter().any(|ours| ours.shard == at);
+            let Some(shard) = self.shards.get_mut(at).filter(|_| is_ours) else { continue };
+            if shard.epochs.last().is_some_and(|epoch| epoch.ruleset == wanted) {
+                continue;
+            }
+            behind = true;
+            match shard.prepare(&wanted, &*self.engines) {
+                Prepared::Yes => {}
+                Prepared::NotYet => ready = false,
+                Prepared::No(reason) => {
+                    self.engines.refuse(&shard.ruleset, &reason);
+                    happening::RuleSetRefused { reason: &reason }.emit();
+                    return Ok(());
+                }
+            }
+        }
+        if !behind || !ready || !self.settle(SETTLE)? {
+            return Ok(());
+        }
+        self.note_applied();
+        for at in 0..self.shards.len() {
+            let is_ours = |ours: &&Assigned| ours.shard == at;
+            let from: BTreeMap<Partition, i64> = self
+                .assigned
+                .iter()
+                .filter(is_ours)
+                .map(|ours| (ours.partition.clone(), ours.next))
+                .collect();
+            let Some(shard) = self.shards.get_mut(at).filter(|_| !from.is_empty()) else {
+                continue;
+            };
+            if let Err(error) = shard.enter(&wanted, from, &mut *self.engines) {
+                let reason = error.to_string();
+                self.engines.refuse(&shard.ruleset, &reason);
+                happening::RuleSetRefused { reason: &reason }.emit();
+                return Ok(());
+            }
+        }
+        self.write_notes();
+        // WHY: whoever commits by itself, not with the next outputs, writes the new notes before anything else goes out.
+        let _settled: bool = self.settle(SETTLE)?;
+        Ok(())
+    }
+
+    /// Brings the notes of commits up to date.
+    fn write_notes(&mut self) {
+        self.notes.clear();
+        for Assigned { partition, shard, .. } in &self.assigned {
+            let Some(shard) = self.shards.get(*shard) else { continue };
+            self.notes.insert(partition.clone(), shard.epochs.entries(partition));
+        }
+    }
+
+    /// A slice of each snapshot that is due or being taken.
+    fn checkpoint(&mut self) {
+        if self.world.vault.is_none() {
+            return;
+        }
+        self.note_applied();
+        let (delivery, source) = (&self.delivery, &self.source);
+        let committed = |partition: &Partition| delivery.committed(partition, source);
+        for shard in &mut self.shards {
+            shard.checkpoint(self.world.clock, &committed);
+        }
+    }
+
+    /// Tells the shards what their engines hold.
+    fn note_applied(&mut self) {
+        for Assigned { partition, next, shard } in &self.assigned {
+            let Some(shard) = self.shards.get_mut(*shard) else { continue };
+            match shard.applied.get_mut(partition) {
+                Some(applied) => *applied = *next,
+                None => _ = shard.applied.insert(partition.clone(), *next),
+            }
+        }
+    }
+
     fn delivery_turn(&mut self) -> Result<Turn, RunError> {
         let Views { health, stop, .. } = self.views;
         let mut around = Around {
@@ -130,7 +252,8 @@ impl<'a, S: Step, L: Log> Cell<'a, S, L> {
             books: &mut self.books,
             health,
             stop,
-            clock: self.clock,
+            clock: self.world.clock,
+            epochs: &self.notes,
         };
         self.delivery.turn(&mut around)
     }
@@ -142,7 +265,8 @@ impl<'a, S: Step, L: Log> Cell<'a, S, L> {
             books: &mut self.books,
             health,
             stop,
-            clock: self.clock,
+            clock: self.world.clock,
+            epochs: &self.notes,
         };
         self.delivery.settle(limit, &mut around)
     }
@@ -163,7 +287,10 @@ impl<'a, S: Step, L: Log> Cell<'a, S, L> {
 
     /// Takes a batch of records.
     fn fill(&mut self) -> Result<(), RunError> {
-        let mut wait = self.delivery.patience(self.clock);
+        let mut wait = self.delivery.patience(self.world.clock);
+        if self.shards.iter().any(Shard::is_saving) {
+            wait = wait.min(SAVING);
+        }
         for _ in 0..BATCH {
             let polled = self.source.poll(wait)?;
             wait = Duration::ZERO;
@@ -171,10 +298,10 @@ impl<'a, S: Step, L: Log> Cell<'a, S, L> {
                 Polled::Nothing => return Ok(()),
                 Polled::Trouble(trouble) => Err(trouble.clone()),
                 Polled::Record(record) => {
-                    let parts = (&mut self.engine, &mut self.outputs, &mut self.books);
+                    let parts = (&mut *self.shards, &mut self.outputs, &mut self.books);
                     let input = record.input();
                     match Self::take(&mut self.assigned, parts, &mut self.last, &input)? {
-                        Some(handled) => Ok(handled),
+                        Some(handled) => Ok(Handled { trace: TraceParent::of(record), ..handled }),
                         None => continue,
                     }
                 }
@@ -194,14 +321,15 @@ impl<'a, S: Step, L: Log> Cell<'a, S, L> {
     /// Steps a record, if its partition is still ours.
     fn take(
         assigned: &mut [Assigned],
-        (engine, outputs, books): (&mut S, &mut Vec<Output>, &mut Books),
+        (shards, outputs, books): Parts<'_, E::Engine>,
         last: &mut usize,
         input: &Input<'_>,
     ) -> Result<Option<Handled>, RunError> {
         let Some(index) = find(assigned, *last, input) else { return Ok(None) };
         *last = index;
         let Some(ours) = assigned.get_mut(index) else { return Ok(None) };
-        step(input, ours, engine, outputs, books).map(Some)
+        let Some(shard) = shards.get_mut(ours.shard) else { return Ok(None) };
+        step(input, ours, &mut shard.engine, outputs, books).map(Some)
     }
 
     fn hand_over(&mut self, handled: Handled) -> Result<(), RunError> {
@@ -211,7 +339,8 @@ impl<'a, S: Step, L: Log> Cell<'a, S, L> {
             books: &mut self.books,
             health,
             stop,
-            clock: self.clock,
+            clock: self.world.clock,
+            epochs: &self.notes,
         };
         self.delivery.accept(handled, &mut self.outputs, &mut around)
     }
@@ -230,7 +359,7 @@ impl<'a, S: Step, L: Log> Cell<'a, S, L> {
     /// Which partition's committed offset the broker does not hold.
     fn offset_gone(&self, reason: String) -> RunError {
         let timeout = self.config.call_timeout();
-        for Assigned { partition, next } in &self.assigned {
+        for Assigned { partition, next, .. } in &self.assigned {
             let Ok((low, high)) = self.source.bounds(partition, timeout) else { continue };
             if *next < low || *next > high {
                 let (topic, number) = (partition.topic.to_string(), partition.number);
@@ -255,7 +384,9 @@ impl<'a, S: Step, L: Log> Cell<'a, S, L> {
                 if !lost {
                     // WHY: what cannot be settled is read again by the next owner; windows that ran ahead of the
                     // committed offsets are rebuilt when the partitions come back.
-                    let _settled: bool = self.settle(SETTLE)?;
+                    if self.recovery.is_none() && self.settle(SETTLE)? {
+                        self.save_all(SETTLE);
+                    }
                 }
                 self.end()?;
                 self.source.unassign()
@@ -263,22 +394,42 @@ impl<'a, S: Step, L: Log> Cell<'a, S, L> {
         }
     }
 
+    /// A snapshot of every shard as it stands, for whoever goes on.
+    fn save_all(&mut self, limit: Duration) -> bool {
+        self.note_applied();
+        let deadline = self.world.clock.now() + limit;
+        let mut saved = true;
+        for shard in &mut self.shards {
+            self.views.health.tick();
+            saved &= shard.save_now(self.world.clock, deadline);
+        }
+        saved
+    }
+
     /// Forgets the present assignment.
     fn end(&mut self) -> Result<(), RunError> {
-        for Assigned { partition, next } in self.assigned.drain(..) {
-            self.applied.insert(partition, next);
-        }
-        self.delivery.forget(&mut self.books);
-        if self.recovery.is_some() {
+        if self.recovery.take().is_some() {
             // WHY: windows that are half rebuilt hold neither the old nor the new position.
-            self.applied.clear();
-            self.engine = (self.make)()?;
+            self.discard()?;
+        } else {
+            self.note_applied();
         }
-        (self.recovery, self.paused, self.last) = (None, false, 0);
+        self.assigned.clear();
+        self.delivery.forget(&mut self.books);
+        (self.paused, self.last) = (false, 0);
         self.early.clear();
         self.books.lag.clear();
         self.views.health.set_assigned(false);
         self.views.health.set_recovering(false);
+        Ok(())
+    }
+
+    /// Empties the windows.
+    fn discard(&mut self) -> Result<(), RunError> {
+        for shard in &mut self.shards {
+            let ruleset = self.engines.wanted();
+            shard.replace(self.engines.fresh(&ruleset)?, (ruleset, 0), BTreeMap::new());
+        }
         Ok(())
     }
 
@@ -287,57 +438,51 @@ impl<'a, S: Step, L: Log> Cell<'a, S, L> {
         let timeout = self.config.call_timeout();
         let Views { health, stop, .. } = self.views;
         let positions = committed(&self.source, &partitions, timeout, (stop, health))?;
-        let offsets = positions.iter().map(|position| position.as_ref().map(|at| at.offset));
-        let starts: Vec<(Partition, Option<i64>)> = partitions.into_iter().zip(offsets).collect();
-        let ahead = starts.iter().any(|(partition, start)| {
-            self.applied.get(partition).is_some_and(|applied| start.unwrap_or(0) < *applied)
-        });
-        if ahead {
-            happening::WindowsDiscarded { reason: "records were stepped that nobody committed" }
-                .emit();
-            self.engine = (self.make)()?;
-            self.applied.clear();
+        let starts: Vec<Start> = partitions.into_iter().zip(positions).collect();
+        let offset = |(partition, position): &Start| {
+            (partition.clone(), position.as_ref().map(|at| at.offset))
+        };
+        let offsets: Vec<(Partition, Option<i64>)> = starts.iter().map(offset).collect();
+        let at = self.shard(WHOLE)?;
+        let mut recovery = Recovery::new(self.world.clock);
+        let mut tools: Tools<'_, L, E> = Tools {
+            config: self.config,
+            clock: self.world.clock,
+            source: &self.source,
+            engines: &mut *self.engines,
+            health,
+        };
+        if let Some(shard) = self.shards.get_mut(at) {
+            recovery.plan((at, shard), &starts, &mut tools)?;
         }
-        self.source.assign(&starts)?;
-        self.delivery.assigned(&starts);
-        let stretches = self.stretches(&starts);
-        self.assigned = starts
+        self.source.assign(&offsets)?;
+        self.delivery.assigned(&offsets);
+        self.assigned = offsets
             .into_iter()
-            .map(|(partition, start)| Assigned { partition, next: start.unwrap_or(0) })
+            .map(|(partition, start)| Assigned { partition, next: start.unwrap_or(0), shard: at })
             .collect();
+        self.write_notes();
         self.views.health.set_assigned(true);
-        if !stretches.is_empty() {
+        if !recovery.is_complete() {
             self.source.pause()?;
             self.paused = true;
             self.views.health.set_recovering(true);
-            happening::RecoveryStarted { partitions: stretches.len() }.emit();
-            self.recovery = Some(Replay::start(self.log, stretches, self.clock)?);
+            happening::RecoveryStarted { partitions: recovery.n_partitions() }.emit();
+            self.recovery = Some(recovery);
         }
         Ok(())
-    }
-
-    fn stretches(&self, starts: &[(Partition, Option<i64>)]) -> Vec<Stretch> {
-        if !self.config.recovery.replay {
-            return Vec::new();
-        }
-        let stretch = |(partition, start): &(Partition, Option<i64>)| {
-            let from = self.applied.get(partition).copied();
-            let end = start.filter(|end| from.is_none_or(|from| from < *end))?;
-            Some(Stretch { partition: partition.clone(), from, end })
-        };
-        starts.iter().filter_map(stretch).collect()
     }
 
     /// One slice of recovery; polls on the way so that the group keeps us.
     fn recover(&mut self) -> Result<(), RunError> {
         let Some(recovery) = &mut self.recovery else { return Ok(()) };
-        let engine = &mut self.engine;
-        let complete = recovery.slice(SLICE, self.clock, &mut |input| engine.replay(input))?;
-        let (records, took) = recovery.progress(self.clock);
+        let world = (self.world.log, self.world.clock);
+        let complete = recovery.slice(SLICE, world, &mut *self.engines, &mut self.shards)?;
+        let (records, took) = recovery.progress(self.world.clock);
         match self.source.poll(Duration::ZERO)? {
             Polled::Nothing | Polled::Trouble(_) => {}
             // WHY: reading is paused, so this is rare; a record that comes all the same must not be lost.
-            Polled::Record(record) => self.early.push(Early::of(&record.input(), &self.assigned)),
+            Polled::Record(record) => self.early.push(Early::of(&record, &self.assigned)),
         }
         if complete {
             self.recovery = None;
@@ -351,9 +496,9 @@ impl<'a, S: Step, L: Log> Cell<'a, S, L> {
     }
 
     fn take_early(&mut self, early: &Early) -> Result<(), RunError> {
-        let parts = (&mut self.engine, &mut self.outputs, &mut self.books);
+        let parts = (&mut *self.shards, &mut self.outputs, &mut self.books);
         match Self::take(&mut self.assigned, parts, &mut self.last, &early.input())? {
-            Some(handled) => self.hand_over(handled),
+            Some(handled) => self.hand_over(Handled { trace: early.trace, ..handled }),
             None => Ok(()),
         }
     }
@@ -363,8 +508,7 @@ impl<'a, S: Step, L: Log> Cell<'a, S, L> {
         happening::WindowsDiscarded { reason }.emit();
         let partitions = self.assigned.iter().map(|ours| ours.partition.clone()).collect();
         self.end()?;
-        self.applied.clear();
-        self.engine = (self.make)()?;
+        self.discard()?;
         if self.source.has_event() {
             return Ok(());
         }
@@ -372,15 +516,21 @@ impl<'a, S: Step, L: Log> Cell<'a, S, L> {
     }
 
     fn publish(&mut self) {
-        if self.clock.now().saturating_sub(self.reported_at) >= REPORT_EVERY {
+        if self.world.clock.now().saturating_sub(self.reported_at) >= REPORT_EVERY {
             self.report();
         }
         self.views.board.publish(0, &self.books);
     }
 
     fn report(&mut self) {
-        self.reported_at = self.clock.now();
-        self.engine.report(&mut self.books.engine);
+        self.reported_at = self.world.clock.now();
+        let whole = self.shards.first();
+        if let Some(shard) = whole {
+            shard.engine.report(&mut self.books.engine);
+            if let Some(checkpoints) = &shard.checkpoints {
+                self.books.snapshots.clone_from(&checkpoints.books);
+            }
+        }
         let lag = |ours: &Assigned| {
             let behind = self.source.tail(&ours.partition)?.saturating_sub(ours.next);
             let Partition { topic, number } = &ours.partition;
@@ -394,7 +544,12 @@ impl<'a, S: Step, L: Log> Cell<'a, S, L> {
         let limit = self.views.stop.limit();
         self.views.health.set_stopping();
         happening::Stopping { limit }.emit();
+        let recovering = self.recovery.is_some();
         let settled = self.settle(limit)?;
+        if settled && !recovering {
+            // WHY: half of the time at most; a stop without it only makes the next start slower.
+            self.save_all(limit / 2);
+        }
         self.end()?;
         self.report();
         self.publish();
@@ -407,14 +562,16 @@ impl<'a, S: Step, L: Log> Cell<'a, S, L> {
 }
 
 impl Early {
-    fn of(input: &Input<'_>, assigned: &[Assigned]) -> Self {
-        let known = find(assigned, 0, input).and_then(|index| assigned.get(index));
+    fn of(record: &impl Fetched, assigned: &[Assigned]) -> Self {
+        let input = record.input();
+        let known = find(assigned, 0, &input).and_then(|index| assigned.get(index));
         let partition = known.map_or_else(
             || Partition { topic: input.topic.into(), number: input.partition },
             |ours| ours.partition.clone(),
         );
         let payload = input.payload.map(<[u8]>::to_vec);
-        Self { partition, offset: input.offset, arrival_ms: input.arrival_ms, payload }
+        let (offset, arrival_ms) = (input.offset, input.arrival_ms);
+        Self { partition, offset, arrival_ms, trace: TraceParent::of(record), payload }
     }
 
     fn input(&self) -> Input<'_> {
@@ -428,6 +585,9 @@ impl Early {
     }
 }
 
+/// What a record moves.
+type Parts<'p, S> = (&'p mut [Shard<S>], &'p mut Vec<Output>, &'p mut Books);
+
 /// Which of our partitions a record belongs to; none when it is not ours any more.
 fn find(assigned: &[Assigned], guess: usize, input: &Input<'_>) -> Option<usize> {
     let is = |ours: &Assigned| {
@@ -436,7 +596,7 @@ fn find(assigned: &[Assigned], guess: usize, input: &Input<'_>) -> Option<usize>
     if assigned.get(guess).is_some_and(is) { Some(guess) } else { assigned.iter().position(is) }
 }
 
-/// Steps one record and books that it was read.
+/// Steps one record and books that it was read. Its trace is no business of the engine; whoever holds the record adds it.
 fn step<S: Step>(
     input: &Input<'_>,
     ours: &mut Assigned,
@@ -458,5 +618,12 @@ fn step<S: Step>(
     books.decision_duration.observe(began.elapsed());
     ours.next = input.offset + 1;
     let (partition, digest) = (ours.partition.clone(), engine.digest());
-    Ok(Handled { partition, offset: input.offset, arrival_ms: input.arrival_ms, outcome, digest })
+    Ok(Handled {
+        partition,
+        offset: input.offset,
+        arrival_ms: input.arrival_ms,
+        trace: None,
+        outcome,
+        digest,
+    })
 }

@@ -7,12 +7,12 @@ use std::time::Duration;
 use crate::config::Config;
 use crate::decision::lattice::Outcome as Verdict;
 use crate::engine::{
-    Counters, DecisionsWanted, Engine, EngineOptions, Input as EngineInput, Output, Silence, Sink,
-    StreamId,
+    ActivationReport, Counters, DecisionsWanted, Engine, EngineOptions, Input as EngineInput,
+    Output, Silence, Sink, SnapshotStatus, StreamId,
 };
 use crate::rules::eval::EvalError;
 use crate::rules::program::Program;
-use crate::runtime::port::{Input, Step};
+use crate::runtime::port::{Identity, Input, Step};
 use crate::telemetry::books::{EngineReport, Outcome};
 
 /// The engine's settings that the configuration says.
@@ -56,11 +56,16 @@ impl Deciding {
     /// # Errors
     /// When a pattern or the time zone of the program is refused (the checker reports both before).
     pub fn new(program: Arc<Program>, options: EngineOptions) -> Result<Self, EvalError> {
+        Ok(Self::of(Engine::new(program, options)?))
+    }
+
+    /// Around an engine.
+    pub(crate) fn of(engine: Engine) -> Self {
+        let program = engine.program();
         let rules = program.rules.iter().map(|rule| rule.name.as_str().into()).collect();
         let tables = program.tables.iter().map(|table| table.name.as_str().into()).collect();
-        let engine = Engine::new(program, options)?;
-        let (last, dead_letters, announced) = (None, BTreeMap::new(), false);
-        Ok(Self { engine, last, dead_letters, announced, rules, tables })
+        let dead_letters = engine.counters().dead_letters.clone();
+        Self { engine, last: None, dead_letters, announced: false, rules, tables }
     }
 
     fn take(&mut self, input: &Input<'_>, sink: &mut impl Sink) {
@@ -77,6 +82,20 @@ impl Deciding {
         };
         let Input { offset, arrival_ms, payload, .. } = *input;
         self.engine.step(&EngineInput { stream, offset, arrival_ms, payload }, sink);
+    }
+
+    /// Makes another rule set active; the next record's outputs announce it.
+    pub(crate) fn activate(
+        &mut self,
+        program: Arc<Program>,
+        options: EngineOptions,
+    ) -> Result<ActivationReport, EvalError> {
+        let report = self.engine.activate_with(program, options)?;
+        let program = self.engine.program();
+        self.rules = program.rules.iter().map(|rule| rule.name.as_str().into()).collect();
+        self.tables = program.tables.iter().map(|table| table.name.as_str().into()).collect();
+        self.announced = false;
+        Ok(report)
     }
 
     /// Which reason has one more dead letter than before.
@@ -112,6 +131,34 @@ impl Step for Deciding {
     fn replay(&mut self, input: &Input<'_>) {
         self.take(input, &mut Silence);
         self.dead_letters.clone_from(&self.engine.counters().dead_letters);
+    }
+
+    fn digest(&self) -> Option<u64> {
+        (self.engine.streams().count() == 1).then(|| self.engine.digest())
+    }
+
+    fn begin_snapshot(&mut self) {
+        self.engine.begin_snapshot();
+    }
+
+    fn snapshot_part(&mut self, budget_bytes: usize, out: &mut Vec<u8>) -> bool {
+        self.engine.snapshot_part(budget_bytes, out) != SnapshotStatus::More
+    }
+
+    fn abandon_snapshot(&mut self) {
+        self.engine.abandon_snapshot();
+    }
+
+    fn identity(&self) -> Identity {
+        Identity {
+            ruleset: self.engine.program().digest.hex(),
+            digest: self.engine.digest(),
+            event_time_ms: self.engine.streams().filter_map(|(_, clock)| clock.now_ms).max(),
+        }
+    }
+
+    fn note_gap(&mut self) {
+        self.engine.note_gap();
     }
 
     fn report(&self, report: &mut EngineReport) {

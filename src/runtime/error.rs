@@ -85,6 +85,31 @@ pub enum RunError {
         /// One past the newest.
         high: i64,
     },
+    /// Snapshots cannot be read or written at all.
+    #[error("snapshots: {reason}")]
+    Snapshots {
+        /// Stable code.
+        code: Code,
+        /// What happened.
+        reason: String,
+        /// How to mend it.
+        help: &'static str,
+    },
+    /// Records between the snapshot and the committed offset are gone.
+    #[error(
+        "the state stands before offset {from} of `{topic}`-{partition}, but the broker's oldest record is {low}: {} records are gone",
+        low - from
+    )]
+    InputGone {
+        /// Topic.
+        topic: String,
+        /// Partition.
+        partition: i32,
+        /// The first offset that is needed.
+        from: i64,
+        /// Oldest that the broker holds.
+        low: i64,
+    },
     /// Another producer uses the transactional id.
     #[error("another instance took over the transactional id `{id}`")]
     Fenced {
@@ -154,6 +179,8 @@ impl RunError {
             Self::StopTimeout { .. } => "K0009",
             Self::Listen { .. } => "K0010",
             Self::Engine { .. } => "K0011",
+            Self::InputGone { .. } => "K0012",
+            Self::Snapshots { code, .. } => code.0,
         })
     }
 
@@ -164,11 +191,13 @@ impl RunError {
             | Self::Refused { .. }
             | Self::Fenced { .. }
             | Self::TooLarge { .. }
+            | Self::Snapshots { .. }
             | Self::Settings { .. }
             | Self::Listen { .. } => Domain::Config,
             Self::Fatal { .. }
             | Self::Unreachable { .. }
             | Self::OffsetGone { .. }
+            | Self::InputGone { .. }
             | Self::StopTimeout { .. }
             | Self::Process { .. } => Domain::External,
             Self::OffsetsWentBack { .. } | Self::Engine { .. } => Domain::Internal,
@@ -210,6 +239,11 @@ impl RunError {
             }
             Self::OffsetGone { .. } => Some(
                 "records were deleted before they were decided: set the group's offset by hand, then raise the retention"
+                    .to_owned(),
+            ),
+            Self::Snapshots { help, .. } => Some((*help).to_owned()),
+            Self::InputGone { .. } => Some(
+                "raise the topic's retention; to go on without those records start once with `--accept-gap`: decisions whose windows may miss them are marked `state_gap`"
                     .to_owned(),
             ),
             Self::Listen { .. } => Some("set `http.listen` to a free address".to_owned()),

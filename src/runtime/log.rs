@@ -74,6 +74,11 @@ pub enum GroupEvent {
 pub trait Fetched {
     /// The record.
     fn input(&self) -> Input<'_>;
+
+    /// The value of a header; of several of that name the last.
+    fn header(&self, _name: &str) -> Option<&[u8]> {
+        None
+    }
 }
 
 /// What a poll brought.
@@ -226,6 +231,9 @@ pub trait Source {
 
     /// Whether a commit without waiting has failed since the last call.
     fn take_commit_failure(&self) -> bool;
+
+    /// The offset up to which the broker has acknowledged commits without waiting; none before the first.
+    fn acknowledged(&self, partition: &Partition) -> Option<i64>;
 
     /// Who we are in the group; none before the group has taken us.
     fn membership(&self) -> Option<Self::Membership>;

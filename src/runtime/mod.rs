@@ -5,16 +5,23 @@
 //! Start reading at [`run`], then [`cell`].
 
 mod cell;
+mod checkpoint;
 pub mod clock;
 mod decide;
 mod delivery;
+mod epochs;
 pub mod error;
 mod kafka;
 pub mod log;
 mod note;
 pub mod port;
+mod recovery;
 mod replay;
+mod rulesets;
+mod shard;
 pub mod stop;
+mod trace;
+pub mod vault;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +31,8 @@ pub use error::RunError;
 pub use kafka::feed::Feed;
 pub use kafka::mock::EmbeddedBroker;
 pub use kafka::watch::{Seen, Watch};
-pub use port::{Input, Output, OutputTopic, Step};
+pub use port::{Engines, Input, Output, OutputTopic, Step};
+pub use rulesets::DecidingEngines;
 pub use stop::Stop;
 
 use crate::config::{Config, DeliveryMode};
@@ -35,6 +43,7 @@ use crate::runtime::delivery::idempotent::Idempotent;
 use crate::runtime::delivery::transactional::Transactional;
 use crate::runtime::kafka::{Kafka, topics};
 use crate::runtime::log::Log;
+use crate::runtime::vault::{Place, Vault};
 use crate::telemetry::board::Board;
 use crate::telemetry::books::Books;
 use crate::telemetry::happening;
@@ -54,45 +63,69 @@ pub struct Views {
     pub stop: Stop,
 }
 
+/// What a run stands on: a log, a clock, and a place for snapshots if there is one.
+#[derive(Debug)]
+pub struct World<'a, L> {
+    /// Where records come from and go to.
+    pub log: &'a L,
+    /// For waits and intervals.
+    pub clock: &'a dyn Clock,
+    /// Where snapshots lie.
+    pub vault: Option<&'a dyn Vault>,
+}
+
+impl<L> Clone for World<'_, L> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<L> Copy for World<'_, L> {}
+
 /// Reads the input topics, steps the engine, writes outputs and commits, until asked to stop.
 ///
-/// `make` builds an engine with empty windows; it is called again when the windows must be rebuilt because the group
-/// committed something else than they hold. Returns the final books.
+/// `engines` makes an engine with empty windows, or with those of a snapshot; it is asked again when the windows must be
+/// rebuilt because the group committed something else than they hold. Returns the final books.
 ///
 /// # Errors
 /// The run cannot start or cannot go on. What was not committed is decided again by the next run.
-pub fn run<S: Step>(
+pub fn run<E: Engines>(
     config: &Config,
     inputs: &[String],
-    make: &mut dyn FnMut() -> Result<S, RunError>,
+    engines: &mut E,
     views: &Views,
 ) -> Result<Books, RunError> {
     warn_of_plaintext(config);
     topics::check(config, inputs, FIRST_ANSWER, &views.stop)?;
-    run_on(config, inputs, (&Kafka::new(config), &SystemClock::start()), make, views)
+    let place = config.snapshot.dir.as_deref().map(Place::new);
+    let vault = place.as_ref().map(|place| place as &dyn Vault);
+    let (log, clock) = (Kafka::new(config), SystemClock::start());
+    run_on(config, inputs, World { log: &log, clock: &clock, vault }, engines, views)
 }
 
 /// The same on any log, with any clock: the whole service but for the client of Kafka.
 ///
 /// # Errors
 /// As [`run`].
-pub fn run_on<S: Step, L: Log>(
+pub fn run_on<E: Engines, L: Log>(
     config: &Config,
     inputs: &[String],
-    (log, clock): (&L, &dyn Clock),
-    make: &mut dyn FnMut() -> Result<S, RunError>,
+    world: World<'_, L>,
+    engines: &mut E,
     views: &Views,
 ) -> Result<Books, RunError> {
     let mut books = Books::default();
     let delivery: Box<dyn Delivery<L::Source> + '_> = match config.delivery.mode {
-        DeliveryMode::Idempotent => Box::new(Idempotent::new(config, log.writer()?, clock)),
+        DeliveryMode::Idempotent => {
+            Box::new(Idempotent::new(config, world.log.writer()?, world.clock))
+        }
         DeliveryMode::Transactional => {
             let around = (&views.stop, &*views.health);
-            Box::new(Transactional::open(config, log, around, &mut books)?)
+            Box::new(Transactional::open(config, world.log, around, &mut books)?)
         }
     };
-    let source = log.source(inputs)?;
-    Cell::new(config, (log, clock), source, delivery, make, (views, books))?.run()
+    let source = world.log.source(inputs)?;
+    Cell::new(config, world, source, delivery, engines, (views, books))?.run()
 }
 
 /// Checks that the brokers answer and every topic exists, within `limit`.

@@ -1,28 +1,42 @@
-//! What is written down beside a committed offset: enough to check a recovery.
+//! What is written down beside a committed offset: enough to decide the records before it once more, and to check that.
 //!
-//! Text, `1;d=0123456789abcdef`: a version, then named values. Unknown names are ignored, so a later version may add.
+//! Text, `1;d=0123456789abcdef;e=1:9f…@0,2:c4…@120`: a version, then named values. Unknown names are ignored, so a later
+//! version may add.
 
 /// The parts of a note.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Note {
-    /// The engine's digest of the partition up to the offset.
+    /// The engine's digest of everything up to the offset.
     pub(crate) digest: Option<u64>,
+    /// The latest epochs, oldest first.
+    pub(crate) epochs: Vec<Entry>,
+}
+
+/// From which offset of the partition on an epoch's rule set decides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// Number of the epoch, from 1.
+    pub(crate) number: u64,
+    /// Identity of rule set and settings.
+    pub(crate) ruleset: String,
+    /// The first offset that it decides.
+    pub(crate) from: i64,
 }
 
 impl Note {
     /// As it is written.
-    pub(crate) fn text(self) -> String {
+    pub(crate) fn text(&self) -> String {
         let mut text = "1".to_owned();
         if let Some(digest) = self.digest {
             text.push_str(&format!(";d={digest:016x}"));
         }
+        for (index, Entry { number, ruleset, from }) in self.epochs.iter().enumerate() {
+            let before = if index == 0 { ";e=" } else { "," };
+            text.push_str(&format!("{before}{number}:{ruleset}@{from}"));
+        }
         text
     }
 
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "recovery reads it once engines keep digests")
-    )]
     /// Reads a note. What somebody else wrote gives an empty one.
     pub(crate) fn parse(text: &str) -> Self {
         let mut note = Self::default();
@@ -31,12 +45,21 @@ impl Note {
             return note;
         }
         for part in parts {
-            if let Some(("d", value)) = part.split_once('=') {
-                note.digest = u64::from_str_radix(value, 16).ok();
+            match part.split_once('=') {
+                Some(("d", value)) => note.digest = u64::from_str_radix(value, 16).ok(),
+                Some(("e", value)) => note.epochs = value.split(',').filter_map(entry).collect(),
+                _ => {}
             }
         }
         note
     }
+}
+
+fn entry(text: &str) -> Option<Entry> {
+    let (number, rest) = text.split_once(':')?;
+    let (ruleset, from) = rest.split_once('@')?;
+    let (number, from) = (number.parse().ok()?, from.parse().ok()?);
+    Some(Entry { number, ruleset: ruleset.to_owned(), from })
 }
 
 #[cfg(test)]
@@ -45,11 +68,15 @@ mod tests {
 
     #[test]
     fn a_note_reads_back_and_a_strangers_note_is_empty() {
-        let note = Note { digest: Some(0xab) };
-        assert_eq!(note.text(), "1;d=00000000000000ab");
+        let entry =
+            |number, ruleset: &str, from| Entry { number, ruleset: ruleset.to_owned(), from };
+        let epochs = vec![entry(1, "9f", 0), entry(2, "c4", 120)];
+        let note = Note { digest: Some(0xab), epochs };
+        assert_eq!(note.text(), "1;d=00000000000000ab;e=1:9f@0,2:c4@120");
         assert_eq!(Note::parse(&note.text()), note);
-        assert_eq!(Note::parse("1;x=9;d=ab"), note);
-        for other in ["", "2;d=ab", "checked by hand", "1;d=zz"] {
+        let digest = Note { digest: Some(0xab), epochs: Vec::new() };
+        assert_eq!(Note::parse("1;x=9;d=ab"), digest);
+        for other in ["", "2;d=ab", "checked by hand", "1;d=zz", "1;e=1:9f,@3"] {
             assert_eq!(Note::parse(other), Note::default(), "{other}");
         }
     }

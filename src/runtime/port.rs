@@ -2,6 +2,8 @@
 
 pub use crate::engine::{Output, OutputTopic};
 
+use crate::durable::{LoadError, Parts};
+use crate::runtime::error::RunError;
 use crate::telemetry::books::{EngineReport, Outcome};
 
 /// One record of an input topic.
@@ -29,11 +31,123 @@ pub trait Step {
     /// Takes one record that was decided before: the state moves as in [`Step::step`], nothing comes out.
     fn replay(&mut self, input: &Input<'_>);
 
-    /// A digest of what was decided, so far, about the partition of the last record; none where nobody keeps one.
+    /// A digest of everything that was decided so far; none where it would not be the same after a recovery.
+    ///
+    /// It depends on the order across partitions, which a recovery over several of them only approximates.
     fn digest(&self) -> Option<u64> {
         None
     }
 
+    /// Begins a snapshot of the state as it is now.
+    fn begin_snapshot(&mut self) {}
+
+    /// Appends the next part, about so many bytes, to `out`. True: that was the last.
+    fn snapshot_part(&mut self, _budget_bytes: usize, _out: &mut Vec<u8>) -> bool {
+        true
+    }
+
+    /// Gives up the snapshot that is being taken.
+    fn abandon_snapshot(&mut self) {}
+
+    /// What a snapshot says about the engine.
+    fn identity(&self) -> Identity {
+        Identity::default()
+    }
+
+    /// Records before this one are missing from the state for good: decisions say so until no window reaches there.
+    fn note_gap(&mut self) {}
+
     /// Writes the engine's own counters over those in `report`.
     fn report(&self, report: &mut EngineReport);
+}
+
+/// What a snapshot says about the engine that it was taken of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// Digest of the rule set, hexadecimal.
+    pub ruleset: String,
+    /// Digest of everything that was decided.
+    pub digest: u64,
+    /// Largest event time seen, in ms since 1970.
+    pub event_time_ms: Option<i64>,
+}
+
+/// What became of the aggregates when a rule set became active.
+pub use crate::engine::ActivationReport;
+
+/// Makes engines, of one rule set after the other.
+///
+/// A rule set is named by an identity: a text without `;`, `,`, `:`, `@` and `=` that is the same for the same rules,
+/// lists and settings, and for nothing else.
+pub trait Engines {
+    /// What it makes.
+    type Engine: Step;
+
+    /// The identity of the rule set that is to decide.
+    fn wanted(&self) -> String {
+        "the-one".to_owned()
+    }
+
+    /// Takes note of a rule set that came since, if one did: from now on it is wanted.
+    fn poll(&mut self) -> bool {
+        false
+    }
+
+    /// The wanted rule set did not become active, and why: the one that is active stays.
+    fn refuse(&mut self, _active: &str, _reason: &str) {}
+
+    /// The wanted rule set as bytes, from which [`Engines::learn`] makes it again.
+    fn bundle(&self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    /// Takes a rule set that was wanted in the past. Says whether it is that one and can run.
+    fn learn(&mut self, _id: &str, _bundle: &[u8]) -> bool {
+        false
+    }
+
+    /// Whether a rule set is at hand.
+    fn knows(&self, id: &str) -> bool {
+        self.wanted() == id
+    }
+
+    /// An engine with empty windows, of a rule set that is at hand.
+    ///
+    /// # Errors
+    /// The rule set cannot be run.
+    fn fresh(&mut self, id: &str) -> Result<Self::Engine, RunError>;
+
+    /// An engine of a rule set that is at hand, with the state that a snapshot holds. `tick` is called on the way, so
+    /// that somebody sees progress.
+    ///
+    /// # Errors
+    /// The snapshot is damaged or makes no state.
+    fn restore(
+        &mut self,
+        _id: &str,
+        _parts: &mut Parts<'_>,
+        _tick: &mut dyn FnMut(),
+    ) -> Result<Self::Engine, LoadError> {
+        Err(LoadError::Refused("this engine takes no snapshots".to_owned()))
+    }
+
+    /// Makes another rule set, one that is at hand, active in an engine: all of it or nothing.
+    ///
+    /// # Errors
+    /// The rule set cannot be run; the engine is as it was.
+    fn activate(
+        &mut self,
+        _engine: &mut Self::Engine,
+        _id: &str,
+    ) -> Result<ActivationReport, RunError> {
+        Ok(ActivationReport::default())
+    }
+}
+
+impl<S: Step, F: FnMut() -> Result<S, RunError>> Engines for F {
+    type Engine = S;
+
+    fn fresh(&mut self, _id: &str) -> Result<S, RunError> {
+        self()
+    }
 }

@@ -6,10 +6,12 @@
 
 pub mod expiring;
 pub mod ids;
+pub mod slab;
 pub mod table;
+pub mod walk;
 
 pub use expiring::ExpiringMap;
-pub use ids::{Seen, SeenIds, variant_of};
-pub use table::{Evicted, Guess, ReadAt, StateOptions, Stored, Swept, Table};
+pub use ids::{Seen, SeenIds, SeenLoader, variant_of};
+pub use table::{Evicted, Guess, ReadAt, StateOptions, Stored, Swept, Table, TableLoader};
 
 pub use crate::window::ReadPlan;

@@ -78,7 +78,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::telemetry::books::{EngineReport, Outcome};
+    use crate::telemetry::books::{EngineReport, NewestSnapshot, Outcome, SnapshotBooks};
 
     /// The value of one sample line, read from the text as a scraper would.
     fn sample(text: &str, name: &str) -> Option<f64> {
@@ -136,6 +136,15 @@ mod tests {
         books.kafka_error("BrokerTransportFailure");
         books.rebalances.insert("assign", 1);
         books.lag.push((Arc::clone(&label), 0, 7));
+        books.snapshots = SnapshotBooks {
+            shard: Some(Arc::clone(&label)),
+            newest: Some(NewestSnapshot {
+                created_at_ms: 2_500,
+                took: Some(Duration::from_millis(250)),
+                size_bytes: 77,
+            }),
+            errors: 3,
+        };
         let per = || vec![(Arc::clone(&label), 1)];
         books.engine = EngineReport {
             alerts: per(),
@@ -163,6 +172,12 @@ mod tests {
         assert_eq!(sample(&text, "riskweir_ruleset_info{digest=\"abc\"}"), Some(1.0));
         let watermark = "riskweir_watermark_timestamp_seconds{partition=\"0\",topic=\"x\"}";
         assert_eq!(sample(&text, watermark), Some(1.5));
+        let snapshot =
+            |name: &str| sample(&text, &format!("riskweir_snapshot_{name}{{shard=\"x\"}}"));
+        assert_eq!(
+            ["timestamp_seconds", "duration_seconds", "bytes", "errors_total"].map(snapshot),
+            [Some(2.5), Some(0.25), Some(77.0), Some(3.0)]
+        );
     }
 
     #[test]
@@ -207,6 +222,10 @@ mod tests {
         "riskweir_rebalances_total",
         "riskweir_kafka_errors_total",
         "riskweir_mapping_errors_total",
+        "riskweir_snapshot_timestamp_seconds",
+        "riskweir_snapshot_duration_seconds",
+        "riskweir_snapshot_bytes",
+        "riskweir_snapshot_errors_total",
         "riskweir_build_info",
         "riskweir_ruleset_info",
     ];

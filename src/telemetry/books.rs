@@ -123,8 +123,32 @@ pub struct Books {
     pub rebalances: BTreeMap<&'static str, u64>,
     /// Errors of the Kafka client per code.
     pub kafka_errors: BTreeMap<String, u64>,
+    /// Snapshots of the shard.
+    pub snapshots: SnapshotBooks,
     /// The engine's own counters.
     pub engine: EngineReport,
+}
+
+/// What became of the snapshots of one shard.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SnapshotBooks {
+    /// The shard; none while no snapshots are taken.
+    pub shard: Option<Arc<str>>,
+    /// The newest one.
+    pub newest: Option<NewestSnapshot>,
+    /// Attempts that failed.
+    pub errors: u64,
+}
+
+/// Figures of the newest snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewestSnapshot {
+    /// When it was begun, in ms since 1970.
+    pub created_at_ms: i64,
+    /// From its beginning until it was published; none for one that an earlier run wrote.
+    pub took: Option<Duration>,
+    /// Its length on the storage.
+    pub size_bytes: u64,
 }
 
 impl Default for Books {
@@ -139,6 +163,7 @@ impl Default for Books {
             lag: Vec::new(),
             rebalances: BTreeMap::new(),
             kafka_errors: BTreeMap::new(),
+            snapshots: SnapshotBooks::default(),
             engine: EngineReport::default(),
         }
     }

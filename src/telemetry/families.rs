@@ -7,7 +7,8 @@ use prometheus::proto::{Bucket, Counter, Gauge, LabelPair, Metric, MetricFamily,
 
 use crate::telemetry::board::Identity;
 use crate::telemetry::books::{
-    Books, DECISION_BOUNDS_S, EngineReport, Histogram, LATENCY_BOUNDS_S,
+    Books, DECISION_BOUNDS_S, EngineReport, Histogram, LATENCY_BOUNDS_S, NewestSnapshot,
+    SnapshotBooks,
 };
 
 /// Labels and values of a family, summed over the cells.
@@ -22,6 +23,7 @@ pub(crate) fn of(cells: &[Books], identity: &Identity) -> Vec<MetricFamily> {
     families.extend(rules(cells));
     families.extend(state(cells));
     families.extend(kafka(cells));
+    families.extend(snapshots(cells));
     families.push(info("riskweir_build_info", "Version that runs.", "version", &identity.version));
     families.push(info(
         "riskweir_ruleset_info",
@@ -162,6 +164,41 @@ fn kafka(cells: &[Books]) -> Vec<MetricFamily> {
         gauge("riskweir_consumer_lag_records", "Records not yet read.", lag),
         counter("riskweir_rebalances_total", "Changes of the assignment.", rebalances),
         counter("riskweir_kafka_errors_total", "Errors of the Kafka client.", errors),
+    ]
+}
+
+fn snapshots(cells: &[Books]) -> Vec<MetricFamily> {
+    let newest = |value: fn(&NewestSnapshot) -> Option<f64>| {
+        gather(cells, move |books, out| {
+            let SnapshotBooks { shard, newest, .. } = &books.snapshots;
+            let Some(shard) = shard else { return };
+            if let Some(value) = newest.as_ref().and_then(value) {
+                out.insert(vec![("shard", shard.to_string())], value);
+            }
+        })
+    };
+    let errors = gather(cells, |books, out| {
+        if let Some(shard) = &books.snapshots.shard {
+            add(out, vec![("shard", shard.to_string())], books.snapshots.errors);
+        }
+    });
+    vec![
+        gauge(
+            "riskweir_snapshot_timestamp_seconds",
+            "When the newest snapshot was begun.",
+            newest(|newest| Some(ms_as_seconds(newest.created_at_ms))),
+        ),
+        gauge(
+            "riskweir_snapshot_duration_seconds",
+            "From the beginning of the newest snapshot until it was published.",
+            newest(|newest| newest.took.map(|took| took.as_secs_f64())),
+        ),
+        gauge(
+            "riskweir_snapshot_bytes",
+            "Length of the newest snapshot on its storage.",
+            newest(|newest| Some(number(newest.size_bytes))),
+        ),
+        counter("riskweir_snapshot_errors_total", "Snapshots that could not be written.", errors),
     ]
 }
 

@@ -123,6 +123,192 @@ impl WindowsDiscarded<'_> {
     }
 }
 
+/// A snapshot was passed over at a start.
+#[derive(Clone, Copy, Debug)]
+pub struct SnapshotSkipped<'a> {
+    /// Its name on the storage.
+    pub snapshot: &'a str,
+    /// Where snapshots lie.
+    pub place: &'a str,
+    /// What is wrong with it.
+    pub reason: &'a str,
+}
+
+impl SnapshotSkipped<'_> {
+    /// Writes it.
+    pub fn emit(&self) {
+        let Self { snapshot, place, reason } = self;
+        warn!(snapshot, place, reason, "Snapshot is not used; trying the one before it.");
+    }
+}
+
+/// Windows come from a snapshot.
+#[derive(Clone, Copy, Debug)]
+pub struct SnapshotLoaded<'a> {
+    /// Its name on the storage.
+    pub snapshot: &'a str,
+    /// Its length there.
+    pub bytes: u64,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl SnapshotLoaded<'_> {
+    /// Writes it.
+    pub fn emit(&self) {
+        let Self { snapshot, bytes, took } = self;
+        let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        info!(snapshot, bytes, took_ms, "Windows come from a snapshot.");
+    }
+}
+
+/// A recovered state is not what it was.
+#[derive(Clone, Copy, Debug)]
+pub struct RecoveryDiffers<'a> {
+    /// The shard.
+    pub shard: &'a str,
+    /// The digest that was written down at the commit.
+    pub expected: u64,
+    /// The digest after the replay.
+    pub found: u64,
+}
+
+impl RecoveryDiffers<'_> {
+    /// Writes it.
+    pub fn emit(&self) {
+        let Self { shard, expected, found } = self;
+        error!(
+            shard,
+            expected = format!("{expected:016x}"),
+            found = format!("{found:016x}"),
+            "Replay decided otherwise than the first time; windows may differ. Was the rule set or the configuration changed?"
+        );
+    }
+}
+
+/// The rule set that decided records of the past is not at hand.
+#[derive(Clone, Copy, Debug)]
+pub struct EpochUnknown<'a> {
+    /// Number of the epoch.
+    pub epoch: u64,
+    /// Identity of its rule set.
+    pub ruleset: &'a str,
+}
+
+impl EpochUnknown<'_> {
+    /// Writes it.
+    pub fn emit(&self) {
+        let Self { epoch, ruleset } = self;
+        warn!(
+            epoch,
+            ruleset,
+            "The rule set of an epoch was not kept; its records are replayed with another one."
+        );
+    }
+}
+
+/// A rule set has become active.
+#[derive(Clone, Copy, Debug)]
+pub struct RuleSetActive<'a> {
+    /// The shard.
+    pub shard: &'a str,
+    /// Number of the epoch.
+    pub epoch: u64,
+    /// Identity of rule set and settings.
+    pub ruleset: &'a str,
+    /// Aggregates that know their whole window.
+    pub kept: usize,
+    /// Aggregates that answer `warming` until their window has filled.
+    pub warming: usize,
+    /// Aggregates that nobody asks for any more.
+    pub dropped: usize,
+}
+
+impl RuleSetActive<'_> {
+    /// Writes it.
+    pub fn emit(&self) {
+        let Self { shard, epoch, ruleset, kept, warming, dropped } = self;
+        info!(shard, epoch, ruleset, kept, warming, dropped, "Rule set is active.");
+    }
+}
+
+/// A rule set was not taken; the one that is active stays.
+#[derive(Clone, Copy, Debug)]
+pub struct RuleSetRefused<'a> {
+    /// Why.
+    pub reason: &'a str,
+}
+
+impl RuleSetRefused<'_> {
+    /// Writes it.
+    pub fn emit(&self) {
+        let reason = self.reason;
+        error!(reason, "Rule set is refused; the active one stays.");
+    }
+}
+
+/// Records are missing from the windows, and the operator has accepted it.
+#[derive(Clone, Copy, Debug)]
+pub struct GapAccepted<'a> {
+    /// Topic.
+    pub topic: &'a str,
+    /// Partition.
+    pub partition: i32,
+    /// The first offset that is missing.
+    pub from: i64,
+    /// The oldest that the broker holds.
+    pub low: i64,
+}
+
+impl GapAccepted<'_> {
+    /// Writes it.
+    pub fn emit(&self) {
+        let Self { topic, partition, from, low } = self;
+        warn!(topic, partition, from, low, "Records are gone; decisions are marked `state_gap`.");
+    }
+}
+
+/// A snapshot could not be written; earlier ones are as they were.
+#[derive(Clone, Copy, Debug)]
+pub struct SnapshotFailed<'a> {
+    /// Stable code.
+    pub code: &'a str,
+    /// What happened.
+    pub error: &'a str,
+    /// How to mend it.
+    pub help: &'a str,
+}
+
+impl SnapshotFailed<'_> {
+    /// Writes it, unless the same was written too often of late.
+    pub fn emit(&self) {
+        if let Some(kept_back) = throttle::admit("snapshot_failed") {
+            let Self { code, error, help } = self;
+            error!(
+                code,
+                error, help, kept_back, "Snapshot could not be written; earlier ones stand."
+            );
+        }
+    }
+}
+
+/// Snapshots of no more use could not be deleted.
+#[derive(Clone, Copy, Debug)]
+pub struct SnapshotsNotPruned<'a> {
+    /// What happened.
+    pub error: &'a str,
+}
+
+impl SnapshotsNotPruned<'_> {
+    /// Writes it, unless the same was written too often of late.
+    pub fn emit(&self) {
+        if let Some(kept_back) = throttle::admit("snapshots_not_pruned") {
+            let error = self.error;
+            warn!(error, kept_back, "Old snapshots could not be deleted; trying again later.");
+        }
+    }
+}
+
 /// The Kafka client met an error that may pass.
 #[derive(Clone, Copy, Debug)]
 pub struct KafkaTrouble<'a> {

@@ -16,5 +16,5 @@ pub mod log;
 mod throttle;
 
 pub use board::Board;
-pub use books::{Books, EngineReport, Outcome};
+pub use books::{Books, EngineReport, NewestSnapshot, Outcome, SnapshotBooks};
 pub use health::Health;

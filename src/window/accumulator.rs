@@ -2,6 +2,7 @@
 //!
 //! Every value is an integer or a count, so what was folded out leaves no trace.
 
+use crate::base::codec::{Damaged, Decoder};
 use crate::window::blocks::Join;
 use crate::window::layout::Layout;
 use crate::window::plan::Asked;
@@ -70,6 +71,19 @@ impl Accumulator {
 
     pub(crate) fn bytes(&self) -> usize {
         if let Self::Words(words) = self { words.bytes() } else { 0 }
+    }
+
+    /// How much memory its words take, as it is saved; 0 for other kinds.
+    pub(crate) fn size_code(&self) -> u8 {
+        if let Self::Words(words) = self { words.size_code() } else { 0 }
+    }
+
+    /// Takes as much memory as a saved one had.
+    pub(crate) fn take_size(&mut self, size: u8, code: &Decoder<'_>) -> Result<(), Damaged> {
+        match self {
+            Self::Words(words) => words.take_size(size, code),
+            _ => code.demand(size == 0, "size of a folded window"),
+        }
     }
 
     fn clear(&mut self) {

@@ -54,9 +54,18 @@ impl Blocks {
         Self { join, levels: [const { Vec::new() }; LEVELS] }
     }
 
-    /// Heap bytes.
+    /// Heap bytes: a level grows by doubling.
     pub(crate) fn bytes(&self) -> usize {
-        self.levels.iter().map(|level| level.capacity() * size_of::<i64>()).sum()
+        let nodes = |level: &Vec<i64>| match level.len() {
+            0 => 0,
+            len => len.next_power_of_two().max(4),
+        };
+        self.levels.iter().map(|level| nodes(level) * size_of::<i64>()).sum()
+    }
+
+    /// Gives all memory back; to be rebuilt.
+    pub(crate) fn clear(&mut self) {
+        self.levels = [const { Vec::new() }; LEVELS];
     }
 
     /// Takes in the entry number `index`, which is the last.

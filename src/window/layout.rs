@@ -13,7 +13,7 @@ const PACKED_FILTERS: u8 = 16;
 const PACKED_TIME_MAX_MS: i64 = (1 << 47) - 1;
 
 /// The places of an entry's parts.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Layout {
     /// Words per entry.
     pub(crate) stride: usize,
@@ -51,6 +51,12 @@ impl Layout {
     /// Place of a column among the words of an [`Entry`].
     pub(crate) fn offset(&self, column: ColumnId) -> usize {
         self.offsets[usize::from(column.0)]
+    }
+
+    /// Places of a column's words among the words of an [`Entry`].
+    pub(crate) fn place(&self, column: usize) -> core::ops::Range<usize> {
+        let end = self.offsets.get(column + 1).copied().unwrap_or(self.stride - self.header);
+        self.offsets[column]..end
     }
 
     /// Place of the column that a measure asks about; 0 where it asks about none.
@@ -114,6 +120,11 @@ impl Layout {
     #[inline]
     pub(crate) fn time_at(&self, run: &[u64], index: usize) -> i64 {
         run[index * self.stride].cast_signed() >> self.time_shift
+    }
+
+    /// Whether a run is in the order of time.
+    pub(crate) fn is_ordered(&self, run: &[u64]) -> bool {
+        run.chunks_exact(self.stride).is_sorted_by_key(|stored| self.time(stored))
     }
 
     /// The entries `from..to` of a run.

@@ -8,14 +8,16 @@
 //! INVARIANT: a cursor's `lo` is the number of the first live entry younger than `start_ms`, `hi` of the first younger
 //! than `end_ms`; its accumulators hold exactly the entries `lo..hi`.
 
+use crate::base::codec::{Damaged, Decoder, Encoder};
 use crate::window::accumulator::{Accumulator, Extreme, Mover};
 use crate::window::blocks::{Blocks, Join};
+use crate::window::convert::Convert;
 use crate::window::layout::Layout;
 use crate::window::plan::{Asked, ReadPlan};
 use crate::window::ring::heap_bytes;
 use crate::window::scan::{Asking, Raw, finish, own_of};
 use crate::window::spec::{Coverage, Entry, MeasureKind, ReadValue, Reading};
-use crate::window::tiles::{Bounds, LogPart, Tiles};
+use crate::window::tiles::{Bounds, LogPart, TileMap, Tiles};
 use crate::window::units::{Answer, Source, UnitKind, Units};
 
 /// What all keys of a table share.
@@ -32,7 +34,9 @@ pub(crate) struct Shape {
 #[derive(Clone, Debug)]
 pub(crate) struct Log {
     words: Vec<u64>,
-    /// Number of the first live entry.
+    /// Words per entry, as in the layout.
+    stride: usize,
+    /// Number of the first live entry: at most twice as many as are live, and a few, came before it.
     start: usize,
     cursors: Box<[Cursor]>,
     accumulators: Box<[Accumulator]>,
@@ -61,6 +65,7 @@ impl Log {
         let cursor = Cursor { start_ms: i64::MIN, end_ms: i64::MIN, lo: 0, hi: 0 };
         let mut log = Self {
             words: run.to_vec(),
+            stride: shape.layout.stride,
             start: 0,
             cursors: vec![cursor; units.spans.len()].into_boxed_slice(),
             accumulators: units.accumulators.iter().map(Accumulator::new).collect(),
@@ -185,6 +190,99 @@ impl Log {
         self.counted_bytes = self.bytes();
     }
 
+    /// The same history with entries of another layout, for the measures of another shape.
+    pub(crate) fn converted(self, convert: &Convert<'_>, to: &Shape, tiles: &TileMap) -> Self {
+        let live = &self.words[self.start * self.stride..];
+        let mut run = vec![0; live.len() / self.stride * to.layout.stride];
+        convert.run(live, &mut run);
+        let mut log = Self::from_run(&run, to, self.after_eviction);
+        log.tiles = self.tiles.map(|held| Box::new(held.converted(convert, &to.units, tiles)));
+        log.counted_bytes = log.bytes();
+        log
+    }
+
+    /// No entry at or before this time is surely in the log; `None`: there are no tiles.
+    pub(crate) fn spilled_until_ms(&self) -> Option<i64> {
+        self.tiles.as_ref().map(|tiles| tiles.spilled_until_ms)
+    }
+
+    /// Writes the entries, where the cursors stand and the sizes of what hangs on them; what can be folded again from
+    /// the entries is left out.
+    pub(crate) fn save(&self, code: &mut Encoder<'_>) {
+        let live = &self.words[self.start * self.stride..];
+        code.flag(self.after_eviction);
+        code.count(live.len() / self.stride);
+        code.count(self.start);
+        code.count(self.words.capacity());
+        code.count(self.counted_bytes);
+        code.words(live);
+        for cursor in &self.cursors {
+            code.int(cursor.start_ms);
+            code.int(cursor.end_ms);
+        }
+        for held in &self.accumulators {
+            code.byte(held.size_code());
+        }
+        code.flag(self.tiles.is_some());
+        if let Some(tiles) = &self.tiles {
+            tiles.save(code);
+        }
+    }
+
+    pub(crate) fn load(shape: &Shape, code: &mut Decoder<'_>) -> Result<Self, Damaged> {
+        const WHAT: &str = "entries of a busy key";
+        let stride = shape.layout.stride;
+        let after_eviction = code.flag(WHAT)?;
+        let len = code.count(8 * stride, WHAT)?;
+        let (start, capacity) = (code.index(WHAT)?, code.index(WHAT)?);
+        let counted_bytes = code.index(WHAT)?;
+        let fits = start <= most_before(len) && capacity <= 16 * (len + 16) * stride;
+        code.demand(fits && (start + len) * stride <= capacity, WHAT)?;
+        code.demand(counted_bytes <= isize::MAX.cast_unsigned(), WHAT)?;
+        let mut words = Vec::with_capacity(capacity);
+        words.resize(start * stride, 0);
+        words.extend(code.words(len * stride, WHAT)?);
+        let ordered = shape.layout.is_ordered(&words[start * stride..]);
+        code.demand(ordered, "entries in the order of time")?;
+        let mut log = Self::from_run(&[], shape, after_eviction);
+        log.words = words;
+        log.start = start;
+        log.rebuild_trees(0, shape);
+        for span in 0..log.cursors.len() {
+            log.load_cursor(span, shape, code)?;
+        }
+        for held in &mut log.accumulators {
+            let size = code.byte(WHAT)?;
+            held.take_size(size, code)?;
+        }
+        if code.flag(WHAT)? {
+            log.tiles = Some(Box::new(Tiles::load(&shape.layout, &shape.units, code)?));
+        }
+        log.counted_bytes = counted_bytes;
+        Ok(log)
+    }
+
+    fn load_cursor(
+        &mut self,
+        span: usize,
+        shape: &Shape,
+        code: &mut Decoder<'_>,
+    ) -> Result<(), Damaged> {
+        const WHAT: &str = "window of a busy key";
+        let (start_ms, end_ms) = (code.int(WHAT)?, code.int(WHAT)?);
+        code.demand(start_ms <= end_ms, WHAT)?;
+        let lo = self.locate(self.start, start_ms, shape);
+        let hi = self.locate(lo, end_ms, shape);
+        let plan = &shape.units.spans[span];
+        for unit in plan.first_unit..plan.end_unit {
+            let plan = &shape.units.accumulators[unit];
+            let mover = Mover { plan, layout: &shape.layout, words: &self.words };
+            mover.fold::<true>(&mut self.accumulators[unit], lo, hi);
+        }
+        self.cursors[span] = Cursor { start_ms, end_ms, lo, hi };
+        Ok(())
+    }
+
     fn end(&self, shape: &Shape) -> usize {
         self.words.len() / shape.layout.stride
     }
@@ -261,6 +359,13 @@ impl Log {
             cursor.hi = cursor.hi.max(first);
         }
         self.start = first;
+        if first > most_before(self.len(shape)) {
+            self.compact(shape);
+            let live = self.words.len();
+            if self.words.capacity() > 4 * live.max(64) {
+                self.words.shrink_to(live * 2);
+            }
+        }
     }
 
     /// Moves the live entries to the front of the run.
@@ -271,6 +376,8 @@ impl Log {
             cursor.hi -= self.start;
         }
         self.start = 0;
+        self.trees.iter_mut().for_each(Blocks::clear);
+        self.filters.clear();
         self.rebuild_trees(0, shape);
     }
 
@@ -414,6 +521,11 @@ impl Log {
         let found = if known { Extreme::Known(value) } else { Extreme::Nothing };
         self.accumulators[unit] = Accumulator::Extreme(found);
     }
+}
+
+/// Most dead entries that a log keeps before its live ones, so that its memory is in proportion to them.
+fn most_before(live: usize) -> usize {
+    2 * live + 16
 }
 
 /// The time at or before which no window of an event in time sees an entry.

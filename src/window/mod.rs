@@ -12,6 +12,7 @@
 
 pub(crate) mod accumulator;
 pub(crate) mod blocks;
+pub mod convert;
 pub(crate) mod layout;
 pub(crate) mod log;
 pub mod plan;
@@ -22,4 +23,5 @@ pub mod spec;
 pub(crate) mod tiles;
 pub(crate) mod units;
 
+pub use convert::Mapping;
 pub use plan::ReadPlan;

@@ -40,6 +40,8 @@ pub(crate) struct Asked {
     pub(crate) length_ms: i64,
     /// Near end of the window as a distance into the past.
     pub(crate) ago_ms: i64,
+    /// Event time from which on all entries are known that it counts: windows that reach further back are warming.
+    pub(crate) since_ms: i64,
 }
 
 /// What a series folds.
@@ -81,12 +83,19 @@ impl ReadPlan {
         self.asked.is_empty()
     }
 
-    /// Compiles `measures` of `spec`.
-    pub(crate) fn new(spec: &TableSpec, layout: &Layout, measures: &[MeasureId]) -> Self {
-        let asked: Vec<Asked> = measures
-            .iter()
-            .map(|id| Asked::of(*id, &spec.measures[usize::from(id.0)], spec, layout))
-            .collect();
+    /// Compiles `measures` of `spec`; `since_ms` says per measure of the spec from when on it is known.
+    pub(crate) fn new(
+        spec: &TableSpec,
+        layout: &Layout,
+        since_ms: &[i64],
+        measures: &[MeasureId],
+    ) -> Self {
+        let asked = measures.iter().map(|id| {
+            let asked = Asked::of(*id, &spec.measures[usize::from(id.0)], spec, layout);
+            let since_ms = since_ms.get(usize::from(id.0)).copied().unwrap_or(i64::MIN);
+            Asked { since_ms, ..asked }
+        });
+        let asked: Vec<Asked> = asked.collect();
         let mut edges: Vec<i64> =
             asked.iter().flat_map(|asked| [asked.ago_ms, asked.reach_ms]).collect();
         edges.sort_unstable();
@@ -135,6 +144,7 @@ impl Asked {
             reach_ms: window.length_ms.saturating_add(window.ending_ago_ms),
             length_ms: window.length_ms,
             ago_ms: window.ending_ago_ms,
+            since_ms: i64::MIN,
         }
     }
 

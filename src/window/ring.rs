@@ -3,6 +3,8 @@
 //! No state per window and no pointers: what a read costs is the cache lines of the run. Expired entries are dropped
 //! only when room is needed. A late entry is a short move of the younger ones.
 
+use crate::base::codec::{Damaged, Decoder, Encoder};
+use crate::window::convert::Convert;
 use crate::window::layout::Layout;
 use crate::window::spec::Entry;
 
@@ -19,6 +21,9 @@ pub(crate) struct Ring {
 
 /// Capacity up to which a ring keeps its memory until the key is forgotten.
 const SMALL_CAPACITY: u16 = 4;
+
+/// Largest capacity of any ring.
+pub(crate) const RING_CAP_MAX: u16 = 1_024;
 
 /// What became of an insert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,10 +103,17 @@ impl Ring {
         }
     }
 
+    /// Whether it has nothing to give back.
+    ///
+    /// WHY: looking at the entries of a small ring would cost a cache miss.
+    #[inline]
+    pub(crate) fn is_small(&self) -> bool {
+        self.capacity <= SMALL_CAPACITY
+    }
+
     /// Gives back memory when little of it is used.
     pub(crate) fn trim(&mut self, layout: &Layout, horizon_ms: i64) {
-        // WHY: a small ring has nothing to give back, and looking at its entries would cost a cache miss.
-        if self.capacity <= SMALL_CAPACITY {
+        if self.is_small() {
             return;
         }
         self.expire(layout, horizon_ms);
@@ -114,6 +126,46 @@ impl Ring {
     pub(crate) fn from_run(layout: &Layout, run: &[u64], after_eviction: bool) -> Self {
         let len = u16::try_from(run.len() / layout.stride).unwrap_or(u16::MAX);
         Self { words: run.into(), start: 0, len, capacity: len, after_eviction }
+    }
+
+    /// The same history with entries of another layout.
+    pub(crate) fn converted(&self, convert: &Convert<'_>) -> Self {
+        let stride = convert.to.stride;
+        let mut words = vec![0; usize::from(self.capacity) * stride];
+        let live = &mut words[usize::from(self.start) * stride..];
+        convert.run(self.run(convert.from), live);
+        Self { words: words.into_boxed_slice(), ..*self }
+    }
+
+    pub(crate) fn save(&self, code: &mut Encoder<'_>) {
+        code.var(u64::from(self.capacity));
+        code.var(u64::from(self.start));
+        code.var(u64::from(self.len));
+        code.flag(self.after_eviction);
+        let stride = self.words.len().checked_div(usize::from(self.capacity)).unwrap_or(0);
+        let from = usize::from(self.start) * stride;
+        code.words(&self.words[from..from + usize::from(self.len) * stride]);
+    }
+
+    pub(crate) fn load(layout: &Layout, code: &mut Decoder<'_>) -> Result<Self, Damaged> {
+        const WHAT: &str = "entries of a key";
+        let mut place = || {
+            let number = code.narrow(WHAT)?;
+            let number = u16::try_from(number).ok().filter(|number| *number <= RING_CAP_MAX);
+            number.ok_or_else(|| code.damaged(WHAT))
+        };
+        let (capacity, start, len) = (place()?, place()?, place()?);
+        let after_eviction = code.flag(WHAT)?;
+        // WHY: few bytes must not take much memory; what is larger than this never has so few entries.
+        code.demand(start + len <= capacity && capacity <= len.max(1).saturating_mul(64), WHAT)?;
+        let (stride, live) = (layout.stride, usize::from(len) * layout.stride);
+        let mut words = vec![0; usize::from(capacity) * stride];
+        let from = usize::from(start) * stride;
+        for (held, word) in words[from..from + live].iter_mut().zip(code.words(live, WHAT)?) {
+            *held = word;
+        }
+        code.demand(layout.is_ordered(&words[from..from + live]), "entries in the order of time")?;
+        Ok(Self { words: words.into_boxed_slice(), start, len, capacity, after_eviction })
     }
 
     fn resize(&mut self, layout: &Layout, capacity: u16) {

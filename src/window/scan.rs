@@ -2,6 +2,7 @@
 //!
 //! Cost: one pass over the times for the edges, then per series one tight pass over the entries of its longest window.
 
+use crate::base::codec::{Damaged, Decoder, Encoder};
 use crate::window::layout::Layout;
 use crate::window::plan::{Asked, Question, ReadPlan, Series};
 use crate::window::spec::{Entry, MeasureKind, ReadValue, Reading};
@@ -41,6 +42,16 @@ impl Squares {
         let (low, carry) = self.low.overflowing_add(other.low);
         self.low = low;
         self.high = self.high.wrapping_add(other.high).wrapping_add(u64::from(carry));
+    }
+
+    pub(crate) fn save(self, code: &mut Encoder<'_>) {
+        code.wide(self.low);
+        code.word(self.high);
+    }
+
+    pub(crate) fn load(code: &mut Decoder<'_>) -> Result<Self, Damaged> {
+        const WHAT: &str = "sum of squares";
+        Ok(Self { low: code.wide(WHAT)?, high: code.word(WHAT)? })
     }
 
     /// The sum where it fits `i128`.
@@ -147,10 +158,6 @@ impl Scratch {
     /// Room for runs of up to `entries`.
     pub(crate) fn new(entries: usize) -> Self {
         Self { positions: Vec::new(), seen: SeenWords::new(entries) }
-    }
-
-    pub(crate) fn bytes(&self) -> usize {
-        self.positions.capacity() * size_of::<usize>() + self.seen.bytes()
     }
 }
 
@@ -346,10 +353,6 @@ impl SeenWords {
     fn new(entries: usize) -> Self {
         let slots = (entries * 2).next_power_of_two().max(4);
         Self { slots: vec![(0, 0); slots], round: 0, len: 0 }
-    }
-
-    fn bytes(&self) -> usize {
-        self.slots.capacity() * size_of::<(u32, u64)>()
     }
 
     fn clear(&mut self) {

@@ -1,51 +1,172 @@
 //! How many different words: exact counts per word, and a sketch where those would grow too large.
 
-use hashbrown::HashTable;
+use crate::base::codec::{Damaged, Decoder, Encoder};
 
 /// Words with how often each is there.
+///
+/// An open-addressing table of our own: what it holds memory for depends on how many words it held and holds, never on
+/// what was left behind by those that went. So a restored table takes as many bytes as the one that was saved.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct WordCounts {
-    counts: HashTable<(u64, u32)>,
+    /// Count 0 is a free place. A power of two, at most five eighths full, or nothing.
+    places: Box<[(u64, u32)]>,
+    len: usize,
 }
+
+/// Places of the smallest table.
+const MIN_PLACES: usize = 8;
 
 impl WordCounts {
     /// Counts a word once more.
     pub(crate) fn add(&mut self, word: u64) {
-        if let Some((_, count)) = self.counts.find_mut(mix(word), |held| held.0 == word) {
-            *count += 1;
-            return;
+        self.add_times(word, 1);
+    }
+
+    fn add_times(&mut self, word: u64, times: u32) {
+        if (self.len + 1) * 8 > self.places.len() * 5 {
+            if let Some(at) = self.find(word) {
+                self.places[at].1 += times;
+                return;
+            }
+            self.resize((self.places.len() * 2).max(MIN_PLACES));
         }
-        self.counts.insert_unique(mix(word), (word, 1), |held| mix(held.0));
+        // INVARIANT: there is room, so the probe ends.
+        let place = self.probe(word);
+        let held = &mut self.places[place];
+        self.len += usize::from(held.1 == 0);
+        *held = (word, held.1 + times);
     }
 
     /// Counts a word once less.
     pub(crate) fn remove(&mut self, word: u64) {
-        let Ok(mut held) = self.counts.find_entry(mix(word), |held| held.0 == word) else {
+        let Some(at) = self.find(word) else { return };
+        self.places[at].1 -= 1;
+        if self.places[at].1 > 0 {
             return;
-        };
-        held.get_mut().1 -= 1;
-        if held.get().1 == 0 {
-            held.remove();
+        }
+        self.len -= 1;
+        self.close(at);
+        if self.places.len() > MIN_PLACES && self.len * 8 < self.places.len() {
+            self.resize(self.places.len() / 2);
         }
     }
 
     /// How often a word is there.
     pub(crate) fn count(&self, word: u64) -> u32 {
-        self.counts.find(mix(word), |held| held.0 == word).map_or(0, |held| held.1)
+        self.find(word).map_or(0, |at| self.places[at].1)
     }
 
     /// How many different words are there.
     pub(crate) fn len(&self) -> usize {
-        self.counts.len()
+        self.len
     }
 
     pub(crate) fn clear(&mut self) {
-        self.counts.clear();
+        *self = Self::default();
     }
 
     /// Heap bytes.
     pub(crate) fn bytes(&self) -> usize {
-        self.counts.allocation_size()
+        size_of_val(&*self.places)
+    }
+
+    /// How many places there are, as it is saved.
+    pub(crate) fn size_code(&self) -> u8 {
+        u8::try_from(self.places.len().checked_ilog2().map_or(0, |log| log + 1)).unwrap_or(0)
+    }
+
+    /// Takes as many places as a saved table had.
+    pub(crate) fn take_size(&mut self, size: u8, code: &Decoder<'_>) -> Result<(), Damaged> {
+        const WHAT: &str = "size of a table of words";
+        let places = match size {
+            0 => 0,
+            1..=40 => 1_usize << (size - 1),
+            _ => return Err(code.damaged(WHAT)),
+        };
+        let fits = (places == 0 || places >= MIN_PLACES)
+            && self.len * 8 <= places * 5
+            && (places <= MIN_PLACES || self.len * 8 >= places);
+        code.demand(fits, WHAT)?;
+        self.resize(places);
+        Ok(())
+    }
+
+    pub(crate) fn save(&self, code: &mut Encoder<'_>) {
+        code.count(self.len);
+        for (word, count) in self.places.iter().filter(|(_, count)| *count > 0) {
+            code.word(*word);
+            code.var(u64::from(*count));
+        }
+        code.byte(self.size_code());
+    }
+
+    pub(crate) fn load(code: &mut Decoder<'_>) -> Result<Self, Damaged> {
+        const WHAT: &str = "counted words";
+        let len = code.count(9, WHAT)?;
+        let mut counts = Self::default();
+        for _ in 0..len {
+            let (word, count) = (code.word(WHAT)?, code.narrow(WHAT)?);
+            code.demand(count > 0 && count < 1 << 31 && counts.count(word) == 0, WHAT)?;
+            counts.add_times(word, count);
+        }
+        let size = code.byte(WHAT)?;
+        counts.take_size(size, code)?;
+        Ok(counts)
+    }
+
+    /// The place where a word belongs when all are free.
+    fn home(&self, word: u64) -> usize {
+        let mixed = (word ^ (word >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (mixed >> 32) as usize & (self.places.len().wrapping_sub(1))
+    }
+
+    fn next(&self, at: usize) -> usize {
+        (at + 1) & (self.places.len() - 1)
+    }
+
+    fn find(&self, word: u64) -> Option<usize> {
+        if self.places.is_empty() {
+            return None;
+        }
+        let at = self.probe(word);
+        (self.places[at].1 > 0).then_some(at)
+    }
+
+    /// The place of a word, or the free one where it belongs.
+    #[inline]
+    fn probe(&self, word: u64) -> usize {
+        let mut at = self.home(word);
+        while self.places[at].1 > 0 && self.places[at].0 != word {
+            at = self.next(at);
+        }
+        at
+    }
+
+    /// Moves words up that were looked for beyond a place that has become free.
+    ///
+    /// # Source
+    /// Knuth, "The Art of Computer Programming", volume 3, section 6.4, algorithm R.
+    fn close(&mut self, mut free: usize) {
+        let mask = self.places.len() - 1;
+        let mut at = self.next(free);
+        while self.places[at].1 > 0 {
+            let home = self.home(self.places[at].0);
+            if at.wrapping_sub(home) & mask >= at.wrapping_sub(free) & mask {
+                self.places[free] = self.places[at];
+                self.places[at].1 = 0;
+                free = at;
+            }
+            at = self.next(at);
+        }
+    }
+
+    fn resize(&mut self, places: usize) {
+        let larger = vec![(0, 0); places].into_boxed_slice();
+        let full = core::mem::replace(&mut self.places, larger);
+        for (word, count) in full.into_iter().filter(|(_, count)| *count > 0) {
+            let place = self.probe(word);
+            self.places[place] = (word, count);
+        }
     }
 }
 
@@ -161,8 +282,45 @@ impl Sketch {
     /// Heap bytes.
     pub(crate) fn bytes(&self) -> usize {
         match self {
-            Self::Words(words) => words.capacity() * size_of::<u64>(),
+            Self::Words(words) if words.is_empty() => 0,
+            Self::Words(words) => words.len().next_power_of_two().max(4) * size_of::<u64>(),
             Self::Registers(_) => size_of::<Registers>(),
+        }
+    }
+
+    pub(crate) fn save(&self, code: &mut Encoder<'_>) {
+        match self {
+            Self::Words(words) => {
+                code.byte(0);
+                code.count(words.len());
+                code.words(words);
+            }
+            Self::Registers(registers) => {
+                code.byte(1);
+                code.raw(&registers.ranks);
+            }
+        }
+    }
+
+    pub(crate) fn load(code: &mut Decoder<'_>) -> Result<Self, Damaged> {
+        const WHAT: &str = "set of words";
+        match code.byte(WHAT)? {
+            0 => {
+                let len = code.count(8, WHAT)?;
+                let words: Vec<u64> = code.words(len, WHAT)?.collect();
+                let ascending = words.is_sorted_by(|left, right| left < right);
+                code.demand(len <= EXACT_WORDS && ascending, WHAT)?;
+                Ok(Self::Words(words))
+            }
+            1 => {
+                let mut registers = Box::new(Registers::new());
+                for (at, rank) in code.raw(REGISTERS, WHAT)?.iter().enumerate() {
+                    code.demand(usize::from(*rank) <= RANK_MAX, WHAT)?;
+                    registers.raise(at, *rank);
+                }
+                Ok(Self::Registers(registers))
+            }
+            _ => Err(code.damaged(WHAT)),
         }
     }
 }
@@ -286,6 +444,37 @@ mod tests {
         words.remove(5);
         words.remove(7);
         assert_eq!((words.len(), words.count(5), words.count(7)), (1, 1, 0));
+    }
+
+    #[test]
+    fn counted_words_agree_with_a_map_through_any_coming_and_going() {
+        let mut words = WordCounts::default();
+        let mut plain = std::collections::BTreeMap::new();
+        let mut seed = 7_u64;
+        for step in 0..20_000_u64 {
+            seed = mix(seed);
+            let word = seed % if step < 10_000 { 700 } else { 40 };
+            if seed >> 63 == 0 || step < 3_000 {
+                words.add(word);
+                *plain.entry(word).or_insert(0_u32) += 1;
+            } else if let Some(count) = plain.get_mut(&word) {
+                words.remove(word);
+                *count -= 1;
+                plain.retain(|_, count| *count > 0);
+            }
+            assert_eq!(words.count(word), plain.get(&word).copied().unwrap_or(0));
+        }
+        assert_eq!(words.len(), plain.len());
+        assert!(plain.iter().all(|(word, count)| words.count(*word) == *count));
+        let mut out = Vec::new();
+        words.save(&mut Encoder::new(&mut out));
+        let again = WordCounts::load(&mut Decoder::new(&out)).unwrap();
+        assert_eq!((again.len(), again.bytes()), (words.len(), words.bytes()));
+        assert!(plain.iter().all(|(word, count)| again.count(*word) == *count));
+        for word in plain.keys() {
+            (0..plain[word]).for_each(|_| words.remove(*word));
+        }
+        assert_eq!((words.len(), words.bytes()), (0, 8 * 16), "memory is given back");
     }
 
     #[test]

@@ -9,11 +9,16 @@
 
 use std::collections::VecDeque;
 
+use crate::base::codec::{Damaged, Decoder, Encoder};
+use crate::window::convert::Convert;
 use crate::window::layout::Layout;
 use crate::window::scan::{Raw, Squares};
 use crate::window::sketch::{SKETCH_PPM, Sketch, WordCounts};
 use crate::window::spec::Coverage;
 use crate::window::units::{Answer, CellKind, CellPlan, TileRingPlan, Units};
+
+/// More entries than any slice has ever seen: what a saved count may be, so that sums over it never overflow.
+const MOST_ENTRIES: u64 = 1 << 48;
 
 /// Most different words that one tile counts one by one; beyond it `CountOf` is a lower bound.
 const TILE_WORDS_MAX: usize = 16_384;
@@ -100,7 +105,7 @@ impl Tiles {
     /// Heap bytes, itself included.
     pub(crate) fn bytes(&self) -> usize {
         let rings: usize =
-            self.rings.iter().map(|ring| ring.tiles.capacity() * size_of::<Tile>()).sum();
+            self.rings.iter().map(|ring| grown(ring.tiles.len()) * size_of::<Tile>()).sum();
         let unions: usize =
             self.unions.iter().map(|union| size_of::<Union>() + union.sketch.bytes()).sum();
         size_of::<Self>() + rings + unions + self.tile_bytes
@@ -226,6 +231,99 @@ impl Tiles {
     }
 }
 
+/// Where the cells of another plan's tiles come from: per ring the old ring, and per cell the old cell.
+#[derive(Debug)]
+pub(crate) struct TileMap(Vec<(Option<usize>, Vec<Option<usize>>)>);
+
+impl TileMap {
+    pub(crate) fn new(from: &Units, to: &Units, convert: &Convert<'_>) -> Self {
+        let rings = to.rings.iter().map(|ring| {
+            let old = from.rings.iter().position(|held| held.hop_ms == ring.hop_ms);
+            let cells = ring.cells.iter().map(|cell| {
+                let held = &from.rings[old?];
+                let mask = convert.old_mask(cell.mask)?;
+                let at = convert.old_place(cell.at);
+                let anywhere = matches!(cell.kind, CellKind::Count | CellKind::Latest);
+                held.cells.iter().position(|held| {
+                    held.kind == cell.kind && held.mask == mask && (anywhere || at == Some(held.at))
+                })
+            });
+            (old, cells.collect())
+        });
+        Self(rings.collect())
+    }
+
+    /// Whether a cell of a ring has an old one.
+    pub(crate) fn knows(&self, ring: usize, cell: usize) -> bool {
+        self.0.get(ring).and_then(|(_, cells)| cells.get(cell)).copied().flatten().is_some()
+    }
+}
+
+impl Tiles {
+    /// The same slices for another plan; what the old plan did not fold is empty.
+    pub(crate) fn converted(self, convert: &Convert<'_>, units: &Units, map: &TileMap) -> Self {
+        let mut tiles = Self::new(units);
+        tiles.spilled_until_ms = self.spilled_until_ms;
+        let rings = tiles.rings.iter_mut().zip(&units.rings).zip(&map.0);
+        for ((ring, plan), (old, cells)) in rings {
+            let Some(old) = old.and_then(|old| self.rings.get(old)) else { continue };
+            ring.forgotten_ms = old.forgotten_ms;
+            ring.tiles =
+                old.tiles.iter().map(|tile| tile.converted(convert, plan, cells)).collect();
+            tiles.tile_bytes += ring.tiles.iter().map(Tile::bytes).sum::<usize>();
+        }
+        tiles
+    }
+
+    pub(crate) fn save(&self, code: &mut Encoder<'_>) {
+        code.int(self.spilled_until_ms);
+        for ring in &self.rings {
+            code.int(ring.forgotten_ms);
+            code.count(ring.tiles.len());
+            for tile in &ring.tiles {
+                code.int(tile.index);
+                code.int(tile.oldest_ms);
+                code.int(tile.newest_ms);
+                tile.cells.iter().for_each(|cell| cell.save(code));
+            }
+        }
+        for union in &self.unions {
+            code.flag(union.first.is_some());
+            code.int(union.first.unwrap_or(0));
+            union.sketch.save(code);
+        }
+    }
+
+    pub(crate) fn load(
+        layout: &Layout,
+        units: &Units,
+        code: &mut Decoder<'_>,
+    ) -> Result<Self, Damaged> {
+        const WHAT: &str = "slices of a busy key";
+        let mut tiles = Self::new(units);
+        tiles.spilled_until_ms = code.int(WHAT)?;
+        for (ring, plan) in tiles.rings.iter_mut().zip(&units.rings) {
+            ring.forgotten_ms = code.int(WHAT)?;
+            let len = code.count(24 + plan.cells.len(), WHAT)?;
+            for _ in 0..len {
+                let tile = Tile::load(layout, plan, code)?;
+                let after = ring
+                    .tiles
+                    .back()
+                    .is_none_or(|back| back.index < tile.index && back.newest_ms <= tile.oldest_ms);
+                code.demand(after && tile.oldest_ms <= tile.newest_ms, WHAT)?;
+                tiles.tile_bytes += tile.bytes();
+                ring.tiles.push_back(tile);
+            }
+        }
+        for union in &mut tiles.unions {
+            let (known, first) = (code.flag(WHAT)?, code.int(WHAT)?);
+            *union = Union { first: known.then_some(first), sketch: Sketch::load(code)? };
+        }
+        Ok(tiles)
+    }
+}
+
 /// The part of a log that lies in a window.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LogPart<'a> {
@@ -319,6 +417,27 @@ impl TileRing {
 }
 
 impl Tile {
+    fn converted(
+        &self,
+        convert: &Convert<'_>,
+        plan: &TileRingPlan,
+        cells: &[Option<usize>],
+    ) -> Self {
+        let cell = |(plan, old): (&CellPlan, &Option<usize>)| match old {
+            Some(old) => self.cells[*old].converted(convert),
+            None => Cell::new(plan.kind),
+        };
+        Self { cells: plan.cells.iter().zip(cells).map(cell).collect(), ..*self }
+    }
+
+    fn load(layout: &Layout, plan: &TileRingPlan, code: &mut Decoder<'_>) -> Result<Self, Damaged> {
+        const WHAT: &str = "slice of a busy key";
+        let (index, oldest_ms, newest_ms) = (code.int(WHAT)?, code.int(WHAT)?, code.int(WHAT)?);
+        let cells: Result<Box<[Cell]>, Damaged> =
+            plan.cells.iter().map(|plan| Cell::load(plan.kind, layout, code)).collect();
+        Ok(Self { index, oldest_ms, newest_ms, cells: cells? })
+    }
+
     fn bytes(&self) -> usize {
         self.cells.iter().map(|cell| size_of::<Cell>() + cell.bytes()).sum()
     }
@@ -356,6 +475,65 @@ impl Cell {
         }
     }
 
+    fn converted(&self, convert: &Convert<'_>) -> Self {
+        match self {
+            Self::Latest(Some(stored)) => Self::Latest(Some(convert.stored(stored))),
+            cell => cell.clone(),
+        }
+    }
+
+    fn save(&self, code: &mut Encoder<'_>) {
+        match self {
+            Self::Count(count) => code.var(*count),
+            Self::Sum(sum) => code.wide(sum.cast_unsigned()),
+            Self::Squares(squares) => squares.save(code),
+            Self::Extreme(best) => {
+                code.flag(best.is_some());
+                code.int(best.unwrap_or(0));
+            }
+            Self::Sketch(sketch) => sketch.save(code),
+            Self::Words { counts, full } => {
+                counts.save(code);
+                code.flag(*full);
+            }
+            Self::Latest(stored) => {
+                code.flag(stored.is_some());
+                code.words(stored.as_deref().unwrap_or_default());
+            }
+        }
+    }
+
+    fn load(kind: CellKind, layout: &Layout, code: &mut Decoder<'_>) -> Result<Self, Damaged> {
+        const WHAT: &str = "value of a slice";
+        Ok(match kind {
+            CellKind::Count => {
+                let count = code.var(WHAT)?;
+                code.demand(count <= MOST_ENTRIES, WHAT)?;
+                Self::Count(count)
+            }
+            CellKind::Sum => {
+                let sum = code.wide(WHAT)?.cast_signed();
+                code.demand(sum.unsigned_abs() <= u128::from(MOST_ENTRIES) << 64, WHAT)?;
+                Self::Sum(sum)
+            }
+            CellKind::Squares => Self::Squares(Squares::load(code)?),
+            CellKind::Extreme(_) => {
+                let (known, best) = (code.flag(WHAT)?, code.int(WHAT)?);
+                Self::Extreme(known.then_some(best))
+            }
+            CellKind::Sketch => Self::Sketch(Sketch::load(code)?),
+            CellKind::Words => {
+                Self::Words { counts: WordCounts::load(code)?, full: code.flag(WHAT)? }
+            }
+            CellKind::Latest => {
+                let known = code.flag(WHAT)?;
+                let words = code.words(if known { layout.stride } else { 0 }, WHAT)?;
+                let stored: Box<[u64]> = words.collect();
+                Self::Latest(known.then_some(stored))
+            }
+        })
+    }
+
     fn add(&mut self, stored: &[u64], plan: &CellPlan, layout: &Layout) {
         let word = stored.get(plan.at).copied().unwrap_or(0);
         let value = word.cast_signed();
@@ -383,6 +561,11 @@ impl Cell {
             }
         }
     }
+}
+
+/// What a queue that grows by pushing holds memory for.
+fn grown(len: usize) -> usize {
+    if len == 0 { 0 } else { len.next_power_of_two().max(4) }
 }
 
 /// Joins one cell to a folded window; the flag says that the cell could not count every word.

@@ -36,7 +36,7 @@ use crate::diag::Sources;
 use crate::loader::load;
 use crate::rules::program::Program;
 use crate::runtime::{
-    self, Deciding, EmbeddedBroker, RunError, Stop, Views, Watch, engine_options,
+    self, DecidingEngines, EmbeddedBroker, RunError, Stop, Views, Watch, engine_options,
 };
 use crate::telemetry::board::Identity;
 use crate::telemetry::{Board, Books, Health, http, log};
@@ -231,16 +231,13 @@ impl Stage<'_> {
         let program = Arc::new(self.program.clone());
         thread::scope(|scope| {
             let cell = spawn(scope, "cell", || {
-                let mut make = || {
-                    Deciding::new(Arc::clone(&program), options)
-                        .map_err(|error| RunError::Engine { reason: error.to_string() })
-                };
+                let mut engines = DecidingEngines::new(Arc::clone(&program), options);
                 let views = Views {
                     board: Arc::clone(&shared.board),
                     health: Arc::clone(&shared.health),
                     stop: stop_cell.clone(),
                 };
-                runtime::run(self.config, self.inputs, &mut make, &views)
+                runtime::run(self.config, self.inputs, &mut engines, &views)
             })?;
             let feeder = spawn(scope, "feeder", || {
                 let sent = feeder::feed(self.config, self.inputs, self.arguments, shared);

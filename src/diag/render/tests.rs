@@ -70,9 +70,9 @@ fn tabs_and_wide_characters_keep_the_marks_below_the_words() {
     let text = "\ta\t\"日本\" x = y";
     check(
         text,
-        Diagnostic::new(codes::W0601, at(text, "x"), "m"),
+        Diagnostic::new(codes::W0301, at(text, "x"), "m"),
         &[
-            "warning[W0601]: m",
+            "warning[W0301]: m",
             " --> a/b.risk:1:9",
             "1 |     a   \"日本\" x = y",
             "  |                ^",
@@ -139,7 +139,7 @@ fn a_span_behind_the_end_or_inside_of_a_character_does_no_harm() {
 fn diagnostics_are_sorted_and_counted() {
     let text = "a b";
     let diagnostics = [
-        Diagnostic::new(codes::W0601, at(text, "b"), "second"),
+        Diagnostic::new(codes::W0301, at(text, "b"), "second"),
         Diagnostic::new(codes::E0101, at(text, "a"), "first"),
     ];
     let rendered = super::text(&sources(text), &diagnostics, Style::Plain);

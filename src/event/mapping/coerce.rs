@@ -6,7 +6,7 @@ use core::net::IpAddr;
 use crate::base::amount::{AmountError, parse_minor};
 use crate::base::time::{MAX_TIME_MS, parse_rfc3339};
 use crate::base::value::Place;
-use crate::base::{Currency, TextRef};
+use crate::base::{Currency, TextRef, parse_country};
 use crate::event::error::Reason;
 use crate::event::json::{self, NumberKind};
 use crate::event::mapping::plan::{FieldPlan, Kind, PointerIdx, written_digits};
@@ -128,9 +128,9 @@ impl Reader<'_> {
                 index.map_or_else(|| refuse(Reason::UnknownMember, at), Ok)
             }
             Kind::CurrencyCode => self.currency(at, buffer).map(|currency| u64::from(currency.0)),
-            Kind::Country => match *self.text_of(at, buffer)? {
-                [a @ b'A'..=b'Z', b @ b'A'..=b'Z'] => Ok(u64::from(a) << 8 | u64::from(b)),
-                _ => refuse(Reason::BadCountry, at),
+            Kind::Country => match parse_country(self.text_of(at, buffer)?) {
+                Some(code) => Ok(u64::from(code)),
+                None => refuse(Reason::BadCountry, at),
             },
             Kind::Number => self.number(at).map(f64::to_bits),
             Kind::Integer => self.integer(at).map(i64::cast_unsigned),

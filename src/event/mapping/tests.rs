@@ -298,7 +298,8 @@ fn every_other_type_is_read_as_declared_or_refused() {
         let name = member.split('"').nth(1).unwrap();
         refused("login", &format!(",{member}"), reason, Some(&format!("login.{name}")));
     }
-    for country in [r#""de""#, r#""DEU""#, r#""""#, r#""D1""#] {
+    for country in [r#""de""#, r#""DEU""#, r#""""#, r#""D1""#, r#""UK""#, r#""YQ""#, r#""\u00c4T""#]
+    {
         refused(
             "transfer",
             &format!(r#","country":{country}"#),
@@ -308,6 +309,9 @@ fn every_other_type_is_read_as_declared_or_refused() {
     }
     let decoded = decode(&record("transfer", r#","country":"DE""#)).unwrap();
     assert_eq!(decoded.word(5), Some(0x4445));
+    // Kosovo has no assigned code; `XK` is of those that ISO 3166 leaves to users.
+    let decoded = decode(&record("transfer", r#","country":"XK""#)).unwrap();
+    assert_eq!(decoded.word(5), Some(0x584b));
     refused(
         "transfer",
         r#","legs":[{"amount":12.5}]"#,

@@ -6,7 +6,9 @@ use crate::rules::check::checker::Checker;
 use crate::rules::check::refusal::Refusal;
 use crate::rules::check::schema::dotted;
 use crate::rules::check::{literals, types};
-use crate::rules::program::{ActionPlan, Message, MessagePart, ScoreGroup, StepUpOtherwise, Type};
+use crate::rules::program::{
+    ActionPlan, ListId, Message, MessagePart, ScoreGroup, StepUpOtherwise, Type,
+};
 use crate::rules::syntax::ast::{self, Action, ActionKind, Item, Otherwise, Path, Text};
 
 /// The group of scores without `in`.
@@ -87,8 +89,8 @@ impl Checker<'_, '_> {
             }
             ActionKind::Add { path, list, for_ms } => {
                 let (slot, list) = self.list_change(path, list)?;
-                self.positive(*for_ms, action.span)?;
-                Some(ActionPlan::Add { slot, list, for_ms: *for_ms })
+                let for_ms = self.time_on_list(list, *for_ms, action.span)?;
+                Some(ActionPlan::Add { slot, list, for_ms })
             }
             ActionKind::Remove { path, list } => {
                 let (slot, list) = self.list_change(path, list)?;
@@ -96,6 +98,19 @@ impl Checker<'_, '_> {
             }
             _ => without_event(action, self.report),
         }
+    }
+
+    /// How long an added value stays: what the action says, else what the list says.
+    fn time_on_list(&mut self, list: ListId, for_ms: Option<i64>, span: Span) -> Option<i64> {
+        let spec = &self.build.world.lists[usize::from(list.0)];
+        let Some(for_ms) = for_ms.or(spec.expires_ms) else {
+            let message = format!("how long does this stay on `{}`?", spec.name);
+            return self.refuse(Diagnostic::new(codes::E0501, span, message).with_help(
+                "add a time, as in `for 24h`, or give the list one for all, as in `expires 24h`",
+            ));
+        };
+        self.positive(for_ms, span)?;
+        Some(for_ms)
     }
 
     fn positive(&mut self, ms: i64, span: Span) -> Option<()> {

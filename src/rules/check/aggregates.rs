@@ -175,7 +175,9 @@ impl Checker<'_, '_> {
         if let Some(diagnostic) = self.let_in_filter(filter, event) {
             return self.refuse(diagnostic);
         }
-        Checker { build: self.build, scope: &scope, report: self.report }.condition(filter)
+        let report = &mut *self.report;
+        let read = |build: &mut _| Checker { build, scope: &scope, report }.condition(filter);
+        self.build.apart(read).0
     }
 
     /// The first `let` name that a filter uses, unless the aggregated event has a field of that name.
@@ -246,12 +248,11 @@ impl Checker<'_, '_> {
         }
         let scope = Scope { in_filter: true, ..Scope::of(event) };
         let hint = currency.map(Type::Money);
-        let node = Checker { build: self.build, scope: &scope, report: self.report }.field(
-            event,
-            field,
-            hint,
-            aggregate.path.span,
-        )?;
+        let (report, span) = (&mut *self.report, aggregate.path.span);
+        let read = |build: &mut _| {
+            Checker { build, scope: &scope, report }.field(event, field, hint, span)
+        };
+        let node = self.build.apart(read).0?;
         let ty = self.build.arena(event).ty(node);
         let text = self.writer(event).text(node);
         Some(Column { field, named: Named { node, text }, kind, ty })
@@ -363,12 +364,16 @@ impl Checker<'_, '_> {
             return Some(filter);
         }
         let scope = Scope { in_filter: true, ..Scope::of(event) };
-        let mut inner = Checker { build: self.build, scope: &scope, report: self.report };
-        let span = inner.build.arena(event).get(column.named.node).span;
-        let missing = inner.node(Op::IsMissing(column.named.node), Type::Bool, span)?;
-        let present = inner.not(missing, span)?;
-        let all = filter.into_iter().chain([present]).collect();
-        inner.join(all, true, span).map(Some)
+        let report = &mut *self.report;
+        let read = |build: &mut _| {
+            let mut inner = Checker { build, scope: &scope, report };
+            let span = inner.build.arena(event).get(column.named.node).span;
+            let missing = inner.node(Op::IsMissing(column.named.node), Type::Bool, span)?;
+            let present = inner.not(missing, span)?;
+            let all = filter.into_iter().chain([present]).collect();
+            inner.join(all, true, span).map(Some)
+        };
+        self.build.apart(read).0
     }
 
     fn reading(

@@ -4,6 +4,7 @@
 //! in the arena of the event type; a `None` means that the mistake has been reported.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
 
 use crate::diag::{Diagnostic, Span, codes};
 use crate::event::schema::EventId;
@@ -25,15 +26,20 @@ pub(super) struct Build<'a> {
     pub(super) measures: Measures,
     /// Features that were asked for, by event and name.
     pub(super) features: BTreeMap<(EventId, String), FeatureState>,
+    /// Where the expression that is being read wrote its nodes.
+    words: Words,
 }
+
+/// Where one author wrote nodes, beside the span of the shared node; of several places the first.
+pub(super) type Words = BTreeMap<NodeId, Span>;
 
 /// How far a feature is on an event.
 #[derive(Clone, Debug)]
 pub(super) enum FeatureState {
     /// Its definition is being read: asking again is a cycle.
     InProgress,
-    /// Its node.
-    Known(NodeId),
+    /// Its node, and where its definition wrote what.
+    Known(NodeId, Words),
     /// Why it cannot be computed here.
     Refused(Vec<Diagnostic>),
 }
@@ -42,7 +48,27 @@ impl<'a> Build<'a> {
     /// Nothing known yet.
     pub(super) fn new(world: &'a World<'a>) -> Self {
         let arenas = world.schema.events.iter().map(|_| Arena::default()).collect();
-        Self { world, arenas, measures: Measures::default(), features: BTreeMap::new() }
+        Self {
+            world,
+            arenas,
+            measures: Measures::default(),
+            features: BTreeMap::new(),
+            words: Words::new(),
+        }
+    }
+
+    /// Reads something whose words are kept apart from those of the expression around it.
+    pub(super) fn apart<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> (T, Words) {
+        let around = mem::take(&mut self.words);
+        let result = read(self);
+        (result, mem::replace(&mut self.words, around))
+    }
+
+    /// The expression names a `let` or a feature: its words stand for the nodes that are not written out here.
+    pub(super) fn add_words(&mut self, named: &Words) {
+        for (id, span) in named {
+            self.words.entry(*id).or_insert(*span);
+        }
     }
 
     /// The arena of an event.
@@ -58,8 +84,8 @@ pub(super) struct Scope {
     pub(super) event: EventId,
     /// Constants of the rule.
     pub(super) params: BTreeMap<String, Param>,
-    /// `let` names; `None` when their definition was refused.
-    pub(super) lets: BTreeMap<String, Option<NodeId>>,
+    /// `let` names with their words; `None` when their definition was refused.
+    pub(super) lets: BTreeMap<String, Option<(NodeId, Words)>>,
     /// Inside an aggregate's `where`: `event` is the aggregated one.
     pub(super) in_filter: bool,
 }
@@ -331,7 +357,10 @@ impl Checker<'_, '_> {
 
     pub(super) fn intern(&mut self, ir: Ir, ty: Type, span: Span) -> Option<NodeId> {
         match self.build.arenas[usize::from(self.scope.event.0)].intern(ir, ty, span) {
-            Ok(id) => Some(id),
+            Ok(id) => {
+                self.build.words.entry(id).or_insert(span);
+                Some(id)
+            }
             Err(_) => self.refuse(
                 Diagnostic::new(
                     codes::E0009,

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use jiff::tz::TimeZone;
 
 use crate::base::time::parse_rfc3339;
+use crate::base::{country_meant, parse_country};
 use crate::diag::{Diagnostic, FileId, Source, Sources, Span, codes, suggest};
 use crate::event::schema::EntityId;
 use crate::rules::check::limits::{MAX_LIST_MEMBERS, MAX_LISTS};
-use crate::rules::check::literals;
 use crate::rules::check::refusal::{Refusal, did_you_mean};
 use crate::rules::check::schema::{BUILTIN_TYPES, twice};
 use crate::rules::program::{ListSpec, Type};
@@ -32,6 +32,16 @@ pub(super) fn compile(
             let message = format!("more than {MAX_LISTS} lists");
             report.push(Diagnostic::new(codes::E0513, list.name.span, message));
             break;
+        }
+        if list.expires_ms.is_some_and(|ms| ms <= 0) {
+            report.push(
+                Diagnostic::new(
+                    codes::E0511,
+                    list.span,
+                    "entries that expire at once are never found",
+                )
+                .with_help("write a time above zero, as in `expires 24h`"),
+            );
         }
         let ty = match member_type(list, kinds) {
             Ok(ty) => ty,
@@ -224,9 +234,18 @@ fn normal(value: &str, ty: Type) -> Result<String, String> {
             .parse::<core::net::IpAddr>()
             .map(|address| address.to_string())
             .map_err(|_| format!("`{value}` is not an IP address")),
-        Type::Country => literals::country(value)
-            .map(|_| value.to_owned())
-            .ok_or_else(|| format!("`{value}` is not a country; write two capital letters")),
+        Type::Country => {
+            parse_country(value.as_bytes()).map(|_| value.to_owned()).ok_or_else(|| {
+                let upper = value.to_ascii_uppercase();
+                let near = parse_country(upper.as_bytes()).map(|_| &*upper);
+                match near.or_else(|| country_meant(value)) {
+                    Some(near) => format!("`{value}` is not a country; did you mean `{near}`?"),
+                    None => {
+                        format!("`{value}` is not a country of ISO 3166-1, such as `DE` or `GB`")
+                    }
+                }
+            })
+        }
         _ => Ok(value.to_owned()),
     }
 }

@@ -1,6 +1,6 @@
 //! Literals become constants of a type: exact money, milliseconds, ratios.
 
-use crate::base::{Currency, MICRO_PER_MINOR};
+use crate::base::{Currency, MICRO_PER_MINOR, country_meant, parse_country};
 use crate::diag::{Diagnostic, Span, codes};
 use crate::rules::check::refusal::Refusal;
 use crate::rules::check::world::World;
@@ -124,13 +124,17 @@ pub(super) fn currency(code: &str, span: Span) -> Result<Currency, Refusal> {
     })
 }
 
-/// A country by its two letters, packed.
-pub(super) fn country(code: &str) -> Option<u32> {
-    match code.as_bytes() {
-        [first @ b'A'..=b'Z', second @ b'A'..=b'Z'] => {
-            Some(u32::from(*first) << 8 | u32::from(*second))
+/// What may be meant by two letters that are no country, and what to say otherwise.
+pub(super) fn no_country(code: &str, span: Span) -> Diagnostic {
+    let diagnostic = Diagnostic::new(codes::E0204, span, format!("`{code}` is not a country"));
+    let upper = code.to_ascii_uppercase();
+    let near = if parse_country(upper.as_bytes()).is_some() { Some(&*upper) } else { None };
+    match near.or_else(|| country_meant(code)) {
+        Some(near) => {
+            diagnostic.with_help(format!("did you mean `{near}`?")).with_fix(span, near.to_owned())
         }
-        _ => None,
+        None => diagnostic
+            .with_help("countries are the two capital letters of ISO 3166-1, as `DE` or `GB`"),
     }
 }
 

@@ -192,8 +192,16 @@ impl<'b> Lowering<'b> {
             spec: table.spec.clone(),
             columns: ids(&table.columns),
             filters: ids(&table.filters),
+            column_texts: table.column_texts.clone(),
+            filter_texts: table.filter_texts.clone(),
             identities: table.identities.clone(),
         }
+    }
+
+    /// What a rule wrote elsewhere than the shared node says, by final ids, which ascend as those of the arena do.
+    fn own_words(&self, body: &RuleBody) -> Vec<(NodeId, Span)> {
+        let elsewhere = body.words.iter().filter(|(id, span)| self.arena.get(*id).span != *span);
+        elsewhere.filter_map(|(id, span)| Some((*self.ids.get(id)?, *span))).collect()
     }
 
     fn finish(mut self, draft: Draft) -> EventPlan {
@@ -203,6 +211,7 @@ impl<'b> Lowering<'b> {
             body.guard = body.guard.map(final_id);
             body.unless = body.unless.map(final_id);
             body.lets.iter_mut().for_each(|(_, id)| *id = final_id(*id));
+            body.words = self.own_words(&body);
             for message in body.actions.iter_mut().filter_map(message_mut) {
                 message.0.iter_mut().for_each(|part| relocate(part, &final_id));
             }

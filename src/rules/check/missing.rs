@@ -11,7 +11,7 @@ use crate::diag::Span;
 use crate::event::schema::{EventId, SlotId};
 use crate::rules::check::arena::{Ir, RequestId, operands};
 use crate::rules::check::canonical::slot_name;
-use crate::rules::check::checker::Build;
+use crate::rules::check::checker::{Build, Words};
 use crate::rules::check::measures::Kind;
 use crate::rules::program::{Constant, NodeId, Op, Type};
 use crate::window::spec::Counting;
@@ -24,14 +24,16 @@ pub(super) struct Cause {
     pub(super) text: String,
 }
 
-/// The first thing that can make a condition undecided; what the guard proves present is not asked again.
+/// The first thing that can make a condition undecided; what the guard proves present is not asked again. `words` says
+/// where the rule wrote what.
 pub(super) fn first_cause(
     build: &Build<'_>,
     event: EventId,
     guard: Option<NodeId>,
     condition: NodeId,
+    words: &Words,
 ) -> Option<Cause> {
-    let analysis = Analysis { build, event };
+    let analysis = Analysis { build, event, words };
     let mut present = BTreeSet::new();
     if let Some(guard) = guard {
         analysis.present_when_true(guard, &mut present);
@@ -42,6 +44,7 @@ pub(super) fn first_cause(
 struct Analysis<'b, 'a> {
     build: &'b Build<'a>,
     event: EventId,
+    words: &'b Words,
 }
 
 impl Analysis<'_, '_> {
@@ -50,21 +53,22 @@ impl Analysis<'_, '_> {
             return None;
         }
         let node = self.build.arena(self.event).get(id);
+        let span = self.words.get(&id).copied().unwrap_or(node.span);
         let op = match &node.ir {
             Ir::Op(op) => op,
             Ir::Measure { request, keys, probe } => {
                 return self
-                    .absent_key(keys, present, node.span)
+                    .absent_key(keys, present, span)
                     .or_else(|| probe.and_then(|probe| self.cause(probe, present)))
-                    .or_else(|| self.empty(*request, keys, node.span));
+                    .or_else(|| self.empty(*request, keys, span));
             }
         };
         match op {
-            Op::Field(slot) | Op::GeoField(slot) => self.optional(*slot, node.span),
-            Op::MoneyField { slot, currency } => self.optional(*slot, node.span).or_else(|| {
+            Op::Field(slot) | Op::GeoField(slot) => self.optional(*slot, span),
+            Op::MoneyField { slot, currency } => self.optional(*slot, span).or_else(|| {
                 let own = currency.ok().map(Type::Money);
                 (own != Some(node.ty)).then(|| Cause {
-                    span: node.span,
+                    span,
                     text: format!("`{}` may have no exchange rate", self.name(*slot)),
                 })
             }),
@@ -86,16 +90,14 @@ impl Analysis<'_, '_> {
             Op::Default(_, fallback) => self.cause(*fallback, present),
             Op::Div(a, b) => {
                 self.cause(*a, present).or_else(|| self.cause(*b, present)).or_else(|| {
-                    self.may_be_zero(*b).then(|| Cause {
-                        span: node.span,
-                        text: "the divisor may be zero".to_owned(),
-                    })
+                    self.may_be_zero(*b)
+                        .then(|| Cause { span, text: "the divisor may be zero".to_owned() })
                 })
             }
             Op::Mean { count, .. }
             | Op::Deviation { count, .. }
             | Op::CompareDeviation { count, .. } => {
-                self.of_parts(&node.ir, present).or_else(|| self.nothing_counted(*count, node.span))
+                self.of_parts(&node.ir, present).or_else(|| self.nothing_counted(*count, span))
             }
             _ => self.of_parts(&node.ir, present),
         }

@@ -164,7 +164,7 @@ fn check_features<'i>(
             let mut ignored = Vec::new();
             let state = Checker { build, scope: &scope, report: &mut ignored }.feature_state(name);
             match state {
-                FeatureState::Known(id) => {
+                FeatureState::Known(id, _) => {
                     known = true;
                     draft.features.push((name.to_owned(), id));
                 }

@@ -1,7 +1,7 @@
 //! What a word or a path means: `let`, `param`, field, entity, feature, and last a member of the set that the other
 //! side is of.
 
-use crate::base::Currency;
+use crate::base::{Currency, parse_country};
 use crate::diag::suggest::{self, Candidate};
 use crate::diag::{Diagnostic, Span, codes};
 use crate::event::schema::{EventId, FieldId, FieldType, MoneyCurrency};
@@ -24,8 +24,10 @@ impl Checker<'_, '_> {
             );
         }
         if !path.this && path.parts.len() == 1 {
-            if let Some(&known) = self.scope.lets.get(&name) {
-                return known;
+            if let Some(known) = self.scope.lets.get(&name) {
+                let (id, words) = known.as_ref()?;
+                self.build.add_words(words);
+                return Some(*id);
             }
             if let Some(param) = self.scope.params.get(&name).cloned() {
                 return self.param(param.constant, param.ty, hint, path.span);
@@ -122,13 +124,14 @@ impl Checker<'_, '_> {
         let event = self.scope.event;
         let event_name = &self.build.world.schema.event(event).name;
         match self.feature_state(name) {
-            FeatureState::Known(id) => {
+            FeatureState::Known(id, words) => {
                 if self.scope.in_filter && self.reads_state(id) {
                     return self.refuse(
                         Diagnostic::new(codes::E0407, span, format!("feature `{name}` reads state itself"))
                             .with_help("inside an aggregate's `where` only fields, params and features without aggregates may stand"),
                     );
                 }
+                self.build.add_words(&words);
                 Some(id)
             }
             FeatureState::InProgress => self.refuse(
@@ -169,10 +172,11 @@ impl Checker<'_, '_> {
         self.build.features.insert(key.clone(), FeatureState::InProgress);
         let mut report = Vec::new();
         let scope = Scope::of(event);
-        let node = Checker { build: self.build, scope: &scope, report: &mut report }
-            .expr(&feature.expr, None);
+        let (node, words) = self.build.apart(|build| {
+            Checker { build, scope: &scope, report: &mut report }.expr(&feature.expr, None)
+        });
         let state = match node {
-            Some(id) if report.is_empty() => FeatureState::Known(id),
+            Some(id) if report.is_empty() => FeatureState::Known(id, words),
             _ => FeatureState::Refused(report),
         };
         self.build.features.insert(key, state.clone());
@@ -210,15 +214,10 @@ impl Checker<'_, '_> {
                     None => return Some(self.refuse(no_member(name, members, span))),
                 }
             }
-            Type::Country => match literals::country(name) {
+            Type::Country => match parse_country(name.as_bytes()) {
                 Some(code) => code,
                 None if name.len() == 2 => {
-                    let upper = name.to_ascii_uppercase();
-                    let diagnostic =
-                        Diagnostic::new(codes::E0204, span, format!("`{name}` is not a country"))
-                            .with_help("countries are written as two capital letters")
-                            .with_fix(span, upper);
-                    return Some(self.refuse(diagnostic));
+                    return Some(self.refuse(literals::no_country(name, span)));
                 }
                 None => return None,
             },
@@ -346,7 +345,7 @@ impl Checker<'_, '_> {
         };
         if path.parts.len() == 1 && !path.this {
             if let Some(known) = self.scope.lets.get(&name) {
-                return known.and_then(|id| of(self.ty(id), 3));
+                return known.as_ref().and_then(|(id, _)| of(self.ty(*id), 3));
             }
             if let Some(param) = self.scope.params.get(&name) {
                 return of(param.ty, 4);
@@ -357,7 +356,7 @@ impl Checker<'_, '_> {
             return types::fixed_currency(field).map(|currency| (1, currency));
         }
         match self.build.features.get(&(self.scope.event, name)) {
-            Some(FeatureState::Known(id)) => of(self.ty(*id), 3),
+            Some(FeatureState::Known(id, _)) => of(self.ty(*id), 3),
             _ => None,
         }
     }

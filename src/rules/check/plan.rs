@@ -25,6 +25,8 @@ pub(super) struct PlannedTable {
     pub(super) spec: TableSpec,
     pub(super) columns: Vec<NodeId>,
     pub(super) filters: Vec<NodeId>,
+    pub(super) column_texts: Vec<String>,
+    pub(super) filter_texts: Vec<String>,
     pub(super) identities: Vec<String>,
 }
 
@@ -157,6 +159,8 @@ impl Plan {
             spec,
             columns: group.columns.values().map(|(node, _)| *node).collect(),
             filters: group.filters.values().copied().collect(),
+            column_texts: group.columns.keys().cloned().collect(),
+            filter_texts: group.filters.keys().cloned().collect(),
             identities,
         });
     }

@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::diag::{Diagnostic, Span, codes, suggest};
 use crate::event::schema::EventId;
-use crate::rules::check::checker::{Build, Checker, Param, Scope};
+use crate::rules::check::checker::{Build, Checker, Param, Scope, Words};
 use crate::rules::check::clauses::{self, Clauses};
-use crate::rules::check::functions::walk;
 use crate::rules::check::limits::MAX_RULES;
 use crate::rules::check::literals;
 use crate::rules::check::lower::Draft;
@@ -18,7 +17,7 @@ use crate::rules::check::world::World;
 use crate::rules::program::{
     ActionPlan, Constant, Mode, NodeId, RuleBody, RuleId, RuleInfo, ScoreGroup, Type,
 };
-use crate::rules::syntax::ast::{ActionKind, Item, Literal, Name, Rule};
+use crate::rules::syntax::ast::{ActionKind, Expr, Item, Literal, Name, Rule};
 
 /// Compiles all rules, sorted by name; their bodies are added to the draft of each event type.
 pub(super) fn compile(
@@ -179,21 +178,27 @@ impl Context<'_> {
                 scope.lets.insert(name.text.clone(), None);
                 continue;
             }
-            let node = Checker { build, scope: &scope, report }.expr(expr, None);
+            let read = |build: &mut _| Checker { build, scope: &scope, report }.expr(expr, None);
+            let (node, words) = build.apart(read);
             lets.extend(node.map(|id| (name.text.clone(), id)));
-            scope.lets.insert(name.text.clone(), node);
+            scope.lets.insert(name.text.clone(), node.map(|id| (id, words)));
+        }
+        let mut condition = |expr: Option<&Expr>| {
+            let read = |build: &mut _| Checker { build, scope: &scope, report }.condition(expr?);
+            build.apart(read)
+        };
+        let (guard, guard_words) = condition(self.clauses.on.and_then(|(_, guard)| guard));
+        let (when, mut words) = condition(self.clauses.when);
+        for (id, span) in guard_words {
+            words.entry(id).or_insert(span);
         }
         let mut checker = Checker { build, scope: &scope, report };
-        let guard =
-            self.clauses.on.and_then(|(_, guard)| guard).map(|expr| checker.condition(expr));
-        let when = self.clauses.when.and_then(|expr| checker.condition(expr));
         let unless = self.clauses.unless.map(|expr| checker.condition(expr));
         let actions = self.clauses.then.unwrap_or_default().iter();
         let actions: Vec<Option<ActionPlan>> =
             actions.map(|action| checker.action(action, self.groups)).collect();
         let when = when?;
-        let guard = guard.flatten();
-        self.contract(event, guard, when, build, report);
+        self.contract(event, (guard, when), &words, build, report);
         Some(RuleBody {
             rule: self.id,
             guard,
@@ -201,6 +206,7 @@ impl Context<'_> {
             unless: unless.flatten(),
             actions: actions.into_iter().collect::<Option<_>>()?,
             lets,
+            words: words.into_iter().collect(),
         })
     }
 
@@ -223,42 +229,29 @@ impl Context<'_> {
         )
     }
 
-    /// Equal expressions of several rules are one node with the span of the first: the same words in this rule, else
-    /// its whole condition.
-    fn own_words(&self, span: Span, world: &World<'_>) -> Span {
+    /// A place in this rule; for words of a feature, which stands elsewhere, the rule's whole condition.
+    fn own_span(&self, span: Span) -> Span {
         let own = self.rule.span;
         if span.file == own.file && own.start <= span.start && span.end <= own.end {
             return span;
         }
-        let words = world.sources.text(span);
-        let clauses = self.clauses;
-        let guard = clauses.on.and_then(|(_, guard)| guard);
-        let lets = clauses.lets.iter().map(|(_, expr)| *expr);
-        let mut found = None;
-        for expr in clauses.when.into_iter().chain(guard).chain(lets) {
-            walk(expr, &mut |inner| {
-                if found.is_none() && world.sources.text(inner.span) == words {
-                    found = Some(inner.span);
-                }
-            });
-        }
-        found.or_else(|| clauses.when.map(|when| when.span)).unwrap_or(own)
+        self.clauses.when.map_or(own, |when| when.span)
     }
 
     /// A condition that can be undecided must say what happens then.
     fn contract(
         &self,
         event: EventId,
-        guard: Option<NodeId>,
-        when: NodeId,
+        (guard, when): (Option<NodeId>, NodeId),
+        words: &Words,
         build: &Build<'_>,
         report: &mut Vec<Diagnostic>,
     ) {
         if self.clauses.says_if_missing() {
             return;
         }
-        let Some(cause) = missing::first_cause(build, event, guard, when) else { return };
-        let span = self.own_words(cause.span, build.world);
+        let Some(cause) = missing::first_cause(build, event, guard, when, words) else { return };
+        let span = self.own_span(cause.span);
         let help = "add `if missing skip`, `if missing match` or `if missing review`";
         let verb =
             self.clauses.then.unwrap_or_default().iter().find_map(|action| match action.kind {

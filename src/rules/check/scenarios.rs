@@ -1,7 +1,7 @@
 //! `test` blocks: events that fit their schema, times, and what must come out.
 
 use crate::base::time::parse_rfc3339;
-use crate::base::{Currency, MICRO_PER_MINOR};
+use crate::base::{Currency, MICRO_PER_MINOR, parse_country};
 use crate::diag::{Diagnostic, Span, codes, suggest};
 use crate::event::schema::{EventId, Field, FieldId, FieldType, MoneyCurrency};
 use crate::rules::check::checker::{Build, FeatureState};
@@ -191,7 +191,7 @@ impl Reader<'_, '_, '_> {
         let lets = body.map(|body| body.lets.as_slice()).unwrap_or_default();
         let node = lets.iter().find(|(known, _)| *known == name.text).map(|(_, id)| *id);
         let node = node.or_else(|| match build.features.get(&(event, name.text.clone())) {
-            Some(FeatureState::Known(id)) => Some(*id),
+            Some(FeatureState::Known(id, _)) => Some(*id),
             _ => None,
         });
         let Some(node) = node else {
@@ -272,7 +272,7 @@ fn test_word(field: &Field, word: &Name) -> Result<TestValue, Refusal> {
             let index = members.iter().position(|member| member == text);
             index.and_then(|index| u32::try_from(index).ok())
         }
-        FieldType::Country => literals::country(text),
+        FieldType::Country => parse_country(text.as_bytes()),
         FieldType::CurrencyCode => Currency::parse(text).map(|currency| currency.0),
         _ => None,
     };
@@ -287,6 +287,10 @@ fn test_word(field: &Field, word: &Name) -> Result<TestValue, Refusal> {
             suggest::nearest(text, members.iter().map(String::as_str)),
             &format!("it is one of [{}]", members.join(", ")),
         ),
+        FieldType::Country => {
+            let help = literals::no_country(text, word.span);
+            Diagnostic { help: help.help, fix: help.fix, ..diagnostic }
+        }
         FieldType::Text | FieldType::Entity(_) | FieldType::Ip => {
             diagnostic.with_help("texts are quoted").with_fix(word.span, format!("\"{text}\""))
         }

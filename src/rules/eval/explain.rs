@@ -39,7 +39,7 @@ impl Trace<'_> {
         body: &RuleBody,
     ) -> Vec<Condition> {
         let mut conditions = Vec::new();
-        self.explain_node(run, sources, body.when, &mut conditions);
+        self.explain_node(run, (sources, body), body.when, &mut conditions);
         conditions
     }
 
@@ -56,7 +56,7 @@ impl Trace<'_> {
     fn explain_node<H: Host>(
         &self,
         run: &mut Run<'_, H>,
-        sources: &Sources,
+        author: (&Sources, &RuleBody),
         id: NodeId,
         conditions: &mut Vec<Condition>,
     ) {
@@ -64,25 +64,25 @@ impl Trace<'_> {
         match &node.op {
             Op::And(_) | Op::Or(_) => {
                 for part in self.grounds(run, id) {
-                    self.explain_node(run, sources, part, conditions);
+                    self.explain_node(run, author, part, conditions);
                 }
             }
-            Op::Not(inner) => self.explain_node(run, sources, *inner, conditions),
-            _ => conditions.push(self.leaf(run, sources, id, node)),
+            Op::Not(inner) => self.explain_node(run, author, *inner, conditions),
+            _ => conditions.push(self.leaf(run, author, id, node)),
         }
     }
 
     fn leaf<H: Host>(
         &self,
         run: &mut Run<'_, H>,
-        sources: &Sources,
+        (sources, body): (&Sources, &RuleBody),
         id: NodeId,
         node: &Node,
     ) -> Condition {
         let (left, op, right) = self.sides(run, node);
         let left = self.render_node(run, left.unwrap_or(id));
         Condition {
-            text: sources.text(node.span).split_whitespace().collect::<Vec<_>>().join(" "),
+            text: one_line(sources.text(body.words_of(id, node))),
             left,
             op,
             right,
@@ -162,6 +162,10 @@ impl core::fmt::Display for Condition {
             None => Ok(()),
         }
     }
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn symbol(op: CompareOp) -> &'static str {

@@ -44,13 +44,8 @@ pub struct Trace<'p> {
 impl<'p> Trace<'p> {
     /// What an undecided rule lacked, without repetition, in the order of the condition.
     pub fn missing<H: Host>(&self, run: &mut Run<'_, H>, body: &RuleBody) -> Vec<Cause> {
-        self.missing_in(run, body.when)
-    }
-
-    /// What a node lacked; empty when it has a value.
-    pub fn missing_in<H: Host>(&self, run: &mut Run<'_, H>, node: NodeId) -> Vec<Cause> {
         let mut causes = Vec::new();
-        self.collect_causes(run, node, &mut causes);
+        self.collect_causes(run, body, body.when, &mut causes);
         causes
     }
 
@@ -115,13 +110,19 @@ impl<'p> Trace<'p> {
         self.program.plans.get(usize::from(self.event.0))
     }
 
-    fn collect_causes<H: Host>(&self, run: &mut Run<'_, H>, id: NodeId, causes: &mut Vec<Cause>) {
+    fn collect_causes<H: Host>(
+        &self,
+        run: &mut Run<'_, H>,
+        body: &RuleBody,
+        id: NodeId,
+        causes: &mut Vec<Cause>,
+    ) {
         let Some(node) = self.node(id).filter(|_| !run.value(id).is_present()) else { return };
         let own = match &node.op {
             Op::Field(slot) | Op::GeoField(slot) | Op::MoneyField { slot, .. } => {
                 vec![Cause::Field(self.field_name(*slot))]
             }
-            Op::Reading(lookup, index) => self.reading_causes(run, *lookup, *index),
+            Op::Reading(lookup, index) => self.reading_causes(run, body, *lookup, *index),
             _ => Vec::new(),
         };
         for cause in own {
@@ -133,17 +134,17 @@ impl<'p> Trace<'p> {
             .filter(|part| !run.value(*part).is_present())
             .collect();
         for part in &lacking {
-            self.collect_causes(run, *part, causes);
+            self.collect_causes(run, body, *part, causes);
         }
         let is_field = matches!(node.op, Op::Field(_) | Op::GeoField(_) | Op::MoneyField { .. });
         let is_leaf = is_field || matches!(node.op, Op::Reading(..));
         if !is_leaf && lacking.is_empty() {
-            push_once(causes, self.own_cause(node));
+            push_once(causes, self.own_cause(node, body.words_of(id, node)));
         }
     }
 
     /// A node that lacks nothing and still has no value: an aggregate over nothing, or arithmetic.
-    fn own_cause(&self, node: &Node) -> Cause {
+    fn own_cause(&self, node: &Node, words: Span) -> Cause {
         let count = match &node.op {
             Op::Mean { count, .. }
             | Op::Deviation { count, .. }
@@ -151,14 +152,15 @@ impl<'p> Trace<'p> {
             _ => None,
         };
         match count.map(|count| &count.op) {
-            Some(Op::Reading(lookup, index)) => self.aggregate_cause(*lookup, *index, node.span),
-            _ => Cause::Expression(node.span),
+            Some(Op::Reading(lookup, index)) => self.aggregate_cause(*lookup, *index, words),
+            _ => Cause::Expression(words),
         }
     }
 
     fn reading_causes<H: Host>(
         &self,
         run: &mut Run<'_, H>,
+        body: &RuleBody,
         id: LookupId,
         index: u16,
     ) -> Vec<Cause> {
@@ -170,7 +172,7 @@ impl<'p> Trace<'p> {
         if causes.is_empty()
             && let Some(Some(probe)) = lookup.probes.get(usize::from(index))
         {
-            self.collect_causes(run, *probe, &mut causes);
+            self.collect_causes(run, body, *probe, &mut causes);
         }
         if causes.is_empty() {
             causes.push(self.aggregate_cause(id, index, Span::default()));

@@ -30,6 +30,8 @@ struct Lane {
     /// Whether the records' first offset is known.
     begun: bool,
     committed: Option<i64>,
+    /// Committed for certain: found at the assignment, or answered.
+    landed: Option<i64>,
     /// The engine's digest at the offset that may be committed.
     digest: Option<u64>,
 }
@@ -156,12 +158,15 @@ impl<W: Writer> Idempotent<W> {
     }
 
     /// What to commit; all of it when `again`, for nobody knows yet whether the last commit got there.
-    fn due(&self, again: bool) -> Vec<(Partition, Position)> {
+    fn due<S: Source>(&self, again: bool, around: &Around<'_, S>) -> Vec<(Partition, Position)> {
         self.lanes
             .iter()
             .filter(|lane| lane.begun)
             .filter(|lane| again || lane.committed != Some(lane.tracker.committable()))
-            .map(|lane| (lane.partition.clone(), position(lane.tracker.committable(), lane.digest)))
+            .map(|lane| {
+                let (partition, next) = (&lane.partition, lane.tracker.committable());
+                (partition.clone(), position(around, partition, next, lane.digest))
+            })
             .collect()
     }
 
@@ -170,7 +175,7 @@ impl<W: Writer> Idempotent<W> {
             around.books.kafka_error("CommitFailed");
             self.lanes.iter_mut().for_each(|lane| lane.committed = None);
         }
-        let due = self.due(wait);
+        let due = self.due(wait, around);
         if due.is_empty() {
             return true;
         }
@@ -182,6 +187,9 @@ impl<W: Writer> Idempotent<W> {
         for lane in &mut self.lanes {
             if lane.begun {
                 lane.committed = Some(lane.tracker.committable());
+                if wait {
+                    lane.landed = lane.committed;
+                }
             }
         }
         true
@@ -214,6 +222,7 @@ impl<S: Source, W: Writer> Delivery<S> for Idempotent<W> {
                 tracker: Tracker::new(start.unwrap_or(0)),
                 begun: false,
                 committed: *start,
+                landed: *start,
                 digest: None,
             });
         }
@@ -234,11 +243,11 @@ impl<S: Source, W: Writer> Delivery<S> for Idempotent<W> {
         }
         lane.begun = true;
         let outstanding = u32::try_from(outputs.len()).unwrap_or(u32::MAX);
-        let Handled { partition, offset, arrival_ms, outcome, digest } = record;
+        let Handled { partition, offset, arrival_ms, trace, outcome, digest } = record;
         let seq = lane.tracker.push(Pending { offset, outstanding, outcome, arrival_ms, digest });
         let token = lane.id << SEQ_BITS | seq & ((1 << SEQ_BITS) - 1);
         for output in outputs.drain(..) {
-            let wire = self.topics.wire(output, &partition, offset);
+            let wire = self.topics.wire(output, (&partition, offset), trace.as_ref());
             self.in_flight += 1;
             self.in_flight_bytes += wire.size();
             self.dispatch(wire, token)?;
@@ -257,6 +266,11 @@ impl<S: Source, W: Writer> Delivery<S> for Idempotent<W> {
             && self.in_flight < most
             && self.in_flight_bytes < self.limits.1
             && (records as u64) < most.saturating_mul(4)
+    }
+
+    fn committed(&self, partition: &Partition, source: &S) -> Option<i64> {
+        let lane = self.lanes.iter().find(|lane| lane.partition == *partition)?;
+        lane.landed.max(source.acknowledged(partition).filter(|_| lane.begun))
     }
 
     fn in_flight(&self) -> u64 {

@@ -4,6 +4,7 @@ pub(crate) mod idempotent;
 mod tracker;
 pub(crate) mod transactional;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,9 +12,10 @@ use crate::config::Topics;
 use crate::runtime::clock::Clock;
 use crate::runtime::error::RunError;
 use crate::runtime::log::{LogError, Partition, Position, Wire};
-use crate::runtime::note::Note;
+use crate::runtime::note::{Entry, Note};
 use crate::runtime::port::{Output, OutputTopic};
 use crate::runtime::stop::Stop;
+use crate::runtime::trace::{TRACEPARENT, TraceParent};
 use crate::telemetry::books::{Books, Outcome};
 use crate::telemetry::happening;
 use crate::telemetry::health::Health;
@@ -27,6 +29,8 @@ pub(crate) struct Handled {
     pub(crate) offset: i64,
     /// The broker's timestamp.
     pub(crate) arrival_ms: Option<i64>,
+    /// The trace that it belongs to.
+    pub(crate) trace: Option<TraceParent>,
     /// What became of it.
     pub(crate) outcome: Outcome,
     /// The engine's digest of its partition after it.
@@ -45,6 +49,8 @@ pub(crate) struct Around<'a, S> {
     pub(crate) stop: &'a Stop,
     /// For intervals.
     pub(crate) clock: &'a dyn Clock,
+    /// The latest epochs, for the notes of commits.
+    pub(crate) epochs: &'a BTreeMap<Partition, Vec<Entry>>,
 }
 
 /// How a turn ended.
@@ -74,6 +80,9 @@ pub(crate) trait Delivery<S> {
     /// Whether more records may be read now.
     fn has_room(&self) -> bool;
 
+    /// What the group has committed of a partition, as far as is known.
+    fn committed(&self, partition: &Partition, source: &S) -> Option<i64>;
+
     /// Outputs on their way.
     fn in_flight(&self) -> u64;
 
@@ -100,9 +109,15 @@ fn done(books: &mut Books, outcome: Outcome, arrival_ms: Option<i64>, now_ms: i6
     }
 }
 
-/// The position after a record, with the digest by which recovery checks itself.
-fn position(next: i64, digest: Option<u64>) -> Position {
-    Position { offset: next, note: Note { digest }.text() }
+/// The position after a record, with what recovery needs to know.
+fn position<S>(
+    around: &Around<'_, S>,
+    partition: &Partition,
+    next: i64,
+    digest: Option<u64>,
+) -> Position {
+    let epochs = around.epochs.get(partition).cloned().unwrap_or_default();
+    Position { offset: next, note: Note { digest, epochs }.text() }
 }
 
 /// Counts an error of the log and tells of it.
@@ -138,16 +153,22 @@ impl OutputTopics {
         Arc::clone(&self.names[place])
     }
 
-    /// An output as it goes out: with headers that say which record it answers.
-    pub(crate) fn wire(&self, output: Output, partition: &Partition, offset: i64) -> Wire {
+    /// An output as it goes out: with headers that say which record it answers, and the trace that it belongs to.
+    pub(crate) fn wire(
+        &self,
+        output: Output,
+        (partition, offset): (&Partition, i64),
+        trace: Option<&TraceParent>,
+    ) -> Wire {
         let text = |name: &str, value: &str| (name.to_owned(), value.as_bytes().to_vec());
-        let headers = vec![
+        let mut headers = vec![
             text("source_topic", &partition.topic),
             text("source_partition", &partition.number.to_string()),
             text("source_offset", &offset.to_string()),
             text("schema", output.topic.schema()),
             text("engine_version", env!("CARGO_PKG_VERSION")),
         ];
+        headers.extend(trace.map(|trace| (TRACEPARENT.to_owned(), trace.bytes().to_vec())));
         let topic = self.name(output.topic);
         Wire { topic, key: output.key, body: output.body, headers }
     }

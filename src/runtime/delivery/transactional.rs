@@ -260,7 +260,7 @@ impl<'a, L: Log> Transactional<'a, L> {
                 }));
             };
             let positions = batch.ends.iter().map(|(partition, (offset, digest))| {
-                (partition.clone(), position(*offset, *digest))
+                (partition.clone(), position(around, partition, *offset, *digest))
             });
             self.writer.start_commit(positions.collect(), membership, self.timeout);
             *phase = Phase::Committing;
@@ -496,7 +496,10 @@ where
     ) -> Result<(), RunError> {
         let batch = &mut self.current;
         for output in outputs.drain(..) {
-            let wire = self.topics.wire(output, &record.partition, record.offset);
+            let wire = {
+                let place = (&record.partition, record.offset);
+                self.topics.wire(output, place, record.trace.as_ref())
+            };
             batch.bytes += wire.size();
             batch.wires.push(wire);
         }
@@ -519,6 +522,10 @@ where
         sum(|batch| batch.records.len() as u64) < delivery.max_in_flight
             && sum(|batch| batch.wires.len() as u64) < delivery.max_in_flight
             && sum(|batch| batch.bytes) < delivery.max_in_flight_bytes
+    }
+
+    fn committed(&self, partition: &Partition, _source: &S) -> Option<i64> {
+        self.committed.get(partition).copied().flatten()
     }
 
     fn in_flight(&self) -> u64 {

@@ -14,7 +14,7 @@ use rdkafka::consumer::{
     BaseConsumer, CommitMode, Consumer as _, ConsumerContext, ConsumerGroupMetadata,
 };
 use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::message::{BorrowedMessage, Message as _};
+use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 use rdkafka::{Offset, Statistics, TopicPartitionList};
 
@@ -40,6 +40,11 @@ impl Fetched for Message<'_> {
             payload: self.0.payload(),
         }
     }
+
+    fn header(&self, name: &str) -> Option<&[u8]> {
+        let headers = self.0.headers()?;
+        headers.iter().filter(|header| header.key == name).last()?.value
+    }
 }
 
 /// An error that may pass, in the cell's terms.
@@ -57,6 +62,7 @@ pub(crate) struct Context {
     events: Mutex<VecDeque<GroupEvent>>,
     closing: AtomicBool,
     commit_failed: AtomicBool,
+    acknowledged: Mutex<BTreeMap<(String, i32), i64>>,
     tails: Mutex<BTreeMap<(String, i32), i64>>,
 }
 
@@ -101,7 +107,16 @@ impl ConsumerContext for Context {
         }
     }
 
-    fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {
+    fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
+        if result.is_ok() {
+            let mut acknowledged = lock(&self.acknowledged);
+            for element in offsets.elements() {
+                if let (Ok(()), Offset::Offset(offset)) = (element.error(), element.offset()) {
+                    let place = (element.topic().to_owned(), element.partition());
+                    acknowledged.insert(place, offset);
+                }
+            }
+        }
         if let Err(error) = result {
             self.commit_failed.store(true, Ordering::Relaxed);
             let (code, text) = (classify::name(&error), error.to_string());
@@ -258,6 +273,11 @@ impl Source for Member {
 
     fn take_commit_failure(&self) -> bool {
         self.consumer.context().commit_failed.swap(false, Ordering::Relaxed)
+    }
+
+    fn acknowledged(&self, partition: &Partition) -> Option<i64> {
+        let place = (partition.topic.to_string(), partition.number);
+        lock(&self.consumer.context().acknowledged).get(&place).copied()
     }
 
     fn membership(&self) -> Option<ConsumerGroupMetadata> {

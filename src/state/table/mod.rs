@@ -3,6 +3,9 @@
 //! Layout: an open-addressing index of 32-bit slot numbers, a slab of 48-byte slots with the full key, and per key one
 //! contiguous run of entries (or a log, for busy keys). A read costs the index line, the slot line and the run.
 //!
+//! INVARIANT: what [`Table::bytes`] says is a function of what is saved (`saved`): a restored table evicts at the same
+//! moments as the one that was saved.
+//!
 //! Time: the caller moves the clock ([`Table::advance`]) to the largest accepted event time. An entry is forgotten
 //! once no window of an event that is at most `lateness_ms` behind the clock can see it. Readings of windows that
 //! reach further back than that, or into a past that was evicted, say [`Coverage::Capped`].
@@ -12,10 +15,11 @@
 use hashbrown::HashTable;
 
 use crate::base::EntityKey;
+use crate::state::slab::{Slab, hashed};
 use crate::window::layout::{Layout, column_of};
 use crate::window::log::{Log, Shape, horizon_ms};
 use crate::window::plan::ReadPlan;
-use crate::window::ring::{Ring, RingInsert};
+use crate::window::ring::{RING_CAP_MAX, Ring, RingInsert};
 use crate::window::scan::{self, Asking, Scratch};
 use crate::window::spec::{
     ColumnKind, Coverage, Entry, MAX_COLUMNS, MAX_FILTERS, Measure, MeasureId, MeasureKind,
@@ -96,8 +100,9 @@ pub struct Table {
     reach_ms: i64,
     clock_ms: i64,
     index: HashTable<u32>,
-    slots: Vec<Slot>,
-    free: Vec<u32>,
+    slots: Slab<Slot>,
+    /// From when on entries, columns and filters are known.
+    since: Since,
     /// Where the next sweep and the next eviction begin.
     sweep_hand: usize,
     evict_hand: usize,
@@ -122,10 +127,38 @@ struct Slot {
 
 #[derive(Clone, Debug)]
 enum History {
-    Vacant,
     Ring(Ring),
     /// WHY: boxed, because few keys are busy and every slot would be as large.
     Log(Box<Log>),
+}
+
+/// From which event time on a table knows what it keeps: the least time, but for what a change of the rule set brought.
+#[expect(clippy::struct_field_names, reason = "units stand last")]
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Since {
+    /// All entries.
+    entries_ms: i64,
+    /// Per column, per filter bit, per measure.
+    columns_ms: Vec<i64>,
+    filters_ms: Vec<i64>,
+    measures_ms: Vec<i64>,
+}
+
+impl Since {
+    fn ever(spec: &TableSpec, since_ms: i64) -> Self {
+        Self {
+            entries_ms: since_ms,
+            columns_ms: vec![since_ms; spec.columns.len()],
+            filters_ms: vec![since_ms; n_filters(spec)],
+            measures_ms: vec![since_ms; spec.measures.len()],
+        }
+    }
+}
+
+/// How many filter bits a table uses.
+fn n_filters(spec: &TableSpec) -> usize {
+    let bits = spec.measures.iter().filter_map(|measure| measure.filter);
+    bits.map(|bit| usize::from(bit.0) + 1).max().unwrap_or(0)
 }
 
 impl Table {
@@ -135,7 +168,12 @@ impl Table {
     /// When `spec` contradicts itself: a measure of a column that does not exist or cannot be asked that way, more
     /// filters or columns than the limits, a window without length. The planner never makes such a spec.
     pub fn new(spec: TableSpec, options: StateOptions) -> Self {
-        check(&spec);
+        let flaw = flaw_of(&spec);
+        assert!(flaw.is_none(), "{}", flaw.unwrap_or_default());
+        Self::of_sound(spec, options)
+    }
+
+    fn of_sound(spec: TableSpec, options: StateOptions) -> Self {
         let layout = Layout::of(&spec);
         let reach_ms = spec
             .measures
@@ -143,7 +181,7 @@ impl Table {
             .map(|measure| measure.window.length_ms.saturating_add(measure.window.ending_ago_ms))
             .max()
             .unwrap_or(0);
-        let ring_cap = options.ring_cap.min(options.exact_cap).clamp(1, 1_024);
+        let ring_cap = options.ring_cap.min(options.exact_cap).clamp(1, RING_CAP_MAX.into());
         let shape = Shape {
             units: Units::new(&spec, &layout),
             layout,
@@ -151,20 +189,20 @@ impl Table {
             exact_cap: options.exact_cap.max(1) as usize,
         };
         Self {
+            since: Since::ever(&spec, i64::MIN),
             shape,
             spec,
-            ring_cap: u16::try_from(ring_cap).unwrap_or(1_024),
+            ring_cap: u16::try_from(ring_cap).unwrap_or(RING_CAP_MAX),
             reach_ms,
             clock_ms: i64::MIN,
             index: HashTable::new(),
-            slots: Vec::new(),
-            free: Vec::new(),
+            slots: Slab::default(),
             sweep_hand: 0,
             evict_hand: 0,
             evictions: 0,
             evicted_until_ms: i64::MIN,
             history_bytes: 0,
-            scratch: Scratch::new(64),
+            scratch: Scratch::new(ring_cap as usize),
             recent: None,
         }
     }
@@ -176,7 +214,7 @@ impl Table {
 
     /// Compiles a set of measures; readings come in the order given here.
     pub fn plan(&self, measures: &[MeasureId]) -> ReadPlan {
-        ReadPlan::new(&self.spec, &self.shape.layout, measures)
+        ReadPlan::new(&self.spec, &self.shape.layout, &self.since.measures_ms, measures)
     }
 
     /// Moves the clock to the largest accepted event time; it never moves back.
@@ -196,10 +234,10 @@ impl Table {
     /// Loads the slot and the newest entry that a guess names; the number means nothing but keeps the loads alive.
     #[inline]
     pub fn warm(&self, guess: Guess) -> u64 {
-        match guess.0.and_then(|at| self.slots.get(at as usize)).map(|slot| &slot.history) {
+        match guess.0.and_then(|at| self.slots.get(at)).map(|slot| &slot.history) {
             Some(History::Ring(ring)) => ring.touch(),
             Some(History::Log(log)) => log.touch(),
-            Some(History::Vacant) | None => 0,
+            None => 0,
         }
     }
 
@@ -209,25 +247,31 @@ impl Table {
     /// `out[i]` is the reading of the plan's measure `i`; `out` is at least as long as the plan.
     pub fn read(&mut self, key: EntityKey, plan: &ReadPlan, at: &ReadAt<'_>, out: &mut [Reading]) {
         let asking = Asking { time_ms: at.time_ms, own: at.own, probes: at.probes };
-        let found = self.find(key).map(|slot| &mut self.slots[slot as usize].history);
-        let after_eviction = match &found {
+        let found = self.find(key);
+        let history = found.and_then(|at| self.slots.get(at)).map(|slot| &slot.history);
+        let after_eviction = match history {
             Some(History::Ring(ring)) => ring.after_eviction,
             Some(History::Log(log)) => log.after_eviction,
-            Some(History::Vacant) | None => self.evictions > 0,
+            None => self.evictions > 0,
         };
         let evicted_until = if after_eviction { self.evicted_until_ms } else { i64::MIN };
         let horizon_ms = horizon_ms(self.clock_ms, self.reach_ms, self.shape.lateness_ms);
         cover(plan, at, evicted_until.max(horizon_ms), out);
         let layout = &self.shape.layout;
-        match found {
-            Some(History::Ring(ring)) => {
-                scan::read(ring.run(layout), layout, plan, &asking, &mut self.scratch, out);
+        let run = match history {
+            Some(History::Ring(ring)) => ring.run(layout),
+            Some(History::Log(_)) => {
+                // WHY: a read moves the cursors of a log, and they are saved.
+                if let Some(slot) = found.and_then(|at| self.slots.get_mut(at))
+                    && let History::Log(log) = &mut slot.history
+                {
+                    log.read(&self.shape, plan, &asking, out);
+                }
+                return;
             }
-            Some(History::Log(log)) => log.read(&self.shape, plan, &asking, out),
-            Some(History::Vacant) | None => {
-                scan::read(&[], layout, plan, &asking, &mut self.scratch, out);
-            }
-        }
+            None => &[],
+        };
+        scan::read(run, layout, plan, &asking, &mut self.scratch, out);
     }
 
     /// Remembers an entry, at its place by (time, arrival).
@@ -237,7 +281,7 @@ impl Table {
             return Stored::TooOld;
         }
         let at = self.find(key).unwrap_or_else(|| self.add_key(key));
-        let slot = &mut self.slots[at as usize];
+        let Some(slot) = self.slots.get_mut(at) else { return Stored::TooOld };
         slot.newest_ms = slot.newest_ms.max(self.shape.layout.kept_time(entry.time_ms));
         let before = slot.history.bytes();
         if let History::Ring(ring) = &mut slot.history {
@@ -265,15 +309,13 @@ impl Table {
         self.evictions
     }
 
-    /// Heap bytes: histories, slab and index.
+    /// Heap bytes: histories, slab and index; not what a save that is under way takes for itself.
     ///
-    /// What a read makes a busy key's word counts grow by is counted with the next insert or sweep of the key.
+    /// What a read makes a busy key's word counts grow by is counted with the next insert or sweep of the key. The
+    /// index is reckoned from the most keys that were ever held: when keys come and go, the hash table may take twice
+    /// that (a few bytes a key).
     pub fn bytes(&self) -> usize {
-        self.history_bytes
-            + self.slots.capacity() * size_of::<Slot>()
-            + self.free.capacity() * size_of::<u32>()
-            + self.index.allocation_size()
-            + self.scratch.bytes()
+        self.history_bytes + self.slots.bytes() + hashed(self.slots.len(), size_of::<u32>())
     }
 
     /// Looks at the next `budget` slots: forgets keys that no window can see any more, and gives back spare memory.
@@ -286,15 +328,16 @@ impl Table {
         for _ in 0..budget.min(self.slots.len()) {
             let at = step(&mut self.sweep_hand, self.slots.len());
             swept.visited += 1;
-            let slot = &mut self.slots[at];
-            if matches!(slot.history, History::Vacant) {
-                continue;
-            }
+            let Some(slot) = self.slots.get(at) else { continue };
             if slot.newest_ms <= horizon_ms {
                 self.remove(at);
                 swept.removed += 1;
                 continue;
             }
+            if slot.history.is_small() {
+                continue;
+            }
+            let Some(slot) = self.slots.get_mut(at) else { continue };
             let before = slot.history.bytes();
             slot.history.trim(&self.shape, self.clock_ms, horizon_ms, self.ring_cap);
             self.history_bytes = self.history_bytes + slot.history.bytes() - before;
@@ -307,28 +350,24 @@ impl Table {
     /// Later readings of keys that appear after it and reach back before the evicted entries are
     /// [`Coverage::Capped`].
     pub fn evict(&mut self, among: usize) -> Option<Evicted> {
-        let mut oldest: Option<(i64, usize)> = None;
+        let mut oldest: Option<(i64, u32)> = None;
         let mut seen = 0;
         for _ in 0..self.slots.len() {
             if seen == among.max(1) {
                 break;
             }
             let at = step(&mut self.evict_hand, self.slots.len());
-            let slot = &self.slots[at];
-            if matches!(slot.history, History::Vacant) {
-                continue;
-            }
+            let Some(slot) = self.slots.get(at) else { continue };
             seen += 1;
             if oldest.is_none_or(|(newest_ms, _)| slot.newest_ms < newest_ms) {
                 oldest = Some((slot.newest_ms, at));
             }
         }
         let (newest_ms, at) = oldest?;
-        let key = join(self.slots[at].key);
-        self.remove(at);
+        let slot = self.remove(at)?;
         self.evictions += 1;
         self.evicted_until_ms = self.evicted_until_ms.max(newest_ms);
-        Some(Evicted { key, newest_ms })
+        Some(Evicted { key: join(slot.key), newest_ms })
     }
 
     /// No window of an event within the allowed lateness sees an entry at or before this time.
@@ -344,10 +383,14 @@ impl Table {
             return Some(at);
         }
         let words = split(key);
-        let found =
-            self.index.find(key.hash64(), |at| self.slots[*at as usize].key == words).copied();
+        let found = self.index.find(key.hash64(), |at| self.key_words(*at) == Some(words)).copied();
         self.recent = found.map(|at| (key, at));
         found
+    }
+
+    #[inline]
+    fn key_words(&self, at: u32) -> Option<[u64; 2]> {
+        self.slots.get(at).map(|slot| slot.key)
     }
 
     fn add_key(&mut self, key: EntityKey) -> u32 {
@@ -356,32 +399,21 @@ impl Table {
             newest_ms: i64::MIN,
             history: History::Ring(Ring::new(self.evictions > 0)),
         };
-        let at = if let Some(at) = self.free.pop() {
-            self.slots[at as usize] = slot;
-            at
-        } else {
-            let at = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
-            assert!(at < u32::MAX, "a table holds fewer than 2^32 keys");
-            self.slots.push(slot);
-            at
-        };
-        let slots = &self.slots;
-        self.index.insert_unique(key.hash64(), at, |at| join(slots[*at as usize].key).hash64());
+        let at = self.slots.insert(slot);
+        add_to_index(&mut self.index, &self.slots, key, at);
         self.recent = Some((key, at));
         at
     }
 
-    fn remove(&mut self, at: usize) {
-        let slot = &mut self.slots[at];
-        let key = join(slot.key);
+    fn remove(&mut self, at: u32) -> Option<Slot> {
+        let slot = self.slots.remove(at)?;
         self.history_bytes -= slot.history.bytes();
-        slot.history = History::Vacant;
-        let number = u32::try_from(at).unwrap_or(u32::MAX);
-        if let Ok(entry) = self.index.find_entry(key.hash64(), |found| *found == number) {
+        let key = join(slot.key);
+        if let Ok(entry) = self.index.find_entry(key.hash64(), |found| *found == at) {
             entry.remove();
         }
-        self.free.push(number);
         self.recent = None;
+        Some(slot)
     }
 }
 
@@ -389,10 +421,14 @@ impl History {
     /// Heap bytes.
     fn bytes(&self) -> usize {
         match self {
-            Self::Vacant => 0,
             Self::Ring(ring) => ring.bytes(),
             Self::Log(log) => log.counted_bytes,
         }
+    }
+
+    /// Whether a trim would change nothing.
+    fn is_small(&self) -> bool {
+        matches!(self, Self::Ring(ring) if ring.is_small())
     }
 
     fn insert_into_log(&mut self, entry: &Entry<'_>, shape: &Shape, clock_ms: i64) {
@@ -404,7 +440,6 @@ impl History {
     /// Forgets what has expired, gives back spare memory, and makes a ring again of the log of a key that calmed down.
     fn trim(&mut self, shape: &Shape, clock_ms: i64, horizon_ms: i64, ring_cap: u16) {
         match self {
-            Self::Vacant => {}
             Self::Ring(ring) => ring.trim(&shape.layout, horizon_ms),
             Self::Log(log) => {
                 log.expire(shape, clock_ms);
@@ -424,7 +459,7 @@ fn cover(plan: &ReadPlan, at: &ReadAt<'_>, forgotten_ms: i64, out: &mut [Reading
         let start = at.time_ms.saturating_sub(asked.reach_ms);
         reading.coverage = if start < forgotten_ms {
             Coverage::Capped
-        } else if start < at.began_ms.saturating_sub(1) {
+        } else if start < at.began_ms.max(asked.since_ms).saturating_sub(1) {
             Coverage::Warming
         } else {
             Coverage::Complete
@@ -432,11 +467,16 @@ fn cover(plan: &ReadPlan, at: &ReadAt<'_>, forgotten_ms: i64, out: &mut [Reading
     }
 }
 
+fn add_to_index(index: &mut HashTable<u32>, slots: &Slab<Slot>, key: EntityKey, at: u32) {
+    let hash = |at: &u32| slots.get(*at).map_or(0, |slot| join(slot.key).hash64());
+    index.insert_unique(key.hash64(), at, hash);
+}
+
 /// The slot under a hand, which moves on.
-fn step(hand: &mut usize, slots: usize) -> usize {
+fn step(hand: &mut usize, slots: usize) -> u32 {
     let at = if *hand < slots { *hand } else { 0 };
     *hand = at + 1;
-    at
+    u32::try_from(at).unwrap_or(u32::MAX)
 }
 
 fn split(key: EntityKey) -> [u64; 2] {
@@ -449,19 +489,29 @@ fn join(words: [u64; 2]) -> EntityKey {
     EntityKey(u128::from(words[0]) | u128::from(words[1]) << 64)
 }
 
-fn check(spec: &TableSpec) {
-    assert!(spec.columns.len() <= MAX_COLUMNS, "a table has at most {MAX_COLUMNS} columns");
-    for measure in &spec.measures {
-        check_measure(spec, measure);
+/// What contradicts itself in a spec.
+fn flaw_of(spec: &TableSpec) -> Option<&'static str> {
+    if spec.columns.len() > MAX_COLUMNS {
+        return Some("a table has at most 16 columns");
     }
+    if spec.measures.len() > usize::from(u16::MAX) {
+        return Some("a table has at most 65,535 measures");
+    }
+    spec.measures.iter().find_map(|measure| flaw_of_measure(spec, measure))
 }
 
-fn check_measure(spec: &TableSpec, measure: &Measure) {
-    assert!(measure.window.length_ms > 0, "a window has a length");
-    assert!(measure.window.ending_ago_ms >= 0, "a window does not end in the future");
+fn flaw_of_measure(spec: &TableSpec, measure: &Measure) -> Option<&'static str> {
+    if measure.window.length_ms <= 0 {
+        return Some("a window has a length");
+    }
+    if measure.window.ending_ago_ms < 0 {
+        return Some("a window does not end in the future");
+    }
     let bit = measure.filter.map_or(0, |bit| usize::from(bit.0));
-    assert!(bit < MAX_FILTERS, "a table has at most {MAX_FILTERS} filters");
-    let Some(column) = column_of(measure.kind) else { return };
+    if bit >= MAX_FILTERS {
+        return Some("a table has at most 64 filters");
+    }
+    let column = column_of(measure.kind)?;
     let kind = spec.columns.get(usize::from(column.0));
     let fits = match measure.kind {
         MeasureKind::Last(_) => kind.is_some(),
@@ -470,8 +520,13 @@ fn check_measure(spec: &TableSpec, measure: &Measure) {
         }
         _ => matches!(kind, Some(ColumnKind::Int | ColumnKind::Micro)),
     };
-    assert!(fits, "measure {:?} does not fit its column {kind:?}", measure.kind);
+    if fits { None } else { Some("a measure does not fit its column") }
 }
+
+mod carry;
+mod saved;
+
+pub use saved::TableLoader;
 
 #[cfg(test)]
 mod tests;

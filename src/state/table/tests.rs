@@ -316,3 +316,20 @@ fn a_guess_warms_what_is_there() {
 fn a_sum_of_words_is_refused() {
     table(vec![over(MeasureKind::Sum(ColumnId(1)), 100)], StateOptions::default());
 }
+
+#[test]
+fn bytes_are_those_worked_out_by_hand() {
+    let mut table =
+        table(vec![over(MeasureKind::Sum(ColumnId(0)), HOUR_MS)], StateOptions::default());
+    for n in 0..1_000 {
+        put(&mut table, key(n), 1_000, 5, 0);
+    }
+    // A ring of 2 entries of 3 words: 48 bytes, with the allocator's header 64. The slab doubles: 1,024 slots of 48
+    // bytes. The index is a table of 2,048 places (7 of 8 of 1,024 would be 896) of 4 bytes and 1, and 16 at its end.
+    assert_eq!(size_of::<Slot>(), 48);
+    assert_eq!(table.bytes(), 1_000 * 64 + 1_024 * 48 + 2_048 * 5 + 16);
+    assert_eq!(table.index.allocation_size(), 2_048 * 5 + 16);
+    // A key that is forgotten takes its ring along; its slot stays.
+    table.evict(1);
+    assert_eq!(table.bytes(), 999 * 64 + 1_024 * 48 + 2_048 * 5 + 16);
+}

@@ -23,7 +23,15 @@ const TRUE: u64 = 1;
 
 fn body(guard: Option<u32>, when: u32, unless: Option<u32>) -> RuleBody {
     let (guard, unless) = (guard.map(NodeId), unless.map(NodeId));
-    RuleBody { rule: RuleId(0), guard, when: NodeId(when), unless, actions: vec![], lets: vec![] }
+    RuleBody {
+        rule: RuleId(0),
+        guard,
+        when: NodeId(when),
+        unless,
+        actions: vec![],
+        lets: vec![],
+        words: vec![],
+    }
 }
 
 fn readings(values: &[ReadValue; 9], coverage: Coverage) -> Canned {

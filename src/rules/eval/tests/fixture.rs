@@ -103,6 +103,8 @@ pub(super) fn program(nodes: Vec<Node>) -> Program {
         spec,
         columns: vec![],
         filters: vec![],
+        column_texts: vec![],
+        filter_texts: vec![],
         identities: MEASURES.iter().map(|kind| format!("{kind:?}")).collect(),
     };
     let lookup = Lookup {

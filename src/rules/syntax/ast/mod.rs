@@ -434,8 +434,8 @@ pub enum ActionKind {
         path: Path,
         /// To which list.
         list: Name,
-        /// For how long, in ms.
-        for_ms: i64,
+        /// For how long, in ms; absent: as long as the list's `expires` says.
+        for_ms: Option<i64>,
     },
     /// `remove device from blocked_devices`
     Remove {

@@ -149,7 +149,11 @@ impl Parser<'_> {
         let path = self.path("what to add")?;
         self.expect_word("to", "and a list, as in `add device to blocked_devices for 24h`")?;
         let list = self.name("the name of a list")?;
-        let for_ms = self.for_duration("and how long, as in `for 24h`")?;
+        let for_ms = if self.eat_word("for") {
+            Some(self.duration_ms("how long, as in `for 24h`")?)
+        } else {
+            None
+        };
         Some(ActionKind::Add { path, list, for_ms })
     }
 

@@ -1,0 +1,240 @@
+//! Snapshots in a folder of the file system.
+//!
+//! An object is written as `.NAME.partial` beside its place, synced, renamed, and the folder synced. A lock file in the
+//! folder keeps a second writer out for as long as the first lives; the system lets go of it when the process ends.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write as _};
+use std::path::{Path, PathBuf};
+
+use crate::durable::error::{StorageError, Trouble};
+use crate::durable::storage::{Storage, Stored};
+
+/// Ending of objects under construction.
+const PARTIAL: &str = ".partial";
+/// Name of the lock file in a folder.
+const LOCK: &str = ".lock";
+
+/// A folder that keeps objects in folders.
+#[derive(Debug)]
+pub struct LocalDir {
+    root: PathBuf,
+    locks: Vec<(String, File)>,
+    pending: Option<Pending>,
+}
+
+/// An object under construction.
+#[derive(Debug)]
+struct Pending {
+    name: String,
+    partial: PathBuf,
+    file: File,
+}
+
+impl LocalDir {
+    /// A storage in this folder. Touches nothing yet: [`Storage::claim`] creates what is missing.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into(), locks: Vec::new(), pending: None }
+    }
+
+    fn failed(&self, attempted: &'static str, object: &str, error: &io::Error) -> StorageError {
+        StorageError::of_io(attempted, object, &self.place(), error)
+    }
+
+    /// Splits `folder/file`; the path of the folder, and the name of the file.
+    fn split<'n>(
+        &self,
+        attempted: &'static str,
+        name: &'n str,
+    ) -> Result<(PathBuf, &'n str), StorageError> {
+        match name.split_once('/') {
+            Some((folder, file)) if is_plain(folder) && is_plain(file) => {
+                Ok((self.root.join(folder), file))
+            }
+            _ => {
+                let error = io::Error::new(io::ErrorKind::InvalidInput, "not a name `folder/file`");
+                Err(self.failed(attempted, name, &error))
+            }
+        }
+    }
+
+    fn unbegun(&self, attempted: &'static str) -> StorageError {
+        self.failed(attempted, "", &io::Error::other("no object was begun"))
+    }
+
+    fn claim_folder(&mut self, folder: &str) -> io::Result<()> {
+        let path = self.root.join(folder);
+        fs::create_dir_all(&path)?;
+        sync_folder(&self.root)?;
+        let lock =
+            OpenOptions::new().create(true).truncate(false).write(true).open(path.join(LOCK))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let busy = "another process writes here";
+                return Err(io::Error::new(io::ErrorKind::ResourceBusy, busy));
+            }
+            // WHY: some network file systems have no locks; the consumer group keeps writers apart too.
+            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        for entry in fs::read_dir(&path)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            if name.to_string_lossy().ends_with(PARTIAL) {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        self.locks.push((folder.to_owned(), lock));
+        Ok(())
+    }
+
+    fn list_folder(&self, folder: &str, found: &mut Vec<Stored>) -> io::Result<()> {
+        let entries = match fs::read_dir(self.root.join(folder)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            entries => entries?,
+        };
+        for entry in entries {
+            let entry = entry?;
+            let Ok(file) = entry.file_name().into_string() else { continue };
+            let facts = match entry.metadata() {
+                // WHY: whoever prunes may delete it while we look.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                facts => facts?,
+            };
+            if is_plain(&file) && facts.is_file() {
+                found.push(Stored { name: format!("{folder}/{file}"), size_bytes: facts.len() });
+            }
+        }
+        Ok(())
+    }
+
+    fn folders(&self) -> io::Result<Vec<String>> {
+        let mut folders = Vec::new();
+        for entry in fs::read_dir(&self.root)? {
+            let entry = entry?;
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            if is_plain(&name) && entry.file_type()?.is_dir() {
+                folders.push(name);
+            }
+        }
+        Ok(folders)
+    }
+}
+
+impl Storage for LocalDir {
+    fn place(&self) -> String {
+        self.root.display().to_string()
+    }
+
+    fn claim(&mut self, folder: &str) -> Result<(), StorageError> {
+        if self.locks.iter().any(|(claimed, _)| claimed == folder) {
+            return Ok(());
+        }
+        self.claim_folder(folder).map_err(|error| {
+            let mut failed = self.failed("write into", folder, &error);
+            if error.kind() == io::ErrorKind::ResourceBusy {
+                failed.trouble = Trouble::Busy;
+            }
+            failed
+        })
+    }
+
+    fn create(&mut self, name: &str) -> Result<(), StorageError> {
+        self.abandon()?;
+        let (folder, file) = self.split("create", name)?;
+        let partial = folder.join(format!(".{file}{PARTIAL}"));
+        let opened = OpenOptions::new().create(true).truncate(true).write(true).open(&partial);
+        let file = opened.map_err(|error| self.failed("create", name, &error))?;
+        self.pending = Some(Pending { name: name.to_owned(), partial, file });
+        Ok(())
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> Result<(), StorageError> {
+        let Some(pending) = &mut self.pending else { return Err(self.unbegun("write")) };
+        let name = pending.name.clone();
+        pending.file.write_all(bytes).map_err(|error| self.failed("write", &name, &error))
+    }
+
+    fn sync(&mut self) -> Result<(), StorageError> {
+        let Some(pending) = &self.pending else { return Err(self.unbegun("sync")) };
+        pending.file.sync_all().map_err(|error| self.failed("sync", &pending.name, &error))
+    }
+
+    fn publish(&mut self) -> Result<(), StorageError> {
+        let Some(pending) = self.pending.take() else { return Err(self.unbegun("publish")) };
+        let (folder, file) = self.split("publish", &pending.name)?;
+        if let Err(error) = fs::rename(&pending.partial, folder.join(file)) {
+            let failed = self.failed("publish", &pending.name, &error);
+            // WHY: kept, so that `abandon` frees its room.
+            self.pending = Some(pending);
+            return Err(failed);
+        }
+        sync_folder(&folder).map_err(|error| self.failed("publish", &pending.name, &error))
+    }
+
+    fn abandon(&mut self) -> Result<(), StorageError> {
+        let Some(pending) = self.pending.take() else { return Ok(()) };
+        match fs::remove_file(&pending.partial) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(self.failed("abandon", &pending.name, &error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn list(&self, folder: Option<&str>) -> Result<Vec<Stored>, StorageError> {
+        let failed = |error: io::Error| self.failed("list", folder.unwrap_or(""), &error);
+        let folders = match folder {
+            Some(folder) => vec![folder.to_owned()],
+            None => self.folders().map_err(failed)?,
+        };
+        let mut found = Vec::new();
+        for folder in folders {
+            self.list_folder(&folder, &mut found).map_err(failed)?;
+        }
+        found.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(found)
+    }
+
+    fn open(&self, name: &str) -> Result<Box<dyn Read + '_>, StorageError> {
+        let (folder, file) = self.split("open", name)?;
+        match File::open(folder.join(file)) {
+            Ok(file) => Ok(Box::new(file)),
+            Err(error) => Err(self.failed("open", name, &error)),
+        }
+    }
+
+    fn delete(&mut self, name: &str) -> Result<(), StorageError> {
+        let (folder, file) = self.split("delete", name)?;
+        match fs::remove_file(folder.join(file)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(self.failed("delete", name, &error))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for LocalDir {
+    fn drop(&mut self) {
+        // WHY: what cannot be removed now, the next claim clears away.
+        drop(self.abandon());
+    }
+}
+
+/// Whether a name is one visible step of a path.
+fn is_plain(name: &str) -> bool {
+    !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\', '\0'])
+}
+
+#[cfg(unix)]
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+// WHY: other systems cannot open folders, and journal renames themselves.
+#[cfg(not(unix))]
+fn sync_folder(_folder: &Path) -> io::Result<()> {
+    Ok(())
+}

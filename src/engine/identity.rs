@@ -1,0 +1,175 @@
+//! What makes a table, a column or a filter the same one in another rule set: names, never numbers.
+
+use crate::base::codec::{Damaged, Decoder, Encoder};
+use crate::engine::memory::{KeyPart, key_parts};
+use crate::rules::program::{Program, TablePlan, Type};
+use crate::window::Mapping;
+use crate::window::spec::{
+    ColumnId, ColumnKind, Counting, FilterBit, Measure, MeasureKind, Span, TableSpec,
+};
+
+/// The names of a table's parts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableIdentity {
+    /// Event and keys: ``card_payment by card``.
+    pub name: String,
+    /// How each key is read.
+    pub keys: Vec<String>,
+    /// Value and type of each column.
+    pub columns: Vec<String>,
+    /// Each filter.
+    pub filters: Vec<String>,
+    /// Each measure.
+    pub measures: Vec<String>,
+}
+
+impl TableIdentity {
+    /// The identity of a table of a program.
+    pub(super) fn of(program: &Program, plan: &TablePlan) -> Self {
+        let event = program.schema.event(plan.event);
+        let parts = key_parts(event, &plan.keys);
+        let keys = parts.iter().map(|part| match part {
+            KeyPart::Text(_) => "text".to_owned(),
+            KeyPart::Word(_) => "word".to_owned(),
+        });
+        let nodes = program.plans.get(usize::from(plan.event.0)).map(|plan| &plan.nodes);
+        let columns = plan.column_texts.iter().zip(&plan.columns).map(|(text, id)| {
+            let node = nodes.and_then(|nodes| nodes.get(id.0 as usize));
+            let ty = node.map_or_else(String::new, |node| type_text(program, node.ty));
+            format!("{text}: {ty}")
+        });
+        Self {
+            name: plan.name.clone(),
+            keys: keys.collect(),
+            columns: columns.collect(),
+            filters: plan.filter_texts.clone(),
+            measures: plan.identities.clone(),
+        }
+    }
+
+    /// Where the columns and filters of this table stood in an old one, if that is the same table.
+    pub(super) fn mapping(
+        &self,
+        spec: &TableSpec,
+        old: &Self,
+        old_spec: &TableSpec,
+    ) -> Option<Mapping> {
+        if self.name != old.name || self.keys != old.keys {
+            return None;
+        }
+        let place = |texts: &[String], text: &String| {
+            let at = texts.iter().position(|held| held == text);
+            at.and_then(|at| u8::try_from(at).ok())
+        };
+        let columns = self.columns.iter().zip(&spec.columns).map(|(text, kind)| {
+            let at = place(&old.columns, text)?;
+            (old_spec.columns.get(usize::from(at)) == Some(kind)).then_some(at)
+        });
+        let filters = self.filters.iter().map(|text| place(&old.filters, text));
+        Some(Mapping { columns: columns.collect(), filters: filters.collect() })
+    }
+
+    pub(super) fn save(&self, spec: &TableSpec, code: &mut Encoder<'_>) {
+        code.text(&self.name);
+        for texts in [&self.keys, &self.filters, &self.columns] {
+            code.count(texts.len());
+            for text in texts {
+                code.text(text);
+            }
+        }
+        code.count(spec.columns.len());
+        spec.columns.iter().for_each(|kind| code.byte(column_code(*kind)));
+        code.count(spec.measures.len());
+        for (text, measure) in self.measures.iter().zip(&spec.measures) {
+            code.text(text);
+            save_measure(measure, code);
+        }
+    }
+
+    pub(super) fn load(code: &mut Decoder<'_>) -> Result<(Self, TableSpec), Damaged> {
+        const WHAT: &str = "description of a table";
+        let name = code.text(WHAT)?.to_owned();
+        let mut texts = || -> Result<Vec<String>, Damaged> {
+            let n = code.count(1, WHAT)?;
+            (0..n).map(|_| code.text(WHAT).map(str::to_owned)).collect()
+        };
+        let (keys, filters, columns) = (texts()?, texts()?, texts()?);
+        let n = code.count(1, WHAT)?;
+        code.demand(n == columns.len(), WHAT)?;
+        let kinds: Result<Vec<ColumnKind>, Damaged> = (0..n).map(|_| load_column(code)).collect();
+        let n = code.count(20, WHAT)?;
+        let mut spec = TableSpec { columns: kinds?, measures: Vec::with_capacity(n) };
+        let mut measures = Vec::with_capacity(n);
+        for _ in 0..n {
+            measures.push(code.text(WHAT)?.to_owned());
+            spec.measures.push(load_measure(code)?);
+        }
+        Ok((Self { name, keys, columns, filters, measures }, spec))
+    }
+}
+
+/// A type in words that say all that its remembered words depend on.
+fn type_text(program: &Program, ty: Type) -> String {
+    let Type::Enum(event, field) = ty else { return format!("{ty:?}") };
+    let field = program.schema.event(event).field(field);
+    // WHY: a member is remembered by its place among the members.
+    format!("{:?}", field.ty)
+}
+
+fn column_code(kind: ColumnKind) -> u8 {
+    match kind {
+        ColumnKind::Int => 0,
+        ColumnKind::Micro => 1,
+        ColumnKind::Word => 2,
+        ColumnKind::Geo => 3,
+    }
+}
+
+fn load_column(code: &mut Decoder<'_>) -> Result<ColumnKind, Damaged> {
+    const WHAT: &str = "kind of a column";
+    let kinds = [ColumnKind::Int, ColumnKind::Micro, ColumnKind::Word, ColumnKind::Geo];
+    let kind = kinds.get(usize::from(code.byte(WHAT)?)).copied();
+    kind.ok_or_else(|| code.damaged(WHAT))
+}
+
+fn save_measure(measure: &Measure, code: &mut Encoder<'_>) {
+    let (kind, column) = match measure.kind {
+        MeasureKind::Count => (0, ColumnId(0)),
+        MeasureKind::LastTime => (1, ColumnId(0)),
+        MeasureKind::Sum(column) => (2, column),
+        MeasureKind::SumSquares(column) => (3, column),
+        MeasureKind::Min(column) => (4, column),
+        MeasureKind::Max(column) => (5, column),
+        MeasureKind::Distinct(column) => (6, column),
+        MeasureKind::CountOf(column) => (7, column),
+        MeasureKind::Last(column) => (8, column),
+    };
+    code.byte(kind);
+    code.byte(column.0);
+    code.byte(measure.filter.map_or(u8::MAX, |bit| bit.0));
+    code.int(measure.window.length_ms);
+    code.int(measure.window.ending_ago_ms);
+    code.flag(measure.counting == Counting::Last);
+}
+
+fn load_measure(code: &mut Decoder<'_>) -> Result<Measure, Damaged> {
+    const WHAT: &str = "measure of a table";
+    let (kind, column, filter) = (code.byte(WHAT)?, code.byte(WHAT)?, code.byte(WHAT)?);
+    let column = ColumnId(column);
+    let kind = match kind {
+        0 => MeasureKind::Count,
+        1 => MeasureKind::LastTime,
+        2 => MeasureKind::Sum(column),
+        3 => MeasureKind::SumSquares(column),
+        4 => MeasureKind::Min(column),
+        5 => MeasureKind::Max(column),
+        6 => MeasureKind::Distinct(column),
+        7 => MeasureKind::CountOf(column),
+        8 => MeasureKind::Last(column),
+        _ => return Err(code.damaged(WHAT)),
+    };
+    let window = Span { length_ms: code.int(WHAT)?, ending_ago_ms: code.int(WHAT)? };
+    let counting = if code.flag(WHAT)? { Counting::Last } else { Counting::Prior };
+    let filter = (filter != u8::MAX).then_some(FilterBit(filter));
+    Ok(Measure { kind, filter, window, counting })
+}

@@ -1,0 +1,265 @@
+//! When snapshots of a shard are taken, and how: in slices between records, handed to a writer that never makes the
+//! cell wait.
+//!
+//! INVARIANT: the next snapshot begins only when the group has committed everything that the last one has seen. So of
+//! two that are kept, one is always usable, however long the broker refuses commits.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::Snapshot;
+use crate::durable::{Header, Job, Position, Report, SnapshotError, Snapshots};
+use crate::runtime::clock::Clock;
+use crate::runtime::error::RunError;
+use crate::runtime::log::Partition;
+use crate::runtime::port::Step;
+use crate::runtime::vault::{SnapshotQueue, Vault};
+use crate::telemetry::books::{NewestSnapshot, SnapshotBooks};
+use crate::telemetry::happening;
+
+/// About how many bytes of state one slice writes: well under a millisecond of work.
+const SLICE_BYTES: usize = 128 << 10;
+
+/// How far the snapshot at hand has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// None is being taken.
+    Idle,
+    /// The engine has more to give.
+    Parts,
+    /// All is handed over; the writer has not answered yet.
+    Ending,
+    /// The writer keeps a rule set; it has not answered yet.
+    Rules,
+}
+
+/// What a snapshot says of the shard beside its state.
+#[derive(Clone, Debug)]
+pub(crate) struct Standing {
+    /// Per partition the next offset that the engine has not seen.
+    pub(crate) applied: BTreeMap<Partition, i64>,
+    /// Number of the epoch.
+    pub(crate) epoch: u64,
+    /// Identity of its rule set.
+    pub(crate) ruleset: String,
+}
+
+/// The snapshots of one shard.
+#[derive(Debug)]
+pub(crate) struct Checkpoints {
+    /// For loading.
+    pub(crate) snapshots: Snapshots,
+    queue: Box<dyn SnapshotQueue>,
+    interval: Duration,
+    next_at: Duration,
+    stage: Stage,
+    waiting: VecDeque<Job>,
+    /// What the last snapshot that was begun has seen, and its epoch.
+    last: BTreeMap<Partition, i64>,
+    last_epoch: u64,
+    /// The epochs of the snapshots that are kept, oldest first, as far as they are known.
+    epochs: VecDeque<u64>,
+    keep: usize,
+    /// What became of the rule set that was to be kept.
+    kept: Option<(String, Option<String>)>,
+    /// For the metrics.
+    pub(crate) books: SnapshotBooks,
+}
+
+impl Checkpoints {
+    /// Snapshots of a shard at a place.
+    pub(crate) fn open(
+        vault: &dyn Vault,
+        shard: &str,
+        settings: &Snapshot,
+        clock: &dyn Clock,
+    ) -> Result<Self, RunError> {
+        let open = || -> Result<Snapshots, SnapshotError> {
+            Snapshots::new(vault.storage()?, shard, settings.keep)
+        };
+        let refused = |error: SnapshotError| RunError::Snapshots {
+            code: error.code(),
+            reason: error.to_string(),
+            help: error.help(),
+        };
+        let snapshots = open().map_err(refused)?;
+        let mut writing = open().map_err(refused)?;
+        // WHY: now, because a second writer or a place that cannot be written is to be known before the first record.
+        writing.claim().map_err(|error| refused(error.into()))?;
+        Ok(Self {
+            snapshots,
+            queue: vault.scribe(writing)?,
+            interval: settings.interval,
+            next_at: clock.now() + settings.interval,
+            stage: Stage::Idle,
+            waiting: VecDeque::new(),
+            last: BTreeMap::new(),
+            last_epoch: 0,
+            epochs: VecDeque::new(),
+            keep: settings.keep.max(2),
+            kept: None,
+            books: SnapshotBooks { shard: Some(Arc::from(shard)), ..SnapshotBooks::default() },
+        })
+    }
+
+    /// Whether one is being taken.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.stage != Stage::Idle
+    }
+
+    /// Whether it is time for the next one, given what the group has committed.
+    pub(crate) fn is_due(
+        &self,
+        clock: &dyn Clock,
+        committed: &dyn Fn(&Partition) -> Option<i64>,
+    ) -> bool {
+        let landed = |(partition, seen): (&Partition, &i64)| committed(partition) >= Some(*seen);
+        self.stage == Stage::Idle && clock.now() >= self.next_at && self.last.iter().all(landed)
+    }
+
+    /// Whether the last one that was begun, and not given up, has seen exactly this.
+    pub(crate) fn has_seen(&self, applied: &BTreeMap<Partition, i64>) -> bool {
+        self.last == *applied
+    }
+
+    /// Begins one.
+    pub(crate) fn begin(&mut self, engine: &mut impl Step, standing: Standing, clock: &dyn Clock) {
+        let Standing { applied, epoch, ruleset } = standing;
+        let position = |(partition, next): (&Partition, &i64)| Position {
+            topic: partition.topic.to_string(),
+            partition: partition.number,
+            next_offset: *next,
+        };
+        let told = engine.identity();
+        let header = Header {
+            product_version: env!("CARGO_PKG_VERSION").to_owned(),
+            shard: String::new(),
+            sequence: 0,
+            epoch,
+            ruleset,
+            engine_digest: format!("{:016x}", told.digest),
+            positions: applied.iter().map(position).collect(),
+            event_time_ms: told.event_time_ms,
+            created_at_ms: clock.wall_ms(),
+        };
+        engine.begin_snapshot();
+        (self.last, self.last_epoch) = (applied, epoch);
+        self.stage = Stage::Parts;
+        self.next_at = clock.now() + self.interval;
+        self.waiting.push_back(Job::Begin(Box::new(header)));
+    }
+
+    /// One slice of the snapshot at hand, if there is one.
+    pub(crate) fn work(&mut self, engine: &mut impl Step, wait: Duration) {
+        while let Some(report) = self.queue.report(wait) {
+            self.book(report, engine);
+        }
+        while let Some(job) = self.waiting.pop_front() {
+            if let Err(back) = self.queue.offer(job) {
+                self.waiting.push_front(back);
+                return;
+            }
+        }
+        if self.stage != Stage::Parts {
+            return;
+        }
+        let mut part = Vec::with_capacity(SLICE_BYTES + SLICE_BYTES / 4);
+        let complete = engine.snapshot_part(SLICE_BYTES, &mut part);
+        self.waiting.push_back(Job::Part(part));
+        if complete {
+            self.waiting.push_back(Job::End);
+            self.stage = Stage::Ending;
+        }
+    }
+
+    /// Gives up the one that is being taken: the engine's state is not what it was.
+    pub(crate) fn abandon(&mut self, engine: &mut impl Step) {
+        if self.stage == Stage::Parts {
+            engine.abandon_snapshot();
+            self.waiting.clear();
+            self.waiting.push_back(Job::Abandon);
+            self.stage = Stage::Idle;
+            // WHY: it will not exist, so nothing waits for it.
+            self.last.clear();
+        }
+    }
+
+    /// Works until no snapshot is being taken any more or `deadline` has come; says whether it is so.
+    pub(crate) fn finish(
+        &mut self,
+        engine: &mut impl Step,
+        clock: &dyn Clock,
+        deadline: Duration,
+    ) -> bool {
+        while self.is_busy() && clock.now() < deadline {
+            let idle = self.stage == Stage::Ending || !self.waiting.is_empty();
+            self.work(engine, Duration::from_millis(u64::from(idle)));
+        }
+        !self.is_busy()
+    }
+
+    fn book(&mut self, report: Report, engine: &mut impl Step) {
+        match report {
+            Report::Done { written, created_at_ms, took, not_pruned } => {
+                self.stage = Stage::Idle;
+                self.note_kept(self.last_epoch);
+                self.books.newest = Some(NewestSnapshot {
+                    created_at_ms,
+                    took: Some(took),
+                    size_bytes: written.totals.file_bytes,
+                });
+                if let Some(error) = not_pruned {
+                    happening::SnapshotsNotPruned { error: &error.to_string() }.emit();
+                }
+            }
+            Report::Failed { error } => {
+                if self.stage == Stage::Parts {
+                    engine.abandon_snapshot();
+                }
+                self.stage = Stage::Idle;
+                self.waiting.clear();
+                // WHY: it does not exist, so nothing waits for it.
+                self.last.clear();
+                self.books.errors += 1;
+                let (code, text) = (error.code(), error.to_string());
+                happening::SnapshotFailed { code: code.0, error: &text, help: error.help() }.emit();
+            }
+            Report::Rules { id, error } => {
+                self.stage = Stage::Idle;
+                self.kept = Some((id, error.map(|error| error.to_string())));
+            }
+        }
+    }
+
+    /// A snapshot of this epoch is among those that are kept.
+    pub(crate) fn note_kept(&mut self, epoch: u64) {
+        self.epochs.push_back(epoch);
+        while self.epochs.len() > self.keep {
+            self.epochs.pop_front();
+        }
+    }
+
+    /// The oldest epoch that a recovery may begin with; none while that is not known.
+    pub(crate) fn oldest_epoch(&self) -> Option<u64> {
+        self.epochs.front().copied().filter(|_| self.epochs.len() == self.keep)
+    }
+
+    /// The next snapshot is due as soon as the last one's offsets are committed.
+    pub(crate) fn hasten(&mut self) {
+        self.next_at = Duration::ZERO;
+    }
+
+    /// Keeps a rule set beside the snapshots; the one that is being taken is given up.
+    pub(crate) fn keep_rules(&mut self, engine: &mut impl Step, job: Job) {
+        self.abandon(engine);
+        self.kept = None;
+        self.waiting.push_back(job);
+        self.stage = Stage::Rules;
+    }
+
+    /// What became of the rule set that was to be kept: its identity, and why it is not.
+    pub(crate) fn take_kept(&mut self) -> Option<(String, Option<String>)> {
+        self.kept.take()
+    }
+}

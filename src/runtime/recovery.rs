@@ -1,0 +1,349 @@
+//! How a shard comes to its state: from what it holds, from the newest snapshot, from the input, in this order.
+//!
+//! INVARIANT: when a recovery is complete, the engine holds exactly the records before the committed offset of each of
+//! its partitions, or the decisions say that records are missing (`state_gap`).
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use crate::config::Config;
+use crate::durable::{Position as Place, Search};
+use crate::runtime::clock::Clock;
+use crate::runtime::epochs::Epochs;
+use crate::runtime::error::RunError;
+use crate::runtime::log::{Log, Partition, Position, Source};
+use crate::runtime::note::Note;
+use crate::runtime::port::{Engines, Input, Step};
+use crate::runtime::replay::{Replay, Stretch};
+use crate::runtime::shard::Shard;
+use crate::telemetry::books::NewestSnapshot;
+use crate::telemetry::happening;
+use crate::telemetry::health::Health;
+
+/// A partition and where the group stands in it.
+pub(crate) type Start = (Partition, Option<Position>);
+
+/// Records between what a shard still holds and the committed offset, beyond which a snapshot is looked for.
+const MANY: i64 = 50_000;
+
+/// What is still to be done until all shards stand at their committed offsets.
+pub(crate) struct Recovery<R> {
+    /// Shards that wait for their turn.
+    waiting: VecDeque<Pending>,
+    /// The shard that is being brought up.
+    current: Option<(Pending, Replay<R>)>,
+    n_records: u64,
+    began_at: Duration,
+}
+
+/// One shard to be brought up.
+#[derive(Debug)]
+struct Pending {
+    /// Its place among the cell's shards.
+    shard: usize,
+    stretches: Vec<Stretch>,
+    /// What the engine's digest must be at the end.
+    digest: Option<u64>,
+    /// The epoch that begins then, and its rule set.
+    then: Option<(u64, String)>,
+}
+
+/// What a recovery may use.
+pub(crate) struct Tools<'a, L: Log, E> {
+    pub(crate) config: &'a Config,
+    pub(crate) clock: &'a dyn Clock,
+    pub(crate) source: &'a L::Source,
+    pub(crate) engines: &'a mut E,
+    pub(crate) health: &'a Health,
+}
+
+impl<R: crate::runtime::log::Reader> Recovery<R> {
+    /// A recovery with nothing to do.
+    pub(crate) fn new(clock: &dyn Clock) -> Self {
+        Self { waiting: VecDeque::new(), current: None, n_records: 0, began_at: clock.now() }
+    }
+
+    /// Whether there is nothing to do.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.waiting.is_empty() && self.current.is_none()
+    }
+
+    /// Partitions whose records will be read.
+    pub(crate) fn n_partitions(&self) -> usize {
+        self.waiting.iter().map(|pending| pending.stretches.len()).sum()
+    }
+
+    /// Records replayed so far and the time it took.
+    pub(crate) fn progress(&self, clock: &dyn Clock) -> (u64, Duration) {
+        (self.n_records, clock.now().saturating_sub(self.began_at))
+    }
+
+    /// Finds out how a shard comes to its committed offsets, loads a snapshot where that helps, and notes what is to be
+    /// replayed.
+    pub(crate) fn plan<L: Log<Reader = R>, E: Engines>(
+        &mut self,
+        (at, shard): (usize, &mut Shard<E::Engine>),
+        starts: &[Start],
+        tools: &mut Tools<'_, L, E>,
+    ) -> Result<(), RunError> {
+        let offset = |position: &Option<Position>| position.as_ref().map_or(0, |at| at.offset);
+        let holds = |(partition, position): &Start| {
+            shard.applied.get(partition).is_some_and(|applied| *applied <= offset(position))
+        };
+        let ahead = |(partition, position): &Start| {
+            shard.applied.get(partition).is_some_and(|applied| *applied > offset(position))
+        };
+        let far = |(partition, position): &Start| {
+            let from = shard.applied.get(partition).copied().unwrap_or(0);
+            offset(position) - from > MANY
+        };
+        let is_ahead = starts.iter().any(ahead);
+        let is_far = !starts.iter().all(holds) || starts.iter().any(far);
+        if is_ahead {
+            happening::WindowsDiscarded { reason: "records were stepped that nobody committed" }
+                .emit();
+        }
+        let notes: Vec<(&Partition, i64, Note)> = starts
+            .iter()
+            .filter_map(|(partition, position)| {
+                let position = position.as_ref()?;
+                Some((partition, position.offset, Note::parse(&position.note)))
+            })
+            .collect();
+        shard.epochs =
+            Epochs::of_notes(notes.iter().map(|(partition, at, note)| (*partition, *at, note)));
+        learn(shard, tools.engines);
+        if !tools.config.recovery.replay {
+            if is_ahead {
+                empty(shard, tools.engines)?;
+            }
+            return Ok(());
+        }
+        if (is_ahead || is_far)
+            && !load(shard, starts, tools)?
+            && (is_ahead || shard.applied.is_empty())
+        {
+            empty(shard, tools.engines)?;
+        }
+        mind_gap(shard, starts, tools)?;
+        let digest = match notes.as_slice() {
+            [(_, _, note)] => note.digest,
+            _ => None,
+        };
+        self.segments(at, shard, starts, digest);
+        Ok(())
+    }
+
+    /// What is to be replayed, epoch by epoch.
+    fn segments<S>(&mut self, at: usize, shard: &Shard<S>, starts: &[Start], digest: Option<u64>) {
+        let committed =
+            |(partition, position): &Start| Some((partition.clone(), position.as_ref()?.offset));
+        let ends: BTreeMap<Partition, i64> = starts.iter().filter_map(committed).collect();
+        let mut from = shard.applied.clone();
+        let mut stretches = |until: &dyn Fn(&Partition, i64) -> i64| {
+            let mut stretches = Vec::new();
+            for (partition, end) in &ends {
+                let end = until(partition, *end).min(*end);
+                let begin = from.insert(partition.clone(), end);
+                if begin.is_none_or(|begin| begin < end) {
+                    stretches.push(Stretch { partition: partition.clone(), from: begin, end });
+                }
+            }
+            stretches
+        };
+        for epoch in shard.epochs.after(shard.epoch) {
+            let bound =
+                |partition: &Partition, end: i64| epoch.from.get(partition).copied().unwrap_or(end);
+            let then = Some((epoch.number, epoch.ruleset.clone()));
+            let stretches = stretches(&bound);
+            self.waiting.push_back(Pending { shard: at, stretches, digest: None, then });
+        }
+        let stretches = stretches(&|_, end| end);
+        if !stretches.is_empty() || !self.waiting.is_empty() {
+            self.waiting.push_back(Pending { shard: at, stretches, digest, then: None });
+        }
+    }
+
+    /// Works for about so long. True: all shards stand where they should.
+    pub(crate) fn slice<L: Log<Reader = R>, E: Engines>(
+        &mut self,
+        length: Duration,
+        (log, clock): (&L, &dyn Clock),
+        engines: &mut E,
+        shards: &mut [Shard<E::Engine>],
+    ) -> Result<bool, RunError> {
+        if self.current.is_none()
+            && let Some(pending) = self.waiting.pop_front()
+        {
+            let replay = Replay::start(log, pending.stretches.clone())?;
+            self.current = Some((pending, replay));
+        }
+        let Some((pending, replay)) = &mut self.current else { return Ok(true) };
+        let Some(shard) = shards.get_mut(pending.shard) else { return Ok(true) };
+        let engine = &mut shard.engine;
+        let complete =
+            replay.slice(length, clock, &mut |input: &Input<'_>| engine.replay(input))?;
+        if complete {
+            self.n_records += replay.n_records();
+            for stretch in &pending.stretches {
+                shard.applied.insert(stretch.partition.clone(), stretch.end);
+            }
+            check(&*shard, pending.digest);
+            if let Some((epoch, ruleset)) = pending.then.take() {
+                if shard.ruleset != ruleset && engines.knows(&ruleset) {
+                    _ = engines.activate(&mut shard.engine, &ruleset)?;
+                    shard.ruleset = ruleset;
+                }
+                shard.epoch = epoch;
+            }
+            self.current = None;
+        }
+        Ok(self.is_complete())
+    }
+}
+
+/// Gets the rule sets of the epochs that may be replayed.
+fn learn<E: Engines>(shard: &Shard<E::Engine>, engines: &mut E) {
+    let Some(checkpoints) = &shard.checkpoints else { return };
+    for epoch in shard.epochs.after(0) {
+        if engines.knows(&epoch.ruleset) {
+            continue;
+        }
+        let kept = checkpoints.snapshots.load_rules(&epoch.ruleset);
+        if !kept.is_ok_and(|bundle| engines.learn(&epoch.ruleset, &bundle)) {
+            happening::EpochUnknown { epoch: epoch.number, ruleset: &epoch.ruleset }.emit();
+        }
+    }
+}
+
+/// Empties the windows, to be filled from the oldest record on.
+fn empty<E: Engines>(shard: &mut Shard<E::Engine>, engines: &mut E) -> Result<(), RunError> {
+    let first = shard.epochs.first().filter(|epoch| engines.knows(&epoch.ruleset));
+    let (ruleset, epoch) =
+        first.map_or_else(|| (engines.wanted(), 0), |first| (first.ruleset.clone(), first.number));
+    shard.replace(engines.fresh(&ruleset)?, (ruleset, epoch), BTreeMap::new());
+    Ok(())
+}
+
+/// Compares what a recovered engine decided with what was written down at the commit.
+fn check<S: Step>(shard: &Shard<S>, expected: Option<u64>) {
+    if let (Some(expected), Some(found)) = (expected, shard.engine.digest())
+        && expected != found
+    {
+        happening::RecoveryDiffers { shard: &shard.name, expected, found }.emit();
+    }
+}
+
+/// Loads the newest snapshot that is of use. False: there is none.
+fn load<L: Log, E: Engines>(
+    shard: &mut Shard<E::Engine>,
+    starts: &[Start],
+    tools: &mut Tools<'_, L, E>,
+) -> Result<bool, RunError> {
+    let Some(checkpoints) = &mut shard.checkpoints else { return Ok(false) };
+    let began_at = tools.clock.now();
+    let committed: Vec<Place> = starts
+        .iter()
+        .map(|(partition, position)| Place {
+            topic: partition.topic.to_string(),
+            partition: partition.number,
+            next_offset: position.as_ref().map_or(0, |at| at.offset),
+        })
+        .collect();
+    let (engines, health) = (&mut *tools.engines, tools.health);
+    let place = checkpoints.snapshots.place();
+    let snapshots = &checkpoints.snapshots;
+    let search = snapshots
+        .load_newest(&committed, |header, parts| {
+            let ruleset = &header.ruleset;
+            if !engines.knows(ruleset)
+                && let Ok(bundle) = snapshots.load_rules(ruleset)
+            {
+                engines.learn(ruleset, &bundle);
+            }
+            // WHY: without its own rule set, the state is carried over to the one that is wanted.
+            let id = if engines.knows(ruleset) { ruleset.clone() } else { engines.wanted() };
+            engines.restore(&id, parts, &mut || health.tick()).map(|engine| (id, engine))
+        })
+        .map_err(|error| RunError::Snapshots {
+            code: crate::diag::Code("S0004"),
+            reason: error.to_string(),
+            help: error.help(),
+        })?;
+    for skipped in &search.skipped {
+        let (snapshot, reason) = (skipped.name.as_str(), skipped.reason.to_string());
+        happening::SnapshotSkipped { snapshot, place: &place, reason: &reason }.emit();
+    }
+    if search.storage_in_the_way() {
+        return Err(RunError::Snapshots {
+            code: crate::diag::Code("S0004"),
+            reason: format!("no snapshot at `{place}` could be read"),
+            help: "look at the place and at the permissions, then start again",
+        });
+    }
+    let Search { loaded: Some((found, header, (ruleset, engine))), .. } = search else {
+        return Ok(false);
+    };
+    let took = tools.clock.now().saturating_sub(began_at);
+    happening::SnapshotLoaded { snapshot: &found.name, bytes: found.size_bytes, took }.emit();
+    checkpoints.books.newest = Some(NewestSnapshot {
+        created_at_ms: header.created_at_ms,
+        took: None,
+        size_bytes: found.size_bytes,
+    });
+    let applied = header.positions.into_iter().map(|at| {
+        let Place { topic, partition: number, next_offset } = at;
+        (Partition { topic: topic.into(), number }, next_offset)
+    });
+    checkpoints.note_kept(found.epoch);
+    shard.replace(engine, (ruleset, found.epoch), applied.collect());
+    Ok(true)
+}
+
+/// Asks the input whether it still holds what is to be replayed.
+fn mind_gap<L: Log, E: Engines>(
+    shard: &mut Shard<E::Engine>,
+    starts: &[Start],
+    tools: &Tools<'_, L, E>,
+) -> Result<(), RunError> {
+    for (partition, position) in starts {
+        let Some(end) = position.as_ref().map(|at| at.offset) else { continue };
+        let Some(from) = shard.applied.get(partition).copied().filter(|from| *from < end) else {
+            continue;
+        };
+        let low = oldest(partition, tools)?;
+        if from >= low {
+            continue;
+        }
+        let (topic, number) = (partition.topic.to_string(), partition.number);
+        if !tools.config.recovery.accept_gap {
+            return Err(RunError::InputGone { topic, partition: number, from, low });
+        }
+        happening::GapAccepted { topic: &topic, partition: number, from, low }.emit();
+        shard.engine.note_gap();
+        shard.applied.insert(partition.clone(), low.min(end));
+    }
+    Ok(())
+}
+
+/// The oldest offset that the broker holds, asked for until it answers.
+fn oldest<L: Log, E>(partition: &Partition, tools: &Tools<'_, L, E>) -> Result<i64, RunError> {
+    let mut attempts = 0;
+    loop {
+        tools.health.tick();
+        match tools.source.bounds(partition, tools.config.call_timeout()) {
+            Ok((low, _)) => return Ok(low),
+            Err(error) => {
+                let attempted = "ask for the oldest offset";
+                happening::KafkaTrouble { attempted, code: &error.code, error: &error.text }.emit();
+                attempts += 1;
+                if attempts == 10 {
+                    return Err(RunError::Fatal {
+                        reason: error.text,
+                        stage: crate::runtime::error::Stage::Receive,
+                    });
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! The rule sets of a running service: the one that is wanted, those that a replay needs, and how each becomes an engine.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::Digest;
+use crate::diag::{Source, Sources};
+use crate::durable::container::Next;
+use crate::durable::{LoadError, Parts};
+use crate::engine::{ActivationReport, EngineOptions, Restore, RestoreError};
+use crate::rules::compile;
+use crate::rules::eval::EvalError;
+use crate::rules::program::Program;
+use crate::runtime::decide::Deciding;
+use crate::runtime::error::RunError;
+use crate::runtime::port::Engines;
+use crate::telemetry::Board;
+
+/// A compiled rule set with the settings that it decides by.
+#[derive(Clone, Debug)]
+struct RuleSet {
+    program: Arc<Program>,
+    options: EngineOptions,
+}
+
+/// A rule set as it is kept beside snapshots.
+#[derive(Debug, Serialize, Deserialize)]
+struct Bundle {
+    options: EngineOptions,
+    files: Vec<(String, String)>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct DecidingEngines {
+    wanted: RuleSet,
+    /// Of the past, by identity.
+    known: BTreeMap<String, RuleSet>,
+    /// Where compiled rule sets come from while the service runs.
+    incoming: Option<Receiver<Arc<Program>>>,
+    /// Where it is told which rule set decides.
+    board: Option<Arc<Board>>,
+}
+
+/// The identity of a rule set with its settings.
+fn identity(program: &Program, options: &EngineOptions) -> String {
+    let settings = options.digest().short_hex();
+    Digest::of_parts(&[&program.digest.0, settings.as_bytes()]).short_hex()
+}
+
+impl RuleSet {
+    fn id(&self) -> String {
+        identity(&self.program, &self.options)
+    }
+}
+
+impl DecidingEngines {
+    /// Engines of one rule set.
+    pub fn new(program: Arc<Program>, options: EngineOptions) -> Self {
+        let wanted = RuleSet { program, options };
+        Self { wanted, known: BTreeMap::new(), incoming: None, board: None }
+    }
+
+    /// Takes further rule sets from a channel, and tells a board which one decides.
+    #[must_use]
+    pub fn following(self, incoming: Receiver<Arc<Program>>, board: Arc<Board>) -> Self {
+        Self { incoming: Some(incoming), board: Some(board), ..self }
+    }
+
+    fn find(&self, id: &str) -> &RuleSet {
+        // WHY: whoever asks has made sure that it is at hand; the wanted one is the best answer if not.
+        if self.wanted.id() == id {
+            &self.wanted
+        } else {
+            self.known.get(id).unwrap_or(&self.wanted)
+        }
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` calls")]
+fn refused(error: EvalError) -> RunError {
+    RunError::Engine { reason: error.to_string() }
+}
+
+impl Engines for DecidingEngines {
+    type Engine = Deciding;
+
+    fn wanted(&self) -> String {
+        self.wanted.id()
+    }
+
+    fn poll(&mut self) -> bool {
+        let Some(program) = self.incoming.as_ref().and_then(|incoming| incoming.try_iter().last())
+        else {
+            return false;
+        };
+        let changed = program.digest != self.wanted.program.digest;
+        if changed {
+            let old = RuleSet { program, options: self.wanted.options };
+            let old = core::mem::replace(&mut self.wanted, old);
+            self.known.insert(old.id(), old);
+        }
+        changed
+    }
+
+    fn refuse(&mut self, active: &str, _reason: &str) {
+        if let Some(active) = self.known.remove(active) {
+            self.wanted = active;
+        }
+    }
+
+    fn bundle(&self) -> Vec<u8> {
+        let file = |file: &Source| (file.path.clone(), file.text.clone());
+        let files = self.wanted.program.sources.files.iter().map(file).collect();
+        // WHY: texts and numbers always become JSON.
+        serde_json::to_vec(&Bundle { options: self.wanted.options, files }).unwrap_or_default()
+    }
+
+    fn learn(&mut self, id: &str, bundle: &[u8]) -> bool {
+        let Ok(Bundle { options, files }) = serde_json::from_slice(bundle) else { return false };
+        let files = files.into_iter().map(|(path, text)| Source { path, text }).collect();
+        let (Some(program), _) = compile(&Sources { files }) else { return false };
+        let options = EngineOptions { decisions: self.wanted.options.decisions, ..options };
+        let ruleset = RuleSet { program: Arc::new(program), options };
+        let is_it = ruleset.id() == id;
+        if is_it {
+            self.known.insert(id.to_owned(), ruleset);
+        }
+        is_it
+    }
+
+    fn knows(&self, id: &str) -> bool {
+        self.wanted.id() == id || self.known.contains_key(id)
+    }
+
+    fn fresh(&mut self, id: &str) -> Result<Deciding, RunError> {
+        let RuleSet { program, options } = self.find(id);
+        Deciding::new(Arc::clone(program), *options).map_err(refused)
+    }
+
+    fn restore(
+        &mut self,
+        id: &str,
+        parts: &mut Parts<'_>,
+        tick: &mut dyn FnMut(),
+    ) -> Result<Deciding, LoadError> {
+        let refused = |error: RestoreError| LoadError::Refused(error.to_string());
+        let RuleSet { program, options } = self.find(id);
+        let mut restore = Restore::new(Arc::clone(program), *options);
+        let mut part = Vec::new();
+        while parts.next_part(&mut part)? == Next::Part {
+            restore.part(&part).map_err(refused)?;
+            tick();
+        }
+        restore.finish().map(Deciding::of).map_err(refused)
+    }
+
+    fn activate(&mut self, engine: &mut Deciding, id: &str) -> Result<ActivationReport, RunError> {
+        let RuleSet { program, options } = self.find(id);
+        let (program, options) = (Arc::clone(program), *options);
+        let digest = program.digest.short_hex();
+        let report = engine.activate(program, options).map_err(refused)?;
+        if let Some(board) = &self.board {
+            board.set_ruleset(&digest);
+        }
+        Ok(report)
+    }
+}

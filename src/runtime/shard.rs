@@ -1,0 +1,186 @@
+//! A shard: one engine and the input partitions whose records it takes.
+//!
+//! By default one shard has all partitions of the instance, so that every key of a rule lies in one place. A rule set
+//! whose keys all follow the partition can have one shard per partition number, which moves between instances.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::durable::Job;
+use crate::runtime::checkpoint::{Checkpoints, Standing};
+use crate::runtime::clock::Clock;
+use crate::runtime::epochs::Epochs;
+use crate::runtime::error::RunError;
+use crate::runtime::log::Partition;
+use crate::runtime::port::{ActivationReport, Engines, Step};
+use crate::telemetry::happening;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Shard<S> {
+    /// Its name: that of its snapshots.
+    pub(crate) name: Arc<str>,
+    /// What decides.
+    pub(crate) engine: S,
+    /// Identity of the rule set that the engine decides by, and the epoch.
+    pub(crate) ruleset: String,
+    pub(crate) epoch: u64,
+    /// The latest epochs.
+    pub(crate) epochs: Epochs,
+    /// What the engine holds: of every partition that it ever took records of, the next offset.
+    pub(crate) applied: BTreeMap<Partition, i64>,
+    /// Its snapshots, where any are taken.
+    pub(crate) checkpoints: Option<Checkpoints>,
+    /// The rule set that is being kept beside the snapshots, and the last one that was.
+    pub(crate) keeping: Option<String>,
+    pub(crate) kept: Option<String>,
+}
+
+/// Whether a rule set may become active.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Prepared {
+    /// Yes.
+    Yes,
+    /// Not now; ask again.
+    NotYet,
+    /// No, and why.
+    No(String),
+}
+
+impl<S: Step> Shard<S> {
+    /// Takes another engine, of this rule set and epoch, which holds the records before these offsets.
+    pub(crate) fn replace(
+        &mut self,
+        engine: S,
+        (ruleset, epoch): (String, u64),
+        applied: BTreeMap<Partition, i64>,
+    ) {
+        if let Some(checkpoints) = &mut self.checkpoints {
+            checkpoints.abandon(&mut self.engine);
+        }
+        (self.engine, self.applied) = (engine, applied);
+        (self.ruleset, self.epoch) = (ruleset, epoch);
+    }
+
+    fn standing(&self) -> Standing {
+        let (applied, ruleset) = (self.applied.clone(), self.ruleset.clone());
+        Standing { applied, epoch: self.epoch, ruleset }
+    }
+
+    /// Makes sure that a rule set could be found again before it decides anything.
+    pub(crate) fn prepare<E: Engines<Engine = S>>(
+        &mut self,
+        wanted: &str,
+        engines: &E,
+    ) -> Prepared {
+        let has_room = self.epochs.has_room();
+        let Some(checkpoints) = &mut self.checkpoints else {
+            if !has_room {
+                // WHY: without snapshots every recovery begins at the oldest record and knows the wanted rules only.
+                self.epochs.forget_oldest();
+            }
+            return Prepared::Yes;
+        };
+        if self.kept.as_deref() == Some(wanted) {
+            return Prepared::Yes;
+        }
+        if !has_room {
+            checkpoints.hasten();
+            return Prepared::NotYet;
+        }
+        match checkpoints.take_kept() {
+            Some((id, None)) if id == wanted => {
+                self.kept = Some(id);
+                return Prepared::Yes;
+            }
+            Some((id, Some(reason))) if id == wanted => {
+                return Prepared::No(format!(
+                    "it could not be kept beside the snapshots: {reason}"
+                ));
+            }
+            Some(_) | None => {}
+        }
+        if self.keeping.as_deref() != Some(wanted) {
+            self.keeping = Some(wanted.to_owned());
+            let in_use = self.epochs.after(0).map(|epoch| epoch.ruleset.clone()).collect();
+            let (id, rules) = (wanted.to_owned(), engines.bundle());
+            checkpoints.keep_rules(&mut self.engine, Job::Rules { id, rules, in_use });
+        }
+        Prepared::NotYet
+    }
+
+    /// Begins the next epoch: this rule set decides from these offsets on.
+    pub(crate) fn enter<E: Engines<Engine = S>>(
+        &mut self,
+        wanted: &str,
+        from: BTreeMap<Partition, i64>,
+        engines: &mut E,
+    ) -> Result<(), RunError> {
+        if self.epochs.last().is_some_and(|epoch| epoch.ruleset == wanted) {
+            return Ok(());
+        }
+        if let Some(checkpoints) = &mut self.checkpoints {
+            checkpoints.abandon(&mut self.engine);
+            checkpoints.hasten();
+        }
+        let mut report = ActivationReport::default();
+        if self.ruleset != wanted {
+            report = engines.activate(&mut self.engine, wanted)?;
+            wanted.clone_into(&mut self.ruleset);
+        }
+        self.epoch = self.epochs.begin(wanted, from);
+        self.keeping = None;
+        happening::RuleSetActive {
+            shard: &self.name,
+            epoch: self.epoch,
+            ruleset: wanted,
+            kept: report.kept.len(),
+            warming: report.warming.len(),
+            dropped: report.dropped.len(),
+        }
+        .emit();
+        Ok(())
+    }
+
+    /// Begins a snapshot if it is time, and works on the one at hand.
+    pub(crate) fn checkpoint(
+        &mut self,
+        clock: &dyn Clock,
+        committed: &dyn Fn(&Partition) -> Option<i64>,
+    ) {
+        let due = |checkpoints: &Checkpoints| checkpoints.is_due(clock, committed);
+        let due = self.checkpoints.as_ref().is_some_and(due) && !self.applied.is_empty();
+        let standing = due.then(|| self.standing());
+        let Some(checkpoints) = &mut self.checkpoints else { return };
+        if let Some(standing) = standing {
+            checkpoints.begin(&mut self.engine, standing, clock);
+        }
+        checkpoints.work(&mut self.engine, core::time::Duration::ZERO);
+        if let Some(oldest) = checkpoints.oldest_epoch() {
+            self.epochs.forget_before(oldest);
+        }
+    }
+
+    /// Whether a snapshot is being taken.
+    pub(crate) fn is_saving(&self) -> bool {
+        self.checkpoints.as_ref().is_some_and(Checkpoints::is_busy)
+    }
+
+    /// Takes a snapshot of the state as it is now, to its end, until `deadline`.
+    pub(crate) fn save_now(&mut self, clock: &dyn Clock, deadline: core::time::Duration) -> bool {
+        let standing = self.standing();
+        let Some(checkpoints) = &mut self.checkpoints else { return true };
+        if self.applied.is_empty() {
+            return true;
+        }
+        checkpoints.abandon(&mut self.engine);
+        if !checkpoints.finish(&mut self.engine, clock, deadline) {
+            return false;
+        }
+        if checkpoints.has_seen(&self.applied) {
+            return true;
+        }
+        checkpoints.begin(&mut self.engine, standing, clock);
+        checkpoints.finish(&mut self.engine, clock, deadline)
+    }
+}
