@@ -49,6 +49,8 @@ pub(crate) struct Member {
     /// The partition that records come from now.
     current: i32,
     pub(crate) commit_failed: bool,
+    /// What commits without waiting have reached.
+    pub(crate) acknowledged: BTreeMap<i32, i64>,
     /// A commit without waiting does not overtake another.
     commits_until: u64,
 }
@@ -78,6 +80,7 @@ impl SimSource {
             fetches: BTreeMap::new(),
             current: 0,
             commit_failed: false,
+            acknowledged: BTreeMap::new(),
             commits_until: 0,
         };
         state.members.insert(client, member);
@@ -332,6 +335,11 @@ impl Source for SimSource {
 
     fn take_commit_failure(&self) -> bool {
         core::mem::take(&mut self.member_mut(&mut self.ctx.quietly()).commit_failed)
+    }
+
+    fn acknowledged(&self, partition: &Partition) -> Option<i64> {
+        let state = self.ctx.quietly();
+        self.member(&state).acknowledged.get(&partition.number).copied()
     }
 
     fn membership(&self) -> Option<(MemberId, i32)> {

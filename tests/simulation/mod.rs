@@ -7,6 +7,7 @@
 //! - [`world`]: the baton, simulated time, instances, their starts, crashes, pauses and stops;
 //! - [`broker`]: topics, transactions and the group as a broker keeps them;
 //! - [`member`], [`writer`], [`reader`]: the clients, and the ports they answer ([`ports`]);
+//! - [`disk`]: where snapshots lie, and what a loss of power leaves of them;
 //! - [`workload`]: records, rule sets and the golden run;
 //! - [`check`]: the properties, judged whenever something becomes visible;
 //! - [`run`]: one seed from start to verdict.
@@ -15,6 +16,7 @@ pub(crate) mod broker;
 pub(crate) mod check;
 #[path = "../support/dice.rs"]
 pub(crate) mod dice;
+pub(crate) mod disk;
 pub(crate) mod member;
 pub(crate) mod network;
 pub(crate) mod ports;

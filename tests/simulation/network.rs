@@ -319,6 +319,11 @@ impl State {
         if failed {
             self.note(|| format!("a commit of member {member:?} is refused"));
         }
+        let up = self.members.get(&client).map(|member| self.up(member.owner));
+        if let (false, Some(Up::Yes), Some(member)) = (failed, up, self.members.get_mut(&client)) {
+            let reached = positions.iter().map(|(at, position)| (at.number, position.offset));
+            member.acknowledged.extend(reached);
+        }
         self.visible(result.ok());
     }
 }

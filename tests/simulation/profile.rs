@@ -50,6 +50,14 @@ pub(crate) struct Profile {
     pub(crate) call_fault: u64,
     /// Per poll.
     pub(crate) trouble: u64,
+    /// Time between snapshots; 0: none are taken.
+    pub(crate) snapshots: u64,
+    /// Per call to the disk.
+    pub(crate) disk_fault: u64,
+    /// Per killed process.
+    pub(crate) power_loss: u64,
+    /// Per ended process.
+    pub(crate) rot: u64,
 }
 
 impl Profile {
@@ -72,6 +80,9 @@ impl Profile {
             maybe(&[3, 10, 40]),
             maybe(&[3, 10, 40]),
             maybe(&[50, 300]),
+            maybe(&[20, 100]),
+            maybe(&[1, 2]),
+            maybe(&[2, 6]),
         ];
         let mode =
             if transactional { DeliveryMode::Transactional } else { DeliveryMode::Idempotent };
@@ -102,6 +113,10 @@ impl Profile {
             commit_fault: faults[9],
             call_fault: faults[10],
             trouble: faults[11],
+            snapshots: dice.pick(&[0, 50 * MS, 200 * MS, S]),
+            disk_fault: faults[12],
+            power_loss: faults[13],
+            rot: faults[14],
         }
     }
 
@@ -134,6 +149,10 @@ impl Profile {
             commit_fault: 0,
             call_fault: 0,
             trouble: 0,
+            snapshots: 50 * MS,
+            disk_fault: 0,
+            power_loss: 0,
+            rot: 0,
         }
     }
 
@@ -152,6 +171,9 @@ impl Profile {
             &mut self.commit_fault,
             &mut self.call_fault,
             &mut self.trouble,
+            &mut self.disk_fault,
+            &mut self.power_loss,
+            &mut self.rot,
         ] {
             *chance = 0;
         }

@@ -6,12 +6,14 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use riskweir::config::Config;
-use riskweir::runtime::{self, Deciding, Stop, Views};
+use riskweir::runtime::vault::Vault;
+use riskweir::runtime::{self, Stop, Views};
 use riskweir::telemetry::board::{Board, Identity};
 use riskweir::telemetry::health::Health;
 
 use super::check::Check;
 use super::dice::Dice;
+use super::disk::SimVault;
 use super::network::{self, Event};
 use super::ports::{SimClock, SimLog};
 use super::profile::Profile;
@@ -105,16 +107,19 @@ fn launch(
 
 fn live(ctx: &Ctx, workload: &Workload, views: &Views) {
     let me = Turn::Instance(ctx.slot);
-    drop(ctx.world.enter(me));
+    let snapshots = ctx.world.enter(me).profile.snapshots;
     let mut config: Config = workload.config.clone();
     config.delivery.transactional_id = format!("riskweir-{}", ctx.slot);
     let id = config.delivery.transactional_id.clone();
     let id = (config.delivery.mode == riskweir::config::DeliveryMode::Transactional).then_some(id);
     let log = SimLog { ctx: ctx.clone(), topic: TOPIC.to_owned(), id };
     let clock = SimClock(ctx.clone());
-    let mut make = || -> Result<Deciding, runtime::RunError> { Ok(workload.engine()) };
+    let vault = SimVault(ctx.clone());
+    let vault = (snapshots > 0).then_some(&vault as &dyn Vault);
+    let mut engines = workload.engines();
+    let world = runtime::World { log: &log, clock: &clock, vault };
     let inputs = [TOPIC.to_owned()];
-    let run = || runtime::run_on(&config, &inputs, (&log, &clock), &mut make, views);
+    let run = || runtime::run_on(&config, &inputs, world, &mut engines, views);
     let end = match catch_unwind(AssertUnwindSafe(run)) {
         Ok(result) => End::Returned(result.map(Box::new)),
         Err(payload) => End::of_panic(&*payload),

@@ -10,7 +10,8 @@ use riskweir::base::time::format_rfc3339;
 use riskweir::config::{self, Config, DeliveryMode, Sources};
 use riskweir::diag::{Source, Sources as RuleSources};
 use riskweir::rules::program::Program;
-use riskweir::runtime::{Deciding, Input, Output, OutputTopic, Step, engine_options};
+use riskweir::runtime::port::Step;
+use riskweir::runtime::{Deciding, DecidingEngines, Input, Output, OutputTopic, engine_options};
 
 use super::broker::Record;
 use super::check::{AUDIT, Golden};
@@ -130,6 +131,7 @@ fn settings(profile: &Profile, decisions: &str, single: bool) -> Config {
         ("delivery.offset_commit_interval", ms(profile.commit_interval * 4)),
         ("delivery.transaction_timeout", ms(profile.transaction_timeout)),
         ("delivery.max_in_flight", profile.max_in_flight.to_string()),
+        ("snapshot.interval", ms(profile.snapshots.max(MS))),
         ("kafka.session_timeout", ms(profile.session)),
         ("time.partition_skew", skew.to_owned()),
         ("time.dedupe_window", window.to_owned()),
@@ -240,7 +242,12 @@ impl Workload {
         made
     }
 
-    pub(crate) fn engine(&self) -> Deciding {
+    /// The engines of an instance.
+    pub(crate) fn engines(&self) -> DecidingEngines {
+        DecidingEngines::new(Arc::clone(&self.program), engine_options(&self.config))
+    }
+
+    fn engine(&self) -> Deciding {
         Deciding::new(Arc::clone(&self.program), engine_options(&self.config)).unwrap()
     }
 

@@ -15,6 +15,7 @@ use riskweir::telemetry::books::Books;
 use super::broker::Broker;
 use super::check::Check;
 use super::dice::Dice;
+use super::disk::Disk;
 use super::member::Member;
 use super::network::Event;
 use super::profile::{MS, Profile, S};
@@ -134,6 +135,7 @@ pub(crate) struct State {
     pub(crate) readers: BTreeMap<u64, ReaderState>,
     n_clients: u64,
     pub(crate) wall_shift_ms: i64,
+    pub(crate) disks: Vec<Disk>,
     pub(crate) trace: Trace,
     pub(crate) check: Check,
     /// Instances that the main thread is to start.
@@ -160,10 +162,15 @@ pub(crate) struct Stats {
     pub(crate) fenced: u64,
     pub(crate) timed_out: u64,
     pub(crate) errors: u64,
+    pub(crate) snapshots: u64,
+    pub(crate) disk_faults: u64,
+    pub(crate) power_losses: u64,
+    pub(crate) rotten: u64,
 }
 
 impl State {
     pub(crate) fn new(dice: Dice, profile: Profile, check: Check) -> Self {
+        let n_instances = profile.n_instances;
         let instances = (0..profile.n_instances).map(|_| Instance::default()).collect();
         let trace = Trace { digest: 0xcbf2_9ce4_8422_2325, lines: 0, tail: VecDeque::new() };
         Self {
@@ -181,6 +188,7 @@ impl State {
             readers: BTreeMap::new(),
             n_clients: 0,
             wall_shift_ms: 0,
+            disks: vec![Disk::default(); n_instances],
             trace,
             check,
             starts: VecDeque::new(),
@@ -322,6 +330,7 @@ impl State {
         self.members.retain(|_, member| member.owner != (slot, life));
         self.writers.retain(|_, writer| writer.owner != (slot, life));
         self.readers.retain(|_, reader| reader.owner != (slot, life));
+        self.trouble_disk(slot, end);
         match end {
             End::Panicked(text) => self.fail(format!("an instance panicked: {text}")),
             End::Killed => {}
@@ -331,6 +340,22 @@ impl State {
         if matches!(self.phase, Phase::Faults | Phase::Calm(_)) {
             let delay = self.dice.pick(&[MS, 50 * MS, 500 * MS, 2 * S, 8 * S]);
             self.at(self.now + delay, Event::Start(slot));
+        }
+    }
+
+    /// What the end of a life does to its disk.
+    fn trouble_disk(&mut self, slot: usize, end: &End) {
+        let Profile { power_loss, rot, .. } = self.profile;
+        if matches!(end, End::Killed) && self.strikes(power_loss) {
+            self.stats.power_losses += 1;
+            self.note(|| format!("#{slot} has lost its power"));
+            self.disks[slot].lose_power(&mut self.dice);
+        }
+        if self.strikes(rot)
+            && let Some(what) = self.disks[slot].rot(&mut self.dice)
+        {
+            self.stats.rotten += 1;
+            self.note(|| format!("{what} of #{slot} has turned"));
         }
     }
 
@@ -350,6 +375,8 @@ impl State {
                 | RunError::StopTimeout { .. }
                 | RunError::Fenced { .. }
         );
+        let disk = self.profile.disk_fault > 0 || self.stats.disk_faults > 0;
+        let may_pass = may_pass || (disk && matches!(error, RunError::Snapshots { .. }));
         if !may_pass {
             self.fail(format!("an instance ended for a reason that no fault explains: {error}"));
         }
