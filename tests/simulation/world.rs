@@ -29,7 +29,7 @@ pub(crate) const LIVENESS: u64 = 90 * S;
 /// An orderly stop without faults ends within this time.
 const STOP_LIMIT: u64 = 30 * S;
 /// Longer than any call of an instance waits for its answer.
-const UNANSWERED: u64 = 6 * S;
+const UNANSWERED: u64 = 20 * S;
 /// More calls than any seed needs: somebody runs in circles.
 const MOST_CALLS: u64 = 3_000_000;
 /// Lines of the trace that are kept for the report of a failure.
