@@ -1,5 +1,6 @@
 //! One event's turn: place it in time, recognise a repeat, judge, resolve, emit, remember.
 
+use crate::base::planted::{Bug, is_planted};
 use crate::base::{EntityKey, Value};
 use crate::decision::episodes::{Episodes, Raise};
 use crate::decision::holds::{Hold, Placed};
@@ -64,7 +65,9 @@ impl<'a, S: Sink> Turn<'a, S> {
         self.count(&standing);
         let (judgement, told) = self.judge(&standing);
         self.conclude(&standing, &judgement, told);
-        if standing.placement.timeliness != Timeliness::Future {
+        let timeliness = standing.placement.timeliness;
+        let lost = is_planted(Bug::LateInsertLost) && timeliness != Timeliness::OnTime;
+        if timeliness != Timeliness::Future && !lost {
             self.remembered.memory.insert(&self.work.own, self.decoded.row.time_ms);
         }
     }
@@ -93,7 +96,10 @@ impl<'a, S: Sink> Turn<'a, S> {
         let placement = clocks.place(clock, row.time_ms, arrival_ms, &self.setup.options);
         let event = self.setup.program.schema.event(row.event());
         let (id_digest, body_digest) = (id_digest(event, row, raw), body_digest(event, row, raw));
-        let seen = seen.check_and_insert(id_digest, body_digest, placement.clock_ms);
+        let mut seen = seen.check_and_insert(id_digest, body_digest, placement.clock_ms);
+        if is_planted(Bug::DedupeSkipped) {
+            seen = Seen::New;
+        }
         if placement.timeliness != Timeliness::Future {
             self.pass_time(placement.clock_ms);
         }

@@ -59,7 +59,6 @@ pub(crate) enum Fate {
 #[derive(Clone, Debug)]
 pub(crate) struct Written {
     pub(crate) wire: Wire,
-    pub(crate) txn: Option<TxnNo>,
 }
 
 /// An open transaction.
@@ -161,7 +160,7 @@ impl Broker {
                 Some(open.no)
             }
         };
-        self.written.push(Written { wire, txn });
+        self.written.push(wire);
         let outputs = if txn.is_none() { vec![place] } else { Vec::new() };
         Ok(Visible { outputs, positions: Vec::new() })
     }

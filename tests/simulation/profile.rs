@@ -2,6 +2,7 @@
 //!
 //! Every fault is off in about half of the seeds, so that rare combinations meet undisturbed code as well.
 
+use riskweir::base::planted::Bug;
 use riskweir::config::DeliveryMode;
 
 use super::dice::Dice;
@@ -58,6 +59,8 @@ pub(crate) struct Profile {
     pub(crate) power_loss: u64,
     /// Per ended process.
     pub(crate) rot: u64,
+    /// The mistake that instances make.
+    pub(crate) bug: Option<Bug>,
 }
 
 impl Profile {
@@ -117,6 +120,7 @@ impl Profile {
             disk_fault: faults[12],
             power_loss: faults[13],
             rot: faults[14],
+            bug: None,
         }
     }
 
@@ -153,6 +157,7 @@ impl Profile {
             disk_fault: 0,
             power_loss: 0,
             rot: 0,
+            bug: None,
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use riskweir::base::planted::{Bug, plant};
 use riskweir::config::Config;
 use riskweir::runtime::vault::Vault;
 use riskweir::runtime::{self, Stop, Views};
@@ -29,14 +30,21 @@ pub(crate) struct Verdict {
     pub(crate) digest: (u64, u64),
     pub(crate) tail: Vec<String>,
     pub(crate) stats: Stats,
-    /// Calls of the first instance's first life.
     pub(crate) profile: Profile,
+    /// Calls of the first instance in its first life.
+    pub(crate) first_life_calls: u64,
 }
 
 /// Runs a seed.
 pub(crate) fn seed(seed: u64) -> Verdict {
+    planted(seed, None)
+}
+
+/// Runs a seed whose instances make a mistake on purpose.
+pub(crate) fn planted(seed: u64, bug: Option<Bug>) -> Verdict {
     let mut dice = Dice::new(seed);
-    let profile = Profile::draw(&mut dice);
+    let mut profile = Profile::draw(&mut dice);
+    profile.bug = bug;
     with_profile(dice, profile)
 }
 
@@ -60,6 +68,7 @@ pub(crate) fn with_profile(mut dice: Dice, profile: Profile) -> Verdict {
         tail: state.trace.tail.iter().cloned().collect(),
         stats: state.stats,
         profile,
+        first_life_calls: state.first_life_calls,
     };
     drop(state);
     threads.into_iter().for_each(|thread| thread.join().unwrap());
@@ -107,7 +116,11 @@ fn launch(
 
 fn live(ctx: &Ctx, workload: &Workload, views: &Views) {
     let me = Turn::Instance(ctx.slot);
-    let snapshots = ctx.world.enter(me).profile.snapshots;
+    let (snapshots, bug) = {
+        let profile = &ctx.world.enter(me).profile;
+        (profile.snapshots, profile.bug)
+    };
+    plant(bug);
     let mut config: Config = workload.config.clone();
     config.delivery.transactional_id = format!("riskweir-{}", ctx.slot);
     let id = config.delivery.transactional_id.clone();

@@ -143,6 +143,33 @@ pub(crate) struct State {
     pub(crate) failure: Option<String>,
     pub(crate) produced: usize,
     pub(crate) stats: Stats,
+    pub(crate) first_life_calls: u64,
+}
+
+impl Stats {
+    /// All of them by name.
+    pub(crate) fn named(&self) -> [(&'static str, u64); 18] {
+        [
+            ("calls", self.calls),
+            ("crashes", self.crashes),
+            ("pauses", self.pauses),
+            ("cuts", self.cuts),
+            ("jumps", self.jumps),
+            ("stops", self.stops),
+            ("rebalances", self.rebalances),
+            ("commits", self.commits),
+            ("commit faults", self.commit_faults),
+            ("delivery failures", self.delivery_failures),
+            ("call faults", self.call_faults),
+            ("fenced", self.fenced),
+            ("timed out", self.timed_out),
+            ("errors", self.errors),
+            ("snapshots", self.snapshots),
+            ("disk faults", self.disk_faults),
+            ("power losses", self.power_losses),
+            ("rotten", self.rotten),
+        ]
+    }
 }
 
 /// What happened, to know that faults do strike.
@@ -195,6 +222,7 @@ impl State {
             failure: None,
             produced: 0,
             stats: Stats::default(),
+            first_life_calls: 0,
         }
     }
 
@@ -301,6 +329,9 @@ impl State {
             self.fail("P16: too many calls, somebody runs in circles".to_owned());
         }
         let Instance { life, calls, .. } = self.instances[slot];
+        if (slot, life) == (0, 1) {
+            self.first_life_calls = calls;
+        }
         let exactly = slot == 0 && life == 1 && self.profile.crash_at == Some(calls);
         let chance = self.profile.crash;
         if exactly || self.strikes(chance) {
