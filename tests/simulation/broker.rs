@@ -55,12 +55,6 @@ pub(crate) enum Fate {
     Aborted,
 }
 
-/// An output in the log.
-#[derive(Clone, Debug)]
-pub(crate) struct Written {
-    pub(crate) wire: Wire,
-}
-
 /// An open transaction.
 #[derive(Clone, Debug)]
 pub(crate) struct Open {
@@ -110,7 +104,7 @@ pub(crate) struct Visible {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Broker {
     pub(crate) inputs: Vec<InputLog>,
-    pub(crate) written: Vec<Written>,
+    pub(crate) written: Vec<Wire>,
     pub(crate) fates: Vec<Fate>,
     pub(crate) ids: BTreeMap<String, Identity>,
     pub(crate) group: Group,

@@ -123,7 +123,7 @@ impl State {
     pub(crate) fn visible(&mut self, visible: Option<Visible>) {
         let Some(visible) = visible else { return };
         for place in visible.outputs {
-            let wire = &self.broker.written[place].wire;
+            let wire = &self.broker.written[place];
             if let Err(what) = self.check.sees(wire) {
                 self.fail(what);
             }

@@ -59,6 +59,8 @@ pub(crate) struct Profile {
     pub(crate) power_loss: u64,
     /// Per ended process.
     pub(crate) rot: u64,
+    /// After the last fault, at least so long until an orderly stop: calls without an answer end by themselves.
+    pub(crate) quiet: u64,
     /// The mistake that instances make.
     pub(crate) bug: Option<Bug>,
 }
@@ -120,6 +122,7 @@ impl Profile {
             disk_fault: faults[12],
             power_loss: faults[13],
             rot: faults[14],
+            quiet: 20 * S,
             bug: None,
         }
     }
@@ -157,6 +160,7 @@ impl Profile {
             disk_fault: 0,
             power_loss: 0,
             rot: 0,
+            quiet: 200 * MS,
             bug: None,
         }
     }

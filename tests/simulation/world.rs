@@ -28,8 +28,6 @@ pub(crate) const LOOK: u64 = 50 * MS;
 pub(crate) const LIVENESS: u64 = 90 * S;
 /// An orderly stop without faults ends within this time.
 const STOP_LIMIT: u64 = 30 * S;
-/// Longer than any call of an instance waits for its answer.
-const UNANSWERED: u64 = 20 * S;
 /// More calls than any seed needs: somebody runs in circles.
 const MOST_CALLS: u64 = 3_000_000;
 /// Lines of the trace that are kept for the report of a failure.
@@ -425,8 +423,7 @@ impl State {
             Phase::Faults if self.now >= self.profile.faults_until => self.calm_down(),
             Phase::Faults => self.strike(),
             Phase::Calm(since) => {
-                // WHY: a call that went unanswered before ends by its own time limit.
-                if self.all_decided() && self.now > since + UNANSWERED {
+                if self.all_decided() && self.now > since + self.profile.quiet {
                     self.note(|| "everything is decided".to_owned());
                     self.phase = Phase::Stopping(self.now);
                     let stops = self.instances.iter().filter_map(|instance| instance.stop.clone());

@@ -111,7 +111,10 @@ impl State {
                 let as_producer = producer.as_ref().map(|(id, epoch)| (id.as_str(), *epoch));
                 match self.broker.append(as_producer, wire.clone(), self.now) {
                     Ok(visible) => self.visible(Some(visible)),
-                    Err(no) => error = Some(refusal(no)),
+                    Err(no) => {
+                        self.stats.fenced += 1;
+                        error = Some(refusal(no));
+                    }
                 }
             }
         }
@@ -258,7 +261,10 @@ impl State {
         let answer = match &ended {
             Ok(Some(_)) => Ok(()),
             Ok(None) => Err(told(ErrorKind::Unknown, "InvalidTxnState")),
-            Err(no) => Err(refusal(*no)),
+            Err(no) => {
+                self.stats.fenced += 1;
+                Err(refusal(*no))
+            }
         };
         self.visible(ended.ok().flatten());
         self.decide_commit(client, at, answer);
