@@ -47,7 +47,10 @@ fn report(seed: u64, verdict: &Verdict) -> String {
 }
 
 /// Runs seeds on two threads: the smallest that fails, if any, and what happened in all.
-fn sweep(seeds: Range<u64>, run: impl Fn(u64) -> Verdict + Sync) -> (Option<(u64, Verdict)>, Totals) {
+fn sweep(
+    seeds: Range<u64>,
+    run: impl Fn(u64) -> Verdict + Sync,
+) -> (Option<(u64, Verdict)>, Totals) {
     let next = AtomicU64::new(seeds.start);
     let failed = Mutex::new(None::<(u64, Verdict)>);
     let totals = Mutex::new(Totals::new());

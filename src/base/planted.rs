@@ -22,13 +22,15 @@ pub enum Bug {
     ReplayEndsEarly,
     /// A snapshot says that it has seen one record less than it has.
     SnapshotOffsetStale,
+    /// The answer to a commit is waited for after it has come.
+    AnswerAwaitedTwice,
     /// Windows that ran ahead of the committed offset are kept.
     AheadIsKept,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::CommitBeforeAcknowledged,
         Self::DedupeSkipped,
         Self::LateInsertLost,
@@ -37,6 +39,7 @@ impl Bug {
         Self::UnknownIsLanded,
         Self::ReplayEndsEarly,
         Self::SnapshotOffsetStale,
+        Self::AnswerAwaitedTwice,
         Self::AheadIsKept,
     ];
 }

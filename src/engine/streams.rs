@@ -109,8 +109,8 @@ impl Clocks {
         options: &EngineOptions,
     ) -> Placement {
         let clock = &mut self.clocks[id.0 as usize];
-        let future = arrival_ms
-            .filter(|arrival| time_ms > arrival.saturating_add(options.future_guard_ms));
+        let future =
+            arrival_ms.filter(|arrival| time_ms > arrival.saturating_add(options.future_guard_ms));
         if let Some(arrival_ms) = future {
             // WHY: ids and answers are kept for a span from here on; before the first accepted event its arrival is
             // the only time that is known, and no time at all would forget them with the next event.

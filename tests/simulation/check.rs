@@ -69,7 +69,8 @@ impl Check {
             let same = wire.body == self.announcement;
             return if same { Ok(()) } else { Err("P4: another rule set is announced".to_owned()) };
         }
-        let place = (header(wire, "source_partition").parse(), header(wire, "source_offset").parse());
+        let place =
+            (header(wire, "source_partition").parse(), header(wire, "source_offset").parse());
         let (Ok(partition), Ok(offset)) = place else {
             return Err(format!("P1: an output of no record: {}", text(&wire.body)));
         };

@@ -80,7 +80,11 @@ impl SimStorage {
     }
 
     /// A call: it may never return, take long, or fail.
-    fn step(&self, attempted: &'static str, object: &str) -> Result<MutexGuard<'_, State>, StorageError> {
+    fn step(
+        &self,
+        attempted: &'static str,
+        object: &str,
+    ) -> Result<MutexGuard<'_, State>, StorageError> {
         let mut state = self.ctx.call();
         let slot = self.ctx.slot;
         state.note(|| format!("#{slot} {attempted} {object}"));

@@ -261,8 +261,10 @@ impl Source for SimSource {
         let at = state.now + state.latency();
         let mut state = self.ctx.wait(state, at, false);
         let slot = self.ctx.slot;
-        let offsets: Vec<Option<i64>> =
-            found.iter().map(|position| position.as_ref().map(|position| position.offset)).collect();
+        let offsets: Vec<Option<i64>> = found
+            .iter()
+            .map(|position| position.as_ref().map(|position| position.offset))
+            .collect();
         state.note(|| format!("#{slot} reads positions {offsets:?}"));
         Ok(found)
     }

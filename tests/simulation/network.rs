@@ -28,13 +28,24 @@ pub(crate) enum Event {
     /// The next batch of a partition leaves a producer.
     Flush(u64, u64),
     /// A batch arrives at the broker.
-    Arrive { writer: u64, lane: u64, round: u64, producer: Option<(String, u32)>, batch: Vec<(Wire, u64)> },
+    Arrive {
+        writer: u64,
+        lane: u64,
+        round: u64,
+        producer: Option<(String, u32)>,
+        batch: Vec<(Wire, u64)>,
+    },
     /// What became of a batch arrives at the producer.
     Ack { writer: u64, round: u64, batch: Vec<(Wire, u64)>, error: Option<LogError> },
     /// A commit without waiting arrives at the broker.
     Commit { client: u64, member: (MemberId, i32), positions: Vec<(Partition, Position)> },
     /// A producer sends the positions of its transaction.
-    Offsets { writer: u64, member: (MemberId, i32), positions: Vec<(Partition, Position)>, deadline: u64 },
+    Offsets {
+        writer: u64,
+        member: (MemberId, i32),
+        positions: Vec<(Partition, Position)>,
+        deadline: u64,
+    },
     /// A producer asks to commit its transaction.
     Finish { writer: u64, deadline: u64, answered: bool },
     /// A request to commit arrives long after its sender gave up waiting.

@@ -121,8 +121,7 @@ fn settings(profile: &Profile, decisions: &str, single: bool) -> Config {
     };
     let ms = |length: u64| format!("{}ms", length / MS);
     // WHY: with several partitions in one engine, what is forgotten hangs on the slowest and the fastest of them.
-    let (skew, window, lateness) =
-        if single { ("1h", "2h", "5m") } else { ("365d", "30d", "30d") };
+    let (skew, window, lateness) = if single { ("1h", "2h", "5m") } else { ("365d", "30d", "30d") };
     let settings = [
         ("kafka.brokers", "localhost:1".to_owned()),
         ("delivery.mode", mode.to_owned()),
@@ -181,7 +180,8 @@ impl Maker<'_> {
         // WHY: now and then another body under a known id.
         let number = if number > 0 && self.dice.one_in(25) { number - 1 } else { number };
         let (partition, card) = (self.partition, self.dice.below(3));
-        let head = format!(r#""id":"p{partition}-{number}","at":"{at}","card":"c{partition}-{card}""#);
+        let head =
+            format!(r#""id":"p{partition}-{number}","at":"{at}","card":"c{partition}-{card}""#);
         let body = if self.dice.one_in(5) {
             let ok = self.dice.one_in(2);
             format!(r#"{{"type":"login",{head},"ok":{ok}}}"#)
@@ -195,7 +195,12 @@ impl Maker<'_> {
     }
 }
 
-fn partition_of(dice: &mut Dice, profile: &Profile, partition: usize, n: usize) -> Vec<(u64, Record)> {
+fn partition_of(
+    dice: &mut Dice,
+    profile: &Profile,
+    partition: usize,
+    n: usize,
+) -> Vec<(u64, Record)> {
     let mut maker = Maker { dice, partition, n_made: 0, event_ms: WALL_MS, bodies: Vec::new() };
     let (mut records, mut offset) = (Vec::new(), 0_i64);
     let mut times: Vec<u64> = (0..n).map(|_| maker.dice.below(profile.span)).collect();
@@ -237,8 +242,10 @@ impl Workload {
             left -= share;
             inputs.push(partition_of(dice, profile, partition, share));
         }
-        let mut made = Self { program, config, inputs, golden: Vec::new(), announcement: Vec::new() };
-        made.golden = (0..profile.n_partitions).map(|partition| made.golden_run(partition)).collect();
+        let mut made =
+            Self { program, config, inputs, golden: Vec::new(), announcement: Vec::new() };
+        made.golden =
+            (0..profile.n_partitions).map(|partition| made.golden_run(partition)).collect();
         made
     }
 

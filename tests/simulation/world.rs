@@ -542,7 +542,11 @@ impl World {
         }
     }
 
-    fn await_turn<'a>(&'a self, mut state: MutexGuard<'a, State>, me: Turn) -> MutexGuard<'a, State> {
+    fn await_turn<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        me: Turn,
+    ) -> MutexGuard<'a, State> {
         let bell = match me {
             Turn::Main => &self.main,
             Turn::Instance(slot) => &self.bells[slot],
@@ -554,7 +558,11 @@ impl World {
     }
 
     /// Hands the baton on and waits until it comes back.
-    pub(crate) fn pass<'a>(&'a self, mut state: MutexGuard<'a, State>, me: Turn) -> MutexGuard<'a, State> {
+    pub(crate) fn pass<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        me: Turn,
+    ) -> MutexGuard<'a, State> {
         state.turn = state.schedule();
         if state.turn != me {
             self.ring(state.turn);

@@ -272,7 +272,8 @@ impl State {
 
     fn finish_badly(&mut self, client: u64, producer: (String, u32), deadline: u64) {
         let how = self.dice.below(4);
-        let name = ["abortable", "lost answer", "lost request", "late"][usize::try_from(how).unwrap()];
+        let name =
+            ["abortable", "lost answer", "lost request", "late"][usize::try_from(how).unwrap()];
         self.note(|| format!("{} fails to commit: {name}", producer.0));
         match how {
             0 => {

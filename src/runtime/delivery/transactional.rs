@@ -271,7 +271,9 @@ impl<'a, L: Log> Transactional<'a, L> {
             None => Ok(false),
             Some(Err(error)) => {
                 // WHY: the answer comes once; nobody must wait for it again.
-                *phase = Phase::Again { at: now };
+                if !is_planted(Bug::AnswerAwaitedTwice) {
+                    *phase = Phase::Again { at: now };
+                }
                 Err(fault(error))
             }
             Some(Ok(())) => {
