@@ -103,7 +103,7 @@ fn a_seed_that_runs_twice_takes_the_same_steps() {
     for seed in 0..20 {
         let (first, second) = (run::seed(seed), run::seed(seed));
         assert_eq!(first.digest, second.digest, "seed {seed}: {:?} {:?}", first.tail, second.tail);
-        assert!(first.digest.1 > 50, "seed {seed} does nothing");
+        assert!(first.digest.1 > 20, "seed {seed} does nothing");
     }
 }
 

@@ -4,6 +4,7 @@ pub mod backtest;
 pub mod check;
 pub mod demo;
 pub mod generate;
+pub mod reload;
 pub mod rules;
 pub mod run;
 pub mod settings;
@@ -144,6 +145,8 @@ enum Command {
     Demo(demo::Arguments),
     /// Write made-up wallet and bank traffic, fraud mixed in, to standard output or into Kafka.
     Generate(generate::Arguments),
+    /// Ask a running service to look at its rule folder now.
+    Reload(reload::Arguments),
     /// Run the service: read input topics, decide, write outputs, until told to stop.
     Run(run::Arguments),
     /// Look at snapshots of the state: what lies there, and is it whole?
@@ -183,6 +186,7 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => check::run(arguments, &console),
         Command::Demo(arguments) => demo::run(arguments, &console),
         Command::Generate(arguments) => generate::run(arguments, &console),
+        Command::Reload(arguments) => reload::run(arguments, &console),
         Command::Run(arguments) => run::run(arguments, &console),
         Command::Snapshot(arguments) => snapshot::run(arguments, &console),
         Command::Test(arguments) => test::run(arguments, &console),

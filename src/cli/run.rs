@@ -3,13 +3,16 @@
 use std::sync::Arc;
 
 use clap::Args;
+use serde_json::json;
 
 use crate::cli::rules::compile_folder;
 use crate::cli::settings::Settings;
 use crate::cli::{Console, Exit, Failure};
 use crate::config::{Config, Log, LogFormat};
 use crate::rules::program::Program;
-use crate::runtime::{self, DecidingEngines, RunError, Stop, Views, engine_options};
+use crate::runtime::{
+    self, DecidingEngines, Reload, Reloader, RunError, Stop, Views, engine_options,
+};
 use crate::telemetry::board::Identity;
 use crate::telemetry::{Board, Books, Health, happening, http, log};
 
@@ -58,12 +61,19 @@ fn serve(
     let stop = Stop::on_signals(config.shutdown_timeout)
         .map_err(|error| RunError::Process { reason: error.to_string() })?;
     let (version, ruleset) = (env!("CARGO_PKG_VERSION"), program.digest.short_hex());
-    let identity = Identity { version: version.to_owned(), ruleset: ruleset.clone() };
+    let identity =
+        Identity { version: version.to_owned(), ruleset: ruleset.clone(), ..Identity::default() };
     let board = Arc::new(Board::new(1, identity));
     let health = Arc::new(Health::new(config.http.progress_timeout));
     let address = config.http.listen;
+    let (reloader, incoming) = Reloader::new(&config.rules.path, program, Arc::clone(&board));
+    let reloader = Arc::new(reloader);
+    let _watch = reloader
+        .watch(config.rules.watch_interval)
+        .map_err(|error| RunError::Process { reason: error.to_string() })?;
+    let answer = config.http.reload.then(|| reload_answer(reloader));
     let server =
-        http::serve(address, Arc::clone(&board), Arc::clone(&health)).map_err(|error| {
+        http::serve(address, Arc::clone(&board), Arc::clone(&health), answer).map_err(|error| {
             RunError::Listen { address: address.to_string(), reason: error.to_string() }
         })?;
     let digest = config.digest.short_hex();
@@ -71,9 +81,20 @@ fn serve(
     happening::Started { version, config: &digest, ruleset: &ruleset, http: server.address() }
         .emit();
     let options = engine_options(config);
-    let mut engines = DecidingEngines::new(Arc::clone(program), options);
+    let mut engines = DecidingEngines::new(Arc::clone(program), options)
+        .following(incoming, Arc::clone(&board))
+        .partitioned_by(config.kafka.partitioned_by.as_deref());
     let views = Views { board, health, stop };
     runtime::run(config, inputs, &mut engines, &views)
+}
+
+/// What is answered to whoever asks for a reload.
+fn reload_answer(reloader: Arc<Reloader>) -> http::Reload {
+    Arc::new(move || match reloader.check() {
+        Reload::Taken { ruleset } => (200, json!({"outcome": "taken", "ruleset": ruleset})),
+        Reload::Unchanged { ruleset } => (200, json!({"outcome": "unchanged", "ruleset": ruleset})),
+        Reload::Refused { reason } => (422, json!({"outcome": "refused", "reason": reason})),
+    })
 }
 
 /// The start-up lines, one fact each.

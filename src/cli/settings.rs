@@ -50,6 +50,11 @@ impl Settings {
         }
     }
 
+    /// The address that `--http` names.
+    pub(crate) fn http(&self) -> Option<&str> {
+        self.http.as_deref()
+    }
+
     fn sources(&self) -> Sources {
         let named = [
             ("--rules", "rules.path", &self.rules),

@@ -86,6 +86,8 @@ pub const DECISIONS: &[&str] = &["all", "notable", "none"];
 pub const REPLAY_FROM: &[&str] = &["earliest", "none"];
 /// The words of `recovery.on_gap`.
 pub const ON_GAP: &[&str] = &["stop", "accept"];
+/// The words of `http.reload`.
+pub const HTTP_RELOAD: &[&str] = &["auto", "on", "off"];
 /// The words of `log.format`.
 pub const LOG_FORMATS: &[&str] = &["auto", "text", "json"];
 /// The words of `log.level`.
@@ -97,6 +99,7 @@ pub const KEYS: &[Key] = &[
     key("version", Count, Value("1"), "Version of this file's format."),
     key("kafka.brokers", TextList, Required("[127.0.0.1:9092]"), "Addresses to start from, `host:port` each."),
     key("kafka.group_id", Text, Value("riskweir"), "Consumer group: instances with the same id share the partitions."),
+    key("kafka.partitioned_by", Text, Unset("not known: one instance must have all partitions"), "The entity whose value is the key of the input records in Kafka, such as `customer`. Rules that read and write by it alone are decided partition by partition, so several instances can share the work."),
     key("kafka.client_id", Text, Value("riskweir"), "Name of this client in the broker's logs and quotas."),
     key("kafka.session_timeout", Duration, Value("10s"), "How long the group waits for an instance that went silent before others take its partitions."),
     key("kafka.linger", Duration, Value("1ms"), "How long an output waits for others to travel with it. Longer is cheaper and later."),
@@ -124,6 +127,7 @@ pub const KEYS: &[Key] = &[
     key("delivery.max_in_flight", Count, Value("50000"), "Most outputs that wait for the broker; reading pauses beyond."),
     key("delivery.max_in_flight_size", Size, Value("64MiB"), "Most bytes of outputs that wait for the broker; reading pauses beyond."),
     key("rules.path", Path, Value("rules"), "Folder of the rule files."),
+    key("rules.watch_interval", Duration, Value("1s"), "How often the folder is looked at for another rule set. `0s`: never, only on SIGHUP and `riskweir reload`."),
     key("time.allowed_lateness", Duration, Value("5m"), "How far behind its partition's clock an event may be and still block or hold."),
     key("time.future_guard", Duration, Value("5m"), "How far ahead of its arrival an event's time may be and still move the clock."),
     key("time.dedupe_window", Duration, Value("1d"), "For how long a repeated event id is recognised."),
@@ -140,6 +144,7 @@ pub const KEYS: &[Key] = &[
     key("snapshot.interval", Duration, Value("30s"), "Time from one snapshot to the next."),
     key("snapshot.keep", Count, Value("2"), "Valid snapshots that are kept, at least 2. There must be room for one more."),
     key("http.listen", Text, Value("127.0.0.1:9464"), "Address of /metrics, /livez and /readyz."),
+    key("http.reload", Choice(HTTP_RELOAD), Value("auto"), "Whether `riskweir reload` may ask. `auto`: only where `http.listen` is a loopback address."),
     key("http.progress_timeout", Duration, Value("10s"), "How long the poll loop may stand still before /livez and /readyz say so."),
     key("log.format", Choice(LOG_FORMATS), Value("auto"), "`auto`: text on a terminal, JSON otherwise."),
     key("log.level", Choice(LOG_LEVELS), Value("info"), "Least grave level that is written."),

@@ -57,6 +57,8 @@ pub struct Kafka {
     pub group_id: String,
     /// Name of the client.
     pub client_id: String,
+    /// The entity by which input records are spread over partitions.
+    pub partitioned_by: Option<String>,
     /// Session timeout of the group.
     pub session_timeout: Duration,
     /// How long an output waits for company.
@@ -154,6 +156,8 @@ pub struct Delivery {
 pub struct Rules {
     /// Folder.
     pub path: PathBuf,
+    /// Time between two looks at the folder; zero: none.
+    pub watch_interval: Duration,
 }
 
 /// Event time.
@@ -218,6 +222,8 @@ pub struct Http {
     pub listen: SocketAddr,
     /// Longest standstill of the poll loop.
     pub progress_timeout: Duration,
+    /// Whether a reload may be asked for over HTTP.
+    pub reload: bool,
 }
 
 /// Format of logs.
@@ -250,7 +256,10 @@ pub(crate) fn build(resolved: &Resolved, errors: &mut Vec<ConfigError>) -> Optio
         kafka: kafka(&read, errors)?,
         topics: topics(&read, errors)?,
         delivery: delivery(&read, errors)?,
-        rules: Rules { path: read.path("rules.path")? },
+        rules: Rules {
+            path: read.path("rules.path")?,
+            watch_interval: read.duration("rules.watch_interval")?,
+        },
         time: Time {
             allowed_lateness: read.duration("time.allowed_lateness")?,
             future_guard: read.duration("time.future_guard")?,
@@ -376,6 +385,7 @@ fn kafka(read: &Reader<'_>, errors: &mut Vec<ConfigError>) -> Option<Kafka> {
         brokers,
         group_id: read.text("kafka.group_id")?,
         client_id: read.text("kafka.client_id")?,
+        partitioned_by: read.text("kafka.partitioned_by"),
         session_timeout: read.duration("kafka.session_timeout")?,
         linger: read.duration("kafka.linger")?,
         security: security(read, errors)?,
@@ -512,8 +522,10 @@ fn snapshot(read: &Reader<'_>, errors: &mut Vec<ConfigError>) -> Option<Snapshot
 fn http(read: &Reader<'_>, errors: &mut Vec<ConfigError>) -> Option<Http> {
     let text = read.text("http.listen")?;
     let progress_timeout = read.duration("http.progress_timeout")?;
-    if let Ok(listen) = text.parse() {
-        return Some(Http { listen, progress_timeout });
+    let wanted = read.text("http.reload")?;
+    if let Ok(listen) = text.parse::<SocketAddr>() {
+        let reload = wanted == "on" || wanted == "auto" && listen.ip().is_loopback();
+        return Some(Http { listen, progress_timeout, reload });
     }
     let expected = "an IP address with a port such as `127.0.0.1:9464`";
     errors.push(read.bad_value("http.listen", expected, &text));

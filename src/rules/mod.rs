@@ -2,6 +2,7 @@
 
 mod check;
 pub mod eval;
+pub mod locality;
 pub mod oracle;
 pub mod program;
 pub mod syntax;

@@ -16,12 +16,12 @@ use crate::runtime::epochs::Epochs;
 use crate::runtime::error::{RunError, Stage};
 use crate::runtime::log::{Fetched, GroupEvent, Log, Partition, Polled, Source, Trouble};
 use crate::runtime::note::Entry;
-use crate::runtime::port::{Engines, Input, Output, Step};
+use crate::runtime::port::{Engines, Input, Output, Spread, Step};
 use crate::runtime::recovery::{Recovery, Start, Tools};
 use crate::runtime::shard::{Prepared, Shard};
 use crate::runtime::trace::TraceParent;
 use crate::runtime::{Views, World};
-use crate::telemetry::books::Books;
+use crate::telemetry::books::{Books, EngineReport};
 use crate::telemetry::happening;
 
 /// Most records between two looks at acknowledgements, rebalances and the wish to stop.
@@ -76,6 +76,9 @@ pub(crate) struct Cell<'a, E: Engines, L: Log> {
     outputs: Vec<Output>,
     /// The latest epochs of each partition, for the notes of commits.
     notes: BTreeMap<Partition, Vec<Entry>>,
+    /// The input topics, and whether this instance ever had all of their partitions.
+    inputs: &'a [String],
+    had_all: bool,
     reported_at: Duration,
 }
 
@@ -87,7 +90,7 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
         source: L::Source,
         delivery: Box<dyn Delivery<L::Source> + 'a>,
         engines: &'a mut E,
-        (views, books): (&'a Views, Books),
+        (views, books, inputs): (&'a Views, Books, &'a [String]),
     ) -> Result<Self, RunError> {
         let mut cell = Self {
             config,
@@ -105,10 +108,16 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
             paused: false,
             outputs: Vec::new(),
             notes: BTreeMap::new(),
+            inputs,
+            had_all: false,
             reported_at: world.clock.now(),
         };
-        // WHY: now, so that a rule set that cannot run or a place that cannot be written ends the run at its start.
-        cell.shard(WHOLE)?;
+        if cell.engines.spread() == Spread::ByPartition {
+            cell.engines.share(cell.n_partitions(inputs)?);
+        } else {
+            // WHY: now, so that a rule set that cannot run or a place that cannot be written ends the run at its start.
+            cell.shard(WHOLE)?;
+        }
         Ok(cell)
     }
 
@@ -117,7 +126,8 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
         if let Some(at) = self.shards.iter().position(|shard| &*shard.name == name) {
             return Ok(at);
         }
-        let open = |vault| Checkpoints::open(vault, name, &self.config.snapshot, self.world.clock);
+        let place = (name, name == WHOLE);
+        let open = |vault| Checkpoints::open(vault, place, &self.config.snapshot, self.world.clock);
         let checkpoints = self.world.vault.map(open).transpose()?;
         let ruleset = self.engines.wanted();
         let engine = self.engines.fresh(&ruleset)?;
@@ -229,8 +239,10 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
         self.note_applied();
         let (delivery, source) = (&self.delivery, &self.source);
         let committed = |partition: &Partition| delivery.committed(partition, source);
-        for shard in &mut self.shards {
-            shard.checkpoint(self.world.clock, &committed);
+        for (at, shard) in self.shards.iter_mut().enumerate() {
+            if self.assigned.iter().any(|ours| ours.shard == at) {
+                shard.checkpoint(self.world, &self.config.snapshot, &committed);
+            }
         }
     }
 
@@ -399,9 +411,11 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
         self.note_applied();
         let deadline = self.world.clock.now() + limit;
         let mut saved = true;
-        for shard in &mut self.shards {
+        for (at, shard) in self.shards.iter_mut().enumerate() {
             self.views.health.tick();
-            saved &= shard.save_now(self.world.clock, deadline);
+            if self.assigned.iter().any(|ours| ours.shard == at) {
+                saved &= shard.save_now(self.world.clock, deadline);
+            }
         }
         saved
     }
@@ -415,6 +429,15 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
             self.note_applied();
         }
         self.assigned.clear();
+        for shard in &mut self.shards {
+            shard.keeping = None;
+            // WHY: whoever has the partition next writes its snapshots; the state stays warm here.
+            if &*shard.name != WHOLE
+                && let Some(checkpoints) = &mut shard.checkpoints
+            {
+                checkpoints.release(&mut shard.engine);
+            }
+        }
         self.delivery.forget(&mut self.books);
         (self.paused, self.last) = (false, 0);
         self.early.clear();
@@ -443,7 +466,18 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
             (partition.clone(), position.as_ref().map(|at| at.offset))
         };
         let offsets: Vec<(Partition, Option<i64>)> = starts.iter().map(offset).collect();
-        let at = self.shard(WHOLE)?;
+        if !starts.is_empty() && !self.may_have(starts.len(), &offsets)? {
+            return Ok(());
+        }
+        let by_partition = self.engines.spread() == Spread::ByPartition;
+        let name = |partition: &Partition| match by_partition {
+            true => format!("p{}", partition.number),
+            false => WHOLE.to_owned(),
+        };
+        let mut places = Vec::new();
+        for (partition, _) in &offsets {
+            places.push(self.shard(&name(partition))?);
+        }
         let mut recovery = Recovery::new(self.world.clock);
         let mut tools: Tools<'_, L, E> = Tools {
             config: self.config,
@@ -452,14 +486,28 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
             engines: &mut *self.engines,
             health,
         };
-        if let Some(shard) = self.shards.get_mut(at) {
+        for (at, shard) in self.shards.iter_mut().enumerate() {
+            let pairs = starts.iter().zip(&places).filter(|(_, place)| **place == at);
+            let starts: Vec<Start> = pairs.map(|(start, _)| start.clone()).collect();
+            if starts.is_empty() {
+                continue;
+            }
+            if let Some((checkpoints, vault)) = shard.checkpoints.as_mut().zip(self.world.vault) {
+                // WHY: whoever had it may not have gone yet; it is tried again with each snapshot that is due.
+                drop(checkpoints.claim(vault, &self.config.snapshot));
+            }
             recovery.plan((at, shard), &starts, &mut tools)?;
         }
         self.source.assign(&offsets)?;
         self.delivery.assigned(&offsets);
         self.assigned = offsets
             .into_iter()
-            .map(|(partition, start)| Assigned { partition, next: start.unwrap_or(0), shard: at })
+            .zip(places)
+            .map(|((partition, start), shard)| Assigned {
+                partition,
+                next: start.unwrap_or(0),
+                shard,
+            })
             .collect();
         self.write_notes();
         self.views.health.set_assigned(true);
@@ -471,6 +519,66 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
             self.recovery = Some(recovery);
         }
         Ok(())
+    }
+
+    /// Whether the rule set lets this instance work with so many partitions. If not, they stay unread: an instance that
+    /// had all of them waits until it has them again, another one ends.
+    fn may_have(
+        &mut self,
+        n_ours: usize,
+        offsets: &[(Partition, Option<i64>)],
+    ) -> Result<bool, RunError> {
+        let Spread::Whole { rule, key } = self.engines.spread() else { return Ok(true) };
+        let n_all = self.n_partitions_of_all()?;
+        if n_ours as u64 >= n_all {
+            self.had_all = true;
+            return Ok(true);
+        }
+        let error = RunError::NeedsAllPartitions { rule, key };
+        if !self.had_all {
+            return Err(error);
+        }
+        happening::Failed { code: error.code().0, error: &error.to_string() }.emit();
+        self.source.assign(offsets)?;
+        self.source.pause()?;
+        self.paused = true;
+        Ok(false)
+    }
+
+    /// The partitions of all input topics together.
+    fn n_partitions_of_all(&self) -> Result<u64, RunError> {
+        let mut n = 0;
+        for topic in self.inputs {
+            n += u64::from(self.ask_partitions(topic)?);
+        }
+        Ok(n)
+    }
+
+    /// The partitions of the topic that has most of them.
+    fn n_partitions(&self, inputs: &[String]) -> Result<u32, RunError> {
+        let mut most = 1;
+        for topic in inputs {
+            most = most.max(self.ask_partitions(topic)?);
+        }
+        Ok(most)
+    }
+
+    fn ask_partitions(&self, topic: &str) -> Result<u32, RunError> {
+        let Views { health, stop, .. } = self.views;
+        loop {
+            health.tick();
+            match self.source.n_partitions(topic, self.config.call_timeout()) {
+                Ok(n) => return Ok(n),
+                Err(error) => {
+                    let attempted = "ask for the partitions of a topic";
+                    let (code, text) = (error.code.as_str(), error.text.as_str());
+                    happening::KafkaTrouble { attempted, code, error: text }.emit();
+                    if stop.requested() {
+                        return Err(RunError::Fatal { reason: error.text, stage: Stage::Receive });
+                    }
+                }
+            }
+        }
     }
 
     /// One slice of recovery; polls on the way so that the group keeps us.
@@ -524,19 +632,32 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
 
     fn report(&mut self) {
         self.reported_at = self.world.clock.now();
-        let whole = self.shards.first();
-        if let Some(shard) = whole {
-            shard.engine.report(&mut self.books.engine);
-            if let Some(checkpoints) = &shard.checkpoints {
-                self.books.snapshots.clone_from(&checkpoints.books);
-            }
-        }
+        self.report_engines();
         let lag = |ours: &Assigned| {
             let behind = self.source.tail(&ours.partition)?.saturating_sub(ours.next);
             let Partition { topic, number } = &ours.partition;
             Some((Arc::clone(topic), *number, u64::try_from(behind).unwrap_or(0)))
         };
         self.books.lag = self.assigned.iter().filter_map(lag).collect();
+    }
+
+    /// The engines' own counters, those of all shards that have partitions together.
+    fn report_engines(&mut self) {
+        let mut reports = Vec::new();
+        self.books.snapshots.clear();
+        for (at, shard) in self.shards.iter().enumerate() {
+            if &*shard.name != WHOLE && !self.assigned.iter().any(|ours| ours.shard == at) {
+                continue;
+            }
+            let mut report = EngineReport::default();
+            shard.engine.report(&mut report);
+            reports.push(report);
+            self.books.snapshots.extend(shard.checkpoints.as_ref().map(|own| own.books.clone()));
+        }
+        let mut reports = reports.into_iter();
+        let mut sum = reports.next().unwrap_or_default();
+        reports.for_each(|report| sum.add(&report));
+        self.books.engine = sum;
     }
 
     /// The orderly stop: finish, commit, leave the group.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::base::planted::{Bug, is_planted};
 use crate::config::Snapshot;
-use crate::durable::{Header, Job, Position, Report, SnapshotError, Snapshots};
+use crate::durable::{Header, Job, Position, Report, SnapshotError, Snapshots, Trouble};
 use crate::runtime::clock::Clock;
 use crate::runtime::error::RunError;
 use crate::runtime::log::Partition;
@@ -21,6 +21,14 @@ use crate::telemetry::happening;
 
 /// About how many bytes of state one slice writes: well under a millisecond of work.
 const SLICE_BYTES: usize = 128 << 10;
+
+fn at(vault: &dyn Vault, shard: &str, settings: &Snapshot) -> Result<Snapshots, SnapshotError> {
+    Snapshots::new(vault.storage()?, shard, settings.keep)
+}
+
+fn is_busy(error: &SnapshotError) -> bool {
+    matches!(error, SnapshotError::Storage(error) if error.trouble == Trouble::Busy)
+}
 
 /// How far the snapshot at hand has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +59,8 @@ pub(crate) struct Standing {
 pub(crate) struct Checkpoints {
     /// For loading.
     pub(crate) snapshots: Snapshots,
-    queue: Box<dyn SnapshotQueue>,
+    /// None while somebody else writes.
+    queue: Option<Box<dyn SnapshotQueue>>,
     interval: Duration,
     next_at: Duration,
     stage: Stage,
@@ -69,28 +78,23 @@ pub(crate) struct Checkpoints {
 }
 
 impl Checkpoints {
-    /// Snapshots of a shard at a place.
+    /// Snapshots of a shard at a place. `settled`: nobody else can be writing there, so that it is an error if somebody
+    /// is; otherwise this one takes none until the other has gone.
     pub(crate) fn open(
         vault: &dyn Vault,
-        shard: &str,
+        (shard, settled): (&str, bool),
         settings: &Snapshot,
         clock: &dyn Clock,
     ) -> Result<Self, RunError> {
-        let open = || -> Result<Snapshots, SnapshotError> {
-            Snapshots::new(vault.storage()?, shard, settings.keep)
-        };
         let refused = |error: SnapshotError| RunError::Snapshots {
             code: error.code(),
             reason: error.to_string(),
             help: error.help(),
         };
-        let snapshots = open().map_err(refused)?;
-        let mut writing = open().map_err(refused)?;
-        // WHY: now, because a second writer or a place that cannot be written is to be known before the first record.
-        writing.claim().map_err(|error| refused(error.into()))?;
-        Ok(Self {
+        let snapshots = at(vault, shard, settings).map_err(refused)?;
+        let mut checkpoints = Self {
             snapshots,
-            queue: vault.scribe(writing)?,
+            queue: None,
             interval: settings.interval,
             next_at: clock.now() + settings.interval,
             stage: Stage::Idle,
@@ -101,7 +105,50 @@ impl Checkpoints {
             keep: settings.keep.max(2),
             kept: None,
             books: SnapshotBooks { shard: Some(Arc::from(shard)), ..SnapshotBooks::default() },
-        })
+        };
+        // WHY: now, because a second writer or a place that cannot be written is to be known before the first record.
+        match checkpoints.claim(vault, settings) {
+            Err(error) if settled || !is_busy(&error) => Err(refused(error)),
+            _ => Ok(checkpoints),
+        }
+    }
+
+    /// Becomes the writer of the shard, if it is not yet.
+    pub(crate) fn claim(
+        &mut self,
+        vault: &dyn Vault,
+        settings: &Snapshot,
+    ) -> Result<(), SnapshotError> {
+        if self.queue.is_none() {
+            let mut writing = at(vault, self.snapshots.shard(), settings)?;
+            writing.claim()?;
+            self.queue = Some(vault.scribe(writing)?);
+        }
+        Ok(())
+    }
+
+    /// Tries to become the writer when a snapshot would be due.
+    pub(crate) fn claim_again(
+        &mut self,
+        vault: &dyn Vault,
+        settings: &Snapshot,
+        clock: &dyn Clock,
+    ) {
+        if self.queue.is_none() && clock.now() >= self.next_at {
+            // WHY: until it works the interval after is tried; the shard is decided all the same.
+            drop(self.claim(vault, settings));
+            if self.queue.is_none() {
+                self.next_at = clock.now() + self.interval;
+            }
+        }
+    }
+
+    /// Lets somebody else be the writer, once what is at hand is written or given up.
+    pub(crate) fn release(&mut self, engine: &mut impl Step) {
+        self.abandon(engine);
+        self.queue = None;
+        (self.stage, self.kept) = (Stage::Idle, None);
+        self.waiting.clear();
     }
 
     /// Whether one is being taken.
@@ -116,7 +163,10 @@ impl Checkpoints {
         committed: &dyn Fn(&Partition) -> Option<i64>,
     ) -> bool {
         let landed = |(partition, seen): (&Partition, &i64)| committed(partition) >= Some(*seen);
-        self.stage == Stage::Idle && clock.now() >= self.next_at && self.last.iter().all(landed)
+        self.stage == Stage::Idle
+            && self.queue.is_some()
+            && clock.now() >= self.next_at
+            && self.last.iter().all(landed)
     }
 
     /// Whether the last one that was begun, and not given up, has seen exactly this.
@@ -153,11 +203,12 @@ impl Checkpoints {
 
     /// One slice of the snapshot at hand, if there is one.
     pub(crate) fn work(&mut self, engine: &mut impl Step, wait: Duration) {
-        while let Some(report) = self.queue.report(wait) {
+        while let Some(report) = self.queue.as_mut().and_then(|queue| queue.report(wait)) {
             self.book(report, engine);
         }
+        let Some(queue) = &mut self.queue else { return };
         while let Some(job) = self.waiting.pop_front() {
-            if let Err(back) = self.queue.offer(job) {
+            if let Err(back) = queue.offer(job) {
                 self.waiting.push_front(back);
                 return;
             }
@@ -218,8 +269,11 @@ impl Checkpoints {
                 if self.stage == Stage::Parts {
                     engine.abandon_snapshot();
                 }
-                self.stage = Stage::Idle;
-                self.waiting.clear();
+                // WHY: a rule set that waits to be kept has nothing to do with the snapshot that failed.
+                if self.stage != Stage::Rules {
+                    self.stage = Stage::Idle;
+                    self.waiting.clear();
+                }
                 // WHY: it does not exist, so nothing waits for it.
                 self.last.clear();
                 self.books.errors += 1;

@@ -110,6 +110,20 @@ pub enum RunError {
         /// Oldest that the broker holds.
         low: i64,
     },
+    /// The rule set needs all partitions, and this instance has some.
+    #[error(
+        "rule `{rule}` {}, but other instances of the group have some of the partitions",
+        match key {
+            Some(key) => format!("reads by `{key}`, which other partitions know, too"),
+            None => "may read by keys that other partitions know, too".to_owned(),
+        }
+    )]
+    NeedsAllPartitions {
+        /// The rule.
+        rule: String,
+        /// Its key, where that is known.
+        key: Option<String>,
+    },
     /// Another producer uses the transactional id.
     #[error("another instance took over the transactional id `{id}`")]
     Fenced {
@@ -180,6 +194,7 @@ impl RunError {
             Self::Listen { .. } => "K0010",
             Self::Engine { .. } => "K0011",
             Self::InputGone { .. } => "K0012",
+            Self::NeedsAllPartitions { .. } => "K0013",
             Self::Snapshots { code, .. } => code.0,
         })
     }
@@ -191,6 +206,7 @@ impl RunError {
             | Self::Refused { .. }
             | Self::Fenced { .. }
             | Self::TooLarge { .. }
+            | Self::NeedsAllPartitions { .. }
             | Self::Snapshots { .. }
             | Self::Settings { .. }
             | Self::Listen { .. } => Domain::Config,
@@ -239,6 +255,14 @@ impl RunError {
             }
             Self::OffsetGone { .. } => Some(
                 "records were deleted before they were decided: set the group's offset by hand, then raise the retention"
+                    .to_owned(),
+            ),
+            Self::NeedsAllPartitions { key: None, .. } => Some(
+                "set `kafka.partitioned_by` to the entity whose value is the key of the input records; or run one instance"
+                    .to_owned(),
+            ),
+            Self::NeedsAllPartitions { .. } => Some(
+                "run one instance with this rule set, or write the rule by the entity of `kafka.partitioned_by`"
                     .to_owned(),
             ),
             Self::Snapshots { help, .. } => Some((*help).to_owned()),

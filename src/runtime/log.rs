@@ -241,6 +241,12 @@ pub trait Source {
     /// The end of a partition as it was last heard.
     fn tail(&self, partition: &Partition) -> Option<i64>;
 
+    /// How many partitions a topic has.
+    ///
+    /// # Errors
+    /// The broker does not answer within `timeout`.
+    fn n_partitions(&self, topic: &str, timeout: Duration) -> Result<u32, LogError>;
+
     /// The oldest offset of a partition and one past its newest.
     ///
     /// # Errors

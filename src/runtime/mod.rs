@@ -16,6 +16,7 @@ pub mod log;
 mod note;
 pub mod port;
 mod recovery;
+pub mod reload;
 mod replay;
 mod rulesets;
 mod shard;
@@ -31,7 +32,8 @@ pub use error::RunError;
 pub use kafka::feed::Feed;
 pub use kafka::mock::EmbeddedBroker;
 pub use kafka::watch::{Seen, Watch};
-pub use port::{Engines, Input, Output, OutputTopic, Step};
+pub use port::{Engines, Input, Output, OutputTopic, Spread, Step};
+pub use reload::{Reload, Reloader};
 pub use rulesets::DecidingEngines;
 pub use stop::Stop;
 
@@ -125,7 +127,7 @@ pub fn run_on<E: Engines, L: Log>(
         }
     };
     let source = world.log.source(inputs)?;
-    Cell::new(config, world, source, delivery, engines, (views, books))?.run()
+    Cell::new(config, world, source, delivery, engines, (views, books, inputs))?.run()
 }
 
 /// Checks that the brokers answer and every topic exists, within `limit`.

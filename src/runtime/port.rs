@@ -72,6 +72,22 @@ pub struct Identity {
     pub event_time_ms: Option<i64>,
 }
 
+/// How a rule set may be spread over engines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Spread {
+    /// All its keys follow the partition: an engine for each.
+    ByPartition,
+    /// One engine must see all partitions, because of this rule and its key.
+    Whole {
+        /// The rule.
+        rule: String,
+        /// The key; none when nobody said by what the records are spread over partitions.
+        key: Option<String>,
+    },
+    /// One engine for whatever partitions there are.
+    Anyhow,
+}
+
 /// What became of the aggregates when a rule set became active.
 pub use crate::engine::ActivationReport;
 
@@ -105,6 +121,14 @@ pub trait Engines {
     fn learn(&mut self, _id: &str, _bundle: &[u8]) -> bool {
         false
     }
+
+    /// How the wanted rule set may be spread over engines.
+    fn spread(&self) -> Spread {
+        Spread::Anyhow
+    }
+
+    /// There will be so many engines at most; they share the memory that is allowed.
+    fn share(&mut self, _engines: u32) {}
 
     /// Whether a rule set is at hand.
     fn knows(&self, id: &str) -> bool {

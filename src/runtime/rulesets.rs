@@ -13,10 +13,11 @@ use crate::durable::{LoadError, Parts};
 use crate::engine::{ActivationReport, EngineOptions, Restore, RestoreError};
 use crate::rules::compile;
 use crate::rules::eval::EvalError;
+use crate::rules::locality::{Foreign, foreign};
 use crate::rules::program::Program;
 use crate::runtime::decide::Deciding;
 use crate::runtime::error::RunError;
-use crate::runtime::port::Engines;
+use crate::runtime::port::{Engines, Spread};
 use crate::telemetry::Board;
 
 /// A compiled rule set with the settings that it decides by.
@@ -43,6 +44,10 @@ pub struct DecidingEngines {
     incoming: Option<Receiver<Arc<Program>>>,
     /// Where it is told which rule set decides.
     board: Option<Arc<Board>>,
+    /// The entity by which input records are spread over partitions.
+    partitioned_by: Option<String>,
+    /// Engines that share the memory.
+    engines: u64,
 }
 
 /// The identity of a rule set with its settings.
@@ -61,13 +66,34 @@ impl DecidingEngines {
     /// Engines of one rule set.
     pub fn new(program: Arc<Program>, options: EngineOptions) -> Self {
         let wanted = RuleSet { program, options };
-        Self { wanted, known: BTreeMap::new(), incoming: None, board: None }
+        Self {
+            wanted,
+            known: BTreeMap::new(),
+            incoming: None,
+            board: None,
+            partitioned_by: None,
+            engines: 1,
+        }
     }
 
     /// Takes further rule sets from a channel, and tells a board which one decides.
     #[must_use]
     pub fn following(self, incoming: Receiver<Arc<Program>>, board: Arc<Board>) -> Self {
         Self { incoming: Some(incoming), board: Some(board), ..self }
+    }
+
+    /// The input records are spread over partitions by this entity.
+    #[must_use]
+    pub fn partitioned_by(self, entity: Option<&str>) -> Self {
+        Self { partitioned_by: entity.map(str::to_owned), ..self }
+    }
+
+    /// A rule set with the part of the memory that one engine has.
+    fn part(&self, ruleset: &RuleSet) -> (Arc<Program>, EngineOptions) {
+        let all = ruleset.options.state_bytes.unwrap_or(ruleset.program.policy.state_bytes);
+        let part = (self.engines > 1).then(|| all / self.engines);
+        let state_bytes = part.or(ruleset.options.state_bytes);
+        (Arc::clone(&ruleset.program), EngineOptions { state_bytes, ..ruleset.options })
     }
 
     fn find(&self, id: &str) -> &RuleSet {
@@ -132,13 +158,30 @@ impl Engines for DecidingEngines {
         is_it
     }
 
+    fn spread(&self) -> Spread {
+        let program = &self.wanted.program;
+        let Some(entity) = &self.partitioned_by else {
+            let rule = program.rules.first().map_or("?", |rule| rule.name.as_str()).to_owned();
+            return Spread::Whole { rule, key: None };
+        };
+        let mut found = foreign(program, entity).unwrap_or_default().into_iter();
+        found.next().map_or(Spread::ByPartition, |Foreign { rule, key }| Spread::Whole {
+            rule,
+            key: Some(key),
+        })
+    }
+
+    fn share(&mut self, engines: u32) {
+        self.engines = u64::from(engines.max(1));
+    }
+
     fn knows(&self, id: &str) -> bool {
         self.wanted.id() == id || self.known.contains_key(id)
     }
 
     fn fresh(&mut self, id: &str) -> Result<Deciding, RunError> {
-        let RuleSet { program, options } = self.find(id);
-        Deciding::new(Arc::clone(program), *options).map_err(refused)
+        let (program, options) = self.part(self.find(id));
+        Deciding::new(program, options).map_err(refused)
     }
 
     fn restore(
@@ -148,8 +191,8 @@ impl Engines for DecidingEngines {
         tick: &mut dyn FnMut(),
     ) -> Result<Deciding, LoadError> {
         let refused = |error: RestoreError| LoadError::Refused(error.to_string());
-        let RuleSet { program, options } = self.find(id);
-        let mut restore = Restore::new(Arc::clone(program), *options);
+        let (program, options) = self.part(self.find(id));
+        let mut restore = Restore::new(program, options);
         let mut part = Vec::new();
         while parts.next_part(&mut part)? == Next::Part {
             restore.part(&part).map_err(refused)?;
@@ -159,8 +202,7 @@ impl Engines for DecidingEngines {
     }
 
     fn activate(&mut self, engine: &mut Deciding, id: &str) -> Result<ActivationReport, RunError> {
-        let RuleSet { program, options } = self.find(id);
-        let (program, options) = (Arc::clone(program), *options);
+        let (program, options) = self.part(self.find(id));
         let digest = program.digest.short_hex();
         let report = engine.activate(program, options).map_err(refused)?;
         if let Some(board) = &self.board {

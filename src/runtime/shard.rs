@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::config::Snapshot;
 use crate::durable::Job;
+use crate::runtime::World;
 use crate::runtime::checkpoint::{Checkpoints, Standing};
 use crate::runtime::clock::Clock;
 use crate::runtime::epochs::Epochs;
@@ -143,11 +145,15 @@ impl<S: Step> Shard<S> {
     }
 
     /// Begins a snapshot if it is time, and works on the one at hand.
-    pub(crate) fn checkpoint(
+    pub(crate) fn checkpoint<L>(
         &mut self,
-        clock: &dyn Clock,
+        World { clock, vault, .. }: World<'_, L>,
+        settings: &Snapshot,
         committed: &dyn Fn(&Partition) -> Option<i64>,
     ) {
+        if let Some((checkpoints, vault)) = self.checkpoints.as_mut().zip(vault) {
+            checkpoints.claim_again(vault, settings, clock);
+        }
         let due = |checkpoints: &Checkpoints| checkpoints.is_due(clock, committed);
         let due = self.checkpoints.as_ref().is_some_and(due) && !self.applied.is_empty();
         let standing = due.then(|| self.standing());

@@ -4,7 +4,6 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use crate::durable::{self, Job, Report, SnapshotWriter, Snapshots, Storage, StorageError};
-use crate::runtime::error::RunError;
 
 /// A place for snapshots.
 pub trait Vault: Debug {
@@ -18,7 +17,7 @@ pub trait Vault: Debug {
     ///
     /// # Errors
     /// The system gives no thread.
-    fn scribe(&self, snapshots: Snapshots) -> Result<Box<dyn SnapshotQueue>, RunError>;
+    fn scribe(&self, snapshots: Snapshots) -> Result<Box<dyn SnapshotQueue>, StorageError>;
 }
 
 /// Takes the parts of snapshots without making the caller wait.
@@ -51,22 +50,35 @@ impl Vault for Place {
         durable::open(&self.place)
     }
 
-    fn scribe(&self, snapshots: Snapshots) -> Result<Box<dyn SnapshotQueue>, RunError> {
-        let writer = SnapshotWriter::start(snapshots)
-            .map_err(|error| RunError::Process { reason: error.to_string() })?;
-        Ok(Box::new(Threaded(writer)))
+    fn scribe(&self, snapshots: Snapshots) -> Result<Box<dyn SnapshotQueue>, StorageError> {
+        let writer = SnapshotWriter::start(snapshots).map_err(|error| {
+            StorageError::of_io("start a thread for", "snapshots", &self.place, &error)
+        })?;
+        Ok(Box::new(Threaded(Some(writer))))
     }
 }
 
+/// INVARIANT: the writer is there until this is dropped.
 #[derive(Debug)]
-struct Threaded(SnapshotWriter);
+struct Threaded(Option<SnapshotWriter>);
 
 impl SnapshotQueue for Threaded {
     fn offer(&mut self, job: Job) -> Result<(), Job> {
-        self.0.offer(job)
+        match &self.0 {
+            Some(writer) => writer.offer(job),
+            None => Err(job),
+        }
     }
 
     fn report(&mut self, wait: Duration) -> Option<Report> {
-        if wait.is_zero() { self.0.report() } else { self.0.wait_report(wait) }
+        let writer = self.0.as_ref()?;
+        if wait.is_zero() { writer.report() } else { writer.wait_report(wait) }
+    }
+}
+
+impl Drop for Threaded {
+    fn drop(&mut self) {
+        // WHY: it waits for the thread, so the place is free for another writer when this returns.
+        drop(self.0.take().map(SnapshotWriter::stop));
     }
 }

@@ -3,6 +3,7 @@
 //! INVARIANT: one cell's numbers in a scrape are all of one moment: [`Board::publish`] replaces the whole copy under
 //! one lock. A scrape that falls between the publishing of two cells sees each cell balanced, hence their sum too.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use prometheus::{Encoder as _, TextEncoder};
@@ -10,13 +11,15 @@ use prometheus::{Encoder as _, TextEncoder};
 use crate::telemetry::books::Books;
 use crate::telemetry::families;
 
-/// What never changes while the process runs.
+/// What is known about the process as a whole.
 #[derive(Clone, Debug, Default)]
 pub struct Identity {
     /// Version of the program.
     pub version: String,
     /// Digest of the rule set.
     pub ruleset: String,
+    /// How often a rule set was taken over or refused while the process ran.
+    pub reloads: BTreeMap<&'static str, u64>,
 }
 
 /// The published books of all cells.
@@ -46,6 +49,11 @@ impl Board {
     /// Says which rule set runs now.
     pub fn set_ruleset(&self, digest: &str) {
         digest.clone_into(&mut lock(&self.identity).ruleset);
+    }
+
+    /// Counts a look at the rule folder that found another rule set.
+    pub fn count_reload(&self, outcome: &'static str) {
+        *lock(&self.identity).reloads.entry(outcome).or_default() += 1;
     }
 
     /// A copy of the published books.
@@ -94,7 +102,14 @@ mod tests {
     }
 
     fn board() -> Board {
-        Board::new(1, Identity { version: "1.2.3".to_owned(), ruleset: "abc".to_owned() })
+        Board::new(
+            1,
+            Identity {
+                version: "1.2.3".to_owned(),
+                ruleset: "abc".to_owned(),
+                ..Identity::default()
+            },
+        )
     }
 
     #[test]
@@ -136,7 +151,7 @@ mod tests {
         books.kafka_error("BrokerTransportFailure");
         books.rebalances.insert("assign", 1);
         books.lag.push((Arc::clone(&label), 0, 7));
-        books.snapshots = SnapshotBooks {
+        books.snapshots = vec![SnapshotBooks {
             shard: Some(Arc::clone(&label)),
             newest: Some(NewestSnapshot {
                 created_at_ms: 2_500,
@@ -144,7 +159,7 @@ mod tests {
                 size_bytes: 77,
             }),
             errors: 3,
-        };
+        }];
         let per = || vec![(Arc::clone(&label), 1)];
         books.engine = EngineReport {
             alerts: per(),

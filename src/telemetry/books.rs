@@ -102,6 +102,41 @@ pub struct EngineReport {
     pub mapping_errors: Vec<(Arc<str>, u64)>,
 }
 
+impl EngineReport {
+    /// Adds what another engine of the same rule set counts.
+    pub fn add(&mut self, other: &Self) {
+        let named = [
+            (&mut self.alerts, &other.alerts),
+            (&mut self.alerts_thinned, &other.alerts_thinned),
+            (&mut self.rule_hits, &other.rule_hits),
+            (&mut self.rule_undecided, &other.rule_undecided),
+            (&mut self.state_keys, &other.state_keys),
+            (&mut self.mapping_errors, &other.mapping_errors),
+        ];
+        for (ours, theirs) in named {
+            for (name, n) in theirs {
+                match ours.iter_mut().find(|(known, _)| known == name) {
+                    Some((_, sum)) => *sum += n,
+                    None => ours.push((Arc::clone(name), *n)),
+                }
+            }
+        }
+        for (state, n) in &other.holds {
+            match self.holds.iter_mut().find(|(known, _)| known == state) {
+                Some((_, sum)) => *sum += n,
+                None => self.holds.push((state, *n)),
+            }
+        }
+        self.watermarks.extend(other.watermarks.iter().cloned());
+        self.holds_open += other.holds_open;
+        self.late += other.late;
+        self.future += other.future;
+        self.duplicates += other.duplicates;
+        self.state_bytes += other.state_bytes;
+        self.state_evictions += other.state_evictions;
+    }
+}
+
 /// Everything one cell counts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Books {
@@ -123,8 +158,8 @@ pub struct Books {
     pub rebalances: BTreeMap<&'static str, u64>,
     /// Errors of the Kafka client per code.
     pub kafka_errors: BTreeMap<String, u64>,
-    /// Snapshots of the shard.
-    pub snapshots: SnapshotBooks,
+    /// Snapshots per shard.
+    pub snapshots: Vec<SnapshotBooks>,
     /// The engine's own counters.
     pub engine: EngineReport,
 }
@@ -163,7 +198,7 @@ impl Default for Books {
             lag: Vec::new(),
             rebalances: BTreeMap::new(),
             kafka_errors: BTreeMap::new(),
-            snapshots: SnapshotBooks::default(),
+            snapshots: Vec::new(),
             engine: EngineReport::default(),
         }
     }

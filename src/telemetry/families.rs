@@ -31,6 +31,15 @@ pub(crate) fn of(cells: &[Books], identity: &Identity) -> Vec<MetricFamily> {
         "digest",
         &identity.ruleset,
     ));
+    let reloads = identity
+        .reloads
+        .iter()
+        .map(|(outcome, n)| (vec![("outcome", (*outcome).to_owned())], number(*n)));
+    families.push(counter(
+        "riskweir_rule_reloads_total",
+        "Rule sets that came while the process ran.",
+        reloads.collect(),
+    ));
     // WHY: the text format has no place for a family without samples, and the encoder refuses one.
     families.retain(|family| !family.get_metric().is_empty());
     families
@@ -170,16 +179,19 @@ fn kafka(cells: &[Books]) -> Vec<MetricFamily> {
 fn snapshots(cells: &[Books]) -> Vec<MetricFamily> {
     let newest = |value: fn(&NewestSnapshot) -> Option<f64>| {
         gather(cells, move |books, out| {
-            let SnapshotBooks { shard, newest, .. } = &books.snapshots;
-            let Some(shard) = shard else { return };
-            if let Some(value) = newest.as_ref().and_then(value) {
-                out.insert(vec![("shard", shard.to_string())], value);
+            for SnapshotBooks { shard, newest, .. } in &books.snapshots {
+                let value = newest.as_ref().and_then(value);
+                if let Some((shard, value)) = shard.as_ref().zip(value) {
+                    out.insert(vec![("shard", shard.to_string())], value);
+                }
             }
         })
     };
     let errors = gather(cells, |books, out| {
-        if let Some(shard) = &books.snapshots.shard {
-            add(out, vec![("shard", shard.to_string())], books.snapshots.errors);
+        for SnapshotBooks { shard, errors, .. } in &books.snapshots {
+            if let Some(shard) = shard {
+                add(out, vec![("shard", shard.to_string())], *errors);
+            }
         }
     });
     vec![

@@ -7,10 +7,10 @@ use std::thread::JoinHandle;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use serde_json::json;
+use axum::routing::{get, post};
+use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use crate::telemetry::board::Board;
@@ -24,23 +24,32 @@ pub struct Server {
     thread: Option<JoinHandle<io::Result<()>>>,
 }
 
+/// Looks at the rule folder and says what became of it: an HTTP status and a body.
+pub type Reload = Arc<dyn Fn() -> (u16, Value) + Send + Sync>;
+
 #[derive(Clone)]
 struct Views {
     board: Arc<Board>,
     health: Arc<Health>,
+    reload: Option<Reload>,
 }
 
 /// Starts the server; it listens when this returns.
 ///
 /// # Errors
 /// The address cannot be bound or the thread cannot be started.
-pub fn serve(listen: SocketAddr, board: Arc<Board>, health: Arc<Health>) -> io::Result<Server> {
+pub fn serve(
+    listen: SocketAddr,
+    board: Arc<Board>,
+    health: Arc<Health>,
+    reload: Option<Reload>,
+) -> io::Result<Server> {
     let listener = TcpListener::bind(listen)?;
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (stop, stopped) = oneshot::channel::<()>();
-    let app = router(Views { board, health });
+    let app = router(Views { board, health, reload });
     let thread = std::thread::Builder::new().name("http".to_owned()).spawn(move || {
         runtime.block_on(async move {
             let listener = tokio::net::TcpListener::from_std(listener)?;
@@ -77,6 +86,7 @@ fn router(views: Views) -> Router {
         .route("/metrics", get(metrics))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
+        .route("/-/reload", post(reload))
         .with_state(views)
 }
 
@@ -99,6 +109,18 @@ async fn livez(State(views): State<Views>) -> Response {
 
 async fn readyz(State(views): State<Views>) -> Response {
     verdict(&views.health.ready())
+}
+
+/// Only for callers that set the header `X-Riskweir`: a page in somebody's browser cannot.
+async fn reload(State(views): State<Views>, headers: HeaderMap) -> Response {
+    let Some(reload) = views.reload.filter(|_| headers.contains_key("x-riskweir")) else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    let (status, body) = match tokio::task::spawn_blocking(move || reload()).await {
+        Ok((status, body)) => (StatusCode::from_u16(status).unwrap_or_default(), body),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, json!({"reason": error.to_string()})),
+    };
+    (status, [(header::CONTENT_TYPE, "application/json")], format!("{body}\n")).into_response()
 }
 
 fn verdict(checks: &[Check]) -> Response {
@@ -125,8 +147,13 @@ mod tests {
     use crate::telemetry::board::Identity;
 
     fn get(address: SocketAddr, path: &str) -> (u16, String) {
+        ask(address, "GET", path, "")
+    }
+
+    fn ask(address: SocketAddr, method: &str, path: &str, header: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(address).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        write!(stream, "{method} {path} HTTP/1.1\r\nHost: x\r\n{header}Connection: close\r\n\r\n")
+            .unwrap();
         let mut text = String::new();
         stream.read_to_string(&mut text).unwrap();
         let status = text.split(' ').nth(1).unwrap().parse().unwrap();
@@ -138,7 +165,8 @@ mod tests {
         let board = Arc::new(Board::new(1, Identity::default()));
         let health = Arc::new(Health::new(Duration::from_mins(1)));
         let listen = "127.0.0.1:0".parse().unwrap();
-        let server = serve(listen, board, Arc::clone(&health)).unwrap();
+        let answer: Reload = Arc::new(|| (422, json!({"outcome": "refused"})));
+        let server = serve(listen, board, Arc::clone(&health), Some(answer)).unwrap();
         let (status, body) = get(server.address(), "/metrics");
         assert_eq!(status, 200);
         assert!(body.contains("# TYPE riskweir_records_in_flight gauge"), "{body}");
@@ -150,5 +178,11 @@ mod tests {
         health.set_assigned(true);
         assert_eq!(get(server.address(), "/readyz").0, 200);
         assert_eq!(get(server.address(), "/nowhere").0, 404);
+        let asked = |header: &str| ask(server.address(), "POST", "/-/reload", header);
+        assert_eq!(asked("").0, 404);
+        assert_eq!(
+            asked("X-Riskweir: reload\r\n"),
+            (422, "{\"outcome\":\"refused\"}\n".to_owned())
+        );
     }
 }

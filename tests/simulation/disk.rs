@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use riskweir::durable::writer::{Outcome, Scribe};
 use riskweir::durable::{Job, Report, Snapshots, Storage, StorageError, Stored, Trouble};
-use riskweir::runtime::RunError;
 use riskweir::runtime::vault::{SnapshotQueue, Vault};
 
 use super::dice::Dice;
@@ -40,20 +39,21 @@ impl Object {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Disk {
     published: BTreeMap<String, Object>,
-    /// What is under construction, and by which handle.
-    partial: Option<(u64, String, Object)>,
+    /// What is under construction, by the handle that writes it.
+    partials: BTreeMap<u64, (String, Object)>,
 }
 
 impl Disk {
     /// The power fails.
     pub(crate) fn lose_power(&mut self, dice: &mut Dice) {
-        let partial = self.partial.iter_mut().map(|(_, _, object)| object);
-        self.published.values_mut().chain(partial).for_each(|object| object.lose_power(dice));
+        let partials = self.partials.values_mut().map(|(_, object)| object);
+        self.published.values_mut().chain(partials).for_each(|object| object.lose_power(dice));
     }
 
-    /// A byte of the newest published object of a random folder turns; tells which.
+    /// A byte of a published object turns; tells which.
     pub(crate) fn rot(&mut self, dice: &mut Dice) -> Option<String> {
-        let (name, object) = self.published.iter_mut().next_back()?;
+        let pick = usize::try_from(dice.below(self.published.len().max(1) as u64)).unwrap();
+        let (name, object) = self.published.iter_mut().nth(pick)?;
         let at = usize::try_from(dice.below(object.bytes.len().max(1) as u64)).unwrap();
         let byte = object.bytes.get_mut(at)?;
         *byte ^= 1 << dice.below(8);
@@ -106,8 +106,7 @@ impl SimStorage {
     }
 
     fn partial<'a>(&self, state: &'a mut State) -> Option<&'a mut Object> {
-        let partial = self.disk(state).partial.as_mut();
-        partial.filter(|(handle, _, _)| *handle == self.handle).map(|(_, _, object)| object)
+        self.disk(state).partials.get_mut(&self.handle).map(|(_, object)| object)
     }
 }
 
@@ -118,13 +117,15 @@ impl Storage for SimStorage {
 
     fn claim(&mut self, folder: &str) -> Result<(), StorageError> {
         let mut state = self.step("claim", folder)?;
-        self.disk(&mut state).partial = None;
+        let start = format!("{folder}/");
+        self.disk(&mut state).partials.retain(|_, (name, _)| !name.starts_with(&start));
         Ok(())
     }
 
     fn create(&mut self, name: &str) -> Result<(), StorageError> {
         let mut state = self.step("create", name)?;
-        self.disk(&mut state).partial = Some((self.handle, name.to_owned(), Object::default()));
+        let begun = (name.to_owned(), Object::default());
+        self.disk(&mut state).partials.insert(self.handle, begun);
         Ok(())
     }
 
@@ -162,7 +163,7 @@ impl Storage for SimStorage {
         // WHY: after a failure the name may be visible or not.
         if failed.is_none() || state.dice.one_in(2) {
             let disk = self.disk(&mut state);
-            if let Some((_, name, object)) = disk.partial.take() {
+            if let Some((name, object)) = disk.partials.remove(&self.handle) {
                 assert!(!disk.published.contains_key(&name), "`{name}` is written twice");
                 disk.published.insert(name, object);
                 state.stats.snapshots += 1;
@@ -173,9 +174,7 @@ impl Storage for SimStorage {
 
     fn abandon(&mut self) -> Result<(), StorageError> {
         let mut state = self.step("abandon", "")?;
-        if self.partial(&mut state).is_some() {
-            self.disk(&mut state).partial = None;
-        }
+        self.disk(&mut state).partials.remove(&self.handle);
         Ok(())
     }
 
@@ -219,7 +218,7 @@ impl Vault for SimVault {
         Ok(Box::new(SimStorage { ctx: self.0.clone(), handle }))
     }
 
-    fn scribe(&self, snapshots: Snapshots) -> Result<Box<dyn SnapshotQueue>, RunError> {
+    fn scribe(&self, snapshots: Snapshots) -> Result<Box<dyn SnapshotQueue>, StorageError> {
         let (jobs, reports) = (VecDeque::new(), VecDeque::new());
         let scribe = Scribe::new(snapshots);
         Ok(Box::new(Queue { ctx: self.0.clone(), scribe, jobs, reports, begun_at: 0 }))

@@ -356,6 +356,11 @@ impl Source for SimSource {
         state.broker.inputs.get(number).map(|log| log.high)
     }
 
+    fn n_partitions(&self, _topic: &str, timeout: Duration) -> Result<u32, LogError> {
+        let state = self.reach(timeout)?;
+        Ok(u32::try_from(state.broker.inputs.len()).unwrap())
+    }
+
     fn bounds(&self, partition: &Partition, timeout: Duration) -> Result<(i64, i64), LogError> {
         let state = self.reach(timeout)?;
         let log = &state.broker.inputs[usize::try_from(partition.number).unwrap()];

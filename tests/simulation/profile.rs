@@ -18,6 +18,8 @@ pub(crate) struct Profile {
     pub(crate) mode: DeliveryMode,
     pub(crate) n_partitions: usize,
     pub(crate) n_instances: usize,
+    /// One engine per partition, or one for all of them.
+    pub(crate) by_partition: bool,
     pub(crate) n_records: usize,
     /// Time over which the input is produced.
     pub(crate) span: u64,
@@ -95,6 +97,7 @@ impl Profile {
             mode,
             n_partitions: dice.pick(&[1, 1, 2, 3, 4]),
             n_instances,
+            by_partition: n_instances > 1 || dice.one_in(2),
             n_records: usize::try_from(10 + dice.below(110)).unwrap(),
             span,
             faults_until: span + dice.pick(&[0, S, 3 * S, 8 * S]),
@@ -133,6 +136,7 @@ impl Profile {
             mode,
             n_partitions: 1,
             n_instances: 1,
+            by_partition: true,
             n_records: 12,
             span: 200 * MS,
             faults_until: 200 * MS,

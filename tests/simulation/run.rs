@@ -96,7 +96,7 @@ fn launch(
     workload: &Arc<Workload>,
 ) -> JoinHandle<()> {
     let stop = Stop::new(Duration::from_secs(30));
-    let identity = Identity { version: "1".to_owned(), ruleset: "1".to_owned() };
+    let identity = Identity { version: "1".to_owned(), ..Identity::default() };
     let board = Arc::new(Board::new(1, identity));
     let now = state.now;
     let instance = &mut state.instances[slot];

@@ -10,7 +10,7 @@ use riskweir::base::time::format_rfc3339;
 use riskweir::config::{self, Config, DeliveryMode, Sources};
 use riskweir::diag::{Source, Sources as RuleSources};
 use riskweir::rules::program::Program;
-use riskweir::runtime::port::Step;
+use riskweir::runtime::port::{Engines as _, Spread, Step as _};
 use riskweir::runtime::{Deciding, DecidingEngines, Input, Output, OutputTopic, engine_options};
 
 use super::broker::Record;
@@ -114,13 +114,14 @@ fn program(rules: &str) -> Arc<Program> {
     Arc::new(program.unwrap_or_else(|| panic!("{report:#?}")))
 }
 
-fn settings(profile: &Profile, decisions: &str, single: bool) -> Config {
+fn settings(profile: &Profile, decisions: &str) -> Config {
     let mode = match profile.mode {
         DeliveryMode::Idempotent => "idempotent",
         DeliveryMode::Transactional => "transactional",
     };
     let ms = |length: u64| format!("{}ms", length / MS);
     // WHY: with several partitions in one engine, what is forgotten hangs on the slowest and the fastest of them.
+    let single = profile.by_partition || profile.n_partitions == 1;
     let (skew, window, lateness) = if single { ("1h", "2h", "5m") } else { ("365d", "30d", "30d") };
     let settings = [
         ("kafka.brokers", "localhost:1".to_owned()),
@@ -136,7 +137,8 @@ fn settings(profile: &Profile, decisions: &str, single: bool) -> Config {
         ("time.dedupe_window", window.to_owned()),
         ("time.allowed_lateness", lateness.to_owned()),
     ];
-    let flags = settings.into_iter();
+    let key = profile.by_partition.then(|| ("kafka.partitioned_by", "card".to_owned()));
+    let flags = settings.into_iter().chain(key);
     let flags = flags.map(|(key, value)| ("--set".to_owned(), key.to_owned(), value)).collect();
     let loaded = config::load(&Sources { flags, ..Sources::default() });
     loaded.unwrap_or_else(|errors| panic!("{errors:#?}")).config
@@ -232,7 +234,7 @@ impl Workload {
         let rules = dice.pick(&[VELOCITY, STATE]);
         let decisions = dice.pick(&["all", "all", "notable", "none"]);
         let program = program(rules);
-        let config = settings(profile, decisions, profile.n_partitions == 1);
+        let config = settings(profile, decisions);
         let mut left = profile.n_records;
         let mut inputs = Vec::new();
         for partition in 0..profile.n_partitions {
@@ -251,11 +253,17 @@ impl Workload {
 
     /// The engines of an instance.
     pub(crate) fn engines(&self) -> DecidingEngines {
-        DecidingEngines::new(Arc::clone(&self.program), engine_options(&self.config))
+        let engines = DecidingEngines::new(Arc::clone(&self.program), engine_options(&self.config));
+        engines.partitioned_by(self.config.kafka.partitioned_by.as_deref())
     }
 
     fn engine(&self) -> Deciding {
-        Deciding::new(Arc::clone(&self.program), engine_options(&self.config)).unwrap()
+        let mut engines = self.engines();
+        if engines.spread() == Spread::ByPartition {
+            engines.share(u32::try_from(self.inputs.len()).unwrap());
+        }
+        let wanted = engines.wanted();
+        engines.fresh(&wanted).unwrap()
     }
 
     fn golden_run(&mut self, partition: usize) -> Golden {

@@ -32,7 +32,8 @@ pub(crate) struct Books {
 pub(crate) struct Binary {
     child: Mutex<Child>,
     pid: u32,
-    address: String,
+    /// Where it serves metrics and health.
+    pub(crate) address: String,
     said: Arc<Mutex<String>>,
 }
 
@@ -122,6 +123,11 @@ impl Binary {
     /// Whether it has ended by itself.
     pub(crate) fn has_ended(&self) -> bool {
         matches!(self.child.lock().unwrap().try_wait(), Ok(Some(_)))
+    }
+
+    /// What it has said so far.
+    pub(crate) fn said(&self) -> String {
+        self.said.lock().unwrap().clone()
     }
 
     /// What can be said when a wait was in vain.

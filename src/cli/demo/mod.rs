@@ -189,14 +189,16 @@ impl Stage<'_> {
         let identity = Identity {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             ruleset: self.program.digest.short_hex(),
+            ..Identity::default()
         };
         let board = Arc::new(Board::new(1, identity));
         let health = Arc::new(Health::new(self.config.http.progress_timeout));
-        let server = http::serve(self.config.http.listen, Arc::clone(&board), Arc::clone(&health))
-            .map_err(|error| RunError::Listen {
-                address: self.config.http.listen.to_string(),
-                reason: error.to_string(),
-            })?;
+        let server =
+            http::serve(self.config.http.listen, Arc::clone(&board), Arc::clone(&health), None)
+                .map_err(|error| RunError::Listen {
+                    address: self.config.http.listen.to_string(),
+                    reason: error.to_string(),
+                })?;
         let shared = Shared {
             stop,
             tally: Mutex::default(),

@@ -33,7 +33,7 @@ pub(super) fn count_uses(program: &Program, plan: &EventPlan) -> Vec<u32> {
 }
 
 /// Calls back with every operand of a node.
-pub(super) fn each_operand(op: &Op, mark: &mut impl FnMut(NodeId)) {
+pub(crate) fn each_operand(op: &Op, mark: &mut impl FnMut(NodeId)) {
     match op {
         Op::Constant(_)
         | Op::Field(_)

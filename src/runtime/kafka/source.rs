@@ -289,6 +289,15 @@ impl Source for Member {
         lock(&self.consumer.context().tails).get(&key).copied()
     }
 
+    fn n_partitions(&self, topic: &str, timeout: Duration) -> Result<u32, LogError> {
+        let client = self.consumer.client();
+        let metadata =
+            client.fetch_metadata(Some(topic), timeout).map_err(|error| classify::error(&error))?;
+        let found = metadata.topics().iter().find(|found| found.name() == topic);
+        let n = found.map_or(0, |found| found.partitions().len());
+        Ok(u32::try_from(n).unwrap_or(u32::MAX))
+    }
+
     fn bounds(&self, partition: &Partition, timeout: Duration) -> Result<(i64, i64), LogError> {
         self.consumer
             .fetch_watermarks(&partition.topic, partition.number, timeout)

@@ -1,0 +1,189 @@
+//! Whether a rule set can be decided partition by partition: every key that it reads or writes by must be the one by
+//! which the records are spread over the partitions.
+//!
+//! The records of one entity kind's values lie together: of each event type, the first key of that kind says where.
+
+use crate::event::schema::{EntityId, EventId, FieldType, Role, SlotId};
+use crate::rules::eval::each_operand;
+use crate::rules::program::{
+    ActionPlan, EventPlan, Lookup, MessagePart, NodeId, Op, Program, RuleBody,
+};
+
+/// A rule that needs records of other partitions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Foreign {
+    /// The rule.
+    pub rule: String,
+    /// The key by which it reads or writes.
+    pub key: String,
+}
+
+/// The rules that cannot be decided partition by partition, in rule order; none when all can. `None`: no entity has
+/// this name.
+pub fn foreign(program: &Program, entity: &str) -> Option<Vec<Foreign>> {
+    let entities = &program.schema.entities;
+    let at = entities.iter().position(|known| known == entity)?;
+    let entity = EntityId(u16::try_from(at).ok()?);
+    let mut found: Vec<(u16, Foreign)> = Vec::new();
+    for (event, plan) in (0_u16..).zip(&program.plans) {
+        for body in &plan.rules {
+            let keys = foreign_keys(program, entity, (EventId(event), plan), body);
+            let rule = program.rules.get(usize::from(body.rule.0));
+            let Some((rule, key)) = rule.zip(keys.into_iter().next()) else { continue };
+            found.push((body.rule.0, Foreign { rule: rule.name.clone(), key }));
+        }
+    }
+    found.sort_by_key(|(rule, _)| *rule);
+    found.dedup_by_key(|(rule, _)| *rule);
+    Some(found.into_iter().map(|(_, foreign)| foreign).collect())
+}
+
+/// The key of an event type that says in which partition its records lie.
+fn home(program: &Program, entity: EntityId, event: EventId) -> Option<SlotId> {
+    let fields = &program.schema.event(event).fields;
+    let is_home = |ty: &FieldType| matches!(ty, FieldType::Entity(kind) if *kind == entity);
+    fields
+        .iter()
+        .find(|field| field.role == Role::Key && is_home(&field.ty))
+        .map(|field| field.slot)
+}
+
+/// The keys of a rule on an event type that are not, or not only, those of its partition.
+fn foreign_keys(
+    program: &Program,
+    entity: EntityId,
+    (event, plan): (EventId, &EventPlan),
+    body: &RuleBody,
+) -> Vec<String> {
+    let here = home(program, entity, event);
+    let name = |slots: &[SlotId]| -> String {
+        let fields = &program.schema.event(event).fields;
+        let name = |slot: &SlotId| {
+            fields.iter().find(|field| field.slot == *slot).map_or("?", |field| field.name.as_str())
+        };
+        slots.iter().map(name).collect::<Vec<_>>().join(", ")
+    };
+    let follows = |lookup: &Lookup| {
+        let Some(table) = program.tables.get(usize::from(lookup.table.0)) else { return false };
+        let there = home(program, entity, table.event);
+        let pairs = table.keys.iter().zip(&lookup.keys);
+        pairs.into_iter().any(|(stored, asked)| Some(*stored) == there && Some(*asked) == here)
+    };
+    let mut keys = Vec::new();
+    for at in lookups(plan, body) {
+        match plan.lookups.get(at) {
+            Some(lookup) if !follows(lookup) => keys.push(name(&lookup.keys)),
+            _ => {}
+        }
+    }
+    for action in &body.actions {
+        match action {
+            ActionPlan::Add { slot, .. } | ActionPlan::Remove { slot, .. }
+                if Some(*slot) != here =>
+            {
+                keys.push(name(&[*slot]));
+            }
+            ActionPlan::Alert { once: Some((slots, _)), .. }
+                if !slots.iter().any(|slot| Some(*slot) == here) =>
+            {
+                keys.push(name(slots));
+            }
+            _ => {}
+        }
+    }
+    keys
+}
+
+/// The look-ups that a rule may make.
+fn lookups(plan: &EventPlan, body: &RuleBody) -> Vec<usize> {
+    let RuleBody { guard, when, unless, lets, .. } = body;
+    let mut open: Vec<NodeId> = [*guard, Some(*when), *unless].into_iter().flatten().collect();
+    open.extend(lets.iter().map(|(_, node)| *node));
+    for action in &body.actions {
+        let message = match action {
+            ActionPlan::Block { reason } | ActionPlan::Hold { reason, .. } => reason,
+            ActionPlan::Alert { message, .. } => message,
+            _ => continue,
+        };
+        let parts = message.iter().flat_map(|message| &message.0);
+        open.extend(parts.filter_map(|part| match part {
+            MessagePart::Value(node) => Some(*node),
+            MessagePart::Text(_) | MessagePart::Field(_) => None,
+        }));
+    }
+    let mut seen = vec![false; plan.nodes.len()];
+    let mut found = Vec::new();
+    while let Some(id) = open.pop() {
+        let at = id.0 as usize;
+        let (Some(node), Some(seen)) = (plan.nodes.get(at), seen.get_mut(at)) else { continue };
+        if core::mem::replace(seen, true) {
+            continue;
+        }
+        if let Op::Reading(lookup, _) = &node.op {
+            found.push(usize::from(lookup.0));
+        }
+        each_operand(&node.op, &mut |operand| open.push(operand));
+    }
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diag::{Source, Sources};
+    use crate::rules::compile;
+
+    const SCHEMA: &str = r#"
+event pay from "payments"
+  id    pay_id  : text     from "/id"
+  time  made_at : time     from "/at" unit ms
+  key   payer   : customer from "/payer"
+  key   payee   : customer from "/payee"
+  key   device  : device?  from "/device"
+  field amount  : money    from "/amount" currency "/currency"
+
+event login from "logins"
+  id    login_id : text     from "/id"
+  time  at       : time     from "/at" unit ms
+  key   who      : customer from "/who"
+
+policy decisions
+  base currency EUR
+  timezone "UTC"
+"#;
+
+    fn found(rules: &str) -> Vec<(String, String)> {
+        let text = format!("{SCHEMA}\n{rules}");
+        let files = vec![Source { path: "a.risk".to_owned(), text }];
+        let (program, report) = compile(&Sources { files });
+        let program = program.unwrap_or_else(|| panic!("{report:#?}"));
+        assert_eq!(foreign(&program, "nobody"), None);
+        let found = foreign(&program, "customer").unwrap();
+        found.into_iter().map(|foreign| (foreign.rule, foreign.key)).collect()
+    }
+
+    fn rule(name: &str, when: &str) -> String {
+        format!(
+            "rule {name} \"x\"\n  id \"{name}\"  owner tests  severity high  mode live\n  on pay\n  when {when}\n  if missing skip\n  then score +5\n"
+        )
+    }
+
+    #[test]
+    fn only_rules_by_the_key_of_the_partition_are_at_home() {
+        let rules = [
+            rule("own", "count(pay) by payer over last 1h > 3"),
+            rule("pair", "count(pay) by payer, payee over last 1h > 3"),
+            rule("logins", "count(login) by who = this.payer over last 1h > 3"),
+            rule("plain", "amount > 5 EUR"),
+            rule("device", "count(pay) by device over last 1h > 3"),
+            rule("received", "count(pay) by payee over last 1h > 3"),
+            rule("turned", "count(pay) by payer = this.payee over last 1h > 3"),
+        ];
+        let foreign = [("device", "device"), ("received", "payee"), ("turned", "payee")];
+        let expected: Vec<(String, String)> =
+            foreign.map(|(rule, key)| (rule.to_owned(), key.to_owned())).to_vec();
+        assert_eq!(found(&rules.concat()), expected);
+    }
+}

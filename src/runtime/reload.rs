@@ -1,0 +1,178 @@
+//! Another rule set while the service runs: looked for in the rule folder, on SIGHUP, or when somebody asks.
+//!
+//! All or nothing: the folder is read and compiled as a whole, and only a rule set without errors is handed to the
+//! cell. A folder that is being written is left alone until it has stood still for one look.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use signal_hook::consts::SIGHUP;
+use signal_hook::flag;
+
+use crate::base::Digest;
+use crate::diag::render::{self, Style};
+use crate::diag::{Severity, Sources};
+use crate::loader::load;
+use crate::rules::compile;
+use crate::rules::program::Program;
+use crate::telemetry::{Board, happening};
+
+/// How often signals are looked for.
+const SIGNALS_EVERY: Duration = Duration::from_millis(200);
+/// Most files that one look at the folder counts.
+const MOST_FILES: usize = 20_000;
+
+/// What became of a look at the rule folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reload {
+    /// It holds the rule set that was handed over last.
+    Unchanged {
+        /// Its digest.
+        ruleset: String,
+    },
+    /// It compiled and was handed to the cell, which makes it active between two records.
+    Taken {
+        /// Its digest.
+        ruleset: String,
+    },
+    /// It cannot be read or has errors; the active rule set stays.
+    Refused {
+        /// What is wrong: one paragraph per finding.
+        reason: String,
+    },
+}
+
+/// Looks at the rule folder and hands rule sets over.
+#[derive(Debug)]
+pub struct Reloader {
+    folder: PathBuf,
+    board: Arc<Board>,
+    /// The digest that was handed over last, and where to.
+    last: Mutex<(Digest, Sender<Arc<Program>>)>,
+}
+
+/// What a folder looks like from outside: names, lengths, times.
+type Fingerprint = BTreeMap<PathBuf, (u64, Option<SystemTime>)>;
+
+impl Reloader {
+    /// A reloader beside the rule set that was loaded at the start, and where further ones arrive.
+    pub fn new(
+        folder: &Path,
+        active: &Program,
+        board: Arc<Board>,
+    ) -> (Self, Receiver<Arc<Program>>) {
+        let (outgoing, incoming) = channel();
+        let last = Mutex::new((active.digest, outgoing));
+        (Self { folder: folder.to_owned(), board, last }, incoming)
+    }
+
+    /// Reads and compiles the folder, and hands the rule set over if it is another one.
+    pub fn check(&self) -> Reload {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let outcome = match self.compile() {
+            Err(reason) => Reload::Refused { reason },
+            Ok(program) if program.digest == last.0 => {
+                Reload::Unchanged { ruleset: program.digest.short_hex() }
+            }
+            Ok(program) => {
+                let ruleset = program.digest.short_hex();
+                last.0 = program.digest;
+                match last.1.send(Arc::new(program)) {
+                    Ok(()) => Reload::Taken { ruleset },
+                    Err(_) => Reload::Refused { reason: "the service is stopping".to_owned() },
+                }
+            }
+        };
+        drop(last);
+        match &outcome {
+            Reload::Unchanged { .. } => {}
+            Reload::Taken { .. } => self.board.count_reload("taken"),
+            Reload::Refused { reason } => {
+                self.board.count_reload("refused");
+                let first = reason.lines().take(3).collect::<Vec<_>>().join(" ");
+                happening::RuleSetRefused { reason: &first }.emit();
+            }
+        }
+        outcome
+    }
+
+    fn compile(&self) -> Result<Program, String> {
+        let sources: Sources = load(&self.folder).map_err(|error| error.to_string())?;
+        let (program, mut diagnostics) = compile(&sources);
+        diagnostics.retain(|found| found.severity() == Severity::Error);
+        match program {
+            Some(program) if diagnostics.is_empty() => Ok(program),
+            _ => Err(render::text(&sources, &diagnostics, Style::Plain)),
+        }
+    }
+
+    /// Starts a thread that checks on SIGHUP, and when the folder has changed and then stood still. `every`: time
+    /// between two looks; zero looks only on signals. The thread ends when the watch is dropped.
+    ///
+    /// # Errors
+    /// The system does not let the signal be handled or gives no thread.
+    pub fn watch(self: &Arc<Self>, every: Duration) -> io::Result<Watch> {
+        let signal = Arc::new(AtomicBool::new(false));
+        flag::register(SIGHUP, Arc::clone(&signal))?;
+        let (stop, stopped) = channel::<()>();
+        let reloader = Arc::clone(self);
+        thread::Builder::new().name("reload".to_owned()).spawn(move || {
+            let step = if every.is_zero() { SIGNALS_EVERY } else { SIGNALS_EVERY.min(every) };
+            let (mut seen, mut checked) = (fingerprint(&reloader.folder), None);
+            checked.clone_from(&seen);
+            let mut left = every;
+            while stopped.recv_timeout(step) == Err(RecvTimeoutError::Timeout) {
+                if signal.swap(false, Ordering::Relaxed) {
+                    reloader.check();
+                }
+                left = left.saturating_sub(step);
+                if every.is_zero() || !left.is_zero() {
+                    continue;
+                }
+                left = every;
+                let now = fingerprint(&reloader.folder);
+                // WHY: a half-written folder looks otherwise a moment later; only what stood still is read.
+                if now == seen && now != checked {
+                    checked.clone_from(&now);
+                    reloader.check();
+                }
+                seen = now;
+            }
+        })?;
+        Ok(Watch { _stop: stop })
+    }
+}
+
+/// A watch over the rule folder.
+#[derive(Debug)]
+pub struct Watch {
+    _stop: Sender<()>,
+}
+
+fn fingerprint(folder: &Path) -> Option<Fingerprint> {
+    let mut found = Fingerprint::new();
+    look(folder, &mut found).ok()?;
+    Some(found)
+}
+
+fn look(path: &Path, found: &mut Fingerprint) -> io::Result<()> {
+    let metadata = std::fs::metadata(path)?;
+    if !metadata.is_dir() {
+        found.insert(path.to_owned(), (metadata.len(), metadata.modified().ok()));
+        return Ok(());
+    }
+    for entry in std::fs::read_dir(path)? {
+        let entry = entry?;
+        let hidden = entry.file_name().to_string_lossy().starts_with('.');
+        if !hidden && found.len() < MOST_FILES {
+            look(&entry.path(), found)?;
+        }
+    }
+    Ok(())
+}
