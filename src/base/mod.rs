@@ -9,6 +9,8 @@ pub mod codec;
 pub mod country;
 pub mod digest;
 pub mod id;
+#[doc(hidden)]
+pub mod planted;
 pub mod time;
 pub mod value;
 

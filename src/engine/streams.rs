@@ -109,10 +109,12 @@ impl Clocks {
         options: &EngineOptions,
     ) -> Placement {
         let clock = &mut self.clocks[id.0 as usize];
-        let future = arrival_ms
-            .is_some_and(|arrival| time_ms > arrival.saturating_add(options.future_guard_ms));
-        if future {
-            let clock_ms = clock.now_ms.unwrap_or(i64::MIN);
+        let future =
+            arrival_ms.filter(|arrival| time_ms > arrival.saturating_add(options.future_guard_ms));
+        if let Some(arrival_ms) = future {
+            // WHY: ids and answers are kept for a span from here on; before the first accepted event its arrival is
+            // the only time that is known, and no time at all would forget them with the next event.
+            let clock_ms = clock.now_ms.unwrap_or(arrival_ms);
             return Placement {
                 timeliness: Timeliness::Future,
                 clock_ms,
@@ -164,6 +166,14 @@ mod tests {
         assert_eq!(place(&mut clocks, 1000, Some(1000)), (Timeliness::OnTime, 1000));
         assert_eq!(place(&mut clocks, 1051, Some(1000)), (Timeliness::Future, 1000));
         assert_eq!(place(&mut clocks, 1050, Some(1000)), (Timeliness::OnTime, 1050));
+    }
+
+    #[test]
+    fn a_first_event_from_the_future_stands_at_its_arrival() {
+        let mut clocks = Clocks::default();
+        assert_eq!(place(&mut clocks, 9_000, Some(1_000)), (Timeliness::Future, 1_000));
+        assert_eq!(clocks.get(ClockId(0)).now_ms, None);
+        assert_eq!(place(&mut clocks, 1_010, Some(1_010)), (Timeliness::OnTime, 1_010));
     }
 
     #[test]

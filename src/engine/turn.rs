@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::base::planted::{Bug, is_planted};
 use crate::base::{EntityKey, Value};
 use crate::decision::episodes::{Episodes, Raise};
 use crate::decision::holds::{Hold, Placed};
@@ -65,7 +66,9 @@ impl<'a, S: Sink> Turn<'a, S> {
         self.count(&standing);
         let (judgement, told) = self.judge(&standing);
         self.conclude(&standing, &judgement, &told);
-        if standing.placement.timeliness != Timeliness::Future {
+        let timeliness = standing.placement.timeliness;
+        let lost = is_planted(Bug::LateInsertLost) && timeliness != Timeliness::OnTime;
+        if timeliness != Timeliness::Future && !lost {
             self.remembered.memory.insert(&self.work.own, self.decoded.row.time_ms);
         }
     }
@@ -94,7 +97,10 @@ impl<'a, S: Sink> Turn<'a, S> {
         let placement = clocks.place(clock, row.time_ms, arrival_ms, &self.setup.options);
         let digester = self.setup.digester(row);
         let (id_digest, body_digest) = (digester.id(row, raw), digester.body(row, raw));
-        let seen = seen.check_and_insert(id_digest, body_digest, placement.clock_ms);
+        let mut seen = seen.check_and_insert(id_digest, body_digest, placement.clock_ms);
+        if is_planted(Bug::DedupeSkipped) {
+            seen = Seen::New;
+        }
         if placement.timeliness != Timeliness::Future {
             self.pass_time(placement.clock_ms);
         }

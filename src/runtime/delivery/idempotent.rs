@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::base::planted::{Bug, is_planted};
 use crate::config::Config;
 use crate::runtime::clock::Clock;
 use crate::runtime::delivery::tracker::{Pending, Tracker};
@@ -244,6 +245,7 @@ impl<S: Source, W: Writer> Delivery<S> for Idempotent<W> {
         lane.begun = true;
         let outstanding = u32::try_from(outputs.len()).unwrap_or(u32::MAX);
         let Handled { partition, offset, arrival_ms, trace, outcome, digest } = record;
+        let outstanding = if is_planted(Bug::CommitBeforeAcknowledged) { 0 } else { outstanding };
         let seq = lane.tracker.push(Pending { offset, outstanding, outcome, arrival_ms, digest });
         let token = lane.id << SEQ_BITS | seq & ((1 << SEQ_BITS) - 1);
         for output in outputs.drain(..) {

@@ -16,6 +16,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::base::planted::{Bug, is_planted};
 use crate::config::Config;
 use crate::runtime::clock::Clock;
 use crate::runtime::delivery::{Around, Delivery, Handled, OutputTopics, Turn};
@@ -237,7 +238,8 @@ impl<'a, L: Log> Transactional<'a, L> {
                 return Ok(false);
             }
             let deadline = now + self.config.delivery.transaction_timeout;
-            (batch.n_sent, *phase) = (0, Phase::Writing { deadline });
+            let first = usize::from(is_planted(Bug::OutputLostOnRepeat)).min(batch.wires.len());
+            (batch.n_sent, *phase) = (first, Phase::Writing { deadline });
         }
         if let Phase::Writing { deadline } = *phase {
             Self::push(&mut self.writer, &mut self.open, batch)?;
@@ -267,7 +269,13 @@ impl<'a, L: Log> Transactional<'a, L> {
         }
         match self.writer.commit_outcome() {
             None => Ok(false),
-            Some(Err(error)) => Err(fault(error)),
+            Some(Err(error)) => {
+                // WHY: the answer comes once; nobody must wait for it again.
+                if !is_planted(Bug::AnswerAwaitedTwice) {
+                    *phase = Phase::Again { at: now };
+                }
+                Err(fault(error))
+            }
             Some(Ok(())) => {
                 around.health.set_waiting(false);
                 self.complete(around.books, around.clock);
@@ -358,6 +366,9 @@ impl<'a, L: Log> Transactional<'a, L> {
 
     /// Gives the open transaction up. The broker aborts it at the latest when its time is over.
     fn abandon(&mut self) {
+        if is_planted(Bug::NotAbandoned) {
+            return;
+        }
         if matches!(self.closed, Some((_, Phase::Committing))) {
             // WHY: the client takes no second call beside a commit; each call of a commit ends by itself.
             while self.writer.commit_outcome().is_none() {
@@ -379,6 +390,9 @@ impl<'a, L: Log> Transactional<'a, L> {
         self.reports.clear();
         register(&mut self.writer, self.config, (around.stop, around.health), around.books)?;
         let Some((batch, _)) = &self.closed else { return Ok(Fate::Lost) };
+        if is_planted(Bug::UnknownIsLanded) {
+            return Ok(Fate::Landed);
+        }
         let partitions: Vec<Partition> = batch.ends.keys().cloned().collect();
         let now =
             committed(around.source, &partitions, self.timeout, (around.stop, around.health))?;

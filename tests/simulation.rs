@@ -1,0 +1,148 @@
+//! The deterministic simulator: the real cell, deliveries, recovery and engine on a simulated log, clock and scheduler,
+//! under one seed per run. What it covers and what it cannot show stands in `docs/RELIABILITY.md`.
+//!
+//! `RISKWEIR_SIM_SEED=7 cargo test --test simulation one_seed -- --nocapture` runs one seed with its trace;
+//! `RISKWEIR_SIM_SEEDS=20000` sets how many the sweep takes.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests fail the test"
+)]
+
+#[path = "simulation/mod.rs"]
+mod sim;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+#[cfg(debug_assertions)]
+use riskweir::base::planted::Bug;
+use riskweir::config::DeliveryMode;
+
+use sim::dice::Dice;
+use sim::profile::Profile;
+use sim::run::{self, Verdict};
+
+/// Seeds of one test run.
+const SEEDS: u64 = 200;
+
+/// How often each kind of thing happened.
+type Totals = BTreeMap<&'static str, u64>;
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+fn report(seed: u64, verdict: &Verdict) -> String {
+    let failure = verdict.failure.as_deref().unwrap_or("nothing failed");
+    format!(
+        "{}\n\nseed {seed}: {failure}\n{:?}\n{:?}\nrun it again: RISKWEIR_SIM_SEED={seed} cargo test --test simulation one_seed -- --nocapture\n",
+        verdict.tail.join("\n"),
+        verdict.profile,
+        verdict.stats,
+    )
+}
+
+/// Runs seeds on two threads: the smallest that fails, if any, and what happened in all.
+fn sweep(
+    seeds: Range<u64>,
+    run: impl Fn(u64) -> Verdict + Sync,
+) -> (Option<(u64, Verdict)>, Totals) {
+    let next = AtomicU64::new(seeds.start);
+    let failed = Mutex::new(None::<(u64, Verdict)>);
+    let totals = Mutex::new(Totals::new());
+    let work = || loop {
+        let seed = next.fetch_add(1, Ordering::Relaxed);
+        if seed >= seeds.end || failed.lock().unwrap().is_some() {
+            return;
+        }
+        let verdict = run(seed);
+        for (name, n) in verdict.stats.named() {
+            *totals.lock().unwrap().entry(name).or_default() += n;
+        }
+        if verdict.failure.is_some() {
+            let mut failed = failed.lock().unwrap();
+            if failed.as_ref().is_none_or(|(known, _)| seed < *known) {
+                *failed = Some((seed, verdict));
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(work);
+        scope.spawn(work);
+    });
+    (failed.into_inner().unwrap(), totals.into_inner().unwrap())
+}
+
+#[test]
+fn every_seed_keeps_every_promise_and_every_kind_of_fault_strikes() {
+    let n_seeds = number("RISKWEIR_SIM_SEEDS").unwrap_or(SEEDS);
+    let (failed, totals) = sweep(0..n_seeds, run::seed);
+    if let Some((seed, verdict)) = failed {
+        panic!("{}", report(seed, &verdict));
+    }
+    println!("{n_seeds} seeds: {totals:?}");
+    for (name, n) in totals {
+        assert!(n > 0 || n_seeds < SEEDS, "no {name} in {n_seeds} seeds");
+    }
+}
+
+#[test]
+fn one_seed() {
+    let seed = number("RISKWEIR_SIM_SEED").unwrap_or(1);
+    let verdict = run::seed(seed);
+    println!("{}", report(seed, &verdict));
+    assert_eq!(verdict.failure, None);
+}
+
+#[test]
+fn a_seed_that_runs_twice_takes_the_same_steps() {
+    for seed in 0..20 {
+        let (first, second) = (run::seed(seed), run::seed(seed));
+        assert_eq!(first.digest, second.digest, "seed {seed}: {:?} {:?}", first.tail, second.tail);
+        assert!(first.digest.1 > 20, "seed {seed} does nothing");
+    }
+}
+
+/// Kills the only instance at each of its calls in turn: before and after every effect.
+fn kill_at_every_call(mode: DeliveryMode) {
+    let profile = Profile::calm(mode);
+    let whole = run::with_profile(Dice::new(7), profile.clone());
+    assert_eq!(whole.failure, None, "{}", report(7, &whole));
+    let calls = whole.first_life_calls;
+    println!("{calls} calls, {:?}", whole.stats);
+    assert!(calls > 200, "{calls} calls");
+    let run = |call: u64| {
+        let profile = Profile { crash_at: Some(call), power_loss: call % 2, ..profile.clone() };
+        run::with_profile(Dice::new(7), profile)
+    };
+    let (failed, totals) = sweep(1..calls, run);
+    assert!(failed.is_none(), "{}", failed.map_or_else(String::new, |(at, it)| report(at, &it)));
+    assert_eq!(totals["crashes"], calls - 1);
+}
+
+#[test]
+fn a_kill_at_any_call_changes_nothing_with_transactions() {
+    kill_at_every_call(DeliveryMode::Transactional);
+}
+
+#[test]
+fn a_kill_at_any_call_changes_nothing_without_transactions() {
+    kill_at_every_call(DeliveryMode::Idempotent);
+}
+
+/// A mistake that is made on purpose is found, by a property and not by an accident of the simulation.
+#[cfg(debug_assertions)]
+#[test]
+fn each_planted_mistake_is_found() {
+    for bug in Bug::ALL {
+        let (failed, _) = sweep(0..SEEDS, |seed| run::planted(seed, Some(bug)));
+        let (seed, verdict) = failed.unwrap_or_else(|| panic!("{bug:?} is not found"));
+        let failure = verdict.failure.unwrap_or_default();
+        println!("{bug:?}: seed {seed}: {}", failure.lines().next().unwrap_or_default());
+        assert!(failure.starts_with('P'), "{bug:?}, seed {seed}: {failure}");
+    }
+}

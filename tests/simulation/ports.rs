@@ -1,0 +1,89 @@
+//! The ports of the runtime, answered by the simulation.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use riskweir::runtime::clock::Clock;
+use riskweir::runtime::log::{Fetched, Log, Partition};
+use riskweir::runtime::{Input, RunError};
+
+use super::broker::Record;
+use super::member::SimSource;
+use super::reader::SimReader;
+use super::world::Ctx;
+use super::writer::SimWriter;
+
+/// The wall clock at the start of simulated time: 2 March 2026, 08:00 UTC.
+pub(crate) const WALL_MS: i64 = 1_772_438_400_000;
+
+/// A length of time in microseconds.
+pub(crate) fn micros(length: Duration) -> u64 {
+    u64::try_from(length.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// A record in a client's memory.
+#[derive(Clone, Debug)]
+pub(crate) struct Taken {
+    pub(crate) topic: Arc<str>,
+    pub(crate) partition: i32,
+    pub(crate) record: Record,
+}
+
+impl Fetched for Taken {
+    fn input(&self) -> Input<'_> {
+        Input {
+            topic: &self.topic,
+            partition: self.partition,
+            offset: self.record.offset,
+            arrival_ms: Some(self.record.arrival_ms),
+            payload: self.record.payload.as_deref(),
+        }
+    }
+}
+
+/// The log as one life of one instance sees it.
+pub(crate) struct SimLog {
+    pub(crate) ctx: Ctx,
+    pub(crate) topic: String,
+    /// The transactional id, if any.
+    pub(crate) id: Option<String>,
+}
+
+impl Log for SimLog {
+    type Source = SimSource;
+    type Writer = SimWriter;
+    type Reader = SimReader;
+
+    fn source(&self, _topics: &[String]) -> Result<SimSource, RunError> {
+        Ok(SimSource::open(&self.ctx, &self.topic))
+    }
+
+    fn writer(&self) -> Result<SimWriter, RunError> {
+        Ok(SimWriter::open(&self.ctx, self.id.clone()))
+    }
+
+    fn reader(&self, starts: &[(Partition, Option<i64>)]) -> Result<SimReader, RunError> {
+        Ok(SimReader::open(&self.ctx, starts))
+    }
+}
+
+/// The clocks as an instance sees them.
+pub(crate) struct SimClock(pub(crate) Ctx);
+
+impl fmt::Debug for SimClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SimClock")
+    }
+}
+
+impl Clock for SimClock {
+    fn now(&self) -> Duration {
+        Duration::from_micros(self.0.quietly().now)
+    }
+
+    fn wall_ms(&self) -> i64 {
+        let state = self.0.quietly();
+        WALL_MS + i64::try_from(state.now / 1_000).unwrap() + state.wall_shift_ms
+    }
+}

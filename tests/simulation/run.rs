@@ -1,0 +1,143 @@
+//! One seed from start to verdict.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use riskweir::base::planted::{Bug, plant};
+use riskweir::config::Config;
+use riskweir::runtime::vault::Vault;
+use riskweir::runtime::{self, Stop, Views};
+use riskweir::telemetry::board::{Board, Identity};
+use riskweir::telemetry::health::Health;
+
+use super::check::Check;
+use super::dice::Dice;
+use super::disk::SimVault;
+use super::network::{self, Event};
+use super::ports::{SimClock, SimLog};
+use super::profile::Profile;
+use super::workload::{TOPIC, Workload};
+use super::world::{Ctx, End, Phase, State, Stats, Turn, World};
+
+/// How a seed ended.
+#[derive(Clone, Debug)]
+pub(crate) struct Verdict {
+    /// The property that does not hold, and how that shows.
+    pub(crate) failure: Option<String>,
+    /// Digest and length of the trace, and its last lines.
+    pub(crate) digest: (u64, u64),
+    pub(crate) tail: Vec<String>,
+    pub(crate) stats: Stats,
+    pub(crate) profile: Profile,
+    /// Calls of the first instance in its first life.
+    pub(crate) first_life_calls: u64,
+}
+
+/// Runs a seed.
+pub(crate) fn seed(seed: u64) -> Verdict {
+    planted(seed, None)
+}
+
+/// Runs a seed whose instances make a mistake on purpose.
+pub(crate) fn planted(seed: u64, bug: Option<Bug>) -> Verdict {
+    let mut dice = Dice::new(seed);
+    let mut profile = Profile::draw(&mut dice);
+    profile.bug = bug;
+    with_profile(dice, profile)
+}
+
+/// Runs what a profile says.
+pub(crate) fn with_profile(mut dice: Dice, profile: Profile) -> Verdict {
+    let workload = Arc::new(Workload::draw(&mut dice, &profile));
+    let world = Arc::new(World::new(start(dice, &profile, &workload)));
+    let mut threads: Vec<JoinHandle<()>> = Vec::new();
+    let mut state = world.lock();
+    loop {
+        state = world.pass(state, Turn::Main);
+        let Some(slot) = state.starts.pop_front() else { break };
+        threads.push(launch(&world, &mut state, slot, &workload));
+    }
+    if state.failure.is_none() && state.phase == Phase::Done {
+        state.failure = state.check.verdict().err();
+    }
+    let verdict = Verdict {
+        failure: state.failure.clone(),
+        digest: (state.trace.digest, state.trace.lines),
+        tail: state.trace.tail.iter().cloned().collect(),
+        stats: state.stats,
+        profile,
+        first_life_calls: state.first_life_calls,
+    };
+    drop(state);
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    verdict
+}
+
+fn start(dice: Dice, profile: &Profile, workload: &Workload) -> State {
+    let check = Check::new(profile.mode, workload.golden.clone(), workload.announcement.clone());
+    let mut state = State::new(dice, profile.clone(), check);
+    for (partition, records) in workload.inputs.iter().enumerate() {
+        state.broker.inputs.push(super::broker::InputLog::default());
+        for (time, record) in records {
+            state.at(*time, Event::Produce(partition, record.clone()));
+        }
+    }
+    network::begin(&mut state);
+    state
+}
+
+/// Starts a life; it waits for its first turn.
+fn launch(
+    world: &Arc<World>,
+    state: &mut State,
+    slot: usize,
+    workload: &Arc<Workload>,
+) -> JoinHandle<()> {
+    let stop = Stop::new(Duration::from_secs(30));
+    let identity = Identity { version: "1".to_owned(), ..Identity::default() };
+    let board = Arc::new(Board::new(1, identity));
+    let now = state.now;
+    let instance = &mut state.instances[slot];
+    instance.life += 1;
+    (instance.alive, instance.killed, instance.calls) = (true, false, 0);
+    (instance.wake_at, instance.eager) = (now, false);
+    (instance.stop, instance.board) = (Some(stop.clone()), Some(Arc::clone(&board)));
+    let life = instance.life;
+    state.note(|| format!("#{slot} starts its life {life}"));
+    let ctx = Ctx { world: Arc::clone(world), slot, life };
+    let workload = Arc::clone(workload);
+    let health = Arc::new(Health::new(Duration::from_secs(30)));
+    let views = Views { board, health, stop };
+    let thread = thread::Builder::new().name(format!("instance {slot}"));
+    thread.spawn(move || live(&ctx, &workload, &views)).unwrap()
+}
+
+fn live(ctx: &Ctx, workload: &Workload, views: &Views) {
+    let me = Turn::Instance(ctx.slot);
+    let (snapshots, bug) = {
+        let profile = &ctx.world.enter(me).profile;
+        (profile.snapshots, profile.bug)
+    };
+    plant(bug);
+    let mut config: Config = workload.config.clone();
+    config.delivery.transactional_id = format!("riskweir-{}", ctx.slot);
+    let id = config.delivery.transactional_id.clone();
+    let id = (config.delivery.mode == riskweir::config::DeliveryMode::Transactional).then_some(id);
+    let log = SimLog { ctx: ctx.clone(), topic: TOPIC.to_owned(), id };
+    let clock = SimClock(ctx.clone());
+    let vault = SimVault(ctx.clone());
+    let vault = (snapshots > 0).then_some(&vault as &dyn Vault);
+    let mut engines = workload.engines();
+    let world = runtime::World { log: &log, clock: &clock, vault };
+    let inputs = [TOPIC.to_owned()];
+    let run = || runtime::run_on(&config, &inputs, world, &mut engines, views);
+    let end = match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(result) => End::Returned(result.map(Box::new)),
+        Err(payload) => End::of_panic(&*payload),
+    };
+    let mut state = ctx.world.lock();
+    state.gone(ctx.slot, &end);
+    ctx.world.leave(state);
+}
