@@ -1,20 +1,34 @@
-//! A small seeded source of choices: one number replays a whole test.
+//! A small seeded source of choices: one number replays a whole test. So does a tape of bytes, which a fuzzer can bend
+//! choice by choice.
 
-/// `SplitMix64`.
+/// `SplitMix64`, after the tape if there is one.
 ///
 /// # Source
 /// G. Steele, D. Lea, C. Flood, "Fast Splittable Pseudorandom Number Generators", OOPSLA 2014.
 #[derive(Clone, Debug)]
-pub(crate) struct Dice(u64);
+pub(crate) struct Dice {
+    state: u64,
+    tape: Vec<u8>,
+    at: usize,
+}
 
 impl Dice {
     pub(crate) fn new(seed: u64) -> Self {
-        Self(seed)
+        Self { state: seed, tape: Vec::new(), at: 0 }
+    }
+
+    /// One byte decides one choice; when all are used, the choices go on as those of seed 0.
+    pub(crate) fn of_tape(tape: &[u8]) -> Self {
+        Self { state: 0, tape: tape.to_vec(), at: 0 }
     }
 
     pub(crate) fn word(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
+        if let Some(byte) = self.tape.get(self.at) {
+            self.at += 1;
+            return u64::from(*byte);
+        }
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.state;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ (mixed >> 31)

@@ -13,6 +13,8 @@ pub(crate) mod binary;
 pub(crate) mod broker;
 pub(crate) mod container;
 pub(crate) mod dice;
+pub(crate) mod duel;
+pub(crate) mod fuzz;
 pub(crate) mod records;
 pub(crate) mod rule_text;
 pub(crate) mod service;
