@@ -3,8 +3,9 @@
 
 use std::sync::LazyLock;
 
+use riskweir::event::digest::Digester;
 use riskweir::event::schema::Schema;
-use riskweir::event::{DecodeScratch, Decoder, Limits, Row, body_digest, id_digest};
+use riskweir::event::{DecodeScratch, Decoder, Limits, Row};
 
 use crate::support::fuzz::naive;
 
@@ -25,7 +26,8 @@ pub(crate) fn run(data: &[u8]) {
     naive::compare(schema, |_| true, (data, &cold), &answer);
     if answer.is_ok() {
         let event = schema.event(cold.event());
-        let digests = |row: &Row| (body_digest(event, row, data), id_digest(event, row, data));
+        let digester = Digester::new(event);
+        let digests = |row: &Row| (digester.body(row, data), digester.id(row, data));
         assert_eq!(digests(&cold), digests(&warm));
         let topic = event.topic.as_deref().and_then(|topic| decoder.topic(topic));
         let topic = topic.expect("a topic of the schema");
