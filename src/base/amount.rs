@@ -300,17 +300,14 @@ fn format_scaled(minor: i128, digits: u8) -> String {
             at -= 1;
             bytes[at] = b'.';
         }
-        let digit = match u64::try_from(rest) {
-            // WHY: a division of 128 bits takes many times as long, and hardly an amount needs one.
-            Ok(small) => {
-                rest = u128::from(small / 10);
-                small % 10
-            }
-            Err(_) => {
-                let digit = rest % 10;
-                rest /= 10;
-                u64::try_from(digit).unwrap_or(0)
-            }
+        // WHY: a division of 128 bits takes many times as long, and hardly an amount needs one.
+        let digit = if let Ok(small) = u64::try_from(rest) {
+            rest = u128::from(small / 10);
+            small % 10
+        } else {
+            let digit = rest % 10;
+            rest /= 10;
+            u64::try_from(digit).unwrap_or(0)
         };
         at -= 1;
         bytes[at] = b'0' + u8::try_from(digit).unwrap_or(0);

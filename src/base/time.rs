@@ -139,14 +139,13 @@ impl TimeText {
         let (hour, minute, second) = (of_day / 3_600_000, of_day / 60_000 % 60, of_day / 1000 % 60);
         let millis = of_day % 1000;
         let mut text = Self { bytes: [0; Self::MAX_BYTES], len: 0 };
-        match year {
-            0..=9999 => text.digits(1000, year),
-            _ => {
-                text.push(if year < 0 { b'-' } else { b'+' });
-                let size = year.abs();
-                let first = (5..9).rev().map(|zeros| 10_i64.pow(zeros)).find(|unit| size >= *unit);
-                text.digits(first.unwrap_or(100_000), size);
-            }
+        if (0..=9999).contains(&year) {
+            text.digits(1000, year);
+        } else {
+            text.push(if year < 0 { b'-' } else { b'+' });
+            let size = year.abs();
+            let first = (5..9).rev().map(|zeros| 10_i64.pow(zeros)).find(|unit| size >= *unit);
+            text.digits(first.unwrap_or(100_000), size);
         }
         let parts = [(b'-', month), (b'-', day), (b'T', hour), (b':', minute), (b':', second)];
         for (mark, number) in parts {

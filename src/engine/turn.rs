@@ -271,12 +271,12 @@ impl<'a, S: Sink> Turn<'a, S> {
             let message =
                 format!("risk score {} lies in the band {from} to {to}", resolution.score);
             let notice = Notice { rule: "policy", queue: queue.as_deref(), message };
-            self.notify(scene, resolution, notice);
+            self.notify(scene, resolution, &notice);
         }
         if standing.seen == Seen::Reused {
             let message = "the event id came before with another body".to_owned();
             let notice = Notice { rule: "id_reuse", queue: Some("integrity"), message };
-            self.notify(scene, resolution, notice);
+            self.notify(scene, resolution, &notice);
         }
     }
 
@@ -328,7 +328,7 @@ impl<'a, S: Sink> Turn<'a, S> {
         self.mark_record();
     }
 
-    fn notify(&mut self, scene: &Scene<'_>, resolution: &Resolution<'_>, notice: Notice<'_>) {
+    fn notify(&mut self, scene: &Scene<'_>, resolution: &Resolution<'_>, notice: &Notice<'_>) {
         let alert_id = scene.alert_id(notice.rule);
         self.remembered.counters.alerts += 1;
         let facts = AlertFacts {

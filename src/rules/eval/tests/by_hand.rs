@@ -473,8 +473,12 @@ fn a_rule_is_ruled_out_only_where_its_verdict_is_silence() {
         .flat_map(|flag_word| [None, Some(2), Some(3)].map(|int| (flag_word, int)))
     {
         let mut row = empty_row();
-        flag_word.into_iter().for_each(|word| row.set(flag, word));
-        int.into_iter().for_each(|word| row.set(INT, word));
+        if let Some(word) = flag_word {
+            row.set(flag, word);
+        }
+        if let Some(word) = int {
+            row.set(INT, word);
+        }
         for (place, rule) in rules.iter().enumerate() {
             let (ruled_out, verdict) = ask(&program, &row, b"", &mut nothing(), |run| {
                 (run.is_ruled_out(place), run.verdict(rule))
