@@ -470,9 +470,8 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
             return Ok(());
         }
         let by_partition = self.engines.spread() == Spread::ByPartition;
-        let name = |partition: &Partition| match by_partition {
-            true => format!("p{}", partition.number),
-            false => WHOLE.to_owned(),
+        let name = |partition: &Partition| {
+            if by_partition { format!("p{}", partition.number) } else { WHOLE.to_owned() }
         };
         let mut places = Vec::new();
         for (partition, _) in &offsets {

@@ -112,7 +112,7 @@ impl<R: crate::runtime::log::Reader> Recovery<R> {
             })
             .collect();
         shard.epochs =
-            Epochs::of_notes(notes.iter().map(|(partition, at, note)| (*partition, *at, note)));
+            Epochs::of_notes(&notes.iter().map(|(partition, at, note)| (*partition, *at, note)));
         learn(shard, tools.engines);
         if !tools.config.recovery.replay {
             if is_ahead {

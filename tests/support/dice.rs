@@ -18,7 +18,6 @@ impl Dice {
     }
 
     /// One byte decides one choice; when all are used, the choices go on as those of seed 0.
-    #[allow(dead_code, reason = "not every test crate that includes this file has a tape")]
     pub(crate) fn of_tape(tape: &[u8]) -> Self {
         Self { state: 0, tape: tape.to_vec(), at: 0 }
     }

@@ -43,7 +43,9 @@ pub(crate) fn run(data: &[u8]) {
         Err(errors) => {
             assert!(!errors.is_empty(), "a refusal has a reason");
             let each = errors.iter();
-            each.map(|error| format!("{} {error} {:?}\n", error.code().0, error.help())).collect()
+            each.map(|error| format!("{} {error} {:?}", error.code().0, error.help()))
+                .collect::<Vec<_>>()
+                .join("\n")
         }
     };
     assert!(!told.contains(SECRET), "the secret is shown: {told}");

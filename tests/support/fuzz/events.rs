@@ -221,7 +221,9 @@ impl Draft {
         }
         let value = declared(field, dice);
         let at = if dice.one_in(3) { field.from.last() } else { field.from.first() };
-        at.into_iter().for_each(|pointer| self.put(pointer, value.clone()));
+        for pointer in at {
+            self.put(pointer, value.clone());
+        }
     }
 }
 
