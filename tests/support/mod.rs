@@ -13,6 +13,7 @@ pub(crate) mod binary;
 pub(crate) mod broker;
 pub(crate) mod container;
 pub(crate) mod dice;
+pub(crate) mod fleet;
 pub(crate) mod records;
 pub(crate) mod rule_text;
 pub(crate) mod service;
