@@ -221,7 +221,7 @@ impl Draft {
         }
         let value = declared(field, dice);
         let at = if dice.one_in(3) { field.from.last() } else { field.from.first() };
-        for pointer in at {
+        if let Some(pointer) = at {
             self.put(pointer, value.clone());
         }
     }

@@ -114,7 +114,7 @@ pub(crate) fn sound(n_records: i64) -> (Vec<u8>, Vec<u8>) {
     };
     let mut file = Vec::new();
     let mut writer = ContainerWriter::begin(&header, &mut file).expect("a small header");
-    for part in parts {
+    for part in &parts {
         writer.part(part, &mut file).expect("a small part");
     }
     writer.finish(&mut file);
