@@ -43,7 +43,9 @@ fn under_load(fleet: &Fleet<'_>, seed: u64, faults: impl FnOnce()) -> usize {
             let mut n = 0;
             while !over.load(Ordering::Relaxed) {
                 let records = payments.take(usize::try_from(RATE * TICK_MS / 1_000).unwrap());
-                records.iter().for_each(|record| feed.send(record));
+                for record in &records {
+                    feed.send(record);
+                }
                 n += records.len();
                 wait::pass(Duration::from_millis(TICK_MS));
             }

@@ -1,6 +1,6 @@
 //! Snapshots and recovery of the real binary on a real Apache Kafka: what a start loads, what it replays, what it says
 //! when something is damaged or gone, and that no byte of an answer depends on any of it.
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail the test")]
 
 mod support;
 

@@ -343,7 +343,7 @@ fn partitions(consumer: &BaseConsumer, topic: &str) -> Result<Vec<i32>, String> 
     let metadata = consumer.fetch_metadata(Some(topic), WAIT).map_err(|error| error.to_string())?;
     let found = metadata.topics().iter().find(|it| it.name() == topic);
     let found = found.ok_or_else(|| format!("no topic {topic}"))?;
-    Ok(found.partitions().iter().map(|partition| partition.id()).collect())
+    Ok(found.partitions().iter().map(rdkafka::metadata::MetadataPartition::id).collect())
 }
 
 /// Hands over every committed record of a topic, partition by partition in the order of its offsets.
