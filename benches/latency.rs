@@ -1,6 +1,7 @@
 //! Latency on a real Apache Kafka: from the moment a record was due to be produced until its decision is consumed.
 //!
-//! `cargo bench --bench latency [-- RATE [SECONDS [MODE]]]`, by default 5000 events/s for 60 s in both delivery modes.
+//! `cargo bench --bench latency [-- RATE [SECONDS [MODE [INTERVAL]]]]`, by default 5000 events/s for 60 s in both delivery
+//! modes; with INTERVAL, such as `5s`, snapshots are taken so often, without it none.
 //! It runs the release binary with the shipped rules and its default settings, one input partition, everything on this
 //! machine: broker, service, sender and reader. The broker is that of `RISKWEIR_KAFKA`, else one of its own.
 //!
@@ -71,11 +72,11 @@ fn main() {
     println!("command: cargo bench --bench latency -- {} {} [MODE]", load.rate, load.seconds);
     println!("load: {} events/s for {} s after {WARM_UP_S} s of warm-up", load.rate, load.seconds);
     for mode in modes {
-        measure(mode, load);
+        measure(mode, load, words.get(3).map(String::as_str));
     }
 }
 
-fn measure(mode: &str, load: Load) {
+fn measure(mode: &str, load: Load, snapshots: Option<&str>) {
     let (broker, prefix) = (Broker::shared(), prefix("latency"));
     let folder = tempfile::tempdir().unwrap();
     for name in OUTPUTS.iter().chain(&["in"]) {
@@ -83,7 +84,16 @@ fn measure(mode: &str, load: Load) {
     }
     let file = folder.path().join("riskweir.yaml");
     fs::write(&file, config(broker.address(), &prefix, mode)).unwrap();
-    let service = Binary::start(&["run", "-c", file.to_str().unwrap()]);
+    let mut arguments = vec!["run".to_owned(), "-c".to_owned(), file.display().to_string()];
+    if let Some(interval) = snapshots {
+        let place = folder.path().join("snapshots");
+        for setting in
+            [format!("snapshot.dir={}", place.display()), format!("snapshot.interval={interval}")]
+        {
+            arguments.extend(["--set".to_owned(), setting]);
+        }
+    }
+    let service = Binary::start(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
     wait_for(&service, "/readyz", 200);
 
     let traffic = Traffic::new(TrafficConfig {
@@ -104,7 +114,13 @@ fn measure(mode: &str, load: Load) {
     let sent_for = start.elapsed();
     let latencies = reader.join().unwrap();
     let cpu = cpu_s(service.pid()) - before;
-    println!("\n{mode}");
+    println!("\n{mode}, snapshots every {}", snapshots.unwrap_or("never"));
+    if snapshots.is_some() {
+        let metric = |name: &str| service.metric(name).unwrap_or(0.0);
+        let (bytes, took) =
+            (metric("riskweir_snapshot_bytes"), metric("riskweir_snapshot_duration_seconds"));
+        println!("  last snapshot {bytes:.0} bytes, taken in {took:.2} s");
+    }
     print_quantiles("produced to consumed decision", latencies);
     print_quantiles("of it: sender behind schedule", late);
     let n = load.n_records();

@@ -45,7 +45,7 @@ impl Bug {
 }
 
 #[cfg(debug_assertions)]
-std::thread_local! {
+thread_local! {
     static PLANTED: core::cell::Cell<Option<Bug>> = const { core::cell::Cell::new(None) };
 }
 

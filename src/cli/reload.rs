@@ -45,9 +45,11 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
     match console.format {
         Format::Json => console.data(&format!("{}\n", body.trim())),
         Format::Text => match word("outcome") {
-            "taken" => console.message(&format!("rule set {} is taken over", word("ruleset"))),
+            "taken" => {
+                console.message(&format!("rule set {} is taken over", word("ruleset")));
+            }
             "unchanged" => {
-                console.message(&format!("rule set {} is active already", word("ruleset")))
+                console.message(&format!("rule set {} is active already", word("ruleset")));
             }
             _ => console.message(word("reason")),
         },

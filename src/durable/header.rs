@@ -42,16 +42,16 @@ pub struct Position {
 }
 
 impl Header {
-    /// The first position that lies beyond what is committed, if any. A partition without a committed offset counts
-    /// as committed at 0.
+    /// The first position that lies beyond what is committed, if any. A partition that `committed` does not name is not
+    /// judged: somebody else has it now, and what was seen of it is compared when it comes.
     pub fn first_ahead(&self, committed: &[Position]) -> Option<&Position> {
         let committed: BTreeMap<(&str, i32), i64> = committed
             .iter()
             .map(|at| ((at.topic.as_str(), at.partition), at.next_offset))
             .collect();
         self.positions.iter().find(|at| {
-            let limit = committed.get(&(at.topic.as_str(), at.partition)).copied().unwrap_or(0);
-            at.next_offset > limit
+            let limit = committed.get(&(at.topic.as_str(), at.partition));
+            limit.is_some_and(|limit| at.next_offset > *limit)
         })
     }
 }
@@ -86,9 +86,11 @@ mod tests {
     }
 
     #[test]
-    fn a_partition_that_nobody_committed_counts_as_committed_at_its_begin() {
-        assert_eq!(header(vec![at("t", 0, 0)]).first_ahead(&[]), None);
-        assert_eq!(header(vec![at("t", 0, 1)]).first_ahead(&[]), Some(&at("t", 0, 1)));
-        assert_eq!(header(vec![at("t", 0, 1)]).first_ahead(&[at("u", 0, 9)]), Some(&at("t", 0, 1)));
+    fn a_partition_that_somebody_else_has_now_does_not_rule_a_snapshot_out() {
+        let two = header(vec![at("t", 0, 10), at("t", 1, 7)]);
+        assert_eq!(two.first_ahead(&[at("t", 0, 10)]), None);
+        assert_eq!(two.first_ahead(&[at("t", 0, 9)]), Some(&at("t", 0, 10)));
+        assert_eq!(header(vec![at("t", 0, 1)]).first_ahead(&[at("u", 0, 9)]), None);
+        assert_eq!(header(vec![at("t", 0, 1)]).first_ahead(&[at("t", 0, 0)]), Some(&at("t", 0, 1)));
     }
 }

@@ -35,6 +35,9 @@ const SETTLE: Duration = Duration::from_secs(5);
 /// How long the cell may wait for a record while a snapshot is being taken.
 const SAVING: Duration = Duration::from_millis(1);
 
+/// How long an answer about partitions of others may take.
+const ABROAD: Duration = Duration::from_millis(500);
+
 /// The shard that has all partitions.
 const WHOLE: &str = "all";
 
@@ -80,6 +83,9 @@ pub(crate) struct Cell<'a, E: Engines, L: Log> {
     inputs: &'a [String],
     had_all: bool,
     reported_at: Duration,
+    /// What the group has committed of partitions that are not ours, as far as it was asked.
+    abroad: BTreeMap<Partition, i64>,
+    ask_abroad_at: Duration,
 }
 
 impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
@@ -111,6 +117,8 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
             inputs,
             had_all: false,
             reported_at: world.clock.now(),
+            abroad: BTreeMap::new(),
+            ask_abroad_at: Duration::ZERO,
         };
         if cell.engines.spread() == Spread::ByPartition {
             cell.engines.share(cell.n_partitions(inputs)?);
@@ -237,12 +245,48 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
             return;
         }
         self.note_applied();
+        self.ask_abroad();
         let (delivery, source) = (&self.delivery, &self.source);
-        let committed = |partition: &Partition| delivery.committed(partition, source);
+        let (assigned, abroad) = (&self.assigned, &self.abroad);
+        let committed = |partition: &Partition| {
+            let is_ours = assigned.iter().any(|ours| ours.partition == *partition);
+            if is_ours {
+                delivery.committed(partition, source)
+            } else {
+                abroad.get(partition).copied()
+            }
+        };
         for (at, shard) in self.shards.iter_mut().enumerate() {
-            if self.assigned.iter().any(|ours| ours.shard == at) {
+            // WHY: without partitions nothing changes, so there is nothing to take a snapshot of.
+            if assigned.iter().any(|ours| ours.shard == at) {
                 shard.checkpoint(self.world, &self.config.snapshot, &committed);
             }
+        }
+    }
+
+    /// What the group has committed of partitions that an engine holds and somebody else has now: where it is less than
+    /// the engine holds, further snapshots would put the usable ones out.
+    fn ask_abroad(&mut self) {
+        let now = self.world.clock.now();
+        if self.assigned.is_empty() || now < self.ask_abroad_at {
+            return;
+        }
+        self.ask_abroad_at = now + self.config.snapshot.interval;
+        let is_ours =
+            |partition: &&Partition| self.assigned.iter().any(|ours| ours.partition == **partition);
+        let is_at_work = |at: usize| self.assigned.iter().any(|ours| ours.shard == at);
+        let at_work = self.shards.iter().enumerate().filter(|(at, _)| is_at_work(*at));
+        let held = at_work.flat_map(|(_, shard)| &shard.applied);
+        let unsure = held.filter(|(partition, seen)| {
+            !is_ours(partition) && self.abroad.get(partition) < Some(seen)
+        });
+        let unsure: Vec<Partition> = unsure.map(|(partition, _)| partition.clone()).collect();
+        if unsure.is_empty() {
+            return;
+        }
+        if let Ok(found) = self.source.committed(&unsure, ABROAD) {
+            let known = unsure.into_iter().zip(found);
+            self.abroad.extend(known.filter_map(|(partition, at)| Some((partition, at?.offset))));
         }
     }
 
@@ -252,6 +296,8 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
             let Some(shard) = self.shards.get_mut(*shard) else { continue };
             match shard.applied.get_mut(partition) {
                 Some(applied) => *applied = *next,
+                // WHY: nothing was seen of it, and its oldest record need not be number 0.
+                None if *next == 0 => {}
                 None => _ = shard.applied.insert(partition.clone(), *next),
             }
         }
@@ -470,9 +516,8 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
             return Ok(());
         }
         let by_partition = self.engines.spread() == Spread::ByPartition;
-        let name = |partition: &Partition| match by_partition {
-            true => format!("p{}", partition.number),
-            false => WHOLE.to_owned(),
+        let name = |partition: &Partition| {
+            if by_partition { format!("p{}", partition.number) } else { WHOLE.to_owned() }
         };
         let mut places = Vec::new();
         for (partition, _) in &offsets {

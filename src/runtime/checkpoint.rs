@@ -151,6 +151,11 @@ impl Checkpoints {
         self.waiting.clear();
     }
 
+    /// Whether this instance is the one that writes the shard's snapshots.
+    pub(crate) fn may_write(&self) -> bool {
+        self.queue.is_some()
+    }
+
     /// Whether one is being taken.
     pub(crate) fn is_busy(&self) -> bool {
         self.stage != Stage::Idle
@@ -244,7 +249,8 @@ impl Checkpoints {
         clock: &dyn Clock,
         deadline: Duration,
     ) -> bool {
-        while self.is_busy() && clock.now() < deadline {
+        // WHY: while somebody else writes the shard's snapshots nothing comes of waiting.
+        while self.is_busy() && self.queue.is_some() && clock.now() < deadline {
             let idle = self.stage == Stage::Ending || !self.waiting.is_empty();
             self.work(engine, Duration::from_millis(u64::from(idle)));
         }

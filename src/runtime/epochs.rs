@@ -34,7 +34,7 @@ impl Epochs {
     /// What the notes of the shard's partitions say. A partition without commits since an epoch began does not know it;
     /// it begins there at what is committed.
     pub(crate) fn of_notes<'n>(
-        notes: impl Iterator<Item = (&'n Partition, i64, &'n Note)> + Clone,
+        notes: &(impl Iterator<Item = (&'n Partition, i64, &'n Note)> + Clone),
     ) -> Self {
         let mut known: BTreeMap<u64, Epoch> = BTreeMap::new();
         for (partition, _, note) in notes.clone() {
@@ -126,7 +126,7 @@ mod tests {
         let after = Note { digest: None, epochs: epochs.entries(&a) };
         // Partition b has committed nothing since the second epoch began at its offset 70.
         let notes = [(&a, 130, &after), (&b, 70, &before)];
-        assert_eq!(Epochs::of_notes(notes.into_iter()), epochs);
+        assert_eq!(Epochs::of_notes(&notes.into_iter()), epochs);
         assert_eq!(epochs.after(1).map(|epoch| epoch.number).collect::<Vec<_>>(), [2]);
         epochs.forget_before(2);
         assert_eq!(epochs.begin("r3", BTreeMap::new()), 3);

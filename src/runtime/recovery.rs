@@ -89,7 +89,8 @@ impl<R: crate::runtime::log::Reader> Recovery<R> {
     ) -> Result<(), RunError> {
         let offset = |position: &Option<Position>| position.as_ref().map_or(0, |at| at.offset);
         let holds = |(partition, position): &Start| {
-            shard.applied.get(partition).is_some_and(|applied| *applied <= offset(position))
+            let end = offset(position);
+            shard.applied.get(partition).map_or(end == 0, |applied| *applied <= end)
         };
         let ahead = |(partition, position): &Start| {
             shard.applied.get(partition).is_some_and(|applied| *applied > offset(position))
@@ -112,7 +113,7 @@ impl<R: crate::runtime::log::Reader> Recovery<R> {
             })
             .collect();
         shard.epochs =
-            Epochs::of_notes(notes.iter().map(|(partition, at, note)| (*partition, *at, note)));
+            Epochs::of_notes(&notes.iter().map(|(partition, at, note)| (*partition, *at, note)));
         learn(shard, tools.engines);
         if !tools.config.recovery.replay {
             if is_ahead {

@@ -123,15 +123,15 @@ impl Reloader {
         let (stop, stopped) = channel::<()>();
         let reloader = Arc::clone(self);
         thread::Builder::new().name("reload".to_owned()).spawn(move || {
-            let step = if every.is_zero() { SIGNALS_EVERY } else { SIGNALS_EVERY.min(every) };
+            let pace = if every.is_zero() { SIGNALS_EVERY } else { SIGNALS_EVERY.min(every) };
             let (mut seen, mut checked) = (fingerprint(&reloader.folder), None);
             checked.clone_from(&seen);
             let mut left = every;
-            while stopped.recv_timeout(step) == Err(RecvTimeoutError::Timeout) {
+            while stopped.recv_timeout(pace) == Err(RecvTimeoutError::Timeout) {
                 if signal.swap(false, Ordering::Relaxed) {
                     reloader.check();
                 }
-                left = left.saturating_sub(step);
+                left = left.saturating_sub(pace);
                 if every.is_zero() || !left.is_zero() {
                     continue;
                 }

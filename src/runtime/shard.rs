@@ -186,6 +186,9 @@ impl<S: Step> Shard<S> {
         if checkpoints.has_seen(&self.applied) {
             return true;
         }
+        if !checkpoints.may_write() {
+            return false;
+        }
         checkpoints.begin(&mut self.engine, standing, clock);
         checkpoints.finish(&mut self.engine, clock, deadline)
     }

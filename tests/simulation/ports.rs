@@ -17,6 +17,9 @@ use super::writer::SimWriter;
 /// The wall clock at the start of simulated time: 2 March 2026, 08:00 UTC.
 pub(crate) const WALL_MS: i64 = 1_772_438_400_000;
 
+/// Most looks at the clock between two calls into a port.
+const MOST_LOOKS: u64 = 1_000_000;
+
 /// A length of time in microseconds.
 pub(crate) fn micros(length: Duration) -> u64 {
     u64::try_from(length.as_micros()).unwrap_or(u64::MAX)
@@ -79,7 +82,13 @@ impl fmt::Debug for SimClock {
 
 impl Clock for SimClock {
     fn now(&self) -> Duration {
-        Duration::from_micros(self.0.quietly().now)
+        let mut state = self.0.quietly();
+        state.looks += 1;
+        assert!(
+            state.looks < MOST_LOOKS,
+            "P16: an instance waits for time to pass without letting it"
+        );
+        Duration::from_micros(state.now)
     }
 
     fn wall_ms(&self) -> i64 {

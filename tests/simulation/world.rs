@@ -142,6 +142,8 @@ pub(crate) struct State {
     pub(crate) produced: usize,
     pub(crate) stats: Stats,
     pub(crate) first_life_calls: u64,
+    /// Looks at the clock since the last call into a port.
+    pub(crate) looks: u64,
 }
 
 impl Stats {
@@ -221,6 +223,7 @@ impl State {
             produced: 0,
             stats: Stats::default(),
             first_life_calls: 0,
+            looks: 0,
         }
     }
 
@@ -322,6 +325,7 @@ impl State {
     /// A call into a port is about to go on: maybe it never does.
     fn call(&mut self, slot: usize) {
         self.stats.calls += 1;
+        self.looks = 0;
         self.instances[slot].calls += 1;
         if self.stats.calls > MOST_CALLS {
             self.fail("P16: too many calls, somebody runs in circles".to_owned());

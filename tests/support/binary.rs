@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 
 use crate::support::wait;
 
@@ -35,18 +36,23 @@ pub(crate) struct Binary {
     /// Where it serves metrics and health.
     pub(crate) address: String,
     said: Arc<Mutex<String>>,
+    listener: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Binary {
     /// Starts it and returns when it has said where it can be asked.
     #[track_caller]
     pub(crate) fn start(arguments: &[&str]) -> Self {
-        let mut child = command()
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("a process");
+        let mut command = command();
+        command.args(arguments);
+        Self::start_command(command)
+    }
+
+    /// Starts it by a command of the caller's.
+    #[track_caller]
+    pub(crate) fn start_command(mut command: Command) -> Self {
+        let mut child =
+            command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().expect("a process");
         let pid = child.id();
         let mut lines = BufReader::new(child.stderr.take().expect("a pipe")).lines();
         let mut said = String::new();
@@ -62,14 +68,47 @@ impl Binary {
         let said = Arc::new(Mutex::new(said));
         let further = Arc::clone(&said);
         // WHY: a pipe that nobody reads fills up and stops the service.
-        std::thread::spawn(move || {
+        let listener = std::thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
                 let mut said = further.lock().unwrap();
                 said.push_str(&line);
                 said.push('\n');
             }
         });
-        Self { child: Mutex::new(child), pid, address, said }
+        Self { child: Mutex::new(child), pid, address, said, listener: Mutex::new(Some(listener)) }
+    }
+
+    /// What it has said so far.
+    pub(crate) fn said(&self) -> String {
+        self.said.lock().unwrap().clone()
+    }
+
+    /// Waits for its end; its exit code, none after a signal, and all that it said.
+    #[track_caller]
+    pub(crate) fn ended(self) -> (Option<i32>, String) {
+        wait::until(|| self.has_ended(), || self.describe());
+        let code = self.child.lock().unwrap().wait().expect("its end").code();
+        let listener = self.listener.lock().unwrap().take();
+        listener.expect("a thread").join().expect("all lines");
+        (code, self.said())
+    }
+
+    /// The value of a metric, summed over its labels.
+    pub(crate) fn metric(&self, name: &str) -> Option<f64> {
+        let (status, text) = self.get("/metrics");
+        let value = |line: &str| {
+            let rest = line.strip_prefix(name)?;
+            let is_it = rest.starts_with('{') || rest.starts_with(' ');
+            if is_it { rest.rsplit_once(' ')?.1.parse::<f64>().ok() } else { None }
+        };
+        (status == 200).then(|| text.lines().filter_map(value).sum())
+    }
+
+    /// Sends it a signal, such as `-STOP`.
+    #[track_caller]
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([name, &self.pid.to_string()]).status();
+        assert!(sent.expect("`kill`").success());
     }
 
     /// Asks for a path; status and answer. Status 0: nobody answers.
@@ -125,11 +164,6 @@ impl Binary {
         matches!(self.child.lock().unwrap().try_wait(), Ok(Some(_)))
     }
 
-    /// What it has said so far.
-    pub(crate) fn said(&self) -> String {
-        self.said.lock().unwrap().clone()
-    }
-
     /// What can be said when a wait was in vain.
     pub(crate) fn describe(&self) -> String {
         let said = self.said.lock().unwrap().clone();
@@ -150,6 +184,13 @@ impl Binary {
         let mut child = self.child.lock().unwrap();
         child.kill().expect("a signal");
         child.wait().expect("its end");
+    }
+
+    /// Kills it as a crash would, and returns all that it said.
+    #[track_caller]
+    pub(crate) fn kill_and_hear(self) -> String {
+        self.child.lock().unwrap().kill().expect("a signal");
+        self.ended().1
     }
 
     /// Its process number.

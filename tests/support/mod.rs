@@ -14,6 +14,7 @@ pub(crate) mod broker;
 pub(crate) mod container;
 pub(crate) mod dice;
 pub(crate) mod duel;
+pub(crate) mod fleet;
 pub(crate) mod fuzz;
 pub(crate) mod records;
 pub(crate) mod rule_text;

@@ -184,6 +184,20 @@ impl Broker {
         }
     }
 
+    /// Deletes the records of a partition before an offset, as retention does.
+    #[track_caller]
+    pub(crate) fn delete_records(&self, topic: &str, partition: i32, before: i64) {
+        let mut offsets = TopicPartitionList::new();
+        offsets.add_partition_offset(topic, partition, Offset::Offset(before)).expect("a place");
+        let admin = self.admin();
+        let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
+        let done = wait::block_on(admin.delete_records(&offsets, &options))
+            .expect("an answer to `delete records`");
+        for element in done.elements() {
+            element.error().unwrap_or_else(|error| panic!("could not delete records: {error}"));
+        }
+    }
+
     /// Writes the records, in this order, and returns when every one is acknowledged.
     #[track_caller]
     pub(crate) fn produce(&self, topic: &str, records: &[NewRecord]) {

@@ -24,6 +24,14 @@ pub(crate) fn until(mut condition: impl FnMut() -> bool, describe: impl FnOnce()
     }
 }
 
+/// Lets time pass: for loads and loops of faults that are about time. Whoever waits for something asks [`until`].
+pub(crate) fn pass(length: Duration) {
+    let deadline = Instant::now() + length;
+    while let Some(left) = deadline.checked_duration_since(Instant::now()) {
+        thread::park_timeout(left);
+    }
+}
+
 struct Unpark(Thread);
 
 impl Wake for Unpark {

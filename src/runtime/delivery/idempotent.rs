@@ -22,6 +22,9 @@ const SEQ_BITS: u32 = 40;
 /// How long a refused message waits before it is sent again.
 const RESEND_AFTER: Duration = Duration::from_millis(250);
 
+/// How long a commit may stay without its answer until it is sent again: nobody tells of one that failed.
+const REPEAT_COMMIT: Duration = Duration::from_secs(5);
+
 /// One assigned partition.
 #[derive(Debug)]
 struct Lane {
@@ -33,6 +36,8 @@ struct Lane {
     committed: Option<i64>,
     /// Committed for certain: found at the assignment, or answered.
     landed: Option<i64>,
+    /// When the last commit was sent.
+    sent_at: Duration,
     /// The engine's digest at the offset that may be committed.
     digest: Option<u64>,
 }
@@ -176,17 +181,27 @@ impl<W: Writer> Idempotent<W> {
             around.books.kafka_error("CommitFailed");
             self.lanes.iter_mut().for_each(|lane| lane.committed = None);
         }
+        let now = around.clock.now();
+        for lane in self.lanes.iter_mut().filter(|lane| lane.begun) {
+            let landed = lane.landed.max(around.source.acknowledged(&lane.partition));
+            if landed < lane.committed && now.saturating_sub(lane.sent_at) >= REPEAT_COMMIT {
+                lane.committed = None;
+            }
+        }
         let due = self.due(wait, around);
         if due.is_empty() {
             return true;
         }
-        self.committed_at = around.clock.now();
+        self.committed_at = now;
         if let Err(error) = around.source.commit(&due, wait) {
             tell(around.books, "commit offsets", &error);
             return false;
         }
         for lane in &mut self.lanes {
             if lane.begun {
+                if lane.committed != Some(lane.tracker.committable()) {
+                    lane.sent_at = now;
+                }
                 lane.committed = Some(lane.tracker.committable());
                 if wait {
                     lane.landed = lane.committed;
@@ -224,6 +239,7 @@ impl<S: Source, W: Writer> Delivery<S> for Idempotent<W> {
                 begun: false,
                 committed: *start,
                 landed: *start,
+                sent_at: Duration::ZERO,
                 digest: None,
             });
         }

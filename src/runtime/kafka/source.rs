@@ -16,7 +16,7 @@ use rdkafka::consumer::{
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
-use rdkafka::{Offset, Statistics, TopicPartitionList};
+use rdkafka::{Offset, Statistics, TopicPartitionList, statistics};
 
 use crate::config::Config;
 use crate::runtime::error::{RunError, Stage};
@@ -76,7 +76,13 @@ impl ClientContext for Context {
     }
 
     fn stats(&self, statistics: Statistics) {
-        lock(&self.tails).extend(tails(statistics));
+        // WHY: the client tells nobody that a commit that was not waited for succeeded, but it counts them.
+        lock(&self.acknowledged).extend(ends(&statistics, |partition| partition.committed_offset));
+        // WHY: readers of committed data end at the last stable offset; a negative one is not known yet.
+        let tail = |partition: &statistics::Partition| {
+            if partition.ls_offset >= 0 { partition.ls_offset } else { partition.hi_offset }
+        };
+        lock(&self.tails).extend(ends(&statistics, tail));
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
@@ -126,20 +132,20 @@ impl ConsumerContext for Context {
     }
 }
 
-/// The end of each partition that the client knows.
+/// An offset of each partition, as far as the client knows it.
 #[expect(clippy::iter_over_hash_type, reason = "the result goes into a sorted map")]
-fn tails(statistics: Statistics) -> Vec<((String, i32), i64)> {
-    let mut tails = Vec::new();
-    for (topic, told) in statistics.topics {
-        for (number, partition) in told.partitions {
-            // WHY: readers of committed data end at the last stable offset; a negative one is not known yet.
-            let known = partition.ls_offset >= 0;
-            let end = if known { partition.ls_offset } else { partition.hi_offset };
-            tails.push(((topic.clone(), number), end));
+fn ends(
+    statistics: &Statistics,
+    pick: impl Fn(&statistics::Partition) -> i64,
+) -> Vec<((String, i32), i64)> {
+    let mut ends = Vec::new();
+    for (topic, told) in &statistics.topics {
+        for (number, partition) in &told.partitions {
+            ends.push(((topic.clone(), *number), pick(partition)));
         }
     }
-    tails.retain(|((_, number), end)| *number >= 0 && *end >= 0);
-    tails
+    ends.retain(|((_, number), end)| *number >= 0 && *end >= 0);
+    ends
 }
 
 /// Passes a line of the client on.

@@ -1,0 +1,380 @@
+//! Snapshots and recovery of the real binary on a real Apache Kafka: what a start loads, what it replays, what it says
+//! when something is damaged or gone, and that no byte of an answer depends on any of it.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail the test")]
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use support::binary::Binary;
+use support::broker::Broker;
+use support::fleet::{Fleet, Payments};
+use support::wait;
+
+const MODES: [&str; 2] = ["transactional", "idempotent"];
+const LOADED: &str = "Windows come from a snapshot.";
+const REBUILT: &str = "Windows are rebuilt; deciding live.";
+const SKIPPED: &str = "Snapshot is not used; trying the one before it.";
+const DIFFERS: &str = "Replay decided otherwise";
+/// No snapshot but that of an orderly stop.
+const RARELY: &str = "snapshot.interval=1h";
+
+fn fleet(test: &str, mode: &'static str) -> Fleet<'static> {
+    // One partition: only then recovery compares the engine's digest with the one that was written down.
+    Fleet::new(Broker::shared(), test, (mode, 1))
+}
+
+/// The log lines with this message.
+fn lines(said: &str, message: &str) -> Vec<Value> {
+    let parsed = said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    parsed.filter(|line| line.to_string().contains(message)).collect()
+}
+
+/// A number in a log line, wherever it stands.
+fn number(line: &Value, name: &str) -> u64 {
+    let fields = line.get("fields").unwrap_or(line);
+    fields[name].as_u64().unwrap_or_else(|| panic!("`{name}` in {line}"))
+}
+
+/// How many records the start replayed; none when there was nothing to replay.
+fn replayed(said: &str) -> u64 {
+    lines(said, REBUILT).iter().map(|line| number(line, "records")).sum()
+}
+
+#[track_caller]
+fn stop(service: Binary) -> String {
+    service.signal("-TERM");
+    let (code, said) = service.ended();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(!said.contains(DIFFERS), "{said}");
+    said
+}
+
+/// Waits for so many snapshots after those that there are.
+#[track_caller]
+fn wait_snapshot(fleet: &Fleet<'_>, service: &Binary, newer_than: Option<&Path>) {
+    wait::until(
+        || fleet.snapshot_files("one").last().map(AsRef::as_ref) > newer_than,
+        || format!("a snapshot: {}", service.describe()),
+    );
+}
+
+#[track_caller]
+fn flip(file: &Path) {
+    let mut bytes = fs::read(file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x10;
+    fs::write(file, bytes).unwrap();
+}
+
+/// A fleet of one that has decided 3,000 records, was stopped after 2,000 and after 2,500 of them with a snapshot each,
+/// and was killed then.
+fn with_two_snapshots(test: &str, mode: &'static str) -> (Fleet<'static>, Payments) {
+    let (fleet, mut payments) = (fleet(test, mode), Payments::new(5, 1, 20));
+    let mut n = 0;
+    for more in [2_000, 500] {
+        fleet.produce(&payments.take(more));
+        n += more;
+        let service = fleet.start("one", &[RARELY]);
+        fleet.wait_committed(n, &[&service]);
+        stop(service);
+    }
+    assert_eq!(fleet.snapshot_files("one").len(), 2);
+    fleet.produce(&payments.take(500));
+    let service = fleet.start("one", &[RARELY]);
+    fleet.wait_committed(3_000, &[&service]);
+    service.kill();
+    (fleet, payments)
+}
+
+/// Decides some more with a start that is to have replayed so many records, and compares everything with `backtest`.
+#[track_caller]
+fn check_goes_on(fleet: &Fleet<'_>, payments: &mut Payments, n_replayed: u64) -> String {
+    fleet.produce(&payments.take(400));
+    let service = fleet.start("one", &[RARELY]);
+    fleet.wait_committed(3_400, &[&service]);
+    let said = stop(service);
+    assert_eq!(replayed(&said), n_replayed, "{said}");
+    fleet.check_golden();
+    said
+}
+
+#[test]
+fn after_a_kill_the_next_start_loads_the_newest_snapshot_and_replays_the_rest() {
+    for mode in MODES {
+        let (fleet, mut payments) = with_two_snapshots("newest", mode);
+        let said = check_goes_on(&fleet, &mut payments, 500);
+        assert_eq!((lines(&said, LOADED).len(), lines(&said, SKIPPED).len()), (1, 0), "{said}");
+    }
+}
+
+#[test]
+fn snapshots_between_records_are_used_after_a_kill() {
+    for mode in MODES {
+        let (fleet, mut payments) = (fleet("interval", mode), Payments::new(6, 1, 20));
+        fleet.produce(&payments.take(2_000));
+        let first = fleet.start("one", &[]);
+        fleet.wait_committed(2_000, &[&first]);
+        wait_snapshot(&fleet, &first, None);
+        let newest = fleet.snapshot_files("one").last().cloned();
+        fleet.produce(&payments.take(500));
+        fleet.wait_committed(2_500, &[&first]);
+        wait_snapshot(&fleet, &first, newest.as_deref());
+        assert!(!first.kill_and_hear().contains(DIFFERS));
+        fleet.produce(&payments.take(500));
+        let second = fleet.start("one", &[]);
+        fleet.wait_committed(3_000, &[&second]);
+        let said = stop(second);
+        assert_eq!(lines(&said, LOADED).len(), 1, "{said}");
+        assert!(replayed(&said) < 2_500, "{said}");
+        fleet.check_golden();
+    }
+}
+
+#[test]
+fn after_a_stop_in_order_the_next_start_replays_nothing() {
+    for mode in MODES {
+        let (fleet, mut payments) = (fleet("ordered", mode), Payments::new(7, 1, 20));
+        fleet.produce(&payments.take(2_000));
+        let first = fleet.start("one", &[RARELY]);
+        fleet.wait_committed(2_000, &[&first]);
+        stop(first);
+        assert!(!fleet.snapshot_files("one").is_empty());
+        fleet.produce(&payments.take(500));
+        let second = fleet.start("one", &[RARELY]);
+        // WHY: a member that left the group keeps nobody waiting for its session to end.
+        fleet.wait_committed(2_500, &[&second]);
+        let said = stop(second);
+        assert_eq!((lines(&said, LOADED).len(), replayed(&said)), (1, 0), "{said}");
+        fleet.check_golden();
+    }
+}
+
+#[test]
+fn a_damaged_newest_snapshot_is_named_and_the_one_before_it_used() {
+    let (fleet, mut payments) = with_two_snapshots("damaged", "transactional");
+    let newest = fleet.snapshot_files("one").pop().unwrap();
+    flip(&newest);
+    let said = check_goes_on(&fleet, &mut payments, 1_000);
+    let skipped = lines(&said, SKIPPED);
+    let name = newest.file_name().unwrap().to_str().unwrap();
+    assert!(skipped.len() == 1 && skipped[0].to_string().contains(name), "{said}");
+    assert_eq!(lines(&said, LOADED).len(), 1, "{said}");
+}
+
+#[test]
+fn without_any_good_snapshot_everything_is_replayed() {
+    let (fleet, mut payments) = with_two_snapshots("foreign", "transactional");
+    let files = fleet.snapshot_files("one");
+    flip(&files[0]);
+    fs::write(&files[1], b"what another program wrote").unwrap();
+    let said = check_goes_on(&fleet, &mut payments, 3_000);
+    assert_eq!((lines(&said, LOADED).len(), lines(&said, SKIPPED).len()), (0, 2), "{said}");
+}
+
+#[test]
+fn records_gone_between_snapshot_and_committed_offset_stop_the_start_unless_the_gap_is_accepted() {
+    let (fleet, mut payments) = with_two_snapshots("gap", "transactional");
+    fleet.broker.delete_records(&fleet.input(), 0, 2_800);
+    let (code, said) = fleet.start("one", &[RARELY]).ended();
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("K0012") && said.contains("300 records are gone"), "{said}");
+    fleet.produce(&payments.take(400));
+    let accepting = fleet.start("one", &[RARELY, "recovery.on_gap=accept"]);
+    fleet.wait_committed(3_400, &[&accepting]);
+    let said = stop_after_gap(accepting);
+    assert_eq!(replayed(&said), 200, "{said}");
+    let mut marked = 0;
+    for body in fleet.bodies("decisions") {
+        let decision: Value = serde_json::from_slice(&body).unwrap();
+        let provenance = decision["provenance"].as_array().unwrap();
+        let is_marked = provenance.iter().any(|word| word == "state_gap");
+        let is_behind = decision["source"]["offset"].as_i64().unwrap() >= 3_000;
+        assert!(is_behind || !is_marked, "{decision}");
+        // A repeat is the first answer again, and that may be from before the hole.
+        assert!(!is_behind || is_marked || decision["duplicate"] == true, "{decision}");
+        marked += usize::from(is_marked);
+    }
+    assert!(marked > 300, "{marked}");
+}
+
+/// The digest differs here, rightly: records are missing.
+#[track_caller]
+fn stop_after_gap(service: Binary) -> String {
+    service.signal("-TERM");
+    let (code, said) = service.ended();
+    assert_eq!(code, Some(0), "{said}");
+    said
+}
+
+fn errors(service: &Binary) -> f64 {
+    service.metric("riskweir_snapshot_errors_total").unwrap_or(0.0)
+}
+
+#[track_caller]
+fn check_valid(file: &Path) {
+    let done = support::binary::command()
+        .args(["snapshot", "verify", file.to_str().unwrap()])
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
+#[test]
+fn a_snapshot_folder_that_goes_away_stops_no_decision_and_is_used_again_when_it_is_back() {
+    for mode in MODES {
+        let (fleet, mut payments) = (fleet("folder", mode), Payments::new(8, 1, 20));
+        fleet.produce(&payments.take(1_000));
+        let service = fleet.start("one", &[]);
+        fleet.wait_committed(1_000, &[&service]);
+        wait_snapshot(&fleet, &service, None);
+        // A file in its place: that refuses root, too.
+        let (folder, aside) = (fleet.snapshots("one"), fleet.folder.path().join("aside"));
+        fs::rename(&folder, &aside).unwrap();
+        fs::write(&folder, b"in the way").unwrap();
+        let before = errors(&service);
+        let mut n = 1_000;
+        wait::until(
+            || {
+                fleet.produce(&payments.take(50));
+                n += 50;
+                errors(&service) > before + 1.0
+            },
+            || service.describe(),
+        );
+        fleet.wait_committed(n, &[&service]);
+        fs::remove_file(&folder).unwrap();
+        fs::rename(&aside, &folder).unwrap();
+        let old = fleet.snapshot_files("one").pop().unwrap();
+        check_valid(&old);
+        wait::until(
+            || {
+                fleet.produce(&payments.take(50));
+                n += 50;
+                fleet.snapshot_files("one").pop() > Some(old.clone())
+            },
+            || service.describe(),
+        );
+        fleet.wait_committed(n, &[&service]);
+        service.kill();
+        let second = fleet.start("one", &[RARELY]);
+        fleet.produce(&payments.take(50));
+        fleet.wait_committed(n + 50, &[&second]);
+        assert_eq!(lines(&stop(second), LOADED).len(), 1);
+        fleet.check_golden();
+    }
+}
+
+#[test]
+fn a_full_disk_stops_no_decision_and_the_earlier_snapshot_stays() {
+    let (fleet, mut payments) = (fleet("full", "transactional"), Payments::new(9, 1, 20));
+    fleet.produce(&payments.take(2_000));
+    let first = fleet.start("one", &[RARELY]);
+    fleet.wait_committed(2_000, &[&first]);
+    stop(first);
+    let before = fleet.snapshot_files("one");
+    let good = before.last().cloned().unwrap();
+    // Files of this process may have 4 KiB: no snapshot fits, as on a disk that is full.
+    let starved = fleet.start_limited("one", 4, &[]);
+    let mut n = 2_000;
+    wait::until(
+        || {
+            fleet.produce(&payments.take(50));
+            n += 50;
+            errors(&starved) >= 2.0
+        },
+        || starved.describe(),
+    );
+    fleet.wait_committed(n, &[&starved]);
+    assert_eq!(fleet.snapshot_files("one"), before);
+    check_valid(&good);
+    // There is room again.
+    let pid = starved.pid().to_string();
+    let raised =
+        std::process::Command::new("prlimit").args(["--pid", &pid, "--fsize=unlimited:"]).status();
+    assert!(raised.unwrap().success());
+    wait::until(
+        || {
+            fleet.produce(&payments.take(50));
+            n += 50;
+            fleet.snapshot_files("one").pop().as_ref() > Some(&good)
+        },
+        || starved.describe(),
+    );
+    fleet.wait_committed(n, &[&starved]);
+    starved.kill();
+    let last = fleet.start("one", &[RARELY]);
+    fleet.produce(&payments.take(50));
+    fleet.wait_committed(n + 50, &[&last]);
+    assert_eq!(lines(&stop(last), LOADED).len(), 1);
+    fleet.check_golden();
+}
+
+#[test]
+fn a_partition_without_records_keeps_no_snapshot_from_being_taken() {
+    for mode in MODES {
+        let fleet = Fleet::new(Broker::shared(), "idle", (mode, 2));
+        // All in partition 0 of 2.
+        let mut payments = Payments::new(10, 1, 20);
+        fleet.produce(&payments.take(1_000));
+        let service = fleet.start("one", &[]);
+        fleet.wait_committed(1_000, &[&service]);
+        wait_snapshot(&fleet, &service, None);
+        let first = fleet.snapshot_files("one").pop();
+        fleet.produce(&payments.take(100));
+        wait_snapshot(&fleet, &service, first.as_deref());
+        stop(service);
+        let second = fleet.start("one", &[RARELY]);
+        fleet.produce(&payments.take(100));
+        fleet.wait_committed(1_200, &[&second]);
+        // The snapshot of a stop is of use although a partition has no offset.
+        assert_eq!(lines(&stop(second), LOADED).len(), 1);
+        fleet.check_golden();
+    }
+}
+
+#[test]
+fn a_partition_that_moves_takes_its_snapshots_along() {
+    for mode in MODES {
+        let fleet = Fleet::new(Broker::shared(), "shared", (mode, 2));
+        let mut payments = Payments::new(12, 2, 20);
+        fleet.produce(&payments.take(1_000));
+        let one = fleet.start_sharing("one");
+        fleet.wait_committed(1_000, &[&one]);
+        let saved = |shard: &str| !fleet.shard_files("all", shard).is_empty();
+        wait::until(|| saved("p0") && saved("p1"), || one.describe());
+        // The second gets one of the two partitions, the first gives it up with a snapshot.
+        let two = fleet.start_sharing("two");
+        support::binary::wait_for(&two, "/readyz", 200);
+        fleet.produce(&payments.take(200));
+        fleet.wait_committed(1_200, &[&one, &two]);
+        assert_eq!(lines(&two.said(), LOADED).len(), 1, "{}", two.said());
+        // Then it gets the other one without a word.
+        one.kill();
+        fleet.produce(&payments.take(200));
+        fleet.wait_committed(1_400, &[&two]);
+        let said = stop(two);
+        assert!(lines(&said, LOADED).len() >= 2, "{said}");
+        fleet.check_golden();
+    }
+}
+
+#[test]
+fn a_rule_set_that_needs_all_partitions_is_refused_where_there_are_others() {
+    let fleet = Fleet::new(Broker::shared(), "whole", ("transactional", 2));
+    let mut payments = Payments::new(13, 2, 20);
+    fleet.produce(&payments.take(100));
+    let one = fleet.start("one", &[]);
+    fleet.wait_committed(100, &[&one]);
+    // The newcomer ends and says why; the first waits, and goes on when it has all partitions again.
+    let (code, said) = fleet.start("two", &[]).ended();
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("error[K0013]") && said.contains("kafka.partitioned_by"), "{said}");
+    fleet.produce(&payments.take(100));
+    fleet.wait_committed(200, &[&one]);
+    stop(one);
+    fleet.check_golden();
+}
