@@ -36,6 +36,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("tracing_subscriber", &["telemetry"]),
     ("prometheus", &["telemetry"]),
     ("saphyr", &["config"]),
+    ("saphyr_parser", &["config"]),
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),
     ("signal_hook", &["runtime", "cli"]),

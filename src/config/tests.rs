@@ -110,6 +110,16 @@ fn an_unknown_key_is_an_error_with_a_suggestion() {
     assert_eq!(error.at, Origin::Env("RISKWEIR__KAFKA__GROUPID".to_owned()));
 }
 
+/// Found by a fuzz target: the loader follows nesting by calling itself, and the process ended for lack of stack.
+#[test]
+fn a_file_that_is_nested_too_deep_is_refused_and_not_followed() {
+    let told = &["nested deeper than 16 levels"];
+    // The seventeenth level begins behind sixteen marks of two characters.
+    check_error(&"- ".repeat(50_000), "C0002", 1, 33, told);
+    check_error(&format!("kafka: {}{}", "[".repeat(100), "]".repeat(100)), "C0002", 1, 23, told);
+    check_error(&"? ".repeat(50_000), "C0002", 1, 33, told);
+}
+
 #[test]
 fn a_wrong_type_is_told_with_line_and_column() {
     check_error(

@@ -1,11 +1,15 @@
 //! The file layer: YAML text to leaves with their places. Knows the table of keys, not what the values mean.
 
 use saphyr::{AnnotatedMapping, LoadableYamlNode as _, MarkedYaml, Marker, Scalar, YamlData};
+use saphyr_parser::{Event, Parser};
 
 use crate::config::error::{ConfigError, Problem};
 use crate::config::keys::{self, Kind};
 use crate::config::value::Origin;
 use crate::diag::suggest;
+
+/// Deepest nesting of sections and lists. No key lies deeper than four sections.
+const MAX_DEPTH: u32 = 16;
 
 /// A value as it stands in a layer, not yet checked against its key.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,6 +64,12 @@ type Mapping<'a> = AnnotatedMapping<'a, MarkedYaml<'a>>;
 /// Reads a file's text. Mistakes go to `errors`, the leaves that could be read come back.
 pub(crate) fn leaves(path: &str, text: &str, errors: &mut Vec<ConfigError>) -> Vec<Leaf> {
     let mut walk = Walk { path, errors, leaves: Vec::new() };
+    if let Some(at) = too_deep(text) {
+        let reason = format!("it is nested deeper than {MAX_DEPTH} levels");
+        let at = walk.origin(&at);
+        walk.errors.push(ConfigError::new(at, Problem::NotYaml { reason }));
+        return walk.leaves;
+    }
     match MarkedYaml::load_from_str(text) {
         Err(error) => {
             let reason = error.info().to_owned();
@@ -77,6 +87,27 @@ pub(crate) fn leaves(path: &str, text: &str, errors: &mut Vec<ConfigError>) -> V
         },
     }
     walk.leaves
+}
+
+/// Where the nesting passes its bound. What is not YAML is for the loader to tell.
+///
+/// WHY: the loader calls itself for each level, so a hostile file would end the process for lack of stack; the events
+/// before it are read in a loop.
+fn too_deep(text: &str) -> Option<Marker> {
+    let mut depth = 0_u32;
+    for event in Parser::new_from_str(text) {
+        match event.ok()? {
+            (Event::SequenceStart(..) | Event::MappingStart(..), span) => {
+                depth += 1;
+                if depth > MAX_DEPTH {
+                    return Some(span.start);
+                }
+            }
+            (Event::SequenceEnd | Event::MappingEnd, _) => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    None
 }
 
 struct Walk<'a> {

@@ -17,11 +17,6 @@ impl Dice {
         Self { state: seed, tape: Vec::new(), at: 0 }
     }
 
-    /// One byte decides one choice; when all are used, the choices go on as those of seed 0.
-    pub(crate) fn of_tape(tape: &[u8]) -> Self {
-        Self { state: 0, tape: tape.to_vec(), at: 0 }
-    }
-
     pub(crate) fn word(&mut self) -> u64 {
         if let Some(byte) = self.tape.get(self.at) {
             self.at += 1;
@@ -47,5 +42,12 @@ impl Dice {
     pub(crate) fn pick<T: Clone>(&mut self, from: &[T]) -> T {
         let at = usize::try_from(self.below(from.len() as u64)).unwrap_or(0);
         from[at].clone()
+    }
+}
+
+impl From<&[u8]> for Dice {
+    /// One byte decides one choice; when all are used, the choices go on as those of seed 0.
+    fn from(tape: &[u8]) -> Self {
+        Self { state: 0, tape: tape.to_vec(), at: 0 }
     }
 }

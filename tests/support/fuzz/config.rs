@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use riskweir::config::{Sources, load};
+use riskweir::config::{ConfigError, Sources, load};
 
 /// Set by the environment in every run, and never to be seen.
 const SECRET: &str = "zx81-fuzzed-secret";
@@ -42,10 +42,10 @@ pub(crate) fn run(data: &[u8]) {
         }
         Err(errors) => {
             assert!(!errors.is_empty(), "a refusal has a reason");
-            let each = errors.iter();
-            each.map(|error| format!("{} {error} {:?}", error.code().0, error.help()))
-                .collect::<Vec<_>>()
-                .join("\n")
+            let line = |error: &ConfigError| {
+                format!("{} {error} {}", error.code().0, error.help().unwrap_or_default())
+            };
+            errors.iter().map(line).collect::<Vec<_>>().join("\n")
         }
     };
     assert!(!told.contains(SECRET), "the secret is shown: {told}");

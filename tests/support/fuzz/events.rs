@@ -222,7 +222,7 @@ impl Draft {
         let value = declared(field, dice);
         let at = if dice.one_in(3) { field.from.last() } else { field.from.first() };
         if let Some(pointer) = at {
-            self.put(pointer, value.clone());
+            self.put(pointer, value);
         }
     }
 }

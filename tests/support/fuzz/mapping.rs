@@ -15,7 +15,7 @@ pub(crate) fn run(data: &[u8]) {
 /// Does it, and says how many records were taken.
 pub(crate) fn taken(data: &[u8]) -> usize {
     let mut n_taken = 0;
-    let mut dice = Dice::of_tape(data);
+    let mut dice = Dice::from(data);
     let schema = events::schema(&mut dice);
     let decoder = Decoder::new(&schema, Limits::default());
     let mut scratch = DecodeScratch::default();

@@ -1,7 +1,7 @@
 //! The bodies of the fuzz targets: bytes in, and a panic where a promise is broken.
 //!
 //! `fuzz/` wraps them for libFuzzer; `tests/fuzz_smoke.rs` runs them over the corpus as part of the tests. Structured
-//! targets read the bytes as a tape of choices ([`super::dice::Dice::of_tape`]), so that a changed byte is a changed
+//! targets read the bytes as a tape of choices ([`super::dice::Dice`]), so that a changed byte is a changed
 //! choice. A body is a function of its input: no clock, no randomness, nothing kept from one call to the next but what
 //! every call would compute anew.
 

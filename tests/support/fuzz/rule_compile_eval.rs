@@ -46,7 +46,7 @@ pub(crate) fn compiles(data: &[u8]) -> bool {
 }
 
 fn of_tape(tape: &[u8]) -> bool {
-    let mut author = Author::new(Dice::of_tape(tape));
+    let mut author = Author::new(Dice::from(tape));
     let text = author.file(3);
     let Some(program) = compiled(&text) else { return false };
     let mut stream = Stream::new(&program.schema, author.dice.clone());

@@ -164,6 +164,7 @@ fn configurations(seeds: &mut Vec<Seed>) {
     let odd = "%YAML 1.2\n---\nkafka: !!map\n  ? [a]\n  : |\n    x\n  brokers: !t 5\n---\n...\n"
         .to_owned();
     let deep = format!("kafka: {}", "[".repeat(200));
+    let deep_block = "- ".repeat(6_000);
     let twice = format!("{SMALL}{SMALL}delivry: {{mode: 1.5e400}}\n");
     for (name, text) in [
         ("all", all),
@@ -174,6 +175,7 @@ fn configurations(seeds: &mut Vec<Seed>) {
         ("aliases", aliases),
         ("odd", odd),
         ("deep", deep),
+        ("deep-block", deep_block),
         ("twice", twice),
     ] {
         seeds.push(seed("config", name, text));

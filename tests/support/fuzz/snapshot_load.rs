@@ -27,6 +27,8 @@ const PRELUDE_BYTES: usize = 24;
 const FRAME_HEAD_BYTES: usize = 17;
 /// Kind, three counts, checksum and mark of the end.
 const TRAILER_BYTES: usize = 41;
+/// Frames that promise more are left as they are.
+const MAX_RAW_BYTES: usize = 1 << 20;
 /// Records that a restored engine takes.
 const RECORDS: i64 = 8;
 
@@ -141,10 +143,10 @@ fn mended(data: &[u8]) -> Option<Vec<u8>> {
     let (mut n_frames, mut n_raw) = (0_u64, 0_u64);
     while bytes.get(at) == Some(&1) {
         let stored = at + FRAME_HEAD_BYTES;
-        let Some(end) = word(&bytes, at + 5).map(|n| stored + n).filter(|n| *n <= bytes.len())
-        else {
-            return Some(bytes);
-        };
+        // A part may unfold to as much as a part may have; that bound is tested where containers are.
+        let small = word(&bytes, at + 1)? <= MAX_RAW_BYTES;
+        let end = word(&bytes, at + 5).map(|n| stored + n).filter(|n| *n <= bytes.len());
+        let Some(end) = end.filter(|_| small) else { return Some(bytes) };
         let mut hasher = Xxh3::with_seed(chain);
         hasher.update(bytes.get(at + 1..at + 9)?);
         hasher.update(bytes.get(stored..end)?);
