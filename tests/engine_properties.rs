@@ -4,7 +4,6 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails where it stands")]
 
 #[path = "support/dice.rs"]
-#[expect(dead_code, reason = "no tape here")]
 mod dice;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -89,7 +89,9 @@ impl World<'_> {
         for output in OUTPUTS {
             set(format!("topics.{output}={}", self.topic(output)));
         }
-        settings.iter().for_each(|setting| set((*setting).to_owned()));
+        for setting in settings {
+            set((*setting).to_owned());
+        }
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         Binary::start(&arguments)
     }

@@ -113,8 +113,8 @@ fn kill_at_every_call(mode: DeliveryMode) {
     let whole = run::with_profile(Dice::new(7), profile.clone());
     assert_eq!(whole.failure, None, "{}", report(7, &whole));
     let calls = whole.first_life_calls;
-    println!("{calls} calls, {:?}", whole.stats);
-    assert!(calls > 200, "{calls} calls");
+
+    assert!(calls > 200, "{calls} calls, {:?}", whole.stats);
     let run = |call: u64| {
         let profile = Profile { crash_at: Some(call), power_loss: call % 2, ..profile.clone() };
         run::with_profile(Dice::new(7), profile)

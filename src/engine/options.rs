@@ -21,6 +21,9 @@ pub struct EngineOptions {
     pub partition_skew_ms: i64,
     /// Byte budget for all state; `None`: the policy's.
     pub state_bytes: Option<u64>,
+    /// Engines that share the budget, one per partition; at least 1. No part of the digest: a decision is the same
+    /// however the work is shared, unless keys were evicted, and then it says so.
+    pub sharers: u32,
     /// Largest record in bytes.
     pub max_record_bytes: u32,
     /// Deepest nesting of a record.
@@ -53,6 +56,7 @@ impl Default for EngineOptions {
             exact_events_per_key: 65_536,
             partition_skew_ms: 3_600_000,
             state_bytes: None,
+            sharers: 1,
             max_record_bytes: 1 << 20,
             max_depth: 64,
             max_keys: 1024,

@@ -397,7 +397,8 @@ impl Remembered {
     }
 
     fn fit(&mut self, setup: &Setup) {
-        let budget = setup.options.state_bytes.unwrap_or(setup.program.policy.state_bytes);
+        let budget = setup.options.state_bytes.unwrap_or(setup.program.policy.state_bytes)
+            / u64::from(setup.options.sharers.max(1));
         let share = usize::try_from(budget / REPEATS_SHARE).unwrap_or(usize::MAX);
         self.repeats.shrink(share);
         let others = self.other_bytes();

@@ -27,6 +27,7 @@ pub fn engine_options(config: &Config) -> EngineOptions {
         exact_events_per_key: count(config.state.exact_events_per_key),
         partition_skew_ms: ms(config.time.partition_skew),
         state_bytes: config.state.budget_bytes,
+        sharers: 1,
         max_record_bytes: count(config.limits.max_record_bytes),
         max_depth: count(config.limits.max_depth),
         max_keys: count(config.limits.max_keys),

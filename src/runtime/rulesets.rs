@@ -47,7 +47,7 @@ pub struct DecidingEngines {
     /// The entity by which input records are spread over partitions.
     partitioned_by: Option<String>,
     /// Engines that share the memory.
-    engines: u64,
+    engines: u32,
 }
 
 /// The identity of a rule set with its settings.
@@ -90,10 +90,7 @@ impl DecidingEngines {
 
     /// A rule set with the part of the memory that one engine has.
     fn part(&self, ruleset: &RuleSet) -> (Arc<Program>, EngineOptions) {
-        let all = ruleset.options.state_bytes.unwrap_or(ruleset.program.policy.state_bytes);
-        let part = (self.engines > 1).then(|| all / self.engines);
-        let state_bytes = part.or(ruleset.options.state_bytes);
-        (Arc::clone(&ruleset.program), EngineOptions { state_bytes, ..ruleset.options })
+        (Arc::clone(&ruleset.program), EngineOptions { sharers: self.engines, ..ruleset.options })
     }
 
     fn find(&self, id: &str) -> &RuleSet {
@@ -172,7 +169,7 @@ impl Engines for DecidingEngines {
     }
 
     fn share(&mut self, engines: u32) {
-        self.engines = u64::from(engines.max(1));
+        self.engines = engines.max(1);
     }
 
     fn knows(&self, id: &str) -> bool {

@@ -1,6 +1,7 @@
 //! The consumer of an instance: a member of the group, with what it has fetched.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use riskweir::runtime::RunError;
@@ -30,6 +31,7 @@ pub(crate) struct Fetch {
 
 /// What the client of a member knows.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about a member")]
 pub(crate) struct Member {
     pub(crate) owner: (usize, u64),
     pub(crate) id: Option<MemberId>,
@@ -106,7 +108,7 @@ impl SimSource {
         let member = self.member_mut(state);
         if !member.told.is_empty() {
             while let Some(told) = member.told.pop_front() {
-                let partition = |number| Partition { topic: topic.clone(), number };
+                let partition = |number| Partition { topic: Arc::clone(topic), number };
                 member.events.push_back(match told {
                     Told::Assigned(share) => {
                         GroupEvent::Assigned(share.into_iter().map(partition).collect())
@@ -154,7 +156,7 @@ impl SimSource {
         }
         let record = log.at(fetch.next)?.clone();
         fetch.next = record.offset + 1;
-        Some(Polled::Record(Taken { topic: self.topic.clone(), partition: number, record }))
+        Some(Polled::Record(Taken { topic: Arc::clone(&self.topic), partition: number, record }))
     }
 
     /// A call that needs an answer within `timeout`: waits for the way there, and says whether it got there.

@@ -15,7 +15,6 @@
 pub(crate) mod broker;
 pub(crate) mod check;
 #[path = "../support/dice.rs"]
-#[expect(dead_code, reason = "no tape here")]
 pub(crate) mod dice;
 pub(crate) mod disk;
 pub(crate) mod member;

@@ -99,7 +99,7 @@ impl State {
             }
             Event::Flush(writer, lane) => self.flush(writer, lane),
             Event::Arrive { writer, lane, round, producer, batch } => {
-                self.arrive((writer, lane, round), producer, batch);
+                self.arrive((writer, lane, round), producer.as_ref(), batch);
             }
             Event::Ack { writer, round, batch, error } => {
                 self.acknowledge((writer, round), batch, error);

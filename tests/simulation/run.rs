@@ -71,7 +71,9 @@ pub(crate) fn with_profile(mut dice: Dice, profile: Profile) -> Verdict {
         first_life_calls: state.first_life_calls,
     };
     drop(state);
-    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    for thread in threads {
+        thread.join().unwrap();
+    }
     verdict
 }
 

@@ -95,7 +95,7 @@ impl State {
     pub(crate) fn arrive(
         &mut self,
         (client, lane, round): (u64, u64, u64),
-        producer: Option<(String, u32)>,
+        producer: Option<&(String, u32)>,
         batch: Vec<(Wire, u64)>,
     ) {
         let chance = self.profile.delivery_failure;
@@ -108,7 +108,7 @@ impl State {
         }
         if taken {
             for (wire, _) in &batch {
-                let as_producer = producer.as_ref().map(|(id, epoch)| (id.as_str(), *epoch));
+                let as_producer = producer.map(|(id, epoch)| (id.as_str(), *epoch));
                 match self.broker.append(as_producer, wire.clone(), self.now) {
                     Ok(visible) => self.visible(Some(visible)),
                     Err(no) => {
@@ -484,10 +484,10 @@ impl Writer for SimWriter {
         let ended = state.broker.end((&id, epoch), false);
         state.note(|| format!("{id} aborts: {}", outcome(&ended)));
         let chance = state.profile.call_fault;
-        let lost = state.strikes(chance);
+        let fails = state.strikes(chance);
         let at = state.now + state.latency();
         let mut state = self.ctx.wait(state, at, false);
-        if lost {
+        if fails {
             state.stats.call_faults += 1;
             return Err(told(ErrorKind::Passing, "RequestTimedOut"));
         }
