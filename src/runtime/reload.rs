@@ -124,8 +124,8 @@ impl Reloader {
         let reloader = Arc::clone(self);
         thread::Builder::new().name("reload".to_owned()).spawn(move || {
             let pace = if every.is_zero() { SIGNALS_EVERY } else { SIGNALS_EVERY.min(every) };
+            // WHY: the first folder that stands still is checked too: it may have changed since the start read it.
             let (mut seen, mut checked) = (fingerprint(&reloader.folder), None);
-            checked.clone_from(&seen);
             let mut left = every;
             while stopped.recv_timeout(pace) == Err(RecvTimeoutError::Timeout) {
                 if signal.swap(false, Ordering::Relaxed) {
