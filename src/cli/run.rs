@@ -66,7 +66,7 @@ fn serve(
     let board = Arc::new(Board::new(1, identity));
     let health = Arc::new(Health::new(config.http.progress_timeout));
     let address = config.http.listen;
-    let (reloader, incoming) = Reloader::new(&config.rules.path, program, Arc::clone(&board));
+    let (reloader, incoming) = Reloader::new(&config.rules.path, Arc::clone(&board));
     let reloader = Arc::new(reloader);
     let _watch = reloader
         .watch(config.rules.watch_interval)

@@ -137,7 +137,7 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
         let place = (name, name == WHOLE);
         let open = |vault| Checkpoints::open(vault, place, &self.config.snapshot, self.world.clock);
         let checkpoints = self.world.vault.map(open).transpose()?;
-        let ruleset = self.engines.wanted();
+        let ruleset = self.engines.wanted().to_owned();
         let engine = self.engines.fresh(&ruleset)?;
         self.shards.push(Shard {
             name: name.into(),
@@ -182,7 +182,13 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
     /// with nothing in flight.
     fn follow_rules(&mut self) -> Result<(), RunError> {
         self.engines.poll();
-        let wanted = self.engines.wanted();
+        let is_active = |shard: &Shard<E::Engine>| {
+            shard.epochs.last().is_some_and(|epoch| epoch.ruleset == self.engines.wanted())
+        };
+        if self.shards.iter().all(is_active) {
+            return Ok(());
+        }
+        let wanted = self.engines.wanted().to_owned();
         let mut ready = !self.assigned.is_empty();
         let mut behind = false;
         for at in 0..self.shards.len() {
@@ -496,7 +502,7 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
     /// Empties the windows.
     fn discard(&mut self) -> Result<(), RunError> {
         for shard in &mut self.shards {
-            let ruleset = self.engines.wanted();
+            let ruleset = self.engines.wanted().to_owned();
             shard.replace(self.engines.fresh(&ruleset)?, (ruleset, 0), BTreeMap::new());
         }
         Ok(())

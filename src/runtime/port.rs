@@ -100,8 +100,8 @@ pub trait Engines {
     type Engine: Step;
 
     /// The identity of the rule set that is to decide.
-    fn wanted(&self) -> String {
-        "the-one".to_owned()
+    fn wanted(&self) -> &str {
+        "the-one"
     }
 
     /// Takes note of a rule set that came since, if one did: from now on it is wanted.

@@ -221,8 +221,10 @@ fn learn<E: Engines>(shard: &Shard<E::Engine>, engines: &mut E) {
 /// Empties the windows, to be filled from the oldest record on.
 fn empty<E: Engines>(shard: &mut Shard<E::Engine>, engines: &mut E) -> Result<(), RunError> {
     let first = shard.epochs.first().filter(|epoch| engines.knows(&epoch.ruleset));
-    let (ruleset, epoch) =
-        first.map_or_else(|| (engines.wanted(), 0), |first| (first.ruleset.clone(), first.number));
+    let (ruleset, epoch) = first.map_or_else(
+        || (engines.wanted().to_owned(), 0),
+        |first| (first.ruleset.clone(), first.number),
+    );
     shard.replace(engines.fresh(&ruleset)?, (ruleset, epoch), BTreeMap::new());
     Ok(())
 }
@@ -264,7 +266,8 @@ fn load<L: Log, E: Engines>(
                 engines.learn(ruleset, &bundle);
             }
             // WHY: without its own rule set, the state is carried over to the one that is wanted.
-            let id = if engines.knows(ruleset) { ruleset.clone() } else { engines.wanted() };
+            let id =
+                if engines.knows(ruleset) { ruleset.clone() } else { engines.wanted().to_owned() };
             engines.restore(&id, parts, &mut || health.tick()).map(|engine| (id, engine))
         })
         .map_err(|error| RunError::Snapshots {

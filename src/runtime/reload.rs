@@ -15,7 +15,6 @@ use std::time::{Duration, SystemTime};
 use signal_hook::consts::SIGHUP;
 use signal_hook::flag;
 
-use crate::base::Digest;
 use crate::diag::render::{self, Style};
 use crate::diag::{Severity, Sources};
 use crate::loader::load;
@@ -31,7 +30,7 @@ const MOST_FILES: usize = 20_000;
 /// What became of a look at the rule folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reload {
-    /// It holds the rule set that was handed over last.
+    /// It holds the rule set that is active.
     Unchanged {
         /// Its digest.
         ruleset: String,
@@ -53,43 +52,38 @@ pub enum Reload {
 pub struct Reloader {
     folder: PathBuf,
     board: Arc<Board>,
-    /// The digest that was handed over last, and where to.
-    last: Mutex<(Digest, Sender<Arc<Program>>)>,
+    /// Where rule sets go. One look at a time.
+    outgoing: Mutex<Sender<Arc<Program>>>,
 }
 
 /// What a folder looks like from outside: names, lengths, times.
 type Fingerprint = BTreeMap<PathBuf, (u64, Option<SystemTime>)>;
 
 impl Reloader {
-    /// A reloader beside the rule set that was loaded at the start, and where further ones arrive.
-    pub fn new(
-        folder: &Path,
-        active: &Program,
-        board: Arc<Board>,
-    ) -> (Self, Receiver<Arc<Program>>) {
+    /// A reloader beside the rule set that the board names, and where further ones arrive.
+    pub fn new(folder: &Path, board: Arc<Board>) -> (Self, Receiver<Arc<Program>>) {
         let (outgoing, incoming) = channel();
-        let last = Mutex::new((active.digest, outgoing));
-        (Self { folder: folder.to_owned(), board, last }, incoming)
+        let outgoing = Mutex::new(outgoing);
+        (Self { folder: folder.to_owned(), board, outgoing }, incoming)
     }
 
     /// Reads and compiles the folder, and hands the rule set over if it is another one.
     pub fn check(&self) -> Reload {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let outgoing = self.outgoing.lock().unwrap_or_else(PoisonError::into_inner);
         let outcome = match self.compile() {
             Err(reason) => Reload::Refused { reason },
-            Ok(program) if program.digest == last.0 => {
+            Ok(program) if program.digest.short_hex() == self.board.ruleset() => {
                 Reload::Unchanged { ruleset: program.digest.short_hex() }
             }
             Ok(program) => {
                 let ruleset = program.digest.short_hex();
-                last.0 = program.digest;
-                match last.1.send(Arc::new(program)) {
+                match outgoing.send(Arc::new(program)) {
                     Ok(()) => Reload::Taken { ruleset },
                     Err(_) => Reload::Refused { reason: "the service is stopping".to_owned() },
                 }
             }
         };
-        drop(last);
+        drop(outgoing);
         match &outcome {
             Reload::Unchanged { .. } => {}
             Reload::Taken { .. } => self.board.count_reload("taken"),

@@ -23,6 +23,8 @@ use crate::telemetry::Board;
 /// A compiled rule set with the settings that it decides by.
 #[derive(Clone, Debug)]
 struct RuleSet {
+    /// Identity of both, worked out once: the cell asks for it at every turn.
+    id: String,
     program: Arc<Program>,
     options: EngineOptions,
 }
@@ -57,15 +59,15 @@ fn identity(program: &Program, options: &EngineOptions) -> String {
 }
 
 impl RuleSet {
-    fn id(&self) -> String {
-        identity(&self.program, &self.options)
+    fn new(program: Arc<Program>, options: EngineOptions) -> Self {
+        Self { id: identity(&program, &options), program, options }
     }
 }
 
 impl DecidingEngines {
     /// Engines of one rule set.
     pub fn new(program: Arc<Program>, options: EngineOptions) -> Self {
-        let wanted = RuleSet { program, options };
+        let wanted = RuleSet::new(program, options);
         Self {
             wanted,
             known: BTreeMap::new(),
@@ -95,11 +97,7 @@ impl DecidingEngines {
 
     fn find(&self, id: &str) -> &RuleSet {
         // WHY: whoever asks has made sure that it is at hand; the wanted one is the best answer if not.
-        if self.wanted.id() == id {
-            &self.wanted
-        } else {
-            self.known.get(id).unwrap_or(&self.wanted)
-        }
+        if self.wanted.id == id { &self.wanted } else { self.known.get(id).unwrap_or(&self.wanted) }
     }
 }
 
@@ -111,8 +109,8 @@ fn refused(error: EvalError) -> RunError {
 impl Engines for DecidingEngines {
     type Engine = Deciding;
 
-    fn wanted(&self) -> String {
-        self.wanted.id()
+    fn wanted(&self) -> &str {
+        &self.wanted.id
     }
 
     fn poll(&mut self) -> bool {
@@ -122,9 +120,9 @@ impl Engines for DecidingEngines {
         };
         let changed = program.digest != self.wanted.program.digest;
         if changed {
-            let old = RuleSet { program, options: self.wanted.options };
-            let old = core::mem::replace(&mut self.wanted, old);
-            self.known.insert(old.id(), old);
+            let new = RuleSet::new(program, self.wanted.options);
+            let old = core::mem::replace(&mut self.wanted, new);
+            self.known.insert(old.id.clone(), old);
         }
         changed
     }
@@ -147,8 +145,8 @@ impl Engines for DecidingEngines {
         let files = files.into_iter().map(|(path, text)| Source { path, text }).collect();
         let (Some(program), _) = compile(&Sources { files }) else { return false };
         let options = EngineOptions { decisions: self.wanted.options.decisions, ..options };
-        let ruleset = RuleSet { program: Arc::new(program), options };
-        let is_it = ruleset.id() == id;
+        let ruleset = RuleSet::new(Arc::new(program), options);
+        let is_it = ruleset.id == id;
         if is_it {
             self.known.insert(id.to_owned(), ruleset);
         }
@@ -173,7 +171,7 @@ impl Engines for DecidingEngines {
     }
 
     fn knows(&self, id: &str) -> bool {
-        self.wanted.id() == id || self.known.contains_key(id)
+        self.wanted.id == id || self.known.contains_key(id)
     }
 
     fn fresh(&mut self, id: &str) -> Result<Deciding, RunError> {

@@ -51,6 +51,11 @@ impl Board {
         digest.clone_into(&mut lock(&self.identity).ruleset);
     }
 
+    /// Which rule set runs now.
+    pub fn ruleset(&self) -> String {
+        lock(&self.identity).ruleset.clone()
+    }
+
     /// Counts a look at the rule folder that found another rule set.
     pub fn count_reload(&self, outcome: &'static str) {
         *lock(&self.identity).reloads.entry(outcome).or_default() += 1;

@@ -262,7 +262,7 @@ impl Workload {
         if engines.spread() == Spread::ByPartition {
             engines.share(u32::try_from(self.inputs.len()).unwrap());
         }
-        let wanted = engines.wanted();
+        let wanted = engines.wanted().to_owned();
         engines.fresh(&wanted).unwrap()
     }
 
