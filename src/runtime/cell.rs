@@ -544,8 +544,8 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
                 continue;
             }
             if let Some((checkpoints, vault)) = shard.checkpoints.as_mut().zip(self.world.vault) {
-                // WHY: whoever had it may not have gone yet; it is tried again with each snapshot that is due.
-                drop(checkpoints.claim(vault, &self.config.snapshot));
+                // Whoever had it may not have gone yet; it is tried again with each snapshot that is due.
+                checkpoints.try_claim(vault, &self.config.snapshot);
             }
             recovery.plan((at, shard), &starts, &mut tools)?;
         }

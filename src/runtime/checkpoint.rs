@@ -127,6 +127,13 @@ impl Checkpoints {
         Ok(())
     }
 
+    /// Becomes the writer if the place lets it; if not, says so. The shard is decided all the same.
+    pub(crate) fn try_claim(&mut self, vault: &dyn Vault, settings: &Snapshot) {
+        if let Err(error) = self.claim(vault, settings) {
+            self.tell_failure(&error);
+        }
+    }
+
     /// Tries to become the writer when a snapshot would be due.
     pub(crate) fn claim_again(
         &mut self,
@@ -135,8 +142,7 @@ impl Checkpoints {
         clock: &dyn Clock,
     ) {
         if self.queue.is_none() && clock.now() >= self.next_at {
-            // WHY: until it works the interval after is tried; the shard is decided all the same.
-            drop(self.claim(vault, settings));
+            self.try_claim(vault, settings);
             if self.queue.is_none() {
                 self.next_at = clock.now() + self.interval;
             }
@@ -282,15 +288,19 @@ impl Checkpoints {
                 }
                 // WHY: it does not exist, so nothing waits for it.
                 self.last.clear();
-                self.books.errors += 1;
-                let (code, text) = (error.code(), error.to_string());
-                happening::SnapshotFailed { code: code.0, error: &text, help: error.help() }.emit();
+                self.tell_failure(&error);
             }
             Report::Rules { id, error } => {
                 self.stage = Stage::Idle;
                 self.kept = Some((id, error.map(|error| error.to_string())));
             }
         }
+    }
+
+    fn tell_failure(&mut self, error: &SnapshotError) {
+        self.books.errors += 1;
+        let (code, text) = (error.code(), error.to_string());
+        happening::SnapshotFailed { code: code.0, error: &text, help: error.help() }.emit();
     }
 
     /// A snapshot of this epoch is among those that are kept.

@@ -100,6 +100,7 @@ pub trait Engines {
     type Engine: Step;
 
     /// The identity of the rule set that is to decide.
+    #[expect(clippy::unnecessary_literal_bound, reason = "whoever has several gives its own text")]
     fn wanted(&self) -> &str {
         "the-one"
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::base::planted::{Bug, is_planted};
 use crate::config::Config;
-use crate::durable::{Position as Place, Search};
+use crate::durable::{Position as Place, Reason, Search};
 use crate::runtime::clock::Clock;
 use crate::runtime::epochs::Epochs;
 use crate::runtime::error::RunError;
@@ -26,6 +26,17 @@ pub(crate) type Start = (Partition, Option<Position>);
 
 /// Records between what a shard still holds and the committed offset, beyond which a snapshot is looked for.
 const MANY: i64 = 50_000;
+
+/// What became of the search for a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Loaded {
+    /// The state is that of a snapshot.
+    Yes,
+    /// There was none to use.
+    None,
+    /// There were some, and none of them is whole.
+    Lost,
+}
 
 /// What is still to be done until all shards stand at their committed offsets.
 pub(crate) struct Recovery<R> {
@@ -121,13 +132,14 @@ impl<R: crate::runtime::log::Reader> Recovery<R> {
             }
             return Ok(());
         }
-        if (is_ahead || is_far)
-            && !load(shard, starts, tools)?
-            && (is_ahead || shard.applied.is_empty())
-        {
+        let mut loaded = Loaded::None;
+        if is_ahead || is_far {
+            loaded = load(shard, starts, tools)?;
+        }
+        if loaded != Loaded::Yes && (is_ahead || shard.applied.is_empty()) {
             empty(shard, tools.engines)?;
         }
-        mind_gap(shard, starts, tools)?;
+        mind_gap(shard, starts, loaded, tools)?;
         let digest = match notes.as_slice() {
             [(_, _, note)] => note.digest,
             _ => None,
@@ -238,13 +250,13 @@ fn check<S: Step>(shard: &Shard<S>, expected: Option<u64>) {
     }
 }
 
-/// Loads the newest snapshot that is of use. False: there is none.
+/// Loads the newest snapshot that is of use.
 fn load<L: Log, E: Engines>(
     shard: &mut Shard<E::Engine>,
     starts: &[Start],
     tools: &mut Tools<'_, L, E>,
-) -> Result<bool, RunError> {
-    let Some(checkpoints) = &mut shard.checkpoints else { return Ok(false) };
+) -> Result<Loaded, RunError> {
+    let Some(checkpoints) = &mut shard.checkpoints else { return Ok(Loaded::None) };
     let began_at = tools.clock.now();
     let committed: Vec<Place> = starts
         .iter()
@@ -286,8 +298,9 @@ fn load<L: Log, E: Engines>(
             help: "look at the place and at the permissions, then start again",
         });
     }
+    let lost = search.skipped.iter().any(|skipped| !matches!(skipped.reason, Reason::Ahead(_)));
     let Search { loaded: Some((found, header, (ruleset, engine))), .. } = search else {
-        return Ok(false);
+        return Ok(if lost { Loaded::Lost } else { Loaded::None });
     };
     let took = tools.clock.now().saturating_sub(began_at);
     happening::SnapshotLoaded { snapshot: &found.name, bytes: found.size_bytes, took }.emit();
@@ -302,20 +315,22 @@ fn load<L: Log, E: Engines>(
     });
     checkpoints.note_kept(found.epoch);
     shard.replace(engine, (ruleset, found.epoch), applied.collect());
-    Ok(true)
+    Ok(Loaded::Yes)
 }
 
 /// Asks the input whether it still holds what is to be replayed.
 fn mind_gap<L: Log, E: Engines>(
     shard: &mut Shard<E::Engine>,
     starts: &[Start],
+    loaded: Loaded,
     tools: &Tools<'_, L, E>,
 ) -> Result<(), RunError> {
     for (partition, position) in starts {
         let Some(end) = position.as_ref().map(|at| at.offset) else { continue };
-        let Some(from) = shard.applied.get(partition).copied().filter(|from| *from < end) else {
-            continue;
-        };
+        // WHY: snapshots that cannot be used may have seen any record; so all of them are needed.
+        let lost = (loaded == Loaded::Lost).then_some(0);
+        let from = shard.applied.get(partition).copied().or(lost);
+        let Some(from) = from.filter(|from| *from < end) else { continue };
         let low = oldest(partition, tools)?;
         if from >= low {
             continue;
