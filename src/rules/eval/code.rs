@@ -227,6 +227,7 @@ pub(super) enum ValueCode {
     Lower(At),
     /// Characters.
     Length(At),
+    Similarity(At, At),
 }
 
 /// One measure of one look-up.
