@@ -37,7 +37,7 @@ use crate::event::schema::EventId;
 use crate::rules::eval::code::{At, EntryCode, Instruction, Operands, Probe, Read, Set, Tests};
 pub use crate::rules::eval::error::EvalError;
 use crate::rules::eval::field_test::FieldTest;
-pub(crate) use crate::rules::eval::lowering::each_operand;
+pub(crate) use crate::rules::eval::lowering::{column_id, each_operand};
 pub use crate::rules::eval::run::Run;
 use crate::rules::eval::zone::{Offset, Zone};
 use crate::rules::program::{ListId, LookupId, Program, TableId};
