@@ -132,7 +132,7 @@ fn units(op: &Op) -> u64 {
         Op::And(list) | Op::Or(list) => list.len() as u64,
         Op::InSet(_, set) => 1 + u64::from(usize::BITS - set.len().leading_zeros()),
         Op::Mul(..) | Op::Div(..) | Op::Percent { .. } | Op::Mean { .. } => 4,
-        Op::InList(..) | Op::Deviation { .. } | Op::CompareDeviation { .. } => 10,
+        Op::InList(..) | Op::Given(..) | Op::Deviation { .. } | Op::CompareDeviation { .. } => 10,
         Op::Matches(..) => TEXT_BYTES,
         Op::Contains(..) => TEXT_BYTES / 8,
         Op::Call(function, _) => match function {

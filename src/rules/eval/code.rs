@@ -227,7 +227,10 @@ pub(super) enum ValueCode {
     Lower(At),
     /// Characters.
     Length(At),
+    /// How alike two texts are.
     Similarity(At, At),
+    /// What a member of a list gives: the list's place in [`super::EvalPlan::givens`], and the names of a closed set.
+    Given(At, u32, Option<u32>),
 }
 
 /// One measure of one look-up.

@@ -345,6 +345,7 @@ impl<H: Host> Run<'_, H> {
             ValueCode::Lower(a) => self.lower_tag(*a),
             ValueCode::Length(a) => self.length(*a),
             ValueCode::Similarity(a, b) => self.similarity(*a, *b),
+            ValueCode::Given(a, list, names) => self.given(*a, *list, *names),
             _ => Value::Missing,
         }
     }
