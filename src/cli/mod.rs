@@ -4,6 +4,7 @@ pub mod backtest;
 pub mod check;
 pub mod cost;
 pub mod demo;
+pub mod fmt;
 pub mod generate;
 pub mod reload;
 pub mod rules;
@@ -146,6 +147,8 @@ enum Command {
     Cost(cost::Arguments),
     /// See it work: made-up traffic, shipped rules, live alerts and holds, a report; needs nothing installed.
     Demo(demo::Arguments),
+    /// Lay rule files out in the one style; `--check` only says which are not.
+    Fmt(fmt::Arguments),
     /// Write made-up wallet and bank traffic, fraud mixed in, to standard output or into Kafka.
     Generate(generate::Arguments),
     /// Ask a running service to look at its rule folder now.
@@ -189,6 +192,7 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => check::run(arguments, &console),
         Command::Cost(arguments) => cost::run(arguments, &console),
         Command::Demo(arguments) => demo::run(arguments, &console),
+        Command::Fmt(arguments) => fmt::run(arguments, &console),
         Command::Generate(arguments) => generate::run(arguments, &console),
         Command::Reload(arguments) => reload::run(arguments, &console),
         Command::Run(arguments) => run::run(arguments, &console),
