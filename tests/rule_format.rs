@@ -142,3 +142,19 @@ fn shipped_rules_shaken_keep_their_words() {
         }
     }
 }
+
+#[test]
+fn shipped_rules_are_in_the_style() {
+    for folder in rule_folders() {
+        for source in load(&folder).unwrap().files {
+            if is_rules(&source) {
+                assert_eq!(
+                    format(&source.text).unwrap(),
+                    source.text,
+                    "{}: run `riskweir fmt`",
+                    source.path
+                );
+            }
+        }
+    }
+}
