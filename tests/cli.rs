@@ -301,6 +301,80 @@ fn csv_gives_the_same_decisions_as_ndjson() {
 }
 
 #[test]
+fn a_row_of_another_width_than_the_header_is_a_dead_letter_and_never_read_by_half() {
+    let place = Place::new(RULES);
+    let rows = "id,at,card,amount\n\
+        p1,2026-03-02T09:00:00Z,c1,1.00\n\
+        p2,2026-03-02T09:00:01Z,c1,9,500.00\n\
+        p3,2026-03-02T09:00:02Z,c1\n\
+        p4,2026-03-02T09:00:03Z,c1,\"2.00\"\n";
+    fs::write(place.path().join("rows.csv"), rows).unwrap();
+    place.backtest("out", &["--input", "rows.csv"]);
+    let letters: Vec<Value> = place
+        .read("out/dead_letter.ndjson")
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let reasons: Vec<(&Value, &Value)> =
+        letters.iter().map(|letter| (&letter["source"]["offset"], &letter["reason"])).collect();
+    let wrong = Value::from("wrong_width");
+    assert_eq!(reasons, [(&Value::from(1), &wrong), (&Value::from(2), &wrong)]);
+    assert_eq!(place.read("out/decisions.ndjson").lines().count(), 2);
+}
+
+#[test]
+fn a_quote_that_swallows_rows_ends_the_backtest_with_its_line_and_leaves_no_summary() {
+    let place = Place::new(RULES);
+    place.backtest("out", &["--input", "events.ndjson"]);
+    assert!(place.path().join("out/summary.json").exists());
+    let rows = "id,at,card,amount,note\n\
+        p1,2026-03-02T09:00:00Z,c1,1.00,\"open\n\
+        p2,2026-03-02T09:00:01Z,c1,999.00,x\n\
+        p3,2026-03-02T09:00:02Z,c1,1.00,\"shut\n";
+    fs::write(place.path().join("rows.csv"), rows).unwrap();
+    let called = place.call(&["backtest", "--input", "rows.csv", "--out", "out"]);
+    assert_eq!(called.code, 1);
+    let told = called.err;
+    assert!(told.contains("line 4") && told.contains("opened in line 2"), "{told}");
+    assert!(!place.path().join("out/summary.json").exists());
+}
+
+#[test]
+fn an_entity_that_no_rule_knows_is_refused_as_the_key_of_partitions() {
+    let place = Place::new(RULES);
+    fs::write(place.path().join("c.yaml"), "kafka:\n  brokers: [\"127.0.0.1:1\"]\n").unwrap();
+    let validate = |entity: &str| {
+        let key = format!("kafka.partitioned_by={entity}");
+        place.call(&[
+            "validate",
+            "-c",
+            "c.yaml",
+            "--rules",
+            "rules",
+            "--set",
+            &key,
+            "--set",
+            "topics.inputs=[x]",
+        ])
+    };
+    assert_eq!(validate("card").code, 0);
+    let called = validate("crad");
+    assert_eq!(called.code, 1);
+    let told = called.err;
+    assert!(told.contains("`crad`") && told.contains("did you mean `card`?"), "{told}");
+}
+
+#[test]
+fn a_pipe_among_the_rules_is_refused_and_not_waited_for() {
+    let place = Place::new(RULES);
+    let pipe = place.path().join("rules/pipe.risk");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let called = place.call(&["check", "rules"]);
+    assert_eq!(called.code, 1);
+    assert!(called.err.contains("pipe.risk` is no regular file"), "{}", called.err);
+}
+
+#[test]
 fn records_of_a_table_have_their_row_number_and_time_may_count_hours() {
     let rules = r#"
 event step

@@ -175,6 +175,65 @@ fn lines(events: &[Event]) -> Vec<String> {
     events.iter().map(|event| event.line.clone()).collect()
 }
 
+/// Outcome, score and whether it says `capped`, per event, of one engine over two partitions. Cards of even number are in
+/// partition 0; `runs` says how many records are read of one partition before the other's turn.
+fn of_two_partitions(
+    program: &Arc<Program>,
+    events: &[Event],
+    runs: &mut dyn FnMut() -> usize,
+    idle_ms: i64,
+) -> BTreeMap<String, (Value, Value, bool)> {
+    let options = EngineOptions { partition_idle_ms: idle_ms, ..Default::default() };
+    let mut engine = Engine::new(Arc::clone(program), options).unwrap();
+    let streams = [engine.open_stream("stream", 0), engine.open_stream("stream", 1)];
+    let of = |number: u64| events.iter().filter(move |event| event.card % 2 == number);
+    let mut lanes = [of(0).peekable(), of(1).peekable()];
+    let (mut all, mut offsets, mut turn) = (Vec::new(), [0_i64; 2], 1);
+    while lanes.iter_mut().any(|lane| lane.peek().is_some()) {
+        for event in lanes[turn].by_ref().take(runs()) {
+            let (offset, payload) = (offsets[turn], Some(event.line.as_bytes()));
+            let stream = streams[turn];
+            engine.step(&Input { stream, offset, arrival_ms: None, payload }, &mut all);
+            offsets[turn] += 1;
+        }
+        turn = 1 - turn;
+    }
+    let decisions = all.iter().filter(|output| output.topic == OutputTopic::Decisions);
+    let parts = decisions.map(|output| {
+        let record: Value = serde_json::from_slice(&output.body).unwrap();
+        let capped = record["provenance"].as_array().unwrap().contains(&"capped".into());
+        let id = record["event"]["id"].as_str().unwrap().to_owned();
+        (id, (record["outcome"].clone(), record["score"].clone(), capped))
+    });
+    parts.collect()
+}
+
+#[test]
+fn a_decision_that_lacks_what_an_idle_partition_lost_says_so_even_when_no_rule_hits() {
+    let mut dice = Dice::new(1);
+    let mut id = 0;
+    let mut payment = |at_ms: i64, card: u64| {
+        id += 1;
+        event(&format!("p{id}"), START_MS + at_ms, card, &mut dice)
+    };
+    let before = (0..4).map(|n| payment(n * 1_000, 0));
+    let mut events: Vec<Event> = before.collect();
+    // So many, over so long, that the other partition counts as idle.
+    events
+        .extend((0..100_100_u64).map(|n| payment(i64::try_from(n * 100).unwrap(), n % 50 * 2 + 1)));
+    events.extend((0..4).map(|n| payment(6_000 + n * 500, 0)));
+    let mut runs = [0, 4, 200_000, 4].into_iter();
+    let found =
+        of_two_partitions(&program(RULES), &events, &mut || runs.next().unwrap(), 3_600_000);
+    let score = |id: &str| found[id].1.as_i64().unwrap() % 15;
+    assert_eq!(score("p4"), 10, "four within ten seconds");
+    assert!(!found["p4"].2);
+    assert_eq!(score("p100105"), 0, "five within ten seconds, but four are forgotten");
+    assert!(found["p100105"].2, "it says so");
+    assert_eq!(score("p100108"), 10, "what came since is remembered, far behind as it is");
+    assert!(found["p100108"].2, "and there were more");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -183,6 +242,24 @@ proptest! {
         let program = program(RULES);
         let lines = messy(seed, 400);
         prop_assert_eq!(outputs(&program, &lines), outputs(&program, &lines));
+    }
+
+    #[test]
+    fn how_far_a_partition_lags_behind_another_changes_no_decision_about_its_own_keys(seed in any::<u64>()) {
+        let program = program(RULES);
+        let events = ordered(seed, 300);
+        let mut dice = Dice::new(seed ^ 2);
+        let apart = of_two_partitions(&program, &events, &mut || 1_000, 3_600_000);
+        let mixed = of_two_partitions(&program, &events, &mut || dice.pick(&[1, 5, 40, 120]), 3_600_000);
+        // A fresh engine for each partition knows of no other.
+        let alone = |number: u64| {
+            let own: Vec<Event> = events.iter().filter(|event| event.card % 2 == number).cloned().collect();
+            of_two_partitions(&program, &own, &mut || 1_000, 3_600_000)
+        };
+        for (id, (outcome, score, _)) in alone(0).into_iter().chain(alone(1)) {
+            prop_assert_eq!((&apart[&id].0, &apart[&id].1), (&outcome, &score), "{}", id);
+            prop_assert_eq!((&mixed[&id].0, &mixed[&id].1), (&outcome, &score), "{}", id);
+        }
     }
 
     #[test]

@@ -119,7 +119,7 @@ fn tight(dice: &mut Dice) -> EngineOptions {
         dedupe_window_ms: dice.pick(&[2_000, 20_000, 600_000]),
         dedupe_max_ids: dice.pick(&[8, 100, 100_000]),
         exact_events_per_key: dice.pick(&[1, 3, 20, 65_536]),
-        partition_skew_ms: dice.pick(&[1_000, 3_600_000]),
+        partition_idle_ms: dice.pick(&[1_000, 3_600_000]),
         state_bytes: dice.pick(&[None, None, Some(4_000), Some(20_000), Some(60_000)]),
         ..EngineOptions::default()
     }

@@ -13,6 +13,7 @@ mod lines;
 pub mod output;
 pub mod page;
 pub mod quality;
+mod quotes;
 pub mod report;
 pub mod run;
 pub mod study;

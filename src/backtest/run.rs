@@ -7,6 +7,7 @@ use std::thread;
 
 use crate::backtest::input::{Format, InputError, open, source_name};
 use crate::backtest::lines::{Block, LineReader, Lines};
+use crate::backtest::quotes::Quotes;
 use crate::engine::{Decoded, Engine, Input, Sink, StreamId};
 use crate::event::error::{DecodeError, Reason};
 use crate::event::mapping::{DecodeScratch, Decoder, TopicIdx};
@@ -285,7 +286,8 @@ fn csv_file(
 ) -> Result<bool, InputError> {
     let broken =
         |error: csv::Error| InputError::Csv { path: path.to_owned(), message: error.to_string() };
-    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(bytes);
+    // WHY: rows of another width are judged one by one below, not an error that ends the file.
+    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(Quotes::new(bytes));
     let header = reader.headers().map_err(broken)?.clone();
     let decoder = std::sync::Arc::clone(engine.decoder());
     let topic = engine.topic_of(stream);
@@ -322,7 +324,10 @@ fn pairs<'a>(
     let pair = |(name, cell)| core::str::from_utf8(cell).ok().map(|text| (name, text));
     let pairs: Option<Vec<(&str, &str)>> = cells.map(pair).collect();
     let mut pairs = pairs.ok_or_else(|| DecodeError::record(Reason::InvalidUtf8))?;
-    let blank = pairs.iter().all(|(_, cell)| cell.is_empty());
+    let blank = record.iter().all(<[u8]>::is_empty);
+    if !blank && record.len() != header.len() {
+        return Err(DecodeError::record(Reason::WrongWidth));
+    }
     if !blank && !header.iter().any(|name| name == ROW_COLUMN) {
         pairs.push((ROW_COLUMN, number));
     }

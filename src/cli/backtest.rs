@@ -139,6 +139,7 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
         Engine::new(Arc::new(program), options(arguments)).map_err(Failure::invalid)?;
     let mut study = arguments.labels.study(engine.program())?;
     let mut sink = FileSink::create(&arguments.out).map_err(Failure::invalid)?;
+    forget_summary(&arguments.out)?;
     let threads = arguments.threads.map_or_else(default_threads, usize::from);
     let job = Job { inputs: arguments.input.clone(), topic: arguments.topic.clone(), threads };
     let progress = progress(console);
@@ -156,6 +157,18 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
     progress.finish_and_clear();
     sink.finish().map_err(Failure::invalid)?;
     conclude(arguments, &Summary::of(&engine), &study.finish(), console)
+}
+
+/// A summary says that the files beside it are whole, so that of a run before must not outlive them.
+fn forget_summary(folder: &Path) -> Result<(), Failure> {
+    let path = folder.join("summary.json");
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            let text = format!("could not remove `{}` of an earlier run: {error}", path.display());
+            Err(Failure::invalid(text))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Writes the summary and the report, and says what came out.

@@ -9,6 +9,7 @@ use crate::cli::rules::compile_folder;
 use crate::cli::settings::Settings;
 use crate::cli::{Console, Exit, Failure};
 use crate::config::{Config, Log, LogFormat};
+use crate::diag::suggest;
 use crate::rules::program::Program;
 use crate::runtime::{
     self, DecidingEngines, Reload, Reloader, RunError, Stop, Views, engine_options,
@@ -35,6 +36,7 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
         return Ok(Exit::Invalid);
     };
     let inputs = input_topics(&config, &program)?;
+    check_spread(&config, &program)?;
     match serve(&config, &inputs, &Arc::new(program), *console) {
         Ok(books) => {
             let sum =
@@ -125,6 +127,23 @@ fn greet(
     for (name, fact) in facts {
         console.message(&format!("{name:<9} {fact}"));
     }
+}
+
+/// A misspelt entity would cut windows along partitions without a word.
+pub(crate) fn check_spread(config: &Config, program: &Program) -> Result<(), Failure> {
+    let Some(entity) = &config.kafka.partitioned_by else { return Ok(()) };
+    let known = &program.schema.entities;
+    if known.contains(entity) {
+        return Ok(());
+    }
+    let near = suggest::nearest(entity, known.iter().map(String::as_str));
+    let help = near.map_or_else(
+        || format!("the rules know {}", known.join(", ")),
+        |near| format!("did you mean `{near}`?"),
+    );
+    Err(Failure::invalid(format!(
+        "`kafka.partitioned_by` names `{entity}`, which is no entity of the rules: {help}"
+    )))
 }
 
 /// The topics to read: those of the configuration, or all that the schema names.

@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::json;
 
 use crate::cli::rules::compile_folder;
-use crate::cli::run::{exit, input_topics, show};
+use crate::cli::run::{check_spread, exit, input_topics, show};
 use crate::cli::settings::Settings;
 use crate::cli::{Console, Exit, Failure, Format};
 use crate::runtime;
@@ -36,6 +36,7 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
         return Ok(Exit::Invalid);
     };
     let inputs = input_topics(&config, &program)?;
+    check_spread(&config, &program)?;
     if arguments.connect
         && let Err(error) = runtime::check_connection(&config, &inputs, LIMIT)
     {

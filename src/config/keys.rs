@@ -132,7 +132,7 @@ pub const KEYS: &[Key] = &[
     key("time.future_guard", Duration, Value("5m"), "How far ahead of its arrival an event's time may be and still move the clock."),
     key("time.dedupe_window", Duration, Value("1d"), "For how long a repeated event id is recognised."),
     key("time.dedupe_max_ids", Count, Value("16000000"), "Most event ids that are remembered; beyond it the window shrinks."),
-    key("time.partition_skew", Duration, Value("1h"), "A partition this much behind the furthest one no longer keeps windows from being forgotten."),
+    key("time.partition_idle", Duration, Value("1h"), "A partition without an event while the furthest one moved on by this much is idle: it no longer keeps windows from being forgotten."),
     key("limits.max_record", Size, Value("1MiB"), "Largest record that is decoded."),
     key("limits.max_depth", Count, Value("64"), "Deepest nesting that is decoded."),
     key("limits.max_keys", Count, Value("1024"), "Most keys of one record."),

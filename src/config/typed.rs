@@ -172,7 +172,7 @@ pub struct Time {
     /// Most ids that are remembered.
     pub dedupe_max_ids: u64,
     /// How far behind a partition may be and still keep windows.
-    pub partition_skew: Duration,
+    pub partition_idle: Duration,
 }
 
 /// Limits of decoding.
@@ -265,7 +265,7 @@ pub(crate) fn build(resolved: &Resolved, errors: &mut Vec<ConfigError>) -> Optio
             future_guard: read.duration("time.future_guard")?,
             dedupe_window: read.duration("time.dedupe_window")?,
             dedupe_max_ids: read.count("time.dedupe_max_ids")?,
-            partition_skew: read.duration("time.partition_skew")?,
+            partition_idle: read.duration("time.partition_idle")?,
         },
         limits: Limits {
             max_record_bytes: read.size("limits.max_record")?,

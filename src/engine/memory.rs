@@ -124,6 +124,8 @@ pub(super) struct Answers {
     readings: Vec<Reading>,
     answered: Vec<bool>,
     probes: Vec<u64>,
+    /// Whether something that was asked may lack entries.
+    capped: bool,
 }
 
 const NOT_ASKED: Reading = Reading { value: ReadValue::Missing, coverage: Coverage::Complete };
@@ -135,6 +137,12 @@ impl Answers {
         }
         self.answered.clear();
         self.answered.resize(reads.n_groups, false);
+        self.capped = false;
+    }
+
+    /// The worst that is worth saying of an event although no rule hit: a window that lacks entries may be why.
+    pub(super) fn shortfall(&self) -> Coverage {
+        if self.capped { Coverage::Capped } else { Coverage::Complete }
     }
 }
 
@@ -461,7 +469,9 @@ impl Host for StateHost<'_> {
         if !self.answers.answered[number] {
             self.answer(lookup, group, probes);
         }
-        self.answers.readings[first + place]
+        let reading = self.answers.readings[first + place];
+        self.answers.capped |= reading.coverage == Coverage::Capped;
+        reading
     }
 
     fn history(

@@ -17,8 +17,8 @@ pub struct EngineOptions {
     pub dedupe_max_ids: u32,
     /// Events per key that are kept exactly; beyond it long windows become tiles with a stated error.
     pub exact_events_per_key: u32,
-    /// A partition this much behind the furthest one no longer keeps state from being forgotten.
-    pub partition_skew_ms: i64,
+    /// A partition without an event while the furthest one moved on by this much no longer keeps state from being forgotten.
+    pub partition_idle_ms: i64,
     /// Byte budget for all state; `None`: the policy's.
     pub state_bytes: Option<u64>,
     /// Engines that share the budget, one per partition; at least 1. No part of the digest: a decision is the same
@@ -54,7 +54,7 @@ impl Default for EngineOptions {
             dedupe_window_ms: 24 * 3_600_000,
             dedupe_max_ids: 16_000_000,
             exact_events_per_key: 65_536,
-            partition_skew_ms: 3_600_000,
+            partition_idle_ms: 3_600_000,
             state_bytes: None,
             sharers: 1,
             max_record_bytes: 1 << 20,
@@ -74,7 +74,7 @@ impl EngineOptions {
             self.dedupe_window_ms,
             i64::from(self.dedupe_max_ids),
             i64::from(self.exact_events_per_key),
-            self.partition_skew_ms,
+            self.partition_idle_ms,
             self.state_bytes.map_or(-1, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
             i64::from(self.max_record_bytes),
             i64::from(self.max_depth),

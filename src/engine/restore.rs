@@ -310,10 +310,13 @@ fn load_count(code: &mut Decoder<'_>) -> Result<u64, Damaged> {
 
 fn load_clocks(code: &mut Decoder<'_>) -> Result<Vec<Clock>, Damaged> {
     const WHAT: &str = "clock of a partition";
-    let n = code.count(17, WHAT)?;
+    let n = code.count(26, WHAT)?;
     let clock = |_| {
         let (known, now_ms) = (code.flag(WHAT)?, code.int(WHAT)?);
-        Ok(Clock { now_ms: known.then_some(now_ms), began_ms: code.int(WHAT)? })
+        let (began_ms, heard_ms) = (code.int(WHAT)?, code.int(WHAT)?);
+        let heard_at = code.var(WHAT)?;
+        code.demand(heard_at < u64::MAX >> 1, WHAT)?;
+        Ok(Clock { now_ms: known.then_some(now_ms), began_ms, heard_ms, heard_at })
     };
     (0..n).map(clock).collect()
 }

@@ -31,7 +31,7 @@ use crate::engine::step::{Engine, Remembered};
 pub(super) const MAGIC: &[u8; 8] = b"RISKWEIR";
 
 /// The form in which this engine writes snapshots, and the only one that it reads.
-pub const SNAPSHOT_VERSION: u32 = 2;
+pub const SNAPSHOT_VERSION: u32 = 3;
 
 /// Kinds of sections.
 pub(super) mod kind {
@@ -202,6 +202,8 @@ impl Engine {
             code.flag(clock.now_ms.is_some());
             code.int(clock.now_ms.unwrap_or(0));
             code.int(clock.began_ms);
+            code.int(clock.heard_ms);
+            code.var(clock.heard_at);
         }
         code.count(self.sources.len());
         for source in &self.sources {

@@ -13,6 +13,12 @@ pub struct Source {
     pub clock: ClockId,
 }
 
+/// Events of other partitions after which a silent one may be idle.
+///
+/// WHY: whoever reads what several partitions hold gets long runs of one and then of another, and hours lie in each. This
+/// is more than a client has fetched ahead.
+const IDLE_EVENTS: u64 = 100_000;
+
 /// Index of a clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClockId(pub u32);
@@ -24,6 +30,10 @@ pub struct Clock {
     pub now_ms: Option<i64>,
     /// Time of the first accepted event: windows that reach behind it are warming.
     pub began_ms: i64,
+    /// Where the clock furthest ahead stood when this partition last had an event.
+    pub heard_ms: i64,
+    /// The number of that event among those of all partitions.
+    pub heard_at: u64,
 }
 
 /// How an event stands to its partition's clock.
@@ -54,6 +64,8 @@ pub struct Placement {
 #[derive(Clone, Debug, Default)]
 pub struct Clocks {
     clocks: Vec<Clock>,
+    /// Events that were placed.
+    placed: u64,
 }
 
 impl Clocks {
@@ -65,7 +77,8 @@ impl Clocks {
 
     /// These clocks.
     pub fn of(clocks: Vec<Clock>) -> Self {
-        Self { clocks }
+        let placed = clocks.iter().map(|clock| clock.heard_at).max().unwrap_or(0);
+        Self { clocks, placed }
     }
 
     /// All clocks, by their number.
@@ -86,18 +99,20 @@ impl Clocks {
         &self.clocks[id.0 as usize]
     }
 
-    /// The instant by which state is forgotten: the clock of the partition furthest behind, but never more than the
-    /// skew behind the furthest ahead, so that an idle partition does not keep state for ever.
+    /// The instant by which state is forgotten: the clock of the partition furthest behind, however far that is. An idle
+    /// partition does not count, or it would keep state for ever: one without an event while the furthest clock moved
+    /// on by more than `idle_ms`, and [`IDLE_EVENTS`] others came. It goes back when a partition that lags is heard for
+    /// the first time or again.
     ///
     /// # Cost
     /// Linear in the number of partitions.
-    pub fn state_clock_ms(&self, skew_ms: i64) -> i64 {
-        let known = || self.clocks.iter().filter_map(|clock| clock.now_ms);
-        let (slowest, fastest) = (known().min(), known().max());
-        match (slowest, fastest) {
-            (Some(slowest), Some(fastest)) => slowest.max(fastest.saturating_sub(skew_ms)),
-            _ => i64::MIN,
-        }
+    pub fn state_clock_ms(&self, idle_ms: i64) -> i64 {
+        let furthest_ms = self.furthest_ms().unwrap_or(i64::MIN);
+        let active = self.clocks.iter().filter(|clock| {
+            clock.heard_ms >= furthest_ms.saturating_sub(idle_ms)
+                || clock.heard_at.saturating_add(IDLE_EVENTS) >= self.placed
+        });
+        active.filter_map(|clock| clock.now_ms).min().unwrap_or(i64::MIN)
     }
 
     /// Places an event and moves the clock forward when it is accepted.
@@ -133,7 +148,12 @@ impl Clocks {
         };
         let clock_ms = clock_before.max(time_ms);
         clock.now_ms = Some(clock_ms);
-        Placement { timeliness, clock_ms, began_ms: clock.began_ms }
+        let began_ms = clock.began_ms;
+        let furthest_ms = self.furthest_ms().unwrap_or(clock_ms);
+        self.placed += 1;
+        let clock = &mut self.clocks[id.0 as usize];
+        (clock.heard_ms, clock.heard_at) = (furthest_ms, self.placed);
+        Placement { timeliness, clock_ms, began_ms }
     }
 }
 
@@ -177,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn state_is_kept_for_the_slowest_partition_within_the_skew() {
+    fn state_is_kept_for_the_slowest_partition_however_far_behind_unless_it_is_idle() {
         let options = EngineOptions::default();
         let mut clocks = Clocks::default();
         assert_eq!(clocks.state_clock_ms(100), i64::MIN);
@@ -185,8 +205,18 @@ mod tests {
         clocks.add();
         clocks.add();
         clocks.place(ClockId(0), 1000, None, &options);
-        clocks.place(ClockId(1), 950, None, &options);
-        assert_eq!(clocks.state_clock_ms(100), 950);
-        assert_eq!(clocks.state_clock_ms(20), 980);
+        assert_eq!(clocks.state_clock_ms(100), 1000);
+        clocks.place(ClockId(1), 50, None, &options);
+        assert_eq!(clocks.state_clock_ms(100), 50, "it was heard just now");
+        clocks.place(ClockId(0), 1100, None, &options);
+        assert_eq!(clocks.state_clock_ms(100), 50);
+        clocks.place(ClockId(0), 1101, None, &options);
+        assert_eq!(clocks.state_clock_ms(100), 50, "few events came since");
+        for _ in 0..IDLE_EVENTS {
+            clocks.place(ClockId(0), 1101, None, &options);
+        }
+        assert_eq!(clocks.state_clock_ms(100), 1101, "the other has been silent for long");
+        clocks.place(ClockId(1), 51, None, &options);
+        assert_eq!(clocks.state_clock_ms(100), 51, "and is back");
     }
 }

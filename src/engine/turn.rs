@@ -116,7 +116,7 @@ impl<'a, S: Sink> Turn<'a, S> {
     /// What the clock brings: state that no window sees is forgotten, holds whose deadline has come end.
     fn pass_time(&mut self, clock_ms: i64) {
         let horizon_ms =
-            self.remembered.clocks.state_clock_ms(self.setup.options.partition_skew_ms);
+            self.remembered.clocks.state_clock_ms(self.setup.options.partition_idle_ms);
         let Remembered { memory, lists, repeats, episodes, .. } = &mut *self.remembered;
         memory.advance(horizon_ms);
         let kept_ms = horizon_ms.saturating_sub(self.setup.options.allowed_lateness_ms);
@@ -155,7 +155,7 @@ impl<'a, S: Sink> Turn<'a, S> {
         let (began_ms, arrival) = (standing.placement.began_ms, counters.read);
         let mut marks = Marks { counters, breakers, stops_at_ms };
         let evidence = Evidence { setup, memory, lists, decoded: self.decoded, began_ms, arrival };
-        evidence.with_run(self.work, |run| {
+        let (mut judgement, told) = evidence.with_run(self.work, |run| {
             let judgement = judge(&setup.program, run, &mut marks);
             let told = if judgement.is_silent() {
                 Told::default()
@@ -163,7 +163,9 @@ impl<'a, S: Sink> Turn<'a, S> {
                 tell(&setup.program, &judgement, run)
             };
             (judgement, told)
-        })
+        });
+        judgement.coverage = judgement.coverage.max(self.work.answers.shortfall());
+        (judgement, told)
     }
 
     /// Turns the judgement into what leaves: a decision, alerts, a hold; and into what the lists remember.

@@ -61,6 +61,8 @@ pub enum Reason {
     EmptyKey,
     /// A mapped text beyond the limit.
     TextTooLong,
+    /// A row of a table with another number of cells than its header; found by whoever reads the table.
+    WrongWidth,
 }
 
 /// What the registry knows of one reason.
@@ -86,7 +88,7 @@ const fn info(
 }
 
 /// Every reason in the order of the enum. A code is never reused.
-pub const REASONS: [ReasonInfo; 26] = [
+pub const REASONS: [ReasonInfo; 27] = [
     info(Reason::Empty, "empty", "D0001", "is empty"),
     info(Reason::Tombstone, "tombstone", "D0002", "has no value"),
     info(Reason::TooLarge, "too_large", "D0003", "is larger than the limit for a record"),
@@ -133,6 +135,7 @@ pub const REASONS: [ReasonInfo; 26] = [
     info(Reason::BadGeo, "bad_geo", "D0024", "is not a latitude and a longitude in degrees"),
     info(Reason::EmptyKey, "empty_key", "D0025", "is a key with an empty text"),
     info(Reason::TextTooLong, "text_too_long", "D0026", "is a text beyond the limit"),
+    info(Reason::WrongWidth, "wrong_width", "D0027", "has another number of cells than the header"),
 ];
 
 impl Reason {

@@ -1,7 +1,7 @@
 //! Reads a rule folder into memory: `.risk` files and lists, sorted by path, within bounds. The compiler itself never
 //! touches a file.
 //!
-//! Refused: a symbolic link that leads out of the folder, more files or bytes than a rule set can have, a name or a
+//! Refused: a symbolic link that leads out of the folder, what is no regular file, more files or bytes than a rule set can have, a name or a
 //! text that is not UTF-8.
 
 use std::fs;
@@ -40,6 +40,12 @@ pub enum LoadError {
     #[error("`{}` is a link that leads out of the rule folder: copy the file instead", path.display())]
     LinkOutside {
         /// Which link.
+        path: PathBuf,
+    },
+    /// A pipe, a socket or a device: reading it may never end.
+    #[error("`{}` is no regular file: put the rules into a file", path.display())]
+    NotAFile {
+        /// Which one.
         path: PathBuf,
     },
     /// A bound was passed.
@@ -113,7 +119,11 @@ fn walk(root: &Path, folder: &Path, depth: usize, sources: &mut Sources) -> Resu
 }
 
 fn read(path: &Path, name: String) -> Result<Source, LoadError> {
-    let size = fs::metadata(path).map_err(|source| io_error(path, source))?.len();
+    let found = fs::metadata(path).map_err(|source| io_error(path, source))?;
+    if !found.is_file() {
+        return Err(LoadError::NotAFile { path: path.to_owned() });
+    }
+    let size = found.len();
     if size > MAX_FILE_BYTES {
         let (path, what) = (path.to_owned(), "too many bytes");
         return Err(LoadError::TooLarge { path, what, limit: MAX_FILE_BYTES });

@@ -596,7 +596,8 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
         if !self.had_all {
             return Err(error);
         }
-        happening::Failed { code: error.code().0, error: &error.to_string() }.emit();
+        let (code, error) = (error.code().0, error.to_string());
+        happening::PartitionsLacking { code, error: &error }.emit();
         self.source.assign(offsets)?;
         self.source.pause()?;
         self.paused = true;

@@ -25,7 +25,7 @@ pub fn engine_options(config: &Config) -> EngineOptions {
         dedupe_window_ms: ms(config.time.dedupe_window),
         dedupe_max_ids: count(config.time.dedupe_max_ids),
         exact_events_per_key: count(config.state.exact_events_per_key),
-        partition_skew_ms: ms(config.time.partition_skew),
+        partition_idle_ms: ms(config.time.partition_idle),
         state_bytes: config.state.budget_bytes,
         sharers: 1,
         max_record_bytes: count(config.limits.max_record_bytes),

@@ -159,10 +159,12 @@ impl Engines for DecidingEngines {
             let rule = program.rules.first().map_or("?", |rule| rule.name.as_str()).to_owned();
             return Spread::Whole { rule, key: None };
         };
-        let mut found = foreign(program, entity).unwrap_or_default().into_iter();
-        found.next().map_or(Spread::ByPartition, |Foreign { rule, key }| Spread::Whole {
-            rule,
-            key: Some(key),
+        let Some(found) = foreign(program, entity) else {
+            let rule = program.rules.first().map_or("?", |rule| rule.name.as_str()).to_owned();
+            return Spread::Whole { rule, key: Some(format!("anything but `{entity}`")) };
+        };
+        found.into_iter().next().map_or(Spread::ByPartition, |Foreign { rule, key }| {
+            Spread::Whole { rule, key: Some(key) }
         })
     }
 

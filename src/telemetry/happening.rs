@@ -451,6 +451,26 @@ impl Stopped {
     }
 }
 
+/// Another instance has some of the partitions that one engine needs together.
+#[derive(Clone, Copy, Debug)]
+pub struct PartitionsLacking<'a> {
+    /// Stable code.
+    pub code: &'a str,
+    /// What needs them.
+    pub error: &'a str,
+}
+
+impl PartitionsLacking<'_> {
+    /// Writes it.
+    pub fn emit(&self) {
+        warn!(
+            code = self.code,
+            error = self.error,
+            "Nothing is decided until this instance has all partitions again."
+        );
+    }
+}
+
 /// The process ends because of an error.
 #[derive(Clone, Copy, Debug)]
 pub struct Failed<'a> {

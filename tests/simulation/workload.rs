@@ -133,7 +133,7 @@ fn settings(profile: &Profile, decisions: &str) -> Config {
         ("delivery.max_in_flight", profile.max_in_flight.to_string()),
         ("snapshot.interval", ms(profile.snapshots.max(MS))),
         ("kafka.session_timeout", ms(profile.session)),
-        ("time.partition_skew", skew.to_owned()),
+        ("time.partition_idle", skew.to_owned()),
         ("time.dedupe_window", window.to_owned()),
         ("time.allowed_lateness", lateness.to_owned()),
     ];

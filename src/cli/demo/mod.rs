@@ -132,7 +132,7 @@ fn configuration(arguments: &Arguments, console: &Console) -> Option<Config> {
         flag("delivery.mode", "idempotent".to_owned()),
         flag("http.listen", arguments.listen.to_string()),
         // WHY: event time runs thousands of times faster than the clock, so partitions stand hours apart.
-        flag("time.partition_skew", "1d".to_owned()),
+        flag("time.partition_idle", "1d".to_owned()),
     ];
     match config::load(&config::Sources { file: None, env: Vec::new(), flags }) {
         Ok(loaded) => {

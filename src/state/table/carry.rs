@@ -72,8 +72,9 @@ impl Table {
 
     /// From when on all entries are here for a table that will reach back further.
     fn entries_since_ms(&self, reach_ms: i64, lateness_ms: i64) -> i64 {
-        let further = horizon_ms(self.clock_ms, reach_ms, lateness_ms) < self.horizon_ms();
-        let known_ms = if further { self.horizon_ms().saturating_add(1) } else { i64::MIN };
+        let forgotten_ms = self.forgotten_ms();
+        let further = horizon_ms(self.furthest_ms, reach_ms, lateness_ms) < forgotten_ms;
+        let known_ms = if further { forgotten_ms.saturating_add(1) } else { i64::MIN };
         self.since.entries_ms.max(known_ms)
     }
 
@@ -111,6 +112,7 @@ impl Table {
             history_bytes,
             index: self.index,
             clock_ms: self.clock_ms,
+            furthest_ms: self.furthest_ms,
             sweep_hand: self.sweep_hand,
             evict_hand: self.evict_hand,
             evictions: self.evictions,

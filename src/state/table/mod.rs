@@ -98,7 +98,9 @@ pub struct Table {
     ring_cap: u16,
     /// How far back the longest window reaches.
     reach_ms: i64,
+    /// The instant by which entries are forgotten, and the largest that ever was.
     clock_ms: i64,
+    furthest_ms: i64,
     index: HashTable<u32>,
     slots: Slab<Slot>,
     /// From when on entries, columns and filters are known.
@@ -195,6 +197,7 @@ impl Table {
             ring_cap: u16::try_from(ring_cap).unwrap_or(RING_CAP_MAX),
             reach_ms,
             clock_ms: i64::MIN,
+            furthest_ms: i64::MIN,
             index: HashTable::new(),
             slots: Slab::default(),
             sweep_hand: 0,
@@ -217,9 +220,11 @@ impl Table {
         ReadPlan::new(&self.spec, &self.shape.layout, &self.since.measures_ms, measures)
     }
 
-    /// Moves the clock to the largest accepted event time; it never moves back.
+    /// Sets the clock by which entries are forgotten. It moves back when a partition that lags is heard again: what comes
+    /// then is kept, and readings that reach back to where entries may be gone are [`Coverage::Capped`].
     pub fn advance(&mut self, clock_ms: i64) {
-        self.clock_ms = self.clock_ms.max(clock_ms);
+        self.clock_ms = clock_ms;
+        self.furthest_ms = self.furthest_ms.max(clock_ms);
     }
 
     /// Guesses the slot of a key from its index line alone, for [`Table::warm`].
@@ -255,8 +260,7 @@ impl Table {
             None => self.evictions > 0,
         };
         let evicted_until = if after_eviction { self.evicted_until_ms } else { i64::MIN };
-        let horizon_ms = horizon_ms(self.clock_ms, self.reach_ms, self.shape.lateness_ms);
-        cover(plan, at, evicted_until.max(horizon_ms), out);
+        cover(plan, at, evicted_until.max(self.forgotten_ms()), out);
         let layout = &self.shape.layout;
         let run = match history {
             Some(History::Ring(ring)) => ring.run(layout),
@@ -422,6 +426,11 @@ impl Table {
         self.evictions += 1;
         self.evicted_until_ms = self.evicted_until_ms.max(newest_ms);
         Some(Evicted { key: join(slot.key), newest_ms })
+    }
+
+    /// Entries at or before this time may have been forgotten.
+    fn forgotten_ms(&self) -> i64 {
+        horizon_ms(self.furthest_ms, self.reach_ms, self.shape.lateness_ms)
     }
 
     /// No window of an event within the allowed lateness sees an entry at or before this time.

@@ -42,6 +42,7 @@ impl Table {
         self.slots.begin_save();
         self.slots.save_head(code);
         code.int(self.clock_ms);
+        code.int(self.furthest_ms);
         code.count(self.sweep_hand);
         code.count(self.evict_hand);
         code.var(self.evictions);
@@ -96,6 +97,8 @@ impl TableLoader {
         let mut table = Table::of_sound(spec, options);
         let slots = SlabLoader::new(code)?;
         table.clock_ms = code.int(WHAT)?;
+        table.furthest_ms = code.int(WHAT)?;
+        code.demand(table.clock_ms <= table.furthest_ms, WHAT)?;
         table.sweep_hand = code.index(WHAT)?;
         table.evict_hand = code.index(WHAT)?;
         table.evictions = code.var(WHAT)?;
