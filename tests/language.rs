@@ -274,6 +274,8 @@ fn every_word_of_the_language_is_shown_in_an_example() {
         "min",
         "max",
         "stddev",
+        "median",
+        "percentile",
         "distinct",
         "last",
         "is_new",

@@ -17,7 +17,7 @@ use riskweir::base::EntityKey;
 use riskweir::state::{ReadAt, ReadPlan, StateOptions, Table};
 use riskweir::window::spec::{
     ColumnId, ColumnKind, Counting, Coverage, Entry, FilterBit, Measure, MeasureId, MeasureKind,
-    ReadValue, Reading, Span, TableSpec,
+    Pick, ReadValue, Reading, Span, TableSpec,
 };
 
 const COLUMNS: [ColumnKind; 4] =
@@ -49,14 +49,13 @@ fn offset(column: ColumnId) -> usize {
     usize::from(column.0)
 }
 
-/// The value over `(start, end]`, straight from the definition.
-fn naive(
+/// The events that count over `(start, end]`, the oldest first.
+fn counted<'a>(
     measure: &Measure,
-    events: &[Kept],
+    events: &'a [Kept],
     (start, end): (i64, i64),
-    own: Option<&Kept>,
-    probe: u64,
-) -> ReadValue {
+    own: Option<&'a Kept>,
+) -> Vec<&'a Kept> {
     let passes = |event: &Kept| measure.filter.is_none_or(|bit| event.filters >> bit.0 & 1 == 1);
     let mut inside: Vec<&Kept> = events
         .iter()
@@ -66,6 +65,33 @@ fn naive(
     if measure.counting == Counting::Last && measure.window.ending_ago_ms == 0 {
         inside.extend(own.filter(|own| passes(own)));
     }
+    inside
+}
+
+/// The values that a pick adds up, straight from the definition.
+fn picked(pick: Pick, mut values: Vec<i64>) -> Vec<i128> {
+    values.sort_unstable();
+    let n = values.len();
+    let one = |at: usize| i128::from(values[at]);
+    match pick {
+        _ if n == 0 => Vec::new(),
+        Pick::Middle => vec![one((n - 1) / 2), one(n / 2)],
+        Pick::AtLeast(ppm) => {
+            let enough = |at: &usize| (at + 1) as u128 * 1_000_000 >= n as u128 * u128::from(ppm);
+            vec![one((0..n).find(enough).unwrap())]
+        }
+    }
+}
+
+/// The value over `(start, end]`, straight from the definition.
+fn naive(
+    measure: &Measure,
+    events: &[Kept],
+    (start, end): (i64, i64),
+    own: Option<&Kept>,
+    probe: u64,
+) -> ReadValue {
+    let inside = counted(measure, events, (start, end), own);
     let ints = |column: ColumnId| inside.iter().map(move |e| e.words[offset(column)].cast_signed());
     let int = |value: Option<i64>| value.map_or(ReadValue::Missing, |v| ReadValue::Int(v.into()));
     match measure.kind {
@@ -83,6 +109,10 @@ fn naive(
         MeasureKind::CountOf(column) => {
             ReadValue::Int(ints(column).filter(|v| v.cast_unsigned() == probe).count() as i128)
         }
+        MeasureKind::Ranked(column, pick) => match &picked(pick, ints(column).collect())[..] {
+            [] => ReadValue::Missing,
+            values => ReadValue::Int(values.iter().sum()),
+        },
         MeasureKind::LastTime => int(inside.last().map(|event| event.time_ms)),
         MeasureKind::Last(column) => {
             let Some(event) = inside.last() else { return ReadValue::Missing };
@@ -110,6 +140,9 @@ fn kinds() -> impl Strategy<Value = MeasureKind> {
             Just(MeasureKind::Min(column)),
             Just(MeasureKind::Max(column)),
             Just(MeasureKind::Last(column)),
+            Just(MeasureKind::Ranked(column, Pick::Middle)),
+            (1_u32..=1_000_000)
+                .prop_map(move |ppm| MeasureKind::Ranked(column, Pick::AtLeast(ppm))),
         ]),
         prop_oneof![Just(int), Just(word)].prop_flat_map(|column| prop_oneof![
             Just(MeasureKind::Distinct(column)),
@@ -315,16 +348,30 @@ impl Case<'_> {
         );
         ends.extend(times.flat_map(|t| [t - 1, t]).filter(|t| *t < end && *t >= end - slack));
         let fits = starts.iter().any(|start| {
-            ends.iter().any(|end| self.close(reading.value, self.over(*start, *end), ppm))
+            ends.iter().any(|end| {
+                let (exact, size) = (self.over(*start, *end), self.size(*start, *end));
+                self.close(reading.value, exact, (size, ppm))
+            })
         });
         assert!(fits, "{:?} at {}: {reading:?} is out of bounds", self.measure, self.at);
     }
 
-    fn close(&self, given: ReadValue, exact: ReadValue, ppm: u32) -> bool {
+    /// What the stated share is a share of, where that is not the value itself.
+    fn size(&self, start: i64, end: i64) -> u128 {
+        let MeasureKind::Ranked(column, pick) = self.measure.kind else { return 0 };
+        let inside = counted(&self.measure, self.events, (start, end), self.own);
+        let values = inside.iter().map(|event| event.words[offset(column)].cast_signed());
+        picked(pick, values.collect()).iter().map(|value| value.unsigned_abs()).sum()
+    }
+
+    fn close(&self, given: ReadValue, exact: ReadValue, (size, ppm): (u128, u32)) -> bool {
         if given == exact {
             return true;
         }
         match (self.measure.kind, given, exact) {
+            (MeasureKind::Ranked(..), ReadValue::Int(given), ReadValue::Int(exact)) => {
+                given.abs_diff(exact) * 1_000_000 <= size * u128::from(ppm)
+            }
             (MeasureKind::Distinct(_), ReadValue::Int(given), ReadValue::Int(exact)) => {
                 (given - exact).abs() <= exact * i128::from(ppm) / 1_000_000
             }

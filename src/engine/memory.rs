@@ -85,6 +85,7 @@ enum Effort {
     Extremes,
     Distinct,
     CountsOf,
+    Ranks,
     Latest,
 }
 
@@ -137,6 +138,7 @@ impl Effort {
             MeasureKind::Min(_) | MeasureKind::Max(_) => Self::Extremes,
             MeasureKind::Distinct(_) => Self::Distinct,
             MeasureKind::CountOf(_) => Self::CountsOf,
+            MeasureKind::Ranked(..) => Self::Ranks,
             MeasureKind::Last(_) | MeasureKind::LastTime => Self::Latest,
         }
     }

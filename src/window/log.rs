@@ -477,6 +477,13 @@ impl Log {
             };
             return tiles.distinct((answer, own_word), bounds, log, &shape.layout, &shape.units);
         }
+        if let (MeasureKind::Ranked(_, pick), Source::Unit(unit)) = (asked.kind, answer.source)
+            && let Accumulator::Ranks(exact) = &self.accumulators[unit]
+            && let Some(tiles) = self.tiles.as_mut().filter(in_tiles)
+        {
+            let own = own_word.map(u64::cast_signed);
+            return tiles.ranked((answer, pick, own), bounds, exact, &shape.units);
+        }
         let raw = match answer.source {
             Source::Length => Raw::Count((cursor.hi - cursor.lo) as u64),
             Source::Unit(unit) => self.accumulators[unit].raw(asked, probe, own_word),

@@ -53,6 +53,7 @@ pub(crate) enum Question {
     Extremes,
     Distinct,
     CountOf,
+    Ranks,
     Latest,
 }
 
@@ -179,6 +180,7 @@ impl SeriesKey {
             MeasureKind::Min(_) | MeasureKind::Max(_) => Question::Extremes,
             MeasureKind::Distinct(_) => Question::Distinct,
             MeasureKind::CountOf(_) => Question::CountOf,
+            MeasureKind::Ranked(..) => Question::Ranks,
             MeasureKind::Last(_) | MeasureKind::LastTime => Question::Latest,
         };
         Self {

@@ -97,10 +97,22 @@ pub enum MeasureKind {
     Distinct(ColumnId),
     /// How many entries carry the word given as probe. Empty: 0. (`is_new` asks whether this is 0.)
     CountOf(ColumnId),
+    /// A value by its rank in an `Int` or `Micro` column. Empty: missing.
+    Ranked(ColumnId, Pick),
     /// The column of the latest entry by (time, arrival). Empty: missing.
     Last(ColumnId),
     /// The time of the latest entry in ms. Empty: missing.
     LastTime,
+}
+
+/// Which value of an ordered column is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Pick {
+    /// The smallest value that at least this many parts per million of the values do not exceed (nearest rank), from 1
+    /// to 1,000,000. It is always one of the values.
+    AtLeast(u32),
+    /// The sum of the two in the middle, of an odd number twice the one: half of it is the median.
+    Middle,
 }
 
 /// The answer to a measure.

@@ -284,7 +284,7 @@ impl Author {
             _ if self.in_filter => "tries".to_owned(),
             7 => self.aggregate("sum", "tries", &window),
             8 => {
-                let function = self.dice.pick(&["min", "max", "last"]);
+                let function = self.dice.pick(&["min", "max", "last", "percentile"]);
                 self.aggregate(function, "tries", &window)
             }
             9 => {
@@ -328,11 +328,15 @@ impl Author {
                 self.aggregate("sum", field, &window)
             }
             9 => {
-                let function = self.dice.pick(&["min", "max", "avg", "stddev", "last"]);
+                let function = self.dice.pick(&[
+                    "min", "max", "avg", "stddev", "last", "median", "percentile",
+                ]);
                 self.aggregate(function, "amount", &window)
             }
             _ => {
-                let function = self.dice.pick(&["min", "max", "avg", "stddev", "last"]);
+                let function = self.dice.pick(&[
+                    "min", "max", "avg", "stddev", "last", "median", "percentile",
+                ]);
                 let reading = self.aggregate(function, "total in EUR", &window);
                 format!("({reading} default 1 EUR)")
             }
@@ -361,11 +365,13 @@ impl Author {
                 format!("(share({}{filter}) {keys} over {window})", target.name())
             }
             7 => {
-                let function = self.dice.pick(&["avg", "stddev"]);
+                let function = self.dice.pick(&["avg", "stddev", "median"]);
                 self.aggregate(function, "tries", &window)
             }
             _ => {
-                let function = self.dice.pick(&["sum", "avg", "stddev", "min", "max", "last"]);
+                let function = self.dice.pick(&[
+                    "sum", "avg", "stddev", "min", "max", "last", "median", "percentile",
+                ]);
                 self.aggregate(function, "ratio", &window)
             }
         }
@@ -374,7 +380,11 @@ impl Author {
     /// An aggregate of a field of `pay`.
     fn aggregate(&mut self, function: &str, field: &str, window: &str) -> String {
         let (keys, filter) = (self.keys(On::Pay), self.filter(On::Pay));
-        format!("({function}(pay.{field}{filter}) {keys} over {window})")
+        let rank = match function {
+            "percentile" => format!("{}, ", self.dice.pick(&["5", "50", "66.6667", "90", "100"])),
+            _ => String::new(),
+        };
+        format!("({function}({rank}pay.{field}{filter}) {keys} over {window})")
     }
 
     fn target(&mut self) -> On {

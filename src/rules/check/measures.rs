@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use crate::event::schema::{EventId, FieldId, Schema};
 use crate::rules::check::arena::RequestId;
 use crate::rules::program::NodeId;
-use crate::window::spec::{ColumnKind, Counting, Span as WindowSpan};
+use crate::window::spec::{ColumnKind, Counting, Pick, Span as WindowSpan};
 
 /// A primitive question about a column or about entries as such.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,6 +20,7 @@ pub(super) enum Kind {
     Max,
     Distinct,
     CountOf,
+    Ranked(Pick),
     Last,
     LastTime,
 }
@@ -34,6 +35,8 @@ impl Kind {
             Self::Max => "max",
             Self::Distinct => "distinct",
             Self::CountOf => "count_of",
+            Self::Ranked(Pick::AtLeast(_)) => "percentile",
+            Self::Ranked(Pick::Middle) => "median",
             Self::Last => "last",
             Self::LastTime => "last_time",
         }
@@ -97,7 +100,10 @@ impl Measures {
 }
 
 fn identity(request: &Request, event: &str, keys: &str) -> String {
-    let mut text = format!("{}({event}", request.kind.word());
+    let mut text = match request.kind {
+        Kind::Ranked(Pick::AtLeast(ppm)) => format!("percentile({}, {event}", percent(ppm)),
+        kind => format!("{}({event}", kind.word()),
+    };
     if let Some((column, _)) = &request.column {
         text.push('.');
         text.push_str(&column.text);
@@ -119,6 +125,12 @@ fn identity(request: &Request, event: &str, keys: &str) -> String {
         text.push_str(" ago");
     }
     text
+}
+
+/// Parts per million as an author writes a percentile: `95`, `99.9`.
+fn percent(ppm: u32) -> String {
+    let text = format!("{}.{:04}", ppm / 10_000, ppm % 10_000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// Milliseconds in the largest unit that divides them.

@@ -131,7 +131,7 @@ impl Analysis<'_, '_> {
     fn empty(&self, request: RequestId, keys: &[SlotId], span: Span) -> Option<Cause> {
         let kind = self.build.measures.get(request).kind;
         match kind {
-            Kind::Min | Kind::Max | Kind::Last | Kind::LastTime
+            Kind::Min | Kind::Max | Kind::Ranked(_) | Kind::Last | Kind::LastTime
                 if !self.counts_present(request, keys) =>
             {
                 Some(Cause { span, text: "there may be no such event in the window".to_owned() })

@@ -107,6 +107,7 @@ pub(super) fn column_id(kind: MeasureKind) -> Option<ColumnId> {
         | MeasureKind::Max(column)
         | MeasureKind::Distinct(column)
         | MeasureKind::CountOf(column)
+        | MeasureKind::Ranked(column, _)
         | MeasureKind::Last(column) => Some(column),
     }
 }

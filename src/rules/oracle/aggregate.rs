@@ -199,6 +199,9 @@ impl Oracle<'_> {
             AggregateFunction::Max => {
                 units.iter().max().map_or(Datum::Missing, |most| of_units(*most, &unit))
             }
+            AggregateFunction::Percentile => percentile(aggregate, units)
+                .map_or(Datum::Missing, |value| of_units(value, &unit)),
+            AggregateFunction::Median => median(units, &unit),
             AggregateFunction::Avg | AggregateFunction::Stddev if count == 0 => Datum::Missing,
             AggregateFunction::Avg => {
                 let value = match unit {
@@ -265,6 +268,31 @@ fn of_units(units: i128, unit: &Datum) -> Datum {
         Datum::Number(_) => Datum::number(double(units) / 1e6),
         Datum::Time(_) => Datum::time(Some(units)),
         _ => Datum::integer(Some(units)),
+    }
+}
+
+/// The smallest value that at least so many percent of the values do not exceed.
+fn percentile(aggregate: &Aggregate, mut units: Vec<i128>) -> Option<i128> {
+    let percent = aggregate.argument?;
+    let hundred = 100 * 10_i128.checked_pow(percent.scale)?;
+    units.sort_unstable();
+    let n = whole(units.len());
+    let enough = |(index, _): &(usize, &i128)| (whole(*index) + 1) * hundred >= n * percent.mantissa;
+    units.iter().enumerate().find(enough).map(|(_, value)| *value)
+}
+
+/// The value in the middle, or the mean of the two.
+fn median(mut units: Vec<i128>, unit: &Datum) -> Datum {
+    units.sort_unstable();
+    let n = units.len();
+    if n == 0 {
+        return Datum::Missing;
+    }
+    let both = units[(n - 1) / 2] + units[n / 2];
+    match unit {
+        Datum::Money { currency, .. } => Datum::money(ratio(both * 1_000_000, 2), *currency),
+        Datum::Number(_) => Datum::number(double(both) / 2e6),
+        _ => Datum::number(double(both) / 2.0),
     }
 }
 

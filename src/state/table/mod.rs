@@ -22,7 +22,7 @@ use crate::window::plan::ReadPlan;
 use crate::window::ring::{RING_CAP_MAX, Ring, RingInsert};
 use crate::window::scan::{self, Asking, Scratch};
 use crate::window::spec::{
-    ColumnKind, Coverage, Entry, MAX_COLUMNS, MAX_FILTERS, Measure, MeasureId, MeasureKind,
+    ColumnKind, Coverage, Entry, MAX_COLUMNS, MAX_FILTERS, Measure, MeasureId, MeasureKind, Pick,
     ReadValue, Reading, TableSpec,
 };
 use crate::window::units::Units;
@@ -510,6 +510,11 @@ fn flaw_of_measure(spec: &TableSpec, measure: &Measure) -> Option<&'static str> 
     let bit = measure.filter.map_or(0, |bit| usize::from(bit.0));
     if bit >= MAX_FILTERS {
         return Some("a table has at most 64 filters");
+    }
+    if let MeasureKind::Ranked(_, Pick::AtLeast(ppm)) = measure.kind
+        && !(1..=1_000_000).contains(&ppm)
+    {
+        return Some("a percentile lies above 0 and up to 100");
     }
     let column = column_of(measure.kind)?;
     let kind = spec.columns.get(usize::from(column.0));

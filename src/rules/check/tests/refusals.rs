@@ -93,8 +93,6 @@ fn aggregates_say_what_they_need() {
 #[test]
 fn parts_of_the_language_that_wait_have_a_code_each() {
     let on = "card_payment";
-    let percentile = "percentile(95, card_payment.amount in EUR) by card over prior 9d > 5 EUR";
-    condition_refused(on, percentile, "E0905", "percentile");
     condition_refused(on, "count(card_payment) by card over today > 1", "E0904", "over today");
     condition_refused(
         on,
