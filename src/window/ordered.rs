@@ -103,7 +103,9 @@ mod tests {
         let (mut ordered, mut plain) = (Ordered::default(), Vec::new());
         let mut seed = 11_u64;
         for step in 0..6_000_u64 {
-            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            seed = seed
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             let value = i64::try_from(seed >> 40).unwrap() % if step % 3 == 0 { 20 } else { 5_000 };
             let grows = step < 3_000 || seed >> 62 == 0;
             if grows || plain.is_empty() {

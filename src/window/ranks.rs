@@ -187,7 +187,8 @@ fn bounds_of(cell: i64) -> (i64, i64) {
     let lead = place - (shift << CELL_BITS);
     let low = i128::from(lead) << shift;
     let high = low + (1_i128 << shift) - 1;
-    let narrow = |value: i128| i64::try_from(value).unwrap_or(if value < 0 { i64::MIN } else { i64::MAX });
+    let narrow =
+        |value: i128| i64::try_from(value).unwrap_or(if value < 0 { i64::MIN } else { i64::MAX });
     if cell < 0 { (narrow(-high), narrow(-low)) } else { (narrow(low), narrow(high)) }
 }
 
@@ -262,8 +263,12 @@ mod tests {
             old in prop::collection::vec(values(), 0..60), exact in prop::collection::vec(values(), 0..60),
         ) {
             let (mut histogram, mut ordered) = (Histogram::default(), Ordered::default());
-            old.iter().for_each(|value| histogram.insert(*value));
-            exact.iter().for_each(|value| ordered.add(*value));
+            for value in &old {
+                histogram.insert(*value);
+            }
+            for value in &exact {
+                ordered.add(*value);
+            }
             let mut all = [old, exact].concat();
             all.sort_unstable();
             prop_assert_eq!(histogram.len() + ordered.len(), all.len() as u64);
@@ -279,7 +284,9 @@ mod tests {
         ) {
             let of = |values: &[i64]| {
                 let mut histogram = Histogram::default();
-                values.iter().for_each(|value| histogram.insert(*value));
+                for value in values {
+                    histogram.insert(*value);
+                }
                 histogram
             };
             let mut reversed = [left.clone(), right.clone()].concat();
@@ -289,7 +296,8 @@ mod tests {
             prop_assert_eq!(&joined, &of(&reversed));
             let mut out = Vec::new();
             joined.save(&mut Encoder::new(&mut out));
-            prop_assert_eq!(Histogram::load(&mut Decoder::new(&out)).as_ref(), Ok(&joined));
+            let again = Histogram::load(&mut Decoder::new(&out));
+            prop_assert_eq!(again.as_ref(), Ok(&joined));
             joined.take_out(&of(&left));
             prop_assert_eq!(joined, of(&right));
         }

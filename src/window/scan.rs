@@ -345,8 +345,8 @@ impl<'a> Fold<'a> {
             let asked = &self.plan.asked[step.asked];
             let MeasureKind::Ranked(_, pick) = asked.kind else { continue };
             let own = own_of(asked, self.asking).and_then(|own| own.words.get(asked.offset));
-            let nth = |rank| select(values, rank);
             let held = values.len() as u64;
+            let nth = |rank| select(values, rank);
             let picked = pick.of(held, own.map(|word| word.cast_signed()), nth);
             self.give(step.asked, Raw::Picked(picked), out);
         }

@@ -292,10 +292,11 @@ impl RankUnion {
     /// Moves to the tiles of a window.
     fn aim(&mut self, ring: &TileRing, cut: &Cut, cell: usize) {
         let tile = |at: usize| ring.tiles.get(at).map(|tile| tile.index);
-        let (from, to) = match (cut.from < cut.to, tile(cut.from), cut.to.checked_sub(1).and_then(tile)) {
-            (true, Some(first), Some(last)) => (first, last + 1),
-            _ => (0, 0),
-        };
+        let (from, to) =
+            match (cut.from < cut.to, tile(cut.from), cut.to.checked_sub(1).and_then(tile)) {
+                (true, Some(first), Some(last)) => (first, last + 1),
+                _ => (0, 0),
+            };
         if from >= self.to || to <= self.from {
             self.histogram = Histogram::default();
             self.change::<true>(ring, cell, (from, to));

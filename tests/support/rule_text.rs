@@ -329,13 +329,25 @@ impl Author {
             }
             9 => {
                 let function = self.dice.pick(&[
-                    "min", "max", "avg", "stddev", "last", "median", "percentile",
+                    "min",
+                    "max",
+                    "avg",
+                    "stddev",
+                    "last",
+                    "median",
+                    "percentile",
                 ]);
                 self.aggregate(function, "amount", &window)
             }
             _ => {
                 let function = self.dice.pick(&[
-                    "min", "max", "avg", "stddev", "last", "median", "percentile",
+                    "min",
+                    "max",
+                    "avg",
+                    "stddev",
+                    "last",
+                    "median",
+                    "percentile",
                 ]);
                 let reading = self.aggregate(function, "total in EUR", &window);
                 format!("({reading} default 1 EUR)")
@@ -370,7 +382,14 @@ impl Author {
             }
             _ => {
                 let function = self.dice.pick(&[
-                    "sum", "avg", "stddev", "min", "max", "last", "median", "percentile",
+                    "sum",
+                    "avg",
+                    "stddev",
+                    "min",
+                    "max",
+                    "last",
+                    "median",
+                    "percentile",
                 ]);
                 self.aggregate(function, "ratio", &window)
             }

@@ -199,8 +199,9 @@ impl Oracle<'_> {
             AggregateFunction::Max => {
                 units.iter().max().map_or(Datum::Missing, |most| of_units(*most, &unit))
             }
-            AggregateFunction::Percentile => percentile(aggregate, units)
-                .map_or(Datum::Missing, |value| of_units(value, &unit)),
+            AggregateFunction::Percentile => {
+                percentile(aggregate, units).map_or(Datum::Missing, |value| of_units(value, &unit))
+            }
             AggregateFunction::Median => median(units, &unit),
             AggregateFunction::Avg | AggregateFunction::Stddev if count == 0 => Datum::Missing,
             AggregateFunction::Avg => {
@@ -277,7 +278,8 @@ fn percentile(aggregate: &Aggregate, mut units: Vec<i128>) -> Option<i128> {
     let hundred = 100 * 10_i128.checked_pow(percent.scale)?;
     units.sort_unstable();
     let n = whole(units.len());
-    let enough = |(index, _): &(usize, &i128)| (whole(*index) + 1) * hundred >= n * percent.mantissa;
+    let enough =
+        |(index, _): &(usize, &i128)| (whole(*index) + 1) * hundred >= n * percent.mantissa;
     units.iter().enumerate().find(enough).map(|(_, value)| *value)
 }
 
