@@ -17,8 +17,11 @@ use riskweir::base::EntityKey;
 use riskweir::state::{ReadAt, ReadPlan, StateOptions, Table};
 use riskweir::window::spec::{
     ColumnId, ColumnKind, Counting, Coverage, Entry, FilterBit, Measure, MeasureId, MeasureKind,
-    Pick, ReadValue, Reading, Span, TableSpec,
+    Period, Pick, ReadValue, Reading, Span, TableSpec,
 };
+
+/// A day of these tests.
+const DAY_MS: i64 = 300;
 
 const COLUMNS: [ColumnKind; 4] =
     [ColumnKind::Int, ColumnKind::Micro, ColumnKind::Word, ColumnKind::Geo];
@@ -43,6 +46,11 @@ struct Step {
     probe: u64,
     with_own: bool,
     insert: bool,
+}
+
+/// The instant before the day of a time began.
+fn day_before(time_ms: i64) -> i64 {
+    time_ms.div_euclid(DAY_MS) * DAY_MS - 1
 }
 
 fn offset(column: ColumnId) -> usize {
@@ -160,6 +168,7 @@ fn measures() -> impl Strategy<Value = Measure> {
         20..400_i64,
         400..5_000_i64,
         Just(2_000_i64),
+        Just(300_i64),
         Just(i64::MAX)
     ];
     let ago = prop_oneof![4 => Just(0_i64), 1 => 1..30_i64, 1 => 100..2_000_i64];
@@ -172,7 +181,11 @@ fn measures() -> impl Strategy<Value = Measure> {
         |(kind, filter, length_ms, ending_ago_ms, counting)| Measure {
             kind,
             filter,
-            window: Span { length_ms, ending_ago_ms },
+            window: match length_ms {
+                // Few lengths stand for windows by the calendar; here a day has 300 ms.
+                3 | 300..310 => Span { calendar: Some(Period::Day), ..Span::sliding(DAY_MS, 0) },
+                _ => Span::sliding(length_ms, ending_ago_ms),
+            },
             counting,
         },
     )
@@ -267,11 +280,15 @@ impl Harness {
         let (ids, plan) = &self.plans[number % self.plans.len()];
         let own = step.with_own.then_some(&event);
         let probes = vec![step.probe; ids.len()];
+        // Now and then nobody knows when the day began.
+        let known = step.probe != 5;
+        let starts = vec![known.then(|| day_before(event.time_ms)); ids.len()];
         let at = ReadAt {
             time_ms: event.time_ms,
             began_ms: self.began_ms,
             own: own.map(|_| &entry),
             probes: &probes,
+            starts: &starts,
         };
         let key = EntityKey(u128::from(step.key) + 77);
         let mut out = vec![Reading::default(); ids.len()];
@@ -280,6 +297,10 @@ impl Harness {
         for (id, reading) in ids.iter().zip(&out) {
             let measure = self.table.spec().measures[usize::from(id.0)];
             let late = event.time_ms < self.clock_ms - self.lateness_ms;
+            if measure.window.calendar.is_some() && !known {
+                assert_eq!(*reading, Reading::default(), "nobody knows the window");
+                continue;
+            }
             let case = Case { measure, events, at: event.time_ms, own, probe: step.probe };
             case.judge(reading, self.began_ms, late);
             self.approximate += usize::from(matches!(reading.coverage, Coverage::Approximate(_)));
@@ -307,7 +328,10 @@ impl Case<'_> {
     #[track_caller]
     fn judge(&self, reading: &Reading, began_ms: i64, late: bool) {
         let end = self.at.saturating_sub(self.measure.window.ending_ago_ms);
-        let start = end.saturating_sub(self.measure.window.length_ms);
+        let start = match self.measure.window.calendar {
+            Some(_) => day_before(self.at),
+            None => end.saturating_sub(self.measure.window.length_ms),
+        };
         let exact = self.over(start, end);
         match reading.coverage {
             Coverage::Complete => {
@@ -335,7 +359,11 @@ impl Case<'_> {
     #[track_caller]
     fn judge_approximate(&self, reading: &Reading, ppm: u32, start: i64, end: i64) {
         assert!(ppm > 0, "an approximation of nothing is exact");
-        let slack = i128::from(self.measure.window.length_ms) * i128::from(ppm) / 1_000_000 + 1;
+        let length_ms = match self.measure.window.calendar {
+            Some(_) => end - start,
+            None => self.measure.window.length_ms,
+        };
+        let slack = i128::from(length_ms) * i128::from(ppm) / 1_000_000 + 1;
         let slack = i64::try_from(slack).unwrap_or(i64::MAX);
         let times = self.events.iter().map(|event| event.time_ms);
         let mut starts = vec![start];
@@ -346,7 +374,9 @@ impl Case<'_> {
                 .flat_map(|t| [t - 1, t])
                 .filter(|t| *t < start && *t >= start.saturating_sub(slack)),
         );
-        ends.extend(times.flat_map(|t| [t - 1, t]).filter(|t| *t < end && *t >= end - slack));
+        // A lifetime takes the slice whole that its near end cuts.
+        let later = if length_ms == i64::MAX { i64::MAX } else { end };
+        ends.extend(times.flat_map(|t| [t - 1, t]).filter(|t| *t < later && *t >= end - slack));
         let fits = starts.iter().any(|start| {
             ends.iter().any(|end| {
                 let (exact, size) = (self.over(*start, *end), self.size(*start, *end));
@@ -414,7 +444,7 @@ proptest! {
 }
 
 fn one_measure(kind: MeasureKind, length_ms: i64) -> TableSpec {
-    let window = Span { length_ms, ending_ago_ms: 0 };
+    let window = Span::sliding(length_ms, 0);
     let measure = Measure { kind, filter: None, window, counting: Counting::Prior };
     TableSpec { columns: vec![ColumnKind::Word], measures: vec![measure] }
 }
@@ -434,7 +464,7 @@ fn distinct_words_of_a_hot_key_stay_within_the_stated_bound() {
         let word = (n.cast_unsigned().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33) % (50 + n as u64);
         table.advance(clock_ms);
         if n % 250 < 2 || n % 1_000 == 549 {
-            let at = ReadAt { time_ms, began_ms: i64::MIN, own: None, probes: &[] };
+            let at = ReadAt { time_ms, began_ms: i64::MIN, own: None, probes: &[], starts: &[] };
             let mut out = [Reading::default()];
             table.read(EntityKey(1), &plan, &at, &mut out);
             let true_since = |start: i64| {
@@ -471,7 +501,7 @@ fn of_equal_times_the_later_arrival_is_the_latest_though_older_ones_are_in_tiles
     let plan = table.plan(&[MeasureId(0)]);
     for word in 1..=6 {
         table.insert(EntityKey(1), &Entry { time_ms: 50, filters: 0, words: &[word] });
-        let at = ReadAt { time_ms: 60, began_ms: 0, own: None, probes: &[] };
+        let at = ReadAt { time_ms: 60, began_ms: 0, own: None, probes: &[], starts: &[] };
         let mut out = [Reading::default()];
         table.read(EntityKey(1), &plan, &at, &mut out);
         assert_eq!(out[0].value, ReadValue::Word(word));
@@ -499,7 +529,7 @@ fn the_tile_runs_do_meet_approximate_readings() {
         MeasureKind::CountOf(ColumnId(2)),
         MeasureKind::LastTime,
     ];
-    let window = Span { length_ms: 450, ending_ago_ms: 0 };
+    let window = Span::sliding(450, 0);
     let filter = Some(FilterBit(1));
     let measures = kinds.map(|kind| Measure { kind, filter, window, counting: Counting::Last });
     let spec = TableSpec { columns: COLUMNS.to_vec(), measures: measures.to_vec() };

@@ -3,7 +3,7 @@
 //! Ranges: `E00xx` characters and grammar, `E01xx` names, `E02xx` types and units, `E03xx` what happens when data is
 //! missing, `E04xx` windows and aggregates, `E05xx` the shape of rules, policy, tests and schema, `E09xx` parts of the
 //! language that are not supported yet; `W…` warnings in the same ranges, and `W05xx` analysis, `W06xx` state,
-//! `W07xx` cost, of which none is given yet.
+//! `W07xx` cost.
 
 /// A stable code such as `E0101`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -81,6 +81,7 @@ registry! {
     E0405 "a field of another event in an aggregate";
     E0406 "too many aggregates, filters or columns";
     E0407 "an aggregate inside an aggregate";
+    E0420 "an aggregate that cannot look at a lifetime";
     E0501 "a missing clause";
     E0502 "a clause given twice";
     E0503 "a live rule needs an id and an owner";
@@ -99,16 +100,19 @@ registry! {
     E0901 "not yet supported: sequence";
     E0902 "not yet supported: template and use";
     E0903 "not yet supported: canary";
-    E0904 "not yet supported: calendar windows";
-    E0906 "not yet supported: lifetime";
     E0907 "not yet supported: model scores and address look-ups";
     W0101 "a type that looks misspelt";
     W0301 "an alert or score rule can be undecided";
+    W0603 "state that is never forgotten";
     W0901 "a clause without effect yet";
 }
 
 /// Codes that were given once and never will be again, with what they said.
-pub const RETIRED: &[(&str, &str)] = &[("E0905", "not yet supported: percentile and median")];
+pub const RETIRED: &[(&str, &str)] = &[
+    ("E0904", "not yet supported: calendar windows"),
+    ("E0905", "not yet supported: percentile and median"),
+    ("E0906", "not yet supported: lifetime"),
+];
 
 #[cfg(test)]
 mod tests {

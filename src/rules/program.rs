@@ -195,6 +195,8 @@ pub struct Lookup {
     pub measures: Vec<MeasureId>,
     /// For each measure of kind `CountOf`: the node whose word is looked for.
     pub probes: Vec<Option<NodeId>>,
+    /// For each measure over a window by the calendar: the node that names the time zone; `None`: the policy's.
+    pub zones: Vec<Option<NodeId>>,
     /// Whether the present event is of the table's event type (then `Counting::Last` measures may include it; the
     /// engine still compares its stored key with the key that is asked for).
     pub same_event: bool,

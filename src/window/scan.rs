@@ -13,6 +13,8 @@ pub(crate) struct Asking<'a> {
     pub(crate) time_ms: i64,
     pub(crate) own: Option<&'a Entry<'a>>,
     pub(crate) probes: &'a [u64],
+    /// Per measure when its window by the calendar began (exclusive).
+    pub(crate) starts: &'a [Option<i64>],
 }
 
 /// A sum of squares in 192 bits: adding and removing never loses a bit.
@@ -176,6 +178,10 @@ pub(crate) fn read(
     out: &mut [Reading],
 ) {
     place_edges(run, layout, plan, asking.time_ms, &mut scratch.positions);
+    for index in &plan.calendars {
+        let start_ms = plan.asked[*index].start_ms(asking.time_ms, asking.starts, *index);
+        scratch.positions.push(first_after(run, layout, start_ms));
+    }
     for series in &plan.series {
         let fold = Fold { run, layout, plan, series, asking };
         match series.question {
@@ -189,6 +195,20 @@ pub(crate) fn read(
             Question::Latest => fold.latest(scratch, out),
         }
     }
+}
+
+/// How many entries of a run are not younger than a time.
+fn first_after(run: &[u64], layout: &Layout, time_ms: i64) -> usize {
+    let (mut from, mut to) = (0, run.len() / layout.stride);
+    while from < to {
+        let middle = from.midpoint(to);
+        if layout.time_at(run, middle) <= time_ms {
+            from = middle + 1;
+        } else {
+            to = middle;
+        }
+    }
+    from
 }
 
 #[inline]

@@ -3,7 +3,8 @@
 //! A tile holds folded values of the entries in it, and the times of its oldest and newest entry. A window takes every
 //! tile that reaches into it whole: at its old end it may take entries that are up to one hop too old. At its near end
 //! (only where that lies in tiles: late events and windows that end in the past) it leaves out the tile that it cuts.
-//! Where no tile is cut the answer is exact, but for sketches of more than 256 distinct words.
+//! Where no tile is cut the answer is exact, but for sketches of more than 256 distinct words and for ranks. A lifetime
+//! has no old end; at its near end it takes the tile that it cuts, because that may hold nearly all there is.
 //!
 //! INVARIANT: no entry of the tiles is younger than `spilled_until_ms`, no entry of the log is older.
 
@@ -467,7 +468,9 @@ impl TileRing {
 
     fn cut(&self, bounds: Bounds) -> Cut {
         let from = self.tiles.partition_point(|tile| tile.newest_ms <= bounds.start_ms);
-        let to = self.tiles.partition_point(|tile| tile.newest_ms <= bounds.end_ms).max(from);
+        let whole = bounds.length_ms == i64::MAX;
+        let last_ms = |tile: &Tile| if whole { tile.oldest_ms } else { tile.newest_ms };
+        let to = self.tiles.partition_point(|tile| last_ms(tile) <= bounds.end_ms).max(from);
         let cuts = |at: usize, time_ms: i64| {
             self.tiles.get(at).is_some_and(|tile| tile.oldest_ms <= time_ms)
         };
@@ -475,7 +478,11 @@ impl TileRing {
             from,
             to,
             at_start: from < to && cuts(from, bounds.start_ms),
-            at_end: cuts(to, bounds.end_ms),
+            at_end: if whole {
+                from < to && self.tiles.get(to - 1).is_some_and(|t| t.newest_ms > bounds.end_ms)
+            } else {
+                cuts(to, bounds.end_ms)
+            },
         }
     }
 

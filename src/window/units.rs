@@ -2,7 +2,7 @@
 
 use crate::window::blocks::Join;
 use crate::window::layout::{Layout, mask_of};
-use crate::window::spec::{Measure, MeasureKind, TableSpec};
+use crate::window::spec::{Measure, MeasureKind, Period, Span, TableSpec};
 
 /// Slices of round length; a window takes the smallest that cuts it into at most 300.
 const HOPS_MS: [i64; 13] = [
@@ -227,7 +227,7 @@ fn unit_of(
 }
 
 fn cell_of(measure: &Measure, layout: &Layout, rings: &mut Vec<TileRingPlan>) -> (usize, usize) {
-    let hop_ms = hop_of(measure.window.length_ms);
+    let hop_ms = hop_of(measure.window);
     let kind = match measure.kind {
         MeasureKind::Count => CellKind::Count,
         MeasureKind::Sum(_) => CellKind::Sum,
@@ -262,7 +262,17 @@ fn index_of<T: PartialEq>(all: &mut Vec<T>, one: T) -> usize {
 }
 
 /// Length of the tiles of a window: 5 min for 24 h, 1 h for 7 d, 1 d for 90 d.
-pub(crate) fn hop_of(length_ms: i64) -> i64 {
+///
+/// Those of the calendar begin where tiles do, whatever the time zone: no tile is cut in any zone for a day, in none of
+/// whole or half hours for a week, in none of whole hours for a month.
+pub(crate) fn hop_of(window: Span) -> i64 {
+    let length_ms = window.length_ms;
+    match window.calendar {
+        Some(Period::Day) => return 300_000,
+        Some(Period::Week) => return 1_800_000,
+        Some(Period::Month) => return 3_600_000,
+        None => {}
+    }
     HOPS_MS
         .into_iter()
         .find(|hop_ms| length_ms / hop_ms <= TILES_MAX)
@@ -276,6 +286,7 @@ mod tests {
     #[test]
     fn the_usual_windows_have_the_documented_hops() {
         let (hour, day) = (3_600_000, 86_400_000);
+        let hop_of = |length_ms| hop_of(Span::sliding(length_ms, 0));
         assert_eq!(hop_of(day), 300_000);
         assert_eq!(hop_of(7 * day), hour);
         assert_eq!(hop_of(90 * day), day);

@@ -204,7 +204,7 @@ impl Author {
     }
 
     fn state_test(&mut self, op: &str, equality: &str) -> String {
-        let window = self.window();
+        let window = self.long_window();
         let by_pay = self.keys(On::Pay);
         match (self.on, self.dice.below(7)) {
             (_, 0) => {
@@ -296,6 +296,7 @@ impl Author {
             }
             _ => {
                 let target = self.target();
+                let window = self.long_window();
                 let (keys, filter) = (self.keys(target), self.filter(target));
                 format!("(count({}{filter}) {keys} over {window})", target.name())
             }
@@ -412,10 +413,28 @@ impl Author {
 
     fn window(&mut self) -> String {
         let word = self.dice.pick(&["last", "prior"]);
+        if self.dice.one_in(4) {
+            let period = self.dice.pick(&["today", "today", "this_week", "this_month"]);
+            let zone = self.dice.pick(&[
+                "",
+                " in timezone note",
+                " in timezone \"Asia/Kolkata\"",
+                " in timezone \"UTC\"",
+            ]);
+            return format!("{word} {period}{zone}");
+        }
         let length = self.dice.pick(&SPANS);
         let length = if self.in_filter || !self.dice.one_in(8) { length } else { "span" };
         let shift = if self.dice.one_in(8) { " ending 3s ago" } else { "" };
         format!("{word} {length}{shift}")
+    }
+
+    /// The same, now and then for ever.
+    fn long_window(&mut self) -> String {
+        if self.dice.one_in(6) {
+            return format!("{} lifetime", self.dice.pick(&["last", "prior"]));
+        }
+        self.window()
     }
 
     fn keys(&mut self, target: On) -> String {

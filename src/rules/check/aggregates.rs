@@ -23,6 +23,8 @@ struct Frame {
     keys: Vec<(FieldId, SlotId)>,
     window: WindowSpan,
     counting: Counting,
+    /// Names the time zone of a window by the calendar; `None`: the policy's.
+    zone: Option<NodeId>,
     span: Span,
 }
 
@@ -48,10 +50,11 @@ impl Checker<'_, '_> {
         self.supported(aggregate)?;
         let (event, field) = self.target(aggregate)?;
         let keys = self.keys(event, &aggregate.keys);
-        let window = self.window(&aggregate.window);
+        let window = self.window(aggregate);
+        let zone = self.zone(&aggregate.window);
         let filter = aggregate.filter.as_ref().map(|filter| self.filter(event, filter));
         let column = field.map(|field| self.column(aggregate, event, field));
-        let (keys, (window, counting)) = (keys?, window?);
+        let (keys, (window, counting), zone) = (keys?, window?, zone?);
         let filter = match filter {
             None => None,
             Some(checked) => Some(checked?),
@@ -63,7 +66,7 @@ impl Checker<'_, '_> {
         // A window that the present event cannot be in counts the same with `last` and `prior`.
         let reaches_present = window.ending_ago_ms == 0 && event == self.scope.event;
         let counting = if reaches_present { counting } else { Counting::Prior };
-        let frame = Frame { event, keys, window, counting, span };
+        let frame = Frame { event, keys, window, counting, zone, span };
         let pick = match aggregate.function {
             Function::Percentile => Pick::AtLeast(self.share_of(aggregate)?),
             _ => Pick::Middle,
@@ -433,7 +436,7 @@ impl Checker<'_, '_> {
         };
         let request = self.build.measures.intern(request, self.build.world.schema);
         let keys = frame.keys.iter().map(|(_, slot)| *slot).collect();
-        self.intern(Ir::Measure { request, keys, probe }, ty, frame.span)
+        self.intern(Ir::Measure { request, keys, probe, zone: frame.zone }, ty, frame.span)
     }
 
     /// The value of the present event that `is_new` looks for.

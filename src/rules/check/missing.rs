@@ -56,9 +56,10 @@ impl Analysis<'_, '_> {
         let span = self.words.get(&id).copied().unwrap_or(node.span);
         let op = match &node.ir {
             Ir::Op(op) => op,
-            Ir::Measure { request, keys, probe } => {
+            Ir::Measure { request, keys, probe, zone } => {
                 return self
                     .absent_key(keys, present, span)
+                    .or_else(|| zone.and_then(|zone| self.unknown_zone(zone, span)))
                     .or_else(|| probe.and_then(|probe| self.cause(probe, present)))
                     .or_else(|| self.empty(*request, keys, span));
             }
@@ -125,6 +126,17 @@ impl Analysis<'_, '_> {
             self.optional(slot, span)
                 .map(|_| Cause { span, text: format!("key `{}` may be absent", self.name(slot)) })
         })
+    }
+
+    /// A field may hold anything, so it may name no time zone.
+    fn unknown_zone(&self, zone: NodeId, span: Span) -> Option<Cause> {
+        match self.op(zone) {
+            Some(Op::Field(slot)) => {
+                let text = format!("`{}` may name no time zone", self.name(*slot));
+                Some(Cause { span, text })
+            }
+            _ => None,
+        }
     }
 
     /// A measure whose answer is missing when nothing counts.

@@ -249,6 +249,35 @@ pub(super) struct Probe {
     pub(super) kind: crate::window::spec::ColumnKind,
 }
 
+/// A look-up as the evaluator asks it.
+#[derive(Clone, Debug)]
+pub(super) struct LookupCode {
+    /// Place of its first reading.
+    pub(super) base: u32,
+    /// What its measures look for; empty where none looks for a word.
+    pub(super) probes: Vec<Option<Probe>>,
+    /// When the windows of its measures begin by the calendar; empty where none does.
+    pub(super) starts: Vec<Option<Start>>,
+}
+
+/// When a window by the calendar begins.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Start {
+    /// Which part of the calendar.
+    pub(super) period: crate::window::spec::Period,
+    /// In which time zone.
+    pub(super) zone: ZoneAt,
+}
+
+/// Where a time zone comes from.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum ZoneAt {
+    /// Index in [`super::EvalPlan::zones`].
+    Known(u32),
+    /// A text of the event that may name one.
+    Named(At),
+}
+
 /// A closed set.
 #[derive(Clone, Debug)]
 pub(super) enum Set {

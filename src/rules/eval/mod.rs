@@ -10,6 +10,7 @@
 //! Cost: a test of a field is a few nanoseconds; nothing is allocated per event outside `explain` and `render`, except
 //! by the caches of regular expressions when they first grow.
 
+mod calendar;
 mod code;
 mod compile;
 mod entry;
@@ -33,7 +34,8 @@ use regex::bytes::Regex;
 
 use crate::base::{Tag, Value};
 use crate::event::schema::EventId;
-use crate::rules::eval::code::{At, EntryCode, Instruction, Operands, Probe, Read, Set, Tests};
+use crate::rules::eval::calendar::Calendars;
+use crate::rules::eval::code::{At, EntryCode, Instruction, LookupCode, Operands, Read, Set, Tests};
 pub use crate::rules::eval::error::EvalError;
 use crate::rules::eval::field_test::FieldTest;
 pub(crate) use crate::rules::eval::lowering::each_operand;
@@ -46,16 +48,23 @@ use crate::window::spec::{Coverage, ReadValue, Reading};
 pub trait Host {
     /// The answer to the measure at `index` of a look-up of the present event's plan, as of this event.
     ///
-    /// `probes` is parallel to [`crate::rules::program::Lookup::measures`]: the word that each `CountOf` looks for,
-    /// `None` where it is missing or not asked for. A host may answer a whole look-up at once; it is asked for each
-    /// measure at most once per event.
-    fn reading(&mut self, lookup: LookupId, index: u16, probes: &[Option<u64>]) -> Reading;
+    /// A host may answer a whole look-up at once; it is asked for each measure at most once per event.
+    fn reading(&mut self, lookup: LookupId, index: u16, given: Given<'_>) -> Reading;
 
     /// Whether the text is on the list at this event's time.
     fn list_contains(&mut self, list: ListId, text: &[u8]) -> bool;
 
     /// The same for a text that was read back from state.
     fn list_contains_tag(&mut self, list: ListId, tag: Tag) -> bool;
+}
+
+/// What a look-up needs of the present event, parallel to [`crate::rules::program::Lookup::measures`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Given<'a> {
+    /// The word that each `CountOf` looks for, `None` where it is missing or not asked for. Empty where none looks.
+    pub probes: &'a [Option<u64>],
+    /// The instant before each window by the calendar, in ms; `None` where nobody knows it. Empty where none is asked.
+    pub starts: &'a [Option<i64>],
 }
 
 /// A truth of three.
@@ -141,11 +150,13 @@ pub struct EvalPlan {
     sets: Vec<Set>,
     patterns: Vec<Regex>,
     reads: Vec<Read>,
-    /// Place of the first reading, and the probes, of each look-up; no probes where no measure looks for a word.
-    lookups: Vec<(u32, Vec<Option<Probe>>)>,
+    lookups: Vec<LookupCode>,
     n_readings: u32,
     entries: Vec<(TableId, EntryCode)>,
+    /// The policy's time zone, where `hour` needs it.
     zone: Option<Zone>,
+    /// Time zones of windows by the calendar.
+    zones: Vec<Zone>,
 }
 
 impl EvalPlan {
@@ -180,6 +191,8 @@ pub struct Evaluator {
     reading_stamps: Vec<u32>,
     readings: Vec<Reading>,
     probes: Vec<Option<u64>>,
+    starts: Vec<Option<i64>>,
+    calendars: Calendars,
     /// Texts made for this event (lower case).
     scratch: Vec<u8>,
     offset: Offset,

@@ -1,13 +1,18 @@
 //! Aggregates, by walking every event that ever arrived.
 
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::{TimeZone, TimeZoneDatabase};
+
 use crate::event::schema::{EventId, FieldId};
 use crate::rules::eval::Truth;
 use crate::rules::oracle::datum::{Datum, Exact, double, nearest, ratio};
 use crate::rules::oracle::interpret::Scope;
 use crate::rules::oracle::{Oracle, Past, packed};
 use crate::rules::syntax::ast::{
-    Aggregate, AggregateFunction, Counting, LiteralKind, WindowKind, WindowLength,
+    Aggregate, AggregateFunction, Counting, LiteralKind, WindowKind, WindowLength, ZoneName,
 };
+use crate::window::spec::Period;
 
 impl Oracle<'_> {
     pub(super) fn aggregate(&self, scope: &Scope<'_>, aggregate: &Aggregate) -> Datum {
@@ -55,19 +60,7 @@ impl Oracle<'_> {
         aggregate: &Aggregate,
         event: EventId,
     ) -> Option<Vec<&'b Past>> {
-        let WindowKind::Sliding { counting, length, ending_ago_ms } = &aggregate.window.kind else {
-            return None;
-        };
-        let length_ms = match length {
-            WindowLength::Millis(ms, _) => *ms,
-            WindowLength::Named(name) => match scope.params.get(name.text.as_str())?.kind {
-                LiteralKind::Duration(ms) => ms,
-                _ => return None,
-            },
-        };
-        let ending_ago_ms = ending_ago_ms.unwrap_or(0);
-        let to = scope.event.row.time_ms.checked_sub(ending_ago_ms)?;
-        let from = to.checked_sub(length_ms)?;
+        let (own_counts, inside) = self.window(scope, &aggregate.window.kind)?;
         let mut keys = Vec::new();
         for key in &aggregate.keys {
             let stored = self.key_field(event, &key.stored.parts)?;
@@ -81,12 +74,54 @@ impl Oracle<'_> {
         }
         let is_meant = |past: &&Past| {
             past.row.event() == event
-                && from < past.row.time_ms
-                && past.row.time_ms <= to
+                && inside(past.row.time_ms)
                 && keys.iter().all(|(stored, wanted)| self.load(past, event, *stored) == *wanted)
         };
-        let own = (*counting == Some(Counting::Last)).then_some(scope.event);
+        let own = own_counts.then_some(scope.event);
         Some(self.history.iter().chain(own).filter(is_meant).collect())
+    }
+
+    /// Whether a window counts the present event, and which times lie in it. `None`: nobody knows where it begins.
+    fn window(
+        &self,
+        scope: &Scope<'_>,
+        kind: &WindowKind,
+    ) -> Option<(bool, Box<dyn Fn(i64) -> bool>)> {
+        let now = scope.event.row.time_ms;
+        match kind {
+            WindowKind::Sliding { counting, length, ending_ago_ms } => {
+                let length_ms = match length {
+                    WindowLength::Millis(ms, _) => *ms,
+                    WindowLength::Named(name) => match scope.params.get(name.text.as_str())?.kind {
+                        LiteralKind::Duration(ms) => ms,
+                        _ => return None,
+                    },
+                };
+                let to = now.checked_sub(ending_ago_ms.unwrap_or(0))?;
+                let from = to.checked_sub(length_ms)?;
+                let inside = move |time| from < time && time <= to;
+                Some((*counting == Some(Counting::Last), Box::new(inside)))
+            }
+            WindowKind::Lifetime(counting) => {
+                Some((*counting != Some(Counting::Prior), Box::new(move |time| time <= now)))
+            }
+            WindowKind::Calendar { counting, period, zone } => {
+                let zone = match zone {
+                    None => self.zone.clone(),
+                    Some(ZoneName::Named(name)) => zone_named(&name.text)?,
+                    Some(ZoneName::Field(path)) => match self.path(scope, path) {
+                        Datum::Text(name) => zone_named(&name)?,
+                        _ => return None,
+                    },
+                };
+                let (period, today) = (*period, local_date(now, &zone)?);
+                let inside = move |time| {
+                    let same = |date| same_period(period, date, today);
+                    time <= now && local_date(time, &zone).is_some_and(same)
+                };
+                Some((*counting != Some(Counting::Prior), Box::new(inside)))
+            }
+        }
     }
 
     fn key_field(
@@ -245,6 +280,26 @@ impl Oracle<'_> {
             (FieldType::Time { .. }, _) => Datum::Time(0),
             _ => Datum::Integer(0),
         }
+    }
+}
+
+fn zone_named(name: &str) -> Option<TimeZone> {
+    let known = !name.eq_ignore_ascii_case("Etc/Unknown");
+    known.then(|| TimeZoneDatabase::bundled().get(name).ok()).flatten()
+}
+
+/// The day that the clocks of a zone show.
+fn local_date(time_ms: i64, zone: &TimeZone) -> Option<Date> {
+    Some(zone.to_datetime(Timestamp::from_millisecond(time_ms).ok()?).date())
+}
+
+/// By what the calendar on the wall shows; weeks are those of ISO 8601.
+fn same_period(period: Period, one: Date, other: Date) -> bool {
+    let week = |date: Date| (date.iso_week_date().year(), date.iso_week_date().week());
+    match period {
+        Period::Day => one == other,
+        Period::Week => week(one) == week(other),
+        Period::Month => (one.year(), one.month()) == (other.year(), other.month()),
     }
 }
 

@@ -154,7 +154,7 @@ impl Oracle<'_> {
             && !self.features.contains_key(name)
     }
 
-    fn path(&self, scope: &Scope<'_>, path: &Path) -> Datum {
+    pub(super) fn path(&self, scope: &Scope<'_>, path: &Path) -> Datum {
         let event = scope.event.row.event();
         let mut words: Vec<&str> = path.parts.iter().map(|part| part.text.as_str()).collect();
         if let ([name], false) = (words.as_slice(), path.this) {
