@@ -7,12 +7,12 @@
 )]
 
 use proptest::prelude::*;
-use riskweir::diag::{Severity, Source, Sources};
+use riskweir::diag::Severity;
 use riskweir::rules::eval::Verdict;
 
 use crate::support::dice::Dice;
 use crate::support::duel::duel;
-use crate::support::rule_text::Author;
+use crate::support::rule_text::{Author, sources};
 use crate::support::stream::Stream;
 
 mod support;
@@ -21,8 +21,7 @@ mod support;
 fn check(seed: u64, n_rules: u32, n_events: usize) -> Vec<Verdict> {
     let mut author = Author::new(Dice::new(seed));
     let text = author.file(n_rules);
-    let sources =
-        Sources { files: vec![Source { path: "all.risk".to_owned(), text: text.clone() }] };
+    let sources = sources(&text);
     let (program, report) = riskweir::rules::compile(&sources);
     let errors: Vec<String> = report
         .iter()

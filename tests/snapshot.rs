@@ -15,7 +15,7 @@ use riskweir::rules::program::Program;
 use serde_json::Value;
 
 use crate::support::dice::Dice;
-use crate::support::rule_text::{Author, LISTS};
+use crate::support::rule_text::{Author, LISTS, sources};
 use crate::support::stream::Stream;
 
 mod support;
@@ -610,8 +610,7 @@ fn check_fewer_rules(seed: u64) {
         }
     }
     let compile = |text: &str| {
-        let files = vec![Source { path: "a.risk".to_owned(), text: text.to_owned() }];
-        let (program, _) = riskweir::rules::compile(&Sources { files });
+        let (program, _) = riskweir::rules::compile(&sources(text));
         let mut program = program?;
         for list in &mut program.lists {
             let members = LISTS.iter().filter(|(name, _)| *name == list.name);

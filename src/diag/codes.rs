@@ -97,6 +97,7 @@ registry! {
     E0513 "more than a rule set may hold";
     E0514 "events of one topic that cannot be told apart";
     E0515 "a score group with two caps";
+    E0530 "a rate file that cannot be used";
     E0901 "not yet supported: sequence";
     E0902 "not yet supported: template and use";
     E0903 "not yet supported: canary";

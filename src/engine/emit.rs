@@ -77,6 +77,7 @@ pub(super) fn answer(
         tags: &told.tags,
         provenance,
         ruleset: &scene.setup.ruleset,
+        rates: program.rates.as_ref().map(|rates| rates.version()),
         config: &scene.setup.config,
     };
     out.clear();

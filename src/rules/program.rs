@@ -5,6 +5,9 @@
 //! (whatever number of rules uses them), the state look-ups of that event type, and the bodies of the rules that are
 //! `on` it. A node refers only to nodes before it.
 
+use std::sync::Arc;
+
+use crate::base::rates::Rates;
 use crate::base::{Currency, Digest};
 use crate::diag::{Sources, Span};
 use crate::event::schema::{EntityId, EventId, FieldId, Schema, SlotId};
@@ -52,6 +55,8 @@ pub struct Program {
     pub groups: Vec<ScoreGroup>,
     /// The decision policy (defaults when no file has one).
     pub policy: Policy,
+    /// Exchange rates, where the policy names a table.
+    pub rates: Option<Arc<Rates>>,
     /// The `test` blocks.
     pub tests: Vec<TestCase>,
 }
@@ -389,8 +394,8 @@ pub enum Op {
     Field(SlotId),
     /// A geo field: its first slot.
     GeoField(SlotId),
-    /// A money field in the currency of the node's type; missing when the record's currency is another one and no
-    /// exchange rate is known.
+    /// A money field in the currency of the node's type. Where the record's currency is another one, it is converted by
+    /// the rate at the event's time, to whole minor units; missing when no exchange rate is known.
     MoneyField {
         /// Amount.
         slot: SlotId,

@@ -15,7 +15,7 @@ use riskweir::state::table::{ReadAt, StateOptions, Table};
 use riskweir::window::ReadPlan;
 use riskweir::window::spec::{Coverage, Entry, ReadValue, Reading};
 
-use crate::support::rule_text::LISTS;
+use crate::support::rule_text::{LISTS, RATES};
 use crate::support::stream::{MAX_LATENESS_MS, Stream};
 
 /// Judges events by both and returns the verdicts. `seed` is what the message of a failure begins with.
@@ -33,7 +33,7 @@ pub(crate) fn duel(
             ((*name).to_owned(), members.iter().map(|member| (*member).to_owned()).collect())
         })
         .collect();
-    let mut oracle = Oracle::new(&files, &program.schema, lists);
+    let mut oracle = Oracle::new(&files, &program.schema, lists).with_rates(RATES);
     let mut engine = Fast::new(program);
     let mut verdicts = Vec::new();
     for number in 0..n_events {

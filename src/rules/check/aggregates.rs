@@ -471,7 +471,8 @@ impl Checker<'_, '_> {
     }
 
     fn writer(&self, event: EventId) -> Writer<'_> {
-        let (schema, lists) = (self.build.world.schema, self.build.world.lists);
-        Writer { arena: self.build.arena(event), schema, lists, event }
+        let world = self.build.world;
+        let (schema, lists, converts) = (world.schema, world.lists, world.converts);
+        Writer { arena: self.build.arena(event), schema, lists, event, converts }
     }
 }

@@ -17,6 +17,8 @@ pub(super) struct Writer<'a> {
     pub(super) schema: &'a Schema,
     pub(super) lists: &'a [ListSpec],
     pub(super) event: EventId,
+    /// There is a table of exchange rates.
+    pub(super) converts: bool,
 }
 
 impl Writer<'_> {
@@ -29,6 +31,13 @@ impl Writer<'_> {
         match op {
             Op::Constant(constant) => constant_text(constant, node.ty, self.schema),
             Op::Field(slot) | Op::GeoField(slot) => self.field_name(*slot),
+            // WHY: with rates other amounts are remembered than without.
+            Op::MoneyField { slot, currency } if self.converts && *currency != own(node.ty) => {
+                match node.ty {
+                    Type::Money(to) => format!("{} in {to} by rates", self.field_name(*slot)),
+                    _ => self.field_name(*slot),
+                }
+            }
             Op::MoneyField { slot, .. } => match node.ty {
                 Type::Money(currency) => format!("{} in {currency}", self.field_name(*slot)),
                 _ => self.field_name(*slot),
@@ -81,6 +90,14 @@ impl Writer<'_> {
     fn field_name(&self, slot: SlotId) -> String {
         let fields = &self.schema.event(self.event).fields;
         fields.iter().find(|field| field.slot == slot).map_or_else(String::new, |f| f.name.clone())
+    }
+}
+
+/// The currency of money that needs no conversion, as the operation has it.
+fn own(ty: Type) -> Result<Currency, SlotId> {
+    match ty {
+        Type::Money(currency) => Ok(currency),
+        _ => Err(SlotId(u16::MAX)),
     }
 }
 

@@ -26,6 +26,7 @@ mod operators;
 mod plan;
 mod pointer;
 mod policy;
+mod rates;
 mod refusal;
 mod roles;
 mod rules;
@@ -38,6 +39,7 @@ mod windows;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::base::Digest;
 use crate::diag::{Diagnostic, FileId, Severity, Sources, Span, codes};
@@ -92,7 +94,10 @@ fn check(items: &[&Item], sources: &Sources, report: &mut Vec<Diagnostic>) -> Pr
     let compiled = schema::compile(items, report);
     let (policy, timezone) = policy::compile(items, report);
     let lists = lists::compile(items, &compiled.kinds, (sources, &timezone), report);
+    let rates =
+        rates::compile(items, (policy.base_currency, &timezone), sources, report).map(Arc::new);
     let world = World {
+        converts: rates.is_some(),
         sources,
         schema: &compiled.schema,
         lists: &lists,
@@ -123,6 +128,7 @@ fn check(items: &[&Item], sources: &Sources, report: &mut Vec<Diagnostic>) -> Pr
         plans,
         groups,
         policy,
+        rates,
         tests,
     }
 }

@@ -63,6 +63,7 @@ impl Builder<'_> {
         let word = match &clause.kind {
             PolicyClauseKind::BaseCurrency(_) => "base currency",
             PolicyClauseKind::Timezone(_) => "timezone",
+            PolicyClauseKind::Rates { .. } => "rates",
             PolicyClauseKind::Band(..) => "band",
             PolicyClauseKind::Approvals(..) => "approvals",
             PolicyClauseKind::Budget(_) => "budget",
@@ -103,6 +104,8 @@ impl Builder<'_> {
                 }
                 self.not_in_force(word, clause);
             }
+            // Read where the time zone is known.
+            PolicyClauseKind::Rates { .. } => {}
             PolicyClauseKind::Approvals(..) | PolicyClauseKind::Budget(_) => {
                 self.not_in_force(word, clause);
             }

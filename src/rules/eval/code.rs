@@ -2,7 +2,7 @@
 //!
 //! Node indices are those of the event's plan, so that a node and its instruction share a number.
 
-use crate::base::{Tag, Value};
+use crate::base::{Currency, Tag, Value};
 use crate::event::schema::SlotId;
 use crate::rules::eval::field_test::{CurrencyCheck, FieldTest, Range};
 use crate::rules::program::{ListId, LookupId};
@@ -195,6 +195,8 @@ pub(super) enum ValueCode {
     Geo(SlotId),
     /// A money field.
     Money(SlotId, CurrencyCheck),
+    /// A money field in another currency than the record's may be.
+    Converted(Conversion),
     /// Index in [`super::EvalPlan::reads`].
     Reading(u32, ReadAs),
     /// S / n.
@@ -227,6 +229,17 @@ pub(super) enum ValueCode {
     Lower(At),
     /// Characters.
     Length(At),
+}
+
+/// A money field that is converted by the exchange rates.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Conversion {
+    /// The amount.
+    pub(super) slot: SlotId,
+    /// Its currency, or where the record says it.
+    pub(super) from: Result<Currency, SlotId>,
+    /// The wanted one.
+    pub(super) to: Currency,
 }
 
 /// One measure of one look-up.

@@ -5,10 +5,11 @@
 
 use regex::bytes::RegexBuilder;
 
-use crate::base::{MICRO_PER_MINOR, Tag};
+use crate::base::{Currency, MICRO_PER_MINOR, Tag};
+use crate::event::schema::SlotId;
 use crate::rules::eval::EvalPlan;
 use crate::rules::eval::code::{
-    At, Code, DeviationCheck, Instruction, LookupCode, Operands, Probe, Read, ReadAs, ReadingTest,
+    At, Code, Conversion, DeviationCheck, Instruction, LookupCode, Operands, Probe, Read, ReadAs, ReadingTest,
     SpreadAt, Start, Tests, TruthCode, ValueCode, ZoneAt,
 };
 use crate::rules::eval::error::EvalError;
@@ -32,7 +33,8 @@ const COST_READING: u32 = 100;
 
 /// Prepares everything that happens on one event type.
 pub(super) fn compile(program: &Program, plan: &EventPlan) -> Result<EvalPlan, EvalError> {
-    let mut compiler = Compiler { program, plan, out: EvalPlan::default() };
+    let out = EvalPlan { rates: program.rates.clone(), ..EvalPlan::default() };
+    let mut compiler = Compiler { program, plan, out };
     compiler.plan_lookups()?;
     let uses = count_uses(program, plan);
     for (node, n_uses) in plan.nodes.iter().zip(uses) {
@@ -186,9 +188,11 @@ impl Compiler<'_> {
             Op::Constant(constant) => self.constant(constant),
             Op::Field(slot) => field_code(*slot, ty),
             Op::GeoField(slot) => ValueCode::Geo(*slot),
-            Op::MoneyField { slot, currency } => {
-                money_code(*currency, ty).map_or(ValueCode::Missing, |c| ValueCode::Money(*slot, c))
-            }
+            Op::MoneyField { slot, currency } => match self.conversion(*slot, *currency, ty) {
+                Some(conversion) => ValueCode::Converted(conversion),
+                None => money_code(*currency, ty)
+                    .map_or(ValueCode::Missing, |check| ValueCode::Money(*slot, check)),
+            },
             Op::Reading(lookup, index) => self.reading(*lookup, *index, ty),
             Op::Mean { sum, count } => {
                 ValueCode::Mean(self.spread(*count, *sum, *sum), scale_of(ty))
@@ -205,6 +209,17 @@ impl Compiler<'_> {
             Op::Percent { ppm, of } => ValueCode::Percent(of.0, *ppm, scale_of(ty)),
             _ => ValueCode::Missing,
         }
+    }
+
+    /// How a money field comes to the wanted currency, where there are rates and it may not be in it.
+    fn conversion(
+        &self,
+        slot: SlotId,
+        from: Result<Currency, SlotId>,
+        ty: Type,
+    ) -> Option<Conversion> {
+        let Type::Money(to) = ty else { return None };
+        (self.out.rates.is_some() && from != Ok(to)).then_some(Conversion { slot, from, to })
     }
 
     fn call(&mut self, function: Function, arguments: &[NodeId]) -> Result<Code, EvalError> {
@@ -360,7 +375,9 @@ impl Compiler<'_> {
             (_, Constant::Int(c)) if is_whole(ty) => {
                 Some(TruthCode::IntNode(at.0, Range::of_int(op, *c)))
             }
-            (Op::MoneyField { slot, currency }, Constant::Money(micro)) => {
+            (Op::MoneyField { slot, currency }, Constant::Money(micro))
+                if self.conversion(*slot, *currency, ty).is_none() =>
+            {
                 let check = money_code(*currency, ty)?;
                 Some(TruthCode::Field(FieldTest::money(*slot, check, op, *micro)))
             }
@@ -463,6 +480,7 @@ fn value_cost(code: &ValueCode) -> (u32, Vec<At>) {
         ValueCode::Since(a) | ValueCode::Abs(a) | ValueCode::Round(a) => (1, vec![*a]),
         ValueCode::Percent(a, ..) | ValueCode::Hour(a) => (4, vec![*a]),
         ValueCode::Lower(a) | ValueCode::Length(a) => (10, vec![*a]),
+        ValueCode::Converted(_) => (10, vec![]),
         ValueCode::Distance(a, b) => (30, vec![*a, *b]),
         ValueCode::Default(a, b) | ValueCode::Add(a, b) | ValueCode::Sub(a, b) => (1, vec![*a, *b]),
         ValueCode::Mul(a, b, _) | ValueCode::Div(a, b, _) => (3, vec![*a, *b]),

@@ -30,8 +30,11 @@ mod zone;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use regex::bytes::Regex;
 
+use crate::base::rates::Rates;
 use crate::base::{Tag, Value};
 use crate::event::schema::EventId;
 use crate::rules::eval::calendar::Calendars;
@@ -153,6 +156,8 @@ pub struct EvalPlan {
     lookups: Vec<LookupCode>,
     n_readings: u32,
     entries: Vec<(TableId, EntryCode)>,
+    /// Exchange rates.
+    rates: Option<Arc<Rates>>,
     /// The policy's time zone, where `hour` needs it.
     zone: Option<Zone>,
     /// Time zones of windows by the calendar.

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 
+use crate::base::Currency;
 use crate::event::schema::{EventId, FieldId};
 use crate::rules::eval::Truth;
 use crate::rules::oracle::datum::{Datum, Exact, double, nearest, ratio};
@@ -151,13 +152,8 @@ impl Oracle<'_> {
         field: FieldId,
     ) -> Datum {
         match (self.load(past, event, field), &aggregate.currency) {
-            (Datum::Money { micro, currency, .. }, Some(wanted)) => {
-                if currency == packed(&wanted.text) {
-                    Datum::money(Some(micro), currency)
-                } else {
-                    Datum::Missing
-                }
-            }
+            (money @ Datum::Money { .. }, Some(wanted)) => in_currency(money, packed(&wanted.text)),
+            (Datum::Money { micro, currency, .. }, None) => Datum::money(Some(micro), currency),
             (Datum::Number(number), _) => {
                 let fits = nearest(number * 1e6).is_some_and(|micro| i64::try_from(micro).is_ok());
                 if fits { remembered_number(Datum::Number(number)) } else { Datum::Missing }
@@ -186,12 +182,13 @@ impl Oracle<'_> {
                 let own = self.field(present, name);
                 let own = own.map_or(Datum::Missing, |own| self.load(scope.event, present, own));
                 let own = match (own, &aggregate.currency) {
-                    (Datum::Money { micro, currency, .. }, Some(wanted))
-                        if currency == packed(&wanted.text) =>
-                    {
+                    (money @ Datum::Money { .. }, Some(wanted)) => {
+                        in_currency(money, packed(&wanted.text))
+                    }
+                    (Datum::Money { varying: true, .. }, None) => Datum::Missing,
+                    (Datum::Money { micro, currency, .. }, None) => {
                         Datum::money(Some(micro), currency)
                     }
-                    (Datum::Money { varying: true, .. }, _) => Datum::Missing,
                     (own, _) => remembered_number(own),
                 };
                 if own.is_missing() {
@@ -324,6 +321,14 @@ fn of_units(units: i128, unit: &Datum) -> Datum {
         Datum::Number(_) => Datum::number(double(units) / 1e6),
         Datum::Time(_) => Datum::time(Some(units)),
         _ => Datum::integer(Some(units)),
+    }
+}
+
+/// Money in a currency; missing where it is in another one and there is no rate.
+fn in_currency(money: Datum, wanted: Currency) -> Datum {
+    match money.converted(wanted) {
+        Datum::Money { currency, .. } if currency != wanted => Datum::Missing,
+        money => money,
     }
 }
 

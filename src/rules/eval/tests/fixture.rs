@@ -136,6 +136,7 @@ pub(super) fn program(nodes: Vec<Node>) -> Program {
         plans: vec![plan],
         groups: vec![],
         policy,
+        rates: None,
         tests: vec![],
     }
 }
