@@ -23,10 +23,7 @@ use riskweir::rules::syntax::words;
 
 /// The lists and rates that the examples read.
 const LISTS: &[(&str, &str)] = &[
-    (
-        "lists/high_risk.csv",
-        "value,expires,note\nKP,,standing order\nIR,2027-01-01T00:00:00Z,\n",
-    ),
+    ("lists/high_risk.csv", "value,expires,note\nKP,,standing order\nIR,2027-01-01T00:00:00Z,\n"),
     (
         "rates.csv",
         "date,currency,rate\n2026-01-01,USD,0.8512\n2026-01-02,USD,0.8534\n2026-01-01,JPY,0.005435\n",

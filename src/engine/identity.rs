@@ -5,8 +5,7 @@ use crate::engine::memory::{KeyPart, key_parts};
 use crate::rules::program::{Program, TablePlan, Type};
 use crate::window::Mapping;
 use crate::window::spec::{
-    ColumnId, ColumnKind, Counting, FilterBit, Measure, MeasureKind, Period, Pick, Span,
-    TableSpec,
+    ColumnId, ColumnKind, Counting, FilterBit, Measure, MeasureKind, Period, Pick, Span, TableSpec,
 };
 
 /// The names of a table's parts.

@@ -101,8 +101,11 @@ impl ReadPlan {
             Asked { since_ms, ..asked }
         });
         let asked: Vec<Asked> = asked.collect();
-        let mut edges: Vec<i64> =
-            asked.iter().flat_map(|asked| [Some(asked.ago_ms), asked.fixed_reach_ms()]).flatten().collect();
+        let mut edges: Vec<i64> = asked
+            .iter()
+            .flat_map(|asked| [Some(asked.ago_ms), asked.fixed_reach_ms()])
+            .flatten()
+            .collect();
         edges.sort_unstable();
         edges.dedup();
         let calendars = (0..asked.len()).filter(|index| asked[*index].by_calendar);

@@ -200,7 +200,8 @@ impl Author {
         if self.in_filter || self.dice.one_in(2) {
             return format!("{field} {op} {}.{:02} USD", self.dice.below(4), self.dice.below(100));
         }
-        let function = self.dice.pick(&["sum", "min", "max", "avg", "last", "median", "percentile"]);
+        let function =
+            self.dice.pick(&["sum", "min", "max", "avg", "last", "median", "percentile"]);
         let column = self.dice.pick(&["amount in USD", "total in USD", "total in JPY"]);
         let currency = if column.ends_with("JPY") { "JPY" } else { "USD" };
         let window = self.window();

@@ -22,12 +22,7 @@ pub(super) enum Ir {
     Op(Op),
     /// A measure, the slots in which this event has the key, the node whose word is looked for, and the one that names
     /// the time zone.
-    Measure {
-        request: RequestId,
-        keys: Vec<SlotId>,
-        probe: Option<NodeId>,
-        zone: Option<NodeId>,
-    },
+    Measure { request: RequestId, keys: Vec<SlotId>, probe: Option<NodeId>, zone: Option<NodeId> },
 }
 
 /// One expression.

@@ -187,7 +187,8 @@ impl<'b> Lowering<'b> {
         let (table, measure) = place.unwrap_or((TableId(0), MeasureId(0)));
         let lookup = self.lookups.keys().position(|(of, slots)| *of == table && slots == keys);
         let asked = lookup.and_then(|index| self.lookups.values().nth(index));
-        let index = asked.and_then(|asked| asked.iter().position(|one| *one == (measure, probe, zone)));
+        let index =
+            asked.and_then(|asked| asked.iter().position(|one| *one == (measure, probe, zone)));
         let narrow =
             |index: Option<usize>| index.and_then(|index| u16::try_from(index).ok()).unwrap_or(0);
         Op::Reading(LookupId(narrow(lookup)), narrow(index))

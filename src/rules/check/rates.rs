@@ -190,7 +190,8 @@ mod tests {
 
     #[test]
     fn a_table_is_read_line_by_line_and_the_first_flaw_is_told() {
-        let good = "date,currency,rate\n2026-01-01,USD,0.85\n2026-01-02,USD,1\n2026-01-01,JPY,0.006\n";
+        let good =
+            "date,currency,rate\n2026-01-01,USD,0.85\n2026-01-02,USD,1\n2026-01-01,JPY,0.006\n";
         assert_eq!(said(good), Vec::<String>::new());
         assert_eq!(said("currency,date,per_base\nUSD,2026-01-01,1.1764\n"), Vec::<String>::new());
         for (line, why) in [
@@ -208,7 +209,8 @@ mod tests {
             let table = format!("date,currency,rate\n{line}\n");
             assert_eq!(said(&table), [format!("rate file `r.csv`: {why}")], "{line}");
         }
-        let header = "rate file `r.csv`: the first line is `date,currency,rate` or `date,currency,per_base`";
+        let header =
+            "rate file `r.csv`: the first line is `date,currency,rate` or `date,currency,per_base`";
         assert_eq!(said("2026-01-01,USD,1\n"), [header]);
         assert_eq!(said("date,currency,rate,per_base\n"), [header]);
     }

@@ -130,11 +130,7 @@ impl Checker<'_, '_> {
 
     /// Whether `today` and its like count this event: `prior` says no. Without it they do, except where a function asks
     /// what was before this event; there it must be said.
-    fn so_far(
-        &mut self,
-        aggregate: &Aggregate,
-        counting: Option<AstCounting>,
-    ) -> Option<Counting> {
+    fn so_far(&mut self, aggregate: &Aggregate, counting: Option<AstCounting>) -> Option<Counting> {
         let looks_before =
             matches!(aggregate.function, Function::IsNew | Function::Last | Function::TimeSince);
         match counting {
@@ -175,7 +171,9 @@ impl Checker<'_, '_> {
         let counting = self.so_far(aggregate, counting)?;
         self.report.push(
             Diagnostic::new(codes::W0603, span, "state of a lifetime is never forgotten")
-                .with_help("it grows with the keys; where a long window will do, write `over prior 365d`"),
+                .with_help(
+                    "it grows with the keys; where a long window will do, write `over prior 365d`",
+                ),
         );
         Some((WindowSpan::LIFETIME, counting))
     }
@@ -198,11 +196,11 @@ impl Checker<'_, '_> {
                 if self.ty(id) == Type::Text && matches!(self.op(id), Some(Op::Field(_))) {
                     return Some(Some(id));
                 }
-                let message = format!("`{}` is no field that can hold a time zone", self.quote(path.span));
-                self.refuse(
-                    Diagnostic::new(codes::E0205, path.span, message)
-                        .with_help("name a text field of this event, or a zone such as `\"Europe/Berlin\"`"),
-                )
+                let message =
+                    format!("`{}` is no field that can hold a time zone", self.quote(path.span));
+                self.refuse(Diagnostic::new(codes::E0205, path.span, message).with_help(
+                    "name a text field of this event, or a zone such as `\"Europe/Berlin\"`",
+                ))
             }
         }
     }

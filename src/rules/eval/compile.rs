@@ -9,8 +9,8 @@ use crate::base::{Currency, MICRO_PER_MINOR, Tag};
 use crate::event::schema::SlotId;
 use crate::rules::eval::EvalPlan;
 use crate::rules::eval::code::{
-    At, Code, Conversion, DeviationCheck, Instruction, LookupCode, Operands, Probe, Read, ReadAs, ReadingTest,
-    SpreadAt, Start, Tests, TruthCode, ValueCode, ZoneAt,
+    At, Code, Conversion, DeviationCheck, Instruction, LookupCode, Operands, Probe, Read, ReadAs,
+    ReadingTest, SpreadAt, Start, Tests, TruthCode, ValueCode, ZoneAt,
 };
 use crate::rules::eval::error::EvalError;
 use crate::rules::eval::field_test::{FieldTest, Range};

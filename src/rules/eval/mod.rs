@@ -38,7 +38,9 @@ use crate::base::rates::Rates;
 use crate::base::{Tag, Value};
 use crate::event::schema::EventId;
 use crate::rules::eval::calendar::Calendars;
-use crate::rules::eval::code::{At, EntryCode, Instruction, LookupCode, Operands, Read, Set, Tests};
+use crate::rules::eval::code::{
+    At, EntryCode, Instruction, LookupCode, Operands, Read, Set, Tests,
+};
 pub use crate::rules::eval::error::EvalError;
 use crate::rules::eval::field_test::FieldTest;
 pub(crate) use crate::rules::eval::lowering::each_operand;

@@ -4,8 +4,8 @@ use crate::base::{Currency, TextRef, Value};
 use crate::event::row::Row;
 use crate::event::schema::SlotId;
 use crate::rules::eval::code::{
-    At, Code, Conversion, DeviationCheck, Operands, Quotient, ReadingTest, Scale, Set, Tests, TruthCode,
-    ValueCode,
+    At, Code, Conversion, DeviationCheck, Operands, Quotient, ReadingTest, Scale, Set, Tests,
+    TruthCode, ValueCode,
 };
 use crate::rules::eval::field_test::CurrencyCheck;
 use crate::rules::eval::number::{

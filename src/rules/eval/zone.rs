@@ -96,39 +96,135 @@ mod tests {
     fn days_have_23_and_25_hours_when_clocks_change() {
         let berlin = "Europe/Berlin";
         // 29 March 2026: 02:00 becomes 03:00. 25 October 2026: 03:00 becomes 02:00.
-        around(berlin, Period::Day, "2026-03-29T12:00:00Z", "2026-03-28T23:00:00Z", "2026-03-29T22:00:00Z");
-        around(berlin, Period::Day, "2026-03-28T22:59:59.999Z", "2026-03-27T23:00:00Z", "2026-03-28T23:00:00Z");
-        around(berlin, Period::Day, "2026-03-28T23:00:00Z", "2026-03-28T23:00:00Z", "2026-03-29T22:00:00Z");
-        around(berlin, Period::Day, "2026-10-25T00:30:00Z", "2026-10-24T22:00:00Z", "2026-10-25T23:00:00Z");
-        around("America/New_York", Period::Day, "2026-11-01T12:00:00Z", "2026-11-01T04:00:00Z", "2026-11-02T05:00:00Z");
+        around(
+            berlin,
+            Period::Day,
+            "2026-03-29T12:00:00Z",
+            "2026-03-28T23:00:00Z",
+            "2026-03-29T22:00:00Z",
+        );
+        around(
+            berlin,
+            Period::Day,
+            "2026-03-28T22:59:59.999Z",
+            "2026-03-27T23:00:00Z",
+            "2026-03-28T23:00:00Z",
+        );
+        around(
+            berlin,
+            Period::Day,
+            "2026-03-28T23:00:00Z",
+            "2026-03-28T23:00:00Z",
+            "2026-03-29T22:00:00Z",
+        );
+        around(
+            berlin,
+            Period::Day,
+            "2026-10-25T00:30:00Z",
+            "2026-10-24T22:00:00Z",
+            "2026-10-25T23:00:00Z",
+        );
+        around(
+            "America/New_York",
+            Period::Day,
+            "2026-11-01T12:00:00Z",
+            "2026-11-01T04:00:00Z",
+            "2026-11-02T05:00:00Z",
+        );
         // Lord Howe moves its clocks by half an hour: 4 October 2026, from +10:30 to +11.
-        around("Australia/Lord_Howe", Period::Day, "2026-10-04T01:00:00Z", "2026-10-03T13:30:00Z", "2026-10-04T13:00:00Z");
+        around(
+            "Australia/Lord_Howe",
+            Period::Day,
+            "2026-10-04T01:00:00Z",
+            "2026-10-03T13:30:00Z",
+            "2026-10-04T13:00:00Z",
+        );
     }
 
     #[test]
     fn a_day_without_a_midnight_begins_with_its_first_instant() {
         // 4 November 2018 in Sao Paulo: 00:00 becomes 01:00, from -3 to -2.
-        around("America/Sao_Paulo", Period::Day, "2018-11-04T15:00:00Z", "2018-11-04T03:00:00Z", "2018-11-05T02:00:00Z");
+        around(
+            "America/Sao_Paulo",
+            Period::Day,
+            "2018-11-04T15:00:00Z",
+            "2018-11-04T03:00:00Z",
+            "2018-11-05T02:00:00Z",
+        );
     }
 
     #[test]
     fn weeks_begin_on_monday_and_months_are_as_long_as_they_are() {
         let berlin = "Europe/Berlin";
         // Sunday and Monday; the week of the change has 167 hours.
-        around(berlin, Period::Week, "2026-03-29T21:59:59Z", "2026-03-22T23:00:00Z", "2026-03-29T22:00:00Z");
-        around(berlin, Period::Week, "2026-03-29T22:00:00Z", "2026-03-29T22:00:00Z", "2026-04-05T22:00:00Z");
+        around(
+            berlin,
+            Period::Week,
+            "2026-03-29T21:59:59Z",
+            "2026-03-22T23:00:00Z",
+            "2026-03-29T22:00:00Z",
+        );
+        around(
+            berlin,
+            Period::Week,
+            "2026-03-29T22:00:00Z",
+            "2026-03-29T22:00:00Z",
+            "2026-04-05T22:00:00Z",
+        );
         // 1 January 2026 is a Thursday: its week began in December.
-        around(berlin, Period::Week, "2026-01-01T12:00:00Z", "2025-12-28T23:00:00Z", "2026-01-04T23:00:00Z");
-        around(berlin, Period::Month, "2026-02-15T12:00:00Z", "2026-01-31T23:00:00Z", "2026-02-28T23:00:00Z");
-        around(berlin, Period::Month, "2024-02-29T12:00:00Z", "2024-01-31T23:00:00Z", "2024-02-29T23:00:00Z");
-        around(berlin, Period::Month, "2026-03-31T12:00:00Z", "2026-02-28T23:00:00Z", "2026-03-31T22:00:00Z");
-        around(berlin, Period::Month, "2026-12-31T23:30:00Z", "2026-12-31T23:00:00Z", "2027-01-31T23:00:00Z");
-        around("Asia/Kolkata", Period::Month, "2026-04-30T18:30:00Z", "2026-04-30T18:30:00Z", "2026-05-31T18:30:00Z");
+        around(
+            berlin,
+            Period::Week,
+            "2026-01-01T12:00:00Z",
+            "2025-12-28T23:00:00Z",
+            "2026-01-04T23:00:00Z",
+        );
+        around(
+            berlin,
+            Period::Month,
+            "2026-02-15T12:00:00Z",
+            "2026-01-31T23:00:00Z",
+            "2026-02-28T23:00:00Z",
+        );
+        around(
+            berlin,
+            Period::Month,
+            "2024-02-29T12:00:00Z",
+            "2024-01-31T23:00:00Z",
+            "2024-02-29T23:00:00Z",
+        );
+        around(
+            berlin,
+            Period::Month,
+            "2026-03-31T12:00:00Z",
+            "2026-02-28T23:00:00Z",
+            "2026-03-31T22:00:00Z",
+        );
+        around(
+            berlin,
+            Period::Month,
+            "2026-12-31T23:30:00Z",
+            "2026-12-31T23:00:00Z",
+            "2027-01-31T23:00:00Z",
+        );
+        around(
+            "Asia/Kolkata",
+            Period::Month,
+            "2026-04-30T18:30:00Z",
+            "2026-04-30T18:30:00Z",
+            "2026-05-31T18:30:00Z",
+        );
     }
 
     #[test]
     fn no_period_is_longer_than_the_state_is_kept() {
-        let zones = ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Antarctica/Troll", "Asia/Kolkata"];
+        let zones = [
+            "Europe/Berlin",
+            "America/New_York",
+            "Australia/Lord_Howe",
+            "Antarctica/Troll",
+            "Asia/Kolkata",
+        ];
         for zone in zones.map(|name| Zone::named(name).unwrap()) {
             for period in [Period::Day, Period::Week, Period::Month] {
                 let mut at = ms("2024-01-01T00:00:00Z");

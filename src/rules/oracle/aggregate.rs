@@ -15,6 +15,9 @@ use crate::rules::syntax::ast::{
 };
 use crate::window::spec::Period;
 
+/// Whether a time lies in a window.
+type Inside = Box<dyn Fn(i64) -> bool>;
+
 impl Oracle<'_> {
     pub(super) fn aggregate(&self, scope: &Scope<'_>, aggregate: &Aggregate) -> Datum {
         let Some((event, field)) = self.target(aggregate) else { return Datum::Missing };
@@ -83,11 +86,7 @@ impl Oracle<'_> {
     }
 
     /// Whether a window counts the present event, and which times lie in it. `None`: nobody knows where it begins.
-    fn window(
-        &self,
-        scope: &Scope<'_>,
-        kind: &WindowKind,
-    ) -> Option<(bool, Box<dyn Fn(i64) -> bool>)> {
+    fn window(&self, scope: &Scope<'_>, kind: &WindowKind) -> Option<(bool, Inside)> {
         let now = scope.event.row.time_ms;
         match kind {
             WindowKind::Sliding { counting, length, ending_ago_ms } => {

@@ -125,13 +125,12 @@ fn multiply(left: Datum, right: Datum) -> Datum {
         (Datum::Duration(a), Datum::Number(b)) | (Datum::Number(b), Datum::Duration(a)) => {
             Datum::duration(scale(a.into(), b))
         }
-        (money @ Datum::Money { .. }, factor) | (factor, money @ Datum::Money { .. }) => {
-            money.each_money(|micro| match factor {
+        (money @ Datum::Money { .. }, factor) | (factor, money @ Datum::Money { .. }) => money
+            .each_money(|micro| match factor {
                 Datum::Integer(b) => micro.checked_mul(b.into()),
                 Datum::Number(b) => scale(micro, b),
                 _ => None,
-            })
-        }
+            }),
         (left, right) => doubles(&left, &right, |a, b| a * b),
     }
 }

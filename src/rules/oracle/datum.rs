@@ -136,7 +136,9 @@ impl Datum {
 
     /// Money changed alike in every currency; everything else is missing.
     pub(super) fn each_money(self, change: impl Fn(i128) -> Option<i128>) -> Self {
-        let Self::Money { micro, currency, varying, elsewhere } = self else { return Self::Missing };
+        let Self::Money { micro, currency, varying, elsewhere } = self else {
+            return Self::Missing;
+        };
         let elsewhere = elsewhere.map(|known| {
             let changed = known.iter().filter_map(|(code, micro)| Some((*code, change(*micro)?)));
             Rc::new(changed.collect())

@@ -6,12 +6,7 @@ use crate::window::spec::{ColumnId, Counting, FilterBit, Span};
 const HOUR_MS: i64 = 3_600_000;
 
 fn over(kind: MeasureKind, length_ms: i64) -> Measure {
-    Measure {
-        kind,
-        filter: None,
-        window: Span::sliding(length_ms, 0),
-        counting: Counting::Prior,
-    }
+    Measure { kind, filter: None, window: Span::sliding(length_ms, 0), counting: Counting::Prior }
 }
 
 fn table(measures: Vec<Measure>, options: StateOptions) -> Table {
@@ -38,7 +33,11 @@ fn put_filtered(
 }
 
 fn read(table: &mut Table, key: EntityKey, time_ms: i64) -> Vec<Reading> {
-    read_with(table, key, &ReadAt { time_ms, began_ms: 0, own: None, probes: &[7; 16], starts: &[] })
+    read_with(
+        table,
+        key,
+        &ReadAt { time_ms, began_ms: 0, own: None, probes: &[7; 16], starts: &[] },
+    )
 }
 
 fn read_with(table: &mut Table, key: EntityKey, at: &ReadAt<'_>) -> Vec<Reading> {
