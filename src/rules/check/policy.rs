@@ -102,7 +102,6 @@ impl Builder<'_> {
                             .with_help("write `breaker 1000 per 1h`"),
                     ),
                 }
-                self.not_in_force(word, clause);
             }
             // Read where the time zone is known.
             PolicyClauseKind::Rates { .. } => {}
