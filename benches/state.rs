@@ -216,6 +216,7 @@ impl Engine {
             began_ms: self.began_ms,
             own: Some(&entry),
             probes: &[],
+            starts: &[],
         };
         let mut out = [Reading::default(); 11];
         self.account.read(account, &self.account_plan, &at, &mut out[..10]);

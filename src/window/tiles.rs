@@ -4,7 +4,7 @@
 //! tile that reaches into it whole: at its old end it may take entries that are up to one hop too old. At its near end
 //! (only where that lies in tiles: late events and windows that end in the past) it leaves out the tile that it cuts.
 //! Where no tile is cut the answer is exact, but for sketches of more than 256 distinct words and for ranks. A lifetime
-//! has no old end; at its near end it takes the tile that it cuts, because that may hold nearly all there is.
+//! has no old end; at its near end a count takes the tile that it cuts, because that may hold nearly all there is.
 //!
 //! INVARIANT: no entry of the tiles is younger than `spilled_until_ms`, no entry of the log is older.
 
@@ -196,10 +196,12 @@ impl Tiles {
     ) -> (Raw<'a>, Coverage) {
         let ring = &self.rings[answer.ring];
         let plan = &units.rings[answer.ring];
-        let cut = ring.cut(bounds);
+        let kind = plan.cells[answer.cell].kind;
+        let whole =
+            bounds.length_ms == i64::MAX && matches!(kind, CellKind::Count | CellKind::Words);
+        let cut = ring.cut(bounds, whole);
         let cells = ring.tiles.range(cut.from..cut.to).map(|tile| &tile.cells[answer.cell]);
         let mut coverage = ring.coverage(&cut, bounds, plan);
-        let kind = plan.cells[answer.cell].kind;
         let joined = match (kind, raw) {
             (CellKind::Latest, Raw::Latest(found)) => {
                 let (found, at_end) = match found {
@@ -237,7 +239,7 @@ impl Tiles {
         let ring = &self.rings[answer.ring];
         let plan = &units.rings[answer.ring];
         let cell = plan.cells[answer.cell];
-        let cut = ring.cut(bounds);
+        let cut = ring.cut(bounds, false);
         let coverage = ring.coverage(&cut, bounds, plan);
         let union = &mut self.unions[answer.union];
         let fresh;
@@ -273,7 +275,7 @@ impl Tiles {
         units: &Units,
     ) -> (Raw<'static>, Coverage) {
         let ring = &self.rings[answer.ring];
-        let cut = ring.cut(bounds);
+        let cut = ring.cut(bounds, false);
         let coverage = ring.coverage(&cut, bounds, &units.rings[answer.ring]);
         let union = &mut self.rank_unions[answer.union];
         union.aim(ring, &cut, answer.cell);
@@ -466,9 +468,9 @@ impl TileRing {
         (&mut self.tiles[at], made)
     }
 
-    fn cut(&self, bounds: Bounds) -> Cut {
+    /// The tiles of a window; `whole`: also the one that its near end cuts.
+    fn cut(&self, bounds: Bounds, whole: bool) -> Cut {
         let from = self.tiles.partition_point(|tile| tile.newest_ms <= bounds.start_ms);
-        let whole = bounds.length_ms == i64::MAX;
         let last_ms = |tile: &Tile| if whole { tile.oldest_ms } else { tile.newest_ms };
         let to = self.tiles.partition_point(|tile| last_ms(tile) <= bounds.end_ms).max(from);
         let cuts = |at: usize, time_ms: i64| {
