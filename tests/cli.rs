@@ -563,3 +563,40 @@ fn a_place_for_snapshots_that_was_not_built_in_or_makes_no_sense_is_refused() {
         assert!(called.err.contains("error[C0013]: `snapshot.dir` needs"), "{}", called.err);
     }
 }
+
+#[test]
+fn cost_tells_work_and_state_before_anything_runs() {
+    let place = Place::new(RULES);
+    let called = place.call(&["cost", "rules"]);
+    assert_eq!(called.code, 0, "{}", called.err);
+    // Of `large` a field and a comparison; of `busy` a key, a count and a comparison; the event is written once.
+    assert!(called.out.contains("payment  67     busy   33\n"), "{}", called.out);
+    assert!(called.out.contains("at most 67 units an event, reckoned as 670 ns"), "{}", called.out);
+    assert!(called.out.contains("payment by card  10m "), "{}", called.out);
+    assert!(called.err.is_empty(), "{}", called.err);
+
+    let many = ["--format", "json", "cost", "rules", "--keys", "card=100000000"];
+    let called = place.call(&many);
+    let report: Value = serde_json::from_str(&called.out).unwrap();
+    let table = &report["tables"][0];
+    let bytes = table["bytes_per_key"].as_u64().unwrap() * 100_000_000;
+    assert_eq!((&table["answers"], table["bytes"].as_u64()), (&"exact".into(), Some(bytes)));
+    assert_eq!(report["state_bytes"].as_u64(), Some(bytes));
+    assert!(called.err.contains("warning[W0701]"), "{}", called.err);
+
+    let few = place.call(&["cost", "rules", "--keys", "card=1000", "--events-per-key", "100000"]);
+    assert!(few.out.contains("sliced") && few.err.is_empty(), "{}{}", few.out, few.err);
+    assert_eq!(place.call(&["cost", "rules", "--keys", "card"]).code, 2);
+}
+
+#[test]
+fn check_warns_of_what_is_due_on_a_day_and_of_nothing_without_one() {
+    let place = Place::new(&RULES.replace("owner fraud", "owner fraud review by 2026-03-31"));
+    let called = place.call(&["check", "rules", "--strict"]);
+    assert_eq!((called.code, called.err.as_str()), (0, ""));
+    assert_eq!(place.call(&["check", "rules", "--strict", "--as-of", "2026-03-31"]).code, 0);
+    let called = place.call(&["check", "rules", "--strict", "--as-of", "2026-04-01"]);
+    assert_eq!(called.code, 1);
+    assert_eq!(called.err.matches("warning[W0516]").count(), 2, "{}", called.err);
+    assert_eq!(place.call(&["check", "rules", "--as-of", "tomorrow"]).code, 2);
+}

@@ -75,7 +75,8 @@ fn every_broken_file_is_told_what_its_golden_says() {
 #[test]
 fn every_code_that_is_given_has_a_golden() {
     // Too large to be kept as a file, or many times the same mistake: see the test below, which writes them.
-    let elsewhere = ["E0007", "E0008", "E0009", "E0406", "E0513"];
+    // W0701 is of a command that is told how many keys there are: see `tests/cli.rs`.
+    let elsewhere = ["E0007", "E0008", "E0009", "E0406", "E0513", "W0701"];
     let names: Vec<String> = goldens().iter().map(|path| file_name(path).to_uppercase()).collect();
     for info in codes::REGISTRY {
         let shown = names.iter().any(|name| name.starts_with(info.code.0));

@@ -46,6 +46,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("flate2", &["backtest"]),
     ("schemars", &["decision/wire.rs"]),
     ("regex", &["rules/eval", "rules/oracle", "rules/check"]),
+    ("regex_syntax", &["rules/check"]),
     ("jiff", &["rules", "base"]),
 ];
 

@@ -99,16 +99,25 @@ registry! {
     E0515 "a score group with two caps";
     E0516 "a snooze of an unknown rule";
     E0517 "a snooze of a mandatory rule";
+    E0518 "an event that costs more than the budget";
     E0530 "a rate file that cannot be used";
     E0901 "not yet supported: sequence";
     E0902 "not yet supported: template and use";
     E0907 "not yet supported: model scores and address look-ups";
     W0101 "a type that looks misspelt";
     W0301 "an alert or score rule can be undecided";
+    W0501 "a rule that never hits";
+    W0502 "a condition that is never false";
+    W0503 "a rule that another one covers";
+    W0504 "an allow that swallows a rule";
+    W0505 "an exemption that never applies";
+    W0507 "a rule that never hits, by what windows hold";
     W0516 "a review that is due";
     W0517 "a snooze that has ended";
     W0518 "a rule past its last day";
     W0603 "state that is never forgotten";
+    W0604 "a value compared with an average that includes it";
+    W0701 "more state than the policy gives";
     W0901 "a clause without effect yet";
 }
 

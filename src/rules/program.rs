@@ -161,6 +161,8 @@ pub struct RuleInfo {
     pub if_missing: IfMissing,
     /// Where it stands.
     pub span: Span,
+    /// Where its name stands.
+    pub name_span: Span,
 }
 
 /// Severity of a rule.
@@ -339,6 +341,17 @@ pub enum ActionPlan {
     },
     /// Mark the decision.
     Tag(String),
+}
+
+impl ActionPlan {
+    /// The text that it shows, if it has one.
+    pub fn message(&self) -> Option<&Message> {
+        match self {
+            Self::Block { reason } | Self::Hold { reason, .. } => reason.as_ref(),
+            Self::Alert { message, .. } => message.as_ref(),
+            _ => None,
+        }
+    }
 }
 
 /// What an unanswered step-up does.
@@ -545,6 +558,8 @@ pub enum Function {
     Lower,
     /// Characters in a text.
     Length,
+    /// How alike two texts are: one minus their Levenshtein distance by the longer length, of 64 characters each.
+    Similarity,
 }
 
 /// How a score and the candidates of rules become an outcome.
@@ -562,6 +577,8 @@ pub struct Policy {
     pub state_bytes: u64,
     /// More holds or blocks of one rule per interval (count, ms) than this make the rule a shadow.
     pub breaker: Option<(u32, i64)>,
+    /// What the rules on one event may cost at most, in ns as [`crate::rules::cost`] reckons.
+    pub budget_ns: Option<i64>,
 }
 
 /// A `test` block, resolved.

@@ -237,7 +237,12 @@ impl Author {
     }
 
     fn text_test(&mut self, equality: &str) -> String {
-        match self.dice.below(9) {
+        match self.dice.below(10) {
+            9 => format!(
+                "similarity(note, {}) >= {}",
+                self.dice.pick(&["\"a note\"", "lower(note)", "\"B\""]),
+                self.dice.pick(&["0.5", "60%", "1"])
+            ),
             0 => format!("note {equality} \"b\""),
             1 => "note contains \"one\"".to_owned(),
             2 => "note starts_with \"no\"".to_owned(),

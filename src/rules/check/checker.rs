@@ -280,6 +280,11 @@ impl Checker<'_, '_> {
 
     fn matches(&mut self, value: &Expr, pattern: &Text, span: Span) -> Option<NodeId> {
         let id = self.text(value, "matched with a pattern")?;
+        if let Some(message) = crate::rules::check::patterns::too_much(&pattern.text) {
+            let help = "write a shorter pattern, or several conditions joined with `or`";
+            let found = Diagnostic::new(codes::E0511, pattern.span, message).with_help(help);
+            return self.refuse(found);
+        }
         let built = regex::RegexBuilder::new(&pattern.text)
             .size_limit(crate::rules::check::limits::MAX_PATTERN_BYTES)
             .build();

@@ -71,7 +71,7 @@ fn roots(draft: &Draft) -> Vec<NodeId> {
         list.extend(body.guard);
         list.extend(body.unless);
         list.extend(body.lets.iter().map(|(_, id)| *id));
-        for message in body.actions.iter().filter_map(message) {
+        for message in body.actions.iter().filter_map(ActionPlan::message) {
             list.extend(message.0.iter().filter_map(|part| match part {
                 MessagePart::Value(id) => Some(*id),
                 MessagePart::Text(_) | MessagePart::Field(_) => None,
@@ -79,14 +79,6 @@ fn roots(draft: &Draft) -> Vec<NodeId> {
         }
     }
     list
-}
-
-fn message(action: &ActionPlan) -> Option<&Message> {
-    match action {
-        ActionPlan::Block { reason } | ActionPlan::Hold { reason, .. } => reason.as_ref(),
-        ActionPlan::Alert { message, .. } => message.as_ref(),
-        _ => None,
-    }
 }
 
 fn message_mut(action: &mut ActionPlan) -> Option<&mut Message> {

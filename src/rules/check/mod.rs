@@ -8,6 +8,7 @@
 mod actions;
 mod aggregates;
 mod arena;
+mod budget;
 mod calls;
 mod canonical;
 mod checker;
@@ -24,6 +25,7 @@ mod messages;
 mod missing;
 mod names;
 mod operators;
+mod patterns;
 mod plan;
 mod pointer;
 mod policy;
@@ -46,6 +48,7 @@ use std::sync::Arc;
 use crate::base::Digest;
 use crate::diag::{Diagnostic, FileId, Severity, Sources, Span, codes};
 use crate::event::schema::{EventId, Schema};
+use crate::rules::analysis;
 use crate::rules::check::checker::{Build, Checker, FeatureState, Scope};
 use crate::rules::check::lower::Draft;
 use crate::rules::check::world::World;
@@ -75,6 +78,11 @@ pub fn compile(sources: &Sources) -> (Option<Program>, Vec<Diagnostic>) {
     }
     let items: Vec<&Item> = files.iter().flat_map(|file| &file.items).collect();
     let program = check(&items, sources, &mut report);
+    let failed = report.iter().any(|diagnostic| diagnostic.severity() == Severity::Error);
+    if !failed {
+        budget::check(&items, &program, &mut report);
+        report.extend(analysis::findings(&program));
+    }
     let report = in_order(report);
     let failed = report.iter().any(|diagnostic| diagnostic.severity() == Severity::Error);
     ((!failed).then_some(program), report)

@@ -229,6 +229,7 @@ pub(super) enum ValueCode {
     Lower(At),
     /// Characters.
     Length(At),
+    Similarity(At, At),
 }
 
 /// A money field that is converted by the exchange rates.

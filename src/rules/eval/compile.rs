@@ -237,6 +237,7 @@ impl Compiler<'_> {
             Function::Round => ValueCode::Round(at(0)),
             Function::Lower => ValueCode::Lower(at(0)),
             Function::Length => ValueCode::Length(at(0)),
+            Function::Similarity => ValueCode::Similarity(at(0), at(1)),
         }))
     }
 

@@ -10,6 +10,7 @@
 //! Cost: a test of a field is a few nanoseconds; nothing is allocated per event outside `explain` and `render`, except
 //! by the caches of regular expressions when they first grow.
 
+mod alike;
 mod calendar;
 mod code;
 mod compile;

@@ -361,6 +361,7 @@ impl<H: Host> Run<'_, H> {
             },
             ValueCode::Lower(a) => self.lower_tag(*a),
             ValueCode::Length(a) => self.length(*a),
+            ValueCode::Similarity(a, b) => self.similarity(*a, *b),
             _ => Value::Missing,
         }
     }

@@ -274,9 +274,40 @@ impl Oracle<'_> {
             ("length", [Datum::Text(text)]) => {
                 Datum::integer(i128::try_from(text.chars().count()).ok())
             }
+            ("similarity", [Datum::Text(left), Datum::Text(right)]) => alike(left, right),
             _ => Datum::Missing,
         }
     }
+}
+
+/// By the definition of the Levenshtein distance: of all ways to begin, the one with the fewest changes.
+fn alike(left: &str, right: &str) -> Datum {
+    fn changes(left: &[char], right: &[char], known: &mut BTreeMap<(usize, usize), u32>) -> u32 {
+        let at = (left.len(), right.len());
+        if let Some(count) = known.get(&at) {
+            return *count;
+        }
+        let count = match (left.split_first(), right.split_first()) {
+            (None, rest) => rest.map_or(0, |(_, rest)| 1 + changes(left, rest, known)),
+            (Some((_, rest)), None) => 1 + changes(rest, right, known),
+            (Some((a, rest)), Some((b, other_rest))) => {
+                let inserted = 1 + changes(left, other_rest, known);
+                let deleted = 1 + changes(rest, right, known);
+                let replaced = u32::from(a != b) + changes(rest, other_rest, known);
+                inserted.min(deleted).min(replaced)
+            }
+        };
+        known.insert(at, count);
+        count
+    }
+    let letters = |text: &str| text.chars().take(64).collect::<Vec<char>>();
+    let (left, right) = (letters(left), letters(right));
+    let longer = u32::try_from(left.len().max(right.len())).unwrap_or(0);
+    if longer == 0 {
+        return Datum::Number(1.0);
+    }
+    let count = changes(&left, &right, &mut BTreeMap::new());
+    Datum::number(f64::from(longer - count) / f64::from(longer))
 }
 
 fn joined(values: &[Datum], decisive: bool) -> Datum {

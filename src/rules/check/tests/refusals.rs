@@ -139,7 +139,10 @@ fn a_rule_that_stops_money_says_what_missing_data_means() {
 fn a_condition_that_is_always_decided_needs_no_answer() {
     let decided = |when: &str| {
         let source = format!("rule r mode shadow on card_payment when {when} then block");
-        assert_eq!(findings(&source), [], "{when}");
+        let mut found = findings(&source);
+        // An average that includes the value is another matter.
+        found.retain(|(code, _)| code != "W0604");
+        assert_eq!(found, [], "{when}");
     };
     decided("risk > 0.5");
     decided("device is present and device = \"x\"");
@@ -265,8 +268,8 @@ fn a_canary_acts_on_a_share_of_a_key_that_its_events_have() {
 
 #[test]
 fn a_snooze_is_of_a_rule_that_may_rest_and_a_key_of_its_events() {
-    let rules = "rule r mode shadow on card_payment, login when 1 = 1 then alert
-        rule m mode shadow mandatory on card_payment when 1 = 1 then alert ";
+    let rules = "rule r mode shadow on card_payment, login when user_id != \"u\" then alert
+        rule m mode shadow mandatory on card_payment when n_items > 1 then alert ";
     let snooze = |rule: &str, key: &str| {
         format!("{rules} snooze {rule} for {key} \"v\" until 2026-01-31 owner o reason \"why\"")
     };

@@ -123,6 +123,7 @@ pub(super) fn program(nodes: Vec<Node>) -> Program {
         bands: vec![],
         state_bytes: 1 << 30,
         breaker: None,
+        budget_ns: None,
     };
     let list =
         ListSpec { name: "watched".to_owned(), ty: Type::Text, expires_ms: None, members: vec![] };
