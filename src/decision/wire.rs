@@ -249,6 +249,21 @@ pub struct Condition<'a> {
     /// The longest window that the value comes from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub window: Option<WindowRef>,
+    /// The events that a sequence took, in order, this one left out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<StepTaken>,
+}
+
+/// An event that a sequence took.
+#[derive(Clone, Debug, Serialize, JsonSchema, PartialEq, Eq)]
+pub struct StepTaken {
+    /// The step's `as` name, else its event type.
+    pub step: String,
+    /// The event type.
+    pub event: String,
+    /// The event time.
+    #[schemars(with = "String")]
+    pub at: Moment,
 }
 
 /// The edges of a window, event time.

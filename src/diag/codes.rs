@@ -61,6 +61,8 @@ registry! {
     E0107 "a name that hides another";
     E0108 "a feature that this event cannot compute";
     E0109 "a feature defined by itself";
+    E0110 "unknown template";
+    E0111 "arguments that do not fit a template";
     E0201 "types that cannot be compared or combined";
     E0202 "wrong argument";
     E0203 "a condition that is not true or false";
@@ -81,6 +83,7 @@ registry! {
     E0405 "a field of another event in an aggregate";
     E0406 "too many aggregates, filters or columns";
     E0407 "an aggregate inside an aggregate";
+    E0408 "steps that make no sequence";
     E0420 "an aggregate that cannot look at a lifetime";
     E0501 "a missing clause";
     E0502 "a clause given twice";
@@ -100,11 +103,11 @@ registry! {
     E0516 "a snooze of an unknown rule";
     E0517 "a snooze of a mandatory rule";
     E0518 "an event that costs more than the budget";
+    E0519 "an id in a template";
     E0530 "a rate file that cannot be used";
-    E0901 "not yet supported: sequence";
-    E0902 "not yet supported: template and use";
     E0907 "not yet supported: model scores and address look-ups";
     W0101 "a type that looks misspelt";
+    W0102 "a parameter of a template that is not used";
     W0301 "an alert or score rule can be undecided";
     W0501 "a rule that never hits";
     W0502 "a condition that is never false";
@@ -123,6 +126,8 @@ registry! {
 
 /// Codes that were given once and never will be again, with what they said.
 pub const RETIRED: &[&str] = &[
+    "E0901 not yet supported: sequence",
+    "E0902 not yet supported: template and use",
     "E0903 not yet supported: canary",
     "E0904 not yet supported: calendar windows",
     "E0905 not yet supported: percentile and median",

@@ -131,8 +131,12 @@ fn units(op: &Op) -> u64 {
         Op::Constant(_) => 0,
         Op::And(list) | Op::Or(list) => list.len() as u64,
         Op::InSet(_, set) => 1 + u64::from(usize::BITS - set.len().leading_zeros()),
-        Op::Mul(..) | Op::Div(..) | Op::Percent { .. } | Op::Mean { .. } => 4,
+        Op::Mul(..) | Op::Div(..) | Op::Percent { .. } | Op::Mean { .. } | Op::StepField { .. } => {
+            4
+        }
         Op::InList(..) | Op::Deviation { .. } | Op::CompareDeviation { .. } => 10,
+        // A walk over some ten events of the key for each step.
+        Op::Sequence(plan) => 50 * plan.steps.len() as u64,
         Op::Matches(..) => TEXT_BYTES,
         Op::Contains(..) => TEXT_BYTES / 8,
         Op::Call(function, _) => match function {

@@ -104,7 +104,16 @@ impl<'p> Facts<'p> {
             return;
         }
         match self.scene.op(id) {
-            None | Some(Op::Default(..) | Op::IsMissing(_) | Op::And(_) | Op::Or(_)) => {}
+            // A sequence is decided where no event took its steps.
+            None
+            | Some(
+                Op::Default(..)
+                | Op::IsMissing(_)
+                | Op::And(_)
+                | Op::Or(_)
+                | Op::Sequence(_)
+                | Op::StepField { .. },
+            ) => {}
             Some(op) => {
                 let mut operands = Vec::new();
                 each_operand(op, &mut |operand| operands.push(operand));

@@ -20,6 +20,8 @@ pub(super) const MAX_STATE_IDS: usize = 65_000;
 pub(super) const MAX_EXPANDED_NODES: u32 = 10_000;
 /// Deepest expression after its `let` and `feature` names are written out.
 pub(super) const MAX_EXPANDED_DEPTH: u32 = 512;
+/// Most steps of one sequence, each of `3 times` counted.
+pub(super) const MAX_SEQUENCE_STEPS: u16 = 64;
 /// Longest window: ten years.
 pub(super) const MAX_WINDOW_MS: i64 = 3_653 * 86_400_000;
 /// Most events that one `given` may stand for.

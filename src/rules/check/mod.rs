@@ -1,4 +1,4 @@
-//! From the parsed trees to the checked program: schema and lists → policy → names and types → shared tables → plans.
+//! From the parsed trees to the checked program: templates → schema and lists → policy → names and types → shared tables → plans.
 //!
 //! Each phase has its own file and hands its result on; none looks back. Mistakes are collected, not thrown: one
 //! compilation shows as many of them as it can. The program exists only when there was no error.
@@ -35,7 +35,9 @@ mod roles;
 mod rules;
 mod scenarios;
 mod schema;
+mod sequences;
 mod snoozes;
+mod templates;
 #[cfg(test)]
 mod tests;
 mod types;
@@ -101,6 +103,9 @@ fn parse_all(sources: &Sources, report: &mut Vec<Diagnostic>) -> Vec<ast::File> 
 }
 
 fn check(items: &[&Item], sources: &Sources, report: &mut Vec<Diagnostic>) -> Program {
+    let made = templates::expand(items, sources, report);
+    let items: Vec<&Item> = items.iter().copied().chain(&made).collect();
+    let items = items.as_slice();
     let compiled = schema::compile(items, report);
     let (policy, timezone) = policy::compile(items, report);
     let lists = lists::compile(items, &compiled.kinds, (sources, &timezone), report);

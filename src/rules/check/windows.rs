@@ -205,7 +205,7 @@ impl Checker<'_, '_> {
         }
     }
 
-    fn length(&mut self, length: &WindowLength) -> Option<(i64, Span)> {
+    pub(super) fn length(&mut self, length: &WindowLength) -> Option<(i64, Span)> {
         let name = match length {
             WindowLength::Millis(ms, span) => return Some((*ms, *span)),
             WindowLength::Named(name) => name,

@@ -82,7 +82,8 @@ impl Oracle<'_> {
                 && keys.iter().all(|(stored, wanted)| self.load(past, event, *stored) == *wanted)
         };
         let own = own_counts.then_some(scope.event);
-        Some(self.history.iter().chain(own).filter(is_meant).collect())
+        let arrived = self.history.iter().take(scope.arrived);
+        Some(arrived.chain(own).filter(is_meant).collect())
     }
 
     /// Whether a window counts the present event, and which times lie in it. `None`: nobody knows where it begins.
@@ -124,7 +125,7 @@ impl Oracle<'_> {
         }
     }
 
-    fn key_field(
+    pub(super) fn key_field(
         &self,
         event: EventId,
         parts: &[crate::rules::syntax::ast::Name],
@@ -358,7 +359,7 @@ fn median(mut units: Vec<i128>, unit: &Datum) -> Datum {
 }
 
 /// Numbers are remembered in millionths.
-fn remembered_number(value: Datum) -> Datum {
+pub(super) fn remembered_number(value: Datum) -> Datum {
     match value {
         Datum::Number(number) => {
             nearest(number * 1e6).map_or(Datum::Missing, |micro| Datum::number(double(micro) / 1e6))

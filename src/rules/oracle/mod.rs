@@ -15,6 +15,7 @@ mod arithmetic;
 pub mod datum;
 mod interpret;
 mod rates;
+mod sequence;
 
 use std::collections::{BTreeMap, BTreeSet};
 

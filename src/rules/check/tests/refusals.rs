@@ -113,11 +113,6 @@ fn parts_of_the_language_that_wait_have_a_code_each() {
     let on = "card_payment";
     condition_refused(on, "model.anomaly > 0.9", "E0907", "model.anomaly");
     condition_refused(on, "ip.country = DE", "E0907", "ip.country");
-    let sequence = "sequence by customer within 2h [login, this]";
-    condition_refused(on, sequence, "E0901", sequence);
-    let template = "template t(k: key) on login when device = \"x\" then alert use t(card) as u";
-    let codes: Vec<String> = findings(template).into_iter().map(|(code, _)| code).collect();
-    assert_eq!(codes, ["E0902", "E0902"]);
 }
 
 #[test]
