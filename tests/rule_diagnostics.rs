@@ -134,6 +134,20 @@ fn an_event_with_more_slots_than_a_row_holds_and_a_rule_too_many_are_told() {
 }
 
 #[test]
+fn any_number_of_warnings_refuses_no_rule_set_and_hides_no_error() {
+    let event =
+        "event e from \"t\" id i : text time at : time field f : integer? field g : integer\n";
+    let rules: Vec<String> = (0..1_200)
+        .map(|n| format!("rule r{n} mode shadow on e when f = {n} then alert\n"))
+        .collect();
+    let text = format!("{event}{}", rules.concat());
+    let warned = codes_of_folder(&text);
+    assert!(warned.len() == 1_000 && warned.iter().all(|(code, _)| code.starts_with('W')));
+    let broken = codes_of_folder(&format!("{text}rule z mode shadow on e when h = 1 then alert\n"));
+    assert_eq!(broken.iter().map(|found| found.0).collect::<Vec<_>>(), ["E0101"], "{broken:?}");
+}
+
+#[test]
 fn every_code_has_a_page_and_every_page_a_code() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/errors");
     for info in codes::REGISTRY {

@@ -89,6 +89,10 @@ pub struct DecisionBody<'a> {
     pub tags: &'a [&'a str],
     /// Under which circumstances this was decided, sorted: `normal`, or any of the others.
     pub provenance: &'a [Provenance],
+    /// True when the answer was too long for a message: values, conditions, and what did not bring the outcome about are
+    /// left out, and contributions beyond 256.
+    #[serde(skip_serializing_if = "is_false")]
+    pub trimmed: bool,
     /// Digest of the rule set.
     pub ruleset: &'a str,
     /// Digest of the table of exchange rates, where the rule set has one.
@@ -339,6 +343,9 @@ pub struct AlertRecord<'a> {
     pub episode: EpisodeRef<'a>,
     /// The conditions that decided.
     pub conditions: &'a [Condition<'a>],
+    /// True when the alert was too long for a message: its conditions and the end of its words are left out.
+    #[serde(skip_serializing_if = "is_false")]
+    pub trimmed: bool,
     /// Digest of the rule set.
     pub ruleset: &'a str,
 }
@@ -370,7 +377,7 @@ pub struct EpisodeRef<'a> {
 pub struct HoldRecord<'a> {
     /// `riskweir.hold.v1`.
     pub schema: &'a str,
-    /// Digest of event type and event id: one payment has one hold.
+    /// Digest of event type, event id and body of the event that placed it. One payment has one open hold.
     pub hold_id: &'a str,
     /// `placed` or `expired`.
     #[schemars(extend("enum" = ["placed", "expired"]))]

@@ -176,7 +176,10 @@ impl<'a, S: Sink> Turn<'a, S> {
         if quiet && wanted != DecisionsWanted::All {
             return;
         }
-        let scene = Scene::new(self.setup, self.source, self.input, self.decoded, standing);
+        let mut scene = Scene::new(self.setup, self.source, self.input, self.decoded, standing);
+        if outcome == Outcome::Hold {
+            scene.join(self.remembered.holds.get(scene.hold_key()));
+        }
         let hold = resolution.hold.map(|terms| new_hold(&scene, terms, judgement, told));
         let mut answer = core::mem::take(&mut self.work.answer);
         let provenance = provenance(standing, judgement);
@@ -258,7 +261,8 @@ impl<'a, S: Sink> Turn<'a, S> {
         if self.setup.options.decisions == DecisionsWanted::None {
             return;
         }
-        let scene = Scene::new(self.setup, self.source, self.input, self.decoded, standing);
+        let mut scene = Scene::new(self.setup, self.source, self.input, self.decoded, standing);
+        scene.join(self.remembered.holds.get(scene.hold_key()));
         let provenance = provenance(standing, &judgement);
         let Work { answer, body, sheet, .. } = &mut *self.work;
         emit::answer(&scene, &resolution, &told, sheet, &provenance, answer);
@@ -379,14 +383,8 @@ impl<'a, S: Sink> Turn<'a, S> {
     }
 
     fn place(&mut self, scene: &Scene<'_>, hold: &Hold, judgement: &Judgement<'_>) {
-        let parts = [
-            EntityKey::of_text(scene.event.name.as_bytes()),
-            EntityKey::of_text(scene.event_id().as_bytes()),
-        ];
         let Remembered { holds, counters, .. } = &mut *self.remembered;
-        if holds.place(self.source.clock.0, EntityKey::combine(&parts), hold.clone())
-            == Placed::Joined
-        {
+        if holds.place(self.source.clock.0, scene.hold_key(), hold.clone()) == Placed::Joined {
             return;
         }
         counters.holds_placed += 1;
@@ -540,7 +538,7 @@ fn new_hold(
         placed_ms: time_ms,
         amount: scene.amount(),
         placed_by,
-        reasons: contributions.flat_map(|told| told.reasons.iter().cloned()).collect(),
+        reasons: emit::fitting_reasons(contributions.flat_map(|told| &told.reasons)),
         deadline_ms: time_ms.saturating_add(terms.for_ms),
         otherwise: terms.otherwise,
         decision_id: scene.decision_id.clone(),

@@ -222,6 +222,14 @@ fn in_order(mut report: Vec<Diagnostic>) -> Vec<Diagnostic> {
         (a.span, a.code, &a.message, &a.label).cmp(&(b.span, b.code, &b.message, &b.label))
     });
     report.dedup();
+    if report.len() > limits::MAX_DIAGNOSTICS {
+        // WHY: warnings give way to errors, and without any error a rule set is good, however many warnings it has.
+        if report.iter().all(|found| found.severity() != Severity::Error) {
+            report.truncate(limits::MAX_DIAGNOSTICS);
+            return report;
+        }
+        report.retain(|found| found.severity() == Severity::Error);
+    }
     if let Some(span) = report.get(limits::MAX_DIAGNOSTICS).map(|diagnostic| diagnostic.span) {
         report.truncate(limits::MAX_DIAGNOSTICS);
         let message =

@@ -114,7 +114,7 @@ fn needed_by(spec: &TableSpec, column: ColumnId, kind: ColumnKind) -> u64 {
     of_column & !bits(|read, column| read != Some(column))
 }
 
-pub(super) fn column_id(kind: MeasureKind) -> Option<ColumnId> {
+pub(crate) fn column_id(kind: MeasureKind) -> Option<ColumnId> {
     match kind {
         MeasureKind::Count | MeasureKind::LastTime => None,
         MeasureKind::Sum(column)
