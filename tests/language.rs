@@ -28,6 +28,10 @@ const LISTS: &[(&str, &str)] = &[
         "rates.csv",
         "date,currency,rate\n2026-01-01,USD,0.8512\n2026-01-02,USD,0.8534\n2026-01-01,JPY,0.005435\n",
     ),
+    (
+        "lists/country_limits.csv",
+        "value,gives,note\nFR,5000,\nTR,750.50,after the review of March\n",
+    ),
 ];
 
 /// The name under which an example is compiled.

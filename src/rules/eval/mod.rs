@@ -20,6 +20,7 @@ pub mod explain;
 mod field_test;
 mod lowering;
 pub mod number;
+pub mod outline;
 mod reading;
 pub mod render;
 pub mod run;
@@ -33,6 +34,7 @@ mod zone;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use regex::bytes::Regex;
@@ -165,6 +167,8 @@ pub struct EvalPlan {
     texts: Vec<Box<[u8]>>,
     sets: Vec<Set>,
     patterns: Vec<Regex>,
+    /// What members of lists give.
+    givens: Vec<(ListId, Givens)>,
     reads: Vec<Read>,
     lookups: Vec<LookupCode>,
     n_readings: u32,
@@ -179,6 +183,9 @@ pub struct EvalPlan {
     /// Time zones of windows by the calendar.
     zones: Vec<Zone>,
 }
+
+/// By member: what it gives, and the instant (ms) from which on it does not.
+type Givens = BTreeMap<Box<[u8]>, (Value, i64)>;
 
 impl EvalPlan {
     /// Prepares the plan of one event type.
