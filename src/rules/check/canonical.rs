@@ -37,17 +37,7 @@ impl Writer<'_> {
         match op {
             Op::Constant(constant) => constant_text(constant, node.ty, self.schema),
             Op::Field(slot) | Op::GeoField(slot) => self.field_name(*slot),
-            // WHY: with rates other amounts are remembered than without.
-            Op::MoneyField { slot, currency } if self.converts && *currency != own(node.ty) => {
-                match node.ty {
-                    Type::Money(to) => format!("{} in {to} by rates", self.field_name(*slot)),
-                    _ => self.field_name(*slot),
-                }
-            }
-            Op::MoneyField { slot, .. } => match node.ty {
-                Type::Money(currency) => format!("{} in {currency}", self.field_name(*slot)),
-                _ => self.field_name(*slot),
-            },
+            Op::MoneyField { slot, currency } => self.money(*slot, *currency, node.ty),
             Op::Not(a) => format!("not {}", text(*a)),
             Op::And(list) => self.sorted(list, " and "),
             Op::Or(list) => self.sorted(list, " or "),
@@ -132,17 +122,17 @@ impl Writer<'_> {
         format!("({})", texts.join(word))
     }
 
+    /// WHY: with rates other amounts are remembered than without, so the text says so.
+    fn money(&self, slot: SlotId, own: Result<Currency, SlotId>, ty: Type) -> String {
+        let name = self.field_name(slot);
+        let Type::Money(wanted) = ty else { return name };
+        let by_rates = if self.converts && own != Ok(wanted) { " by rates" } else { "" };
+        format!("{name} in {wanted}{by_rates}")
+    }
+
     fn field_name(&self, slot: SlotId) -> String {
         let fields = &self.schema.event(self.event).fields;
         fields.iter().find(|field| field.slot == slot).map_or_else(String::new, |f| f.name.clone())
-    }
-}
-
-/// The currency of money that needs no conversion, as the operation has it.
-fn own(ty: Type) -> Result<Currency, SlotId> {
-    match ty {
-        Type::Money(currency) => Ok(currency),
-        _ => Err(SlotId(u16::MAX)),
     }
 }
 
