@@ -12,7 +12,7 @@ use riskweir::base::{Currency, Tag};
 use riskweir::diag::{Source, Sources};
 use riskweir::event::row::Row;
 use riskweir::event::schema::{EventId, SlotId};
-use riskweir::rules::eval::{EvalPlan, Evaluator, Host, Run, Verdict};
+use riskweir::rules::eval::{EvalPlan, Evaluator, Given, Host, Run, Verdict};
 use riskweir::rules::program::{ListId, LookupId, Program};
 use riskweir::window::spec::{Coverage, History, ReadValue, Reading};
 
@@ -46,7 +46,7 @@ const RULE: &str = "
 struct NoState;
 
 impl Host for NoState {
-    fn reading(&mut self, _: LookupId, _: u16, _: &[Option<u64>]) -> Reading {
+    fn reading(&mut self, _: LookupId, _: u16, _: Given<'_>) -> Reading {
         Reading { value: ReadValue::Missing, coverage: Coverage::Complete }
     }
 

@@ -109,7 +109,7 @@ fn events(n: usize, account_skew: f64) -> Vec<Event> {
 }
 
 fn measure(kind: MeasureKind, length_ms: i64, counting: Counting) -> Measure {
-    Measure { kind, filter: None, window: Span { length_ms, ending_ago_ms: 0 }, counting }
+    Measure { kind, filter: None, window: Span::sliding(length_ms, 0), counting }
 }
 
 fn account_spec() -> TableSpec {
@@ -216,6 +216,7 @@ impl Engine {
             began_ms: self.began_ms,
             own: Some(&entry),
             probes: &[],
+            starts: &[],
         };
         let mut out = [Reading::default(); 11];
         self.account.read(account, &self.account_plan, &at, &mut out[..10]);

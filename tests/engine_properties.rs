@@ -375,3 +375,50 @@ fn state_stays_within_its_budget_and_what_was_evicted_is_marked() {
     assert_eq!(engine.counters().evictions, 0);
     assert!(!whole.iter().any(|output| remarks(&output)));
 }
+
+const ABROAD: &str = r#"
+event payment
+  id    id     : text
+  time  at     : time unit ms
+  key   card   : card
+  field amount : money currency "/currency"
+policy p
+  base currency EUR
+  rates from "rates.csv"
+rule large
+  id "R-1"  owner fraud  severity low
+  on payment
+  when amount > 800 EUR
+  if missing skip
+  then tag large
+"#;
+
+/// The decision about 1,000 dollars with a table of rates.
+fn abroad(table: &str) -> Value {
+    let file = |path: &str, text: &str| Source { path: path.to_owned(), text: text.to_owned() };
+    let files = vec![file("a.risk", ABROAD), file("rates.csv", table)];
+    let (program, report) = riskweir::rules::compile(&Sources { files });
+    let program = Arc::new(program.unwrap_or_else(|| panic!("{report:#?}")));
+    let line =
+        format!(r#"{{"id":"p1","at":{START_MS},"card":"c","amount":"1000.00","currency":"USD"}}"#);
+    serde_json::from_slice(&outputs(&program, &[line])[0].body).unwrap()
+}
+
+#[test]
+fn a_decision_names_its_rates_and_shows_an_amount_with_the_original() {
+    // The payment is of 2 March 2026: the rate of the day before holds, 851.20 EUR; and 799.99 EUR.
+    let large = abroad("date,currency,rate\n2026-03-01,USD,0.8512\n");
+    let condition = &large["contributions"][0]["conditions"][0];
+    assert_eq!(condition["value"], "851.20 EUR (1000.00 USD)", "{large:#}");
+    assert_eq!(condition["threshold"], "800.00 EUR");
+    let small = abroad("date,currency,rate\n2026-03-01,USD,0.79999\n");
+    assert!(small.get("contributions").is_none(), "{small:#}");
+    let version = |decision: &Value| decision["rates"].as_str().unwrap().to_owned();
+    assert_eq!(version(&large).len(), 32);
+    assert_ne!(version(&large), version(&small), "another table has another name");
+    let unknown = abroad("date,currency,rate\n2026-02-01,USD,0.8512\n");
+    assert_eq!(
+        unknown["undecided"][0]["missing"][0], "amount",
+        "a rate of a month ago has expired"
+    );
+}

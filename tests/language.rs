@@ -21,9 +21,13 @@ use riskweir::rules::compile;
 use riskweir::rules::program::Program;
 use riskweir::rules::syntax::words;
 
-/// The lists that the examples read.
+/// The lists and rates that the examples read.
 const LISTS: &[(&str, &str)] = &[
     ("lists/high_risk.csv", "value,expires,note\nKP,,standing order\nIR,2027-01-01T00:00:00Z,\n"),
+    (
+        "rates.csv",
+        "date,currency,rate\n2026-01-01,USD,0.8512\n2026-01-02,USD,0.8534\n2026-01-01,JPY,0.005435\n",
+    ),
     (
         "lists/country_limits.csv",
         "value,gives,note\nFR,5000,\nTR,750.50,after the review of March\n",
@@ -279,6 +283,8 @@ fn every_word_of_the_language_is_shown_in_an_example() {
         "min",
         "max",
         "stddev",
+        "median",
+        "percentile",
         "distinct",
         "last",
         "is_new",

@@ -7,12 +7,12 @@
 )]
 
 use proptest::prelude::*;
-use riskweir::diag::{Severity, Source, Sources};
+use riskweir::diag::Severity;
 use riskweir::rules::eval::Verdict;
 
 use crate::support::dice::Dice;
 use crate::support::duel::duel;
-use crate::support::rule_text::Author;
+use crate::support::rule_text::{Author, sources};
 use crate::support::stream::Stream;
 
 mod support;
@@ -21,8 +21,7 @@ mod support;
 fn check(seed: u64, n_rules: u32, n_events: usize) -> Vec<Verdict> {
     let mut author = Author::new(Dice::new(seed));
     let text = author.file(n_rules);
-    let sources =
-        Sources { files: vec![Source { path: "all.risk".to_owned(), text: text.clone() }] };
+    let sources = sources(&text);
     let (program, report) = riskweir::rules::compile(&sources);
     let errors: Vec<String> = report
         .iter()
@@ -76,8 +75,7 @@ fn a_rule_made_of_a_template_is_the_rule_written_out() {
         let mut author = Author::new(Dice::new(seed));
         let text = author.file(2);
         let blank = with_template(&text);
-        let files = vec![Source { path: "all.risk".to_owned(), text: blank.clone() }];
-        let (program, report) = riskweir::rules::compile(&Sources { files });
+        let (program, report) = riskweir::rules::compile(&sources(&blank));
         let program = program.unwrap_or_else(|| panic!("seed {seed}: {report:#?}\n{blank}"));
         let mut stream = Stream::new(&program.schema, author.dice.clone());
         duel(&format!("seed {seed}"), &text, &program, (&mut stream, 40));

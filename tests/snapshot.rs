@@ -15,7 +15,7 @@ use riskweir::rules::program::Program;
 use serde_json::Value;
 
 use crate::support::dice::Dice;
-use crate::support::rule_text::{Author, LISTS};
+use crate::support::rule_text::{Author, LISTS, sources};
 use crate::support::stream::Stream;
 
 mod support;
@@ -78,6 +78,17 @@ rule popular_shop
   when cards >= 3 and abroad >= 2
   then score +2 in shops
        alert queue l2 message "{cards} cards, {least} to {spread}, {abroad} abroad, {latest}"
+rule ranks
+  id "R-8"  owner fraud  severity low
+  on payment
+  let usual = median(payment.amount) by shop over last 5m
+  let high = percentile(90, payment.amount where flag) by shop over last 10m
+  let low = percentile(20, payment.amount) by shop over this_month
+  let today = count(payment) by shop over today
+  let ever = count(payment) by shop over lifetime
+  when amount >= usual and amount <= high and is_new(payment.country) by card over prior lifetime
+  if missing skip
+  then alert queue l3 message "{low}, {usual}, {high}, {today} today, {ever} ever"
 rule by_day
   id "R-7"  owner fraud  severity low
   on payment
@@ -621,8 +632,7 @@ fn check_fewer_rules(seed: u64) {
         }
     }
     let compile = |text: &str| {
-        let files = vec![Source { path: "a.risk".to_owned(), text: text.to_owned() }];
-        let (program, _) = riskweir::rules::compile(&Sources { files });
+        let (program, _) = riskweir::rules::compile(&sources(text));
         let mut program = program?;
         for list in &mut program.lists {
             let members = LISTS.iter().filter(|(name, _)| *name == list.name);

@@ -40,7 +40,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),
     ("signal_hook", &["runtime", "cli"]),
-    ("csv", &["backtest", "rules/check/lists.rs"]),
+    ("csv", &["backtest", "rules/check/lists.rs", "rules/check/rates.rs"]),
     ("zstd", &["backtest", "durable/container.rs"]),
     ("object_store", &["durable/object.rs"]),
     ("flate2", &["backtest"]),

@@ -7,6 +7,7 @@
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
     clippy::cast_sign_loss,
+    clippy::panic,
     clippy::unwrap_used,
     reason = "a test: small numbers of its own making"
 )]
@@ -17,8 +18,11 @@ use riskweir::base::EntityKey;
 use riskweir::state::{ReadAt, ReadPlan, StateOptions, Table};
 use riskweir::window::spec::{
     ColumnId, ColumnKind, Counting, Coverage, Entry, FilterBit, Measure, MeasureId, MeasureKind,
-    ReadValue, Reading, Span, TableSpec,
+    Period, Pick, ReadValue, Reading, Span, TableSpec,
 };
+
+/// A day of these tests.
+const DAY_MS: i64 = 300;
 
 const COLUMNS: [ColumnKind; 4] =
     [ColumnKind::Int, ColumnKind::Micro, ColumnKind::Word, ColumnKind::Geo];
@@ -45,8 +49,47 @@ struct Step {
     insert: bool,
 }
 
+/// The instant before the day of a time began.
+fn day_before(time_ms: i64) -> i64 {
+    time_ms.div_euclid(DAY_MS) * DAY_MS - 1
+}
+
 fn offset(column: ColumnId) -> usize {
     usize::from(column.0)
+}
+
+/// The events that count over `(start, end]`, the oldest first.
+fn counted<'a>(
+    measure: &Measure,
+    events: &'a [Kept],
+    (start, end): (i64, i64),
+    own: Option<&'a Kept>,
+) -> Vec<&'a Kept> {
+    let passes = |event: &Kept| measure.filter.is_none_or(|bit| event.filters >> bit.0 & 1 == 1);
+    let mut inside: Vec<&Kept> = events
+        .iter()
+        .filter(|event| event.time_ms > start && event.time_ms <= end && passes(event))
+        .collect();
+    inside.sort_by_key(|event| event.time_ms);
+    if measure.counting == Counting::Last && measure.window.ending_ago_ms == 0 {
+        inside.extend(own.filter(|own| passes(own)));
+    }
+    inside
+}
+
+/// The values that a pick adds up, straight from the definition.
+fn picked(pick: Pick, mut values: Vec<i64>) -> Vec<i128> {
+    values.sort_unstable();
+    let n = values.len();
+    let one = |at: usize| i128::from(values[at]);
+    match pick {
+        _ if n == 0 => Vec::new(),
+        Pick::Middle => vec![one((n - 1) / 2), one(n / 2)],
+        Pick::AtLeast(ppm) => {
+            let enough = |at: &usize| (at + 1) as u128 * 1_000_000 >= n as u128 * u128::from(ppm);
+            vec![one((0..n).find(enough).unwrap())]
+        }
+    }
 }
 
 /// The value over `(start, end]`, straight from the definition.
@@ -57,15 +100,7 @@ fn naive(
     own: Option<&Kept>,
     probe: u64,
 ) -> ReadValue {
-    let passes = |event: &Kept| measure.filter.is_none_or(|bit| event.filters >> bit.0 & 1 == 1);
-    let mut inside: Vec<&Kept> = events
-        .iter()
-        .filter(|event| event.time_ms > start && event.time_ms <= end && passes(event))
-        .collect();
-    inside.sort_by_key(|event| event.time_ms);
-    if measure.counting == Counting::Last && measure.window.ending_ago_ms == 0 {
-        inside.extend(own.filter(|own| passes(own)));
-    }
+    let inside = counted(measure, events, (start, end), own);
     let ints = |column: ColumnId| inside.iter().map(move |e| e.words[offset(column)].cast_signed());
     let int = |value: Option<i64>| value.map_or(ReadValue::Missing, |v| ReadValue::Int(v.into()));
     match measure.kind {
@@ -83,6 +118,10 @@ fn naive(
         MeasureKind::CountOf(column) => {
             ReadValue::Int(ints(column).filter(|v| v.cast_unsigned() == probe).count() as i128)
         }
+        MeasureKind::Ranked(column, pick) => match &picked(pick, ints(column).collect())[..] {
+            [] => ReadValue::Missing,
+            values => ReadValue::Int(values.iter().sum()),
+        },
         MeasureKind::LastTime => int(inside.last().map(|event| event.time_ms)),
         MeasureKind::Last(column) => {
             let Some(event) = inside.last() else { return ReadValue::Missing };
@@ -110,6 +149,9 @@ fn kinds() -> impl Strategy<Value = MeasureKind> {
             Just(MeasureKind::Min(column)),
             Just(MeasureKind::Max(column)),
             Just(MeasureKind::Last(column)),
+            Just(MeasureKind::Ranked(column, Pick::Middle)),
+            (1_u32..=1_000_000)
+                .prop_map(move |ppm| MeasureKind::Ranked(column, Pick::AtLeast(ppm))),
         ]),
         prop_oneof![Just(int), Just(word)].prop_flat_map(|column| prop_oneof![
             Just(MeasureKind::Distinct(column)),
@@ -127,6 +169,7 @@ fn measures() -> impl Strategy<Value = Measure> {
         20..400_i64,
         400..5_000_i64,
         Just(2_000_i64),
+        Just(300_i64),
         Just(i64::MAX)
     ];
     let ago = prop_oneof![4 => Just(0_i64), 1 => 1..30_i64, 1 => 100..2_000_i64];
@@ -139,7 +182,11 @@ fn measures() -> impl Strategy<Value = Measure> {
         |(kind, filter, length_ms, ending_ago_ms, counting)| Measure {
             kind,
             filter,
-            window: Span { length_ms, ending_ago_ms },
+            window: match length_ms {
+                // Few lengths stand for windows by the calendar; here a day has 300 ms.
+                3 | 300..310 => Span { calendar: Some(Period::Day), ..Span::sliding(DAY_MS, 0) },
+                _ => Span::sliding(length_ms, ending_ago_ms),
+            },
             counting,
         },
     )
@@ -234,11 +281,15 @@ impl Harness {
         let (ids, plan) = &self.plans[number % self.plans.len()];
         let own = step.with_own.then_some(&event);
         let probes = vec![step.probe; ids.len()];
+        // Now and then nobody knows when the day began.
+        let known = step.probe != 5;
+        let starts = vec![known.then(|| day_before(event.time_ms)); ids.len()];
         let at = ReadAt {
             time_ms: event.time_ms,
             began_ms: self.began_ms,
             own: own.map(|_| &entry),
             probes: &probes,
+            starts: &starts,
         };
         let key = EntityKey(u128::from(step.key) + 77);
         let mut out = vec![Reading::default(); ids.len()];
@@ -247,6 +298,10 @@ impl Harness {
         for (id, reading) in ids.iter().zip(&out) {
             let measure = self.table.spec().measures[usize::from(id.0)];
             let late = event.time_ms < self.clock_ms - self.lateness_ms;
+            if measure.window.calendar.is_some() && !known {
+                assert_eq!(*reading, Reading::default(), "nobody knows the window");
+                continue;
+            }
             let case = Case { measure, events, at: event.time_ms, own, probe: step.probe };
             case.judge(reading, self.began_ms, late);
             self.approximate += usize::from(matches!(reading.coverage, Coverage::Approximate(_)));
@@ -274,7 +329,10 @@ impl Case<'_> {
     #[track_caller]
     fn judge(&self, reading: &Reading, began_ms: i64, late: bool) {
         let end = self.at.saturating_sub(self.measure.window.ending_ago_ms);
-        let start = end.saturating_sub(self.measure.window.length_ms);
+        let start = match self.measure.window.calendar {
+            Some(_) => day_before(self.at),
+            None => end.saturating_sub(self.measure.window.length_ms),
+        };
         let exact = self.over(start, end);
         match reading.coverage {
             Coverage::Complete => {
@@ -302,7 +360,22 @@ impl Case<'_> {
     #[track_caller]
     fn judge_approximate(&self, reading: &Reading, ppm: u32, start: i64, end: i64) {
         assert!(ppm > 0, "an approximation of nothing is exact");
-        let slack = i128::from(self.measure.window.length_ms) * i128::from(ppm) / 1_000_000 + 1;
+        let counts = matches!(self.measure.kind, MeasureKind::Count | MeasureKind::CountOf(_));
+        if counts && self.measure.window.length_ms == i64::MAX {
+            // Of a lifetime the slice counts whole that its near end cuts.
+            let (least, most) = (self.over(start, end), self.over(start, i64::MAX));
+            let (ReadValue::Int(least), ReadValue::Int(most)) = (least, most) else {
+                panic!("a count is a whole number")
+            };
+            let fits = |given| (least..=most).contains(&given);
+            assert!(matches!(reading.value, ReadValue::Int(given) if fits(given)));
+            return;
+        }
+        let length_ms = match self.measure.window.calendar {
+            Some(_) => end - start,
+            None => self.measure.window.length_ms,
+        };
+        let slack = i128::from(length_ms) * i128::from(ppm) / 1_000_000 + 1;
         let slack = i64::try_from(slack).unwrap_or(i64::MAX);
         let times = self.events.iter().map(|event| event.time_ms);
         let mut starts = vec![start];
@@ -315,16 +388,30 @@ impl Case<'_> {
         );
         ends.extend(times.flat_map(|t| [t - 1, t]).filter(|t| *t < end && *t >= end - slack));
         let fits = starts.iter().any(|start| {
-            ends.iter().any(|end| self.close(reading.value, self.over(*start, *end), ppm))
+            ends.iter().any(|end| {
+                let (exact, size) = (self.over(*start, *end), self.size(*start, *end));
+                self.close(reading.value, exact, (size, ppm))
+            })
         });
         assert!(fits, "{:?} at {}: {reading:?} is out of bounds", self.measure, self.at);
     }
 
-    fn close(&self, given: ReadValue, exact: ReadValue, ppm: u32) -> bool {
+    /// What the stated share is a share of, where that is not the value itself.
+    fn size(&self, start: i64, end: i64) -> u128 {
+        let MeasureKind::Ranked(column, pick) = self.measure.kind else { return 0 };
+        let inside = counted(&self.measure, self.events, (start, end), self.own);
+        let values = inside.iter().map(|event| event.words[offset(column)].cast_signed());
+        picked(pick, values.collect()).iter().map(|value| value.unsigned_abs()).sum()
+    }
+
+    fn close(&self, given: ReadValue, exact: ReadValue, (size, ppm): (u128, u32)) -> bool {
         if given == exact {
             return true;
         }
         match (self.measure.kind, given, exact) {
+            (MeasureKind::Ranked(..), ReadValue::Int(given), ReadValue::Int(exact)) => {
+                given.abs_diff(exact) * 1_000_000 <= size * u128::from(ppm)
+            }
             (MeasureKind::Distinct(_), ReadValue::Int(given), ReadValue::Int(exact)) => {
                 (given - exact).abs() <= exact * i128::from(ppm) / 1_000_000
             }
@@ -367,7 +454,7 @@ proptest! {
 }
 
 fn one_measure(kind: MeasureKind, length_ms: i64) -> TableSpec {
-    let window = Span { length_ms, ending_ago_ms: 0 };
+    let window = Span::sliding(length_ms, 0);
     let measure = Measure { kind, filter: None, window, counting: Counting::Prior };
     TableSpec { columns: vec![ColumnKind::Word], measures: vec![measure] }
 }
@@ -387,7 +474,7 @@ fn distinct_words_of_a_hot_key_stay_within_the_stated_bound() {
         let word = (n.cast_unsigned().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33) % (50 + n as u64);
         table.advance(clock_ms);
         if n % 250 < 2 || n % 1_000 == 549 {
-            let at = ReadAt { time_ms, began_ms: i64::MIN, own: None, probes: &[] };
+            let at = ReadAt { time_ms, began_ms: i64::MIN, own: None, probes: &[], starts: &[] };
             let mut out = [Reading::default()];
             table.read(EntityKey(1), &plan, &at, &mut out);
             let true_since = |start: i64| {
@@ -424,7 +511,7 @@ fn of_equal_times_the_later_arrival_is_the_latest_though_older_ones_are_in_tiles
     let plan = table.plan(&[MeasureId(0)]);
     for word in 1..=6 {
         table.insert(EntityKey(1), &Entry { time_ms: 50, filters: 0, words: &[word] });
-        let at = ReadAt { time_ms: 60, began_ms: 0, own: None, probes: &[] };
+        let at = ReadAt { time_ms: 60, began_ms: 0, own: None, probes: &[], starts: &[] };
         let mut out = [Reading::default()];
         table.read(EntityKey(1), &plan, &at, &mut out);
         assert_eq!(out[0].value, ReadValue::Word(word));
@@ -452,7 +539,7 @@ fn the_tile_runs_do_meet_approximate_readings() {
         MeasureKind::CountOf(ColumnId(2)),
         MeasureKind::LastTime,
     ];
-    let window = Span { length_ms: 450, ending_ago_ms: 0 };
+    let window = Span::sliding(450, 0);
     let filter = Some(FilterBit(1));
     let measures = kinds.map(|kind| Measure { kind, filter, window, counting: Counting::Last });
     let spec = TableSpec { columns: COLUMNS.to_vec(), measures: measures.to_vec() };

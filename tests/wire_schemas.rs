@@ -197,6 +197,7 @@ fn every_optional_member_of_every_record_occurs_or_is_known_not_to() {
         "score_groups",
         "shadow",
         "snoozed",
+        "rates",
         "tripped",
         "exempt",
         "queue",

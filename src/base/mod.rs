@@ -11,6 +11,7 @@ pub mod digest;
 pub mod id;
 #[doc(hidden)]
 pub mod planted;
+pub mod rates;
 pub mod time;
 pub mod value;
 

@@ -173,7 +173,7 @@ fn text(report: &Report) -> String {
     for table in &report.tables {
         rows.push([
             table.table.clone(),
-            duration(table.reach_ms),
+            if table.reach_ms == i64::MAX { "ever".to_owned() } else { duration(table.reach_ms) },
             table.aggregates.to_string(),
             table.answers.to_owned(),
             table.bytes_per_key.to_string(),

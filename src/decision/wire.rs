@@ -95,6 +95,9 @@ pub struct DecisionBody<'a> {
     pub trimmed: bool,
     /// Digest of the rule set.
     pub ruleset: &'a str,
+    /// Digest of the table of exchange rates, where the rule set has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rates: Option<&'a str>,
     /// Digest of the settings that decisions depend on.
     pub config: &'a str,
 }

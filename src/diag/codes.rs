@@ -84,6 +84,7 @@ registry! {
     E0406 "too many aggregates, filters or columns";
     E0407 "an aggregate inside an aggregate";
     E0408 "steps that make no sequence";
+    E0420 "an aggregate that cannot look at a lifetime";
     E0501 "a missing clause";
     E0502 "a clause given twice";
     E0503 "a live rule needs an id and an owner";
@@ -103,9 +104,7 @@ registry! {
     E0517 "a snooze of a mandatory rule";
     E0518 "an event that costs more than the budget";
     E0519 "an id in a template";
-    E0904 "not yet supported: calendar windows";
-    E0905 "not yet supported: percentile and median";
-    E0906 "not yet supported: lifetime";
+    E0530 "a rate file that cannot be used";
     E0907 "not yet supported: model scores and address look-ups";
     W0101 "a type that looks misspelt";
     W0102 "a parameter of a template that is not used";
@@ -119,6 +118,7 @@ registry! {
     W0516 "a review that is due";
     W0517 "a snooze that has ended";
     W0518 "a rule past its last day";
+    W0603 "state that is never forgotten";
     W0604 "a value compared with an average that includes it";
     W0701 "more state than the policy gives";
     W0901 "a clause without effect yet";
@@ -129,6 +129,9 @@ pub const RETIRED: &[&str] = &[
     "E0901 not yet supported: sequence",
     "E0902 not yet supported: template and use",
     "E0903 not yet supported: canary",
+    "E0904 not yet supported: calendar windows",
+    "E0905 not yet supported: percentile and median",
+    "E0906 not yet supported: lifetime",
 ];
 
 #[cfg(test)]

@@ -91,6 +91,7 @@ pub(super) fn answer(
         provenance,
         trimmed: false,
         ruleset: &scene.setup.ruleset,
+        rates: program.rates.as_ref().map(|rates| rates.version()),
         config: &scene.setup.config,
     };
     out.clear();

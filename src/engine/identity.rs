@@ -5,7 +5,7 @@ use crate::engine::memory::{KeyPart, key_parts};
 use crate::rules::program::{Program, TablePlan, Type};
 use crate::window::Mapping;
 use crate::window::spec::{
-    ColumnId, ColumnKind, Counting, FilterBit, Measure, MeasureKind, Span, TableSpec,
+    ColumnId, ColumnKind, Counting, FilterBit, Measure, MeasureKind, Period, Pick, Span, TableSpec,
 };
 
 /// The names of a table's parts.
@@ -143,20 +143,38 @@ fn save_measure(measure: &Measure, code: &mut Encoder<'_>) {
         MeasureKind::Distinct(column) => (6, column),
         MeasureKind::CountOf(column) => (7, column),
         MeasureKind::Last(column) => (8, column),
+        MeasureKind::Ranked(column, Pick::Middle) => (9, column),
+        MeasureKind::Ranked(column, Pick::AtLeast(_)) => (10, column),
     };
-    code.byte(kind);
+    let calendar = match measure.window.calendar {
+        None => 0,
+        Some(Period::Day) => 1,
+        Some(Period::Week) => 2,
+        Some(Period::Month) => 3,
+    };
+    code.byte(kind | calendar << 5);
     code.byte(column.0);
     code.byte(measure.filter.map_or(u8::MAX, |bit| bit.0));
     code.int(measure.window.length_ms);
     code.int(measure.window.ending_ago_ms);
     code.flag(measure.counting == Counting::Last);
+    if let MeasureKind::Ranked(_, Pick::AtLeast(ppm)) = measure.kind {
+        code.var(u64::from(ppm));
+    }
 }
 
 fn load_measure(code: &mut Decoder<'_>) -> Result<Measure, Damaged> {
     const WHAT: &str = "measure of a table";
     let (kind, column, filter) = (code.byte(WHAT)?, code.byte(WHAT)?, code.byte(WHAT)?);
     let column = ColumnId(column);
-    let kind = match kind {
+    let calendar = match kind >> 5 {
+        0 => None,
+        1 => Some(Period::Day),
+        2 => Some(Period::Week),
+        3 => Some(Period::Month),
+        _ => return Err(code.damaged(WHAT)),
+    };
+    let kind = match kind & 31 {
         0 => MeasureKind::Count,
         1 => MeasureKind::LastTime,
         2 => MeasureKind::Sum(column),
@@ -166,10 +184,19 @@ fn load_measure(code: &mut Decoder<'_>) -> Result<Measure, Damaged> {
         6 => MeasureKind::Distinct(column),
         7 => MeasureKind::CountOf(column),
         8 => MeasureKind::Last(column),
+        9 => MeasureKind::Ranked(column, Pick::Middle),
+        10 => MeasureKind::Ranked(column, Pick::AtLeast(1)),
         _ => return Err(code.damaged(WHAT)),
     };
-    let window = Span { length_ms: code.int(WHAT)?, ending_ago_ms: code.int(WHAT)? };
+    let (length_ms, ending_ago_ms) = (code.int(WHAT)?, code.int(WHAT)?);
+    let window = Span { length_ms, ending_ago_ms, calendar };
     let counting = if code.flag(WHAT)? { Counting::Last } else { Counting::Prior };
     let filter = (filter != u8::MAX).then_some(FilterBit(filter));
+    let kind = match kind {
+        MeasureKind::Ranked(column, Pick::AtLeast(_)) => {
+            MeasureKind::Ranked(column, Pick::AtLeast(code.narrow(WHAT)?))
+        }
+        kind => kind,
+    };
     Ok(Measure { kind, filter, window, counting })
 }

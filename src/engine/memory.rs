@@ -3,7 +3,7 @@
 use crate::base::{EntityKey, Tag};
 use crate::event::row::Row;
 use crate::event::schema::{EventType, FieldType, SlotId};
-use crate::rules::eval::{Host, Run};
+use crate::rules::eval::{Given, Host, Run};
 use crate::rules::program::{ListId, Lookup, LookupId, Program, TableId, TablePlan};
 use crate::state::{Guess, ReadAt, ReadPlan, StateOptions, Table};
 use crate::window::spec::{
@@ -87,6 +87,7 @@ enum Effort {
     Extremes,
     Distinct,
     CountsOf,
+    Ranks,
     Latest,
 }
 
@@ -124,6 +125,7 @@ pub(super) struct Answers {
     readings: Vec<Reading>,
     answered: Vec<bool>,
     probes: Vec<u64>,
+    starts: Vec<Option<i64>>,
     /// Whether something that was asked may lack entries.
     capped: bool,
 }
@@ -154,6 +156,7 @@ impl Effort {
             MeasureKind::Min(_) | MeasureKind::Max(_) => Self::Extremes,
             MeasureKind::Distinct(_) => Self::Distinct,
             MeasureKind::CountOf(_) => Self::CountsOf,
+            MeasureKind::Ranked(..) => Self::Ranks,
             MeasureKind::Last(_) | MeasureKind::LastTime => Self::Latest,
         }
     }
@@ -403,7 +406,7 @@ impl StateHost<'_> {
         self
     }
 
-    fn answer(&mut self, lookup: usize, group: usize, probes: &[Option<u64>]) {
+    fn answer(&mut self, lookup: usize, group: usize, given: Given<'_>) {
         let Self { memory, answers, own, row, raw, .. } = self;
         let Memory { tables, reads, .. } = &mut **memory;
         let plan = &reads[usize::from(row.event)].lookups[lookup];
@@ -418,8 +421,13 @@ impl StateHost<'_> {
             return;
         };
         answers.probes.clear();
-        let probe = |index: &usize| probes.get(*index).copied().flatten().unwrap_or(0);
+        let probe = |index: &usize| given.probes.get(*index).copied().flatten().unwrap_or(0);
         answers.probes.extend(group.measures.iter().map(probe));
+        answers.starts.clear();
+        if !given.starts.is_empty() {
+            let start = |index: &usize| given.starts.get(*index).copied().flatten();
+            answers.starts.extend(group.measures.iter().map(start));
+        }
         let mine = mine.filter(|entry| entry.key == key).map(|entry| Entry {
             time_ms: row.time_ms,
             filters: entry.filters,
@@ -430,6 +438,7 @@ impl StateHost<'_> {
             began_ms: self.began_ms,
             own: mine.as_ref(),
             probes: &answers.probes,
+            starts: &answers.starts,
         };
         tables[usize::from(plan.table.0)].read(key, &group.read, &at, out);
     }
@@ -453,7 +462,7 @@ impl StateHost<'_> {
             words: &entry.words,
         });
         let (time_ms, began_ms) = (row.time_ms, *began_ms);
-        let at = ReadAt { time_ms, began_ms, own: mine.as_ref(), probes: &[] };
+        let at = ReadAt { time_ms, began_ms, own: mine.as_ref(), probes: &[], starts: &[] };
         let counted = table.count(key, &measure, &at)?;
         let all = table.count(key, &Measure { filter: None, ..measure }, &at)?;
         Some((counted, all))
@@ -461,13 +470,13 @@ impl StateHost<'_> {
 }
 
 impl Host for StateHost<'_> {
-    fn reading(&mut self, lookup: LookupId, index: u16, probes: &[Option<u64>]) -> Reading {
+    fn reading(&mut self, lookup: LookupId, index: u16, given: Given<'_>) -> Reading {
         let lookup = usize::from(lookup.0);
         let plan = &self.memory.reads[usize::from(self.row.event)].lookups[lookup];
         let (group, place) = plan.homes[usize::from(index)];
         let Group { number, first, .. } = plan.groups[group];
         if !self.answers.answered[number] {
-            self.answer(lookup, group, probes);
+            self.answer(lookup, group, given);
         }
         let reading = self.answers.readings[first + place];
         self.answers.capped |= reading.coverage == Coverage::Capped;
@@ -505,7 +514,7 @@ pub(super) struct NoState<'a> {
 }
 
 impl Host for NoState<'_> {
-    fn reading(&mut self, _: LookupId, _: u16, _: &[Option<u64>]) -> Reading {
+    fn reading(&mut self, _: LookupId, _: u16, _: Given<'_>) -> Reading {
         NOT_ASKED
     }
 

@@ -160,6 +160,7 @@ fn measure_units(kind: MeasureKind) -> u64 {
         | MeasureKind::Max(_)
         | MeasureKind::Distinct(_)
         | MeasureKind::CountOf(_) => 10,
+        MeasureKind::Ranked(..) => 20,
     }
 }
 

@@ -6,7 +6,9 @@
 //! `on` it. A node refers only to nodes before it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use crate::base::rates::Rates;
 use crate::base::{Currency, Digest};
 use crate::diag::{Sources, Span};
 use crate::event::schema::{EntityId, EventId, FieldId, Schema, SlotId};
@@ -54,6 +56,8 @@ pub struct Program {
     pub groups: Vec<ScoreGroup>,
     /// The decision policy (defaults when no file has one).
     pub policy: Policy,
+    /// Exchange rates, where the policy names a table.
+    pub rates: Option<Arc<Rates>>,
     /// What is snoozed, in the order of the files.
     pub snoozes: Vec<Snooze>,
     /// The `test` blocks.
@@ -249,6 +253,8 @@ pub struct Lookup {
     pub measures: Vec<MeasureId>,
     /// For each measure of kind `CountOf`: the node whose word is looked for.
     pub probes: Vec<Option<NodeId>>,
+    /// For each measure over a window by the calendar: the node that names the time zone; `None`: the policy's.
+    pub zones: Vec<Option<NodeId>>,
     /// Whether the present event is of the table's event type (then `Counting::Last` measures may include it; the
     /// engine still compares its stored key with the key that is asked for).
     pub same_event: bool,
@@ -485,8 +491,8 @@ pub enum Op {
     Field(SlotId),
     /// A geo field: its first slot.
     GeoField(SlotId),
-    /// A money field in the currency of the node's type; missing when the record's currency is another one and no
-    /// exchange rate is known.
+    /// A money field in the currency of the node's type. Where the record's currency is another one, it is converted by
+    /// the rate at the event's time, to whole minor units; missing when no exchange rate is known.
     MoneyField {
         /// Amount.
         slot: SlotId,

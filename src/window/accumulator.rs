@@ -5,6 +5,7 @@
 use crate::base::codec::{Damaged, Decoder};
 use crate::window::blocks::Join;
 use crate::window::layout::Layout;
+use crate::window::ordered::Ordered;
 use crate::window::plan::Asked;
 use crate::window::scan::{Raw, Squares};
 use crate::window::sketch::WordCounts;
@@ -19,6 +20,7 @@ pub(crate) enum Accumulator {
     Squares(Squares),
     Extreme(Extreme),
     Words(WordCounts),
+    Ranks(Ordered),
 }
 
 /// The least or greatest value of a window.
@@ -66,11 +68,16 @@ impl Accumulator {
             UnitKind::Squares => Self::Squares(Squares::default()),
             UnitKind::Extreme(_) => Self::Extreme(Extreme::Nothing),
             UnitKind::Words => Self::Words(WordCounts::default()),
+            UnitKind::Ranks => Self::Ranks(Ordered::default()),
         }
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        if let Self::Words(words) = self { words.bytes() } else { 0 }
+        match self {
+            Self::Words(words) => words.bytes(),
+            Self::Ranks(values) => values.bytes(),
+            _ => 0,
+        }
     }
 
     /// How much memory its words take, as it is saved; 0 for other kinds.
@@ -93,6 +100,7 @@ impl Accumulator {
             Self::Squares(squares) => *squares = Squares::default(),
             Self::Extreme(extreme) => *extreme = Extreme::Nothing,
             Self::Words(words) => words.clear(),
+            Self::Ranks(values) => values.clear(),
         }
     }
 
@@ -127,6 +135,8 @@ impl Accumulator {
             Self::Squares(squares) => squares.remove(stored[plan.at].cast_signed()),
             Self::Words(words) if ADD => words.add(stored[plan.at]),
             Self::Words(words) => words.remove(stored[plan.at]),
+            Self::Ranks(values) if ADD => values.add(stored[plan.at].cast_signed()),
+            Self::Ranks(values) => values.remove(stored[plan.at].cast_signed()),
             Self::Extreme(extreme) => {
                 let UnitKind::Extreme(join) = plan.kind else { return };
                 extreme.fold::<ADD>(join, stored[plan.at].cast_signed());
@@ -143,6 +153,11 @@ impl Accumulator {
             Self::Extreme(_) => Raw::Extreme(None),
             Self::Words(words) if matches!(asked.kind, MeasureKind::CountOf(_)) => {
                 Raw::Count(u64::from(words.count(probe)))
+            }
+            Self::Ranks(values) => {
+                let MeasureKind::Ranked(_, pick) = asked.kind else { return Raw::Picked(None) };
+                let own = own_word.map(u64::cast_signed);
+                Raw::Picked(pick.of(values.len(), own, |rank| values.nth(rank)))
             }
             Self::Words(words) => {
                 let count = words.len() as u64;

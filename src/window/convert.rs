@@ -103,7 +103,7 @@ mod tests {
         let measure = |bit| Measure {
             kind: MeasureKind::Count,
             filter: Some(FilterBit(bit)),
-            window: Span { length_ms: 1, ending_ago_ms: 0 },
+            window: Span::sliding(1, 0),
             counting: Counting::Prior,
         };
         Layout::of(&TableSpec { columns, measures: (0..filters).map(measure).collect() })

@@ -149,6 +149,7 @@ pub(crate) fn column_of(kind: MeasureKind) -> Option<ColumnId> {
         | MeasureKind::Max(column)
         | MeasureKind::Distinct(column)
         | MeasureKind::CountOf(column)
+        | MeasureKind::Ranked(column, _)
         | MeasureKind::Last(column) => Some(column),
     }
 }

@@ -128,11 +128,11 @@ impl Log {
                 continue;
             }
             let probe = probe.unwrap_or(0);
-            let bounds = Bounds {
-                start_ms: asking.time_ms.saturating_sub(asked.reach_ms),
-                end_ms: asking.time_ms.saturating_sub(asked.ago_ms),
-                length_ms: asked.length_ms,
-            };
+            let start_ms = asked.start_ms(asking.time_ms, asking.starts, index);
+            let end_ms = asking.time_ms.saturating_sub(asked.ago_ms);
+            let length_ms =
+                if asked.by_calendar { (end_ms - start_ms).max(1) } else { asked.length_ms };
+            let bounds = Bounds { start_ms, end_ms, length_ms };
             let answer = shape.units.answers[usize::from(asked.id.0)];
             self.aim(answer.span, bounds, shape);
             let own_word = own_of(asked, asking).and_then(|own| own.words.get(asked.offset));
@@ -476,6 +476,13 @@ impl Log {
                 whole: cursor.lo == self.start && cursor.hi * stride == self.words.len(),
             };
             return tiles.distinct((answer, own_word), bounds, log, &shape.layout, &shape.units);
+        }
+        if let (MeasureKind::Ranked(_, pick), Source::Unit(unit)) = (asked.kind, answer.source)
+            && let Accumulator::Ranks(exact) = &self.accumulators[unit]
+            && let Some(tiles) = self.tiles.as_mut().filter(in_tiles)
+        {
+            let own = own_word.map(u64::cast_signed);
+            return tiles.ranked((answer, pick, own), bounds, exact, &shape.units);
         }
         let raw = match answer.source {
             Source::Length => Raw::Count((cursor.hi - cursor.lo) as u64),

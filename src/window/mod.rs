@@ -5,7 +5,7 @@
 //!
 //! - `ring`: up to 64 entries in one contiguous run, no state per window; a read scans it once per series.
 //! - `log`: more entries, exact still; cursors and running accumulators per window.
-//! - `tiles`: what no longer fits the log's cap, in slices with a stated error; distinct counts by `sketch`.
+//! - `tiles`: what no longer fits the log's cap, in slices with a stated error; distinct counts by `sketch`, ranks by `ranks`.
 //!
 //! [`plan`] compiles the measures of one look-up, `scan` answers it over a run of entries. The tables of many keys
 //! are [`crate::state`].
@@ -15,7 +15,9 @@ pub(crate) mod blocks;
 pub mod convert;
 pub(crate) mod layout;
 pub(crate) mod log;
+pub(crate) mod ordered;
 pub mod plan;
+pub(crate) mod ranks;
 pub(crate) mod ring;
 pub(crate) mod scan;
 pub(crate) mod sketch;

@@ -20,6 +20,8 @@ pub struct ReadPlan {
     pub(crate) series: Box<[Series]>,
     /// Steps of all series, each series' by ascending far edge.
     pub(crate) steps: Box<[Step]>,
+    /// The measures over windows by the calendar, as places in `asked`; the edge of each stands behind `edges`.
+    pub(crate) calendars: Box<[usize]>,
 }
 
 /// One measure of the plan.
@@ -34,12 +36,14 @@ pub(crate) struct Asked {
     pub(crate) column: ColumnKind,
     /// Whether the present event may count.
     pub(crate) with_own: bool,
-    /// Old end of the window as a distance into the past.
+    /// Old end of the window as a distance into the past; of a window by the calendar the furthest.
     pub(crate) reach_ms: i64,
     /// Length of the window.
     pub(crate) length_ms: i64,
     /// Near end of the window as a distance into the past.
     pub(crate) ago_ms: i64,
+    /// The reader says when the window began.
+    pub(crate) by_calendar: bool,
     /// Event time from which on all entries are known that it counts: windows that reach further back are warming.
     pub(crate) since_ms: i64,
 }
@@ -53,6 +57,7 @@ pub(crate) enum Question {
     Extremes,
     Distinct,
     CountOf,
+    Ranks,
     Latest,
 }
 
@@ -101,16 +106,23 @@ impl ReadPlan {
             Asked { since_ms, ..asked }
         });
         let asked: Vec<Asked> = asked.collect();
-        let mut edges: Vec<i64> =
-            asked.iter().flat_map(|asked| [asked.ago_ms, asked.reach_ms]).collect();
+        let mut edges: Vec<i64> = asked
+            .iter()
+            .flat_map(|asked| [Some(asked.ago_ms), asked.fixed_reach_ms()])
+            .flatten()
+            .collect();
         edges.sort_unstable();
         edges.dedup();
+        let calendars = (0..asked.len()).filter(|index| asked[*index].by_calendar);
+        let calendars: Box<[usize]> = calendars.collect();
         let edge_of = |distance: i64| edges.partition_point(|edge| *edge < distance);
         let mut keyed: Vec<(SeriesKey, Step)> = asked
             .iter()
             .enumerate()
             .map(|(index, asked)| {
-                let step = Step { far_edge: edge_of(asked.reach_ms), asked: index };
+                let own_edge = || edges.len() + calendars.partition_point(|held| *held < index);
+                let far_edge = asked.fixed_reach_ms().map_or_else(own_edge, edge_of);
+                let step = Step { far_edge, asked: index };
                 (SeriesKey::of(asked, index, edge_of(asked.ago_ms)), step)
             })
             .collect();
@@ -130,6 +142,7 @@ impl ReadPlan {
             asked: asked.into_boxed_slice(),
             edges: edges.into_boxed_slice(),
             series: series.into_boxed_slice(),
+            calendars,
         }
     }
 }
@@ -149,8 +162,24 @@ impl Asked {
             reach_ms: window.length_ms.saturating_add(window.ending_ago_ms),
             length_ms: window.length_ms,
             ago_ms: window.ending_ago_ms,
+            by_calendar: window.calendar.is_some(),
             since_ms: i64::MIN,
         }
+    }
+
+    /// How far back the window reaches, where that is the same for every event.
+    fn fixed_reach_ms(&self) -> Option<i64> {
+        (!self.by_calendar).then_some(self.reach_ms)
+    }
+
+    /// The old end of the window (exclusive) of an event at `time_ms`; `starts` is what the reader says, `index` this
+    /// measure's place there. A window whose begin nobody knows is empty.
+    #[inline]
+    pub(crate) fn start_ms(&self, time_ms: i64, starts: &[Option<i64>], index: usize) -> i64 {
+        if self.by_calendar {
+            return starts.get(index).copied().flatten().unwrap_or(time_ms).min(time_ms);
+        }
+        time_ms.saturating_sub(self.reach_ms)
     }
 
     /// The reading of the stored words of the latest entry.
@@ -172,7 +201,7 @@ struct SeriesKey {
     mask: u64,
     offset: usize,
     near_edge: usize,
-    /// Every `CountOf` has a probe of its own and so a series of its own.
+    /// Every `CountOf` has a probe, every window by the calendar an old end of its own: each is a series of its own.
     own_series: usize,
 }
 
@@ -184,6 +213,7 @@ impl SeriesKey {
             MeasureKind::Min(_) | MeasureKind::Max(_) => Question::Extremes,
             MeasureKind::Distinct(_) => Question::Distinct,
             MeasureKind::CountOf(_) => Question::CountOf,
+            MeasureKind::Ranked(..) => Question::Ranks,
             MeasureKind::Last(_) | MeasureKind::LastTime => Question::Latest,
         };
         Self {
@@ -192,7 +222,11 @@ impl SeriesKey {
             // WHY: finding the latest entry does not look at its columns.
             offset: if question == Question::Latest { 0 } else { asked.offset },
             near_edge,
-            own_series: if question == Question::CountOf { index } else { 0 },
+            own_series: match question {
+                Question::CountOf => index + 1,
+                _ if asked.by_calendar => index + 1,
+                _ => 0,
+            },
         }
     }
 }

@@ -15,6 +15,8 @@ pub(crate) struct Asking<'a> {
     pub(crate) time_ms: i64,
     pub(crate) own: Option<&'a Entry<'a>>,
     pub(crate) probes: &'a [u64],
+    /// Per measure when its window by the calendar began (exclusive).
+    pub(crate) starts: &'a [Option<i64>],
 }
 
 /// Appends the wanted entries of a run to `out`, oldest first; says whether these are all.
@@ -114,6 +116,8 @@ pub(crate) enum Raw<'a> {
         count: u64,
         with_own: u64,
     },
+    /// What a rank picked, the present event included where it counts.
+    Picked(Option<i128>),
     /// The stored words of the latest entry, with their header.
     Latest(Option<&'a [u64]>),
 }
@@ -158,6 +162,7 @@ pub(crate) fn finish(
         Raw::Distinct { count, with_own } => {
             ReadValue::Int(i128::from(if own.is_some() { with_own } else { count }))
         }
+        Raw::Picked(picked) => picked.map_or(ReadValue::Missing, ReadValue::Int),
         Raw::Latest(stored) => {
             let stored_words = stored.map(|stored| &stored[layout.header..]);
             match (own, stored) {
@@ -188,12 +193,14 @@ pub(crate) struct Scratch {
     /// Per edge, how many entries are not younger than it.
     positions: Vec<usize>,
     seen: SeenWords,
+    /// Values of a window, to find one by its rank.
+    values: Vec<i64>,
 }
 
 impl Scratch {
     /// Room for runs of up to `entries`.
     pub(crate) fn new(entries: usize) -> Self {
-        Self { positions: Vec::new(), seen: SeenWords::new(entries) }
+        Self { positions: Vec::new(), seen: SeenWords::new(entries), values: Vec::new() }
     }
 }
 
@@ -207,6 +214,10 @@ pub(crate) fn read(
     out: &mut [Reading],
 ) {
     place_edges(run, layout, plan, asking.time_ms, &mut scratch.positions);
+    for index in &plan.calendars {
+        let start_ms = plan.asked[*index].start_ms(asking.time_ms, asking.starts, *index);
+        scratch.positions.push(first_after(run, layout, start_ms));
+    }
     for series in &plan.series {
         let fold = Fold { run, layout, plan, series, asking };
         match series.question {
@@ -216,9 +227,24 @@ pub(crate) fn read(
             Question::Extremes => fold.extremes(scratch, out),
             Question::Distinct => fold.distinct(scratch, out),
             Question::CountOf => fold.count_of(scratch, out),
+            Question::Ranks => fold.ranks(scratch, out),
             Question::Latest => fold.latest(scratch, out),
         }
     }
+}
+
+/// How many entries of a run are not younger than a time.
+fn first_after(run: &[u64], layout: &Layout, time_ms: i64) -> usize {
+    let (mut from, mut to) = (0, run.len() / layout.stride);
+    while from < to {
+        let middle = from.midpoint(to);
+        if layout.time_at(run, middle) <= time_ms {
+            from = middle + 1;
+        } else {
+            to = middle;
+        }
+    }
+    from
 }
 
 #[inline]
@@ -338,7 +364,7 @@ impl<'a> Fold<'a> {
 
     fn distinct(&self, scratch: &mut Scratch, out: &mut [Reading]) {
         let at = self.word_at();
-        let Scratch { positions, seen } = scratch;
+        let Scratch { positions, seen, .. } = scratch;
         seen.clear();
         let own = self.asking.own.and_then(|own| own.words.get(self.series.offset)).copied();
         let raw = |seen: &SeenWords, _: &Asked| {
@@ -361,6 +387,27 @@ impl<'a> Fold<'a> {
         self.steps(&scratch.positions, out, &mut 0, add, |n, _| Raw::Count(*n));
     }
 
+    fn ranks(&self, scratch: &mut Scratch, out: &mut [Reading]) {
+        let at = self.word_at();
+        let Scratch { positions, values, .. } = scratch;
+        values.clear();
+        let mut from = positions[self.series.near_edge];
+        for step in &self.plan.steps[self.series.first_step..self.series.end_step] {
+            let to = positions[step.far_edge];
+            let entries = self.layout.entries(self.run, to, from.max(to));
+            let passing = entries.filter(|stored| self.layout.passes(stored, self.series.mask));
+            values.extend(passing.map(|stored| stored[at].cast_signed()));
+            from = from.min(to);
+            let asked = &self.plan.asked[step.asked];
+            let MeasureKind::Ranked(_, pick) = asked.kind else { continue };
+            let own = own_of(asked, self.asking).and_then(|own| own.words.get(asked.offset));
+            let held = values.len() as u64;
+            let nth = |rank| select(values, rank);
+            let picked = pick.of(held, own.map(|word| word.cast_signed()), nth);
+            self.give(step.asked, Raw::Picked(picked), out);
+        }
+    }
+
     fn latest(&self, scratch: &Scratch, out: &mut [Reading]) {
         let steps = &self.plan.steps[self.series.first_step..self.series.end_step];
         let near = scratch.positions[self.series.near_edge];
@@ -374,6 +421,12 @@ impl<'a> Fold<'a> {
             self.give(step.asked, Raw::Latest(stored), out);
         }
     }
+}
+
+/// The value at a rank from 1; moves the values.
+fn select(values: &mut [i64], rank: u64) -> i64 {
+    let at = usize::try_from(rank).unwrap_or(usize::MAX).saturating_sub(1);
+    if at < values.len() { *values.select_nth_unstable(at).1 } else { 0 }
 }
 
 /// A set of words that is emptied in one step.

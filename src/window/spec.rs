@@ -65,10 +65,56 @@ pub struct Measure {
 /// Events that arrived earlier but carry a later event time are outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Span {
-    /// Length in ms, positive.
+    /// Length in ms, positive; of a window by the calendar the most that it can be.
     pub length_ms: i64,
     /// Shift into the past in ms, not negative.
     pub ending_ago_ms: i64,
+    /// The window is this part of the calendar, up to `t`: whoever reads says when it began ([`crate::state::ReadAt`]).
+    pub calendar: Option<Period>,
+}
+
+impl Span {
+    /// Everything that ever was.
+    pub const LIFETIME: Self = Self::sliding(i64::MAX, 0);
+
+    /// A window of fixed length.
+    pub const fn sliding(length_ms: i64, ending_ago_ms: i64) -> Self {
+        Self { length_ms, ending_ago_ms, calendar: None }
+    }
+
+    /// A window by the calendar.
+    pub const fn of_calendar(period: Period) -> Self {
+        Self { length_ms: period.most_ms(), ending_ago_ms: 0, calendar: Some(period) }
+    }
+
+    /// Whether it has no old end.
+    pub const fn is_lifetime(&self) -> bool {
+        self.length_ms == i64::MAX && self.ending_ago_ms == 0
+    }
+}
+
+/// A part of the calendar, in some time zone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Period {
+    /// From midnight.
+    Day,
+    /// From Monday.
+    Week,
+    /// From the first.
+    Month,
+}
+
+impl Period {
+    /// Longer than any such period: clocks go back by one hour as a rule, by up to three at some places.
+    pub const fn most_ms(self) -> i64 {
+        const HOUR_MS: i64 = 3_600_000;
+        let days = match self {
+            Self::Day => 1,
+            Self::Week => 7,
+            Self::Month => 31,
+        };
+        (days * 24 + 3) * HOUR_MS
+    }
 }
 
 /// Whether the present event counts.
@@ -97,10 +143,22 @@ pub enum MeasureKind {
     Distinct(ColumnId),
     /// How many entries carry the word given as probe. Empty: 0. (`is_new` asks whether this is 0.)
     CountOf(ColumnId),
+    /// A value by its rank in an `Int` or `Micro` column. Empty: missing.
+    Ranked(ColumnId, Pick),
     /// The column of the latest entry by (time, arrival). Empty: missing.
     Last(ColumnId),
     /// The time of the latest entry in ms. Empty: missing.
     LastTime,
+}
+
+/// Which value of an ordered column is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Pick {
+    /// The smallest value that at least this many parts per million of the values do not exceed (nearest rank), from 1
+    /// to 1,000,000. It is always one of the values.
+    AtLeast(u32),
+    /// The sum of the two in the middle, of an odd number twice the one: half of it is the median.
+    Middle,
 }
 
 /// The answer to a measure.

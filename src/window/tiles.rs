@@ -3,7 +3,8 @@
 //! A tile holds folded values of the entries in it, and the times of its oldest and newest entry. A window takes every
 //! tile that reaches into it whole: at its old end it may take entries that are up to one hop too old. At its near end
 //! (only where that lies in tiles: late events and windows that end in the past) it leaves out the tile that it cuts.
-//! Where no tile is cut the answer is exact, but for sketches of more than 256 distinct words.
+//! Where no tile is cut the answer is exact, but for sketches of more than 256 distinct words and for ranks. A lifetime
+//! has no old end; at its near end a count takes the tile that it cuts, because that may hold nearly all there is.
 //!
 //! INVARIANT: no entry of the tiles is younger than `spilled_until_ms`, no entry of the log is older.
 
@@ -12,9 +13,11 @@ use std::collections::VecDeque;
 use crate::base::codec::{Damaged, Decoder, Encoder};
 use crate::window::convert::Convert;
 use crate::window::layout::Layout;
+use crate::window::ordered::Ordered;
+use crate::window::ranks::{Histogram, RANKS_PPM};
 use crate::window::scan::{Raw, Squares};
 use crate::window::sketch::{SKETCH_PPM, Sketch, WordCounts};
-use crate::window::spec::Coverage;
+use crate::window::spec::{Coverage, Pick};
 use crate::window::units::{Answer, CellKind, CellPlan, TileRingPlan, Units};
 
 /// More entries than any slice has ever seen: what a saved count may be, so that sums over it never overflow.
@@ -29,6 +32,7 @@ pub(crate) struct Tiles {
     pub(crate) spilled_until_ms: i64,
     rings: Box<[TileRing]>,
     unions: Box<[Union]>,
+    rank_unions: Box<[RankUnion]>,
     /// Heap bytes of all tiles.
     tile_bytes: usize,
 }
@@ -61,6 +65,7 @@ enum Cell {
         counts: WordCounts,
         full: bool,
     },
+    Ranks(Histogram),
     /// A whole stored entry.
     Latest(Option<Box<[u64]>>),
 }
@@ -71,6 +76,14 @@ enum Cell {
 struct Union {
     first: Option<i64>,
     sketch: Sketch,
+}
+
+/// The union of the histograms of the tiles `from..to`, by their index: moves on by taking tiles in and out.
+#[derive(Clone, Debug, Default)]
+struct RankUnion {
+    from: i64,
+    to: i64,
+    histogram: Histogram,
 }
 
 /// The tiles of a window, and how well they fit it.
@@ -98,6 +111,7 @@ impl Tiles {
             spilled_until_ms: i64::MIN,
             rings: vec![ring; units.rings.len()].into_boxed_slice(),
             unions: vec![Union::default(); units.unions.len()].into_boxed_slice(),
+            rank_unions: vec![RankUnion::default(); units.rank_unions.len()].into_boxed_slice(),
             tile_bytes: 0,
         }
     }
@@ -108,7 +122,12 @@ impl Tiles {
             self.rings.iter().map(|ring| grown(ring.tiles.len()) * size_of::<Tile>()).sum();
         let unions: usize =
             self.unions.iter().map(|union| size_of::<Union>() + union.sketch.bytes()).sum();
-        size_of::<Self>() + rings + unions + self.tile_bytes
+        let ranks: usize = self
+            .rank_unions
+            .iter()
+            .map(|union| size_of::<RankUnion>() + union.histogram.bytes())
+            .sum();
+        size_of::<Self>() + rings + unions + ranks + self.tile_bytes
     }
 
     /// Takes over an entry that leaves the log, or one that came too late for the log.
@@ -120,6 +139,14 @@ impl Tiles {
             let before = if made { 0 } else { tile.bytes() };
             tile.add(time_ms, stored, layout, plan);
             self.tile_bytes = self.tile_bytes + tile.bytes() - before;
+        }
+        for (union, (ring, cell)) in self.rank_unions.iter_mut().zip(&units.rank_unions) {
+            let plan = &units.rings[*ring];
+            let cell = plan.cells[*cell];
+            let index = time_ms.div_euclid(plan.hop_ms);
+            if (union.from..union.to).contains(&index) && layout.passes(stored, cell.mask) {
+                union.histogram.insert(stored[cell.at].cast_signed());
+            }
         }
     }
 
@@ -141,11 +168,16 @@ impl Tiles {
     /// Forgets tiles that no window sees; says whether anything is left.
     pub(crate) fn expire(&mut self, clock_horizon: impl Fn(i64) -> i64, units: &Units) -> bool {
         let mut left = false;
-        for (ring, plan) in self.rings.iter_mut().zip(&units.rings) {
+        for (at, (ring, plan)) in self.rings.iter_mut().zip(&units.rings).enumerate() {
             let horizon_ms = clock_horizon(plan.reach_ms);
             while let Some(tile) = ring.tiles.front().filter(|tile| tile.newest_ms <= horizon_ms) {
                 ring.forgotten_ms = ring.forgotten_ms.max(tile.newest_ms);
                 self.tile_bytes -= tile.bytes();
+                for (union, (of, cell)) in self.rank_unions.iter_mut().zip(&units.rank_unions) {
+                    if *of == at {
+                        union.let_go(tile, *cell);
+                    }
+                }
                 ring.tiles.pop_front();
             }
             left |= !ring.tiles.is_empty();
@@ -164,10 +196,12 @@ impl Tiles {
     ) -> (Raw<'a>, Coverage) {
         let ring = &self.rings[answer.ring];
         let plan = &units.rings[answer.ring];
-        let cut = ring.cut(bounds);
+        let kind = plan.cells[answer.cell].kind;
+        let whole =
+            bounds.length_ms == i64::MAX && matches!(kind, CellKind::Count | CellKind::Words);
+        let cut = ring.cut(bounds, whole);
         let cells = ring.tiles.range(cut.from..cut.to).map(|tile| &tile.cells[answer.cell]);
         let mut coverage = ring.coverage(&cut, bounds, plan);
-        let kind = plan.cells[answer.cell].kind;
         let joined = match (kind, raw) {
             (CellKind::Latest, Raw::Latest(found)) => {
                 let (found, at_end) = match found {
@@ -205,7 +239,7 @@ impl Tiles {
         let ring = &self.rings[answer.ring];
         let plan = &units.rings[answer.ring];
         let cell = plan.cells[answer.cell];
-        let cut = ring.cut(bounds);
+        let cut = ring.cut(bounds, false);
         let coverage = ring.coverage(&cut, bounds, plan);
         let union = &mut self.unions[answer.union];
         let fresh;
@@ -228,6 +262,80 @@ impl Tiles {
             coverage => coverage.max(Coverage::Approximate(SKETCH_PPM)),
         };
         (Raw::Distinct { count, with_own }, coverage)
+    }
+}
+
+impl Tiles {
+    /// What a pick finds in a window; `exact` are the values of the log inside it.
+    pub(crate) fn ranked(
+        &mut self,
+        (answer, pick, own): (&Answer, Pick, Option<i64>),
+        bounds: Bounds,
+        exact: &Ordered,
+        units: &Units,
+    ) -> (Raw<'static>, Coverage) {
+        let ring = &self.rings[answer.ring];
+        let cut = ring.cut(bounds, false);
+        let coverage = ring.coverage(&cut, bounds, &units.rings[answer.ring]);
+        let union = &mut self.rank_unions[answer.union];
+        union.aim(ring, &cut, answer.cell);
+        let histogram = &union.histogram;
+        let held = histogram.len() + exact.len();
+        let picked = pick.of(held, own, |rank| histogram.nth_with(exact, rank));
+        let coverage = match coverage {
+            coverage if histogram.is_empty() => coverage,
+            Coverage::Approximate(ppm) => Coverage::Approximate(ppm.saturating_add(RANKS_PPM)),
+            coverage => coverage.max(Coverage::Approximate(RANKS_PPM)),
+        };
+        (Raw::Picked(picked), coverage)
+    }
+}
+
+impl RankUnion {
+    /// Moves to the tiles of a window.
+    fn aim(&mut self, ring: &TileRing, cut: &Cut, cell: usize) {
+        let tile = |at: usize| ring.tiles.get(at).map(|tile| tile.index);
+        let (from, to) =
+            match (cut.from < cut.to, tile(cut.from), cut.to.checked_sub(1).and_then(tile)) {
+                (true, Some(first), Some(last)) => (first, last + 1),
+                _ => (0, 0),
+            };
+        if from >= self.to || to <= self.from {
+            self.histogram = Histogram::default();
+            self.change::<true>(ring, cell, (from, to));
+        } else {
+            self.change::<false>(ring, cell, (self.from, from));
+            self.change::<false>(ring, cell, (to, self.to));
+            self.change::<true>(ring, cell, (from, self.from));
+            self.change::<true>(ring, cell, (self.to, to));
+        }
+        (self.from, self.to) = (from, to);
+    }
+
+    /// Takes tiles in or out.
+    fn change<const ADD: bool>(&mut self, ring: &TileRing, cell: usize, (from, to): (i64, i64)) {
+        if from >= to {
+            return;
+        }
+        let first = ring.tiles.partition_point(|tile| tile.index < from);
+        for tile in ring.tiles.range(first..).take_while(|tile| tile.index < to) {
+            match &tile.cells[cell] {
+                Cell::Ranks(held) if ADD => self.histogram.merge(held),
+                Cell::Ranks(held) => self.histogram.take_out(held),
+                _ => {}
+            }
+        }
+    }
+
+    /// A tile is forgotten, the oldest of its ring.
+    fn let_go(&mut self, tile: &Tile, cell: usize) {
+        if !(self.from..self.to).contains(&tile.index) {
+            return;
+        }
+        if let Cell::Ranks(held) = &tile.cells[cell] {
+            self.histogram.take_out(held);
+        }
+        self.from = tile.index + 1;
     }
 }
 
@@ -292,6 +400,10 @@ impl Tiles {
             code.int(union.first.unwrap_or(0));
             union.sketch.save(code);
         }
+        for union in &self.rank_unions {
+            code.int(union.from);
+            code.int(union.to);
+        }
     }
 
     pub(crate) fn load(
@@ -319,6 +431,12 @@ impl Tiles {
         for union in &mut tiles.unions {
             let (known, first) = (code.flag(WHAT)?, code.int(WHAT)?);
             *union = Union { first: known.then_some(first), sketch: Sketch::load(code)? };
+        }
+        for (union, (ring, cell)) in tiles.rank_unions.iter_mut().zip(&units.rank_unions) {
+            let (from, to) = (code.int(WHAT)?, code.int(WHAT)?);
+            code.demand(from <= to, WHAT)?;
+            *union = RankUnion { from, to, histogram: Histogram::default() };
+            union.change::<true>(&tiles.rings[*ring], *cell, (from, to));
         }
         Ok(tiles)
     }
@@ -350,9 +468,11 @@ impl TileRing {
         (&mut self.tiles[at], made)
     }
 
-    fn cut(&self, bounds: Bounds) -> Cut {
+    /// The tiles of a window; `whole`: also the one that its near end cuts.
+    fn cut(&self, bounds: Bounds, whole: bool) -> Cut {
         let from = self.tiles.partition_point(|tile| tile.newest_ms <= bounds.start_ms);
-        let to = self.tiles.partition_point(|tile| tile.newest_ms <= bounds.end_ms).max(from);
+        let last_ms = |tile: &Tile| if whole { tile.oldest_ms } else { tile.newest_ms };
+        let to = self.tiles.partition_point(|tile| last_ms(tile) <= bounds.end_ms).max(from);
         let cuts = |at: usize, time_ms: i64| {
             self.tiles.get(at).is_some_and(|tile| tile.oldest_ms <= time_ms)
         };
@@ -360,7 +480,11 @@ impl TileRing {
             from,
             to,
             at_start: from < to && cuts(from, bounds.start_ms),
-            at_end: cuts(to, bounds.end_ms),
+            at_end: if whole {
+                from < to && self.tiles.get(to - 1).is_some_and(|t| t.newest_ms > bounds.end_ms)
+            } else {
+                cuts(to, bounds.end_ms)
+            },
         }
     }
 
@@ -462,6 +586,7 @@ impl Cell {
             CellKind::Extreme(_) => Self::Extreme(None),
             CellKind::Sketch => Self::Sketch(Sketch::default()),
             CellKind::Words => Self::Words { counts: WordCounts::default(), full: false },
+            CellKind::Ranks => Self::Ranks(Histogram::default()),
             CellKind::Latest => Self::Latest(None),
         }
     }
@@ -471,6 +596,7 @@ impl Cell {
             Self::Count(_) | Self::Sum(_) | Self::Squares(_) | Self::Extreme(_) => 0,
             Self::Sketch(sketch) => sketch.bytes(),
             Self::Words { counts, .. } => counts.bytes(),
+            Self::Ranks(histogram) => histogram.bytes(),
             Self::Latest(stored) => stored.as_ref().map_or(0, |stored| stored.len() * 8),
         }
     }
@@ -496,6 +622,7 @@ impl Cell {
                 counts.save(code);
                 code.flag(*full);
             }
+            Self::Ranks(histogram) => histogram.save(code),
             Self::Latest(stored) => {
                 code.flag(stored.is_some());
                 code.words(stored.as_deref().unwrap_or_default());
@@ -525,6 +652,7 @@ impl Cell {
             CellKind::Words => {
                 Self::Words { counts: WordCounts::load(code)?, full: code.flag(WHAT)? }
             }
+            CellKind::Ranks => Self::Ranks(Histogram::load(code)?),
             CellKind::Latest => {
                 let known = code.flag(WHAT)?;
                 let words = code.words(if known { layout.stride } else { 0 }, WHAT)?;
@@ -553,6 +681,7 @@ impl Cell {
                     *full = true;
                 }
             }
+            Self::Ranks(histogram) => histogram.insert(value),
             Self::Latest(latest) => {
                 let newer = |held: &[u64]| layout.time(stored) >= layout.time(held);
                 if latest.as_deref().is_none_or(newer) {

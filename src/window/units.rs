@@ -2,7 +2,7 @@
 
 use crate::window::blocks::Join;
 use crate::window::layout::{Layout, mask_of};
-use crate::window::spec::{Measure, MeasureKind, TableSpec};
+use crate::window::spec::{Measure, MeasureKind, Period, Span, TableSpec};
 
 /// Slices of round length; a window takes the smallest that cuts it into at most 300.
 const HOPS_MS: [i64; 13] = [
@@ -34,6 +34,8 @@ pub(crate) struct Units {
     pub(crate) answers: Box<[Answer]>,
     /// Ring and cell of each union of sketches.
     pub(crate) unions: Box<[(usize, usize)]>,
+    /// Ring and cell of each union of histograms.
+    pub(crate) rank_unions: Box<[(usize, usize)]>,
     /// Whether the latest entry under a filter is ever asked for.
     pub(crate) filtered_latest: bool,
 }
@@ -66,6 +68,8 @@ pub(crate) enum UnitKind {
     Extreme(Join),
     /// Words with their counts: distinct and `CountOf`.
     Words,
+    /// Values in order.
+    Ranks,
 }
 
 /// A tree over one column under one filter.
@@ -102,6 +106,7 @@ pub(crate) enum CellKind {
     Extreme(Join),
     Sketch,
     Words,
+    Ranks,
     Latest,
 }
 
@@ -112,7 +117,7 @@ pub(crate) struct Answer {
     pub(crate) source: Source,
     pub(crate) ring: usize,
     pub(crate) cell: usize,
-    /// Index of its union of sketches; only for distinct.
+    /// Index of its union of sketches (distinct) or of histograms (ranks).
     pub(crate) union: usize,
 }
 
@@ -158,7 +163,7 @@ impl Units {
             end_unit: units.partition_point(|unit| unit.span <= span),
         });
         let mut rings: Vec<TileRingPlan> = Vec::new();
-        let mut unions = Vec::new();
+        let (mut unions, mut rank_unions) = (Vec::new(), Vec::new());
         let mut answers = Vec::with_capacity(spec.measures.len());
         for (measure, wanted) in spec.measures.iter().zip(&wanted) {
             let (ring, cell) = cell_of(measure, layout, &mut rings);
@@ -167,9 +172,13 @@ impl Units {
                 (MeasureKind::Count, None) => Source::Length,
                 (_, None) => Source::Latest,
             };
-            let union = unions.len();
-            if matches!(measure.kind, MeasureKind::Distinct(_)) {
-                unions.push((ring, cell));
+            let held = match measure.kind {
+                MeasureKind::Ranked(..) => &mut rank_unions,
+                _ => &mut unions,
+            };
+            let union = held.len();
+            if matches!(measure.kind, MeasureKind::Distinct(_) | MeasureKind::Ranked(..)) {
+                held.push((ring, cell));
             }
             let span = windows.partition_point(|window| *window < measure.window);
             answers.push(Answer { span, source, ring, cell, union });
@@ -186,6 +195,7 @@ impl Units {
             rings: rings.into_boxed_slice(),
             answers: answers.into_boxed_slice(),
             unions: unions.into_boxed_slice(),
+            rank_unions: rank_unions.into_boxed_slice(),
         }
     }
 }
@@ -207,6 +217,7 @@ fn unit_of(
         MeasureKind::Min(_) => UnitKind::Extreme(Join::Least),
         MeasureKind::Max(_) => UnitKind::Extreme(Join::Greatest),
         MeasureKind::Distinct(_) | MeasureKind::CountOf(_) => UnitKind::Words,
+        MeasureKind::Ranked(..) => UnitKind::Ranks,
     };
     let tree = match kind {
         UnitKind::Extreme(join) => index_of(trees, TreePlan { join, mask, at }),
@@ -216,7 +227,7 @@ fn unit_of(
 }
 
 fn cell_of(measure: &Measure, layout: &Layout, rings: &mut Vec<TileRingPlan>) -> (usize, usize) {
-    let hop_ms = hop_of(measure.window.length_ms);
+    let hop_ms = hop_of(measure.window);
     let kind = match measure.kind {
         MeasureKind::Count => CellKind::Count,
         MeasureKind::Sum(_) => CellKind::Sum,
@@ -225,6 +236,7 @@ fn cell_of(measure: &Measure, layout: &Layout, rings: &mut Vec<TileRingPlan>) ->
         MeasureKind::Max(_) => CellKind::Extreme(Join::Greatest),
         MeasureKind::Distinct(_) => CellKind::Sketch,
         MeasureKind::CountOf(_) => CellKind::Words,
+        MeasureKind::Ranked(..) => CellKind::Ranks,
         MeasureKind::Last(_) | MeasureKind::LastTime => CellKind::Latest,
     };
     let at = match kind {
@@ -250,7 +262,17 @@ fn index_of<T: PartialEq>(all: &mut Vec<T>, one: T) -> usize {
 }
 
 /// Length of the tiles of a window: 5 min for 24 h, 1 h for 7 d, 1 d for 90 d.
-pub(crate) fn hop_of(length_ms: i64) -> i64 {
+///
+/// Those of the calendar begin where tiles do, whatever the time zone: no tile is cut in any zone for a day, in none of
+/// whole or half hours for a week, in none of whole hours for a month.
+pub(crate) fn hop_of(window: Span) -> i64 {
+    let length_ms = window.length_ms;
+    match window.calendar {
+        Some(Period::Day) => return 300_000,
+        Some(Period::Week) => return 1_800_000,
+        Some(Period::Month) => return 3_600_000,
+        None => {}
+    }
     HOPS_MS
         .into_iter()
         .find(|hop_ms| length_ms / hop_ms <= TILES_MAX)
@@ -264,6 +286,7 @@ mod tests {
     #[test]
     fn the_usual_windows_have_the_documented_hops() {
         let (hour, day) = (3_600_000, 86_400_000);
+        let hop_of = |length_ms| hop_of(Span::sliding(length_ms, 0));
         assert_eq!(hop_of(day), 300_000);
         assert_eq!(hop_of(7 * day), hour);
         assert_eq!(hop_of(90 * day), day);

@@ -7,7 +7,7 @@ use riskweir::base::{EntityKey, Tag, Value};
 use riskweir::diag::FileId;
 use riskweir::event::row::Row;
 use riskweir::event::schema::{EventId, SlotId};
-use riskweir::rules::eval::{EvalPlan, Evaluator, Host, Run, Verdict};
+use riskweir::rules::eval::{EvalPlan, Evaluator, Given, Host, Run, Verdict};
 use riskweir::rules::oracle::{Datum, Judgement, Oracle};
 use riskweir::rules::program::{EventPlan, ListId, LookupId, Program, TableId, TablePlan};
 use riskweir::rules::syntax::parse;
@@ -15,7 +15,7 @@ use riskweir::state::table::{ReadAt, StateOptions, Table};
 use riskweir::window::ReadPlan;
 use riskweir::window::spec::{Coverage, Entry, History, ReadValue, Reading, Wanted};
 
-use crate::support::rule_text::LISTS;
+use crate::support::rule_text::{LISTS, RATES};
 use crate::support::stream::{MAX_LATENESS_MS, Stream};
 
 /// Judges events by both and returns the verdicts. `seed` is what the message of a failure begins with.
@@ -33,7 +33,7 @@ pub(crate) fn duel(
             ((*name).to_owned(), members.iter().map(|member| (*member).to_owned()).collect())
         })
         .collect();
-    let mut oracle = Oracle::new(&files, &program.schema, lists);
+    let mut oracle = Oracle::new(&files, &program.schema, lists).with_rates(RATES);
     let mut engine = Fast::new(program);
     let mut verdicts = Vec::new();
     for number in 0..n_events {
@@ -171,7 +171,7 @@ struct State<'a> {
 }
 
 impl Host for State<'_> {
-    fn reading(&mut self, lookup: LookupId, index: u16, probes: &[Option<u64>]) -> Reading {
+    fn reading(&mut self, lookup: LookupId, index: u16, given: Given<'_>) -> Reading {
         let at = usize::from(lookup.0);
         let lookup = &self.plan.lookups[at];
         let missing = Reading { value: ReadValue::Missing, coverage: Coverage::Complete };
@@ -184,12 +184,13 @@ impl Host for State<'_> {
             filters: *filters,
             words,
         });
-        let probes: Vec<u64> = probes.iter().map(|probe| probe.unwrap_or(0)).collect();
+        let probes: Vec<u64> = given.probes.iter().map(|probe| probe.unwrap_or(0)).collect();
         let ask = ReadAt {
             time_ms: self.row.time_ms,
             began_ms: i64::MIN,
             own: own.as_ref(),
             probes: &probes,
+            starts: given.starts,
         };
         let mut out = vec![missing; lookup.measures.len()];
         self.tables[usize::from(lookup.table.0)].read(key, &self.lookups[at], &ask, &mut out);

@@ -3,6 +3,8 @@
 
 #![expect(clippy::format_push_string, reason = "a writer of texts, and speed is nothing here")]
 
+use riskweir::diag::{Source, Sources};
+
 use crate::support::dice::Dice;
 
 /// Two event types with a key in common, one key of their own each, and a field of every type.
@@ -44,6 +46,25 @@ policy p
 /// Members of the lists.
 pub(crate) const LISTS: [(&str, &[&str]); 2] =
     [("watched", &["note one", "b"]), ("stolen", &["c1"])];
+
+/// A table of exchange rates that half of the rule sets name; a rate of a dollar is there for most days on which streams
+/// take place, and not for all.
+pub(crate) const RATES: &str = "date,currency,rate
+2025-12-24,USD,0.9
+2026-01-01,USD,0.8512
+2026-03-25,USD,0.333333
+2026-03-29,USD,1.25
+2026-03-30,USD,0.5
+2026-04-20,USD,0.7
+2026-03-30,JPY,0.0061
+2026-03-28,GBP,1.1477
+";
+
+/// The files of a rule set with this text.
+pub(crate) fn sources(text: &str) -> Sources {
+    let file = |path: &str, text: &str| Source { path: path.to_owned(), text: text.to_owned() };
+    Sources { files: vec![file("all.risk", text), file("rates.csv", RATES)] }
+}
 
 const SPANS: [&str; 6] = ["1s", "2s", "5s", "10s", "1m", "1h"];
 const OPS: [&str; 6] = ["=", "!=", "<", "<=", ">", ">="];
@@ -91,6 +112,9 @@ impl Author {
     /// A whole file: the schema, features, and `n` rules.
     pub(crate) fn file(&mut self, n: u32) -> String {
         let mut text = SCHEMA.to_owned();
+        if self.dice.one_in(2) {
+            text += "  rates from \"rates.csv\"\n";
+        }
         for name in ["seen", "busy"] {
             let feature = match name {
                 "seen" => "is_new(pay.device) by customer over prior 10s".to_owned(),
@@ -156,6 +180,7 @@ impl Author {
             7 => format!("tries in [{}, 1, 7]", self.dice.below(4)),
             8 => format!("{} between {} and {}", self.money(0), self.money(0), self.money(0)),
             9 => format!("{} {op} {}", self.integer(depth), self.number(0)),
+            10 if self.on == On::Pay && self.dice.one_in(4) => self.foreign_test(op),
             10 if !self.in_filter => self.state_test(op, equality),
             11 if !self.in_filter => self.deviation_test(),
             10 | 11 => format!("tries {op} n"),
@@ -171,6 +196,28 @@ impl Author {
             15 => self.dice.pick(&["seen", "busy"]).to_owned(),
             _ if self.in_filter || self.in_step => "chip = false".to_owned(),
             _ => self.sequence(),
+        }
+    }
+
+    /// Amounts in another currency than that of the policy.
+    fn foreign_test(&mut self, op: &str) -> String {
+        let field = self.dice.pick(&["amount", "total", "2 * total", "80% of amount"]);
+        if self.in_filter || self.dice.one_in(2) {
+            return format!("{field} {op} {}.{:02} USD", self.dice.below(4), self.dice.below(100));
+        }
+        let function =
+            self.dice.pick(&["sum", "min", "max", "avg", "last", "median", "percentile"]);
+        let column = self.dice.pick(&["amount in USD", "total in USD", "total in JPY"]);
+        let currency = if column.ends_with("JPY") { "JPY" } else { "USD" };
+        let window = self.window();
+        let aggregate = self.aggregate(function, column, &window);
+        match self.dice.below(3) {
+            0 => format!("{field} {op} {aggregate}"),
+            1 => {
+                let keys = self.keys(On::Pay);
+                format!("is_new(pay.{column}) {keys} over {window}")
+            }
+            _ => format!("{aggregate} {op} {} {currency}", self.dice.below(9)),
         }
     }
 
@@ -271,7 +318,7 @@ impl Author {
     }
 
     fn state_test(&mut self, op: &str, equality: &str) -> String {
-        let window = self.window();
+        let window = self.long_window();
         let by_pay = self.keys(On::Pay);
         match (self.on, self.dice.below(7)) {
             (_, 0) => {
@@ -351,7 +398,7 @@ impl Author {
             _ if self.in_filter => "tries".to_owned(),
             7 => self.aggregate("sum", "tries", &window),
             8 => {
-                let function = self.dice.pick(&["min", "max", "last"]);
+                let function = self.dice.pick(&["min", "max", "last", "percentile"]);
                 self.aggregate(function, "tries", &window)
             }
             9 => {
@@ -363,6 +410,7 @@ impl Author {
             }
             _ => {
                 let target = self.target();
+                let window = self.long_window();
                 let (keys, filter) = (self.keys(target), self.filter(target));
                 format!("(count({}{filter}) {keys} over {window})", target.name())
             }
@@ -395,11 +443,27 @@ impl Author {
                 self.aggregate("sum", field, &window)
             }
             9 => {
-                let function = self.dice.pick(&["min", "max", "avg", "stddev", "last"]);
+                let function = self.dice.pick(&[
+                    "min",
+                    "max",
+                    "avg",
+                    "stddev",
+                    "last",
+                    "median",
+                    "percentile",
+                ]);
                 self.aggregate(function, "amount", &window)
             }
             _ => {
-                let function = self.dice.pick(&["min", "max", "avg", "stddev", "last"]);
+                let function = self.dice.pick(&[
+                    "min",
+                    "max",
+                    "avg",
+                    "stddev",
+                    "last",
+                    "median",
+                    "percentile",
+                ]);
                 let reading = self.aggregate(function, "total in EUR", &window);
                 format!("({reading} default 1 EUR)")
             }
@@ -428,11 +492,20 @@ impl Author {
                 format!("(share({}{filter}) {keys} over {window})", target.name())
             }
             7 => {
-                let function = self.dice.pick(&["avg", "stddev"]);
+                let function = self.dice.pick(&["avg", "stddev", "median"]);
                 self.aggregate(function, "tries", &window)
             }
             _ => {
-                let function = self.dice.pick(&["sum", "avg", "stddev", "min", "max", "last"]);
+                let function = self.dice.pick(&[
+                    "sum",
+                    "avg",
+                    "stddev",
+                    "min",
+                    "max",
+                    "last",
+                    "median",
+                    "percentile",
+                ]);
                 self.aggregate(function, "ratio", &window)
             }
         }
@@ -441,7 +514,11 @@ impl Author {
     /// An aggregate of a field of `pay`.
     fn aggregate(&mut self, function: &str, field: &str, window: &str) -> String {
         let (keys, filter) = (self.keys(On::Pay), self.filter(On::Pay));
-        format!("({function}(pay.{field}{filter}) {keys} over {window})")
+        let rank = match function {
+            "percentile" => format!("{}, ", self.dice.pick(&["5", "50", "66.6667", "90", "100"])),
+            _ => String::new(),
+        };
+        format!("({function}({rank}pay.{field}{filter}) {keys} over {window})")
     }
 
     fn target(&mut self) -> On {
@@ -450,10 +527,28 @@ impl Author {
 
     fn window(&mut self) -> String {
         let word = self.dice.pick(&["last", "prior"]);
+        if self.dice.one_in(4) {
+            let period = self.dice.pick(&["today", "today", "this_week", "this_month"]);
+            let zone = self.dice.pick(&[
+                "",
+                " in timezone note",
+                " in timezone \"Asia/Kolkata\"",
+                " in timezone \"UTC\"",
+            ]);
+            return format!("{word} {period}{zone}");
+        }
         let length = self.dice.pick(&SPANS);
         let length = if self.in_filter || !self.dice.one_in(8) { length } else { "span" };
         let shift = if self.dice.one_in(8) { " ending 3s ago" } else { "" };
         format!("{word} {length}{shift}")
+    }
+
+    /// The same, now and then for ever.
+    fn long_window(&mut self) -> String {
+        if self.dice.one_in(6) {
+            return format!("{} lifetime", self.dice.pick(&["last", "prior"]));
+        }
+        self.window()
     }
 
     fn keys(&mut self, target: On) -> String {

@@ -9,8 +9,11 @@ use crate::support::dice::Dice;
 /// How far an event may lie behind the newest one before it.
 pub(crate) const MAX_LATENESS_MS: i64 = 10_000;
 
-const START_MS: i64 = 1_767_225_600_000;
-const NOTES: [&str; 4] = ["note one", "b", "a longer note", "B"];
+/// Just before a day begins somewhere: 2026-01-01 UTC (and a month), Sunday 2026-03-29 in Berlin, the Monday after it
+/// (and a week), which comes an hour early, and 2026-05-01 in Kolkata.
+const STARTS_MS: [i64; 4] =
+    [1_767_225_570_000, 1_774_738_770_000, 1_774_821_570_000, 1_777_573_770_000];
+const NOTES: [&str; 5] = ["note one", "b", "a longer note", "B", "Asia/Kolkata"];
 
 /// Makes events in the order of their arrival.
 #[derive(Debug)]
@@ -21,8 +24,9 @@ pub(crate) struct Stream<'a> {
 }
 
 impl<'a> Stream<'a> {
-    pub(crate) fn new(schema: &'a Schema, dice: Dice) -> Self {
-        Self { schema, dice, newest_ms: START_MS }
+    pub(crate) fn new(schema: &'a Schema, mut dice: Dice) -> Self {
+        let newest_ms = dice.pick(&STARTS_MS);
+        Self { schema, dice, newest_ms }
     }
 
     /// The next event.

@@ -12,7 +12,7 @@ use crate::rules::analysis::bounds::{End, Interval};
 use crate::rules::program::{
     EventPlan, Function, Lookup, Node, NodeId, Op, Program, TablePlan, Type,
 };
-use crate::window::spec::{Counting, FilterBit, Measure, MeasureKind};
+use crate::window::spec::{Counting, FilterBit, Measure, MeasureKind, Period};
 
 /// Half the way around the earth, in metres, rounded up.
 const HALF_EARTH_M: f64 = 20_015_200.0;
@@ -35,6 +35,8 @@ struct Asked<'p> {
     table: &'p TablePlan,
     measure: &'p Measure,
     probe: Option<NodeId>,
+    /// Names the time zone of a window by the calendar.
+    zone: Option<NodeId>,
 }
 
 impl<'p> Scene<'p> {
@@ -56,7 +58,9 @@ impl<'p> Scene<'p> {
         let table = self.program.tables.get(usize::from(lookup.table.0))?;
         let index = usize::from(*index);
         let measure = table.spec.measures.get(usize::from(lookup.measures.get(index)?.0))?;
-        Some(Asked { lookup, table, measure, probe: lookup.probes.get(index).copied().flatten() })
+        let of = |nodes: &[Option<NodeId>]| nodes.get(index).copied().flatten();
+        let (probe, zone) = (of(&lookup.probes), of(&lookup.zones));
+        Some(Asked { lookup, table, measure, probe, zone })
     }
 
     /// What a term lies between by itself.
@@ -197,7 +201,13 @@ impl<'p> Scene<'p> {
         let reach = |window: crate::window::spec::Span| {
             window.length_ms.saturating_add(window.ending_ago_ms)
         };
-        let spans = inner.ending_ago_ms >= outer.ending_ago_ms && reach(inner) <= reach(outer);
+        let spans = match outer.calendar {
+            // WHY: the reach of a window by the calendar is the most that it can be.
+            None => inner.ending_ago_ms >= outer.ending_ago_ms && reach(inner) <= reach(outer),
+            Some(period) => inner
+                .calendar
+                .is_some_and(|inner| a.zone == b.zone && (inner == period || inner == Period::Day)),
+        };
         let counting =
             a.measure.counting == Counting::Prior || b.measure.counting == Counting::Last;
         let wanted = self.conjuncts(b.table, b.measure.filter);
@@ -229,7 +239,10 @@ impl<'p> Scene<'p> {
     /// Whether a reading is there as soon as another one of the same look-up is.
     pub(super) fn is_there_with(&self, id: NodeId, other: NodeId) -> bool {
         let (Some(a), Some(b)) = (self.asked(id), self.asked(other)) else { return false };
+        // A text that names no time zone leaves a reading out.
+        let zone = a.zone.is_none() || a.zone == b.zone;
         core::ptr::eq(a.lookup, b.lookup)
+            && zone
             && matches!(a.measure.kind, MeasureKind::Count | MeasureKind::Distinct(_))
     }
 }

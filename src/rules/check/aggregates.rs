@@ -11,9 +11,9 @@ use crate::rules::check::functions::{example, walk, word};
 use crate::rules::check::measures::{Kind, Named, Request};
 use crate::rules::check::schema::{dotted, unknown_event};
 use crate::rules::check::{literals, types};
-use crate::rules::program::{NodeId, Op, Type};
+use crate::rules::program::{Constant, NodeId, Op, Type};
 use crate::rules::syntax::ast::{Aggregate, AggregateFunction as Function, Expr, ExprKind, Path};
-use crate::window::spec::{ColumnKind, Counting, Span as WindowSpan};
+use crate::window::spec::{ColumnKind, Counting, Pick, Span as WindowSpan};
 
 /// Everything about an aggregate but its measure.
 #[derive(Clone, Debug)]
@@ -23,6 +23,8 @@ pub(super) struct Frame {
     pub(super) keys: Vec<(FieldId, SlotId)>,
     pub(super) window: WindowSpan,
     pub(super) counting: Counting,
+    /// Names the time zone of a window by the calendar; `None`: the policy's.
+    pub(super) zone: Option<NodeId>,
     pub(super) span: Span,
 }
 
@@ -43,10 +45,11 @@ impl Checker<'_, '_> {
         self.supported(aggregate)?;
         let (event, field) = self.target(aggregate)?;
         let keys = self.keys(event, &aggregate.keys);
-        let window = self.window(&aggregate.window);
+        let window = self.window(aggregate);
+        let zone = self.zone(&aggregate.window);
         let filter = aggregate.filter.as_ref().map(|filter| self.filter(event, filter));
         let column = field.map(|field| self.column(aggregate, event, field));
-        let (keys, (window, counting)) = (keys?, window?);
+        let (keys, (window, counting), zone) = (keys?, window?, zone?);
         let filter = match filter {
             None => None,
             Some(checked) => Some(checked?),
@@ -58,8 +61,12 @@ impl Checker<'_, '_> {
         // A window that the present event cannot be in counts the same with `last` and `prior`.
         let reaches_present = window.ending_ago_ms == 0 && event == self.scope.event;
         let counting = if reaches_present { counting } else { Counting::Prior };
-        let frame = Frame { event, keys, window, counting, span };
-        self.build_aggregate(aggregate.function, &frame, filter, column)
+        let frame = Frame { event, keys, window, counting, zone, span };
+        let pick = match aggregate.function {
+            Function::Percentile => Pick::AtLeast(self.share_of(aggregate)?),
+            _ => Pick::Middle,
+        };
+        self.build_aggregate((aggregate.function, pick), &frame, filter, column)
     }
 
     /// Refuses what asks state where only an event is at hand.
@@ -82,17 +89,9 @@ impl Checker<'_, '_> {
 
     fn supported(&mut self, aggregate: &Aggregate) -> Option<()> {
         let function = aggregate.function;
-        if matches!(function, Function::Median | Function::Percentile) {
-            return self.refuse(
-                Diagnostic::new(
-                    codes::E0905,
-                    aggregate.function_span,
-                    format!("`{}` is not supported yet", word(function)),
-                )
-                .with_help("until then, use `avg` and `stddev`, or `max`"),
-            );
-        }
-        if aggregate.argument.is_some() {
+        if function == Function::Percentile {
+            self.share_of(aggregate)?;
+        } else if aggregate.argument.is_some() {
             return self.refuse(
                 Diagnostic::new(
                     codes::E0202,
@@ -110,6 +109,25 @@ impl Checker<'_, '_> {
             );
         }
         Some(())
+    }
+
+    /// Parts per million of a percentile, `percentile(99.9, ...)`.
+    fn share_of(&mut self, aggregate: &Aggregate) -> Option<u32> {
+        let Some(percent) = aggregate.argument else {
+            return self.refuse(
+                Diagnostic::new(codes::E0202, aggregate.function_span, "which percentile?")
+                    .with_help(format!("write `{}`", example(Function::Percentile))),
+            );
+        };
+        let ppm = literals::scaled(percent, 4).and_then(|ppm| u32::try_from(ppm).ok());
+        if let Some(ppm @ 1..=1_000_000) = ppm {
+            return Some(ppm);
+        }
+        let message = "a percentile lies above 0 and up to 100, with four decimals at most";
+        self.refuse(
+            Diagnostic::new(codes::E0511, aggregate.function_span, message)
+                .with_help("the smallest value is `min`, the largest `max`"),
+        )
     }
 
     /// The event and, where the function needs one, the field.
@@ -225,7 +243,11 @@ impl Checker<'_, '_> {
         let kind = kind_of(&declared.ty);
         let is_time = matches!(declared.ty, FieldType::Time { .. });
         let fits = match function {
-            Function::Sum | Function::Avg | Function::Stddev => {
+            Function::Sum
+            | Function::Avg
+            | Function::Stddev
+            | Function::Median
+            | Function::Percentile => {
                 matches!(kind, ColumnKind::Int | ColumnKind::Micro) && !is_time
             }
             Function::Min | Function::Max => matches!(kind, ColumnKind::Int | ColumnKind::Micro),
@@ -320,7 +342,7 @@ impl Checker<'_, '_> {
 
     fn build_aggregate(
         &mut self,
-        function: Function,
+        (function, pick): (Function, Pick),
         frame: &Frame,
         filter: Option<NodeId>,
         column: Option<Column>,
@@ -348,6 +370,13 @@ impl Checker<'_, '_> {
             Function::Max => Kind::Max,
             Function::Distinct => Kind::Distinct,
             Function::Last => Kind::Last,
+            Function::Percentile => Kind::Ranked(pick),
+            Function::Median => {
+                let sum = self.reading(frame, Kind::Ranked(pick), Some(&column), filter)?;
+                let two = Op::Constant(Constant::Int(2));
+                let count = self.node(two, Type::Integer, span)?;
+                return self.node(Op::Mean { sum, count }, mean_ty, span);
+            }
             Function::IsNew => {
                 let seen = self.reading(frame, Kind::CountOf, Some(&column), filter)?;
                 return self.node(Op::IsZero(seen), Type::Bool, span);
@@ -427,7 +456,7 @@ impl Checker<'_, '_> {
         };
         let request = self.build.measures.intern(request, self.build.world.schema);
         let keys = frame.keys.iter().map(|(_, slot)| *slot).collect();
-        self.intern(Ir::Measure { request, keys, probe }, ty, frame.span)
+        self.intern(Ir::Measure { request, keys, probe, zone: frame.zone }, ty, frame.span)
     }
 
     /// The value of the present event that `is_new` looks for.
@@ -462,9 +491,10 @@ impl Checker<'_, '_> {
     }
 
     pub(super) fn writer(&self, event: EventId) -> Writer<'_> {
-        let (schema, lists) = (self.build.world.schema, self.build.world.lists);
+        let world = self.build.world;
+        let (schema, lists, converts) = (world.schema, world.lists, world.converts);
         let (arena, measures) = (self.build.arena(event), &self.build.measures);
-        Writer { arena, schema, lists, measures, event }
+        Writer { arena, schema, lists, measures, event, converts }
     }
 }
 

@@ -20,8 +20,9 @@ pub(super) struct RequestId(pub(super) usize);
 pub(super) enum Ir {
     /// Final but for its operands' ids.
     Op(Op),
-    /// A measure, the slots in which this event has the key, and the node whose word is looked for.
-    Measure { request: RequestId, keys: Vec<SlotId>, probe: Option<NodeId> },
+    /// A measure, the slots in which this event has the key, the node whose word is looked for, and the one that names
+    /// the time zone.
+    Measure { request: RequestId, keys: Vec<SlotId>, probe: Option<NodeId>, zone: Option<NodeId> },
 }
 
 /// One expression.
@@ -91,7 +92,7 @@ impl Arena {
 pub(super) fn operands(ir: &Ir, visit: &mut dyn FnMut(NodeId)) {
     match ir {
         Ir::Op(op) => op_operands(op, visit),
-        Ir::Measure { probe, .. } => probe.iter().copied().for_each(visit),
+        Ir::Measure { probe, zone, .. } => probe.iter().chain(zone).copied().for_each(visit),
     }
 }
 

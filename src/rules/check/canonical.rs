@@ -18,6 +18,8 @@ pub(super) struct Writer<'a> {
     pub(super) lists: &'a [ListSpec],
     pub(super) measures: &'a Measures,
     pub(super) event: EventId,
+    /// There is a table of exchange rates.
+    pub(super) converts: bool,
 }
 
 impl Writer<'_> {
@@ -26,17 +28,16 @@ impl Writer<'_> {
         let node = self.arena.get(id);
         let op = match &node.ir {
             Ir::Op(op) => op,
-            Ir::Measure { request, keys, probe } => return self.reading(*request, keys, *probe),
+            Ir::Measure { request, keys, probe, zone } => {
+                return self.reading(*request, keys, (*probe, *zone));
+            }
         };
         let text = |id: NodeId| self.text(id);
         let two = |word: &str, a: NodeId, b: NodeId| format!("({} {word} {})", text(a), text(b));
         match op {
             Op::Constant(constant) => constant_text(constant, node.ty, self.schema),
             Op::Field(slot) | Op::GeoField(slot) => self.field_name(*slot),
-            Op::MoneyField { slot, .. } => match node.ty {
-                Type::Money(currency) => format!("{} in {currency}", self.field_name(*slot)),
-                _ => self.field_name(*slot),
-            },
+            Op::MoneyField { slot, currency } => self.money(*slot, *currency, node.ty),
             Op::Not(a) => format!("not {}", text(*a)),
             Op::And(list) => self.sorted(list, " and "),
             Op::Or(list) => self.sorted(list, " or "),
@@ -94,10 +95,16 @@ impl Writer<'_> {
     }
 
     /// A question of state, with the keys of this event under which it is asked.
-    fn reading(&self, request: RequestId, keys: &[SlotId], probe: Option<NodeId>) -> String {
+    fn reading(
+        &self,
+        request: RequestId,
+        keys: &[SlotId],
+        (probe, zone): (Option<NodeId>, Option<NodeId>),
+    ) -> String {
         let keys: Vec<String> = keys.iter().map(|slot| self.field_name(*slot)).collect();
         let probe = probe.map_or_else(String::new, |probe| format!(" of {}", self.text(probe)));
-        format!("[{} for {}{probe}]", self.measures.get(request).identity, keys.join(", "))
+        let zone = zone.map_or_else(String::new, |zone| format!(" in {}", self.text(zone)));
+        format!("[{} for {}{probe}{zone}]", self.measures.get(request).identity, keys.join(", "))
     }
 
     fn sequence(&self, plan: &SequencePlan) -> String {
@@ -113,6 +120,14 @@ impl Writer<'_> {
         texts.sort();
         texts.dedup();
         format!("({})", texts.join(word))
+    }
+
+    /// WHY: with rates other amounts are remembered than without, so the text says so.
+    fn money(&self, slot: SlotId, own: Result<Currency, SlotId>, ty: Type) -> String {
+        let name = self.field_name(slot);
+        let Type::Money(wanted) = ty else { return name };
+        let by_rates = if self.converts && own != Ok(wanted) { " by rates" } else { "" };
+        format!("{name} in {wanted}{by_rates}")
     }
 
     fn field_name(&self, slot: SlotId) -> String {

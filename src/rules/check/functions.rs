@@ -33,7 +33,9 @@ pub(super) fn example(function: Function) -> &'static str {
         Function::Sum => "sum(card_payment.amount)",
         Function::Avg => "avg(card_payment.amount)",
         Function::Min => "min(card_payment.amount)",
-        Function::Max | Function::Median | Function::Percentile => "max(card_payment.amount)",
+        Function::Max => "max(card_payment.amount)",
+        Function::Median => "median(card_payment.amount)",
+        Function::Percentile => "percentile(95, card_payment.amount)",
         Function::Stddev => "stddev(card_payment.amount)",
     }
 }

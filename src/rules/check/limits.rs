@@ -12,6 +12,8 @@ pub(super) const MAX_LISTS: usize = 10_000;
 pub(super) const MAX_SNOOZES: usize = 10_000;
 /// Most members that one list file may hold.
 pub(super) const MAX_LIST_MEMBERS: usize = 5_000_000;
+/// Most rates of a table of exchange rates.
+pub(super) const MAX_RATES: usize = 1_000_000;
 /// Most state tables, look-ups of one event type, and measures of one table (their ids are 16 bits wide).
 pub(super) const MAX_STATE_IDS: usize = 65_000;
 /// Largest expression after its `let` and `feature` names are written out, in nodes.

@@ -133,14 +133,17 @@ fn request(arena: &Arena, id: NodeId) -> Option<RequestId> {
 /// A table and the slots of the key that is looked up in it.
 type LookupKey = (TableId, Vec<SlotId>);
 
+/// A measure with the nodes of its probe and its time zone.
+type Question = (MeasureId, Option<NodeId>, Option<NodeId>);
+
 struct Lowering<'b> {
     arena: &'b Arena,
     plan: &'b Plan,
     event: EventId,
     /// Final id of every reached arena node.
     ids: BTreeMap<NodeId, NodeId>,
-    /// What is asked of each look-up: measure and probe (arena id).
-    lookups: BTreeMap<LookupKey, BTreeSet<(MeasureId, Option<NodeId>)>>,
+    /// What is asked of each look-up: measure, probe and time zone (arena ids).
+    lookups: BTreeMap<LookupKey, BTreeSet<Question>>,
     out: EventPlan,
 }
 
@@ -149,10 +152,10 @@ impl<'b> Lowering<'b> {
         let ids = reached.iter().copied().zip((0..).map(NodeId)).collect();
         let mut lookups: BTreeMap<LookupKey, BTreeSet<_>> = BTreeMap::new();
         for &id in reached {
-            if let Ir::Measure { request, keys, probe } = &arena.get(id).ir
+            if let Ir::Measure { request, keys, probe, zone } = &arena.get(id).ir
                 && let Some(&(table, measure)) = plan.places.get(request)
             {
-                lookups.entry((table, keys.clone())).or_default().insert((measure, *probe));
+                lookups.entry((table, keys.clone())).or_default().insert((measure, *probe, *zone));
             }
         }
         Self { arena, plan, event, ids, lookups, out: EventPlan::default() }
@@ -165,8 +168,9 @@ impl<'b> Lowering<'b> {
             self.out.lookups.push(Lookup {
                 table: *table,
                 keys: keys.clone(),
-                measures: asked.iter().map(|(measure, _)| *measure).collect(),
-                probes: asked.iter().map(|(_, probe)| probe.map(final_id)).collect(),
+                measures: asked.iter().map(|(measure, ..)| *measure).collect(),
+                probes: asked.iter().map(|(_, probe, _)| probe.map(final_id)).collect(),
+                zones: asked.iter().map(|(.., zone)| zone.map(final_id)).collect(),
                 same_event: of == Some(self.event),
             });
         }
@@ -174,18 +178,26 @@ impl<'b> Lowering<'b> {
             let node = self.arena.get(id);
             let op = match &node.ir {
                 Ir::Op(op) => remap(op, &final_id),
-                Ir::Measure { request, keys, probe } => self.reading(*request, keys, *probe),
+                Ir::Measure { request, keys, probe, zone } => {
+                    self.reading(*request, keys, (*probe, *zone))
+                }
             };
             self.out.nodes.push(finished(node, op));
         }
     }
 
-    fn reading(&self, request: RequestId, keys: &[SlotId], probe: Option<NodeId>) -> Op {
+    fn reading(
+        &self,
+        request: RequestId,
+        keys: &[SlotId],
+        (probe, zone): (Option<NodeId>, Option<NodeId>),
+    ) -> Op {
         let place = self.plan.places.get(&request).copied();
         let (table, measure) = place.unwrap_or((TableId(0), MeasureId(0)));
         let lookup = self.lookups.keys().position(|(of, slots)| *of == table && slots == keys);
         let asked = lookup.and_then(|index| self.lookups.values().nth(index));
-        let index = asked.and_then(|asked| asked.iter().position(|one| *one == (measure, probe)));
+        let index =
+            asked.and_then(|asked| asked.iter().position(|one| *one == (measure, probe, zone)));
         let narrow =
             |index: Option<usize>| index.and_then(|index| u16::try_from(index).ok()).unwrap_or(0);
         Op::Reading(LookupId(narrow(lookup)), narrow(index))

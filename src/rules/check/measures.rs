@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use crate::event::schema::{EventId, FieldId, Schema};
 use crate::rules::check::arena::RequestId;
 use crate::rules::program::NodeId;
-use crate::window::spec::{ColumnKind, Counting, Span as WindowSpan};
+use crate::window::spec::{ColumnKind, Counting, Period, Pick, Span as WindowSpan};
 
 /// A primitive question about a column or about entries as such.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,6 +20,7 @@ pub(super) enum Kind {
     Max,
     Distinct,
     CountOf,
+    Ranked(Pick),
     Last,
     LastTime,
 }
@@ -34,6 +35,8 @@ impl Kind {
             Self::Max => "max",
             Self::Distinct => "distinct",
             Self::CountOf => "count_of",
+            Self::Ranked(Pick::AtLeast(_)) => "percentile",
+            Self::Ranked(Pick::Middle) => "median",
             Self::Last => "last",
             Self::LastTime => "last_time",
         }
@@ -79,7 +82,8 @@ impl Measures {
         let event = schema.event(request.event);
         let keys: Vec<&str> =
             request.keys.iter().map(|&key| event.field(key).name.as_str()).collect();
-        request.table = format!("{} by {}", event.name, keys.join(", "));
+        let ever = if request.window.is_lifetime() { " over lifetime" } else { "" };
+        request.table = format!("{} by {}{ever}", event.name, keys.join(", "));
         request.identity = identity(&request, &event.name, &keys.join(", "));
         if let Some(&id) = self.index.get(&request.identity) {
             return id;
@@ -97,7 +101,10 @@ impl Measures {
 }
 
 fn identity(request: &Request, event: &str, keys: &str) -> String {
-    let mut text = format!("{}({event}", request.kind.word());
+    let mut text = match request.kind {
+        Kind::Ranked(Pick::AtLeast(ppm)) => format!("percentile({}, {event}", percent(ppm)),
+        kind => format!("{}({event}", kind.word()),
+    };
     if let Some((column, _)) = &request.column {
         text.push('.');
         text.push_str(&column.text);
@@ -108,6 +115,21 @@ fn identity(request: &Request, event: &str, keys: &str) -> String {
     }
     text.push_str(") by ");
     text.push_str(keys);
+    let named = match request.window.calendar {
+        Some(Period::Day) => Some("today"),
+        Some(Period::Week) => Some("this_week"),
+        Some(Period::Month) => Some("this_month"),
+        None if request.window.is_lifetime() => Some("lifetime"),
+        None => None,
+    };
+    if let Some(named) = named {
+        text.push_str(match request.counting {
+            Counting::Last => " over ",
+            Counting::Prior => " over prior ",
+        });
+        text.push_str(named);
+        return text;
+    }
     text.push_str(match request.counting {
         Counting::Last => " over last ",
         Counting::Prior => " over prior ",
@@ -119,6 +141,12 @@ fn identity(request: &Request, event: &str, keys: &str) -> String {
         text.push_str(" ago");
     }
     text
+}
+
+/// Parts per million as an author writes a percentile: `95`, `99.9`.
+fn percent(ppm: u32) -> String {
+    let text = format!("{}.{:04}", ppm / 10_000, ppm % 10_000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// Milliseconds in the largest unit that divides them.

@@ -56,9 +56,10 @@ impl Analysis<'_, '_> {
         let span = self.words.get(&id).copied().unwrap_or(node.span);
         let op = match &node.ir {
             Ir::Op(op) => op,
-            Ir::Measure { request, keys, probe } => {
+            Ir::Measure { request, keys, probe, zone } => {
                 return self
                     .absent_key(keys, present, span)
+                    .or_else(|| zone.and_then(|zone| self.unknown_zone(zone, span)))
                     .or_else(|| probe.and_then(|probe| self.cause(probe, present)))
                     .or_else(|| self.empty(*request, keys, span));
             }
@@ -151,11 +152,22 @@ impl Analysis<'_, '_> {
         })
     }
 
+    /// A field may hold anything, so it may name no time zone.
+    fn unknown_zone(&self, zone: NodeId, span: Span) -> Option<Cause> {
+        match self.op(zone) {
+            Some(Op::Field(slot)) => {
+                let text = format!("`{}` may name no time zone", self.name(*slot));
+                Some(Cause { span, text })
+            }
+            _ => None,
+        }
+    }
+
     /// A measure whose answer is missing when nothing counts.
     fn empty(&self, request: RequestId, keys: &[SlotId], span: Span) -> Option<Cause> {
         let kind = self.build.measures.get(request).kind;
         match kind {
-            Kind::Min | Kind::Max | Kind::Last | Kind::LastTime
+            Kind::Min | Kind::Max | Kind::Ranked(_) | Kind::Last | Kind::LastTime
                 if !self.counts_present(request, keys) =>
             {
                 Some(Cause { span, text: "there may be no such event in the window".to_owned() })

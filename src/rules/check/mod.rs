@@ -29,6 +29,7 @@ mod patterns;
 mod plan;
 mod pointer;
 mod policy;
+mod rates;
 mod refusal;
 mod roles;
 mod rules;
@@ -44,6 +45,7 @@ mod windows;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::base::Digest;
 use crate::diag::{Diagnostic, FileId, Severity, Sources, Span, codes};
@@ -107,7 +109,10 @@ fn check(items: &[&Item], sources: &Sources, report: &mut Vec<Diagnostic>) -> Pr
     let compiled = schema::compile(items, report);
     let (policy, timezone) = policy::compile(items, report);
     let lists = lists::compile(items, &compiled.kinds, (sources, &timezone), report);
+    let rates =
+        rates::compile(items, (policy.base_currency, &timezone), sources, report).map(Arc::new);
     let world = World {
+        converts: rates.is_some(),
         sources,
         schema: &compiled.schema,
         lists: &lists,
@@ -139,6 +144,7 @@ fn check(items: &[&Item], sources: &Sources, report: &mut Vec<Diagnostic>) -> Pr
         plans,
         groups,
         policy,
+        rates,
         snoozes,
         tests,
     }

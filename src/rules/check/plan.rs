@@ -118,6 +118,7 @@ impl Group {
             (Kind::Max, Some(column)) => MeasureKind::Max(column),
             (Kind::Distinct, Some(column)) => MeasureKind::Distinct(column),
             (Kind::CountOf, Some(column)) => MeasureKind::CountOf(column),
+            (Kind::Ranked(pick), Some(column)) => MeasureKind::Ranked(column, pick),
             (Kind::Last, Some(column)) => MeasureKind::Last(column),
             (Kind::LastTime, _) => MeasureKind::LastTime,
             (_, _) => MeasureKind::Count,

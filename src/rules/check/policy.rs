@@ -5,7 +5,7 @@ use crate::rules::check::schema::default_currency;
 use crate::rules::check::{actions, literals};
 use crate::rules::program::{ActionPlan, Policy};
 use crate::rules::syntax::ast::{
-    Action, ActionKind, Decimal, Item, PolicyClause, PolicyClauseKind,
+    Action, ActionKind, Decimal, Item, PolicyClause, PolicyClauseKind, Text,
 };
 
 /// Byte budget for all state when no policy gives one.
@@ -64,6 +64,7 @@ impl Builder<'_> {
         let word = match &clause.kind {
             PolicyClauseKind::BaseCurrency(_) => "base currency",
             PolicyClauseKind::Timezone(_) => "timezone",
+            PolicyClauseKind::Rates { .. } => "rates",
             PolicyClauseKind::Band(..) => "band",
             PolicyClauseKind::Approvals(..) => "approvals",
             PolicyClauseKind::Budget(_) => "budget",
@@ -88,7 +89,7 @@ impl Builder<'_> {
                     self.policy.timezone.clone_from(&text.text);
                     self.timezone = timezone;
                 }
-                Err(_) => self.unknown_timezone(text),
+                Err(_) => self.report.push(unknown_timezone(text)),
             },
             PolicyClauseKind::Band(from, to, action) => self.band(*from, *to, action, clause),
             PolicyClauseKind::State(bytes) => self.policy.state_bytes = *bytes,
@@ -103,6 +104,8 @@ impl Builder<'_> {
                     ),
                 }
             }
+            // Read where the time zone is known.
+            PolicyClauseKind::Rates { .. } => {}
             PolicyClauseKind::Budget(ns) => self.policy.budget_ns = Some(*ns),
             PolicyClauseKind::Approvals(..) => self.not_in_force(word, clause),
         }
@@ -111,21 +114,6 @@ impl Builder<'_> {
     fn not_in_force(&mut self, word: &str, clause: &PolicyClause) {
         let message = format!("`{word}` is read and has no effect yet");
         self.report.push(Diagnostic::new(codes::W0901, clause.span, message));
-    }
-
-    fn unknown_timezone(&mut self, text: &crate::rules::syntax::ast::Text) {
-        let diagnostic = Diagnostic::new(
-            codes::E0511,
-            text.span,
-            format!("there is no time zone `{}`", text.text),
-        );
-        let names: Vec<String> = jiff::tz::db().available().map(|name| name.to_string()).collect();
-        self.report.push(match suggest::nearest(&text.text, names.iter().map(String::as_str)) {
-            Some(near) => diagnostic
-                .with_help(format!("did you mean `{near}`?"))
-                .with_fix(text.span, format!("\"{near}\"")),
-            None => diagnostic.with_help("use an IANA name such as `\"Europe/Berlin\"`"),
-        });
     }
 
     fn band(&mut self, from: Decimal, to: Decimal, action: &Action, clause: &PolicyClause) {
@@ -183,5 +171,18 @@ impl Builder<'_> {
 
     fn sort_bands(&mut self) {
         self.policy.bands.sort_by_key(|(from, ..)| *from);
+    }
+}
+
+/// A text that names no time zone.
+pub(super) fn unknown_timezone(text: &Text) -> Diagnostic {
+    let message = format!("there is no time zone `{}`", text.text);
+    let diagnostic = Diagnostic::new(codes::E0511, text.span, message);
+    let names: Vec<String> = jiff::tz::db().available().map(|name| name.to_string()).collect();
+    match suggest::nearest(&text.text, names.iter().map(String::as_str)) {
+        Some(near) => diagnostic
+            .with_help(format!("did you mean `{near}`?"))
+            .with_fix(text.span, format!("\"{near}\"")),
+        None => diagnostic.with_help("use an IANA name such as `\"Europe/Berlin\"`"),
     }
 }

@@ -150,7 +150,7 @@ impl Checker<'_, '_> {
                 Diagnostic::new(codes::E0403, span, message).with_help("write `within 2h`"),
             );
         }
-        Some(WindowSpan { length_ms, ending_ago_ms: 0 })
+        Some(WindowSpan::sliding(length_ms, 0))
     }
 
     /// A number for a sequence whose steps have names.
@@ -176,7 +176,8 @@ impl Checker<'_, '_> {
             return self.refuse(diagnostic);
         };
         let keys = self.keys(event, &sequence.keys)?;
-        let frame = Frame { event, keys, window, counting: Counting::Prior, span: step.span };
+        let (counting, zone, span) = (Counting::Prior, None, step.span);
+        let frame = Frame { event, keys, window, counting, zone, span };
         let own = binding.map(|binding| StepRef { binding, step: index, frame: frame.clone() });
         let (alone, compared) = parts(step.filter.as_ref(), steps);
         let filter = self.alone(event, &alone);

@@ -3,13 +3,18 @@
 use crate::diag::{Diagnostic, Span, codes, suggest};
 use crate::event::schema::{EventId, FieldId, SlotId};
 use crate::rules::check::checker::Checker;
+use crate::rules::check::functions::word;
 use crate::rules::check::limits::MAX_WINDOW_MS;
 use crate::rules::check::measures::duration;
+use crate::rules::check::policy::unknown_timezone;
 use crate::rules::check::refusal::did_you_mean;
 use crate::rules::check::schema::dotted;
 use crate::rules::check::types;
-use crate::rules::program::{Constant, Type};
-use crate::rules::syntax::ast::{Counting as AstCounting, Key, Window, WindowKind, WindowLength};
+use crate::rules::program::{Constant, NodeId, Op, Type};
+use crate::rules::syntax::ast::{
+    Aggregate, AggregateFunction as Function, Counting as AstCounting, Key, Window, WindowKind,
+    WindowLength, ZoneName,
+};
 use crate::window::spec::{Counting, Span as WindowSpan};
 
 impl Checker<'_, '_> {
@@ -82,28 +87,14 @@ impl Checker<'_, '_> {
     }
 
     /// The span and whether the present event counts.
-    pub(super) fn window(&mut self, window: &Window) -> Option<(WindowSpan, Counting)> {
+    pub(super) fn window(&mut self, aggregate: &Aggregate) -> Option<(WindowSpan, Counting)> {
+        let window = &aggregate.window;
         let (counting, length, ending_ago_ms) = match &window.kind {
-            WindowKind::Calendar(name) => {
-                return self.refuse(
-                    Diagnostic::new(
-                        codes::E0904,
-                        window.span,
-                        format!("`over {}` is not supported yet", name.text),
-                    )
-                    .with_help("until then, use a sliding window such as `over last 24h`"),
-                );
+            WindowKind::Calendar { counting, period, .. } => {
+                let counting = self.so_far(aggregate, *counting)?;
+                return Some((WindowSpan::of_calendar(*period), counting));
             }
-            WindowKind::Lifetime => {
-                return self.refuse(
-                    Diagnostic::new(
-                        codes::E0906,
-                        window.span,
-                        "`over lifetime` is not supported yet",
-                    )
-                    .with_help("until then, use a long window such as `over prior 365d`"),
-                );
-            }
+            WindowKind::Lifetime(counting) => return self.lifetime(aggregate, *counting),
             WindowKind::Sliding { counting, length, ending_ago_ms } => {
                 (counting, length, ending_ago_ms)
             }
@@ -134,7 +125,84 @@ impl Checker<'_, '_> {
             AstCounting::Last => Counting::Last,
             AstCounting::Prior => Counting::Prior,
         };
-        Some((WindowSpan { length_ms, ending_ago_ms }, counting))
+        Some((WindowSpan::sliding(length_ms, ending_ago_ms), counting))
+    }
+
+    /// Whether `today` and its like count this event: `prior` says no. Without it they do, except where a function asks
+    /// what was before this event; there it must be said.
+    fn so_far(&mut self, aggregate: &Aggregate, counting: Option<AstCounting>) -> Option<Counting> {
+        let looks_before =
+            matches!(aggregate.function, Function::IsNew | Function::Last | Function::TimeSince);
+        match counting {
+            Some(AstCounting::Prior) => return Some(Counting::Prior),
+            Some(AstCounting::Last) => return Some(Counting::Last),
+            None if !looks_before => return Some(Counting::Last),
+            None => {}
+        }
+        let span = aggregate.window.span;
+        let named = self.quote(span);
+        let named = named.strip_prefix("over ").unwrap_or(&named).to_owned();
+        self.refuse(
+            Diagnostic::new(codes::E0402, span, "say whether the window counts this event")
+                .with_label(format!("`{}` asks what was before it", word(aggregate.function)))
+                .with_help(format!("write `over prior {named}`"))
+                .with_fix(span, format!("over prior {named}")),
+        )
+    }
+
+    fn lifetime(
+        &mut self,
+        aggregate: &Aggregate,
+        counting: Option<AstCounting>,
+    ) -> Option<(WindowSpan, Counting)> {
+        let (function, span) = (aggregate.function, aggregate.window.span);
+        let folds = matches!(
+            function,
+            Function::Count | Function::IsNew | Function::Last | Function::TimeSince
+        );
+        if !folds {
+            let message = format!("`{}` cannot look at a whole lifetime", word(function));
+            return self.refuse(
+                Diagnostic::new(codes::E0420, span, message)
+                    .with_label("only `count`, `is_new`, `last` and `time_since` can")
+                    .with_help("use a long window such as `over prior 365d`"),
+            );
+        }
+        let counting = self.so_far(aggregate, counting)?;
+        self.report.push(
+            Diagnostic::new(codes::W0603, span, "state of a lifetime is never forgotten")
+                .with_help(
+                    "it grows with the keys; where a long window will do, write `over prior 365d`",
+                ),
+        );
+        Some((WindowSpan::LIFETIME, counting))
+    }
+
+    /// The node that names the time zone of a window by the calendar, `Some(None)` for the policy's.
+    #[expect(clippy::option_option, reason = "the outer says whether it was refused")]
+    pub(super) fn zone(&mut self, window: &Window) -> Option<Option<NodeId>> {
+        let WindowKind::Calendar { zone: Some(zone), .. } = &window.kind else { return Some(None) };
+        match zone {
+            ZoneName::Named(text) => {
+                if jiff::tz::db().get(&text.text).is_err() {
+                    self.report.push(unknown_timezone(text));
+                    return None;
+                }
+                let name = Op::Constant(Constant::Text(text.text.clone()));
+                self.node(name, Type::Text, text.span).map(Some)
+            }
+            ZoneName::Field(path) => {
+                let id = self.path(path, None)?;
+                if self.ty(id) == Type::Text && matches!(self.op(id), Some(Op::Field(_))) {
+                    return Some(Some(id));
+                }
+                let message =
+                    format!("`{}` is no field that can hold a time zone", self.quote(path.span));
+                self.refuse(Diagnostic::new(codes::E0205, path.span, message).with_help(
+                    "name a text field of this event, or a zone such as `\"Europe/Berlin\"`",
+                ))
+            }
+        }
     }
 
     pub(super) fn length(&mut self, length: &WindowLength) -> Option<(i64, Span)> {

@@ -19,6 +19,8 @@ pub(super) struct World<'a> {
     pub(super) lists: &'a [ListSpec],
     /// Money of several currencies meets in this one.
     pub(super) base_currency: Currency,
+    /// There is a table of exchange rates.
+    pub(super) converts: bool,
     /// Where days begin.
     pub(super) timezone: jiff::tz::TimeZone,
     /// Named features.

@@ -2,7 +2,7 @@
 //!
 //! Node indices are those of the event's plan, so that a node and its instruction share a number.
 
-use crate::base::{Tag, Value};
+use crate::base::{Currency, Tag, Value};
 use crate::event::schema::SlotId;
 use crate::rules::eval::field_test::{CurrencyCheck, FieldTest, Range};
 use crate::rules::program::{ListId, LookupId};
@@ -197,6 +197,8 @@ pub(super) enum ValueCode {
     Geo(SlotId),
     /// A money field.
     Money(SlotId, CurrencyCheck),
+    /// A money field in another currency than the record's may be.
+    Converted(Conversion),
     /// Index in [`super::EvalPlan::reads`].
     Reading(u32, ReadAs),
     /// S / n.
@@ -297,6 +299,17 @@ pub(super) struct StepCode {
     pub(super) read_as: ReadAs,
 }
 
+/// A money field that is converted by the exchange rates.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Conversion {
+    /// The amount.
+    pub(super) slot: SlotId,
+    /// Its currency, or where the record says it.
+    pub(super) from: Result<Currency, SlotId>,
+    /// The wanted one.
+    pub(super) to: Currency,
+}
+
 /// One measure of one look-up.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Read {
@@ -315,6 +328,35 @@ pub(super) struct Probe {
     pub(super) node: At,
     /// How the column keeps it.
     pub(super) kind: crate::window::spec::ColumnKind,
+}
+
+/// A look-up as the evaluator asks it.
+#[derive(Clone, Debug)]
+pub(super) struct LookupCode {
+    /// Place of its first reading.
+    pub(super) base: u32,
+    /// What its measures look for; empty where none looks for a word.
+    pub(super) probes: Vec<Option<Probe>>,
+    /// When the windows of its measures begin by the calendar; empty where none does.
+    pub(super) starts: Vec<Option<Start>>,
+}
+
+/// When a window by the calendar begins.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Start {
+    /// Which part of the calendar.
+    pub(super) period: crate::window::spec::Period,
+    /// In which time zone.
+    pub(super) zone: ZoneAt,
+}
+
+/// Where a time zone comes from.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum ZoneAt {
+    /// Index in [`super::EvalPlan::zones`].
+    Known(u32),
+    /// A text of the event that may name one.
+    Named(At),
 }
 
 /// A closed set.

@@ -7,11 +7,12 @@ use std::collections::BTreeMap;
 
 use regex::bytes::RegexBuilder;
 
-use crate::base::{MICRO_PER_MINOR, Tag};
+use crate::base::{Currency, MICRO_PER_MINOR, Tag};
+use crate::event::schema::SlotId;
 use crate::rules::eval::EvalPlan;
 use crate::rules::eval::code::{
-    At, Code, DeviationCheck, Instruction, Operands, Probe, Read, ReadAs, ReadingTest, SpreadAt,
-    Tests, TruthCode, ValueCode,
+    At, Code, Conversion, DeviationCheck, Instruction, LookupCode, Operands, Probe, Read, ReadAs,
+    ReadingTest, SpreadAt, Start, Tests, TruthCode, ValueCode, ZoneAt,
 };
 use crate::rules::eval::error::EvalError;
 use crate::rules::eval::field_test::{FieldTest, Range};
@@ -36,8 +37,9 @@ const COST_READING: u32 = 100;
 
 /// Prepares everything that happens on one event type.
 pub(super) fn compile(program: &Program, plan: &EventPlan) -> Result<EvalPlan, EvalError> {
-    let mut compiler = Compiler { program, plan, out: EvalPlan::default() };
-    compiler.plan_lookups();
+    let out = EvalPlan { rates: program.rates.clone(), ..EvalPlan::default() };
+    let mut compiler = Compiler { program, plan, out };
+    compiler.plan_lookups()?;
     let uses = count_uses(program, plan);
     let mut tried: Vec<bool> = Vec::with_capacity(plan.nodes.len());
     for (node, n_uses) in plan.nodes.iter().zip(uses) {
@@ -60,7 +62,7 @@ pub(super) struct Compiler<'a> {
 }
 
 impl Compiler<'_> {
-    fn plan_lookups(&mut self) {
+    fn plan_lookups(&mut self) -> Result<(), EvalError> {
         let plan = self.plan;
         for lookup in &plan.lookups {
             let probe = |(index, node): (usize, &Option<NodeId>)| {
@@ -71,9 +73,50 @@ impl Compiler<'_> {
             let probes: Vec<Option<Probe>> = lookup.probes.iter().enumerate().map(probe).collect();
             let needed = probes.iter().any(Option::is_some);
             let probes = if needed { probes } else { Vec::new() };
-            self.out.lookups.push((self.out.n_readings, probes));
+            let starts = self.plan_starts(lookup)?;
+            let base = self.out.n_readings;
+            self.out.lookups.push(LookupCode { base, probes, starts });
             self.out.n_readings += u32::try_from(lookup.measures.len()).unwrap_or(u32::MAX);
         }
+        Ok(())
+    }
+
+    /// When the windows of a look-up begin by the calendar; nothing where none does.
+    fn plan_starts(&mut self, lookup: &Lookup) -> Result<Vec<Option<Start>>, EvalError> {
+        let spec = self.program.tables.get(usize::from(lookup.table.0)).map(|table| &table.spec);
+        let period = |id: &MeasureId| {
+            spec.and_then(|spec| spec.measures.get(usize::from(id.0)))?.window.calendar
+        };
+        if lookup.measures.iter().all(|id| period(id).is_none()) {
+            return Ok(Vec::new());
+        }
+        let mut starts = Vec::new();
+        for (index, id) in lookup.measures.iter().enumerate() {
+            let Some(period) = period(id) else {
+                starts.push(None);
+                continue;
+            };
+            let named = lookup.zones.get(index).copied().flatten();
+            let zone = match named.map(|id| (id, self.node(id).map(|node| &node.op))) {
+                Some((_, Some(Op::Constant(Constant::Text(name))))) => {
+                    let name = name.clone();
+                    ZoneAt::Known(self.known_zone(&name)?)
+                }
+                Some((id, _)) => ZoneAt::Named(id.0),
+                None => ZoneAt::Known(self.known_zone(&self.program.policy.timezone)?),
+            };
+            starts.push(Some(Start { period, zone }));
+        }
+        Ok(starts)
+    }
+
+    fn known_zone(&mut self, name: &str) -> Result<u32, EvalError> {
+        let zone = Zone::named(name)?;
+        let known = self.out.zones.iter().position(|held| held.tag == zone.tag);
+        Ok(match known.and_then(|index| u32::try_from(index).ok()) {
+            Some(index) => index,
+            None => push(&mut self.out.zones, zone),
+        })
     }
 
     fn plan_entries(&mut self) {
@@ -155,9 +198,11 @@ impl Compiler<'_> {
             Op::Constant(constant) => self.constant(constant),
             Op::Field(slot) => field_code(*slot, ty),
             Op::GeoField(slot) => ValueCode::Geo(*slot),
-            Op::MoneyField { slot, currency } => {
-                money_code(*currency, ty).map_or(ValueCode::Missing, |c| ValueCode::Money(*slot, c))
-            }
+            Op::MoneyField { slot, currency } => match self.conversion(*slot, *currency, ty) {
+                Some(conversion) => ValueCode::Converted(conversion),
+                None => money_code(*currency, ty)
+                    .map_or(ValueCode::Missing, |check| ValueCode::Money(*slot, check)),
+            },
             Op::Reading(lookup, index) => self.reading(*lookup, *index, ty),
             Op::Mean { sum, count } => {
                 ValueCode::Mean(self.spread(*count, *sum, *sum), scale_of(ty))
@@ -179,6 +224,17 @@ impl Compiler<'_> {
             Op::Arrival => ValueCode::Arrival,
             _ => ValueCode::Missing,
         }
+    }
+
+    /// How a money field comes to the wanted currency, where there are rates and it may not be in it.
+    fn conversion(
+        &self,
+        slot: SlotId,
+        from: Result<Currency, SlotId>,
+        ty: Type,
+    ) -> Option<Conversion> {
+        let Type::Money(to) = ty else { return None };
+        (self.out.rates.is_some() && from != Ok(to)).then_some(Conversion { slot, from, to })
     }
 
     fn call(&mut self, function: Function, arguments: &[NodeId]) -> Result<Code, EvalError> {
@@ -281,10 +337,10 @@ impl Compiler<'_> {
     }
 
     fn reading(&mut self, lookup: LookupId, index: u16, ty: Type) -> ValueCode {
-        let Some((base, _)) = self.out.lookups.get(usize::from(lookup.0)) else {
+        let Some(asked) = self.out.lookups.get(usize::from(lookup.0)) else {
             return ValueCode::Missing;
         };
-        let place = base + u32::from(index);
+        let place = asked.base + u32::from(index);
         let read = push(&mut self.out.reads, Read { lookup, index, place });
         let micro = !counts(self.measure_kind(lookup, index))
             && self.column_of(lookup, index) == Some(ColumnKind::Micro);
@@ -353,7 +409,9 @@ impl Compiler<'_> {
             (_, Constant::Int(c)) if is_whole(ty) => {
                 Some(TruthCode::IntNode(at.0, Range::of_int(op, *c)))
             }
-            (Op::MoneyField { slot, currency }, Constant::Money(micro)) => {
+            (Op::MoneyField { slot, currency }, Constant::Money(micro))
+                if self.conversion(*slot, *currency, ty).is_none() =>
+            {
                 let check = money_code(*currency, ty)?;
                 Some(TruthCode::Field(FieldTest::money(*slot, check, op, *micro)))
             }
@@ -459,6 +517,7 @@ fn value_cost(code: &ValueCode) -> (u32, Vec<At>) {
         ValueCode::Since(a) | ValueCode::Abs(a) | ValueCode::Round(a) => (1, vec![*a]),
         ValueCode::Percent(a, ..) | ValueCode::Hour(a) => (4, vec![*a]),
         ValueCode::Lower(a) | ValueCode::Length(a) => (10, vec![*a]),
+        ValueCode::Converted(_) => (10, vec![]),
         ValueCode::Distance(a, b) => (30, vec![*a, *b]),
         ValueCode::Similarity(a, b) => (400, vec![*a, *b]),
         ValueCode::Given(a, ..) => (30, vec![*a]),

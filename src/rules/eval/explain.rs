@@ -178,9 +178,7 @@ impl Trace<'_> {
     }
 
     fn window<H: Host>(&self, run: &mut Run<'_, H>, id: NodeId) -> Option<(i64, i64)> {
-        let window = self.longest_window(run, id)?;
-        let to = run.row.time_ms.saturating_sub(window.ending_ago_ms);
-        Some((to.saturating_sub(window.length_ms), to))
+        self.longest_window(run, id)
     }
 }
 

@@ -7,7 +7,7 @@ use crate::rules::eval::code::{
 };
 use crate::rules::eval::field_test::CurrencyCheck;
 use crate::rules::eval::number::finite;
-use crate::rules::program::{Constant, EventPlan, NodeId, Op, Program, TablePlan, Type};
+use crate::rules::program::{Constant, EventPlan, Lookup, NodeId, Op, Program, TablePlan, Type};
 use crate::rules::syntax::ast::CompareOp;
 use crate::window::spec::{ColumnId, ColumnKind, MeasureKind, TableSpec};
 
@@ -23,7 +23,12 @@ pub(super) fn count_uses(program: &Program, plan: &EventPlan) -> Vec<u32> {
     for body in &plan.rules {
         body.guard.into_iter().chain([body.when]).chain(body.unless).for_each(&mut mark);
     }
-    plan.lookups.iter().flat_map(|lookup| &lookup.probes).flatten().copied().for_each(&mut mark);
+    let asked_with = |lookup: &'_ Lookup| {
+        let nodes: Vec<NodeId> =
+            lookup.probes.iter().chain(&lookup.zones).flatten().copied().collect();
+        nodes
+    };
+    plan.lookups.iter().flat_map(asked_with).for_each(&mut mark);
     for id in &plan.tables {
         if let Some(table) = program.tables.get(usize::from(id.0)) {
             table.columns.iter().chain(&table.filters).copied().for_each(&mut mark);
@@ -119,6 +124,7 @@ pub(crate) fn column_id(kind: MeasureKind) -> Option<ColumnId> {
         | MeasureKind::Max(column)
         | MeasureKind::Distinct(column)
         | MeasureKind::CountOf(column)
+        | MeasureKind::Ranked(column, _)
         | MeasureKind::Last(column) => Some(column),
     }
 }

@@ -11,6 +11,7 @@
 //! by the caches of regular expressions when they first grow.
 
 mod alike;
+mod calendar;
 mod code;
 mod compile;
 mod entry;
@@ -34,13 +35,16 @@ mod zone;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use regex::bytes::Regex;
 
+use crate::base::rates::Rates;
 use crate::base::{Tag, Value};
 use crate::event::schema::EventId;
+use crate::rules::eval::calendar::Calendars;
 use crate::rules::eval::code::{
-    At, EntryCode, Instruction, Operands, Probe, Read, SequenceCode, Set, Tests,
+    At, EntryCode, Instruction, LookupCode, Operands, Read, SequenceCode, Set, Tests,
 };
 pub use crate::rules::eval::error::EvalError;
 use crate::rules::eval::field_test::FieldTest;
@@ -55,10 +59,8 @@ use crate::window::spec::{Coverage, History, ReadValue, Reading};
 pub trait Host {
     /// The answer to the measure at `index` of a look-up of the present event's plan, as of this event.
     ///
-    /// `probes` is parallel to [`crate::rules::program::Lookup::measures`]: the word that each `CountOf` looks for,
-    /// `None` where it is missing or not asked for. A host may answer a whole look-up at once; it is asked for each
-    /// measure at most once per event.
-    fn reading(&mut self, lookup: LookupId, index: u16, probes: &[Option<u64>]) -> Reading;
+    /// A host may answer a whole look-up at once; it is asked for each measure at most once per event.
+    fn reading(&mut self, lookup: LookupId, index: u16, given: Given<'_>) -> Reading;
 
     /// Appends the entries of a look-up's key with one of these filter bits (none: all) in the window `(t - within, t]`
     /// before this event, oldest first; none where a key is absent.
@@ -72,6 +74,15 @@ pub trait Host {
 
     /// The same for a text that was read back from state.
     fn list_contains_tag(&mut self, list: ListId, tag: Tag) -> bool;
+}
+
+/// What a look-up needs of the present event, parallel to [`crate::rules::program::Lookup::measures`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Given<'a> {
+    /// The word that each `CountOf` looks for, `None` where it is missing or not asked for. Empty where none looks.
+    pub probes: &'a [Option<u64>],
+    /// The instant before each window by the calendar, in ms; `None` where nobody knows it. Empty where none is asked.
+    pub starts: &'a [Option<i64>],
 }
 
 /// A truth of three.
@@ -159,14 +170,18 @@ pub struct EvalPlan {
     /// What members of lists give.
     givens: Vec<(ListId, Givens)>,
     reads: Vec<Read>,
-    /// Place of the first reading, and the probes, of each look-up; no probes where no measure looks for a word.
-    lookups: Vec<(u32, Vec<Option<Probe>>)>,
+    lookups: Vec<LookupCode>,
     n_readings: u32,
     sequences: Vec<SequenceCode>,
     /// By [`crate::rules::program::SequencePlan::binding`]: the sequence.
     bindings: Vec<u32>,
     entries: Vec<(TableId, EntryCode)>,
+    /// Exchange rates.
+    rates: Option<Arc<Rates>>,
+    /// The policy's time zone, where `hour` needs it.
     zone: Option<Zone>,
+    /// Time zones of windows by the calendar.
+    zones: Vec<Zone>,
 }
 
 /// By member: what it gives, and the instant (ms) from which on it does not.
@@ -204,6 +219,8 @@ pub struct Evaluator {
     reading_stamps: Vec<u32>,
     readings: Vec<Reading>,
     probes: Vec<Option<u64>>,
+    starts: Vec<Option<i64>>,
+    calendars: Calendars,
     sequences: Vec<Matched>,
     walk: Walk,
     /// The place of the present event in the order of arrival.

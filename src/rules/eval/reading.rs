@@ -2,12 +2,12 @@
 
 use crate::base::{MICRO_PER_MINOR, Tag, Value};
 use crate::rules::eval::code::{
-    At, Code, Probe, Read, ReadAs, Scale, SpreadAt, TruthCode, ValueCode,
+    At, Code, LookupCode, Probe, Read, ReadAs, Scale, SpreadAt, TruthCode, ValueCode,
 };
 use crate::rules::eval::number::{
     Spread, divide_rounded, finite, int_value, money_value, number_of, rounded,
 };
-use crate::rules::eval::{Host, NO_READING, Run};
+use crate::rules::eval::{Given, Host, NO_READING, Run};
 use crate::rules::program::LookupId;
 use crate::window::spec::{Coverage, ReadValue, Reading};
 
@@ -105,13 +105,13 @@ impl<H: Host> Run<'_, H> {
         {
             return *reading;
         }
-        let Some((_, probes)) = plan.lookups.get(usize::from(lookup.0)) else {
+        let Some(asked) = plan.lookups.get(usize::from(lookup.0)) else {
             return NO_READING;
         };
-        let reading = if probes.is_empty() {
-            self.host.reading(lookup, index, &[])
+        let reading = if asked.probes.is_empty() && asked.starts.is_empty() {
+            self.host.reading(lookup, index, Given::default())
         } else {
-            self.probed(lookup, index, probes)
+            self.prepared(lookup, index, asked)
         };
         if let (Some(known), Some(mark)) =
             (self.memo.readings.get_mut(place), self.memo.reading_stamps.get_mut(place))
@@ -121,12 +121,18 @@ impl<H: Host> Run<'_, H> {
         reading
     }
 
-    /// The same for a look-up with measures that look for a word.
-    fn probed(&mut self, lookup: LookupId, index: u16, probes: &[Option<Probe>]) -> Reading {
+    /// The same for a look-up with measures that look for a word or begin by the calendar.
+    fn prepared(&mut self, lookup: LookupId, index: u16, asked: &LookupCode) -> Reading {
+        let probes = &asked.probes;
         self.load_probes(probes);
+        self.load_starts(&asked.starts);
         let unknown = probes.get(usize::from(index)).is_some_and(Option::is_some)
             && self.memo.probes.get(usize::from(index)) == Some(&None);
-        if unknown { NO_READING } else { self.host.reading(lookup, index, &self.memo.probes) }
+        if unknown {
+            return NO_READING;
+        }
+        let given = Given { probes: &self.memo.probes, starts: &self.memo.starts };
+        self.host.reading(lookup, index, given)
     }
 
     /// Evaluates what the `CountOf` measures of a look-up look for.

@@ -4,10 +4,11 @@
 use crate::base::amount::format_micro;
 use crate::base::time::format_rfc3339;
 use crate::base::{Currency, TextRef, Value};
-use crate::event::schema::{FieldId, FieldType, MoneyCurrency};
+use crate::event::row::Row;
+use crate::event::schema::{FieldId, FieldType, MoneyCurrency, SlotId};
 use crate::rules::eval::trace::Trace;
 use crate::rules::eval::{Host, Run};
-use crate::rules::program::{Constant, Message, MessagePart, NodeId, Type};
+use crate::rules::program::{Constant, Message, MessagePart, NodeId, Op, Type};
 
 /// What a missing value prints as.
 pub const UNKNOWN: &str = "unknown";
@@ -33,7 +34,13 @@ impl Trace<'_> {
     pub fn render_node<H: Host>(&self, run: &mut Run<'_, H>, node: NodeId) -> String {
         let value = run.value(node);
         let Some(node) = self.node(node) else { return UNKNOWN.to_owned() };
-        self.render_value(run, value, node.ty)
+        let text = self.render_value(run, value, node.ty);
+        match node.op {
+            Op::MoneyField { slot, currency } if value.is_present() => {
+                with_original(run.row, text, (slot, currency, node.ty))
+            }
+            _ => text,
+        }
     }
 
     /// A constant with its unit.
@@ -192,6 +199,23 @@ fn decimal(number: f64) -> String {
     let text = format!("{number:.4}");
     let text = text.trim_end_matches('0').trim_end_matches('.');
     if text == "-0" { "0".to_owned() } else { text.to_owned() }
+}
+
+/// A converted amount with the one that the record has: `92.34 EUR (100.00 USD)`.
+fn with_original(
+    row: &Row,
+    text: String,
+    (slot, currency, ty): (SlotId, Result<Currency, SlotId>, Type),
+) -> String {
+    let code = |at| row.get(at).and_then(|code| u32::try_from(code).ok());
+    let own = currency.ok().or_else(|| currency.err().and_then(code).map(Currency));
+    match (own, row.get(slot)) {
+        (Some(own), Some(minor)) if Type::Money(own) != ty => {
+            let micro = i128::from(minor.cast_signed()) * crate::base::MICRO_PER_MINOR;
+            format!("{text} ({})", money(micro, Type::Money(own)))
+        }
+        _ => text,
+    }
 }
 
 fn money(micro: i128, ty: Type) -> String {

@@ -1,11 +1,11 @@
 //! One event under evaluation: verdicts, truths and values of nodes.
 
-use crate::base::{TextRef, Value};
+use crate::base::{Currency, TextRef, Value};
 use crate::event::row::Row;
 use crate::event::schema::SlotId;
 use crate::rules::eval::code::{
-    At, Code, DeviationCheck, Operands, Quotient, ReadingTest, Scale, Set, Tests, TruthCode,
-    ValueCode,
+    At, Code, Conversion, DeviationCheck, Operands, Quotient, ReadingTest, Scale, Set, Tests,
+    TruthCode, ValueCode,
 };
 use crate::rules::eval::field_test::CurrencyCheck;
 use crate::rules::eval::number::{
@@ -200,6 +200,19 @@ impl<H: Host> Run<'_, H> {
         }
     }
 
+    /// Minor units of a money field in the wanted currency, at the rate of the event's time.
+    pub(super) fn converted(&self, Conversion { slot, from, to }: Conversion) -> Option<i64> {
+        let minor = self.row.get(slot)?.cast_signed();
+        let from = match from {
+            Ok(fixed) => fixed,
+            Err(at) => Currency(u32::try_from(self.row.get(at)?).ok()?),
+        };
+        if from == to {
+            return Some(minor);
+        }
+        self.plan.rates.as_ref()?.convert(minor, from, to, self.row.time_ms)
+    }
+
     fn all(&mut self, tests: Tests, others: Operands) -> Truth {
         let plan = self.plan;
         let mut unknown = false;
@@ -316,6 +329,10 @@ impl<H: Host> Run<'_, H> {
     fn compute_rare(&mut self, code: &ValueCode) -> Value {
         match code {
             ValueCode::Text(_, tag) => Value::Tag(*tag),
+            ValueCode::Converted(conversion) => {
+                let minor = self.converted(*conversion);
+                money_value(minor.map(|minor| i128::from(minor) * MICRO))
+            }
             ValueCode::Mean(spread, scale) => self.mean(*spread, *scale),
             ValueCode::Deviation(spread, scale) => self.deviation(*spread, *scale),
             ValueCode::Since(a) => match self.value_at(*a) {

@@ -11,7 +11,7 @@ use crate::rules::eval::{Host, Run, Truth};
 use crate::rules::program::{
     EventPlan, LookupId, Node, NodeId, Op, Program, RuleBody, SequencePlan,
 };
-use crate::window::spec::{self, ColumnKind, Coverage, Measure};
+use crate::window::spec::{ColumnKind, Coverage, Measure};
 
 /// Something that a condition lacked.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -105,31 +105,45 @@ impl<'p> Trace<'p> {
         }
     }
 
-    /// The longest window among the measures that a node rests on; of equal ones the last.
+    /// From (exclusive) and to of the longest window among the measures that a node rests on, of equal ones the last; a
+    /// lifetime has no begin and is no such window.
     pub(super) fn longest_window<H: Host>(
         &self,
         run: &mut Run<'_, H>,
         id: NodeId,
-    ) -> Option<spec::Span> {
+    ) -> Option<(i64, i64)> {
         match self.node(id).map(|node| &node.op) {
-            Some(Op::Reading(lookup, index)) => {
-                return self.measure(*lookup, *index).map(|(measure, _)| measure.window);
-            }
+            Some(Op::Reading(lookup, index)) => return self.edges(run, *lookup, *index),
             Some(Op::Sequence(plan)) => {
-                return Some(spec::Span { length_ms: plan.within_ms, ending_ago_ms: 0 });
+                let to_ms = run.row.time_ms;
+                return Some((to_ms.saturating_sub(plan.within_ms), to_ms));
             }
             _ => {}
         }
-        let mut longest: Option<spec::Span> = None;
+        let length = |(from, to): (i64, i64)| to.saturating_sub(from);
+        let mut longest: Option<(i64, i64)> = None;
         self.each_ground(run, id, &mut |run, part| {
             let found = self.longest_window(run, part);
-            let shorter =
-                |held: spec::Span| found.is_some_and(|found| held.length_ms <= found.length_ms);
+            let shorter = |held| found.is_some_and(|found| length(held) <= length(found));
             if longest.is_none_or(shorter) {
                 longest = found;
             }
         });
         longest
+    }
+
+    fn edges<H: Host>(
+        &self,
+        run: &mut Run<'_, H>,
+        lookup: LookupId,
+        index: u16,
+    ) -> Option<(i64, i64)> {
+        let window = self.measure(lookup, index)?.0.window;
+        if window.calendar.is_some() {
+            return run.start_ms(lookup, index).map(|from_ms| (from_ms, run.row.time_ms));
+        }
+        let to_ms = run.row.time_ms.saturating_sub(window.ending_ago_ms);
+        (!window.is_lifetime()).then(|| (to_ms.saturating_sub(window.length_ms), to_ms))
     }
 
     pub(super) fn node(&self, id: NodeId) -> Option<&'p Node> {
@@ -205,6 +219,13 @@ impl<'p> Trace<'p> {
             && let Some(Some(probe)) = lookup.probes.get(usize::from(index))
         {
             self.collect_causes(run, body, *probe, &mut causes);
+        }
+        if causes.is_empty()
+            && let Some(Some(zone)) = lookup.zones.get(usize::from(index))
+            && run.start_ms(id, index).is_none()
+            && let Some(Op::Field(slot)) = self.node(*zone).map(|node| &node.op)
+        {
+            causes.push(Cause::Field(self.field_name(*slot)));
         }
         if causes.is_empty() {
             causes.push(self.aggregate_cause(id, index, Span::default()));

@@ -1,13 +1,22 @@
 //! Aggregates, by walking every event that ever arrived.
 
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::{TimeZone, TimeZoneDatabase};
+
+use crate::base::Currency;
 use crate::event::schema::{EventId, FieldId};
 use crate::rules::eval::Truth;
 use crate::rules::oracle::datum::{Datum, Exact, double, nearest, ratio};
 use crate::rules::oracle::interpret::Scope;
 use crate::rules::oracle::{Oracle, Past, packed};
 use crate::rules::syntax::ast::{
-    Aggregate, AggregateFunction, Counting, LiteralKind, WindowKind, WindowLength,
+    Aggregate, AggregateFunction, Counting, LiteralKind, WindowKind, WindowLength, ZoneName,
 };
+use crate::window::spec::Period;
+
+/// Whether a time lies in a window.
+type Inside = Box<dyn Fn(i64) -> bool>;
 
 impl Oracle<'_> {
     pub(super) fn aggregate(&self, scope: &Scope<'_>, aggregate: &Aggregate) -> Datum {
@@ -55,19 +64,7 @@ impl Oracle<'_> {
         aggregate: &Aggregate,
         event: EventId,
     ) -> Option<Vec<&'b Past>> {
-        let WindowKind::Sliding { counting, length, ending_ago_ms } = &aggregate.window.kind else {
-            return None;
-        };
-        let length_ms = match length {
-            WindowLength::Millis(ms, _) => *ms,
-            WindowLength::Named(name) => match scope.params.get(name.text.as_str())?.kind {
-                LiteralKind::Duration(ms) => ms,
-                _ => return None,
-            },
-        };
-        let ending_ago_ms = ending_ago_ms.unwrap_or(0);
-        let to = scope.event.row.time_ms.checked_sub(ending_ago_ms)?;
-        let from = to.checked_sub(length_ms)?;
+        let (own_counts, inside) = self.window(scope, &aggregate.window.kind)?;
         let mut keys = Vec::new();
         for key in &aggregate.keys {
             let stored = self.key_field(event, &key.stored.parts)?;
@@ -81,13 +78,51 @@ impl Oracle<'_> {
         }
         let is_meant = |past: &&Past| {
             past.row.event() == event
-                && from < past.row.time_ms
-                && past.row.time_ms <= to
+                && inside(past.row.time_ms)
                 && keys.iter().all(|(stored, wanted)| self.load(past, event, *stored) == *wanted)
         };
-        let own = (*counting == Some(Counting::Last)).then_some(scope.event);
+        let own = own_counts.then_some(scope.event);
         let arrived = self.history.iter().take(scope.arrived);
         Some(arrived.chain(own).filter(is_meant).collect())
+    }
+
+    /// Whether a window counts the present event, and which times lie in it. `None`: nobody knows where it begins.
+    fn window(&self, scope: &Scope<'_>, kind: &WindowKind) -> Option<(bool, Inside)> {
+        let now = scope.event.row.time_ms;
+        match kind {
+            WindowKind::Sliding { counting, length, ending_ago_ms } => {
+                let length_ms = match length {
+                    WindowLength::Millis(ms, _) => *ms,
+                    WindowLength::Named(name) => match scope.params.get(name.text.as_str())?.kind {
+                        LiteralKind::Duration(ms) => ms,
+                        _ => return None,
+                    },
+                };
+                let to = now.checked_sub(ending_ago_ms.unwrap_or(0))?;
+                let from = to.checked_sub(length_ms)?;
+                let inside = move |time| from < time && time <= to;
+                Some((*counting == Some(Counting::Last), Box::new(inside)))
+            }
+            WindowKind::Lifetime(counting) => {
+                Some((*counting != Some(Counting::Prior), Box::new(move |time| time <= now)))
+            }
+            WindowKind::Calendar { counting, period, zone } => {
+                let zone = match zone {
+                    None => self.zone.clone(),
+                    Some(ZoneName::Named(name)) => zone_named(&name.text)?,
+                    Some(ZoneName::Field(path)) => match self.path(scope, path) {
+                        Datum::Text(name) => zone_named(&name)?,
+                        _ => return None,
+                    },
+                };
+                let (period, today) = (*period, local_date(now, &zone)?);
+                let inside = move |time| {
+                    let same = |date| same_period(period, date, today);
+                    time <= now && local_date(time, &zone).is_some_and(same)
+                };
+                Some((*counting != Some(Counting::Prior), Box::new(inside)))
+            }
+        }
     }
 
     pub(super) fn key_field(
@@ -117,13 +152,8 @@ impl Oracle<'_> {
         field: FieldId,
     ) -> Datum {
         match (self.load(past, event, field), &aggregate.currency) {
-            (Datum::Money { micro, currency, .. }, Some(wanted)) => {
-                if currency == packed(&wanted.text) {
-                    Datum::money(Some(micro), currency)
-                } else {
-                    Datum::Missing
-                }
-            }
+            (money @ Datum::Money { .. }, Some(wanted)) => in_currency(money, packed(&wanted.text)),
+            (Datum::Money { micro, currency, .. }, None) => Datum::money(Some(micro), currency),
             (Datum::Number(number), _) => {
                 let fits = nearest(number * 1e6).is_some_and(|micro| i64::try_from(micro).is_ok());
                 if fits { remembered_number(Datum::Number(number)) } else { Datum::Missing }
@@ -152,12 +182,13 @@ impl Oracle<'_> {
                 let own = self.field(present, name);
                 let own = own.map_or(Datum::Missing, |own| self.load(scope.event, present, own));
                 let own = match (own, &aggregate.currency) {
-                    (Datum::Money { micro, currency, .. }, Some(wanted))
-                        if currency == packed(&wanted.text) =>
-                    {
+                    (money @ Datum::Money { .. }, Some(wanted)) => {
+                        in_currency(money, packed(&wanted.text))
+                    }
+                    (Datum::Money { varying: true, .. }, None) => Datum::Missing,
+                    (Datum::Money { micro, currency, .. }, None) => {
                         Datum::money(Some(micro), currency)
                     }
-                    (Datum::Money { varying: true, .. }, _) => Datum::Missing,
                     (own, _) => remembered_number(own),
                 };
                 if own.is_missing() {
@@ -200,6 +231,10 @@ impl Oracle<'_> {
             AggregateFunction::Max => {
                 units.iter().max().map_or(Datum::Missing, |most| of_units(*most, &unit))
             }
+            AggregateFunction::Percentile => {
+                percentile(aggregate, units).map_or(Datum::Missing, |value| of_units(value, &unit))
+            }
+            AggregateFunction::Median => median(units, &unit),
             AggregateFunction::Avg | AggregateFunction::Stddev if count == 0 => Datum::Missing,
             AggregateFunction::Avg => {
                 let value = match unit {
@@ -245,6 +280,26 @@ impl Oracle<'_> {
     }
 }
 
+fn zone_named(name: &str) -> Option<TimeZone> {
+    let known = !name.eq_ignore_ascii_case("Etc/Unknown");
+    known.then(|| TimeZoneDatabase::bundled().get(name).ok()).flatten()
+}
+
+/// The day that the clocks of a zone show.
+fn local_date(time_ms: i64, zone: &TimeZone) -> Option<Date> {
+    Some(zone.to_datetime(Timestamp::from_millisecond(time_ms).ok()?).date())
+}
+
+/// By what the calendar on the wall shows; weeks are those of ISO 8601.
+fn same_period(period: Period, one: Date, other: Date) -> bool {
+    let week = |date: Date| (date.iso_week_date().year(), date.iso_week_date().week());
+    match period {
+        Period::Day => one == other,
+        Period::Week => week(one) == week(other),
+        Period::Month => (one.year(), one.month()) == (other.year(), other.month()),
+    }
+}
+
 /// The latest in time, among equals the last to arrive.
 fn latest<'b>(events: &[&'b Past]) -> Option<&'b Past> {
     events.iter().copied().max_by_key(|past| past.row.time_ms)
@@ -266,6 +321,40 @@ fn of_units(units: i128, unit: &Datum) -> Datum {
         Datum::Number(_) => Datum::number(double(units) / 1e6),
         Datum::Time(_) => Datum::time(Some(units)),
         _ => Datum::integer(Some(units)),
+    }
+}
+
+/// Money in a currency; missing where it is in another one and there is no rate.
+fn in_currency(money: Datum, wanted: Currency) -> Datum {
+    match money.converted(wanted) {
+        Datum::Money { currency, .. } if currency != wanted => Datum::Missing,
+        money => money,
+    }
+}
+
+/// The smallest value that at least so many percent of the values do not exceed.
+fn percentile(aggregate: &Aggregate, mut units: Vec<i128>) -> Option<i128> {
+    let percent = aggregate.argument?;
+    let hundred = 100 * 10_i128.checked_pow(percent.scale)?;
+    units.sort_unstable();
+    let n = whole(units.len());
+    let enough =
+        |(index, _): &(usize, &i128)| (whole(*index) + 1) * hundred >= n * percent.mantissa;
+    units.iter().enumerate().find(enough).map(|(_, value)| *value)
+}
+
+/// The value in the middle, or the mean of the two.
+fn median(mut units: Vec<i128>, unit: &Datum) -> Datum {
+    units.sort_unstable();
+    let n = units.len();
+    if n == 0 {
+        return Datum::Missing;
+    }
+    let both = units[(n - 1) / 2] + units[n / 2];
+    match unit {
+        Datum::Money { currency, .. } => Datum::money(ratio(both * 1_000_000, 2), *currency),
+        Datum::Number(_) => Datum::number(double(both) / 2e6),
+        _ => Datum::number(double(both) / 2.0),
     }
 }
 

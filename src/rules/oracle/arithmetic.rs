@@ -32,12 +32,7 @@ pub(super) fn percent(ppm: i128, value: Datum) -> Datum {
         };
     }
     match value {
-        Datum::Money { micro, currency, varying } => {
-            match micro.checked_mul(ppm).and_then(|product| ratio(product, 1_000_000)) {
-                Some(micro) => Datum::Money { micro, currency, varying },
-                None => Datum::Missing,
-            }
-        }
+        Datum::Money { .. } => value.each_money(|micro| ratio(micro.checked_mul(ppm)?, 1_000_000)),
         Datum::Duration(ms) => Datum::duration(scale(ms.into(), double(ppm) / 1e6)),
         Datum::Integer(x) => Datum::number(double(x.into()) * (double(ppm) / 1e6)),
         Datum::Number(x) => Datum::number(x * (double(ppm) / 1e6)),
@@ -130,15 +125,12 @@ fn multiply(left: Datum, right: Datum) -> Datum {
         (Datum::Duration(a), Datum::Number(b)) | (Datum::Number(b), Datum::Duration(a)) => {
             Datum::duration(scale(a.into(), b))
         }
-        (Datum::Money { micro, currency, varying }, factor)
-        | (factor, Datum::Money { micro, currency, varying }) => {
-            let micro = match factor {
+        (money @ Datum::Money { .. }, factor) | (factor, money @ Datum::Money { .. }) => money
+            .each_money(|micro| match factor {
                 Datum::Integer(b) => micro.checked_mul(b.into()),
                 Datum::Number(b) => scale(micro, b),
                 _ => None,
-            };
-            micro.map_or(Datum::Missing, |micro| Datum::Money { micro, currency, varying })
-        }
+            }),
         (left, right) => doubles(&left, &right, |a, b| a * b),
     }
 }
@@ -155,14 +147,11 @@ fn divide(left: Datum, right: Datum) -> Datum {
                 Datum::Missing
             }
         }
-        (Datum::Money { micro, currency, varying }, divisor) => {
-            let micro = match divisor {
-                Datum::Integer(b) => ratio(micro, b.into()),
-                Datum::Number(b) => unscale(micro, b),
-                _ => None,
-            };
-            micro.map_or(Datum::Missing, |micro| Datum::Money { micro, currency, varying })
-        }
+        (money @ Datum::Money { .. }, divisor) => money.each_money(|micro| match divisor {
+            Datum::Integer(b) => ratio(micro, b.into()),
+            Datum::Number(b) => unscale(micro, b),
+            _ => None,
+        }),
         (Datum::Duration(a), Datum::Duration(b)) => {
             Datum::number(double(a.into()) / double(b.into()))
         }

@@ -1,5 +1,8 @@
 //! The oracle's values: every one carries its own type and unit, and statistics remember what they were made of.
 
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
 use core::cmp::Ordering;
 
 use crate::base::Currency;
@@ -27,6 +30,8 @@ pub enum Datum {
         /// Whether it came from a record that may carry any currency: such money takes the currency that its
         /// neighbour asks for, else the policy's, and is missing when that is another one.
         varying: bool,
+        /// Of a field, where there are exchange rates: the same in every other currency that has a rate.
+        elsewhere: Option<Rc<BTreeMap<Currency, i128>>>,
     },
     /// Milliseconds.
     Duration(i64),
@@ -99,33 +104,72 @@ impl Datum {
 
     /// Money of one currency.
     pub(super) fn money(micro: Option<i128>, currency: Currency) -> Self {
-        micro.map_or(Self::Missing, |micro| Self::Money { micro, currency, varying: false })
+        micro.map_or(Self::Missing, |micro| Self::Money {
+            micro,
+            currency,
+            varying: false,
+            elsewhere: None,
+        })
     }
 
     /// Varying money in the policy's currency; everything else as it is.
     pub(super) fn settled(self, base: Currency) -> Self {
         match self {
-            Self::Money { micro, currency, varying: true } if currency == base => {
+            Self::Money { varying: true, .. } => self.converted(base),
+            other => other,
+        }
+    }
+
+    /// Money in a currency, where that can be known; everything else as it is.
+    pub(super) fn converted(self, wanted: Currency) -> Self {
+        match self {
+            Self::Money { micro, currency, .. } if currency == wanted => {
                 Self::money(Some(micro), currency)
+            }
+            Self::Money { elsewhere: Some(known), .. } => {
+                Self::money(known.get(&wanted).copied(), wanted)
             }
             Self::Money { varying: true, .. } => Self::Missing,
             other => other,
         }
+    }
+
+    /// Money changed alike in every currency; everything else is missing.
+    pub(super) fn each_money(self, change: impl Fn(i128) -> Option<i128>) -> Self {
+        let Self::Money { micro, currency, varying, elsewhere } = self else {
+            return Self::Missing;
+        };
+        let elsewhere = elsewhere.map(|known| {
+            let changed = known.iter().filter_map(|(code, micro)| Some((*code, change(*micro)?)));
+            Rc::new(changed.collect())
+        });
+        change(micro).map_or(Self::Missing, |micro| Self::Money {
+            micro,
+            currency,
+            varying,
+            elsewhere,
+        })
     }
 }
 
 /// Brings varying money to the currency of its neighbour.
 pub(super) fn meet(left: Datum, right: Datum, base: Currency) -> (Datum, Datum) {
     let fixed = |datum: &Datum| match datum {
-        Datum::Money { currency, varying: false, .. } => Some(*currency),
+        Datum::Money { currency, varying: false, elsewhere: None, .. } => Some(*currency),
         Datum::Statistic { value, .. } => match **value {
             Datum::Money { currency, .. } => Some(currency),
             _ => None,
         },
         _ => None,
     };
-    let wanted = fixed(&left).or_else(|| fixed(&right)).unwrap_or(base);
-    (left.settled(wanted), right.settled(wanted))
+    // Fields with a currency of their own give way to what cannot be converted.
+    let own = |datum: &Datum| match datum {
+        Datum::Money { currency, varying: false, .. } => Some(*currency),
+        _ => None,
+    };
+    let firm = fixed(&left).or_else(|| fixed(&right));
+    let wanted = firm.or_else(|| own(&left).max(own(&right))).unwrap_or(base);
+    (left.converted(wanted), right.converted(wanted))
 }
 
 /// Compares; `None` when that is undecided.

@@ -161,7 +161,7 @@ impl Oracle<'_> {
             && !self.features.contains_key(name)
     }
 
-    fn path(&self, scope: &Scope<'_>, path: &Path) -> Datum {
+    pub(super) fn path(&self, scope: &Scope<'_>, path: &Path) -> Datum {
         let event = scope.event.row.event();
         let mut words: Vec<&str> = path.parts.iter().map(|part| part.text.as_str()).collect();
         if let ([name], false) = (words.as_slice(), path.this) {
@@ -218,6 +218,9 @@ impl Oracle<'_> {
                     micro: i128::from(word.cast_signed()) * 1_000_000,
                     currency: Currency(code),
                     varying,
+                    elsewhere: self.rates.as_ref().map(|rates| {
+                        rates.everywhere(word.cast_signed(), Currency(code), past.row.time_ms)
+                    }),
                 })
             }
             FieldType::Number => Datum::number(f64::from_bits(word)),
@@ -276,9 +279,7 @@ impl Oracle<'_> {
             ("abs", [Datum::Integer(x)]) => Datum::integer(Some(i128::from(*x).abs())),
             ("abs", [Datum::Duration(x)]) => Datum::duration(Some(i128::from(*x).abs())),
             ("abs", [Datum::Number(x)]) => Datum::Number(x.abs()),
-            ("abs", [Datum::Money { micro, currency, varying }]) => {
-                Datum::Money { micro: micro.abs(), currency: *currency, varying: *varying }
-            }
+            ("abs", [money @ Datum::Money { .. }]) => money.clone().each_money(|x| Some(x.abs())),
             ("round", [Datum::Integer(x)]) => Datum::Integer(*x),
             ("round", [Datum::Number(x)]) => Datum::integer(nearest(*x)),
             ("hour", [Datum::Time(ms)]) => match Timestamp::from_millisecond(*ms) {

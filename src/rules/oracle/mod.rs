@@ -14,6 +14,7 @@ mod aggregate;
 mod arithmetic;
 pub mod datum;
 mod interpret;
+mod rates;
 mod sequence;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -57,6 +58,9 @@ pub struct Oracle<'a> {
     lists: BTreeMap<String, BTreeSet<String>>,
     base: Currency,
     zone: TimeZone,
+    /// How long a rate counts, where the policy names a table.
+    rates_expire_ms: Option<i64>,
+    rates: Option<rates::Table>,
     history: Vec<Past>,
 }
 
@@ -74,6 +78,8 @@ impl<'a> Oracle<'a> {
             lists,
             base: euro(),
             zone: TimeZone::UTC,
+            rates_expire_ms: None,
+            rates: None,
             history: Vec::new(),
         };
         for item in files.iter().flat_map(|file| &file.items) {
@@ -90,6 +96,15 @@ impl<'a> Oracle<'a> {
         }
         oracle.rules.sort_by_key(|rule| &rule.name.text);
         oracle
+    }
+
+    /// The same with a table of exchange rates, used where the policy names one. A line is `date,currency,rate`; the
+    /// first line says so, or `date,currency,per_base`.
+    #[must_use]
+    pub fn with_rates(mut self, text: &str) -> Self {
+        let expires_ms = self.rates_expire_ms;
+        self.rates = expires_ms.map(|ms| rates::Table::read(text, self.base, &self.zone, ms));
+        self
     }
 
     /// Judges an event by every rule on its type, in the order of their names, then remembers it.
@@ -152,6 +167,10 @@ impl<'a> Oracle<'a> {
         match clause {
             PolicyClauseKind::BaseCurrency(name) => {
                 self.base = packed(&name.text);
+            }
+            PolicyClauseKind::Rates { expires_ms, .. } => {
+                const WEEK_MS: i64 = 604_800_000;
+                self.rates_expire_ms = Some(expires_ms.unwrap_or(WEEK_MS));
             }
             PolicyClauseKind::Timezone(name) => {
                 let known = TimeZoneDatabase::bundled().get(&name.text);

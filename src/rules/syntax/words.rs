@@ -43,7 +43,7 @@ pub const ACTIONS: &[&str] =
 
 /// Words that begin a clause of a policy.
 pub const POLICY_CLAUSES: &[&str] =
-    &["base", "timezone", "band", "approvals", "budget", "state", "breaker"];
+    &["base", "timezone", "rates", "band", "approvals", "budget", "state", "breaker"];
 
 /// Words that begin a field of an event.
 pub const FIELD_ROLES: &[&str] = &["id", "time", "key", "field"];

@@ -187,6 +187,7 @@ fn with_column(kind: MeasureKind, column: ColumnId) -> MeasureKind {
         MeasureKind::Max(_) => MeasureKind::Max(column),
         MeasureKind::Distinct(_) => MeasureKind::Distinct(column),
         MeasureKind::CountOf(_) => MeasureKind::CountOf(column),
+        MeasureKind::Ranked(_, pick) => MeasureKind::Ranked(column, pick),
         MeasureKind::Last(_) => MeasureKind::Last(column),
     }
 }

@@ -23,7 +23,7 @@ use crate::window::ring::{RING_CAP_MAX, Ring, RingInsert};
 use crate::window::scan::{self, Asking, Scratch};
 use crate::window::spec::{
     self, ColumnKind, Coverage, Entry, MAX_COLUMNS, MAX_FILTERS, Measure, MeasureId, MeasureKind,
-    ReadValue, Reading, TableSpec, Wanted,
+    Pick, ReadValue, Reading, TableSpec, Wanted,
 };
 use crate::window::units::Units;
 
@@ -57,6 +57,9 @@ pub struct ReadAt<'a> {
     /// Per measure of the plan the word that a `CountOf` looks for; ignored for other kinds. A `CountOf` beyond the
     /// end of the slice is missing.
     pub probes: &'a [u64],
+    /// Per measure of the plan the instant before the first of its window by the calendar, in ms; ignored for other
+    /// windows. Where it is `None`, or beyond the end of the slice, the reading is missing.
+    pub starts: &'a [Option<i64>],
 }
 
 /// What became of an insert.
@@ -188,7 +191,7 @@ impl Table {
             units: Units::new(&spec, &layout),
             layout,
             lateness_ms: options.lateness_ms.max(0),
-            exact_cap: options.exact_cap.max(1) as usize,
+            exact_cap: exact_cap_of(&spec, options),
         };
         Self {
             since: Since::ever(&spec, i64::MIN),
@@ -251,7 +254,25 @@ impl Table {
     /// # Shape
     /// `out[i]` is the reading of the plan's measure `i`; `out` is at least as long as the plan.
     pub fn read(&mut self, key: EntityKey, plan: &ReadPlan, at: &ReadAt<'_>, out: &mut [Reading]) {
-        let asking = Asking { time_ms: at.time_ms, own: at.own, probes: at.probes };
+        self.read_known(key, plan, at, out);
+        for index in &plan.calendars {
+            if at.starts.get(*index).copied().flatten().is_none()
+                && let Some(reading) = out.get_mut(*index)
+            {
+                *reading = Reading::default();
+            }
+        }
+    }
+
+    fn read_known(
+        &mut self,
+        key: EntityKey,
+        plan: &ReadPlan,
+        at: &ReadAt<'_>,
+        out: &mut [Reading],
+    ) {
+        let asking =
+            Asking { time_ms: at.time_ms, own: at.own, probes: at.probes, starts: at.starts };
         let found = self.find(key);
         let history = found.and_then(|at| self.slots.get(at)).map(|slot| &slot.history);
         let after_eviction = match history {
@@ -518,8 +539,8 @@ impl History {
 
 /// Sets the coverage that follows from the window's reach alone.
 fn cover(plan: &ReadPlan, at: &ReadAt<'_>, forgotten_ms: i64, out: &mut [Reading]) {
-    for (asked, reading) in plan.asked.iter().zip(out) {
-        let start = at.time_ms.saturating_sub(asked.reach_ms);
+    for (index, (asked, reading)) in plan.asked.iter().zip(out).enumerate() {
+        let start = asked.start_ms(at.time_ms, at.starts, index);
         reading.coverage = if start < forgotten_ms {
             Coverage::Capped
         } else if start < at.began_ms.max(asked.since_ms).saturating_sub(1) {
@@ -528,6 +549,25 @@ fn cover(plan: &ReadPlan, at: &ReadAt<'_>, forgotten_ms: i64, out: &mut [Reading
             Coverage::Complete
         };
     }
+}
+
+/// Entries of a key that are kept exactly: of a lifetime few, because nothing of it is ever forgotten, and what is asked of
+/// a lifetime the tiles answer as exactly.
+fn exact_cap_of(spec: &TableSpec, options: StateOptions) -> usize {
+    const OF_LIFETIME: usize = 64;
+    let cap = options.exact_cap.max(1) as usize;
+    let folds = |measure: &Measure| {
+        measure.window.is_lifetime()
+            && matches!(
+                measure.kind,
+                MeasureKind::Count
+                    | MeasureKind::CountOf(_)
+                    | MeasureKind::Last(_)
+                    | MeasureKind::LastTime
+            )
+    };
+    let lifetime = !spec.measures.is_empty() && spec.measures.iter().all(folds);
+    if lifetime { cap.min(OF_LIFETIME) } else { cap }
 }
 
 fn add_to_index(index: &mut HashTable<u32>, slots: &Slab<Slot>, key: EntityKey, at: u32) {
@@ -573,6 +613,11 @@ fn flaw_of_measure(spec: &TableSpec, measure: &Measure) -> Option<&'static str> 
     let bit = measure.filter.map_or(0, |bit| usize::from(bit.0));
     if bit >= MAX_FILTERS {
         return Some("a table has at most 64 filters");
+    }
+    if let MeasureKind::Ranked(_, Pick::AtLeast(ppm)) = measure.kind
+        && !(1..=1_000_000).contains(&ppm)
+    {
+        return Some("a percentile lies above 0 and up to 100");
     }
     let column = column_of(measure.kind)?;
     let kind = spec.columns.get(usize::from(column.0));

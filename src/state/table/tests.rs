@@ -6,12 +6,7 @@ use crate::window::spec::{ColumnId, Counting, FilterBit, Span};
 const HOUR_MS: i64 = 3_600_000;
 
 fn over(kind: MeasureKind, length_ms: i64) -> Measure {
-    Measure {
-        kind,
-        filter: None,
-        window: Span { length_ms, ending_ago_ms: 0 },
-        counting: Counting::Prior,
-    }
+    Measure { kind, filter: None, window: Span::sliding(length_ms, 0), counting: Counting::Prior }
 }
 
 fn table(measures: Vec<Measure>, options: StateOptions) -> Table {
@@ -38,7 +33,11 @@ fn put_filtered(
 }
 
 fn read(table: &mut Table, key: EntityKey, time_ms: i64) -> Vec<Reading> {
-    read_with(table, key, &ReadAt { time_ms, began_ms: 0, own: None, probes: &[7; 16] })
+    read_with(
+        table,
+        key,
+        &ReadAt { time_ms, began_ms: 0, own: None, probes: &[7; 16], starts: &[] },
+    )
 }
 
 fn read_with(table: &mut Table, key: EntityKey, at: &ReadAt<'_>) -> Vec<Reading> {
@@ -131,7 +130,7 @@ fn the_present_event_counts_in_last_and_not_in_prior() {
     let mut table = table(measures, StateOptions::default());
     put(&mut table, key(1), 990, 10, 8);
     let own = Entry { time_ms: 1_000, filters: 0, words: &[30, 7] };
-    let at = ReadAt { time_ms: 1_000, began_ms: 0, own: Some(&own), probes: &[7; 16] };
+    let at = ReadAt { time_ms: 1_000, began_ms: 0, own: Some(&own), probes: &[7; 16], starts: &[] };
     let given = values(&read_with(&mut table, key(1), &at));
     let by_hand = [2, 40, 1_000, 10, 30, 2, 1].map(ReadValue::Int);
     assert_eq!(given[..7], by_hand);
@@ -161,12 +160,12 @@ fn a_sum_of_squares_beyond_the_range_is_missing_and_comes_back() {
 fn a_window_that_reaches_before_the_stream_began_is_warming() {
     let measures = vec![over(MeasureKind::Count, 100), over(MeasureKind::Count, 50)];
     let mut table = table(measures, StateOptions::default());
-    let at = ReadAt { time_ms: 1_060, began_ms: 1_000, own: None, probes: &[] };
+    let at = ReadAt { time_ms: 1_060, began_ms: 1_000, own: None, probes: &[], starts: &[] };
     let coverage: Vec<_> =
         read_with(&mut table, key(1), &at).iter().map(|reading| reading.coverage).collect();
     assert_eq!(coverage, [Coverage::Warming, Coverage::Complete]);
     // (999, 1,099] holds nothing older than the begin.
-    let at = ReadAt { time_ms: 1_099, began_ms: 1_000, own: None, probes: &[] };
+    let at = ReadAt { time_ms: 1_099, began_ms: 1_000, own: None, probes: &[], starts: &[] };
     assert_eq!(read_with(&mut table, key(1), &at)[0].coverage, Coverage::Complete);
 }
 

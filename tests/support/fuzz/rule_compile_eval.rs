@@ -6,14 +6,14 @@
 
 use std::sync::Arc;
 
-use riskweir::diag::{Severity, Source, Sources};
+use riskweir::diag::Severity;
 use riskweir::engine::{Engine, EngineOptions, Input, Output, SnapshotStatus};
 use riskweir::rules::program::Program;
 
 use crate::support::dice::Dice;
 use crate::support::duel::duel;
 use crate::support::fuzz::{events, rule_parse};
-use crate::support::rule_text::{Author, SCHEMA};
+use crate::support::rule_text::{Author, SCHEMA, sources};
 use crate::support::stream::Stream;
 
 /// First byte of an input that is a tape of choices.
@@ -76,8 +76,7 @@ fn of_file(text: &[u8]) -> bool {
 
 /// The program, if there is one; the report is looked at.
 fn compiled(text: &str) -> Option<Program> {
-    let source = Source { path: "fuzz.risk".to_owned(), text: text.to_owned() };
-    let sources = Sources { files: vec![source] };
+    let sources = sources(text);
     let (program, report) = riskweir::rules::compile(&sources);
     rule_parse::check_report(&sources, &report);
     let failed = report.iter().any(|found| found.severity() == Severity::Error);

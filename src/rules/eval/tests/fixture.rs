@@ -7,7 +7,7 @@ use crate::event::schema::{
     EntityId, EventId, EventType, Field, FieldId, FieldType, MoneyCurrency, MoneyUnit, Pointer,
     Role, Schema, SlotId, TimeUnit,
 };
-use crate::rules::eval::Host;
+use crate::rules::eval::{Given, Host};
 use crate::rules::program::{
     EventPlan, ListId, ListSpec, Lookup, LookupId, Node, NodeId, Op, Policy, Program, TableId,
     TablePlan, Type,
@@ -89,7 +89,7 @@ pub(super) fn schema() -> Schema {
 
 /// A program of one event type with these nodes; the probe of `CountOf` is node 0.
 pub(super) fn program(nodes: Vec<Node>) -> Program {
-    let window = Window { length_ms: 600_000, ending_ago_ms: 0 };
+    let window = Window::sliding(600_000, 0);
     let counting = Counting::Last;
     let measure = |kind| Measure { kind, filter: None, window, counting };
     let spec = TableSpec {
@@ -112,6 +112,7 @@ pub(super) fn program(nodes: Vec<Node>) -> Program {
         keys: vec![TEXT],
         measures: (0..9).map(MeasureId).collect(),
         probes: (0..9).map(|index| (index == 5).then_some(NodeId(0))).collect(),
+        zones: vec![None; 9],
         same_event: true,
     };
     let plan = EventPlan { nodes, lookups: vec![lookup], ..EventPlan::default() };
@@ -142,6 +143,7 @@ pub(super) fn program(nodes: Vec<Node>) -> Program {
         plans: vec![plan],
         groups: vec![],
         policy,
+        rates: None,
         tests: vec![],
     }
 }
@@ -159,7 +161,8 @@ pub(super) struct Canned {
 }
 
 impl Host for Canned {
-    fn reading(&mut self, lookup: LookupId, index: u16, probes: &[Option<u64>]) -> Reading {
+    fn reading(&mut self, lookup: LookupId, index: u16, given: Given<'_>) -> Reading {
+        let probes = given.probes;
         assert_eq!((lookup, probes.len()), (LookupId(0), 9));
         assert!(index != 5 || probes[5].is_some(), "a missing probe is never asked for");
         self.n_asked += 1;

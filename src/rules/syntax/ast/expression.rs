@@ -2,6 +2,7 @@
 
 use crate::diag::Span;
 use crate::rules::syntax::ast::{Decimal, Literal, Name, Path, Text};
+use crate::window::spec::Period;
 
 /// An expression with its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -178,10 +179,26 @@ pub enum WindowKind {
         /// `ending D ago` in ms.
         ending_ago_ms: Option<i64>,
     },
-    /// `today`, `this_week`, `this_month`: refused by the checker for now.
-    Calendar(Name),
-    /// `lifetime`: refused by the checker for now.
-    Lifetime,
+    /// `today`, `this_week`, `this_month`, maybe with `prior` before it and `in timezone ...` behind it.
+    Calendar {
+        /// `prior` (does not count this event), `last` (does), or neither: most functions count it then.
+        counting: Option<Counting>,
+        /// Which part of the calendar.
+        period: Period,
+        /// Where days begin, if not in the policy's time zone.
+        zone: Option<ZoneName>,
+    },
+    /// `lifetime`, maybe with `prior` before it.
+    Lifetime(Option<Counting>),
+}
+
+/// A time zone: its name, or the field of this event that holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ZoneName {
+    /// `in timezone "Asia/Tokyo"`
+    Named(Text),
+    /// `in timezone home_zone`
+    Field(Path),
 }
 
 /// Whether the present event counts.

@@ -8,7 +8,7 @@ mod expression;
 
 pub use expression::{
     Aggregate, AggregateFunction, ArithmeticOp, CompareOp, Counting, Expr, ExprKind, Key, Sequence,
-    Step, Window, WindowKind, WindowLength,
+    Step, Window, WindowKind, WindowLength, ZoneName,
 };
 
 use crate::diag::{FileId, Span};
@@ -540,6 +540,13 @@ pub enum PolicyClauseKind {
     BaseCurrency(Name),
     /// `timezone "Europe/Berlin"`
     Timezone(Text),
+    /// `rates from "rates.csv" expires 7d`
+    Rates {
+        /// The file.
+        from: Text,
+        /// How long a rate counts that no other follows, ms.
+        expires_ms: Option<i64>,
+    },
     /// `band 40..69 -> alert queue l1`
     Band(Decimal, Decimal, Action),
     /// `approvals 2 for [allow, block]`

@@ -3,10 +3,12 @@
 use crate::diag::{Diagnostic, codes};
 use crate::rules::syntax::ast::{
     Aggregate, AggregateFunction, Counting, Key, Name, Sequence, Step, Window, WindowKind,
-    WindowLength,
+    WindowLength, ZoneName,
 };
 use crate::rules::syntax::parser::Parser;
 use crate::rules::syntax::token::{Sign, TokenKind};
+use crate::rules::syntax::words;
+use crate::window::spec::Period;
 
 /// The aggregate function of a word.
 pub(super) fn function(word: &str) -> Option<AggregateFunction> {
@@ -107,11 +109,13 @@ impl Parser<'_> {
         if counting.is_some() {
             self.bump();
         }
-        let kind = match word {
-            "today" | "this_week" | "this_month" => WindowKind::Calendar(self.name("a window")?),
+        let kind = match self.word().unwrap_or_default() {
+            "today" => self.calendar(counting, Period::Day)?,
+            "this_week" => self.calendar(counting, Period::Week)?,
+            "this_month" => self.calendar(counting, Period::Month)?,
             "lifetime" => {
                 self.bump();
-                WindowKind::Lifetime
+                WindowKind::Lifetime(counting)
             }
             _ => WindowKind::Sliding {
                 counting,
@@ -120,6 +124,26 @@ impl Parser<'_> {
             },
         };
         Some(Window { kind, span: self.since(start) })
+    }
+
+    /// `today in timezone home_zone`. At the word of the calendar.
+    fn calendar(&mut self, counting: Option<Counting>, period: Period) -> Option<WindowKind> {
+        self.bump();
+        let names_zone = match self.kind_ahead(2) {
+            TokenKind::Text(_) => true,
+            _ => self.word_ahead(2).is_some_and(|word| !words::is_reserved(word)),
+        };
+        let mut zone = None;
+        // WHY: a list may be called `timezone`; no name stands behind a list.
+        if self.at_word("in") && self.word_ahead(1) == Some("timezone") && names_zone {
+            self.bump();
+            self.bump();
+            zone = Some(match self.kind() {
+                TokenKind::Text(_) => ZoneName::Named(self.text_of("a time zone")?),
+                _ => ZoneName::Field(self.path("a field that holds a time zone")?),
+            });
+        }
+        Some(WindowKind::Calendar { counting, period, zone })
     }
 
     fn window_length(&mut self) -> Option<WindowLength> {

@@ -32,6 +32,13 @@ impl Parser<'_> {
                 PolicyClauseKind::BaseCurrency(self.currency()?)
             }
             "timezone" => PolicyClauseKind::Timezone(self.text_of("a time zone")?),
+            "rates" => {
+                self.expect_word("from", "after `rates`")?;
+                let from = self.text_of("a file of rates")?;
+                let expires = self.eat_word("expires");
+                let expires_ms = if expires { Some(self.duration_ms("a duration")?) } else { None };
+                PolicyClauseKind::Rates { from, expires_ms }
+            }
             "band" => self.band()?,
             "approvals" => {
                 let count = self.number("a number of approvals")?;
