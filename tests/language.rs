@@ -222,7 +222,9 @@ fn rule_around(entry: &str, event: &str) -> String {
     let missing = if first == "if" { "" } else { "if missing skip" };
     let clause = if clause { entry } else { "" };
     let action = if action { entry } else { "alert" };
-    format!("rule r {mode} on {event} when {condition} {clause} {missing} then {action}\n")
+    format!(
+        "rule r id \"R\" owner o {mode} on {event} when {condition} {clause} {missing} then {action}\n"
+    )
 }
 
 #[test]

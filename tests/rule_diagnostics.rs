@@ -1,14 +1,14 @@
 //! Golden diagnostics: what the author of a rule file is told, word for word.
 //!
 //! Every `tests/rule_diagnostics/<code>_<what>.risk` has a `.stderr` beside it with the rendered text. Its name says
-//! which code it is about, and the text must hold that code. `UPDATE_GOLDEN=1` rewrites the texts; read the diff.
+//! which code it is about, and the text must hold that code. A first line `# as of DATE` asks what is due on that day. `UPDATE_GOLDEN=1` rewrites the texts; read the diff.
 #![expect(clippy::expect_used, reason = "helpers of tests; the lint spares test functions only")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use riskweir::diag::{Diagnostic, FileId, Source, Sources, codes, render};
-use riskweir::rules::syntax;
+use riskweir::rules::{Day, due, syntax};
 
 /// What is under test: a file beside the common schema in, diagnostics out.
 fn compile(name: &str, text: String) -> (Sources, Vec<Diagnostic>) {
@@ -20,7 +20,11 @@ fn compile(name: &str, text: String) -> (Sources, Vec<Diagnostic>) {
         Source { path: "schema.risk".to_owned(), text: schema },
     ];
     let sources = Sources { files };
-    let diagnostics = riskweir::rules::compile(&sources).1;
+    let (program, mut diagnostics) = riskweir::rules::compile(&sources);
+    let first_line = sources.files[0].text.lines().next().unwrap_or_default();
+    if let (Some(program), Some(day)) = (program, first_line.strip_prefix("# as of ")) {
+        diagnostics.extend(due(&program, Day::parse(day).expect("a day")));
+    }
     (sources, diagnostics)
 }
 

@@ -6,8 +6,9 @@
 //! that a backtest writes on one thread and on three hold the very bytes that the engine emits.
 //!
 //! The short form of a table row, parts parted by `; `:
-//! - decision: outcome, score, `by` rules that hit, `shadow` rules, `undecided` rules, `exempt` names, remarks other
-//!   than `normal`, `duplicate`;
+//! - decision: outcome, score, `by` rules that hit, `shadow` rules with why where their mode does not say it, `snoozed`
+//!   rules, `undecided` rules, `exempt` names, remarks other than `normal`, `duplicate`;
+//! - audit: `tripped RULE`;
 //! - alert: `alert RULE` or, of a rule with `once per`, `alert RULE seq/count/thinned`;
 //! - hold: `placed EVENT` or `expired EVENT OTHERWISE`;
 //! - dead letter: `dead_letter REASON`.
@@ -23,7 +24,9 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use riskweir::backtest::output::{FileSink, file_name};
 use riskweir::backtest::run::{Job, run};
 use riskweir::diag::{Source, Sources};
-use riskweir::engine::{Engine, EngineOptions, Input, Output, OutputTopic};
+use riskweir::engine::{
+    Engine, EngineOptions, Input, Output, OutputTopic, Restore, SnapshotStatus,
+};
 use riskweir::rules::program::Program;
 use serde_json::Value;
 
@@ -85,7 +88,7 @@ fn short(outputs: &[Output]) -> String {
             OutputTopic::Alerts => short_alert(&record),
             OutputTopic::Holds => short_hold(&record),
             OutputTopic::DeadLetter => format!("dead_letter {}", text(&record["reason"])),
-            OutputTopic::Audit => panic!("no record brings about {record}"),
+            OutputTopic::Audit => format!("tripped {}", text(&record["tripped"]["rule"])),
         }
     });
     parsed.collect::<Vec<String>>().join("; ")
@@ -100,11 +103,15 @@ fn short_decision(record: &Value) -> String {
     for (list, word, member) in [
         ("contributions", "by", "rule"),
         ("shadow", "shadow", "rule"),
+        ("snoozed", "snoozed", "rule"),
         ("undecided", "undecided", "rule"),
     ] {
         let Some(entries) = record[list].as_array() else { continue };
         words.push(word.to_owned());
-        words.extend(entries.iter().map(|entry| text(&entry[member]).to_owned()));
+        for entry in entries {
+            words.push(text(&entry[member]).to_owned());
+            words.extend(entry["because"].as_str().map(|because| format!("({because})")));
+        }
     }
     if let Some(names) = record["exempt"].as_array() {
         words.push("exempt".to_owned());
@@ -303,6 +310,50 @@ fn malformed_records_become_dead_letters_with_reason_and_bytes_and_messy_ones_ar
 #[test]
 fn an_added_value_stays_as_long_as_the_action_says_or_else_the_list() {
     check("list_times");
+}
+
+#[test]
+fn a_rule_that_is_not_to_act_watches_and_says_why() {
+    check("life");
+}
+
+#[test]
+fn another_rule_set_brings_tripped_rules_back_and_a_snapshot_does_not() {
+    let scenario = Scenario::load("life");
+    let mut engine = scenario.engine();
+    let stream = engine.open_stream(EVENTS, 0);
+    let step = |engine: &mut Engine, offset: i64, id: &str| {
+        let line = format!(
+            r#"{{"id":"{id}","at":"2026-03-02T10:01:00Z","card":"c","amount":"150.00","country":"DE"}}"#
+        );
+        let mut outputs: Vec<Output> = Vec::new();
+        let payload = Some(line.as_bytes());
+        engine.step(&Input { stream, offset, arrival_ms: None, payload }, &mut outputs);
+        short(&outputs)
+    };
+    let watched = "step_up 0 by R-4 shadow R-2 (canary) R-1 (breaker)";
+    let acting = "block 0 by R-4 R-1 shadow R-2 (canary)";
+    let tripping = format!("{watched}; tripped R-1; alert breaker");
+    let found: Vec<String> = (0..4).map(|n| step(&mut engine, n, &format!("e{n}"))).collect();
+    assert_eq!(found, [acting, acting, &tripping, watched]);
+    assert_eq!(engine.breakers_tripped(), 1);
+
+    engine.begin_snapshot();
+    let mut bytes = Vec::new();
+    while engine.snapshot_part(1 << 20, &mut bytes) == SnapshotStatus::More {}
+    let mut restore = Restore::new(Arc::clone(&scenario.program), scenario.options);
+    restore.part(&bytes).unwrap();
+    let mut restored = restore.finish().unwrap();
+    assert_eq!(step(&mut restored, 4, "e4"), watched);
+
+    let text = fs::read_to_string(scenario.folder.join("rules.risk")).unwrap();
+    let files = vec![Source { path: "rules.risk".to_owned(), text: format!("{text}# newer\n") }];
+    let newer = Arc::new(riskweir::rules::compile(&Sources { files }).0.unwrap());
+    let mut restore = Restore::new(Arc::clone(&newer), scenario.options);
+    restore.part(&bytes).unwrap();
+    assert_eq!(step(&mut restore.finish().unwrap(), 4, "e4"), acting);
+    engine.activate(newer).unwrap();
+    assert_eq!(step(&mut engine, 4, "e4"), acting);
 }
 
 #[test]

@@ -196,6 +196,8 @@ fn every_optional_member_of_every_record_occurs_or_is_known_not_to() {
         "hold_id",
         "score_groups",
         "shadow",
+        "snoozed",
+        "tripped",
         "exempt",
         "queue",
         "field",

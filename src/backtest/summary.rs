@@ -74,6 +74,8 @@ pub struct RuleSummary {
     pub undecided: u64,
     /// Events exempt by its `unless`.
     pub exempt: u64,
+    /// Events on which it would have hit but was snoozed.
+    pub snoozed: u64,
     /// Holds that it placed or helped to place.
     pub holds: u64,
     /// Events that it wanted blocked.
@@ -93,6 +95,7 @@ impl Summary {
             thinned: rule.thinned,
             undecided: rule.undecided,
             exempt: rule.exempt,
+            snoozed: rule.snoozed,
             holds: rule.holds,
             blocks: rule.blocks,
         });
@@ -175,6 +178,7 @@ pub fn mode_word(mode: Mode) -> &'static str {
     match mode {
         Mode::Draft => "draft",
         Mode::Shadow => "shadow",
+        Mode::Canary(_) => "canary",
         Mode::Live => "live",
         Mode::Retired => "retired",
     }

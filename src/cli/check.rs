@@ -8,7 +8,7 @@ use crate::cli::rules::show;
 use crate::cli::{Console, Exit, Failure, Format};
 use crate::diag::render;
 use crate::loader::load;
-use crate::rules::compile;
+use crate::rules::{Day, compile, due};
 
 /// Arguments of `riskweir check`.
 #[derive(Args, Debug)]
@@ -16,6 +16,9 @@ pub struct Arguments {
     /// Rule folder (or one .risk file).
     #[arg(value_name = "PATH", default_value = "rules")]
     path: PathBuf,
+    /// Also warn of reviews, dates and snoozes that have passed on this day, as in 2026-01-31.
+    #[arg(long, value_name = "DATE", value_parser = day)]
+    as_of: Option<Day>,
     /// Treat warnings as errors.
     #[arg(long)]
     strict: bool,
@@ -27,7 +30,10 @@ pub struct Arguments {
 /// When the folder cannot be read.
 pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
     let sources = load(&arguments.path).map_err(Failure::invalid)?;
-    let (program, diagnostics) = compile(&sources);
+    let (program, mut diagnostics) = compile(&sources);
+    if let (Some(program), Some(day)) = (&program, arguments.as_of) {
+        diagnostics.extend(due(program, day));
+    }
     show(&sources, &diagnostics, console);
     let Some(program) = program else {
         console.message(&render::summary(&diagnostics));
@@ -52,4 +58,8 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
         }
     }
     Ok(if arguments.strict && !diagnostics.is_empty() { Exit::Invalid } else { Exit::Ok })
+}
+
+fn day(text: &str) -> Result<Day, String> {
+    Day::parse(text).ok_or_else(|| "write a day as 2026-01-31".to_owned())
 }

@@ -3,6 +3,7 @@
 //! Pure and deterministic. What it knows: which rules hit with which actions, the policy, the event's time. What it does
 //! not know: topics, partitions, how a rule was evaluated.
 
+pub mod canary;
 pub mod episodes;
 pub mod holds;
 pub mod json;

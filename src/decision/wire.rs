@@ -75,6 +75,9 @@ pub struct DecisionBody<'a> {
     /// Rules that would have hit but only watch.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub shadow: &'a [Contribution<'a>],
+    /// Rules that would have hit but are snoozed for a key of this event.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub snoozed: &'a [Snoozed<'a>],
     /// Rules that could not be decided, and why.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub undecided: &'a [Undecided<'a>],
@@ -189,6 +192,39 @@ pub struct Contribution<'a> {
     /// True when the condition was undecided and the rule says that this counts.
     #[serde(skip_serializing_if = "is_false")]
     pub by_missing: bool,
+    /// In `shadow`: why the rule only watches, where its mode is not `shadow`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub because: Option<Because>,
+}
+
+/// Why a rule that may act only watches an event.
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Because {
+    /// It is a canary, and this event's key is not in its share, or missing.
+    Canary,
+    /// The event lies outside of the rule's `effective` dates.
+    Dates,
+    /// It stopped more payments than the policy's `breaker` allows.
+    Breaker,
+}
+
+/// A rule that is snoozed for a key of the event.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Snoozed<'a> {
+    /// Stable id of the rule.
+    pub rule: &'a str,
+    /// Its name.
+    pub name: &'a str,
+    /// The key for whose value it is snoozed.
+    pub key: &'a str,
+    /// When the snooze ends, event time, exclusive.
+    #[schemars(with = "String")]
+    pub until: Moment,
+    /// Who answers for the snooze.
+    pub owner: &'a str,
+    /// Why.
+    pub reason: &'a str,
 }
 
 /// One comparison that decided.
@@ -386,8 +422,9 @@ pub struct DeadLetterRecord<'a> {
 pub struct AuditRecord<'a> {
     /// `riskweir.audit.v1`.
     pub schema: &'a str,
-    /// `ruleset_active`.
-    #[schemars(extend("enum" = ["ruleset_active"]))]
+    /// `ruleset_active`: a rule set decides from here on; `rule_tripped_breaker`: a rule stopped more than the policy's
+    /// `breaker` allows.
+    #[schemars(extend("enum" = ["ruleset_active", "rule_tripped_breaker"]))]
     pub kind: &'a str,
     /// Digest of the rule set.
     pub ruleset: &'a str,
@@ -399,6 +436,28 @@ pub struct AuditRecord<'a> {
     pub live_rules: usize,
     /// Rules that watch.
     pub shadow_rules: usize,
+    /// The rule that tripped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tripped: Option<TrippedRule<'a>>,
+}
+
+/// A rule that stopped more than it may.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct TrippedRule<'a> {
+    /// Stable id of the rule.
+    pub rule: &'a str,
+    /// Its name.
+    pub name: &'a str,
+    /// Holds and blocks that it may make per interval.
+    pub limit: u32,
+    /// The interval, ms.
+    pub per_ms: i64,
+    /// Whether it goes on acting, as mandatory rules do; the others only watch until another rule set is active.
+    pub acts: bool,
+    /// The event at which it tripped.
+    pub event: EventRef<'a>,
+    /// Which record.
+    pub source: SourceRef<'a>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]

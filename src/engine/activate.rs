@@ -2,6 +2,7 @@
 //!
 //! - Window state is carried over by the names of tables, columns and filters ([`crate::engine::identity`]).
 //! - Lists follow their files; what rules added and took off stays.
+//! - Rules whose breaker tripped act again.
 //! - Clocks, remembered ids and answers, episodes and holds stay.
 //! - What is warming can be filled by an engine of the new rule set that read a stretch of the past again; nothing else
 //!   is taken from that engine.
@@ -12,6 +13,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::engine::breaker::Breakers;
 use crate::engine::identity::TableIdentity;
 use crate::engine::lists::Lists;
 use crate::engine::memory::Memory;
@@ -91,6 +93,9 @@ impl Engine {
             place,
             old.digest == program.digest,
         );
+        if old.digest != program.digest {
+            remembered.breakers = Breakers::new(&program);
+        }
         remembered.seen.set_bounds(options.dedupe_window_ms, options.dedupe_max_ids as usize);
         remembered.repeats.set_span(repeats_span_ms(&options));
         let passed = remembered.memory.passed();

@@ -18,6 +18,8 @@ pub struct RuleCounters {
     pub undecided: u64,
     /// Times its exemption applied.
     pub exempt: u64,
+    /// Times it would have hit but was snoozed.
+    pub snoozed: u64,
     /// Holds that it placed or helped to place.
     pub holds: u64,
     /// Events that it wanted blocked.
@@ -55,6 +57,8 @@ pub struct Counters {
     pub holds_expired: u64,
     /// Keys evicted to stay under the byte budget.
     pub evictions: u64,
+    /// Rules whose breaker tripped.
+    pub breaker_trips: u64,
 }
 
 impl Counters {

@@ -14,7 +14,7 @@ use crate::decision::score::ScoreSheet;
 use crate::decision::wire::{
     AlertRecord, AuditRecord, Band, Condition, DeadLetterRecord, DecisionBody, DecisionHead,
     EntityRef, EpisodeRef, EventRef, GroupPoints, HoldRecord, MoneyText, OutcomeWord, Provenance,
-    SourceRef, StepUp,
+    SourceRef, StepUp, TrippedRule,
 };
 use crate::engine::port::{Input, OutputTopic, Sink};
 use crate::engine::scene::Scene;
@@ -22,7 +22,7 @@ use crate::engine::step::Setup;
 use crate::engine::streams::Source;
 use crate::engine::tell::Told;
 use crate::event::error::DecodeError;
-use crate::rules::program::StepUpOtherwise;
+use crate::rules::program::{RuleInfo, StepUpOtherwise};
 use crate::rules::syntax::ast::Otherwise;
 
 /// Most bytes of a record that its dead letter carries.
@@ -72,6 +72,7 @@ pub(super) fn answer(
         hold_id: hold_id.as_deref(),
         contributions: &told.contributions,
         shadow: &told.shadow,
+        snoozed: &told.snoozed,
         undecided: &told.undecided,
         exempt: &told.exempt,
         tags: &told.tags,
@@ -202,15 +203,46 @@ pub(super) fn dead_letter(
 
 /// Emits that a rule set has become active.
 pub(super) fn ruleset_active(setup: &Setup, out: &mut Vec<u8>, sink: &mut impl Sink) {
+    audit("ruleset_active", None, setup, out, sink);
+}
+
+/// Emits that a rule stopped more than it may.
+pub(super) fn rule_tripped(
+    scene: &Scene<'_>,
+    info: &RuleInfo,
+    (limit, per_ms): (u32, i64),
+    out: &mut Vec<u8>,
+    sink: &mut impl Sink,
+) {
+    let tripped = TrippedRule {
+        rule: &info.id,
+        name: &info.name,
+        limit,
+        per_ms,
+        acts: info.mandatory,
+        event: scene.event_ref(),
+        source: scene.source_ref(),
+    };
+    audit("rule_tripped_breaker", Some(tripped), scene.setup, out, sink);
+}
+
+fn audit(
+    kind: &str,
+    tripped: Option<TrippedRule<'_>>,
+    setup: &Setup,
+    out: &mut Vec<u8>,
+    sink: &mut impl Sink,
+) {
     let (live_rules, shadow_rules) = setup.rules_by_mode();
     let record = AuditRecord {
         schema: OutputTopic::Audit.schema(),
-        kind: "ruleset_active",
+        kind,
         ruleset: &setup.ruleset,
         config: &setup.config,
         engine: env!("CARGO_PKG_VERSION"),
         live_rules,
         shadow_rules,
+        tripped,
     };
     out.clear();
     write_json(out, &record);

@@ -1,9 +1,20 @@
 //! Judging one event: every rule of its type, once, in rule order.
+//!
+//! A rule that is true acts, or only watches ([`Watch`]), or is snoozed for a key of this event. What only watches is
+//! evaluated on the same state and recorded like a hit.
 
+use crate::base::TextRef;
+use crate::decision::canary;
+use crate::decision::wire::Because;
+use crate::engine::breaker::Breakers;
 use crate::engine::counters::Counters;
+use crate::engine::memory::{key_of, key_parts};
+use crate::event::schema::SlotId;
 use crate::rules::eval::trace::Trace;
 use crate::rules::eval::{Host, Run, Verdict};
-use crate::rules::program::{IfMissing, Mode, Program, RuleBody};
+use crate::rules::program::{
+    ActionPlan, IfMissing, Mode, Program, RuleBody, RuleId, RuleInfo, Snooze,
+};
 use crate::window::spec::Coverage;
 
 /// A rule that counts as hit.
@@ -12,21 +23,36 @@ pub(super) struct Hit<'p> {
     pub(super) body: &'p RuleBody,
     /// The condition was undecided and the rule says `if missing match`.
     pub(super) by_missing: bool,
+    /// Why it only watches, where its mode does not say so.
+    pub(super) because: Option<Because>,
+}
+
+/// How a rule that is true stands to acting on this event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Watch {
+    /// It acts.
+    Acts,
+    /// It does not: by its mode, or because of something else.
+    Watches(Option<Because>),
 }
 
 /// What the rules said about one event. Silence means "no hit" or "not applicable".
 #[derive(Debug, Default)]
 pub(super) struct Judgement<'p> {
-    /// Live rules that hit.
+    /// Rules that hit and act.
     pub(super) hits: Vec<Hit<'p>>,
-    /// Shadow rules that would have.
+    /// Rules that would have, and only watch.
     pub(super) shadow: Vec<Hit<'p>>,
+    /// Rules that would have, and are snoozed.
+    pub(super) snoozed: Vec<(&'p RuleBody, &'p Snooze)>,
     /// Rules that could not be decided.
     pub(super) undecided: Vec<&'p RuleBody>,
-    /// Live rules, undecided, that ask for a person.
+    /// Acting rules, undecided, that ask for a person.
     pub(super) review: Vec<&'p RuleBody>,
     /// Rules that were exempt.
     pub(super) exempt: Vec<&'p RuleBody>,
+    /// Rules whose breaker tripped at this event.
+    pub(super) tripped: Vec<RuleId>,
     /// Worst coverage among what decided the hits and the undecided.
     pub(super) coverage: Coverage,
 }
@@ -36,9 +62,19 @@ impl Judgement<'_> {
     pub(super) fn is_silent(&self) -> bool {
         self.hits.is_empty()
             && self.shadow.is_empty()
+            && self.snoozed.is_empty()
             && self.undecided.is_empty()
             && self.exempt.is_empty()
     }
+}
+
+/// What judging an event leaves behind.
+#[derive(Debug)]
+pub(super) struct Marks<'m> {
+    pub(super) counters: &'m mut Counters,
+    pub(super) breakers: &'m mut Breakers,
+    /// The partition's clock, when this event can stop money and is judged for the first time.
+    pub(super) stops_at_ms: Option<i64>,
 }
 
 /// Judges all rules of the event's type.
@@ -48,51 +84,139 @@ impl Judgement<'_> {
 pub(super) fn judge<'p, H: Host>(
     program: &'p Program,
     run: &mut Run<'_, H>,
-    counters: &mut Counters,
+    marks: &mut Marks<'_>,
 ) -> Judgement<'p> {
-    let trace = Trace { program, event: run.row.event() };
     let mut judgement = Judgement::default();
     for (place, body) in program.plans[usize::from(run.row.event)].rules.iter().enumerate() {
         if run.is_ruled_out(place) {
             continue;
         }
-        let rule = &program.rules[usize::from(body.rule.0)];
-        let in_effect = rule.effective.is_none_or(|(from_ms, to_ms)| {
-            run.row.time_ms >= from_ms && to_ms.is_none_or(|to_ms| run.row.time_ms < to_ms)
-        });
-        if !in_effect {
-            continue;
-        }
         let verdict = run.verdict(body);
-        let counter = &mut counters.rules[usize::from(body.rule.0)];
-        let by_missing = match verdict {
-            Verdict::NoHit | Verdict::NotApplicable => continue,
-            Verdict::Exempt => {
-                counter.exempt += 1;
-                judgement.exempt.push(body);
-                continue;
-            }
-            Verdict::Undecided => {
-                counter.undecided += 1;
-                judgement.undecided.push(body);
-                judgement.coverage = judgement.coverage.max(trace.coverage(run, body));
-                if rule.if_missing == IfMissing::Review && rule.mode == Mode::Live {
-                    judgement.review.push(body);
-                }
-                if rule.if_missing != IfMissing::Match {
-                    continue;
-                }
-                true
-            }
-            Verdict::Hit => false,
-        };
-        counter.hits += 1;
-        judgement.coverage = judgement.coverage.max(trace.coverage(run, body));
-        let hit = Hit { body, by_missing };
-        match rule.mode {
-            Mode::Live => judgement.hits.push(hit),
-            Mode::Shadow | Mode::Draft | Mode::Retired => judgement.shadow.push(hit),
+        if !matches!(verdict, Verdict::NoHit | Verdict::NotApplicable) {
+            speak(program, body, verdict, run, marks, &mut judgement);
         }
     }
     judgement
+}
+
+/// Takes down what one rule says.
+fn speak<'p, H: Host>(
+    program: &'p Program,
+    body: &'p RuleBody,
+    verdict: Verdict,
+    run: &mut Run<'_, H>,
+    marks: &mut Marks<'_>,
+    judgement: &mut Judgement<'p>,
+) {
+    let trace = Trace { program, event: run.row.event() };
+    let rule = &program.rules[usize::from(body.rule.0)];
+    let counter = &mut marks.counters.rules[usize::from(body.rule.0)];
+    if verdict == Verdict::Exempt {
+        counter.exempt += 1;
+        judgement.exempt.push(body);
+        return;
+    }
+    judgement.coverage = judgement.coverage.max(trace.coverage(run, body));
+    let by_missing = verdict == Verdict::Undecided;
+    let snooze = snooze(program, body, run);
+    let watch = watch(program, body, run, marks.breakers);
+    if by_missing {
+        counter.undecided += 1;
+        judgement.undecided.push(body);
+        match (rule.if_missing, watch, snooze) {
+            (IfMissing::Match, ..) => {}
+            (IfMissing::Review, Watch::Acts, None) => {
+                judgement.review.push(body);
+                return;
+            }
+            (IfMissing::Review, Watch::Acts, Some(snooze)) => {
+                counter.snoozed += 1;
+                judgement.snoozed.push((body, snooze));
+                return;
+            }
+            _ => return,
+        }
+    }
+    if let Some(snooze) = snooze {
+        counter.snoozed += 1;
+        judgement.snoozed.push((body, snooze));
+        return;
+    }
+    counter.hits += 1;
+    match watch {
+        Watch::Acts if is_one_too_many(rule, body, marks, judgement) => {
+            let because = Some(Because::Breaker);
+            judgement.shadow.push(Hit { body, by_missing, because });
+        }
+        Watch::Acts => judgement.hits.push(Hit { body, by_missing, because: None }),
+        Watch::Watches(because) => judgement.shadow.push(Hit { body, by_missing, because }),
+    }
+}
+
+/// Counts what the rule is about to stop, and says whether its breaker keeps it from doing so. A mandatory rule goes on;
+/// that it stops more than it should is told all the same.
+fn is_one_too_many(
+    rule: &RuleInfo,
+    body: &RuleBody,
+    marks: &mut Marks<'_>,
+    judgement: &mut Judgement<'_>,
+) -> bool {
+    let stops =
+        |action: &ActionPlan| matches!(action, ActionPlan::Block { .. } | ActionPlan::Hold { .. });
+    let Some(clock_ms) = marks.stops_at_ms.filter(|_| body.actions.iter().any(stops)) else {
+        return false;
+    };
+    let trips = marks.breakers.count(body.rule, clock_ms);
+    if trips {
+        judgement.tripped.push(body.rule);
+    }
+    trips && !rule.mandatory
+}
+
+fn watch<H: Host>(
+    program: &Program,
+    body: &RuleBody,
+    run: &Run<'_, H>,
+    breakers: &Breakers,
+) -> Watch {
+    let rule = &program.rules[usize::from(body.rule.0)];
+    let in_effect = rule.effective.is_none_or(|(from_ms, to_ms)| {
+        run.row.time_ms >= from_ms && to_ms.is_none_or(|to_ms| run.row.time_ms < to_ms)
+    });
+    if !rule.mode.acts() {
+        return Watch::Watches(None);
+    }
+    if !in_effect {
+        return Watch::Watches(Some(Because::Dates));
+    }
+    if !rule.mandatory && breakers.is_tripped(body.rule) {
+        return Watch::Watches(Some(Because::Breaker));
+    }
+    match rule.mode {
+        Mode::Canary(share_ppm) => {
+            let event = program.schema.event(run.row.event());
+            let parts = key_parts(event, body.canary.as_slice());
+            // Without its key nobody can say whether the event belongs to the share.
+            let key = key_of(run.row, run.raw, &parts).filter(|_| body.canary.is_some());
+            let chosen = key.is_some_and(|key| canary::is_chosen(&rule.id, key, share_ppm));
+            if chosen { Watch::Acts } else { Watch::Watches(Some(Because::Canary)) }
+        }
+        _ => Watch::Acts,
+    }
+}
+
+/// The snooze that keeps the rule from acting on this event.
+fn snooze<'p, H: Host>(
+    program: &'p Program,
+    body: &'p RuleBody,
+    run: &Run<'_, H>,
+) -> Option<&'p Snooze> {
+    let text = |slot: SlotId| {
+        let bytes = run.row.text(run.raw, TextRef(run.row.get(slot)?));
+        core::str::from_utf8(bytes).ok()
+    };
+    body.snoozes.iter().find_map(|(slot, values)| {
+        let snooze = program.snoozes.get(*values.get(text(*slot)?)?)?;
+        (run.row.time_ms < snooze.until_ms).then_some(snooze)
+    })
 }

@@ -12,6 +12,7 @@ use crate::base::codec::{Damaged, Decoder};
 use crate::decision::episodes::Episodes;
 use crate::decision::holds::HoldBook;
 use crate::engine::activate::carry_tables;
+use crate::engine::breaker::Breakers;
 use crate::engine::counters::{Counters, RuleCounters};
 use crate::engine::gap::Gap;
 use crate::engine::identity::TableIdentity;
@@ -71,6 +72,7 @@ struct Loading {
     passed: Passed,
     counters: Counters,
     rules: Vec<(String, RuleCounters)>,
+    breakers: Breakers,
     lists: Vec<String>,
     lists_expired_ms: Option<i64>,
     expected: Expected,
@@ -194,6 +196,7 @@ impl Loading {
             .ok_or_else(|| code.damaged("a gap is none, here or until"))?;
         let passed = Passed { evictions: load_count(code)?, advances: code.var(WHAT)? };
         let (counters, rules) = load_counters(code)?;
+        let breakers = Breakers::load(code)?;
         let n = code.count(1, WHAT)?;
         let lists: Result<Vec<String>, Damaged> =
             (0..n).map(|_| code.text(WHAT).map(str::to_owned)).collect();
@@ -222,6 +225,7 @@ impl Loading {
             passed,
             counters,
             rules,
+            breakers,
             lists: lists?,
             lists_expired_ms: known.then_some(expired_ms),
             expected,
@@ -269,6 +273,7 @@ impl Loading {
             counters,
             trail: self.trail,
             gap: self.gap,
+            breakers: if same { self.breakers.of(program) } else { Breakers::new(program) },
         })
     }
 }
@@ -345,6 +350,7 @@ fn load_counters(code: &mut Decoder<'_>) -> Result<(Counters, RuleCounts), Damag
         &mut counters.holds_placed,
         &mut counters.holds_expired,
         &mut counters.evictions,
+        &mut counters.breaker_trips,
     ] {
         *count = load_count(code)?;
     }
@@ -359,7 +365,7 @@ fn load_counters(code: &mut Decoder<'_>) -> Result<(Counters, RuleCounts), Damag
         counters.mapping_errors.insert(field, load_count(code)?);
     }
     let mut rules = Vec::new();
-    for _ in 0..code.count(8, WHAT)? {
+    for _ in 0..code.count(9, WHAT)? {
         let name = code.text(WHAT)?.to_owned();
         let rule = RuleCounters {
             hits: load_count(code)?,
@@ -367,6 +373,7 @@ fn load_counters(code: &mut Decoder<'_>) -> Result<(Counters, RuleCounts), Damag
             thinned: load_count(code)?,
             undecided: load_count(code)?,
             exempt: load_count(code)?,
+            snoozed: load_count(code)?,
             holds: load_count(code)?,
             blocks: load_count(code)?,
         };

@@ -10,7 +10,7 @@
 //! Every field of [`Engine`], and where it is saved:
 //!
 //! - `setup`, `decoder`, `topics`: made of the rule set and the settings; their digests are in the head.
-//! - `sources`; `remembered.clocks`, `counters`, `trail`, `gap`: in the head.
+//! - `sources`; `remembered.clocks`, `counters`, `trail`, `gap`, `breakers`: in the head.
 //! - `remembered.memory`: `tables` in sections of their own, `evictions` and `advances` in the head; `identities` and
 //!   the plans (`reads`, `stored`, `places`) are made of the rule set.
 //! - `remembered.lists`: files are made of the rule set; what rules changed, and until when members were forgotten, is
@@ -31,7 +31,7 @@ use crate::engine::step::{Engine, Remembered};
 pub(super) const MAGIC: &[u8; 8] = b"RISKWEIR";
 
 /// The form in which this engine writes snapshots, and the only one that it reads.
-pub const SNAPSHOT_VERSION: u32 = 1;
+pub const SNAPSHOT_VERSION: u32 = 2;
 
 /// Kinds of sections.
 pub(super) mod kind {
@@ -195,6 +195,7 @@ impl Engine {
             counters,
             trail,
             gap,
+            breakers,
         } = &mut self.remembered;
         code.count(clocks.all().len());
         for clock in clocks.all() {
@@ -217,6 +218,7 @@ impl Engine {
         code.var(advances);
         let program = &self.setup.program;
         write_counters(counters, program.rules.iter().map(|rule| rule.name.as_str()), code);
+        breakers.save(code);
         code.count(program.lists.len());
         program.lists.iter().for_each(|list| code.text(&list.name));
         code.flag(lists.expired_ms().is_some());
@@ -269,8 +271,9 @@ fn write_counters<'a>(
     code.count(counters.rules.len());
     for (name, rule) in rules.zip(&counters.rules) {
         code.text(name);
-        let RuleCounters { hits, alerts, thinned, undecided, exempt, holds, blocks } = *rule;
-        for count in [hits, alerts, thinned, undecided, exempt, holds, blocks] {
+        let RuleCounters { hits, alerts, thinned, undecided, exempt, snoozed, holds, blocks } =
+            *rule;
+        for count in [hits, alerts, thinned, undecided, exempt, snoozed, holds, blocks] {
             code.var(count);
         }
     }
@@ -293,6 +296,7 @@ fn scalars(counters: &Counters) -> impl Iterator<Item = u64> {
         holds_placed,
         holds_expired,
         evictions,
+        breaker_trips,
     } = counters;
     let others = [
         *late,
@@ -304,6 +308,7 @@ fn scalars(counters: &Counters) -> impl Iterator<Item = u64> {
         *holds_placed,
         *holds_expired,
         *evictions,
+        *breaker_trips,
     ];
     core::iter::once(*read).chain(*outcomes).chain(others)
 }

@@ -6,6 +6,7 @@ use crate::base::Value;
 use crate::decision::episodes::Episodes;
 use crate::decision::holds::HoldBook;
 use crate::decision::score::ScoreSheet;
+use crate::engine::breaker::Breakers;
 use crate::engine::counters::{Counters, RuleCounters};
 use crate::engine::emit;
 use crate::engine::gap::Gap;
@@ -72,6 +73,7 @@ pub(super) struct Remembered {
     pub(super) counters: Counters,
     pub(super) trail: Trail,
     pub(super) gap: Gap,
+    pub(super) breakers: Breakers,
 }
 
 /// Buffers that live from event to event; their content means nothing between events.
@@ -284,6 +286,11 @@ impl Engine {
         self.remembered.gap = Gap::Here;
     }
 
+    /// Rules whose breaker has tripped: they only watch until another rule set is active.
+    pub fn breakers_tripped(&self) -> usize {
+        self.remembered.breakers.tripped()
+    }
+
     /// Holds that are open.
     pub fn holds_open(&self) -> usize {
         self.remembered.holds.len()
@@ -320,10 +327,11 @@ impl Setup {
         &self.digesters[usize::from(row.event)]
     }
 
-    /// Rules that act, and rules that watch.
+    /// Rules that act, on some keys at least, and rules that watch.
     pub(super) fn rules_by_mode(&self) -> (usize, usize) {
-        let count = |mode| self.program.rules.iter().filter(|rule| rule.mode == mode).count();
-        (count(Mode::Live), count(Mode::Shadow))
+        let modes = || self.program.rules.iter().map(|rule| rule.mode);
+        let watching = modes().filter(|mode| *mode == Mode::Shadow).count();
+        (modes().filter(|mode| mode.acts()).count(), watching)
     }
 }
 
@@ -393,6 +401,7 @@ impl Remembered {
             counters: Counters { rules, ..Counters::default() },
             trail: Trail::default(),
             gap: Gap::None,
+            breakers: Breakers::new(program),
         }
     }
 

@@ -3,13 +3,13 @@
 
 use std::borrow::Cow;
 
-use crate::decision::wire::{Condition, Contribution, Moment, Undecided, WindowRef};
+use crate::decision::wire::{Condition, Contribution, Moment, Snoozed, Undecided, WindowRef};
 use crate::engine::judge::{Hit, Judgement};
 use crate::event::schema::SlotId;
 use crate::rules::eval::trace::Trace;
 use crate::rules::eval::{Host, Run, Truth, explain};
 use crate::rules::program::{
-    ActionPlan, IfMissing, Message, Program, RuleBody, RuleId, RuleInfo, SeverityLevel,
+    ActionPlan, IfMissing, Message, Program, RuleBody, RuleId, RuleInfo, SeverityLevel, Snooze,
 };
 use crate::window::spec::Coverage;
 
@@ -18,6 +18,7 @@ use crate::window::spec::Coverage;
 pub(super) struct Told<'p> {
     pub(super) contributions: Vec<Contribution<'p>>,
     pub(super) shadow: Vec<Contribution<'p>>,
+    pub(super) snoozed: Vec<Snoozed<'p>>,
     pub(super) undecided: Vec<Undecided<'p>>,
     pub(super) exempt: Vec<&'p str>,
     pub(super) tags: Vec<&'p str>,
@@ -67,6 +68,7 @@ pub(super) fn tell<'p, H: Host>(
     told.tags.sort_unstable();
     told.tags.dedup();
     told.shadow = judgement.shadow.iter().map(|hit| contribution(trace, hit, run)).collect();
+    told.snoozed = judgement.snoozed.iter().map(|(_, snooze)| snoozed(program, snooze)).collect();
     for body in &judgement.undecided {
         let undecided = undecided(trace, body, run);
         if judgement.review.iter().any(|review| review.rule == body.rule) {
@@ -119,6 +121,19 @@ fn contribution<'p, H: Host>(
             .collect(),
         conditions: conditions(trace, hit.body, run),
         by_missing: hit.by_missing,
+        because: hit.because,
+    }
+}
+
+fn snoozed<'p>(program: &'p Program, snooze: &'p Snooze) -> Snoozed<'p> {
+    let info = rule(program, snooze.rule);
+    Snoozed {
+        rule: &info.id,
+        name: &info.name,
+        key: &snooze.key,
+        until: Moment(snooze.until_ms),
+        owner: &snooze.owner,
+        reason: &snooze.reason,
     }
 }
 

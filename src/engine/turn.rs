@@ -10,7 +10,7 @@ use crate::decision::lattice::Outcome;
 use crate::decision::resolve::{HoldTerms, Reach, Resolution, resolve};
 use crate::decision::wire::{Condition, EntityRef, Provenance};
 use crate::engine::emit::{self, AlertFacts};
-use crate::engine::judge::{Hit, Judgement, judge};
+use crate::engine::judge::{Hit, Judgement, Marks, judge};
 use crate::engine::lists::Lists;
 use crate::engine::memory::{Memory, NoState, StateHost, key_of, key_parts};
 use crate::engine::options::DecisionsWanted;
@@ -21,7 +21,8 @@ use crate::engine::step::{Decoded, Remembered, Setup, Work};
 use crate::engine::streams::{Placement, Source, Timeliness};
 use crate::engine::tell::{AlertWish, Told, rule, severity_word, tell};
 use crate::rules::eval::Run;
-use crate::rules::program::{ActionPlan, NodeId, RuleBody, SeverityLevel};
+use crate::rules::eval::render::duration;
+use crate::rules::program::{ActionPlan, NodeId, RuleBody, RuleId, SeverityLevel};
 use crate::state::{Seen, variant_of};
 use crate::window::spec::Coverage;
 
@@ -64,7 +65,7 @@ impl<'a, S: Sink> Turn<'a, S> {
             return;
         }
         self.count(&standing);
-        let (judgement, told) = self.judge(&standing);
+        let (judgement, told) = self.judge(&standing, stops_at_ms(&standing));
         self.conclude(&standing, &judgement, &told);
         let timeliness = standing.placement.timeliness;
         let lost = is_planted(Bug::LateInsertLost) && timeliness != Timeliness::OnTime;
@@ -141,13 +142,19 @@ impl<'a, S: Sink> Turn<'a, S> {
     }
 
     /// Judges every rule, and puts into words what they said while the evidence is at hand.
-    fn judge(&mut self, standing: &Standing) -> (Judgement<'a>, Told<'a>) {
+    /// `stops_at_ms` is the clock by which breakers count what is stopped, if anything can be.
+    fn judge(
+        &mut self,
+        standing: &Standing,
+        stops_at_ms: Option<i64>,
+    ) -> (Judgement<'a>, Told<'a>) {
         let setup = self.setup;
-        let Remembered { memory, lists, counters, .. } = &mut *self.remembered;
+        let Remembered { memory, lists, counters, breakers, .. } = &mut *self.remembered;
+        let mut marks = Marks { counters, breakers, stops_at_ms };
         let began_ms = standing.placement.began_ms;
         let evidence = Evidence { setup, memory, lists, decoded: self.decoded, began_ms };
         evidence.with_run(self.work, |run| {
-            let judgement = judge(&setup.program, run, counters);
+            let judgement = judge(&setup.program, run, &mut marks);
             let told = if judgement.is_silent() {
                 Told::default()
             } else {
@@ -184,6 +191,9 @@ impl<'a, S: Sink> Turn<'a, S> {
         }
         self.work.answer = answer;
         self.raise(&scene, standing, &resolution, told);
+        for rule in &judgement.tripped {
+            self.trip(&scene, &resolution, *rule);
+        }
         if let Some(hold) = hold {
             self.place(&scene, &hold, judgement);
         }
@@ -241,7 +251,7 @@ impl<'a, S: Sink> Turn<'a, S> {
     /// Judges a repeated event whose first answer may have been given up to save memory: it must not pass for want of
     /// an answer. Nothing is remembered, raised or held anew; the windows already hold the event.
     fn judge_again(&mut self, standing: &Standing) {
-        let (judgement, told) = self.judge(standing);
+        let (judgement, told) = self.judge(standing, None);
         let resolution = self.resolve(standing, &judgement);
         self.remembered.counters.count_outcome(resolution.winner.outcome);
         self.mark_outcome(resolution.winner.outcome, resolution.score);
@@ -278,6 +288,25 @@ impl<'a, S: Sink> Turn<'a, S> {
             let notice = Notice { rule: "id_reuse", queue: Some("integrity"), message };
             self.notify(scene, resolution, &notice);
         }
+    }
+
+    /// Tells the operators that a rule stopped more than it may.
+    fn trip(&mut self, scene: &Scene<'_>, resolution: &Resolution<'_>, id: RuleId) {
+        let info = rule(&self.setup.program, id);
+        let Some(terms) = self.setup.program.policy.breaker else { return };
+        self.remembered.counters.breaker_trips += 1;
+        emit::rule_tripped(scene, info, terms, &mut self.work.body, self.sink);
+        self.mark_record();
+        let then =
+            if info.mandatory { "it is mandatory and goes on" } else { "it only watches now" };
+        let message = format!(
+            "rule `{}` made more than {} holds and blocks within {}: {then}",
+            info.name,
+            terms.0,
+            duration(terms.1)
+        );
+        let notice = Notice { rule: "breaker", queue: Some("operators"), message };
+        self.notify(scene, resolution, &notice);
     }
 
     fn raise_wish(
@@ -437,6 +466,13 @@ struct Notice<'a> {
     rule: &'a str,
     queue: Option<&'a str>,
     message: String,
+}
+
+/// The clock by which breakers count what the event stops. One that is too late stops nothing, and one from the future
+/// is not remembered.
+fn stops_at_ms(standing: &Standing) -> Option<i64> {
+    let Placement { timeliness, clock_ms, .. } = standing.placement;
+    matches!(timeliness, Timeliness::OnTime | Timeliness::Late).then_some(clock_ms)
 }
 
 /// What is out of the ordinary about a decision.

@@ -219,12 +219,15 @@ fn failure(
     want: &Expectation,
 ) -> Option<String> {
     let name = &program.rules[usize::from(test.rule.0)].name;
-    let hit = ["contributions", "shadow"]
-        .iter()
-        .any(|list| entry(&played.decision, list, name).is_some());
+    // A shadow rule and a canary are tested like any other; outside of its dates a rule does not hit.
+    let watching = entry(&played.decision, "shadow", name)
+        .is_some_and(|entry| matches!(entry["because"].as_str(), None | Some("canary")));
+    let hit = watching || entry(&played.decision, "contributions", name).is_some();
+    let snoozed = entry(&played.decision, "snoozed", name).is_some();
     let undecided = entry(&played.decision, "undecided", name);
     let outcome = match (hit, &undecided) {
         (true, _) => "it hits".to_owned(),
+        (false, _) if snoozed => "it is snoozed".to_owned(),
         (false, Some(entry)) => format!("it is undecided on {}", entry["missing"]),
         (false, None) => "it does not hit".to_owned(),
     };
@@ -232,6 +235,7 @@ fn failure(
     match want {
         Expectation::Hit if !hit => wrong("a hit".to_owned()),
         Expectation::NoHit if hit => wrong("no hit".to_owned()),
+        Expectation::Snoozed if !snoozed => wrong("it to be snoozed".to_owned()),
         Expectation::Undecided(None) if undecided.is_none() => {
             wrong("it to be undecided".to_owned())
         }

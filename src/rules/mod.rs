@@ -8,3 +8,4 @@ pub mod program;
 pub mod syntax;
 
 pub use check::compile;
+pub use check::due::{Day, due};

@@ -5,6 +5,8 @@
 //! (whatever number of rules uses them), the state look-ups of that event type, and the bodies of the rules that are
 //! `on` it. A node refers only to nodes before it.
 
+use std::collections::BTreeMap;
+
 use crate::base::{Currency, Digest};
 use crate::diag::{Sources, Span};
 use crate::event::schema::{EntityId, EventId, FieldId, Schema, SlotId};
@@ -52,8 +54,29 @@ pub struct Program {
     pub groups: Vec<ScoreGroup>,
     /// The decision policy (defaults when no file has one).
     pub policy: Policy,
+    /// What is snoozed, in the order of the files.
+    pub snoozes: Vec<Snooze>,
     /// The `test` blocks.
     pub tests: Vec<TestCase>,
+}
+
+/// A rule that does not act on the events of one key, for a time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snooze {
+    /// The rule.
+    pub rule: RuleId,
+    /// The key as its author names it: `card`.
+    pub key: String,
+    /// The value of the key.
+    pub value: String,
+    /// Its end in ms of event time, exclusive.
+    pub until_ms: i64,
+    /// Who answers for it.
+    pub owner: String,
+    /// Why.
+    pub reason: String,
+    /// Where its last day stands.
+    pub span: Span,
 }
 
 /// A group of scores with its cap.
@@ -126,6 +149,10 @@ pub struct RuleInfo {
     pub mandatory: bool,
     /// From (inclusive) and to (exclusive) in ms of event time.
     pub effective: Option<(i64, Option<i64>)>,
+    /// Where that stands.
+    pub effective_span: Span,
+    /// When its day of review has passed, in ms, and where that stands.
+    pub review_by: Option<(i64, Span)>,
     /// What an undecided condition does.
     pub if_missing: IfMissing,
     /// Where it stands.
@@ -152,10 +179,24 @@ pub enum Mode {
     Draft,
     /// Evaluated and recorded, never acts.
     Shadow,
+    /// Acts on this share of its keys, in millionths; a shadow for the others.
+    Canary(u32),
     /// Acts (default).
     Live,
     /// Never evaluated.
     Retired,
+}
+
+impl Mode {
+    /// Whether the rule may stop money, on some events at least.
+    pub fn acts(self) -> bool {
+        matches!(self, Self::Live | Self::Canary(_))
+    }
+
+    /// Whether the rule is asked at all.
+    pub fn is_evaluated(self) -> bool {
+        self.acts() || self == Self::Shadow
+    }
 }
 
 /// What an undecided condition does.
@@ -176,7 +217,7 @@ pub struct EventPlan {
     pub nodes: Vec<Node>,
     /// State that rules of this event type may read.
     pub lookups: Vec<Lookup>,
-    /// Bodies of the rules on this event type whose mode is shadow or live, in rule order.
+    /// Bodies of the rules on this event type that are evaluated in their mode, in rule order.
     pub rules: Vec<RuleBody>,
     /// Tables that remember events of this type.
     pub tables: Vec<TableId>,
@@ -213,6 +254,10 @@ pub struct RuleBody {
     pub unless: Option<NodeId>,
     /// What a hit does.
     pub actions: Vec<ActionPlan>,
+    /// The key by which a canary picks its events.
+    pub canary: Option<SlotId>,
+    /// What is snoozed: the slot of a key, and by its values the index in [`Program::snoozes`].
+    pub snoozes: Vec<(SlotId, BTreeMap<String, usize>)>,
     /// The rule's `let` names for explanation (name, node), in the author's order.
     pub lets: Vec<(String, NodeId)>,
     /// Where this rule wrote a node of its condition, when that is elsewhere than [`Node::span`]; by node. A node is
@@ -509,7 +554,7 @@ pub struct Policy {
     pub bands: Vec<(i32, i32, ActionPlan)>,
     /// Byte budget for all state.
     pub state_bytes: u64,
-    /// More holds or blocks of one rule per interval (count, ms) than this demote the rule. Recorded, not yet obeyed.
+    /// More holds or blocks of one rule per interval (count, ms) than this make the rule a shadow.
     pub breaker: Option<(u32, i64)>,
 }
 
@@ -576,6 +621,8 @@ pub enum Expectation {
     NoHit,
     /// The rule is undecided, maybe on this field.
     Undecided(Option<String>),
+    /// The rule would hit and is snoozed.
+    Snoozed,
     /// The rule contributes this action (messages are not compared unless given).
     Action(ActionPlan),
     /// A `let` or feature has this value.

@@ -149,6 +149,11 @@ fn state(cells: &[Books]) -> Vec<MetricFamily> {
             count(|e| e.state_evictions),
         ),
         counter(
+            "riskweir_breaker_trips_total",
+            "Rules that stopped more than the breaker of the policy allows.",
+            count(|e| e.breaker_trips),
+        ),
+        counter(
             "riskweir_mapping_errors_total",
             "Values that a declared field could not take.",
             mapping,

@@ -16,7 +16,7 @@ use crate::demo::report::percentiles;
 use crate::demo::show::{self, Paint, Tone, thousands};
 use crate::demo::tally::{Fact, Tally};
 use crate::demo::wire::{Alert, DeadLetter, Decision, Hold};
-use crate::rules::program::{Mode, Program};
+use crate::rules::program::Program;
 use crate::runtime::Seen;
 
 /// Most alerts and holds that are shown to people in one second; JSON has them all.
@@ -102,7 +102,7 @@ impl<'a> View<'a> {
         if self.console.quiet {
             return;
         }
-        let live = self.program.rules.iter().filter(|rule| rule.mode == Mode::Live).count();
+        let live = self.program.rules.iter().filter(|rule| rule.mode.acts()).count();
         let watching = self.program.rules.len() - live;
         let lines = [
             format!(

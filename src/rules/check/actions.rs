@@ -160,7 +160,7 @@ impl Checker<'_, '_> {
     }
 
     /// The slot of a key of this event.
-    fn key_slot(&mut self, path: &Path) -> Option<SlotId> {
+    pub(super) fn key_slot(&mut self, path: &Path) -> Option<SlotId> {
         let (slot, ty) = self.slot(path)?;
         if types::is_textual(ty) {
             return Some(slot);

@@ -2,6 +2,7 @@
 //! apart from its condition.
 
 use crate::diag::{Diagnostic, Span, codes, suggest};
+use crate::rules::check::literals;
 use crate::rules::check::refusal::did_you_mean;
 use crate::rules::check::world::World;
 use crate::rules::program::{IfMissing, Mode, RuleInfo, SeverityLevel};
@@ -19,6 +20,7 @@ pub(super) struct Clauses<'a> {
     refs: Vec<&'a Text>,
     tags: Vec<&'a Name>,
     effective: Option<(&'a Literal, Option<&'a Literal>)>,
+    review_by: Option<&'a Literal>,
     mandatory: bool,
     mode: Option<(&'a ast::Mode, Span)>,
     pub(super) on: Option<(&'a [Name], Option<&'a Expr>)>,
@@ -63,7 +65,8 @@ impl<'a> Clauses<'a> {
             ClauseKind::Ref(text) => self.refs.push(text),
             ClauseKind::Tags(names) => self.tags.extend(names),
             ClauseKind::Effective(from, to) => self.effective = Some((from, to.as_ref())),
-            ClauseKind::ReviewBy(_) | ClauseKind::Error => {}
+            ClauseKind::ReviewBy(day) => self.review_by = Some(day),
+            ClauseKind::Error => {}
             ClauseKind::Mandatory => self.mandatory = true,
             ClauseKind::Mode(mode) => self.mode = Some((mode, span)),
             ClauseKind::On(events, guard) => self.on = Some((events, guard.as_ref())),
@@ -91,13 +94,14 @@ impl<'a> Clauses<'a> {
                 );
             }
         }
-        if self.mode() == Mode::Live && (self.id.is_none() || self.owner.is_none()) {
+        if self.acts() && (self.id.is_none() || self.owner.is_none()) {
             let lacking = match (self.id.is_none(), self.owner.is_none()) {
                 (true, true) => "`id` and no `owner`",
                 (true, false) => "`id`",
                 _ => "`owner`",
             };
-            let message = format!("rule `{}` is live and has no {lacking}", rule.name.text);
+            let live = if self.canary().is_some() { "a canary" } else { "live" };
+            let message = format!("rule `{}` is {live} and has no {lacking}", rule.name.text);
             report.push(Diagnostic::new(codes::E0503, rule.name.span, message).with_help(
                 "add `id \"R-0001\" owner team_name`, or `mode shadow` while it is tried out",
             ));
@@ -128,7 +132,7 @@ impl<'a> Clauses<'a> {
             }
             outcome = Some(action.span);
             let ends = self.effective.is_some_and(|(_, to)| to.is_some());
-            if action.kind == ActionKind::Allow && self.mode() == Mode::Live && !ends {
+            if action.kind == ActionKind::Allow && self.acts() && !ends {
                 let message = "a live `allow` needs an end date";
                 report.push(Diagnostic::new(codes::E0302, action.span, message).with_help(
                     "add `effective 2026-01-01 .. 2026-12-31`: an exemption is looked at again",
@@ -138,12 +142,26 @@ impl<'a> Clauses<'a> {
     }
 
     /// How far the rule acts.
-    pub(super) fn mode(&self) -> Mode {
+    fn mode(&self, report: &mut Vec<Diagnostic>) -> Mode {
         match self.mode {
             Some((ast::Mode::Draft, _)) => Mode::Draft,
-            Some((ast::Mode::Shadow | ast::Mode::Canary(..), _)) => Mode::Shadow,
+            Some((ast::Mode::Shadow, _)) => Mode::Shadow,
+            Some((ast::Mode::Canary(share, _), span)) => Mode::Canary(canary(*share, span, report)),
             Some((ast::Mode::Retired, _)) => Mode::Retired,
             Some((ast::Mode::Live, _)) | None => Mode::Live,
+        }
+    }
+
+    /// Whether it may stop money.
+    fn acts(&self) -> bool {
+        matches!(self.mode, None | Some((ast::Mode::Live | ast::Mode::Canary(..), _)))
+    }
+
+    /// The key by which a canary picks its events.
+    pub(super) fn canary(&self) -> Option<&'a ast::Path> {
+        match self.mode {
+            Some((ast::Mode::Canary(_, key), _)) => Some(key),
+            _ => None,
         }
     }
 
@@ -159,12 +177,6 @@ impl<'a> Clauses<'a> {
         world: &World<'_>,
         report: &mut Vec<Diagnostic>,
     ) -> RuleInfo {
-        if let Some((ast::Mode::Canary(..), span)) = self.mode {
-            report.push(
-                Diagnostic::new(codes::E0903, span, "`mode canary` is not supported yet")
-                    .with_help("until then, use `mode shadow` and compare before you go live"),
-            );
-        }
         let texts = |names: &[&Name]| names.iter().map(|name| name.text.clone()).collect();
         RuleInfo {
             name: rule.name.text.clone(),
@@ -175,9 +187,13 @@ impl<'a> Clauses<'a> {
             typologies: texts(&self.typologies),
             refs: self.refs.iter().map(|text| text.text.clone()).collect(),
             tags: texts(&self.tags),
-            mode: self.mode(),
+            mode: self.mode(report),
             mandatory: self.mandatory,
             effective: self.effective(world, report),
+            effective_span: self
+                .effective
+                .map_or(rule.span, |(from, to)| to.map_or(from.span, |to| from.span.to(to.span))),
+            review_by: self.review_by.and_then(|day| Some((world.day_end_ms(day)?, day.span))),
             if_missing: match self.if_missing {
                 Some(ast::IfMissing::Match) => IfMissing::Match,
                 Some(ast::IfMissing::Review) => IfMissing::Review,
@@ -240,6 +256,19 @@ impl<'a> Clauses<'a> {
             }
         }
     }
+}
+
+/// The share of a canary in millionths.
+fn canary(share: ast::Decimal, span: Span, report: &mut Vec<Diagnostic>) -> u32 {
+    const WHOLE: u32 = 1_000_000;
+    let ppm = literals::scaled(share, 4).and_then(|ppm| u32::try_from(ppm).ok());
+    ppm.filter(|ppm| (1..=WHOLE).contains(ppm)).unwrap_or_else(|| {
+        let message = "a canary acts on more than 0% and at most 100% of its keys";
+        report.push(Diagnostic::new(codes::E0511, span, message).with_help(
+            "write at most four decimals, as in `mode canary 10% by customer`; with nothing it is `mode shadow`",
+        ));
+        WHOLE
+    })
 }
 
 fn word(kind: &ClauseKind) -> &'static str {

@@ -8,6 +8,8 @@ pub(super) const MAX_RULES: usize = 10_000;
 pub(super) const MAX_EVENTS: usize = 1_000;
 /// Most lists.
 pub(super) const MAX_LISTS: usize = 10_000;
+/// Most snoozes.
+pub(super) const MAX_SNOOZES: usize = 10_000;
 /// Most members that one list file may hold.
 pub(super) const MAX_LIST_MEMBERS: usize = 5_000_000;
 /// Most state tables, look-ups of one event type, and measures of one table (their ids are 16 bits wide).

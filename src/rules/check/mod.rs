@@ -12,6 +12,7 @@ mod calls;
 mod canonical;
 mod checker;
 mod clauses;
+pub(super) mod due;
 mod functions;
 mod kinds;
 mod limits;
@@ -31,6 +32,7 @@ mod roles;
 mod rules;
 mod scenarios;
 mod schema;
+mod snoozes;
 #[cfg(test)]
 mod tests;
 mod types;
@@ -105,6 +107,7 @@ fn check(items: &[&Item], sources: &Sources, report: &mut Vec<Diagnostic>) -> Pr
     let broken = check_features(&mut build, &mut drafts, report);
     let groups = actions::groups(items, report);
     let rules = rules::compile(items, &groups, &mut build, &mut drafts, report);
+    let snoozes = snoozes::compile(items, &rules, &mut build, &mut drafts, report);
     let context =
         scenarios::Context { build: &build, drafts: &drafts, infos: &rules, groups: &groups };
     let tests = scenarios::compile(items, context, report);
@@ -123,6 +126,7 @@ fn check(items: &[&Item], sources: &Sources, report: &mut Vec<Diagnostic>) -> Pr
         plans,
         groups,
         policy,
+        snoozes,
         tests,
     }
 }

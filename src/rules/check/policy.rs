@@ -101,7 +101,6 @@ impl Builder<'_> {
                             .with_help("write `breaker 1000 per 1h`"),
                     ),
                 }
-                self.not_in_force(word, clause);
             }
             PolicyClauseKind::Approvals(..) | PolicyClauseKind::Budget(_) => {
                 self.not_in_force(word, clause);

@@ -15,7 +15,7 @@ use crate::rules::check::schema::{twice, unknown_event};
 use crate::rules::check::types;
 use crate::rules::check::world::World;
 use crate::rules::program::{
-    ActionPlan, Constant, Mode, NodeId, RuleBody, RuleId, RuleInfo, ScoreGroup, Type,
+    ActionPlan, Constant, NodeId, RuleBody, RuleId, RuleInfo, ScoreGroup, Type,
 };
 use crate::rules::syntax::ast::{ActionKind, Expr, Item, Literal, Name, Rule};
 
@@ -48,8 +48,7 @@ pub(super) fn compile(
         let context = Context { rule, id, clauses: &clauses, params: &params, groups };
         for event in events(&clauses, build.world, report) {
             let body = context.body(event, build, report);
-            let evaluated = matches!(info.mode, Mode::Live | Mode::Shadow);
-            if let (Some(body), true) = (body, evaluated) {
+            if let (Some(body), true) = (body, info.mode.is_evaluated()) {
                 drafts[usize::from(event.0)].bodies.push(body);
             }
         }
@@ -197,6 +196,7 @@ impl Context<'_> {
         let actions = self.clauses.then.unwrap_or_default().iter();
         let actions: Vec<Option<ActionPlan>> =
             actions.map(|action| checker.action(action, self.groups)).collect();
+        let canary = self.clauses.canary().map(|key| checker.key_slot(key));
         let when = when?;
         self.contract(event, (guard, when), &words, build, report);
         Some(RuleBody {
@@ -205,6 +205,8 @@ impl Context<'_> {
             when,
             unless: unless.flatten(),
             actions: actions.into_iter().collect::<Option<_>>()?,
+            canary: canary.flatten(),
+            snoozes: Vec::new(),
             lets,
             words: words.into_iter().collect(),
         })

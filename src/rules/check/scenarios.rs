@@ -135,6 +135,7 @@ impl Reader<'_, '_, '_> {
             WantKind::Hit => Expectation::Hit,
             WantKind::NoHit => Expectation::NoHit,
             WantKind::Undecided(None) => Expectation::Undecided(None),
+            WantKind::Snoozed => Expectation::Snoozed,
             WantKind::Undecided(Some(path)) => {
                 let world = self.context.build.world;
                 let name = dotted(path);

@@ -14,7 +14,7 @@
 
 /// Words that begin an item of a file.
 pub const ITEMS: &[&str] =
-    &["event", "entity", "list", "feature", "rule", "template", "use", "policy", "test"];
+    &["event", "entity", "list", "feature", "rule", "template", "use", "snooze", "policy", "test"];
 
 /// Words that begin a clause of a rule.
 pub const CLAUSES: &[&str] = &[
@@ -95,8 +95,10 @@ const CONTEXTUAL: &[&str] = &[
     "given",
     "every",
     "at",
+    "until",
     "expect",
     "hit",
+    "snoozed",
     "no",
     "undecided",
     "draft",

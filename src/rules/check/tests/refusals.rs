@@ -106,11 +106,6 @@ fn parts_of_the_language_that_wait_have_a_code_each() {
     condition_refused(on, "ip.country = DE", "E0907", "ip.country");
     let sequence = "sequence by customer within 2h [login, this]";
     condition_refused(on, sequence, "E0901", sequence);
-    refused(
-        "rule r mode canary 10% by card id \"R\" owner o on card_payment when risk > 0.5 then alert",
-        "E0903",
-        "mode canary 10% by card",
-    );
     let template = "template t(k: key) on login when device = \"x\" then alert use t(card) as u";
     let codes: Vec<String> = findings(template).into_iter().map(|(code, _)| code).collect();
     assert_eq!(codes, ["E0902", "E0902"]);
@@ -241,4 +236,36 @@ fn an_undecided_rule_is_told_at_its_own_words_when_another_rule_has_the_same() {
     let told = diagnostics.iter().find(|d| d.code.0 == "E0301").expect("one rule can be undecided");
     let expected = rules.rfind("device in").expect("the words of the second rule");
     assert_eq!(told.span.start as usize, expected);
+}
+
+#[test]
+fn a_canary_acts_on_a_share_of_a_key_that_its_events_have() {
+    let rule = |mode: &str| {
+        format!("rule r {mode} id \"R\" owner o on card_payment when risk > 0.5 then alert")
+    };
+    refused(&rule("mode canary 0% by card"), "E0511", "mode canary 0% by card");
+    refused(&rule("mode canary 101% by card"), "E0511", "mode canary 101% by card");
+    refused(&rule("mode canary 0.00001% by card"), "E0511", "mode canary 0.00001% by card");
+    refused(&rule("mode canary 10% by sender"), "E0101", "sender");
+    refused(&rule("mode canary 10% by amount"), "E0401", "amount");
+    let no_owner = "rule r mode canary 10% by card on card_payment when risk > 0.5 then alert";
+    refused(no_owner, "E0503", "r");
+    let endless = "rule r mode canary 10% by card id \"R\" owner o on card_payment when risk > 0.5 then allow";
+    refused(endless, "E0302", "allow");
+}
+
+#[test]
+fn a_snooze_is_of_a_rule_that_may_rest_and_a_key_of_its_events() {
+    let rules = "rule r mode shadow on card_payment, login when 1 = 1 then alert
+        rule m mode shadow mandatory on card_payment when 1 = 1 then alert ";
+    let snooze = |rule: &str, key: &str| {
+        format!("{rules} snooze {rule} for {key} \"v\" until 2026-01-31 owner o reason \"why\"")
+    };
+    refused(&snooze("q", "card"), "E0516", "q");
+    refused(&snooze("m", "card"), "E0517", "m");
+    refused(&snooze("r", "sender"), "E0101", "sender");
+    refused(&snooze("r", "n_items"), "E0401", "n_items");
+    // A key that one of the events has is enough.
+    assert_eq!(findings(&snooze("r", "card")), []);
+    assert_eq!(findings(&snooze("r", "customer")), []);
 }

@@ -29,6 +29,8 @@ fn body(guard: Option<u32>, when: u32, unless: Option<u32>) -> RuleBody {
         when: NodeId(when),
         unless,
         actions: vec![],
+        canary: None,
+        snoozes: vec![],
         lets: vec![],
         words: vec![],
     }

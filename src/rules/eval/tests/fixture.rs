@@ -126,6 +126,7 @@ pub(super) fn program(nodes: Vec<Node>) -> Program {
     let list =
         ListSpec { name: "watched".to_owned(), ty: Type::Text, expires_ms: None, members: vec![] };
     Program {
+        snoozes: Vec::new(),
         sources: Sources::default(),
         digest: Digest([0; 32]),
         schema: schema(),

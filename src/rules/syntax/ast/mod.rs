@@ -109,6 +109,8 @@ pub enum Item {
     Template(Template),
     /// `use NAME ( ... ) as NAME ...`; parsed, refused by the checker for now.
     Use(Use),
+    /// `snooze NAME for KEY "value" until DATE ...`
+    Snooze(Snooze),
     /// `policy NAME ...`
     Policy(Policy),
     /// `test NAME ...`
@@ -267,6 +269,25 @@ pub struct Use {
     pub name: Name,
     /// Further clauses.
     pub clauses: Vec<Clause>,
+    /// The whole item.
+    pub span: Span,
+}
+
+/// `snooze NAME for KEY "value" until DATE owner NAME reason "..."`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snooze {
+    /// The rule that is not to act.
+    pub rule: Name,
+    /// The key of its events.
+    pub key: Path,
+    /// The value of the key.
+    pub value: Text,
+    /// The last day.
+    pub until: Literal,
+    /// Who answers for it.
+    pub owner: Name,
+    /// Why, for people.
+    pub reason: Text,
     /// The whole item.
     pub span: Span,
 }
@@ -570,6 +591,8 @@ pub enum WantKind {
     NoHit,
     /// `undecided on device`
     Undecided(Option<Path>),
+    /// `snoozed`
+    Snoozed,
     /// `score +35`, `hold for 2h`, `block`
     Action(Action),
     /// `senders = 7`: the value of a `let` or feature

@@ -2,8 +2,8 @@
 
 use crate::diag::{Diagnostic, codes};
 use crate::rules::syntax::ast::{
-    CurrencySource, Entity, Event, Feature, Field, FieldRole, Item, List, Rule, Template, Text,
-    Type, TypeKind, Use,
+    CurrencySource, Entity, Event, Feature, Field, FieldRole, Item, List, Rule, Snooze, Template,
+    Text, Type, TypeKind, Use,
 };
 use crate::rules::syntax::parser::{Parser, actions};
 use crate::rules::syntax::token::{Sign, TokenKind};
@@ -37,6 +37,7 @@ impl Parser<'_> {
             Some("rule") => self.rule().map(Item::Rule),
             Some("template") => self.template().map(Item::Template),
             Some("use") => self.use_template().map(Item::Use),
+            Some("snooze") => self.snooze().map(Item::Snooze),
             Some("policy") => self.policy().map(Item::Policy),
             Some("test") => self.test().map(Item::Test),
             _ => self.no_item(),
@@ -216,6 +217,21 @@ impl Parser<'_> {
         self.expect_close(Sign::RightParen, open)?;
         let clauses = self.clauses();
         Some(Template { name, params, clauses, span: self.since(start) })
+    }
+
+    fn snooze(&mut self) -> Option<Snooze> {
+        let start = self.bump();
+        let rule = self.name("the name of a rule")?;
+        self.expect_word("for", "and a key, as in `snooze a_rule for card \"c1\"`")?;
+        let key = self.path("a key")?;
+        let value = self.text_of("the value of the key, a text")?;
+        self.expect_word("until", "and a date: a snooze ends by itself")?;
+        let until = self.date("the last day")?;
+        self.expect_word("owner", "and a name: somebody answers for a snooze")?;
+        let owner = self.name("the name of an owner")?;
+        self.expect_word("reason", "and a text: a snooze says why")?;
+        let reason = self.text_of("a reason")?;
+        Some(Snooze { rule, key, value, until, owner, reason, span: self.since(start) })
     }
 
     fn use_template(&mut self) -> Option<Use> {

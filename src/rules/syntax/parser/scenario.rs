@@ -161,9 +161,14 @@ impl Parser<'_> {
                 let on = if self.eat_word("on") { Some(self.path("a field")?) } else { None };
                 Some(WantKind::Undecided(on))
             }
+            Some("snoozed") => {
+                self.bump();
+                Some(WantKind::Snoozed)
+            }
             Some(word) if words::ACTIONS.contains(&word) => self.action().map(WantKind::Action),
-            _ => self
-                .unexpected("`hit`, `no hit`, `undecided`, an action or a value such as `n = 7`"),
+            _ => self.unexpected(
+                "`hit`, `no hit`, `undecided`, `snoozed`, an action or a value such as `n = 7`",
+            ),
         }
     }
 }
