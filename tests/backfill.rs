@@ -32,9 +32,15 @@ fn compile(text: &str) -> Option<Arc<Program>> {
     Some(Arc::new(program))
 }
 
-/// Random rules, and some of them alone.
+/// Random rules that act, and some of them alone.
 fn rule_sets(dice: &mut Dice) -> Option<(Arc<Program>, Arc<Program>)> {
-    let text = Author::new(dice.clone()).file(8);
+    let mut text = Author::new(dice.clone()).file(8).replace("then alert", "then alert queue q");
+    for index in 0..8 {
+        let (shadow, live) = ("mode shadow", "id \"R-N\"  owner tests  severity low");
+        let live = live.replace('N', &index.to_string());
+        text = text
+            .replace(&format!("rule r{index}\n  {shadow}"), &format!("rule r{index}\n  {live}"));
+    }
     let mut parts = text.split("\nrule ");
     let mut fewer = parts.next().unwrap().to_owned();
     for part in parts {
@@ -124,39 +130,116 @@ fn is_complete(told: &Value) -> bool {
     conditions.all(|condition| condition["coverage"].as_str().is_none_or(|it| it == "complete"))
 }
 
-/// The past is read from somewhere on.
+fn is_approximate(told: &Value) -> bool {
+    let mut conditions = told["conditions"].as_array().into_iter().flatten();
+    let is_it = |word: &str| word.starts_with("approximate");
+    conditions.any(|condition| condition["coverage"].as_str().is_some_and(is_it))
+}
+
+/// A random question about the past of a payment.
+fn question(dice: &mut Dice) -> String {
+    let kind = dice.pick(&[
+        "count(pay)",
+        "count(pay where cents > 50)",
+        "sum(pay.cents)",
+        "sum(pay.cents where cents < 30)",
+        "distinct(pay.cents)",
+        "max(pay.cents where cents < 80)",
+        "last(pay.cents)",
+    ]);
+    let (key, span) = (dice.pick(&["card", "shop"]), dice.pick(&["10s", "1m", "5m", "20m"]));
+    format!("{kind} by {key} over {} {span}", dice.pick(&["last", "prior"]))
+}
+
+/// Rules of which each says one value about every payment.
+fn asking(questions: &[String]) -> Arc<Program> {
+    let rule = |(index, question): (usize, &String)| {
+        let missing = if question.starts_with("max") || question.starts_with("last") {
+            "  if missing skip\n"
+        } else {
+            ""
+        };
+        format!(
+            "rule r{index}\n  id \"R-{index}\"  owner tests  severity low\n  on pay\n  let n = {question}\n  \
+             when n >= 0\n{missing}  then alert queue q message \"{{n}}\"\n"
+        )
+    };
+    let rules: String = questions.iter().enumerate().map(rule).collect();
+    compile(&format!("{SCHEMA}{rules}")).unwrap()
+}
+
+/// A payment: its time and its record.
+type Payment = (i64, String);
+
+fn payments(dice: &mut Dice, n: usize) -> Vec<Payment> {
+    let mut newest_ms = START_MS;
+    let payment = |index| {
+        newest_ms += dice.pick(&[0, 0, 1, 500, 1_000, 5_000, 20_000]);
+        let late_ms = if dice.one_in(8) { dice.pick(&[1, 700, 9_000]) } else { 0 };
+        let (card, shop, cents) = (dice.below(3), dice.below(2), dice.below(100));
+        let at_ms = newest_ms - late_ms;
+        let record = format!(
+            r#"{{"pay_id":"p{index}","at":{at_ms},"card":"c{card}","shop":"s{shop}","cents":{cents}}}"#
+        );
+        (at_ms, record)
+    };
+    (0..n).map(payment).collect()
+}
+
+/// Decides payments from `from` on; what the rules say of each.
+fn pay(engine: &mut Engine, payments: &[Payment], from: usize) -> Vec<BTreeMap<String, Value>> {
+    let pay = |(index, (_, record)): (usize, &Payment)| {
+        let mut out = Vec::new();
+        let stream = engine.open_stream("t", 0);
+        let offset = i64::try_from(index).unwrap();
+        let payload = Some(record.as_bytes());
+        engine.step(&Input { stream, offset, arrival_ms: None, payload }, &mut out);
+        said(&out)
+    };
+    payments.iter().enumerate().skip(from).map(pay).collect()
+}
+
+/// The past is read from somewhere on. Gives how many values were complete only because of that.
 fn check_part_of_the_past(seed: u64) -> usize {
     let mut dice = Dice::new(seed);
-    let Some((fewer, more)) = rule_sets(&mut dice) else { return 0 };
+    let (few, many) = (dice.pick(&[1, 2, 3]), 6);
+    let questions: Vec<String> = (0..many).map(|_| question(&mut dice)).collect();
+    let (fewer, more) = (asking(&questions[..few]), asking(&questions));
     let options = options(&mut dice);
-    let rows = rows(&more, &dice, 300);
-    let (half, from) = (150, usize::try_from(dice.below(150)).unwrap());
-    let before = &rows[..half];
-    // All events from this time on are read: those before the first row that is read are older.
-    let oldest_ms = before[..from].iter().map(|row| row.time_ms).max().unwrap_or(i64::MIN);
+    let payments = payments(&mut dice, 240);
+    let (half, from) = (160, usize::try_from(dice.below(160)).unwrap());
+    let before = &payments[..half];
+    // All events from this time on are read: those before the first one that is read are older.
+    let oldest_ms = before[..from].iter().map(|(at_ms, _)| *at_ms).max().unwrap_or(i64::MIN);
     let since_ms = oldest_ms.saturating_add(1);
 
-    let mut filled = engine_after(&fewer, options, before, 0);
-    let past = engine_after(&more, options, before, from);
-    fill(&mut filled, &more, Some((past, since_ms)));
-    let mut plain = engine_after(&fewer, options, before, 0);
+    let after = |program: &Arc<Program>, from: usize| {
+        let mut engine = Engine::new(Arc::clone(program), options).unwrap();
+        pay(&mut engine, before, from);
+        engine
+    };
+    let mut filled = after(&fewer, 0);
+    fill(&mut filled, &more, Some((after(&more, from), since_ms)));
+    let mut plain = after(&fewer, 0);
     fill(&mut plain, &more, None);
-    let mut alone = engine_after(&more, options, before, 0);
-    let filled = decide(&mut filled, &rows, half);
-    let plain = decide(&mut plain, &rows, half);
-    let alone = decide(&mut alone, &rows, half);
+    // The reference keeps everything: where others call a value complete, it is this one.
+    let exact = EngineOptions { exact_events_per_key: 65_536, ..options };
+    let mut alone = Engine::new(Arc::clone(&more), exact).unwrap();
+    pay(&mut alone, before, 0);
+    let filled = pay(&mut filled, &payments, half);
+    let plain = pay(&mut plain, &payments, half);
+    let alone = pay(&mut alone, &payments, half);
     let mut n_complete = 0;
     for ((filled, plain), alone) in filled.iter().zip(&plain).zip(&alone) {
-        let (filled, plain, alone) = (said(filled), said(plain), said(alone));
-        for (name, told) in &filled {
-            if is_complete(told) {
-                assert_eq!(Some(told), alone.get(name), "complete, so as it has always been");
-                n_complete += usize::from(plain.get(name) != Some(told));
-            }
+        for (name, told) in filled.iter().filter(|(_, told)| is_complete(told)) {
+            assert_eq!(Some(told), alone.get(name), "complete, so as it has always been");
+            n_complete += usize::from(plain.get(name) != Some(told));
         }
-        for (name, told) in &plain {
-            if is_complete(told) {
-                assert_eq!(Some(told), filled.get(name), "known before, so it stays");
+        for (name, told) in plain.iter().filter(|(_, told)| is_complete(told)) {
+            let now = filled.get(name);
+            // WHY: a longer window can have more entries of a key than are kept one by one.
+            if now.is_none_or(|now| !is_approximate(now)) {
+                assert_eq!(Some(told), now, "known before, so it stays");
             }
         }
     }
@@ -164,7 +247,7 @@ fn check_part_of_the_past(seed: u64) -> usize {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_rule_set_whose_past_was_read_decides_as_if_it_had_always_been_active(seed in any::<u64>()) {
@@ -179,29 +262,22 @@ proptest! {
 
 #[test]
 fn a_part_of_the_past_completes_something() {
-    let n: usize = (0..20).map(check_part_of_the_past).sum();
-    assert!(n > 0, "{n}");
+    let n: usize = (0..8).map(check_part_of_the_past).sum();
+    assert!(n > 20, "{n}");
 }
 
-/// A rule set that says one value in an alert about every payment.
-fn saying(value: &str) -> Arc<Program> {
-    compile(&format!(
-        r#"
+const SCHEMA: &str = r#"
 event pay
   id    pay_id : text
   time  at     : time unit ms
   key   card   : card
   key   shop   : shop
   field cents  : integer
-rule says
-  id "R-1"  owner tests  severity low
-  on pay
-  let n = {value}
-  when n >= 0
-  then alert queue q message "{{n}}"
-"#
-    ))
-    .unwrap()
+"#;
+
+/// A rule set that says one value in an alert about every payment.
+fn saying(value: &str) -> Arc<Program> {
+    asking(&[value.to_owned()])
 }
 
 struct Runner {

@@ -90,7 +90,7 @@ pub(crate) struct Cell<'a, E: Engines, L: Log> {
     /// The input topics, and whether this instance ever had all of their partitions.
     inputs: &'a [String],
     had_all: bool,
-    /// Since when it has some of the partitions only, where the rule set needs all and it never had them.
+    /// When it was given some of the partitions only, where the rule set needs all and it never had them.
     lacks_since: Option<Duration>,
     reported_at: Duration,
     /// What the group has committed of partitions that are not ours, as far as it was asked.
@@ -450,6 +450,7 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
             self.note_applied();
         }
         self.assigned.clear();
+        self.lacks_since = None;
         // WHY: it may be somebody else's past; whoever asked for it gets it from the beginning.
         self.filling = None;
         for shard in &mut self.shards {
@@ -559,7 +560,7 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
         }
         let error = RunError::NeedsAllPartitions { rule, key };
         if !self.had_all {
-            self.lacks_since.get_or_insert(self.world.clock.now());
+            self.lacks_since = Some(self.world.clock.now());
         }
         happening::PartitionsAwaited { code: error.code().0, error: &error.to_string() }.emit();
         self.source.assign(offsets)?;
@@ -568,7 +569,8 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
         Ok(false)
     }
 
-    /// Ends the run when a session has passed in which this instance did not get all partitions that it needs.
+    /// Ends the run when a session has passed since this instance got fewer partitions than it needs: by then a process
+    /// that died has lost its share.
     fn mind_lack(&mut self) -> Result<(), RunError> {
         let limit = self.config.kafka.session_timeout + SETTLE;
         let Some(since) = self.lacks_since else { return Ok(()) };
