@@ -14,7 +14,7 @@ use riskweir::event::row::Row;
 use riskweir::event::schema::{EventId, SlotId};
 use riskweir::rules::eval::{EvalPlan, Evaluator, Host, Run, Verdict};
 use riskweir::rules::program::{ListId, LookupId, Program};
-use riskweir::window::spec::{Coverage, ReadValue, Reading};
+use riskweir::window::spec::{Coverage, History, ReadValue, Reading};
 
 const EVENTS: usize = 4_096;
 const PASSES: usize = 2;
@@ -48,6 +48,10 @@ struct NoState;
 impl Host for NoState {
     fn reading(&mut self, _: LookupId, _: u16, _: &[Option<u64>]) -> Reading {
         Reading { value: ReadValue::Missing, coverage: Coverage::Complete }
+    }
+
+    fn history(&mut self, _: (LookupId, u64), _: i64, _: &mut History) -> Coverage {
+        Coverage::Complete
     }
 
     fn list_contains(&mut self, _: ListId, _: &[u8]) -> bool {

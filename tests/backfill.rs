@@ -266,14 +266,14 @@ fn a_part_of_the_past_completes_something() {
     assert!(n > 20, "{n}");
 }
 
-const SCHEMA: &str = r#"
+const SCHEMA: &str = r"
 event pay
   id    pay_id : text
   time  at     : time unit ms
   key   card   : card
   key   shop   : shop
   field cents  : integer
-"#;
+";
 
 /// A rule set that says one value in an alert about every payment.
 fn saying(value: &str) -> Arc<Program> {

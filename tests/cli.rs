@@ -258,6 +258,38 @@ fn packed_files_and_any_number_of_threads_give_the_same_bytes() {
     }
 }
 
+/// H16: 160 KB that unfold to 100 MB in one line, and what other formats begin with.
+#[test]
+fn a_bomb_in_a_packed_file_is_one_dead_letter_and_takes_bounded_memory() {
+    let place = Place::new(RULES);
+    let mut lines = vec![b'{'; 100 << 20];
+    lines.push(b'\n');
+    // Confluent's frame of Avro, old and new magic byte.
+    lines.extend(b"\x00\x00\x00\x00\x07\x08p1\n\x01\x00\x00\x00\x07\n");
+    lines.extend(events().as_bytes());
+    let packed = zstd::encode_all(lines.as_slice(), 1).unwrap();
+    assert!(packed.len() < 160_000, "{}", packed.len());
+    fs::write(place.path().join("bomb.ndjson.zst"), packed).unwrap();
+    let mut shell = Command::new("bash");
+    shell
+        .arg("-c")
+        .arg("ulimit -d 500000 && exec \"$0\" \"$@\"")
+        .arg(env!("CARGO_BIN_EXE_riskweir"));
+    shell.args(["backtest", "--rules", "rules", "--input", "bomb.ndjson.zst", "--out", "out"]);
+    let done = called(shell.current_dir(place.path()).output().unwrap());
+    assert_eq!(done.code, 0, "{}", done.err);
+    let reason = |line: &str| {
+        let letter: Value = serde_json::from_str(line).unwrap();
+        (letter["reason"].as_str().unwrap().to_owned(), letter["raw_cut_from"].as_u64())
+    };
+    let letters: Vec<(String, Option<u64>)> =
+        place.read("out/dead_letter.ndjson").lines().map(reason).collect();
+    let invalid = ("invalid_json".to_owned(), None);
+    let too_large = ("too_large".to_owned(), Some(100 << 20));
+    assert_eq!(letters, [too_large, invalid.clone(), invalid.clone(), invalid]);
+    assert_eq!(place.read("out/decisions.ndjson").lines().count(), 500);
+}
+
 #[test]
 fn csv_gives_the_same_decisions_as_ndjson() {
     let place = Place::new(RULES);
@@ -446,23 +478,27 @@ fn a_reader_that_goes_away_is_no_mistake() {
     assert_eq!(place.read("out/decisions.ndjson").lines().count(), 500);
 }
 
+/// The header of a snapshot of partition 1 up to this offset.
+fn header(next_offset: i64) -> Header {
+    Header {
+        product_version: "0.1.0".to_owned(),
+        shard: String::new(),
+        sequence: 0,
+        epoch: 4,
+        ruleset: "0123456789abcdef".to_owned(),
+        engine_digest: "fedc".to_owned(),
+        positions: vec![Position { topic: "pay".to_owned(), partition: 1, next_offset }],
+        event_time_ms: Some(1_769_860_800_000),
+        created_at_ms: 1_769_860_801_000,
+    }
+}
+
 /// Two snapshots of one shard in `state/`, as the service writes them; their names, oldest first.
 fn snapshots(place: &Place) -> Vec<String> {
     let storage = Box::new(LocalDir::new(place.path().join("state")));
     let mut snapshots = Snapshots::new(storage, "payments-0", 2).unwrap();
     let write = |next_offset: i64| {
-        let header = Header {
-            product_version: "0.1.0".to_owned(),
-            shard: String::new(),
-            sequence: 0,
-            epoch: 4,
-            ruleset: "0123456789abcdef".to_owned(),
-            engine_digest: "fedc".to_owned(),
-            positions: vec![Position { topic: "pay".to_owned(), partition: 1, next_offset }],
-            event_time_ms: Some(1_769_860_800_000),
-            created_at_ms: 1_769_860_801_000,
-        };
-        snapshots.begin(&header).unwrap();
+        snapshots.begin(&header(next_offset)).unwrap();
         snapshots.part(b"state").unwrap();
         snapshots.part(&[0; 1000]).unwrap();
         snapshots.finish().unwrap().name
@@ -520,6 +556,40 @@ fn snapshot_verify_names_the_damaged_one_and_fails() {
     let called = place.call(&["snapshot", "inspect", &one]);
     assert_eq!(called.code, 0);
     assert!(called.out.contains("NO [S0001]: it is damaged at byte "), "{}", called.out);
+}
+
+/// F15: what a snapshot is read into does not grow with it.
+#[test]
+fn a_snapshot_three_times_the_memory_is_verified_in_parts() {
+    const MIB: usize = 1 << 20;
+    let place = Place::new(RULES);
+    let storage = Box::new(LocalDir::new(place.path().join("state")));
+    let mut snapshots = Snapshots::new(storage, "payments-0", 2).unwrap();
+    snapshots.begin(&header(17)).unwrap();
+    let mut word = 0x9e37_79b9_7f4a_7c15_u64;
+    for _ in 0..96 {
+        let mut part = Vec::with_capacity(MIB);
+        while part.len() < MIB {
+            word ^= word << 13;
+            word ^= word >> 7;
+            word ^= word << 17;
+            part.extend(word.to_le_bytes());
+        }
+        snapshots.part(&part).unwrap();
+    }
+    snapshots.finish().unwrap();
+    let limited = |kib: u32| {
+        let mut shell = Command::new("bash");
+        shell
+            .args(["-c", &format!("ulimit -d {kib} && exec \"$0\" snapshot verify state")])
+            .arg(env!("CARGO_BIN_EXE_riskweir"))
+            .current_dir(place.path());
+        shell.output().unwrap()
+    };
+    let done = limited(32 << 10);
+    assert_eq!(done.status.code(), Some(0), "{}", String::from_utf8_lossy(&done.stderr));
+    // The limit is one: with less than one part of memory it cannot be done.
+    assert!(!limited(512).status.success());
 }
 
 #[test]
@@ -581,4 +651,41 @@ fn a_backfill_from_nowhere_or_from_the_future_is_refused_before_anybody_is_asked
         assert_eq!(called.code, 1);
         assert!(called.err.contains("--backfill") && called.err.contains(word), "{}", called.err);
     }
+}
+
+#[test]
+fn cost_tells_work_and_state_before_anything_runs() {
+    let place = Place::new(RULES);
+    let called = place.call(&["cost", "rules"]);
+    assert_eq!(called.code, 0, "{}", called.err);
+    // Of `large` a field and a comparison; of `busy` a key, a count and a comparison; the event is written once.
+    assert!(called.out.contains("payment  67     busy   33\n"), "{}", called.out);
+    assert!(called.out.contains("at most 67 units an event, reckoned as 670 ns"), "{}", called.out);
+    assert!(called.out.contains("payment by card  10m "), "{}", called.out);
+    assert!(called.err.is_empty(), "{}", called.err);
+
+    let many = ["--format", "json", "cost", "rules", "--keys", "card=100000000"];
+    let called = place.call(&many);
+    let report: Value = serde_json::from_str(&called.out).unwrap();
+    let table = &report["tables"][0];
+    let bytes = table["bytes_per_key"].as_u64().unwrap() * 100_000_000;
+    assert_eq!((&table["answers"], table["bytes"].as_u64()), (&"exact".into(), Some(bytes)));
+    assert_eq!(report["state_bytes"].as_u64(), Some(bytes));
+    assert!(called.err.contains("warning[W0701]"), "{}", called.err);
+
+    let few = place.call(&["cost", "rules", "--keys", "card=1000", "--events-per-key", "100000"]);
+    assert!(few.out.contains("sliced") && few.err.is_empty(), "{}{}", few.out, few.err);
+    assert_eq!(place.call(&["cost", "rules", "--keys", "card"]).code, 2);
+}
+
+#[test]
+fn check_warns_of_what_is_due_on_a_day_and_of_nothing_without_one() {
+    let place = Place::new(&RULES.replace("owner fraud", "owner fraud review by 2026-03-31"));
+    let called = place.call(&["check", "rules", "--strict"]);
+    assert_eq!((called.code, called.err.as_str()), (0, ""));
+    assert_eq!(place.call(&["check", "rules", "--strict", "--as-of", "2026-03-31"]).code, 0);
+    let called = place.call(&["check", "rules", "--strict", "--as-of", "2026-04-01"]);
+    assert_eq!(called.code, 1);
+    assert_eq!(called.err.matches("warning[W0516]").count(), 2, "{}", called.err);
+    assert_eq!(place.call(&["check", "rules", "--as-of", "tomorrow"]).code, 2);
 }

@@ -16,6 +16,7 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use riskweir::config::Config;
 use riskweir::runtime::RunError;
 
+use support::binary::{self, Binary};
 use support::service::{self, Service};
 use support::wait::{self, PATIENCE};
 
@@ -277,4 +278,91 @@ fn a_stop_without_any_record_is_quick_and_clean() {
     service.stop();
     assert!(started.elapsed() < Duration::from_secs(10));
     assert_eq!(mock.committed(0), None);
+}
+
+/// F3: every answer of the broker takes five seconds.
+#[test]
+fn a_slow_broker_gives_back_pressure_and_each_record_is_answered_once_and_in_order() {
+    let mock = Mock::new(1);
+    let service = Service::start(
+        mock.config(&[("delivery.max_in_flight", "50"), ("http.progress_timeout", "1s")]),
+        &["in"],
+    );
+    mock.produce(0, &numbered(0, 10));
+    wait_done(&service, 10);
+    mock.produce(0, &numbered(10, 2_000));
+    mock.0.broker_round_trip_time(1, Duration::from_secs(5)).unwrap();
+    wait::until(
+        || service.failing().contains(&"outputs") || service.n_done() == 2_010,
+        || format!("{:?}, {:?}", service.failing(), service.books()),
+    );
+    assert!(service.n_done() < 2_010, "the slow broker was noticed");
+    assert!(service.books().in_flight <= 200, "{:?}", service.books());
+    mock.0.broker_round_trip_time(1, Duration::ZERO).unwrap();
+    wait_done(&service, 2_010);
+    service.stop();
+    let decisions = mock.read("risk.decisions");
+    let expected: Vec<String> = (0..2_010).map(|i| format!("{}:pay {i}", i + 1)).collect();
+    assert_eq!(decisions.into_iter().map(|it| it.0).collect::<Vec<_>>(), expected);
+}
+
+const RULES: &str = r#"
+event pay from "in"
+  id   pay_id  : text    from "/id"
+  time made_at : time    from "/at" unit ms
+  key  account : account from "/account"
+rule seen "seen" mode shadow on pay when count(pay) by account over last 1m > 5 then alert
+"#;
+
+/// F8: a supervisor starts the process again when it ends by itself; so it must end, and not with 0.
+#[test]
+fn a_fatal_error_of_the_client_ends_the_process_with_code_1() {
+    let mock = Mock::new(1);
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("all.risk"), RULES).unwrap();
+    let fenced = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID; 20];
+    mock.0.request_errors(RDKafkaApiKey::JoinGroup, &fenced);
+    let mut command = binary::command();
+    command.args(["run", "--http", "127.0.0.1:0", "--brokers", &mock.0.bootstrap_servers()]);
+    let rules = format!("rules.path={}", folder.path().display());
+    for setting in [rules.as_str(), "delivery.mode=idempotent", "kafka.rdkafka.group.instance.id=a"]
+    {
+        command.args(["--set", setting]);
+    }
+    let (code, said) = Binary::start_command(command).ended();
+    assert!(code == Some(1) && said.contains("error[K0002]"), "{code:?}: {said}");
+}
+
+/// H17: headers of the input are not ours: forged ones do not pass on, and ten thousand cost nothing but their bytes.
+#[test]
+fn forged_and_countless_headers_of_the_input_change_no_output() {
+    let mock = Mock::new(1);
+    let producer: BaseProducer = mock.client().create().unwrap();
+    let forged = ["source_topic", "source_offset", "schema", "engine_version", "riskweir_outcome"];
+    let many: Vec<String> = (0..10_000).map(|n| format!("h{n}")).collect();
+    let names = forged.into_iter().chain(many.iter().map(String::as_str));
+    let headers = names.fold(OwnedHeaders::new(), |headers, key| {
+        headers.insert(Header { key, value: Some("forged") })
+    });
+    let record = BaseRecord::<(), str>::to("in").partition(0).payload("hold").headers(headers);
+    producer.send(record).map_err(|(error, _)| error).unwrap();
+    producer.flush(PATIENCE).unwrap();
+    let service = Service::start(mock.config(&[]), &["in"]);
+    wait_done(&service, 1);
+    service.stop();
+    for (topic, schema) in
+        [("risk.decisions", "riskweir.decision.v1"), ("risk.holds", "riskweir.hold.v1")]
+    {
+        let found = mock.read(topic);
+        let headers: Vec<(&str, &str)> =
+            found[0].1.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        let expected = [
+            ("source_topic", "in"),
+            ("source_partition", "0"),
+            ("source_offset", "0"),
+            ("schema", schema),
+            ("engine_version", env!("CARGO_PKG_VERSION")),
+        ];
+        assert_eq!((found.len(), headers.as_slice()), (1, &expected[..]), "{topic}");
+    }
 }

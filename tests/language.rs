@@ -288,6 +288,7 @@ fn every_word_of_the_language_is_shown_in_an_example() {
         "length",
         "lower",
         "round",
+        "similarity",
     ];
     for function in functions {
         assert!(calls.contains(function), "no example calls `{function}`");

@@ -464,3 +464,66 @@ fn every_shard_reads_its_own_past_and_so_does_one_engine_over_all_partitions() {
         assert_eq!(held, 2, "the twelfth of each account: {spread}");
     }
 }
+
+fn refused(service: &Binary) -> f64 {
+    let (_, text) = service.get("/metrics");
+    let line = text.lines().find(|line| line.contains("outcome=\"refused\""));
+    line.and_then(|line| line.rsplit_once(' ')).map_or(0.0, |(_, n)| n.parse().unwrap())
+}
+
+/// F23: whoever writes a file in two halves, with any pause between, never has half of it decide.
+#[test]
+fn a_rule_file_that_is_half_written_is_refused_and_taken_when_it_is_whole() {
+    let world = World::new("halves");
+    let service = world.start(&["rules.watch_interval=50ms"]);
+    world.send(0, 3);
+    assert_eq!(holds(&world.decided(3)), 0);
+    let first = active(&service);
+    let whole = rules(3);
+    let (half, _) = whole.split_at(whole.len() - 40);
+    world.write(half);
+    wait::until(|| refused(&service) > 0.0, || service.said());
+    assert_eq!(active(&service), first);
+    world.send(3, 4);
+    assert_eq!(holds(&world.decided(4)), 0);
+    world.write(&whole);
+    wait_for_another(&service, &first);
+    world.send(4, 5);
+    assert_eq!(holds(&world.decided(5)), 1);
+}
+
+/// P14: rule sets come as fast as they can be compiled, every third of them broken, while payments are decided.
+#[test]
+fn rule_sets_that_change_all_the_time_decide_each_payment_by_exactly_one_of_them() {
+    const LIMITS: [u32; 2] = [3, 1_000_000];
+    let world = World::new("storm");
+    let service = world.start(&["rules.watch_interval=0s"]);
+    let mut sent = 0;
+    let mut digests = std::collections::BTreeMap::new();
+    for round in 0..30 {
+        let most = LIMITS[round % 2];
+        if round % 3 == 2 {
+            world.write(&rules(most).replace("count(pay", "count(pai"));
+            assert_eq!(reload(&service).status.code(), Some(1));
+        } else {
+            world.write(&rules(most));
+            let told = reload(&service);
+            assert_eq!(told.status.code(), Some(0), "{}", String::from_utf8_lossy(&told.stderr));
+        }
+        world.send(sent, sent + 40);
+        sent += 40;
+    }
+    let decided = world.decided(usize::try_from(sent).unwrap());
+    for (nth, (outcome, ruleset)) in decided.iter().enumerate() {
+        // The window counts on through all of it: payment `nth` is number `nth + 1`.
+        let strict = outcome == "hold";
+        assert!(!strict || nth >= 3, "payment {nth}");
+        if nth >= 3 {
+            let known = *digests.entry(ruleset.clone()).or_insert(strict);
+            assert_eq!(known, strict, "payment {nth}: {ruleset} decides both ways");
+        }
+    }
+    // The first rule set allows 1,000; with it there are three that took part at most, and two of them for certain.
+    assert!((2..=3).contains(&digests.len()), "{digests:?}");
+    assert!(refused(&service) >= 10.0);
+}

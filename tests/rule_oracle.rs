@@ -46,6 +46,44 @@ fn random_rules_reach_every_verdict() {
     }
 }
 
+/// The first rule of a file as a template and its `use`: the event and the params are left blank.
+fn with_template(text: &str) -> String {
+    let (head, rule) = text.split_once("\nrule r0\n").unwrap_or_else(|| panic!("a rule r0"));
+    let (body, rest) = match rule.split_once("\nrule ") {
+        Some((body, rest)) => (body, format!("\nrule {rest}")),
+        None => (rule, String::new()),
+    };
+    let event = if body.contains("\n  on pay") { "pay" } else { "login" };
+    let body = body.replace("\n  param n = 2\n  param span = 10s\n", "\n");
+    // WHY: behind a quote or another letter it is part of a text or of another word.
+    let mut blank = String::new();
+    for (at, piece) in body.split(event).enumerate() {
+        let is_part = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+        if at > 0 {
+            let whole = !is_part(blank.chars().last()) && !is_part(piece.chars().next());
+            blank.push_str(if whole { "ev" } else { event });
+        }
+        blank.push_str(piece);
+    }
+    format!(
+        "{head}\ntemplate t0(ev: event, n: integer, span: duration)\n{blank}\nuse t0({event}, 2, 10s) as r0\n{rest}"
+    )
+}
+
+#[test]
+fn a_rule_made_of_a_template_is_the_rule_written_out() {
+    for seed in 0..80 {
+        let mut author = Author::new(Dice::new(seed));
+        let text = author.file(2);
+        let blank = with_template(&text);
+        let files = vec![Source { path: "all.risk".to_owned(), text: blank.clone() }];
+        let (program, report) = riskweir::rules::compile(&Sources { files });
+        let program = program.unwrap_or_else(|| panic!("seed {seed}: {report:#?}\n{blank}"));
+        let mut stream = Stream::new(&program.schema, author.dice.clone());
+        duel(&format!("seed {seed}"), &text, &program, (&mut stream, 40));
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 

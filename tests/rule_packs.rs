@@ -135,3 +135,18 @@ test either "one of two suffices" when payment(amount: 6 EUR) expect hit
         [("large", &[said.to_owned()]), ("noted", &[]), ("either", &[])];
     assert_eq!(failures, expected);
 }
+
+/// What the compiler proves about the shipped rules and examples is nothing, or accepted with a reason.
+#[test]
+fn nothing_is_proved_against_the_shipped_rules() {
+    for name in
+        ["rules", "examples/cards-2018", "examples/paysim", "examples/sparkov", "examples/workload"]
+    {
+        let (_, report) = riskweir::rules::compile(&folder(name));
+        let proved = report
+            .iter()
+            .filter(|found| ["W05", "W06"].iter().any(|class| found.code.0.starts_with(class)));
+        let told: Vec<String> = proved.map(|found| format!("{found:?}")).collect();
+        assert!(told.is_empty(), "{name}: {told:#?}");
+    }
+}

@@ -83,6 +83,17 @@ rule by_day
   on payment
   when hour(at) >= 10 and amount > 150 EUR
   then score +1 in day
+rule in_a_row
+  id "R-8"  owner fraud  severity low
+  on payment
+  when sequence by card within 30s [
+         payment as first where flag,
+         2 times payment where count(payment) by shop over last 1m >= 2,
+         without payment where country = FR,
+         this where amount > first.amount ]
+  if missing skip
+  then score +1 in row
+       alert queue l3 message "{first.amount} at {first.at}"
 "#;
 
 fn program(text: &str) -> Arc<Program> {

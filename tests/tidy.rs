@@ -46,6 +46,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("flate2", &["backtest"]),
     ("schemars", &["decision/wire.rs"]),
     ("regex", &["rules/eval", "rules/oracle", "rules/check"]),
+    ("regex_syntax", &["rules/check"]),
     ("jiff", &["rules", "base"]),
 ];
 
@@ -291,6 +292,67 @@ fn relative_links_lead_somewhere() {
             if !outside && !document.parent().unwrap().join(target).exists() {
                 offences.push(format!("{}: broken link `{target}`", document.display()));
             }
+        }
+    }
+    report(&offences);
+}
+
+/// The ids of the page on reliability: letter and how many there are.
+const RELIABILITY_IDS: &[(char, u32)] = &[('P', 20), ('F', 26), ('H', 18)];
+
+/// The names of the tests on a page: code of words joined by underscores, with `file::` before it or not.
+fn tests_named_in(text: &str) -> Vec<(Option<&str>, &str)> {
+    let named = text.split('`').skip(1).step_by(2).filter_map(|code| {
+        let (file, name) =
+            code.rsplit_once("::").map_or((None, code), |(file, name)| (Some(file), name));
+        let is_word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+        let is_sentence = name.matches('_').count() >= 3 && name.bytes().all(is_word);
+        (is_sentence && !name.starts_with("riskweir_") && !name.starts_with('_'))
+            .then_some((file, name))
+    });
+    named.collect()
+}
+
+#[test]
+fn every_promise_fault_and_hostile_input_has_its_line_and_its_tests() {
+    let page = fs::read_to_string(root().join("docs/RELIABILITY.md")).unwrap();
+    let mut offences = Vec::new();
+    for (letter, count) in RELIABILITY_IDS {
+        for number in 1..=*count {
+            let begin = format!("| {letter}{number} |");
+            let lines: Vec<&str> = page.lines().filter(|line| line.starts_with(&begin)).collect();
+            let [line] = *lines else {
+                offences.push(format!("{letter}{number} has {} lines", lines.len()));
+                continue;
+            };
+            let says = !tests_named_in(line).is_empty() || line.to_lowercase().contains("not yet");
+            // A line may lean on another one by its id.
+            if !says && !line.contains(" of P") && !line.contains(" of F") {
+                offences.push(format!("{letter}{number} names neither a test nor what is lacking"));
+            }
+        }
+    }
+    let mut paths = Vec::new();
+    for folder in ["src", "tests"] {
+        files_under(&root().join(folder), "rs", &mut paths);
+    }
+    let texts: Vec<(PathBuf, String)> =
+        paths.into_iter().map(|path| (path.clone(), fs::read_to_string(path).unwrap())).collect();
+    for (file, name) in tests_named_in(&page) {
+        let is_there = |(path, text): &(PathBuf, String)| {
+            let wanted = file.is_none_or(|file| {
+                let place = if file.starts_with("src/") {
+                    file.to_owned()
+                } else {
+                    format!("tests/{file}")
+                };
+                *path == root().join(format!("{place}.rs"))
+            });
+            wanted && text.contains(&format!("fn {name}("))
+        };
+        if !texts.iter().any(is_there) {
+            let file = file.map(|file| format!("{file}::")).unwrap_or_default();
+            offences.push(format!("docs/RELIABILITY.md: no test `{file}{name}` in the sources"));
         }
     }
     report(&offences);

@@ -2,6 +2,7 @@
 
 pub mod backtest;
 pub mod check;
+pub mod cost;
 pub mod demo;
 pub mod generate;
 pub mod reload;
@@ -141,6 +142,8 @@ enum Command {
     Backtest(backtest::Arguments),
     /// Compile a rule folder, and say what is wrong with it.
     Check(check::Arguments),
+    /// Say what a rule folder costs: work per event and rule, bytes of state per key.
+    Cost(cost::Arguments),
     /// See it work: made-up traffic, shipped rules, live alerts and holds, a report; needs nothing installed.
     Demo(demo::Arguments),
     /// Write made-up wallet and bank traffic, fraud mixed in, to standard output or into Kafka.
@@ -184,6 +187,7 @@ pub fn main() -> ExitCode {
     let ended = match &cli.command {
         Command::Backtest(arguments) => backtest::run(arguments, &console),
         Command::Check(arguments) => check::run(arguments, &console),
+        Command::Cost(arguments) => cost::run(arguments, &console),
         Command::Demo(arguments) => demo::run(arguments, &console),
         Command::Generate(arguments) => generate::run(arguments, &console),
         Command::Reload(arguments) => reload::run(arguments, &console),

@@ -84,6 +84,11 @@ impl HoldBook {
         }
     }
 
+    /// The open hold of a payment.
+    pub fn get(&self, key: HoldKey) -> Option<&Hold> {
+        self.open.get(&key).map(|(_, hold)| hold)
+    }
+
     /// Takes one hold whose deadline has come on the clock of the stream, earliest first.
     pub fn take_expired(&mut self, stream: u32, clock_ms: i64) -> Option<Hold> {
         let first = *self.deadlines.range((stream, i64::MIN, EntityKey(0))..).next()?;

@@ -89,6 +89,10 @@ pub struct DecisionBody<'a> {
     pub tags: &'a [&'a str],
     /// Under which circumstances this was decided, sorted: `normal`, or any of the others.
     pub provenance: &'a [Provenance],
+    /// True when the answer was too long for a message: values, conditions, and what did not bring the outcome about are
+    /// left out, and contributions beyond 256.
+    #[serde(skip_serializing_if = "is_false")]
+    pub trimmed: bool,
     /// Digest of the rule set.
     pub ruleset: &'a str,
     /// Digest of the settings that decisions depend on.
@@ -246,6 +250,21 @@ pub struct Condition<'a> {
     /// The longest window that the value comes from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub window: Option<WindowRef>,
+    /// The events that a sequence took, in order, this one left out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<StepTaken>,
+}
+
+/// An event that a sequence took.
+#[derive(Clone, Debug, Serialize, JsonSchema, PartialEq, Eq)]
+pub struct StepTaken {
+    /// The step's `as` name, else its event type.
+    pub step: String,
+    /// The event type.
+    pub event: String,
+    /// The event time.
+    #[schemars(with = "String")]
+    pub at: Moment,
 }
 
 /// The edges of a window, event time.
@@ -321,6 +340,9 @@ pub struct AlertRecord<'a> {
     pub episode: EpisodeRef<'a>,
     /// The conditions that decided.
     pub conditions: &'a [Condition<'a>],
+    /// True when the alert was too long for a message: its conditions and the end of its words are left out.
+    #[serde(skip_serializing_if = "is_false")]
+    pub trimmed: bool,
     /// Digest of the rule set.
     pub ruleset: &'a str,
 }
@@ -352,7 +374,7 @@ pub struct EpisodeRef<'a> {
 pub struct HoldRecord<'a> {
     /// `riskweir.hold.v1`.
     pub schema: &'a str,
-    /// Digest of event type and event id: one payment has one hold.
+    /// Digest of event type, event id and body of the event that placed it. One payment has one open hold.
     pub hold_id: &'a str,
     /// `placed` or `expired`.
     #[schemars(extend("enum" = ["placed", "expired"]))]

@@ -3,7 +3,7 @@
 //! Ranges: `E00xx` characters and grammar, `E01xx` names, `E02xx` types and units, `E03xx` what happens when data is
 //! missing, `E04xx` windows and aggregates, `E05xx` the shape of rules, policy, tests and schema, `E09xx` parts of the
 //! language that are not supported yet; `W…` warnings in the same ranges, and `W05xx` analysis, `W06xx` state,
-//! `W07xx` cost, of which none is given yet.
+//! `W07xx` cost.
 
 /// A stable code such as `E0101`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -61,6 +61,8 @@ registry! {
     E0107 "a name that hides another";
     E0108 "a feature that this event cannot compute";
     E0109 "a feature defined by itself";
+    E0110 "unknown template";
+    E0111 "arguments that do not fit a template";
     E0201 "types that cannot be compared or combined";
     E0202 "wrong argument";
     E0203 "a condition that is not true or false";
@@ -81,6 +83,7 @@ registry! {
     E0405 "a field of another event in an aggregate";
     E0406 "too many aggregates, filters or columns";
     E0407 "an aggregate inside an aggregate";
+    E0408 "steps that make no sequence";
     E0501 "a missing clause";
     E0502 "a clause given twice";
     E0503 "a live rule needs an id and an owner";
@@ -98,22 +101,35 @@ registry! {
     E0515 "a score group with two caps";
     E0516 "a snooze of an unknown rule";
     E0517 "a snooze of a mandatory rule";
-    E0901 "not yet supported: sequence";
-    E0902 "not yet supported: template and use";
+    E0518 "an event that costs more than the budget";
+    E0519 "an id in a template";
     E0904 "not yet supported: calendar windows";
     E0905 "not yet supported: percentile and median";
     E0906 "not yet supported: lifetime";
     E0907 "not yet supported: model scores and address look-ups";
     W0101 "a type that looks misspelt";
+    W0102 "a parameter of a template that is not used";
     W0301 "an alert or score rule can be undecided";
+    W0501 "a rule that never hits";
+    W0502 "a condition that is never false";
+    W0503 "a rule that another one covers";
+    W0504 "an allow that swallows a rule";
+    W0505 "an exemption that never applies";
+    W0507 "a rule that never hits, by what windows hold";
     W0516 "a review that is due";
     W0517 "a snooze that has ended";
     W0518 "a rule past its last day";
+    W0604 "a value compared with an average that includes it";
+    W0701 "more state than the policy gives";
     W0901 "a clause without effect yet";
 }
 
 /// Codes that were given once and never will be again, with what they said.
-pub const RETIRED: &[&str] = &["E0903 not yet supported: canary"];
+pub const RETIRED: &[&str] = &[
+    "E0901 not yet supported: sequence",
+    "E0902 not yet supported: template and use",
+    "E0903 not yet supported: canary",
+];
 
 #[cfg(test)]
 mod tests {

@@ -30,6 +30,11 @@ impl Span {
     pub fn to(self, other: Self) -> Self {
         Self { file: self.file, start: self.start.min(other.start), end: self.end.max(other.end) }
     }
+
+    /// Whether it lies inside of another.
+    pub fn is_within(self, other: Self) -> bool {
+        self.file == other.file && other.start <= self.start && self.end <= other.end
+    }
 }
 
 /// One file of a rule set: its path as the author knows it, and its text.

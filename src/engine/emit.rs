@@ -12,9 +12,9 @@ use crate::decision::lattice::Outcome;
 use crate::decision::resolve::Resolution;
 use crate::decision::score::ScoreSheet;
 use crate::decision::wire::{
-    AlertRecord, AuditRecord, Band, Condition, DeadLetterRecord, DecisionBody, DecisionHead,
-    EntityRef, EpisodeRef, EventRef, GroupPoints, HoldRecord, MoneyText, OutcomeWord, Provenance,
-    SourceRef, StepUp, TrippedRule,
+    AlertRecord, AuditRecord, Band, Condition, Contribution, DeadLetterRecord, DecisionBody,
+    DecisionHead, EntityRef, EpisodeRef, EventRef, GroupPoints, HoldRecord, MoneyText, OutcomeWord,
+    Provenance, SourceRef, StepUp, TrippedRule,
 };
 use crate::engine::port::{Input, OutputTopic, Sink};
 use crate::engine::scene::Scene;
@@ -30,6 +30,18 @@ use crate::rules::syntax::ast::Otherwise;
 /// WHY: brokers and clients take 1 MB by default. A dead letter beyond that could never be written, and its record
 /// would stop the run again after every start.
 const MAX_RAW_BYTES: usize = 512 << 10;
+
+/// Longest answer or alert; a longer one is written without its details.
+///
+/// WHY: the same bound of 1 MB. Key, head and headers come on top, some KiB.
+const MAX_BODY_BYTES: usize = 768 << 10;
+
+/// Most entries of each list in a record without details.
+const MAX_TRIMMED: usize = 256;
+
+/// Longest text in a record without details, and all reasons of a hold together.
+const MAX_TRIMMED_BYTES: usize = 1 << 10;
+const MAX_REASONS_BYTES: usize = 64 << 10;
 
 /// What an alert says beside the event it is about.
 #[derive(Debug)]
@@ -77,11 +89,83 @@ pub(super) fn answer(
         exempt: &told.exempt,
         tags: &told.tags,
         provenance,
+        trimmed: false,
         ruleset: &scene.setup.ruleset,
         config: &scene.setup.config,
     };
     out.clear();
     write_json(out, &body);
+    if out.len() > MAX_BODY_BYTES {
+        let contributions = trimmed(&told.contributions, body.outcome);
+        out.clear();
+        write_json(out, &without_details(body, &contributions));
+    }
+}
+
+/// An answer that fits into a message: what must be done and by which rules, without values and conditions.
+fn without_details<'b>(
+    body: DecisionBody<'b>,
+    contributions: &'b [Contribution<'b>],
+) -> DecisionBody<'b> {
+    let mut score_groups = body.score_groups;
+    score_groups.truncate(MAX_TRIMMED);
+    let (shadow, snoozed, undecided, exempt, tags) = (&[], &[], &[], &[], &[]);
+    DecisionBody {
+        score_groups,
+        contributions,
+        shadow,
+        snoozed,
+        undecided,
+        exempt,
+        tags,
+        trimmed: true,
+        ..body
+    }
+}
+
+/// The contributions of a trimmed answer: those that asked for the outcome come first.
+fn trimmed<'b>(told: &'b [Contribution<'_>], outcome: OutcomeWord) -> Vec<Contribution<'b>> {
+    let word = match outcome {
+        OutcomeWord::Pass => "score",
+        OutcomeWord::StepUp => "step_up",
+        OutcomeWord::Hold => "hold",
+        OutcomeWord::Block => "block",
+        OutcomeWord::Allow => "allow",
+    };
+    let (asked, others): (Vec<_>, Vec<_>) = told.iter().partition(|it| it.actions.contains(&word));
+    let short = |told: &'b Contribution<'_>| Contribution {
+        typologies: &[],
+        actions: told.actions.clone(),
+        reasons: told.reasons.first().map(|reason| cut(reason)).into_iter().collect(),
+        conditions: Vec::new(),
+        ..*told
+    };
+    asked.into_iter().chain(others).take(MAX_TRIMMED).map(short).collect()
+}
+
+/// The beginning of a text, with an ellipsis where something was cut off.
+fn cut(text: &str) -> String {
+    if text.len() <= MAX_TRIMMED_BYTES {
+        return text.to_owned();
+    }
+    format!("{}…", &text[..text.floor_char_boundary(MAX_TRIMMED_BYTES)])
+}
+
+/// The reasons of a hold, as many as fit; the last one says how many more there are.
+pub(super) fn fitting_reasons<'r>(reasons: impl Iterator<Item = &'r String>) -> Vec<String> {
+    let (mut kept, mut bytes, mut left_out) = (Vec::new(), 0, 0_usize);
+    for reason in reasons {
+        bytes += reason.len();
+        if bytes <= MAX_REASONS_BYTES {
+            kept.push(reason.clone());
+        } else {
+            left_out += 1;
+        }
+    }
+    if left_out > 0 {
+        kept.push(format!("and {left_out} more reasons"));
+    }
+    kept
 }
 
 /// Emits a decision: the head of this record, and an answer (of this event, or of the first of its repeats).
@@ -133,10 +217,19 @@ pub(super) fn alert(
         entities: facts.entities,
         episode: EpisodeRef { id, seq: *seq, count: *count, thinned: *thinned },
         conditions: facts.conditions,
+        trimmed: false,
         ruleset: &scene.setup.ruleset,
     };
     out.clear();
     write_json(out, &record);
+    if out.len() > MAX_BODY_BYTES {
+        let message = cut(record.message);
+        let (typologies, conditions) = (&[], &[]);
+        out.clear();
+        let short =
+            AlertRecord { message: &message, typologies, conditions, trimmed: true, ..record };
+        write_json(out, &short);
+    }
     sink.emit(OutputTopic::Alerts, scene.output_key(), out);
 }
 

@@ -6,7 +6,7 @@ use crate::event::schema::{EventType, FieldType, SlotId};
 use crate::rules::eval::{Host, Run};
 use crate::rules::program::{ListId, Lookup, LookupId, Program, TableId, TablePlan};
 use crate::state::{Guess, ReadAt, ReadPlan, StateOptions, Table};
-use crate::window::spec::{Coverage, Entry, MeasureKind, ReadValue, Reading};
+use crate::window::spec::{Coverage, Entry, History, MeasureKind, ReadValue, Reading, Wanted};
 
 use crate::engine::identity::TableIdentity;
 use crate::engine::lists::Lists;
@@ -104,6 +104,13 @@ struct OwnEntry {
 }
 
 impl OwnEntries {
+    /// Adds filter bits that were worked out later.
+    pub(super) fn add_bits(&mut self, late: &[u64]) {
+        for (entry, bits) in self.entries.iter_mut().take(self.used).zip(late) {
+            entry.filters |= bits;
+        }
+    }
+
     fn find(&self, table: TableId) -> Option<&OwnEntry> {
         self.entries.iter().take(self.used).find(|entry| entry.table == table.0)
     }
@@ -274,6 +281,13 @@ impl Memory {
         }
     }
 
+    /// The bits of this event's entries that depend on state, by the place of the entry.
+    pub(super) fn late_bits(own: &OwnEntries, run: &mut Run<'_, impl Host>, late: &mut Vec<u64>) {
+        late.clear();
+        let entries = own.entries.iter().take(own.used);
+        late.extend(entries.map(|entry| run.late_bits(TableId(entry.table))));
+    }
+
     /// Remembers the present event.
     pub(super) fn insert(&mut self, own: &OwnEntries, time_ms: i64) {
         for entry in own.entries.iter().take(own.used) {
@@ -423,6 +437,20 @@ impl Host for StateHost<'_> {
         self.answers.readings[first + place]
     }
 
+    fn history(
+        &mut self,
+        (lookup, mask): (LookupId, u64),
+        within_ms: i64,
+        out: &mut History,
+    ) -> Coverage {
+        let Memory { tables, reads, .. } = &mut *self.memory;
+        let plan = &reads[usize::from(self.row.event)].lookups[usize::from(lookup.0)];
+        let Some(key) = key_of(self.row, self.raw, &plan.keys) else { return Coverage::Complete };
+        let until_ms = self.row.time_ms;
+        let wanted = Wanted { mask, after_ms: until_ms.saturating_sub(within_ms), until_ms };
+        tables[usize::from(plan.table.0)].history(key, &wanted, out)
+    }
+
     fn list_contains(&mut self, list: ListId, text: &[u8]) -> bool {
         self.lists.contains(list, text, self.row.time_ms)
     }
@@ -442,6 +470,10 @@ pub(super) struct NoState<'a> {
 impl Host for NoState<'_> {
     fn reading(&mut self, _: LookupId, _: u16, _: &[Option<u64>]) -> Reading {
         NOT_ASKED
+    }
+
+    fn history(&mut self, _: (LookupId, u64), _: i64, _: &mut History) -> Coverage {
+        Coverage::Complete
     }
 
     fn list_contains(&mut self, list: ListId, text: &[u8]) -> bool {

@@ -2,7 +2,8 @@
 
 use crate::base::amount::format_minor;
 use crate::base::time::TimeText;
-use crate::base::{Currency, Digest, TextRef};
+use crate::base::{Currency, Digest, EntityKey, TextRef};
+use crate::decision::holds::{Hold, HoldKey};
 use crate::decision::wire::{EventRef, SourceRef};
 use crate::engine::port::Input;
 use crate::engine::step::{Decoded, Setup, Shape};
@@ -18,6 +19,9 @@ pub(super) struct Scene<'a> {
     pub(super) event: &'a EventType,
     pub(super) shape: &'a Shape,
     pub(super) decision_id: String,
+    body_digest: u64,
+    /// The hold that is open on this payment.
+    open_hold: Option<String>,
     id: &'a str,
     time: TimeText,
     topic: &'a str,
@@ -49,6 +53,8 @@ impl<'a> Scene<'a> {
             event,
             shape,
             decision_id: Digest::of_parts(&parts).short_hex(),
+            body_digest: standing.body_digest,
+            open_hold: None,
             id,
             time: TimeText::of(decoded.row.time_ms),
             topic: &source.topic,
@@ -75,9 +81,27 @@ impl<'a> Scene<'a> {
         if outlet.is_empty() { self.id.as_bytes() } else { outlet.as_bytes() }
     }
 
-    /// One payment, one hold: event type and event id.
+    /// What a payment is held under: one payment has one open hold.
+    pub(super) fn hold_key(&self) -> HoldKey {
+        let parts = [self.event.name.as_bytes(), self.id.as_bytes()].map(EntityKey::of_text);
+        EntityKey::combine(&parts)
+    }
+
+    /// The event joins this hold, if it holds anything at all.
+    pub(super) fn join(&mut self, open_hold: Option<&Hold>) {
+        self.open_hold = open_hold.map(|hold| hold.hold_id.clone());
+    }
+
+    /// The hold that is joined, or else a new one: event type, event id and body.
+    ///
+    /// WHY: with the body. An id that is used again after its hold ended is another payment, and readers of holds leave
+    /// out what they know: under the old id its hold would pass for a repeat, and the money would go.
     pub(super) fn hold_id(&self) -> String {
-        let parts: [&[u8]; 3] = [b"hold", self.event.name.as_bytes(), self.id.as_bytes()];
+        if let Some(open) = &self.open_hold {
+            return open.clone();
+        }
+        let (name, id) = (self.event.name.as_bytes(), self.id.as_bytes());
+        let parts: [&[u8]; 4] = [b"hold", name, id, &self.body_digest.to_le_bytes()];
         Digest::of_parts(&parts).short_hex()
     }
 

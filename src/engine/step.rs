@@ -88,6 +88,8 @@ pub(super) struct Work {
     pub(super) answer: Vec<u8>,
     /// The answer that was kept last, for the next one that is the same.
     pub(super) last_answer: Arc<[u8]>,
+    /// Filter bits of the present event that depend on state.
+    pub(super) late: Vec<u64>,
     /// The record that is being written.
     pub(super) body: Vec<u8>,
 }

@@ -3,7 +3,9 @@
 
 use std::borrow::Cow;
 
-use crate::decision::wire::{Condition, Contribution, Moment, Snoozed, Undecided, WindowRef};
+use crate::decision::wire::{
+    Condition, Contribution, Moment, Snoozed, StepTaken, Undecided, WindowRef,
+};
 use crate::engine::judge::{Hit, Judgement};
 use crate::event::schema::SlotId;
 use crate::rules::eval::trace::Trace;
@@ -153,6 +155,11 @@ fn conditions<'p, H: Host>(
         window: found
             .window
             .map(|(from_ms, to_ms)| WindowRef { from: Moment(from_ms), to: Moment(to_ms) }),
+        steps: found
+            .steps
+            .into_iter()
+            .map(|(step, event, at_ms)| StepTaken { step, event, at: Moment(at_ms) })
+            .collect(),
     };
     explained.into_iter().map(condition).collect()
 }

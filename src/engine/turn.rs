@@ -150,9 +150,9 @@ impl<'a, S: Sink> Turn<'a, S> {
     ) -> (Judgement<'a>, Told<'a>) {
         let setup = self.setup;
         let Remembered { memory, lists, counters, breakers, .. } = &mut *self.remembered;
+        let (began_ms, arrival) = (standing.placement.began_ms, counters.read);
         let mut marks = Marks { counters, breakers, stops_at_ms };
-        let began_ms = standing.placement.began_ms;
-        let evidence = Evidence { setup, memory, lists, decoded: self.decoded, began_ms };
+        let evidence = Evidence { setup, memory, lists, decoded: self.decoded, began_ms, arrival };
         evidence.with_run(self.work, |run| {
             let judgement = judge(&setup.program, run, &mut marks);
             let told = if judgement.is_silent() {
@@ -176,7 +176,10 @@ impl<'a, S: Sink> Turn<'a, S> {
         if quiet && wanted != DecisionsWanted::All {
             return;
         }
-        let scene = Scene::new(self.setup, self.source, self.input, self.decoded, standing);
+        let mut scene = Scene::new(self.setup, self.source, self.input, self.decoded, standing);
+        if outcome == Outcome::Hold {
+            scene.join(self.remembered.holds.get(scene.hold_key()));
+        }
         let hold = resolution.hold.map(|terms| new_hold(&scene, terms, judgement, told));
         let mut answer = core::mem::take(&mut self.work.answer);
         let provenance = provenance(standing, judgement);
@@ -258,7 +261,8 @@ impl<'a, S: Sink> Turn<'a, S> {
         if self.setup.options.decisions == DecisionsWanted::None {
             return;
         }
-        let scene = Scene::new(self.setup, self.source, self.input, self.decoded, standing);
+        let mut scene = Scene::new(self.setup, self.source, self.input, self.decoded, standing);
+        scene.join(self.remembered.holds.get(scene.hold_key()));
         let provenance = provenance(standing, &judgement);
         let Work { answer, body, sheet, .. } = &mut *self.work;
         emit::answer(&scene, &resolution, &told, sheet, &provenance, answer);
@@ -379,14 +383,8 @@ impl<'a, S: Sink> Turn<'a, S> {
     }
 
     fn place(&mut self, scene: &Scene<'_>, hold: &Hold, judgement: &Judgement<'_>) {
-        let parts = [
-            EntityKey::of_text(scene.event.name.as_bytes()),
-            EntityKey::of_text(scene.event_id().as_bytes()),
-        ];
         let Remembered { holds, counters, .. } = &mut *self.remembered;
-        if holds.place(self.source.clock.0, EntityKey::combine(&parts), hold.clone())
-            == Placed::Joined
-        {
+        if holds.place(self.source.clock.0, scene.hold_key(), hold.clone()) == Placed::Joined {
             return;
         }
         counters.holds_placed += 1;
@@ -427,8 +425,9 @@ pub(super) fn peek(
     began_ms: i64,
     nodes: &[NodeId],
 ) -> Vec<Value> {
-    let Remembered { memory, lists, .. } = remembered;
-    let evidence = Evidence { setup, memory, lists, decoded, began_ms };
+    let Remembered { memory, lists, counters, .. } = remembered;
+    let arrival = counters.read;
+    let evidence = Evidence { setup, memory, lists, decoded, began_ms, arrival };
     evidence.with_run(work, |run| nodes.iter().map(|node| run.value(*node)).collect())
 }
 
@@ -439,6 +438,8 @@ struct Evidence<'a, 'r> {
     lists: &'r Lists,
     decoded: Decoded<'r>,
     began_ms: i64,
+    /// The event's place in the order of arrival.
+    arrival: u64,
 }
 
 impl Evidence<'_, '_> {
@@ -448,15 +449,20 @@ impl Evidence<'_, '_> {
         work: &mut Work,
         judge: impl FnOnce(&mut Run<'_, StateHost<'_>>) -> T,
     ) -> T {
-        let Self { setup, memory, lists, decoded: Decoded { raw, row }, began_ms } = self;
+        let Self { setup, memory, lists, decoded: Decoded { raw, row }, began_ms, arrival } = self;
         let plan = &setup.evals[usize::from(row.event)];
         work.evaluator.begin(plan);
+        work.evaluator.arrive(arrival);
         let mut no_state = NoState { lists, time_ms: row.time_ms };
         let mut run = Run { plan, memo: &mut work.evaluator, row, raw, host: &mut no_state };
         memory.own_entries(&setup.program, &mut work.own, &mut run);
         let (answers, own) = (&mut work.answers, &work.own);
         let mut host = StateHost { memory, answers, own, lists, row, raw, began_ms }.begin();
-        judge(&mut Run { plan, memo: &mut work.evaluator, row, raw, host: &mut host })
+        let mut run = Run { plan, memo: &mut work.evaluator, row, raw, host: &mut host };
+        let judged = judge(&mut run);
+        Memory::late_bits(&work.own, &mut run, &mut work.late);
+        work.own.add_bits(&work.late);
+        judged
     }
 }
 
@@ -532,7 +538,7 @@ fn new_hold(
         placed_ms: time_ms,
         amount: scene.amount(),
         placed_by,
-        reasons: contributions.flat_map(|told| told.reasons.iter().cloned()).collect(),
+        reasons: emit::fitting_reasons(contributions.flat_map(|told| &told.reasons)),
         deadline_ms: time_ms.saturating_add(terms.for_ms),
         otherwise: terms.otherwise,
         decision_id: scene.decision_id.clone(),

@@ -1,8 +1,10 @@
 //! Runs the `test` blocks of a rule set through the real engine: given these events, does the rule do what it says?
 //!
 //! Each test has an engine of its own, fresh state, and time that begins at [`EPOCH_MS`], midnight UTC. Fields that a
-//! test does not name are absent, also required ones: a test says what it needs and no more. When the rule cannot be
-//! decided for want of a required one, the test fails and names it, whatever it expects: no real record is like that.
+//! test does not name are absent, also required ones: a test says what it needs and no more. When the rule needs a
+//! required one, the test fails and names it, whatever it expects (`left_out`): no real record is like that.
+
+mod left_out;
 
 use std::sync::Arc;
 
@@ -60,7 +62,11 @@ fn run_one(program: &Arc<Program>, test: &TestCase) -> Result<TestResult, EvalEr
     match stage.play(test) {
         Ok(played) => {
             let wrong = |want| failure(program, test, &played, want);
-            result.failures.extend(left_out(program, test, &played));
+            let undecided = entry(&played.decision, "undecided", &info.name);
+            result.failures.extend(left_out::by_judged(program, test, undecided));
+            if let Some(body) = body_of(program, test) {
+                result.failures.extend(left_out::by_given(program, test, body));
+            }
             result.failures.extend(test.expect.iter().filter_map(wrong));
         }
         Err(error) => result.failures.push(error.to_string()),
@@ -190,26 +196,6 @@ fn asked_names(program: &Program, test: &TestCase) -> Vec<(String, NodeId)> {
     let known =
         |name: &String| lets.iter().chain(features).find(|(known, _)| known == name).cloned();
     asked.filter_map(known).collect()
-}
-
-/// The required fields that the judged event leaves out although the rule cannot be decided without them.
-fn left_out(program: &Program, test: &TestCase, played: &Played) -> Vec<String> {
-    let event = program.schema.event(test.when.event);
-    let name = &program.rules[usize::from(test.rule.0)].name;
-    let undecided = entry(&played.decision, "undecided", name);
-    let missing = undecided.and_then(|entry| entry["missing"].as_array());
-    let left_out = missing.into_iter().flatten().filter_map(|missing| {
-        let mut fields = (0_u16..).zip(&event.fields);
-        let (id, field) = fields.find(|(_, field)| missing.as_str() == Some(&field.name))?;
-        let given = test.when.fields.iter().any(|(known, _)| known.0 == id);
-        (!field.optional && !given).then(|| {
-            let (event, field) = (&event.name, &field.name);
-            format!(
-                "the rule reads `{field}`, every `{event}` has it, and this test leaves it out: give it a value"
-            )
-        })
-    });
-    left_out.collect()
 }
 
 fn failure(

@@ -3,10 +3,12 @@
 //!
 //! The records of one entity kind's values lie together: of each event type, the first key of that kind says where.
 
+use std::collections::BTreeSet;
+
 use crate::event::schema::{EntityId, EventId, FieldType, Role, SlotId};
 use crate::rules::eval::each_operand;
 use crate::rules::program::{
-    ActionPlan, EventPlan, Lookup, MessagePart, NodeId, Op, Program, RuleBody,
+    ActionPlan, EventPlan, Lookup, LookupId, MessagePart, NodeId, Op, Program, RuleBody,
 };
 
 /// A rule that needs records of other partitions.
@@ -27,7 +29,7 @@ pub fn foreign(program: &Program, entity: &str) -> Option<Vec<Foreign>> {
     let mut found: Vec<(u16, Foreign)> = Vec::new();
     for (event, plan) in (0_u16..).zip(&program.plans) {
         for body in &plan.rules {
-            let keys = foreign_keys(program, entity, (EventId(event), plan), body);
+            let keys = foreign_keys(program, entity, EventId(event), body);
             let rule = program.rules.get(usize::from(body.rule.0));
             let Some((rule, key)) = rule.zip(keys.into_iter().next()) else { continue };
             found.push((body.rule.0, Foreign { rule: rule.name.clone(), key }));
@@ -52,28 +54,21 @@ fn home(program: &Program, entity: EntityId, event: EventId) -> Option<SlotId> {
 fn foreign_keys(
     program: &Program,
     entity: EntityId,
-    (event, plan): (EventId, &EventPlan),
+    event: EventId,
     body: &RuleBody,
 ) -> Vec<String> {
     let here = home(program, entity, event);
-    let name = |slots: &[SlotId]| -> String {
+    let name = |event: EventId, slots: &[SlotId]| -> String {
         let fields = &program.schema.event(event).fields;
         let name = |slot: &SlotId| {
             fields.iter().find(|field| field.slot == *slot).map_or("?", |field| field.name.as_str())
         };
         slots.iter().map(name).collect::<Vec<_>>().join(", ")
     };
-    let follows = |lookup: &Lookup| {
-        let Some(table) = program.tables.get(usize::from(lookup.table.0)) else { return false };
-        let there = home(program, entity, table.event);
-        let pairs = table.keys.iter().zip(&lookup.keys);
-        pairs.into_iter().any(|(stored, asked)| Some(*stored) == there && Some(*asked) == here)
-    };
     let mut keys = Vec::new();
-    for at in lookups(plan, body) {
-        match plan.lookups.get(at) {
-            Some(lookup) if !follows(lookup) => keys.push(name(&lookup.keys)),
-            _ => {}
+    for (of, lookup) in read(program, event, roots(body)) {
+        if !follows(program, entity, of, lookup) {
+            keys.push(name(of, &lookup.keys));
         }
     }
     for action in &body.actions {
@@ -81,12 +76,12 @@ fn foreign_keys(
             ActionPlan::Add { slot, .. } | ActionPlan::Remove { slot, .. }
                 if Some(*slot) != here =>
             {
-                keys.push(name(&[*slot]));
+                keys.push(name(event, &[*slot]));
             }
             ActionPlan::Alert { once: Some((slots, _)), .. }
                 if !slots.iter().any(|slot| Some(*slot) == here) =>
             {
-                keys.push(name(slots));
+                keys.push(name(event, slots));
             }
             _ => {}
         }
@@ -94,8 +89,16 @@ fn foreign_keys(
     keys
 }
 
-/// The look-ups that a rule may make.
-fn lookups(plan: &EventPlan, body: &RuleBody) -> Vec<usize> {
+/// Whether a look-up of an event asks by the key of the partition on both sides.
+fn follows(program: &Program, entity: EntityId, event: EventId, lookup: &Lookup) -> bool {
+    let Some(table) = program.tables.get(usize::from(lookup.table.0)) else { return false };
+    let (here, there) = (home(program, entity, event), home(program, entity, table.event));
+    let pairs = table.keys.iter().zip(&lookup.keys);
+    pairs.into_iter().any(|(stored, asked)| Some(*stored) == there && Some(*asked) == here)
+}
+
+/// The expressions of a rule.
+fn roots(body: &RuleBody) -> Vec<NodeId> {
     let RuleBody { guard, when, unless, lets, .. } = body;
     let mut open: Vec<NodeId> = [*guard, Some(*when), *unless].into_iter().flatten().collect();
     open.extend(lets.iter().map(|(_, node)| *node));
@@ -111,22 +114,45 @@ fn lookups(plan: &EventPlan, body: &RuleBody) -> Vec<usize> {
             MessagePart::Text(_) | MessagePart::Field(_) => None,
         }));
     }
-    let mut seen = vec![false; plan.nodes.len()];
-    let mut found = Vec::new();
-    while let Some(id) = open.pop() {
-        let at = id.0 as usize;
-        let (Some(node), Some(seen)) = (plan.nodes.get(at), seen.get_mut(at)) else { continue };
-        if core::mem::replace(seen, true) {
+    open
+}
+
+/// The look-ups that these expressions of an event may make, and those that decide which events count for them: a step
+/// of a sequence asks state itself when its event comes.
+fn read(program: &Program, event: EventId, nodes: Vec<NodeId>) -> Vec<(EventId, &Lookup)> {
+    let mut open: Vec<(EventId, NodeId)> = nodes.into_iter().map(|node| (event, node)).collect();
+    let mut seen: BTreeSet<(EventId, NodeId)> = BTreeSet::new();
+    let mut found: BTreeSet<(EventId, LookupId)> = BTreeSet::new();
+    while let Some((event, id)) = open.pop() {
+        let Some(plan) = program.plans.get(usize::from(event.0)) else { continue };
+        let Some(node) = plan.nodes.get(id.0 as usize).filter(|_| seen.insert((event, id))) else {
             continue;
+        };
+        if let Op::Reading(lookup, index) = &node.op {
+            found.insert((event, *lookup));
+            open.extend(filter(program, plan, *lookup, *index));
         }
-        if let Op::Reading(lookup, _) = &node.op {
-            found.push(usize::from(lookup.0));
-        }
-        each_operand(&node.op, &mut |operand| open.push(operand));
+        each_operand(&node.op, &mut |operand| open.push((event, operand)));
     }
-    found.sort_unstable();
-    found.dedup();
-    found
+    let lookup = |(event, id): (EventId, LookupId)| {
+        let plan = program.plans.get(usize::from(event.0))?;
+        Some((event, plan.lookups.get(usize::from(id.0))?))
+    };
+    found.into_iter().filter_map(lookup).collect()
+}
+
+/// What decides whether an event counts for a reading, with the event's type.
+fn filter(
+    program: &Program,
+    plan: &EventPlan,
+    lookup: LookupId,
+    index: u16,
+) -> Option<(EventId, NodeId)> {
+    let lookup = plan.lookups.get(usize::from(lookup.0))?;
+    let table = program.tables.get(usize::from(lookup.table.0))?;
+    let measure = lookup.measures.get(usize::from(index))?;
+    let bit = table.spec.measures.get(usize::from(measure.0))?.filter?;
+    Some((table.event, *table.filters.get(usize::from(bit.0))?))
 }
 
 #[cfg(test)]
@@ -180,8 +206,18 @@ policy decisions
             rule("device", "count(pay) by device over last 1h > 3"),
             rule("received", "count(pay) by payee over last 1h > 3"),
             rule("turned", "count(pay) by payer = this.payee over last 1h > 3"),
+            rule("row", "sequence by payer within 1h [ pay where amount > 5 EUR, this ]"),
+            rule(
+                "stepped",
+                "sequence by payer within 1h [ pay where count(pay) by device over last 1h > 3, this ]",
+            ),
         ];
-        let foreign = [("device", "device"), ("received", "payee"), ("turned", "payee")];
+        let foreign = [
+            ("device", "device"),
+            ("received", "payee"),
+            ("stepped", "device"),
+            ("turned", "payee"),
+        ];
         let expected: Vec<(String, String)> =
             foreign.map(|(rule, key)| (rule.to_owned(), key.to_owned())).to_vec();
         assert_eq!(found(&rules.concat()), expected);

@@ -1,6 +1,8 @@
 //! The rule language: text → tree ([`syntax`]) → checked program → run ([`eval`]).
 
+mod analysis;
 mod check;
+pub mod cost;
 pub mod eval;
 pub mod locality;
 pub mod oracle;

@@ -157,6 +157,8 @@ pub struct RuleInfo {
     pub if_missing: IfMissing,
     /// Where it stands.
     pub span: Span,
+    /// Where its name stands.
+    pub name_span: Span,
 }
 
 /// Severity of a rule.
@@ -263,6 +265,35 @@ pub struct RuleBody {
     /// Where this rule wrote a node of its condition, when that is elsewhere than [`Node::span`]; by node. A node is
     /// shared by every rule that means the same, so its span may be another rule's, in other words.
     pub words: Vec<(NodeId, Span)>,
+    /// What stands for the parameters of the template of which a `use` made the rule.
+    pub filled: Option<Filled>,
+}
+
+/// Words of a template for which others stand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Filled {
+    /// Where the words have this meaning.
+    pub template: Span,
+    /// A parameter, and what the author of the `use` wrote.
+    pub words: Vec<(String, String)>,
+}
+
+impl Filled {
+    /// The template's words with what stands for its parameters; quoted texts stay as they are.
+    pub fn write_out(&self, text: &str) -> String {
+        let mut out = String::with_capacity(text.len());
+        let (mut rest, mut quoted) = (text, false);
+        let is_part = |c: char| c.is_alphanumeric() || c == '_';
+        while let Some(first) = rest.chars().next() {
+            let word = rest.find(|c| !is_part(c)).unwrap_or(rest.len());
+            let (taken, after) = rest.split_at(if word == 0 { first.len_utf8() } else { word });
+            let known = self.words.iter().find(|(name, _)| !quoted && name == taken);
+            out.push_str(known.map_or(taken, |(_, argument)| argument));
+            quoted ^= first == '"';
+            rest = after;
+        }
+        out
+    }
 }
 
 impl RuleBody {
@@ -333,6 +364,17 @@ pub enum ActionPlan {
     },
     /// Mark the decision.
     Tag(String),
+}
+
+impl ActionPlan {
+    /// The text that it shows, if it has one.
+    pub fn message(&self) -> Option<&Message> {
+        match self {
+            Self::Block { reason } | Self::Hold { reason, .. } => reason.as_ref(),
+            Self::Alert { message, .. } => message.as_ref(),
+            _ => None,
+        }
+    }
 }
 
 /// What an unanswered step-up does.
@@ -520,6 +562,55 @@ pub enum Op {
     Contains(NodeId, NodeId),
     /// Text starts with text.
     StartsWith(NodeId, NodeId),
+    /// Whether the steps of a sequence came before this event. Missing only where a key is absent.
+    Sequence(Box<SequencePlan>),
+    /// The field of an event that a sequence has taken: of the event that is tried and those before it while the
+    /// sequence is matched, of the match afterwards, and missing where there is none.
+    StepField {
+        /// Which sequence: its [`SequencePlan::binding`].
+        binding: u16,
+        /// Which of its steps.
+        step: u16,
+        /// A reading of the column, which says where the value stands in an entry.
+        value: NodeId,
+    },
+    /// The place of this event in the order of arrival, as an integer.
+    Arrival,
+}
+
+/// What came before this event, in order: the steps of a `sequence` without the last, which is this event.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SequencePlan {
+    /// All steps lie in `(t - within, t]`, ms.
+    pub within_ms: i64,
+    /// At least one that is taken; the first one is.
+    pub steps: Vec<SequenceStep>,
+    /// The number by which [`Op::StepField`]s know it, where there are any; unique in its event plan.
+    pub binding: Option<u16>,
+}
+
+/// One step of a sequence.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SequenceStep {
+    /// Taken or forbidden.
+    pub role: StepRole,
+    /// Events of this type.
+    pub event: EventId,
+    /// Its `as` name, else the event's.
+    pub name: String,
+    /// A reading of the arrival of the latest event that fits: table, filter and window of the step.
+    pub latest: NodeId,
+    /// What compares it with the steps before: over [`Op::StepField`]s.
+    pub condition: Option<NodeId>,
+}
+
+/// What a step is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StepRole {
+    /// So many events fit it, one after the other.
+    Take(u16),
+    /// No event between its neighbours fits it.
+    Without,
 }
 
 /// The functions of the language.
@@ -539,6 +630,8 @@ pub enum Function {
     Lower,
     /// Characters in a text.
     Length,
+    /// How alike two texts are: one minus their Levenshtein distance by the longer length, of 64 characters each.
+    Similarity,
 }
 
 /// How a score and the candidates of rules become an outcome.
@@ -556,6 +649,8 @@ pub struct Policy {
     pub state_bytes: u64,
     /// More holds or blocks of one rule per interval (count, ms) than this make the rule a shadow.
     pub breaker: Option<(u32, i64)>,
+    /// What the rules on one event may cost at most, in ns as [`crate::rules::cost`] reckons.
+    pub budget_ns: Option<i64>,
 }
 
 /// A `test` block, resolved.

@@ -136,10 +136,10 @@ pub enum RunError {
         /// The client's words.
         reason: String,
     },
-    /// The orderly stop took too long.
-    #[error("could not stop in order within {seconds}s: {reason}")]
+    /// The orderly stop took too long, or cannot be had.
+    #[error("gave up stopping in order after {seconds}s: {reason}")]
     StopTimeout {
-        /// The limit.
+        /// How long it was tried.
         seconds: u64,
         /// What was not finished.
         reason: String,

@@ -10,6 +10,7 @@ mod checkpoint;
 pub mod clock;
 mod decide;
 mod delivery;
+mod early;
 mod epochs;
 pub mod error;
 mod kafka;

@@ -64,6 +64,14 @@ impl Stop {
         self.requested() && self.seen_at.get().is_some_and(|at| at.elapsed() > self.limit)
     }
 
+    /// How long ago somebody asked; nothing when nobody did.
+    pub fn waited(&self) -> Duration {
+        if !self.requested() {
+            return Duration::ZERO;
+        }
+        self.seen_at.get().map_or(Duration::ZERO, Instant::elapsed)
+    }
+
     /// How long an orderly stop may take.
     pub fn limit(&self) -> Duration {
         self.limit

@@ -80,6 +80,27 @@ impl PartitionsAwaited<'_> {
     }
 }
 
+/// An input topic got more partitions while the service ran, and each has windows of its own.
+#[derive(Clone, Copy, Debug)]
+pub struct PartitionsGrew {
+    /// How many there were.
+    pub before: u32,
+    /// How many there are at least.
+    pub now: u32,
+}
+
+impl PartitionsGrew {
+    /// Writes it.
+    pub fn emit(&self) {
+        warn!(
+            before = self.before,
+            now = self.now,
+            "An input topic has more partitions than at the start: keys that move to another one begin with empty \
+             windows there, which say `warming`.",
+        );
+    }
+}
+
 /// The group took partitions away.
 #[derive(Clone, Copy, Debug)]
 pub struct PartitionsRevoked {

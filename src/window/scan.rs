@@ -5,7 +5,9 @@
 use crate::base::codec::{Damaged, Decoder, Encoder};
 use crate::window::layout::Layout;
 use crate::window::plan::{Asked, Question, ReadPlan, Series};
-use crate::window::spec::{Entry, MeasureKind, ReadValue, Reading};
+use crate::window::spec::{
+    Entry, History, MAX_HISTORY, MeasureKind, PastEntry, ReadValue, Reading, Wanted,
+};
 
 /// What the reader brings.
 #[derive(Clone, Copy, Debug)]
@@ -13,6 +15,40 @@ pub(crate) struct Asking<'a> {
     pub(crate) time_ms: i64,
     pub(crate) own: Option<&'a Entry<'a>>,
     pub(crate) probes: &'a [u64],
+}
+
+/// Appends the wanted entries of a run to `out`, oldest first; says whether these are all.
+pub(crate) fn copy_out(run: &[u64], layout: &Layout, wanted: &Wanted, out: &mut History) -> bool {
+    let first = out.entries.len();
+    let (mut from, mut to) = (0, run.len() / layout.stride);
+    while from < to {
+        let middle = from.midpoint(to);
+        if layout.time_at(run, middle) > wanted.until_ms {
+            to = middle;
+        } else {
+            from = middle + 1;
+        }
+    }
+    let mut whole = true;
+    for at in (0..from).rev() {
+        let stored = layout.entry(run, at);
+        let time_ms = layout.time(stored);
+        if time_ms <= wanted.after_ms {
+            break;
+        }
+        if !layout.passes(stored, wanted.mask) {
+            continue;
+        }
+        if out.entries.len() - first == MAX_HISTORY {
+            whole = false;
+            break;
+        }
+        let (filters, words_at) = (layout.filter_word(stored), out.words.len());
+        out.entries.push(PastEntry { time_ms, filters, words_at });
+        out.words.extend_from_slice(&stored[layout.header..]);
+    }
+    out.entries[first..].reverse();
+    whole
 }
 
 /// A sum of squares in 192 bits: adding and removing never loses a bit.

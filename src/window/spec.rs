@@ -139,6 +139,40 @@ pub enum Coverage {
     Capped,
 }
 
+/// Remembered events of one key, copied out.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    /// The oldest first, by (time, arrival).
+    pub entries: Vec<PastEntry>,
+    /// The columns of all of them.
+    pub words: Vec<u64>,
+}
+
+/// One of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PastEntry {
+    /// Event time in ms.
+    pub time_ms: i64,
+    /// Filter bits; above those that the table uses there may be others.
+    pub filters: u64,
+    /// Place of its first word in [`History::words`].
+    pub words_at: usize,
+}
+
+/// Which entries of a key are copied out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// At least one of these filter bits is set; none: all.
+    pub mask: u64,
+    /// Later than this, ms.
+    pub after_ms: i64,
+    /// Not later than this, ms.
+    pub until_ms: i64,
+}
+
+/// Most entries that are copied out, the newest; where there are more the answer is capped.
+pub const MAX_HISTORY: usize = 4_096;
+
 /// One event as a table keeps it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry<'a> {

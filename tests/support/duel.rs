@@ -13,7 +13,7 @@ use riskweir::rules::program::{EventPlan, ListId, LookupId, Program, TableId, Ta
 use riskweir::rules::syntax::parse;
 use riskweir::state::table::{ReadAt, StateOptions, Table};
 use riskweir::window::ReadPlan;
-use riskweir::window::spec::{Coverage, Entry, ReadValue, Reading};
+use riskweir::window::spec::{Coverage, Entry, History, ReadValue, Reading, Wanted};
 
 use crate::support::rule_text::LISTS;
 use crate::support::stream::{MAX_LATENESS_MS, Stream};
@@ -70,6 +70,7 @@ struct Fast<'p> {
     tables: Vec<Table>,
     evaluator: Evaluator,
     clock_ms: i64,
+    arrivals: u64,
 }
 
 /// Rule, verdict, and values of the lets.
@@ -95,6 +96,7 @@ impl<'p> Fast<'p> {
             tables,
             evaluator: Evaluator::new(),
             clock_ms: i64::MIN,
+            arrivals: 0,
         }
     }
 
@@ -105,6 +107,8 @@ impl<'p> Fast<'p> {
         let plan = &self.program.plans[index];
         let eval = &self.plans[index];
         self.evaluator.begin(eval);
+        self.arrivals += 1;
+        self.evaluator.arrive(self.arrivals);
         let mut own: Vec<OwnEntry> = Vec::new();
         for table in &plan.tables {
             let mut state = State {
@@ -139,7 +143,9 @@ impl<'p> Fast<'p> {
             (name, verdict, lets)
         });
         let judged = judged.collect();
-        for (table, filters, words) in own {
+        let late: Vec<u64> = own.iter().map(|(table, ..)| run.late_bits(*table)).collect();
+        for ((table, filters, words), late) in own.into_iter().zip(late) {
+            let filters = filters | late;
             let keys = &self.program.tables[usize::from(table.0)].keys;
             if let Some(key) = key_of(row, keys) {
                 let entry = Entry { time_ms: row.time_ms, filters, words: &words };
@@ -188,6 +194,19 @@ impl Host for State<'_> {
         let mut out = vec![missing; lookup.measures.len()];
         self.tables[usize::from(lookup.table.0)].read(key, &self.lookups[at], &ask, &mut out);
         out[usize::from(index)]
+    }
+
+    fn history(
+        &mut self,
+        (lookup, mask): (LookupId, u64),
+        within_ms: i64,
+        out: &mut History,
+    ) -> Coverage {
+        let lookup = &self.plan.lookups[usize::from(lookup.0)];
+        let Some(key) = key_of(self.row, &lookup.keys) else { return Coverage::Complete };
+        let until_ms = self.row.time_ms;
+        let wanted = Wanted { mask, after_ms: until_ms - within_ms, until_ms };
+        self.tables[usize::from(lookup.table.0)].history(key, &wanted, out)
     }
 
     fn list_contains(&mut self, list: ListId, text: &[u8]) -> bool {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use rdkafka::producer::{BaseProducer, Producer};
 
@@ -73,6 +74,11 @@ impl Payments {
     pub(crate) fn new(seed: u64, n_partitions: i32, step_ms: u64) -> Self {
         let n_partitions = n_partitions.unsigned_abs().into();
         Self { dice: Dice::new(seed), n: 0, n_partitions, step_ms, recent: Vec::new() }
+    }
+
+    /// From now on over so many partitions.
+    pub(crate) fn spread_over(&mut self, n_partitions: i32) {
+        self.n_partitions = n_partitions.unsigned_abs().into();
     }
 
     /// The next one.
@@ -209,10 +215,16 @@ impl<'a> Fleet<'a> {
     /// Starts an instance that can write files of so many KiB at most.
     #[track_caller]
     pub(crate) fn start_limited(&self, instance: &str, kib: u32, extra: &[&str]) -> Binary {
+        self.start_under(&format!("ulimit -S -f {kib}; trap '' XFSZ"), instance, extra)
+    }
+
+    /// Starts an instance after these commands of a shell.
+    #[track_caller]
+    pub(crate) fn start_under(&self, limits: &str, instance: &str, extra: &[&str]) -> Binary {
         let program = command();
         let mut shell = Command::new("bash");
         shell
-            .args(["-c", &format!("ulimit -S -f {kib}; trap '' XFSZ; exec \"$0\" \"$@\"")])
+            .args(["-c", &format!("{limits}; exec \"$0\" \"$@\"")])
             .arg(program.get_program())
             .args(self.arguments(instance, extra))
             .env("NO_COLOR", "1");
@@ -232,10 +244,14 @@ impl<'a> Fleet<'a> {
     pub(crate) fn wait_committed(&self, count: usize, among: &[&Binary]) {
         let count = i64::try_from(count).unwrap();
         let describe = || among.iter().map(|it| it.describe()).collect::<Vec<_>>().join("\n---\n");
-        wait::until(
-            || self.n_committed() == count || among.iter().any(|it| it.has_ended()),
-            || format!("{count} committed, found {}: {}", self.n_committed(), describe()),
-        );
+        let is_done = || {
+            // WHY: each question makes a client of its own, and the instances need the processor more.
+            wait::pass(Duration::from_millis(100));
+            self.n_committed() == count || among.iter().any(|it| it.has_ended())
+        };
+        wait::until(is_done, || {
+            format!("{count} committed, found {}: {}", self.n_committed(), describe())
+        });
         assert!(!among.iter().any(|it| it.has_ended()), "{}", describe());
     }
 
@@ -328,10 +344,10 @@ impl Feed {
     pub(crate) fn send(&self, record: &NewRecord) {
         let mut next = record.to_topic(&self.topic);
         while let Err((_, refused)) = self.producer.send(next) {
-            self.producer.poll(std::time::Duration::from_millis(10));
+            self.producer.poll(Duration::from_millis(10));
             next = refused;
         }
-        self.producer.poll(std::time::Duration::ZERO);
+        self.producer.poll(Duration::ZERO);
     }
 
     pub(crate) fn end(self) {

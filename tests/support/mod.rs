@@ -9,6 +9,7 @@
     reason = "helpers of tests fail the test"
 )]
 
+pub(crate) mod acl;
 pub(crate) mod binary;
 pub(crate) mod broker;
 pub(crate) mod container;

@@ -70,6 +70,8 @@ pub(crate) struct Author {
     on: On,
     /// Inside an aggregate's `where`: no further aggregates.
     in_filter: bool,
+    /// Inside a step of a sequence: no further sequences.
+    in_step: bool,
     money_lets: Vec<String>,
     integer_lets: Vec<String>,
 }
@@ -80,6 +82,7 @@ impl Author {
             dice,
             on: On::Pay,
             in_filter: false,
+            in_step: false,
             money_lets: Vec::new(),
             integer_lets: Vec::new(),
         }
@@ -138,7 +141,7 @@ impl Author {
     fn truth(&mut self, depth: u32) -> String {
         let op = self.dice.pick(&OPS);
         let equality = self.dice.pick(&["=", "!="]);
-        match self.dice.below(if depth == 0 { 12 } else { 16 }) {
+        match self.dice.below(if depth == 0 { 12 } else { 18 }) {
             0 => "chip".to_owned(),
             1 => format!("{} {op} {}", self.integer(depth), self.integer(depth)),
             2 => format!("{} {op} {}", self.money(depth), self.money(depth)),
@@ -164,9 +167,68 @@ impl Author {
                     .collect();
                 parts.join(&format!(" {word} "))
             }
-            _ if self.in_filter => "chip = true".to_owned(),
-            _ => self.dice.pick(&["seen", "busy"]).to_owned(),
+            15 if self.in_filter => "chip = true".to_owned(),
+            15 => self.dice.pick(&["seen", "busy"]).to_owned(),
+            _ if self.in_filter || self.in_step => "chip = false".to_owned(),
+            _ => self.sequence(),
         }
+    }
+
+    /// Up to four steps, some forbidden, some several times, some compared with one before.
+    fn sequence(&mut self) -> String {
+        let keys = self.dice.pick(&["card", "device", "customer", "card, device"]);
+        let span = self.dice.pick(&["1s", "5s", "10s", "1m", "span"]);
+        let present = self.on;
+        let lets = (core::mem::take(&mut self.money_lets), core::mem::take(&mut self.integer_lets));
+        self.in_step = true;
+        let mut steps: Vec<String> = Vec::new();
+        let mut named: Vec<(String, On)> = Vec::new();
+        for number in 0..=self.dice.below(4) {
+            self.on = self.dice.pick(&[On::Pay, On::Login]);
+            let without = number > 0 && self.dice.one_in(3);
+            let mut step = match (without, self.dice.below(4)) {
+                (true, _) => format!("without {}", self.on.name()),
+                (false, 0) => format!("2 times {}", self.on.name()),
+                (false, _) => self.on.name().to_owned(),
+            };
+            let alias = format!("s{}_{number}", self.dice.below(1_000_000));
+            let is_named = !without && self.dice.one_in(2);
+            if is_named {
+                step += &format!(" as {alias}");
+            }
+            step += &self.step_filter(&named);
+            if is_named {
+                named.push((alias, self.on));
+            }
+            steps.push(step);
+        }
+        self.on = present;
+        steps.push(format!("this{}", self.step_filter(&named)));
+        self.in_step = false;
+        (self.money_lets, self.integer_lets) = lets;
+        format!("sequence by {keys} within {span} [ {} ]", steps.join(", "))
+    }
+
+    fn step_filter(&mut self, named: &[(String, On)]) -> String {
+        let mut parts: Vec<String> = Vec::new();
+        if self.dice.one_in(2) {
+            let depth = self.dice.pick(&[0, 1]);
+            parts.push(format!("({})", self.truth(depth)));
+        }
+        if !named.is_empty() && self.dice.one_in(2) {
+            let (name, on) = self.dice.pick(named);
+            let op = self.dice.pick(&OPS);
+            parts.push(match (self.on, on, self.dice.below(4)) {
+                (On::Pay, On::Pay, 0) => format!("amount {op} {name}.amount"),
+                (On::Pay, On::Pay, 1) => format!("total {op} 2 * {name}.total"),
+                (On::Pay, On::Pay, 2) => format!("channel = {name}.channel"),
+                (_, _, 0) => format!("device = {name}.device"),
+                (_, _, 1) => format!("note != {name}.note"),
+                (_, _, 2) => format!("at - {name}.at {op} 2s"),
+                _ => format!("tries {op} {name}.tries + 1"),
+            });
+        }
+        if parts.is_empty() { String::new() } else { format!(" where {}", parts.join(" and ")) }
     }
 
     fn optional(&mut self) -> String {
@@ -190,7 +252,12 @@ impl Author {
     }
 
     fn text_test(&mut self, equality: &str) -> String {
-        match self.dice.below(9) {
+        match self.dice.below(10) {
+            9 => format!(
+                "similarity(note, {}) >= {}",
+                self.dice.pick(&["\"a note\"", "lower(note)", "\"B\""]),
+                self.dice.pick(&["0.5", "60%", "1"])
+            ),
             0 => format!("note {equality} \"b\""),
             1 => "note contains \"one\"".to_owned(),
             2 => "note starts_with \"no\"".to_owned(),

@@ -8,7 +8,7 @@ use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Mutex;
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
@@ -166,6 +166,25 @@ impl Broker {
         }
         let consumer = self.consumer(Isolation::Uncommitted);
         let expected = usize::try_from(n_partitions).expect("a count of partitions");
+        wait::until(
+            || leaders(&consumer, topic).is_some_and(|n| n == expected),
+            || format!("`{topic}` with {n_partitions} partitions that have a leader"),
+        );
+    }
+
+    /// Gives a topic more partitions and returns when each has its leader.
+    #[track_caller]
+    pub(crate) fn add_partitions(&self, topic: &str, n_partitions: i32) {
+        let expected = usize::try_from(n_partitions).expect("a count of partitions");
+        let admin = self.admin();
+        let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
+        let order = NewPartitions::new(topic, expected);
+        let results = wait::block_on(admin.create_partitions([&order], &options))
+            .expect("an answer to `create partitions`");
+        for result in results {
+            result.unwrap_or_else(|(topic, code)| panic!("could not widen {topic}: {code}"));
+        }
+        let consumer = self.consumer(Isolation::Uncommitted);
         wait::until(
             || leaders(&consumer, topic).is_some_and(|n| n == expected),
             || format!("`{topic}` with {n_partitions} partitions that have a leader"),

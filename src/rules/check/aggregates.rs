@@ -16,35 +16,30 @@ use crate::rules::syntax::ast::{Aggregate, AggregateFunction as Function, Expr, 
 use crate::window::spec::{ColumnKind, Counting, Span as WindowSpan};
 
 /// Everything about an aggregate but its measure.
-#[derive(Debug)]
-struct Frame {
-    event: EventId,
+#[derive(Clone, Debug)]
+pub(super) struct Frame {
+    pub(super) event: EventId,
     /// Stored key and the slot in which the present event has it, sorted by the stored key's name.
-    keys: Vec<(FieldId, SlotId)>,
-    window: WindowSpan,
-    counting: Counting,
-    span: Span,
+    pub(super) keys: Vec<(FieldId, SlotId)>,
+    pub(super) window: WindowSpan,
+    pub(super) counting: Counting,
+    pub(super) span: Span,
 }
 
 /// What is remembered per event.
 #[derive(Clone, Debug)]
-struct Column {
-    field: FieldId,
-    named: Named,
-    kind: ColumnKind,
-    ty: Type,
+pub(super) struct Column {
+    /// The field that it holds; the order of arrival is none.
+    pub(super) field: Option<FieldId>,
+    pub(super) named: Named,
+    pub(super) kind: ColumnKind,
+    pub(super) ty: Type,
 }
 
 impl Checker<'_, '_> {
     /// An aggregate as an expression of this scope's event.
     pub(super) fn aggregate(&mut self, aggregate: &Aggregate, span: Span) -> Option<NodeId> {
-        if self.scope.in_filter {
-            return self.refuse(
-                Diagnostic::new(codes::E0407, span, "an aggregate inside an aggregate").with_help(
-                    "inside `where` only fields, params and features without aggregates may stand",
-                ),
-            );
-        }
+        self.may_ask_state("an aggregate", span)?;
         self.supported(aggregate)?;
         let (event, field) = self.target(aggregate)?;
         let keys = self.keys(event, &aggregate.keys);
@@ -65,6 +60,24 @@ impl Checker<'_, '_> {
         let counting = if reaches_present { counting } else { Counting::Prior };
         let frame = Frame { event, keys, window, counting, span };
         self.build_aggregate(aggregate.function, &frame, filter, column)
+    }
+
+    /// Refuses what asks state where only an event is at hand.
+    pub(super) fn may_ask_state(&mut self, what: &str, span: Span) -> Option<()> {
+        if self.scope.in_filter {
+            let message = format!("{what} inside an aggregate");
+            return self.refuse(Diagnostic::new(codes::E0407, span, message).with_help(
+                "inside `where` only fields, params and features without aggregates may stand",
+            ));
+        }
+        if self.scope.steps.own.is_some() {
+            let message = format!("{what} beside a field of another step");
+            return self.refuse(
+                Diagnostic::new(codes::E0407, span, message)
+                    .with_help("ask it in a condition of its own, joined with `and`"),
+            );
+        }
+        Some(())
     }
 
     fn supported(&mut self, aggregate: &Aggregate) -> Option<()> {
@@ -172,7 +185,7 @@ impl Checker<'_, '_> {
         let mut scope = Scope::of(event);
         scope.params.clone_from(&self.scope.params);
         scope.in_filter = true;
-        if let Some(diagnostic) = self.let_in_filter(filter, event) {
+        if let Some(diagnostic) = self.let_in_filter(filter, event, FILTER_HELP) {
             return self.refuse(diagnostic);
         }
         let report = &mut *self.report;
@@ -181,7 +194,12 @@ impl Checker<'_, '_> {
     }
 
     /// The first `let` name that a filter uses, unless the aggregated event has a field of that name.
-    fn let_in_filter(&self, expr: &Expr, event: EventId) -> Option<Diagnostic> {
+    pub(super) fn let_in_filter(
+        &self,
+        expr: &Expr,
+        event: EventId,
+        help: &str,
+    ) -> Option<Diagnostic> {
         let mut found = None;
         walk(expr, &mut |inner| {
             let ExprKind::Path(path) = &inner.kind else { return };
@@ -192,11 +210,7 @@ impl Checker<'_, '_> {
                 let message = format!(
                     "`{name}` is a value of the present event, here the fields of `{of}` are meant"
                 );
-                found = Some(
-                    Diagnostic::new(codes::E0405, inner.span, message).with_help(
-                        "inside an aggregate's `where` only fields, params and features without aggregates may stand",
-                    ),
-                );
+                found = Some(Diagnostic::new(codes::E0405, inner.span, message).with_help(help));
             }
         });
         found
@@ -208,14 +222,7 @@ impl Checker<'_, '_> {
         let declared = world.schema.event(event).field(field);
         let function = aggregate.function;
         let currency = self.column_currency(aggregate, event, field)?;
-        let kind = match &declared.ty {
-            FieldType::Money { .. } | FieldType::Integer | FieldType::Time { .. } => {
-                ColumnKind::Int
-            }
-            FieldType::Number => ColumnKind::Micro,
-            FieldType::Geo => ColumnKind::Geo,
-            _ => ColumnKind::Word,
-        };
+        let kind = kind_of(&declared.ty);
         let is_time = matches!(declared.ty, FieldType::Time { .. });
         let fits = match function {
             Function::Sum | Function::Avg | Function::Stddev => {
@@ -246,16 +253,28 @@ impl Checker<'_, '_> {
                     .with_help(help),
             );
         }
+        self.column_of(event, field, currency, aggregate.path.span)
+    }
+
+    /// What is remembered of a field; money in this currency.
+    pub(super) fn column_of(
+        &mut self,
+        event: EventId,
+        field: FieldId,
+        currency: Option<Currency>,
+        span: Span,
+    ) -> Option<Column> {
+        let kind = kind_of(&self.build.world.schema.event(event).field(field).ty);
         let scope = Scope { in_filter: true, ..Scope::of(event) };
         let hint = currency.map(Type::Money);
-        let (report, span) = (&mut *self.report, aggregate.path.span);
+        let report = &mut *self.report;
         let read = |build: &mut _| {
             Checker { build, scope: &scope, report }.field(event, field, hint, span)
         };
         let node = self.build.apart(read).0?;
         let ty = self.build.arena(event).ty(node);
         let text = self.writer(event).text(node);
-        Some(Column { field, named: Named { node, text }, kind, ty })
+        Some(Column { field: Some(field), named: Named { node, text }, kind, ty })
     }
 
     /// The currency of a money column; `Some(None)` for other types.
@@ -348,13 +367,14 @@ impl Checker<'_, '_> {
 
     /// The filter of a measure with a column: the value must be there. Left out when that is certain.
     #[expect(clippy::option_option, reason = "the outer says whether it was refused")]
-    fn with_presence(
+    pub(super) fn with_presence(
         &mut self,
         event: EventId,
         filter: Option<NodeId>,
         column: &Column,
     ) -> Option<Option<NodeId>> {
-        let declared = self.build.world.schema.event(event).field(column.field);
+        let Some(field) = column.field else { return Some(filter) };
+        let declared = self.build.world.schema.event(event).field(field);
         let converted = match column.ty {
             Type::Money(currency) => types::fixed_currency(declared) != Some(currency),
             _ => false,
@@ -376,7 +396,7 @@ impl Checker<'_, '_> {
         self.build.apart(read).0
     }
 
-    fn reading(
+    pub(super) fn reading(
         &mut self,
         frame: &Frame,
         kind: Kind,
@@ -398,7 +418,7 @@ impl Checker<'_, '_> {
             keys: frame.keys.iter().map(|(stored, _)| *stored).collect(),
             kind,
             column: column.map(|column| (column.named.clone(), column.kind)),
-            field: column.map(|column| column.field),
+            field: column.and_then(|column| column.field),
             filter,
             window: frame.window,
             counting: frame.counting,
@@ -413,7 +433,7 @@ impl Checker<'_, '_> {
     /// The value of the present event that `is_new` looks for.
     fn probe(&mut self, frame: &Frame, column: &Column) -> Option<NodeId> {
         let (world, present) = (self.build.world, self.scope.event);
-        let name = &world.schema.event(frame.event).field(column.field).name;
+        let name = &world.schema.event(frame.event).field(column.field?).name;
         let Some(field) = world.field(present, name) else {
             let present_name = &world.schema.event(present).name;
             let message =
@@ -441,8 +461,23 @@ impl Checker<'_, '_> {
         self.refuse(Diagnostic::new(code, frame.span, message))
     }
 
-    fn writer(&self, event: EventId) -> Writer<'_> {
+    pub(super) fn writer(&self, event: EventId) -> Writer<'_> {
         let (schema, lists) = (self.build.world.schema, self.build.world.lists);
-        Writer { arena: self.build.arena(event), schema, lists, event }
+        let (arena, measures) = (self.build.arena(event), &self.build.measures);
+        Writer { arena, schema, lists, measures, event }
+    }
+}
+
+/// What may stand in the `where` of an aggregate.
+const FILTER_HELP: &str =
+    "inside an aggregate's `where` only fields, params and features without aggregates may stand";
+
+/// How a field is remembered.
+fn kind_of(ty: &FieldType) -> ColumnKind {
+    match ty {
+        FieldType::Money { .. } | FieldType::Integer | FieldType::Time { .. } => ColumnKind::Int,
+        FieldType::Number => ColumnKind::Micro,
+        FieldType::Geo => ColumnKind::Geo,
+        _ => ColumnKind::Word,
     }
 }

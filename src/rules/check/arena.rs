@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use crate::diag::Span;
 use crate::event::schema::SlotId;
 use crate::rules::check::limits::{MAX_EXPANDED_DEPTH, MAX_EXPANDED_NODES};
-use crate::rules::program::{Node, NodeId, Op, Type};
+use crate::rules::program::{Node, NodeId, Op, SequencePlan, SequenceStep, Type};
 
 /// Index of a measure in [`crate::rules::check::measures::Measures`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -101,7 +101,13 @@ fn op_operands(op: &Op, visit: &mut dyn FnMut(NodeId)) {
         | Op::Field(_)
         | Op::GeoField(_)
         | Op::MoneyField { .. }
+        | Op::Arrival
         | Op::Reading(..) => {}
+        Op::Sequence(plan) => plan.steps.iter().for_each(|step| {
+            visit(step.latest);
+            step.condition.iter().copied().for_each(&mut *visit);
+        }),
+        Op::StepField { value, .. } => visit(*value),
         Op::IsZero(a)
         | Op::Since(a)
         | Op::Not(a)
@@ -137,7 +143,19 @@ pub(super) fn remap(op: &Op, to: &dyn Fn(NodeId) -> NodeId) -> Op {
         | Op::Field(_)
         | Op::GeoField(_)
         | Op::MoneyField { .. }
+        | Op::Arrival
         | Op::Reading(..) => op.clone(),
+        Op::Sequence(plan) => {
+            let steps = plan.steps.iter().map(|step| SequenceStep {
+                latest: to(step.latest),
+                condition: step.condition.map(to),
+                ..step.clone()
+            });
+            Op::Sequence(Box::new(SequencePlan { steps: steps.collect(), ..**plan }))
+        }
+        Op::StepField { binding, step, value } => {
+            Op::StepField { binding: *binding, step: *step, value: to(*value) }
+        }
         Op::IsZero(a) => Op::IsZero(to(*a)),
         Op::Since(a) => Op::Since(to(*a)),
         Op::Not(a) => Op::Not(to(*a)),

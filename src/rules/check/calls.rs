@@ -8,7 +8,7 @@ use crate::rules::program::{Function, NodeId, Op, Type};
 use crate::rules::syntax::ast::{Expr, Name};
 
 /// Name, function, number of arguments, how it is written.
-const FUNCTIONS: [(&str, Function, usize, &str); 7] = [
+const FUNCTIONS: [(&str, Function, usize, &str); 8] = [
     ("abs", Function::Abs, 1, "abs(amount)"),
     ("distance", Function::Distance, 2, "distance(place, geo)"),
     ("hour", Function::Hour, 1, "hour(booked_at)"),
@@ -16,6 +16,7 @@ const FUNCTIONS: [(&str, Function, usize, &str); 7] = [
     ("length", Function::Length, 1, "length(note)"),
     ("lower", Function::Lower, 1, "lower(note)"),
     ("round", Function::Round, 1, "round(ratio)"),
+    ("similarity", Function::Similarity, 2, "similarity(payee_name, account_name)"),
 ];
 
 /// Words that look like functions and are aggregates.
@@ -63,6 +64,11 @@ impl Checker<'_, '_> {
                 let id = self.text(text, "read")?;
                 let ty = if function == Function::Lower { Type::Text } else { Type::Integer };
                 self.node(Op::Call(function, vec![id]), ty, span)
+            }
+            (Function::Similarity, [a, b]) => {
+                let left = self.text(a, "compared letter by letter");
+                let right = self.text(b, "compared letter by letter");
+                self.node(Op::Call(function, vec![left?, right?]), Type::Number, span)
             }
             (Function::Distance | Function::IsMultiple, [a, b]) => {
                 self.call_of_two(function, a, b, (span, example))

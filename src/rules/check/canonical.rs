@@ -4,10 +4,10 @@
 use crate::base::Currency;
 use crate::base::amount::format_micro;
 use crate::event::schema::{EventId, FieldType, Schema, SlotId};
-use crate::rules::check::arena::{Arena, Ir};
-use crate::rules::check::measures::duration;
+use crate::rules::check::arena::{Arena, Ir, RequestId};
+use crate::rules::check::measures::{Measures, duration};
 use crate::rules::check::types;
-use crate::rules::program::{Constant, ListSpec, NodeId, Op, Type};
+use crate::rules::program::{Constant, ListSpec, NodeId, Op, SequencePlan, Type};
 use crate::rules::syntax::ast::CompareOp;
 
 /// Writes expressions of one event type.
@@ -16,6 +16,7 @@ pub(super) struct Writer<'a> {
     pub(super) arena: &'a Arena,
     pub(super) schema: &'a Schema,
     pub(super) lists: &'a [ListSpec],
+    pub(super) measures: &'a Measures,
     pub(super) event: EventId,
 }
 
@@ -23,7 +24,10 @@ impl Writer<'_> {
     /// The canonical text. Operands of `and` and `or` are sorted.
     pub(super) fn text(&self, id: NodeId) -> String {
         let node = self.arena.get(id);
-        let Ir::Op(op) = &node.ir else { return "state".to_owned() };
+        let op = match &node.ir {
+            Ir::Op(op) => op,
+            Ir::Measure { request, keys, probe } => return self.reading(*request, keys, *probe),
+        };
         let text = |id: NodeId| self.text(id);
         let two = |word: &str, a: NodeId, b: NodeId| format!("({} {word} {})", text(a), text(b));
         match op {
@@ -62,13 +66,41 @@ impl Writer<'_> {
             Op::Matches(a, pattern) => format!("{} matches {pattern:?}", text(*a)),
             Op::Contains(a, b) => two("contains", *a, *b),
             Op::StartsWith(a, b) => two("starts_with", *a, *b),
-            Op::Reading(..)
-            | Op::IsZero(_)
-            | Op::Mean { .. }
-            | Op::Deviation { .. }
-            | Op::CompareDeviation { .. }
-            | Op::Since(_) => "state".to_owned(),
+            Op::Arrival => "#arrival".to_owned(),
+            Op::IsZero(a) => format!("({} = 0)", text(*a)),
+            Op::Since(a) => format!("(now - {})", text(*a)),
+            Op::Mean { sum, count } => format!("mean({}, {})", text(*sum), text(*count)),
+            Op::Deviation { count, sum, squares } => {
+                format!("deviation({}, {}, {})", text(*count), text(*sum), text(*squares))
+            }
+            Op::CompareDeviation { op, value, count, sum, squares, factor_micro } => format!(
+                "({} {} mean + {factor_micro}ppm deviation({}, {}, {}))",
+                text(*value),
+                compare_word(*op),
+                text(*count),
+                text(*sum),
+                text(*squares)
+            ),
+            Op::Sequence(plan) => self.sequence(plan),
+            Op::StepField { step, value, .. } => format!("step {step}: {}", text(*value)),
+            // Readings have no place in a table yet while texts are written.
+            Op::Reading(..) => "state".to_owned(),
         }
+    }
+
+    /// A question of state, with the keys of this event under which it is asked.
+    fn reading(&self, request: RequestId, keys: &[SlotId], probe: Option<NodeId>) -> String {
+        let keys: Vec<String> = keys.iter().map(|slot| self.field_name(*slot)).collect();
+        let probe = probe.map_or_else(String::new, |probe| format!(" of {}", self.text(probe)));
+        format!("[{} for {}{probe}]", self.measures.get(request).identity, keys.join(", "))
+    }
+
+    fn sequence(&self, plan: &SequencePlan) -> String {
+        let steps = plan.steps.iter().map(|step| {
+            let condition = step.condition.map_or_else(String::new, |id| self.text(id));
+            format!("{:?} {} {condition}", step.role, self.text(step.latest))
+        });
+        format!("sequence({})", steps.collect::<Vec<_>>().join(", "))
     }
 
     fn sorted(&self, list: &[NodeId], word: &str) -> String {

@@ -12,10 +12,11 @@ use crate::rules::check::arena::{Arena, Ir};
 use crate::rules::check::literals;
 use crate::rules::check::measures::Measures;
 use crate::rules::check::refusal::Refusal;
+use crate::rules::check::sequences::{StepRef, Steps};
 use crate::rules::check::types;
 use crate::rules::check::world::World;
 use crate::rules::program::{Constant, NodeId, Op, Type};
-use crate::rules::syntax::ast::{CompareOp, Expr, ExprKind, Name, Text};
+use crate::rules::syntax::ast::{CompareOp, Expr, ExprKind, Made, Name, Text};
 
 /// Everything that grows while rules are checked.
 #[derive(Debug)]
@@ -26,6 +27,10 @@ pub(super) struct Build<'a> {
     pub(super) measures: Measures,
     /// Features that were asked for, by event and name.
     pub(super) features: BTreeMap<(EventId, String), FeatureState>,
+    /// How many sequences with named steps each event type has.
+    pub(super) bindings: BTreeMap<EventId, u16>,
+    /// Steps that the rule being read has named so far.
+    pub(super) steps: BTreeMap<String, StepRef>,
     /// Where the expression that is being read wrote its nodes.
     words: Words,
 }
@@ -53,6 +58,8 @@ impl<'a> Build<'a> {
             arenas,
             measures: Measures::default(),
             features: BTreeMap::new(),
+            bindings: BTreeMap::new(),
+            steps: BTreeMap::new(),
             words: Words::new(),
         }
     }
@@ -88,6 +95,12 @@ pub(super) struct Scope {
     pub(super) lets: BTreeMap<String, Option<(NodeId, Words)>>,
     /// Inside an aggregate's `where`: `event` is the aggregated one.
     pub(super) in_filter: bool,
+    /// Inside the `where` of a step: `event` is the step's.
+    pub(super) in_step: bool,
+    /// Steps of a sequence that may be named.
+    pub(super) steps: Steps,
+    /// The template of a rule that a `use` made: its messages speak of parameters.
+    pub(super) made: Option<Box<Made>>,
 }
 
 /// A constant with a name.
@@ -100,7 +113,9 @@ pub(super) struct Param {
 impl Scope {
     /// A scope with the fields of an event only.
     pub(super) fn of(event: EventId) -> Self {
-        Self { event, params: BTreeMap::new(), lets: BTreeMap::new(), in_filter: false }
+        let (params, lets) = (BTreeMap::new(), BTreeMap::new());
+        let (steps, in_filter, in_step) = (Steps::default(), false, false);
+        Self { event, params, lets, in_filter, in_step, steps, made: None }
     }
 }
 
@@ -141,11 +156,7 @@ impl Checker<'_, '_> {
             ExprKind::Path(path) => self.path(path, hint),
             ExprKind::Call(name, args) => self.call(name, args, hint, span),
             ExprKind::Aggregate(aggregate) => self.aggregate(aggregate, span),
-            ExprKind::Sequence(_) => self.refuse(
-                Diagnostic::new(codes::E0901, span, "sequences are not supported yet").with_help(
-                    "until then, combine `time_since(...)` or `count(...)` of the earlier events",
-                ),
-            ),
+            ExprKind::Sequence(sequence) => self.sequence(sequence, span),
             ExprKind::Not(inner) => {
                 let inner = self.condition(inner)?;
                 self.not(inner, span)
@@ -280,6 +291,11 @@ impl Checker<'_, '_> {
 
     fn matches(&mut self, value: &Expr, pattern: &Text, span: Span) -> Option<NodeId> {
         let id = self.text(value, "matched with a pattern")?;
+        if let Some(message) = crate::rules::check::patterns::too_much(&pattern.text) {
+            let help = "write a shorter pattern, or several conditions joined with `or`";
+            let found = Diagnostic::new(codes::E0511, pattern.span, message).with_help(help);
+            return self.refuse(found);
+        }
         let built = regex::RegexBuilder::new(&pattern.text)
             .size_limit(crate::rules::check::limits::MAX_PATTERN_BYTES)
             .build();
@@ -344,7 +360,7 @@ impl Checker<'_, '_> {
             return false;
         }
         match &self.build.arena(self.scope.event).get(id).ir {
-            Ir::Measure { .. } => true,
+            Ir::Measure { .. } | Ir::Op(Op::StepField { .. }) => true,
             Ir::Op(Op::Default(a, b)) => self.remembered(*a) || self.remembered(*b),
             Ir::Op(_) => false,
         }

@@ -200,6 +200,7 @@ impl<'a> Clauses<'a> {
                 Some(ast::IfMissing::Skip) | None => IfMissing::Skip,
             },
             span: rule.span,
+            name_span: rule.name.span,
         }
     }
 

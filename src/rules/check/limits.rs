@@ -18,10 +18,16 @@ pub(super) const MAX_STATE_IDS: usize = 65_000;
 pub(super) const MAX_EXPANDED_NODES: u32 = 10_000;
 /// Deepest expression after its `let` and `feature` names are written out.
 pub(super) const MAX_EXPANDED_DEPTH: u32 = 512;
+/// Most steps of one sequence, each of `3 times` counted.
+pub(super) const MAX_SEQUENCE_STEPS: u16 = 64;
 /// Longest window: ten years.
 pub(super) const MAX_WINDOW_MS: i64 = 3_653 * 86_400_000;
 /// Most events that one `given` may stand for.
 pub(super) const MAX_GIVEN_EVENTS: u32 = 100_000;
+/// Longest regular expression in bytes.
+pub(super) const MAX_PATTERN_TEXT_BYTES: usize = 1 << 10;
+/// Most repetitions that counts such as `{3}` in one another come to in a regular expression.
+pub(super) const MAX_PATTERN_REPEATS: u64 = 1_000;
 /// Largest compiled regular expression in bytes.
 pub(super) const MAX_PATTERN_BYTES: usize = 1 << 20;
 /// Most diagnostics that one compilation reports.

@@ -31,18 +31,8 @@ pub(super) fn lower(
     for (arena, draft) in build.arenas.iter().zip(&drafts) {
         reached.push(closure(arena, roots(draft)));
     }
-    let used: BTreeSet<RequestId> = build
-        .arenas
-        .iter()
-        .zip(&reached)
-        .flat_map(|(arena, ids)| ids.iter().filter_map(|&id| request(arena, id)))
-        .collect();
+    let used = questions(build, &mut reached);
     let plan = plan::tables(&build.measures, &used, build.world.schema, report);
-    for table in &plan.tables {
-        let index = usize::from(table.event.0);
-        let more = table.columns.iter().chain(&table.filters).copied().collect();
-        reached[index].extend(closure(&build.arenas[index], more));
-    }
     let mut tables: Vec<Option<TablePlan>> = plan.tables.iter().map(|_| None).collect();
     let mut plans = Vec::new();
     for (index, draft) in (0_u16..).zip(drafts) {
@@ -64,6 +54,33 @@ pub(super) fn lower(
     (tables.into_iter().flatten().collect(), plans)
 }
 
+/// Everything that is asked of state. What is remembered for a question belongs to the nodes of its event, and may ask
+/// state itself: a step of a sequence does.
+fn questions(build: &Build<'_>, reached: &mut [BTreeSet<NodeId>]) -> BTreeSet<RequestId> {
+    let mut used: BTreeSet<RequestId> = BTreeSet::new();
+    loop {
+        let asked: Vec<RequestId> = build
+            .arenas
+            .iter()
+            .zip(&*reached)
+            .flat_map(|(arena, ids)| ids.iter().filter_map(|&id| request(arena, id)))
+            .filter(|id| !used.contains(id))
+            .collect();
+        if asked.is_empty() {
+            return used;
+        }
+        for &id in &asked {
+            let request = build.measures.get(id);
+            let index = usize::from(request.event.0);
+            let column = request.column.as_ref().map(|(named, _)| named.node);
+            let filter = request.filter.as_ref().map(|named| named.node);
+            let more = column.into_iter().chain(filter).collect();
+            reached[index].extend(closure(&build.arenas[index], more));
+        }
+        used.extend(asked);
+    }
+}
+
 fn roots(draft: &Draft) -> Vec<NodeId> {
     let mut list: Vec<NodeId> = draft.features.iter().map(|(_, id)| *id).collect();
     for body in &draft.bodies {
@@ -71,7 +88,7 @@ fn roots(draft: &Draft) -> Vec<NodeId> {
         list.extend(body.guard);
         list.extend(body.unless);
         list.extend(body.lets.iter().map(|(_, id)| *id));
-        for message in body.actions.iter().filter_map(message) {
+        for message in body.actions.iter().filter_map(ActionPlan::message) {
             list.extend(message.0.iter().filter_map(|part| match part {
                 MessagePart::Value(id) => Some(*id),
                 MessagePart::Text(_) | MessagePart::Field(_) => None,
@@ -79,14 +96,6 @@ fn roots(draft: &Draft) -> Vec<NodeId> {
         }
     }
     list
-}
-
-fn message(action: &ActionPlan) -> Option<&Message> {
-    match action {
-        ActionPlan::Block { reason } | ActionPlan::Hold { reason, .. } => reason.as_ref(),
-        ActionPlan::Alert { message, .. } => message.as_ref(),
-        _ => None,
-    }
 }
 
 fn message_mut(action: &mut ActionPlan) -> Option<&mut Message> {

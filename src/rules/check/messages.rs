@@ -1,14 +1,20 @@
 //! Texts for people with values in braces: `"spent {spent} on {merchant.id}"`.
 
-use crate::diag::{Diagnostic, codes};
+use crate::diag::{Diagnostic, Span, codes};
 use crate::event::schema::FieldId;
 use crate::rules::check::arena::{Ir, RequestId, operands};
 use crate::rules::check::checker::Checker;
 use crate::rules::check::measures::Kind;
 use crate::rules::check::schema::dotted;
+use crate::rules::check::templates;
 use crate::rules::program::{Message, MessagePart, NodeId, Op};
-use crate::rules::syntax::ast::{Expr, ExprKind, Text};
+use crate::rules::syntax::ast::{Expr, ExprKind, Made, Text};
 use crate::rules::syntax::message;
+
+/// The template that a text stands in.
+fn within(made: Option<&Made>, span: Span) -> Option<&Made> {
+    made.filter(|made| span.is_within(made.template))
+}
 
 impl Checker<'_, '_> {
     /// A text with its braces read as expressions.
@@ -21,7 +27,12 @@ impl Checker<'_, '_> {
         for piece in pieces {
             let part = match piece {
                 message::MessagePart::Text(text) => Some(MessagePart::Text(text)),
-                message::MessagePart::Expr(expr) => self.value(&expr),
+                message::MessagePart::Expr(mut expr) => {
+                    if let Some(made) = within(self.scope.made.as_deref(), text.span) {
+                        templates::fill_expression(&mut expr, &made.arguments);
+                    }
+                    self.value(&expr)
+                }
             };
             complete &= part.is_some();
             parts.extend(part);

@@ -88,6 +88,14 @@ impl Analysis<'_, '_> {
                 list.iter().find_map(|&part| self.cause(part, &shielded))
             }
             Op::Default(_, fallback) => self.cause(*fallback, present),
+            Op::Sequence(plan) => plan.steps.iter().find_map(|step| {
+                let Ir::Measure { keys, .. } = &self.build.arena(self.event).get(step.latest).ir
+                else {
+                    return None;
+                };
+                self.absent_key(keys, present, span)
+            }),
+            Op::StepField { value, .. } => self.optional_of_step(*value, span),
             Op::Div(a, b) => {
                 self.cause(*a, present).or_else(|| self.cause(*b, present)).or_else(|| {
                     self.may_be_zero(*b)
@@ -113,6 +121,17 @@ impl Analysis<'_, '_> {
         let fields = &self.build.world.schema.event(self.event).fields;
         let field = fields.iter().find(|field| field.slot == slot)?;
         field.optional.then(|| Cause { span, text: format!("optional field `{}`", field.name) })
+    }
+
+    /// A field of a step that its event may lack. That there is a match is asked by the sequence itself.
+    fn optional_of_step(&self, value: NodeId, span: Span) -> Option<Cause> {
+        let Ir::Measure { request, .. } = &self.build.arena(self.event).get(value).ir else {
+            return None;
+        };
+        let request = self.build.measures.get(*request);
+        request.filter.as_ref()?;
+        let field = self.build.world.schema.event(request.event).field(request.field?);
+        Some(Cause { span, text: format!("field `{}` may be absent", field.name) })
     }
 
     fn absent_key(&self, keys: &[SlotId], present: &BTreeSet<NodeId>, span: Span) -> Option<Cause> {

@@ -1,4 +1,4 @@
-//! From the parsed trees to the checked program: schema and lists → policy → names and types → shared tables → plans.
+//! From the parsed trees to the checked program: templates → schema and lists → policy → names and types → shared tables → plans.
 //!
 //! Each phase has its own file and hands its result on; none looks back. Mistakes are collected, not thrown: one
 //! compilation shows as many of them as it can. The program exists only when there was no error.
@@ -8,6 +8,7 @@
 mod actions;
 mod aggregates;
 mod arena;
+mod budget;
 mod calls;
 mod canonical;
 mod checker;
@@ -24,6 +25,7 @@ mod messages;
 mod missing;
 mod names;
 mod operators;
+mod patterns;
 mod plan;
 mod pointer;
 mod policy;
@@ -32,7 +34,9 @@ mod roles;
 mod rules;
 mod scenarios;
 mod schema;
+mod sequences;
 mod snoozes;
+mod templates;
 #[cfg(test)]
 mod tests;
 mod types;
@@ -44,6 +48,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::base::Digest;
 use crate::diag::{Diagnostic, FileId, Severity, Sources, Span, codes};
 use crate::event::schema::{EventId, Schema};
+use crate::rules::analysis;
 use crate::rules::check::checker::{Build, Checker, FeatureState, Scope};
 use crate::rules::check::lower::Draft;
 use crate::rules::check::world::World;
@@ -73,6 +78,11 @@ pub fn compile(sources: &Sources) -> (Option<Program>, Vec<Diagnostic>) {
     }
     let items: Vec<&Item> = files.iter().flat_map(|file| &file.items).collect();
     let program = check(&items, sources, &mut report);
+    let failed = report.iter().any(|diagnostic| diagnostic.severity() == Severity::Error);
+    if !failed {
+        budget::check(&items, &program, &mut report);
+        report.extend(analysis::findings(&program));
+    }
     let report = in_order(report);
     let failed = report.iter().any(|diagnostic| diagnostic.severity() == Severity::Error);
     ((!failed).then_some(program), report)
@@ -91,6 +101,9 @@ fn parse_all(sources: &Sources, report: &mut Vec<Diagnostic>) -> Vec<ast::File> 
 }
 
 fn check(items: &[&Item], sources: &Sources, report: &mut Vec<Diagnostic>) -> Program {
+    let made = templates::expand(items, sources, report);
+    let items: Vec<&Item> = items.iter().copied().chain(&made).collect();
+    let items = items.as_slice();
     let compiled = schema::compile(items, report);
     let (policy, timezone) = policy::compile(items, report);
     let lists = lists::compile(items, &compiled.kinds, (sources, &timezone), report);
@@ -203,6 +216,14 @@ fn in_order(mut report: Vec<Diagnostic>) -> Vec<Diagnostic> {
         (a.span, a.code, &a.message, &a.label).cmp(&(b.span, b.code, &b.message, &b.label))
     });
     report.dedup();
+    if report.len() > limits::MAX_DIAGNOSTICS {
+        // WHY: warnings give way to errors, and without any error a rule set is good, however many warnings it has.
+        if report.iter().all(|found| found.severity() != Severity::Error) {
+            report.truncate(limits::MAX_DIAGNOSTICS);
+            return report;
+        }
+        report.retain(|found| found.severity() == Severity::Error);
+    }
     if let Some(span) = report.get(limits::MAX_DIAGNOSTICS).map(|diagnostic| diagnostic.span) {
         report.truncate(limits::MAX_DIAGNOSTICS);
         let message =

@@ -9,6 +9,7 @@ use crate::rules::check::arena::{Ir, operands};
 use crate::rules::check::checker::{Checker, FeatureState, Scope};
 use crate::rules::check::refusal::did_you_mean;
 use crate::rules::check::schema::dotted;
+use crate::rules::check::sequences::no_this;
 use crate::rules::check::{literals, types};
 use crate::rules::program::{Constant, ListId, NodeId, Op, Type};
 use crate::rules::syntax::ast::{Expr, ExprKind, LiteralKind, Name, Path};
@@ -23,6 +24,9 @@ impl Checker<'_, '_> {
                     .with_help("to compare with the present event use a key, as in `by receiver = this.sender`"),
             );
         }
+        if path.this && self.scope.in_step {
+            return self.refuse(no_this(path.span));
+        }
         if !path.this && path.parts.len() == 1 {
             if let Some(known) = self.scope.lets.get(&name) {
                 let (id, words) = known.as_ref()?;
@@ -32,6 +36,9 @@ impl Checker<'_, '_> {
             if let Some(param) = self.scope.params.get(&name).cloned() {
                 return self.param(param.constant, param.ty, hint, path.span);
             }
+        }
+        if let Some(found) = self.step_path(path, &name, hint) {
+            return found;
         }
         if let Some((event, field)) = self.field_of(path, &name) {
             return self.field(event, field, hint, path.span);
@@ -64,6 +71,9 @@ impl Checker<'_, '_> {
 
     fn field_of(&self, path: &Path, name: &str) -> Option<(EventId, FieldId)> {
         let (world, event) = (self.build.world, self.scope.event);
+        if let Some(found) = self.field_of_step(path, name) {
+            return Some(found);
+        }
         if let Some(field) = world.field(event, name) {
             return Some((event, field));
         }
@@ -185,7 +195,7 @@ impl Checker<'_, '_> {
 
     fn reads_state(&self, id: NodeId) -> bool {
         let node = self.build.arena(self.scope.event).get(id);
-        if matches!(node.ir, Ir::Measure { .. }) {
+        if matches!(node.ir, Ir::Measure { .. } | Ir::Op(Op::Sequence(_))) {
             return true;
         }
         let mut found = false;
@@ -245,6 +255,9 @@ impl Checker<'_, '_> {
 
     fn unknown(&self, path: &Path, name: &str, hint: Option<Type>) -> Diagnostic {
         let world = self.build.world;
+        if let Some(own) = self.scope.steps.own_event() {
+            return self.unknown_field(own, name, path);
+        }
         let event = world.schema.event(self.scope.event);
         let first = path.parts.first().map_or("", |part| part.text.as_str());
         if path.parts.len() > 1 && !path.this {

@@ -24,6 +24,7 @@ pub(super) fn compile(
             bands: Vec::new(),
             state_bytes: DEFAULT_STATE_BYTES,
             breaker: None,
+            budget_ns: None,
         },
         timezone: jiff::tz::TimeZone::UTC,
         seen: Vec::new(),
@@ -102,9 +103,8 @@ impl Builder<'_> {
                     ),
                 }
             }
-            PolicyClauseKind::Approvals(..) | PolicyClauseKind::Budget(_) => {
-                self.not_in_force(word, clause);
-            }
+            PolicyClauseKind::Budget(ns) => self.policy.budget_ns = Some(*ns),
+            PolicyClauseKind::Approvals(..) => self.not_in_force(word, clause),
         }
     }
 

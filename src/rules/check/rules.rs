@@ -12,6 +12,7 @@ use crate::rules::check::lower::Draft;
 use crate::rules::check::missing;
 use crate::rules::check::refusal::{Refusal, did_you_mean};
 use crate::rules::check::schema::{twice, unknown_event};
+use crate::rules::check::templates::{self, Said};
 use crate::rules::check::types;
 use crate::rules::check::world::World;
 use crate::rules::program::{
@@ -29,7 +30,9 @@ pub(super) fn compile(
 ) -> Vec<RuleInfo> {
     let mut infos: Vec<RuleInfo> = Vec::new();
     let mut ids: BTreeMap<String, Span> = BTreeMap::new();
+    let mut said = Said::new();
     for rule in sorted(items, report) {
+        let before = report.len();
         let clauses = clauses::collect(rule, report);
         let info = clauses.info(rule, build.world, report);
         if let Some(id) = clauses.id {
@@ -53,6 +56,8 @@ pub(super) fn compile(
             }
         }
         infos.push(info);
+        let found = report.split_off(before);
+        report.extend(templates::place(rule, found, &mut said));
     }
     infos
 }
@@ -61,27 +66,11 @@ pub(super) fn compile(
 fn sorted<'i>(items: &[&'i Item], report: &mut Vec<Diagnostic>) -> Vec<&'i Rule> {
     let mut rules: BTreeMap<&str, &Rule> = BTreeMap::new();
     for item in items {
-        match item {
-            Item::Rule(rule) => {
-                if let Some(first) = rules.get(rule.name.text.as_str()) {
-                    report.push(twice("rule", &rule.name, Some(first.name.span)));
-                } else {
-                    rules.insert(&rule.name.text, rule);
-                }
-            }
-            Item::Template(template) => report.push(
-                Diagnostic::new(
-                    codes::E0902,
-                    template.name.span,
-                    "templates are not supported yet",
-                )
-                .with_help("until then, write the rules out"),
-            ),
-            Item::Use(made) => report.push(
-                Diagnostic::new(codes::E0902, made.name.span, "templates are not supported yet")
-                    .with_help("until then, write the rules out"),
-            ),
-            _ => {}
+        let Item::Rule(rule) = item else { continue };
+        if let Some(first) = rules.get(rule.name.text.as_str()) {
+            report.push(twice("rule", &rule.name, Some(first.name.span)));
+        } else {
+            rules.insert(&rule.name.text, rule);
         }
     }
     let list: Vec<&Rule> = rules.into_values().collect();
@@ -170,6 +159,8 @@ impl Context<'_> {
     ) -> Option<RuleBody> {
         let mut scope = Scope::of(event);
         scope.params.clone_from(self.params);
+        scope.made.clone_from(&self.rule.made);
+        build.steps.clear();
         let mut lets: Vec<(String, NodeId)> = Vec::new();
         for (name, expr) in &self.clauses.lets {
             if let Some(diagnostic) = Self::taken(name, &scope, build.world) {
@@ -191,6 +182,7 @@ impl Context<'_> {
         for (id, span) in guard_words {
             words.entry(id).or_insert(span);
         }
+        scope.steps.named.clone_from(&build.steps);
         let mut checker = Checker { build, scope: &scope, report };
         let unless = self.clauses.unless.map(|expr| checker.condition(expr));
         let actions = self.clauses.then.unwrap_or_default().iter();
@@ -209,6 +201,7 @@ impl Context<'_> {
             snoozes: Vec::new(),
             lets,
             words: words.into_iter().collect(),
+            filled: templates::filled(self.rule, build.world.sources),
         })
     }
 
@@ -234,7 +227,8 @@ impl Context<'_> {
     /// A place in this rule; for words of a feature, which stands elsewhere, the rule's whole condition.
     fn own_span(&self, span: Span) -> Span {
         let own = self.rule.span;
-        if span.file == own.file && own.start <= span.start && span.end <= own.end {
+        let made = self.rule.made.as_ref();
+        if span.is_within(own) || made.is_some_and(|made| span.is_within(made.template)) {
             return span;
         }
         self.clauses.when.map_or(own, |when| when.span)

@@ -137,7 +137,7 @@ impl Checker<'_, '_> {
         Some((WindowSpan { length_ms, ending_ago_ms }, counting))
     }
 
-    fn length(&mut self, length: &WindowLength) -> Option<(i64, Span)> {
+    pub(super) fn length(&mut self, length: &WindowLength) -> Option<(i64, Span)> {
         let name = match length {
             WindowLength::Millis(ms, span) => return Some((*ms, *span)),
             WindowLength::Named(name) => name,

@@ -90,6 +90,8 @@ pub(super) enum TruthCode {
     StartsWith(At, At),
     /// Whole multiple.
     IsMultiple(At, At),
+    /// Index in [`super::EvalPlan::sequences`].
+    Sequence(u32),
 }
 
 /// Operands of [`TruthCode::Reading`].
@@ -227,6 +229,70 @@ pub(super) enum ValueCode {
     Lower(At),
     /// Characters.
     Length(At),
+    /// How alike two texts are.
+    Similarity(At, At),
+    /// A field of a step.
+    Step(Box<StepCode>),
+    /// Order of arrival.
+    Arrival,
+}
+
+/// A sequence, ready to run.
+#[derive(Clone, Debug)]
+pub(super) struct SequenceCode {
+    /// Where this event has its keys.
+    pub(super) keys: Vec<SlotId>,
+    pub(super) within_ms: i64,
+    /// The look-ups that hold its steps, each once.
+    pub(super) walks: Vec<WalkCode>,
+    /// The steps that are taken, those of `3 times` one by one.
+    pub(super) takes: Vec<TakeCode>,
+}
+
+/// A look-up whose entries are walked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct WalkCode {
+    pub(super) lookup: LookupId,
+    /// The bits of all steps in it; none: every entry may fit.
+    pub(super) mask: u64,
+    /// Place of the order of arrival among the words of an entry, and how many words it has.
+    pub(super) arrival_at: usize,
+    pub(super) n_words: usize,
+}
+
+/// A step that is taken, and what must not come after it.
+#[derive(Clone, Debug)]
+pub(super) struct TakeCode {
+    pub(super) fit: FitCode,
+    pub(super) without: Vec<FitCode>,
+}
+
+/// Which entries fit a step.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FitCode {
+    /// Index in [`SequenceCode::walks`].
+    pub(super) walk: usize,
+    /// The filter bit; none: every entry.
+    pub(super) mask: u64,
+    /// The reading of the latest such entry, in [`super::EvalPlan::reads`].
+    pub(super) read: u32,
+    /// Which of the author's steps.
+    pub(super) step: u16,
+    /// What compares it with the steps before.
+    pub(super) condition: Option<At>,
+}
+
+/// Where the field of a step stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct StepCode {
+    pub(super) binding: u16,
+    pub(super) step: u16,
+    /// The filter bit of entries that have it; none: all.
+    pub(super) mask: u64,
+    /// Place among the words of an entry.
+    pub(super) at: usize,
+    pub(super) kind: crate::window::spec::ColumnKind,
+    pub(super) read_as: ReadAs,
 }
 
 /// One measure of one look-up.
@@ -269,6 +335,8 @@ pub(super) struct EntryCode {
     pub(super) columns: Vec<ColumnCode>,
     /// Filter nodes by bit.
     pub(super) filters: Vec<At>,
+    /// The bits of filters that ask state: they are decided after the event is judged.
+    pub(super) late: u64,
 }
 
 /// One column.

@@ -17,6 +17,7 @@ use crate::rules::eval::lowering::{
     column_id, compare_texts, constant_value, count_uses, entry_code, equality, field_code,
     is_number, is_text, is_whole, mirrored, money_code, quotient_of, read_as, scale_of, set_of,
 };
+use crate::rules::eval::steps::{asks_state, is_tried};
 use crate::rules::eval::zone::Zone;
 use crate::rules::program::{
     Constant, EventPlan, Function, Lookup, LookupId, Node, NodeId, Op, Program, TableId, Type,
@@ -35,10 +36,13 @@ pub(super) fn compile(program: &Program, plan: &EventPlan) -> Result<EvalPlan, E
     let mut compiler = Compiler { program, plan, out: EvalPlan::default() };
     compiler.plan_lookups();
     let uses = count_uses(program, plan);
+    let mut tried: Vec<bool> = Vec::with_capacity(plan.nodes.len());
     for (node, n_uses) in plan.nodes.iter().zip(uses) {
         let code = compiler.code(node)?;
         let cost = compiler.cost(&code);
-        let kept = n_uses > 1 && cost > 2;
+        // What reads a step's fields has another value for every event that is tried.
+        tried.push(is_tried(&node.op, &tried));
+        let kept = n_uses > 1 && cost > 2 && tried.last() == Some(&false);
         compiler.out.instructions.push(Instruction { code, kept, cost });
     }
     compiler.plan_entries();
@@ -46,10 +50,10 @@ pub(super) fn compile(program: &Program, plan: &EventPlan) -> Result<EvalPlan, E
     Ok(compiler.out)
 }
 
-struct Compiler<'a> {
-    program: &'a Program,
-    plan: &'a EventPlan,
-    out: EvalPlan,
+pub(super) struct Compiler<'a> {
+    pub(super) program: &'a Program,
+    pub(super) plan: &'a EventPlan,
+    pub(super) out: EvalPlan,
 }
 
 impl Compiler<'_> {
@@ -72,7 +76,9 @@ impl Compiler<'_> {
     fn plan_entries(&mut self) {
         for id in &self.plan.tables {
             if let Some(table) = self.program.tables.get(usize::from(id.0)) {
-                self.out.entries.push((*id, entry_code(table)));
+                let plan = self.plan;
+                let entry = entry_code(table, |filter| asks_state(plan, filter));
+                self.out.entries.push((*id, entry));
             }
         }
     }
@@ -95,7 +101,7 @@ impl Compiler<'_> {
         }
     }
 
-    fn node(&self, id: NodeId) -> Option<&Node> {
+    pub(super) fn node(&self, id: NodeId) -> Option<&Node> {
         self.plan.nodes.get(id.0 as usize)
     }
 
@@ -136,6 +142,7 @@ impl Compiler<'_> {
             Op::IsZero(a) => TruthCode::IsZero(a.0),
             Op::Contains(a, b) => TruthCode::Contains(a.0, b.0),
             Op::StartsWith(a, b) => TruthCode::StartsWith(a.0, b.0),
+            Op::Sequence(plan) => TruthCode::Sequence(self.sequence(plan)),
             _ => return None,
         })
     }
@@ -162,6 +169,10 @@ impl Compiler<'_> {
             Op::Mul(a, b) => ValueCode::Mul(a.0, b.0, ty == Type::Duration),
             Op::Div(a, b) => ValueCode::Div(a.0, b.0, quotient_of(ty)),
             Op::Percent { ppm, of } => ValueCode::Percent(of.0, *ppm, scale_of(ty)),
+            Op::StepField { binding, step, value } => {
+                self.step_field((*binding, *step), *value, ty).unwrap_or(ValueCode::Missing)
+            }
+            Op::Arrival => ValueCode::Arrival,
             _ => ValueCode::Missing,
         }
     }
@@ -181,6 +192,7 @@ impl Compiler<'_> {
             Function::Round => ValueCode::Round(at(0)),
             Function::Lower => ValueCode::Lower(at(0)),
             Function::Length => ValueCode::Length(at(0)),
+            Function::Similarity => ValueCode::Similarity(at(0), at(1)),
         }))
     }
 
@@ -398,6 +410,8 @@ impl Compiler<'_> {
             | TruthCode::IsMissing(a)
             | TruthCode::IsZero(a) => (1, vec![*a]),
             TruthCode::InSet(a, _) => (4, vec![*a]),
+            // A walk costs more than any reading.
+            TruthCode::Sequence(_) => (10 * COST_READING, vec![]),
             TruthCode::InList(a, ..) => (30, vec![*a]),
             TruthCode::Matches(a, _) => (50, vec![*a]),
             TruthCode::Compare(_, a, b) | TruthCode::IsMultiple(a, b) => (2, vec![*a, *b]),
@@ -417,6 +431,7 @@ impl Compiler<'_> {
 fn value_cost(code: &ValueCode) -> (u32, Vec<At>) {
     match code {
         ValueCode::Reading(..) => (COST_READING, vec![]),
+        ValueCode::Step(_) => (11 * COST_READING, vec![]),
         ValueCode::Mean(spread, _) => (4, vec![spread.count, spread.sum]),
         ValueCode::Deviation(spread, _) => (20, vec![spread.count, spread.sum, spread.squares]),
         ValueCode::Since(a) | ValueCode::Abs(a) | ValueCode::Round(a) => (1, vec![*a]),
@@ -434,7 +449,7 @@ fn counts(kind: Option<MeasureKind>) -> bool {
     matches!(kind, Some(MeasureKind::Count | MeasureKind::Distinct(_) | MeasureKind::CountOf(_)))
 }
 
-fn push<T>(items: &mut Vec<T>, item: T) -> u32 {
+pub(super) fn push<T>(items: &mut Vec<T>, item: T) -> u32 {
     let index = place(items);
     items.push(item);
     index

@@ -35,7 +35,25 @@ impl<H: Host> Run<'_, H> {
         }
         let mut bits = 0;
         for (bit, filter) in entry.filters.iter().enumerate() {
-            if unusable >> bit & 1 == 0 && self.truth_at(*filter) == Truth::True {
+            let open = (unusable | entry.late) >> bit & 1 == 0;
+            if open && self.truth_at(*filter) == Truth::True {
+                bits |= 1 << bit;
+            }
+        }
+        bits
+    }
+
+    /// The bits of this event's entry whose filters ask state: as of this event, before it is remembered.
+    ///
+    /// # Cost
+    /// Nothing for a table without such filters.
+    pub fn late_bits(&mut self, table: TableId) -> u64 {
+        let plan = self.plan;
+        let entry = plan.entries.iter().find(|(id, entry)| *id == table && entry.late != 0);
+        let Some((_, entry)) = entry else { return 0 };
+        let mut bits = 0;
+        for (bit, filter) in entry.filters.iter().enumerate() {
+            if entry.late >> bit & 1 == 1 && self.truth_at(*filter) == Truth::True {
                 bits |= 1 << bit;
             }
         }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::diag::Sources;
+use crate::diag::{Sources, Span};
 use crate::rules::eval::code::SpreadAt;
 use crate::rules::eval::lowering::scale_of;
 use crate::rules::eval::render::duration;
@@ -29,6 +29,8 @@ pub struct Condition<'s> {
     pub coverage: Coverage,
     /// From (exclusive) and to (inclusive) in ms, where an aggregate is involved: the longest of its windows.
     pub window: Option<(i64, i64)>,
+    /// The events that a sequence took, in order: the step's name, the event's, and the event time in ms.
+    pub steps: Vec<(String, String, i64)>,
 }
 
 impl Trace<'_> {
@@ -84,14 +86,31 @@ impl Trace<'_> {
         let (left, op, right) = self.sides(run, node);
         let left = self.render_node(run, left.unwrap_or(id));
         Condition {
-            text: one_line(sources.text(body.words_of(id, node))),
+            text: words(sources, body, body.words_of(id, node)),
             left,
             op,
             right,
             truth: run.truth(id),
             coverage: self.coverage_of(run, id),
             window: self.window(run, id),
+            steps: self.steps(run, id, node),
         }
+    }
+
+    fn steps<H: Host>(
+        &self,
+        run: &mut Run<'_, H>,
+        id: NodeId,
+        node: &Node,
+    ) -> Vec<(String, String, i64)> {
+        let Op::Sequence(plan) = &node.op else { return Vec::new() };
+        let taken = run.steps_taken(id).into_iter();
+        let named = taken.filter_map(|(index, time_ms)| {
+            let step = plan.steps.get(usize::from(index))?;
+            let event = self.program.schema.events.get(usize::from(step.event.0))?;
+            Some((step.name.clone(), event.name.clone(), time_ms))
+        });
+        named.collect()
     }
 
     /// The node on the left (`None`: the node itself), the operator, and the right side in words.
@@ -162,6 +181,15 @@ impl core::fmt::Display for Condition<'_> {
             Some((from, to)) => write!(f, " (window {})", duration(to.saturating_sub(from))),
             None => Ok(()),
         }
+    }
+}
+
+/// The author's words; of a template those that the `use` stands for.
+fn words<'s>(sources: &'s Sources, body: &RuleBody, span: Span) -> Cow<'s, str> {
+    let text = one_line(sources.text(span));
+    match body.filled.as_ref().filter(|filled| span.is_within(filled.template)) {
+        Some(filled) => Cow::Owned(filled.write_out(&text)),
+        None => text,
     }
 }
 

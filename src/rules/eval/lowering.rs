@@ -39,7 +39,15 @@ pub(crate) fn each_operand(op: &Op, mark: &mut impl FnMut(NodeId)) {
         | Op::Field(_)
         | Op::GeoField(_)
         | Op::MoneyField { .. }
+        | Op::Arrival
         | Op::Reading(..) => {}
+        Op::Sequence(plan) => {
+            for step in &plan.steps {
+                mark(step.latest);
+                step.condition.iter().copied().for_each(&mut *mark);
+            }
+        }
+        Op::StepField { value, .. } => mark(*value),
         Op::IsZero(a)
         | Op::Since(a)
         | Op::Not(a)
@@ -69,7 +77,8 @@ pub(crate) fn each_operand(op: &Op, mark: &mut impl FnMut(NodeId)) {
     }
 }
 
-pub(super) fn entry_code(table: &TablePlan) -> EntryCode {
+/// How an entry of a table is filled; `asks_state` says so of a filter.
+pub(super) fn entry_code(table: &TablePlan, asks_state: impl Fn(NodeId) -> bool) -> EntryCode {
     let columns = table.columns.iter().zip(&table.spec.columns).zip(0_u8..);
     let columns = columns
         .map(|((node, kind), index)| {
@@ -77,7 +86,9 @@ pub(super) fn entry_code(table: &TablePlan) -> EntryCode {
             ColumnCode { node: node.0, kind: *kind, needed_by }
         })
         .collect();
-    EntryCode { columns, filters: table.filters.iter().map(|node| node.0).collect() }
+    let late = table.filters.iter().enumerate().filter(|(_, filter)| asks_state(**filter));
+    let late = late.fold(0, |mask, (bit, _)| mask | 1_u64 << bit);
+    EntryCode { columns, filters: table.filters.iter().map(|node| node.0).collect(), late }
 }
 
 /// The filter bits that an event without a usable value in this column must not set.
@@ -98,7 +109,7 @@ fn needed_by(spec: &TableSpec, column: ColumnId, kind: ColumnKind) -> u64 {
     of_column & !bits(|read, column| read != Some(column))
 }
 
-pub(super) fn column_id(kind: MeasureKind) -> Option<ColumnId> {
+pub(crate) fn column_id(kind: MeasureKind) -> Option<ColumnId> {
     match kind {
         MeasureKind::Count | MeasureKind::LastTime => None,
         MeasureKind::Sum(column)

@@ -10,6 +10,7 @@
 //! Cost: a test of a field is a few nanoseconds; nothing is allocated per event outside `explain` and `render`, except
 //! by the caches of regular expressions when they first grow.
 
+mod alike;
 mod code;
 mod compile;
 mod entry;
@@ -21,6 +22,8 @@ pub mod number;
 mod reading;
 pub mod render;
 pub mod run;
+mod sequence;
+mod steps;
 mod text;
 pub mod trace;
 mod wide;
@@ -33,14 +36,17 @@ use regex::bytes::Regex;
 
 use crate::base::{Tag, Value};
 use crate::event::schema::EventId;
-use crate::rules::eval::code::{At, EntryCode, Instruction, Operands, Probe, Read, Set, Tests};
+use crate::rules::eval::code::{
+    At, EntryCode, Instruction, Operands, Probe, Read, SequenceCode, Set, Tests,
+};
 pub use crate::rules::eval::error::EvalError;
 use crate::rules::eval::field_test::FieldTest;
-pub(crate) use crate::rules::eval::lowering::each_operand;
+pub(crate) use crate::rules::eval::lowering::{column_id, each_operand};
 pub use crate::rules::eval::run::Run;
+use crate::rules::eval::sequence::{Matched, Walk};
 use crate::rules::eval::zone::{Offset, Zone};
 use crate::rules::program::{ListId, LookupId, Program, TableId};
-use crate::window::spec::{Coverage, ReadValue, Reading};
+use crate::window::spec::{Coverage, History, ReadValue, Reading};
 
 /// What the evaluator needs from outside.
 pub trait Host {
@@ -50,6 +56,13 @@ pub trait Host {
     /// `None` where it is missing or not asked for. A host may answer a whole look-up at once; it is asked for each
     /// measure at most once per event.
     fn reading(&mut self, lookup: LookupId, index: u16, probes: &[Option<u64>]) -> Reading;
+
+    /// Appends the entries of a look-up's key with one of these filter bits (none: all) in the window `(t - within, t]`
+    /// before this event, oldest first; none where a key is absent.
+    ///
+    /// # Shape
+    /// `asked` is the look-up and the bits. The answer says how complete they are, the reach of the window aside.
+    fn history(&mut self, asked: (LookupId, u64), within_ms: i64, out: &mut History) -> Coverage;
 
     /// Whether the text is on the list at this event's time.
     fn list_contains(&mut self, list: ListId, text: &[u8]) -> bool;
@@ -144,6 +157,9 @@ pub struct EvalPlan {
     /// Place of the first reading, and the probes, of each look-up; no probes where no measure looks for a word.
     lookups: Vec<(u32, Vec<Option<Probe>>)>,
     n_readings: u32,
+    sequences: Vec<SequenceCode>,
+    /// By [`crate::rules::program::SequencePlan::binding`]: the sequence.
+    bindings: Vec<u32>,
     entries: Vec<(TableId, EntryCode)>,
     zone: Option<Zone>,
 }
@@ -180,6 +196,10 @@ pub struct Evaluator {
     reading_stamps: Vec<u32>,
     readings: Vec<Reading>,
     probes: Vec<Option<u64>>,
+    sequences: Vec<Matched>,
+    walk: Walk,
+    /// The place of the present event in the order of arrival.
+    arrival: i64,
     /// Texts made for this event (lower case).
     scratch: Vec<u8>,
     offset: Offset,
@@ -201,6 +221,7 @@ impl Evaluator {
         } else {
             self.value_stamps.fill(0);
             self.reading_stamps.fill(0);
+            self.sequences.iter_mut().for_each(Matched::reset);
             self.stamp = 1;
         }
         if self.values.len() < plan.instructions.len() {
@@ -212,7 +233,15 @@ impl Evaluator {
             self.readings.resize(n_readings, NO_READING);
             self.reading_stamps.resize(n_readings, 0);
         }
+        if self.sequences.len() < plan.sequences.len() {
+            self.sequences.resize_with(plan.sequences.len(), Matched::default);
+        }
         self.scratch.clear();
+    }
+
+    /// Says which place the present event has in the order of arrival; more than any event had before.
+    pub fn arrive(&mut self, arrival: u64) {
+        self.arrival = i64::try_from(arrival).unwrap_or(i64::MAX);
     }
 }
 

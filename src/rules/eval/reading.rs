@@ -1,7 +1,9 @@
 //! Readings of state, and the statistics made of them.
 
 use crate::base::{MICRO_PER_MINOR, Tag, Value};
-use crate::rules::eval::code::{At, Code, Probe, Read, ReadAs, Scale, SpreadAt, ValueCode};
+use crate::rules::eval::code::{
+    At, Code, Probe, Read, ReadAs, Scale, SpreadAt, TruthCode, ValueCode,
+};
 use crate::rules::eval::number::{
     Spread, divide_rounded, finite, int_value, money_value, number_of, rounded,
 };
@@ -11,19 +13,7 @@ use crate::window::spec::{Coverage, ReadValue, Reading};
 
 impl<H: Host> Run<'_, H> {
     pub(super) fn reading_value(&mut self, read: u32, read_as: ReadAs) -> Value {
-        match (self.reading(read).value, read_as) {
-            (ReadValue::Int(x), ReadAs::Int) => int_value(i64::try_from(x).ok()),
-            (ReadValue::Int(x), ReadAs::Money) => money_value(x.checked_mul(MICRO_PER_MINOR)),
-            (ReadValue::Int(x), ReadAs::Number) => finite(number_of(x)),
-            (ReadValue::Int(x), ReadAs::Micro) => finite(number_of(x) / 1e6),
-            (ReadValue::Word(word), ReadAs::Tag) => Value::Tag(Tag(word)),
-            (ReadValue::Word(word), ReadAs::Code) => {
-                u32::try_from(word).map_or(Value::Missing, Value::Code)
-            }
-            (ReadValue::Word(word), ReadAs::Bool) => Value::Bool(word != 0),
-            (ReadValue::Geo(lat, lon), ReadAs::Geo) => Value::Geo(lat, lon),
-            _ => Value::Missing,
-        }
+        value_of(self.reading(read).value, read_as)
     }
 
     /// The raw whole number behind a node: of a reading as the table gives it, beyond 64 bits too.
@@ -47,6 +37,7 @@ impl<H: Host> Run<'_, H> {
         let plan = self.plan;
         match plan.instructions.get(at as usize).map(|instruction| &instruction.code) {
             Some(Code::Value(ValueCode::Reading(read, _))) => self.reading(*read).coverage,
+            Some(Code::Truth(TruthCode::Sequence(index))) => self.sequence_coverage(*index),
             _ => Coverage::Complete,
         }
     }
@@ -142,4 +133,21 @@ impl<H: Host> Run<'_, H> {
 /// Units of the column in one unit of the value.
 fn unit(at: SpreadAt) -> f64 {
     if at.micro { 1e6 } else { 1.0 }
+}
+
+/// A reading as a value.
+pub(super) fn value_of(read: ReadValue, read_as: ReadAs) -> Value {
+    match (read, read_as) {
+        (ReadValue::Int(x), ReadAs::Int) => int_value(i64::try_from(x).ok()),
+        (ReadValue::Int(x), ReadAs::Money) => money_value(x.checked_mul(MICRO_PER_MINOR)),
+        (ReadValue::Int(x), ReadAs::Number) => finite(number_of(x)),
+        (ReadValue::Int(x), ReadAs::Micro) => finite(number_of(x) / 1e6),
+        (ReadValue::Word(word), ReadAs::Tag) => Value::Tag(Tag(word)),
+        (ReadValue::Word(word), ReadAs::Code) => {
+            u32::try_from(word).map_or(Value::Missing, Value::Code)
+        }
+        (ReadValue::Word(word), ReadAs::Bool) => Value::Bool(word != 0),
+        (ReadValue::Geo(lat, lon), ReadAs::Geo) => Value::Geo(lat, lon),
+        _ => Value::Missing,
+    }
 }

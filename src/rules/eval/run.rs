@@ -153,6 +153,7 @@ impl<H: Host> Run<'_, H> {
             TruthCode::Matches(a, pattern) => self.matches(*a, *pattern),
             TruthCode::Contains(a, b) => self.contains(*a, *b),
             TruthCode::StartsWith(a, b) => self.starts_with(*a, *b),
+            TruthCode::Sequence(index) => self.sequence(*index),
             TruthCode::IsMultiple(a, b) => {
                 Truth::decided(match (self.value_at(*a), self.value_at(*b)) {
                     (Value::Money(x), Value::Money(of)) => x.checked_rem(of).map(|rest| rest == 0),
@@ -344,6 +345,9 @@ impl<H: Host> Run<'_, H> {
             },
             ValueCode::Lower(a) => self.lower_tag(*a),
             ValueCode::Length(a) => self.length(*a),
+            ValueCode::Similarity(a, b) => self.similarity(*a, *b),
+            ValueCode::Step(code) => self.step_value(code),
+            ValueCode::Arrival => Value::Int(self.memo.arrival),
             _ => Value::Missing,
         }
     }

@@ -2,6 +2,7 @@
 //! alone (read back from state and longer than a tag carries): then only equality can be decided.
 
 use crate::base::{Tag, TextRef, Value};
+use crate::rules::eval::alike::similarity;
 use crate::rules::eval::code::{At, Code, ValueCode};
 use crate::rules::eval::{Host, Run, Truth};
 use crate::rules::program::ListId;
@@ -111,6 +112,18 @@ impl<H: Host> Run<'_, H> {
             _ => self.bytes(text).map(count_chars),
         };
         n_chars.and_then(|n| i64::try_from(n).ok()).map_or(Value::Missing, Value::Int)
+    }
+
+    /// How alike two texts are.
+    pub(super) fn similarity(&mut self, left: At, right: At) -> Value {
+        let (Some(left), Some(right)) = (self.text_at(left), self.text_at(right)) else {
+            return Value::Missing;
+        };
+        let (left, right) = (self.spelled(left), self.spelled(right));
+        let known = self.bytes(left).zip(self.bytes(right)).and_then(|(left, right)| {
+            Some((core::str::from_utf8(left).ok()?, core::str::from_utf8(right).ok()?))
+        });
+        known.map_or(Value::Missing, |(left, right)| Value::Number(similarity(left, right)))
     }
 
     /// The opaque word of a value: what `distinct`, `last` and `is_new` remember.

@@ -8,7 +8,9 @@ use crate::diag::{Sources, Span};
 use crate::event::schema::{EventId, SlotId};
 use crate::rules::eval::lowering::{column_id, each_operand};
 use crate::rules::eval::{Host, Run, Truth};
-use crate::rules::program::{EventPlan, LookupId, Node, NodeId, Op, Program, RuleBody};
+use crate::rules::program::{
+    EventPlan, LookupId, Node, NodeId, Op, Program, RuleBody, SequencePlan,
+};
 use crate::window::spec::{self, ColumnKind, Coverage, Measure};
 
 /// Something that a condition lacked.
@@ -97,6 +99,8 @@ impl<'p> Trace<'p> {
                     visit(run, *second);
                 }
             }
+            // A sequence answers for its steps; their parts have no value of their own.
+            Op::Sequence(_) | Op::StepField { .. } => {}
             op => each_operand(op, &mut |part| visit(run, part)),
         }
     }
@@ -107,8 +111,14 @@ impl<'p> Trace<'p> {
         run: &mut Run<'_, H>,
         id: NodeId,
     ) -> Option<spec::Span> {
-        if let Some(Op::Reading(lookup, index)) = self.node(id).map(|node| &node.op) {
-            return self.measure(*lookup, *index).map(|(measure, _)| measure.window);
+        match self.node(id).map(|node| &node.op) {
+            Some(Op::Reading(lookup, index)) => {
+                return self.measure(*lookup, *index).map(|(measure, _)| measure.window);
+            }
+            Some(Op::Sequence(plan)) => {
+                return Some(spec::Span { length_ms: plan.within_ms, ending_ago_ms: 0 });
+            }
+            _ => {}
         }
         let mut longest: Option<spec::Span> = None;
         self.each_ground(run, id, &mut |run, part| {
@@ -143,6 +153,7 @@ impl<'p> Trace<'p> {
                 vec![Cause::Field(self.field_name(*slot))]
             }
             Op::Reading(lookup, index) => self.reading_causes(run, body, *lookup, *index),
+            Op::Sequence(plan) => self.sequence_causes(run, body, plan),
             _ => Vec::new(),
         };
         for cause in own {
@@ -158,7 +169,7 @@ impl<'p> Trace<'p> {
             self.collect_causes(run, body, *part, causes);
         }
         let is_field = matches!(node.op, Op::Field(_) | Op::GeoField(_) | Op::MoneyField { .. });
-        let is_leaf = is_field || matches!(node.op, Op::Reading(..));
+        let is_leaf = is_field || matches!(node.op, Op::Reading(..) | Op::Sequence(_));
         if !is_leaf && lacking.is_empty() {
             push_once(causes, self.own_cause(node, body.words_of(id, node)));
         }
@@ -197,6 +208,26 @@ impl<'p> Trace<'p> {
         }
         if causes.is_empty() {
             causes.push(self.aggregate_cause(id, index, Span::default()));
+        }
+        causes
+    }
+
+    /// The keys of a sequence that this event lacks.
+    fn sequence_causes<H: Host>(
+        &self,
+        run: &mut Run<'_, H>,
+        body: &RuleBody,
+        plan: &SequencePlan,
+    ) -> Vec<Cause> {
+        let mut causes = Vec::new();
+        for step in &plan.steps {
+            let Some(Op::Reading(lookup, index)) = self.node(step.latest).map(|node| &node.op)
+            else {
+                continue;
+            };
+            let found = self.reading_causes(run, body, *lookup, *index);
+            let fields = found.into_iter().filter(|cause| matches!(cause, Cause::Field(_)));
+            fields.for_each(|cause| push_once(&mut causes, cause));
         }
         causes
     }

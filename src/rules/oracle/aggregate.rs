@@ -86,10 +86,11 @@ impl Oracle<'_> {
                 && keys.iter().all(|(stored, wanted)| self.load(past, event, *stored) == *wanted)
         };
         let own = (*counting == Some(Counting::Last)).then_some(scope.event);
-        Some(self.history.iter().chain(own).filter(is_meant).collect())
+        let arrived = self.history.iter().take(scope.arrived);
+        Some(arrived.chain(own).filter(is_meant).collect())
     }
 
-    fn key_field(
+    pub(super) fn key_field(
         &self,
         event: EventId,
         parts: &[crate::rules::syntax::ast::Name],
@@ -269,7 +270,7 @@ fn of_units(units: i128, unit: &Datum) -> Datum {
 }
 
 /// Numbers are remembered in millionths.
-fn remembered_number(value: Datum) -> Datum {
+pub(super) fn remembered_number(value: Datum) -> Datum {
     match value {
         Datum::Number(number) => {
             nearest(number * 1e6).map_or(Datum::Missing, |micro| Datum::number(double(micro) / 1e6))

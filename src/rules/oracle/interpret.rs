@@ -9,6 +9,7 @@ use regex::Regex;
 use crate::base::{Currency, TextRef};
 use crate::event::schema::{EventId, FieldId, FieldType, MoneyCurrency, SlotId};
 use crate::rules::eval::Truth;
+use crate::rules::oracle::aggregate::remembered_number;
 use crate::rules::oracle::arithmetic::{arithmetic, percent};
 use crate::rules::oracle::datum::{Datum, double, meet, nearest, order};
 use crate::rules::oracle::{Oracle, Past, packed};
@@ -26,16 +27,21 @@ pub(super) struct Scope<'a> {
     pub(super) params: BTreeMap<&'a str, &'a Literal>,
     /// The rule's lets, in order.
     pub(super) lets: Vec<(&'a str, &'a Expr)>,
+    /// Events of a sequence by the names of their steps.
+    pub(super) steps: Vec<(&'a str, &'a Past)>,
+    /// How many events had arrived before the event: only those count.
+    pub(super) arrived: usize,
 }
 
 impl<'a> Scope<'a> {
     pub(super) fn new(event: &'a Past) -> Self {
-        Self { event, params: BTreeMap::new(), lets: Vec::new() }
+        let (params, lets, steps) = (BTreeMap::new(), Vec::new(), Vec::new());
+        Self { event, params, lets, steps, arrived: usize::MAX }
     }
 
     /// The scope of an aggregate's `where`: another event, the same params.
     pub(super) fn inside(&self, event: &'a Past) -> Self {
-        Self { event, params: self.params.clone(), lets: Vec::new() }
+        Self { params: self.params.clone(), arrived: self.arrived, ..Self::new(event) }
     }
 }
 
@@ -104,7 +110,8 @@ impl Oracle<'_> {
                 }
                 _ => Datum::Missing,
             },
-            ExprKind::Sequence(_) | ExprKind::Error => Datum::Missing,
+            ExprKind::Sequence(sequence) => self.sequence(scope, sequence),
+            ExprKind::Error => Datum::Missing,
         }
     }
 
@@ -167,13 +174,22 @@ impl Oracle<'_> {
                 return literal(&param.kind, &self.zone);
             }
         }
+        if let ([step, field @ ..], false) = (words.as_slice(), path.this)
+            && let Some((_, past)) = scope.steps.iter().rev().find(|(name, _)| name == step)
+        {
+            let event = past.row.event();
+            let field = self.field(event, &field.join("."));
+            let value = field.map_or(Datum::Missing, |field| self.load(past, event, field));
+            return remembered_number(value);
+        }
         if let Some(field) = self.field(event, &words.join(".")) {
             return self.load(scope.event, event, field);
         }
         if let ([name], false) = (words.as_slice(), path.this)
             && let Some(feature) = self.features.get(name)
         {
-            return self.value(&Scope::new(scope.event), feature);
+            let scope = Scope { arrived: scope.arrived, ..Scope::new(scope.event) };
+            return self.value(&scope, feature);
         }
         if words.len() > 1 && words.remove(0) == self.schema.event(event).name {
             let field = self.field(event, &words.join("."));
@@ -273,9 +289,40 @@ impl Oracle<'_> {
             ("length", [Datum::Text(text)]) => {
                 Datum::integer(i128::try_from(text.chars().count()).ok())
             }
+            ("similarity", [Datum::Text(left), Datum::Text(right)]) => alike(left, right),
             _ => Datum::Missing,
         }
     }
+}
+
+/// By the definition of the Levenshtein distance: of all ways to begin, the one with the fewest changes.
+fn alike(left: &str, right: &str) -> Datum {
+    fn changes(left: &[char], right: &[char], known: &mut BTreeMap<(usize, usize), u32>) -> u32 {
+        let at = (left.len(), right.len());
+        if let Some(count) = known.get(&at) {
+            return *count;
+        }
+        let count = match (left.split_first(), right.split_first()) {
+            (None, rest) => rest.map_or(0, |(_, rest)| 1 + changes(left, rest, known)),
+            (Some((_, rest)), None) => 1 + changes(rest, right, known),
+            (Some((a, rest)), Some((b, other_rest))) => {
+                let inserted = 1 + changes(left, other_rest, known);
+                let deleted = 1 + changes(rest, right, known);
+                let replaced = u32::from(a != b) + changes(rest, other_rest, known);
+                inserted.min(deleted).min(replaced)
+            }
+        };
+        known.insert(at, count);
+        count
+    }
+    let letters = |text: &str| text.chars().take(64).collect::<Vec<char>>();
+    let (left, right) = (letters(left), letters(right));
+    let longer = u32::try_from(left.len().max(right.len())).unwrap_or(0);
+    if longer == 0 {
+        return Datum::Number(1.0);
+    }
+    let count = changes(&left, &right, &mut BTreeMap::new());
+    Datum::number(f64::from(longer - count) / f64::from(longer))
 }
 
 fn joined(values: &[Datum], decisive: bool) -> Datum {

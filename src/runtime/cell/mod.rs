@@ -15,6 +15,7 @@ use crate::runtime::cell::rules::Filling;
 use crate::runtime::checkpoint::Checkpoints;
 use crate::runtime::delivery::transactional::committed;
 use crate::runtime::delivery::{Around, Delivery, Handled, Turn};
+use crate::runtime::early::Early;
 use crate::runtime::epochs::Epochs;
 use crate::runtime::error::{RunError, Stage};
 use crate::runtime::log::{Fetched, GroupEvent, Log, Partition, Polled, Source, Trouble};
@@ -37,10 +38,8 @@ const REPORT_EVERY: Duration = Duration::from_millis(250);
 const SETTLE: Duration = Duration::from_secs(5);
 /// How long the cell may wait for a record while a snapshot is being taken or the past is read.
 const SAVING: Duration = Duration::from_millis(1);
-
 /// How long an answer about partitions of others may take.
 const ABROAD: Duration = Duration::from_millis(500);
-
 /// The shard that has all partitions.
 const WHOLE: &str = "all";
 
@@ -52,15 +51,6 @@ struct Assigned {
     next: i64,
     /// Its shard's place.
     shard: usize,
-}
-
-/// A record that came while windows were still being rebuilt.
-struct Early {
-    partition: Partition,
-    offset: i64,
-    arrival_ms: Option<i64>,
-    trace: Option<TraceParent>,
-    payload: Option<Vec<u8>>,
 }
 
 /// See the module.
@@ -92,6 +82,8 @@ pub(crate) struct Cell<'a, E: Engines, L: Log> {
     had_all: bool,
     /// When it was given some of the partitions only, where the rule set needs all and it never had them.
     lacks_since: Option<Duration>,
+    /// Partitions that the memory is shared out to, where each number has an engine.
+    n_shares: u32,
     reported_at: Duration,
     /// What the group has committed of partitions that are not ours, as far as it was asked.
     abroad: BTreeMap<Partition, i64>,
@@ -130,12 +122,14 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
             inputs,
             had_all: false,
             lacks_since: None,
+            n_shares: u32::MAX,
             reported_at: world.clock.now(),
             abroad: BTreeMap::new(),
             ask_abroad_at: Duration::ZERO,
         };
         if cell.engines.spread() == Spread::ByPartition {
-            cell.engines.share(cell.n_partitions(inputs)?);
+            cell.n_shares = cell.n_partitions(inputs)?;
+            cell.engines.share(cell.n_shares);
         } else {
             // WHY: now, so that a rule set that cannot run or a place that cannot be written ends the run at its start.
             cell.shard(WHOLE)?;
@@ -494,6 +488,7 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
             return Ok(());
         }
         let by_partition = self.engines.spread() == Spread::ByPartition;
+        self.look_for_growth(&offsets);
         let name = |partition: &Partition| {
             if by_partition { format!("p{}", partition.number) } else { WHOLE.to_owned() }
         };
@@ -542,6 +537,18 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
             self.recovery = Some(recovery);
         }
         Ok(())
+    }
+
+    /// A topic has more partitions than at the start: keys may come to other partitions than those that know them.
+    fn look_for_growth(&mut self, offsets: &[(Partition, Option<i64>)]) {
+        let numbers = offsets.iter().map(|(partition, _)| partition.number);
+        let most =
+            numbers.max().and_then(|last| u32::try_from(last).ok()).map_or(0, |last| last + 1);
+        if most > self.n_shares {
+            happening::PartitionsGrew { before: self.n_shares, now: most }.emit();
+            self.engines.share(most);
+            self.n_shares = most;
+        }
     }
 
     /// Whether the rule set lets this instance work with so many partitions. If not, they stay unread: an instance that
@@ -628,7 +635,7 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
         match self.source.poll(Duration::ZERO)? {
             Polled::Nothing | Polled::Trouble(_) => {}
             // WHY: reading is paused, so this is rare; a record that comes all the same must not be lost.
-            Polled::Record(record) => self.early.push(Early::of(&record, &self.assigned)),
+            Polled::Record(record) => self.early.push(Early::of(&record)),
         }
         if complete {
             self.recovery = None;
@@ -719,33 +726,10 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
         self.publish();
         if !settled {
             let reason = "outputs or offsets could not be written".to_owned();
-            return Err(RunError::StopTimeout { seconds: limit.as_secs(), reason });
+            let seconds = self.views.stop.waited().as_secs();
+            return Err(RunError::StopTimeout { seconds, reason });
         }
         Ok(self.books)
-    }
-}
-
-impl Early {
-    fn of(record: &impl Fetched, assigned: &[Assigned]) -> Self {
-        let input = record.input();
-        let known = find(assigned, 0, &input).and_then(|index| assigned.get(index));
-        let partition = known.map_or_else(
-            || Partition { topic: input.topic.into(), number: input.partition },
-            |ours| ours.partition.clone(),
-        );
-        let payload = input.payload.map(<[u8]>::to_vec);
-        let (offset, arrival_ms) = (input.offset, input.arrival_ms);
-        Self { partition, offset, arrival_ms, trace: TraceParent::of(record), payload }
-    }
-
-    fn input(&self) -> Input<'_> {
-        Input {
-            topic: &self.partition.topic,
-            partition: self.partition.number,
-            offset: self.offset,
-            arrival_ms: self.arrival_ms,
-            payload: self.payload.as_deref(),
-        }
     }
 }
 

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::runtime::backfill::{Planned, Range, Reading};
-use crate::runtime::cell::{Assigned, Cell, Early, SETTLE, SLICE};
+use crate::runtime::cell::{Assigned, Cell, SETTLE, SLICE};
+use crate::runtime::early::Early;
 use crate::runtime::epochs::Fill;
 use crate::runtime::error::RunError;
 use crate::runtime::log::{Log, LogError, Partition, Polled, Source};
@@ -206,7 +207,7 @@ impl<E: Engines, L: Log> Cell<'_, E, L> {
         match self.source.poll(Duration::ZERO)? {
             Polled::Nothing | Polled::Trouble(_) => {}
             // WHY: reading is paused, so this is rare; a record that comes all the same must not be lost.
-            Polled::Record(record) => self.early.push(Early::of(&record, &self.assigned)),
+            Polled::Record(record) => self.early.push(Early::of(&record)),
         }
         let clock = self.world.clock;
         let Some(filling) = &mut self.filling else { return Ok(()) };

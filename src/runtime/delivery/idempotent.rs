@@ -49,6 +49,8 @@ pub(crate) struct Idempotent<W> {
     lanes: Vec<Lane>,
     next_lane: u64,
     waiting: VecDeque<(u64, Wire)>,
+    /// The client refused a message at once, for want of permission: not told yet.
+    refusal: Option<LogError>,
     resend_at: Duration,
     in_flight: u64,
     in_flight_bytes: u64,
@@ -67,6 +69,7 @@ impl<W: Writer> Idempotent<W> {
             lanes: Vec::new(),
             next_lane: 0,
             waiting: VecDeque::new(),
+            refusal: None,
             resend_at: Duration::ZERO,
             in_flight: 0,
             in_flight_bytes: 0,
@@ -87,7 +90,14 @@ impl<W: Writer> Idempotent<W> {
     }
 
     fn send(&mut self, wire: &Wire, token: u64) -> Result<Sent, RunError> {
-        self.writer.send(wire, token).map_err(|error| ending(error, wire))
+        match self.writer.send(wire, token) {
+            // WHY: a permission that was taken away can come back; until then nothing is committed and reading pauses.
+            Err(error) if error.kind == ErrorKind::Refused => {
+                self.refusal = Some(error);
+                Ok(Sent::Full)
+            }
+            sent => sent.map_err(|error| ending(error, wire)),
+        }
     }
 
     /// Serves the client and books what it acknowledged.
@@ -110,6 +120,10 @@ impl<W: Writer> Idempotent<W> {
         if any {
             around.health.set_waiting(false);
             self.complete(around.books, around.clock);
+        }
+        if let Some(error) = self.refusal.take() {
+            tell(around.books, "write an output", &error);
+            self.resend_at = around.clock.now() + RESEND_AFTER;
         }
         around.health.set_waiting(self.in_flight > 0 || !self.waiting.is_empty());
         self.resend(around.clock)

@@ -472,7 +472,7 @@ fn register<W: Writer>(
 
 fn stop_timeout(stop: &Stop) -> RunError {
     let reason = "the broker does not answer".to_owned();
-    RunError::StopTimeout { seconds: stop.limit().as_secs(), reason }
+    RunError::StopTimeout { seconds: stop.waited().as_secs(), reason }
 }
 
 fn fault(error: LogError) -> Fault {

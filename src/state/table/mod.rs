@@ -22,8 +22,8 @@ use crate::window::plan::ReadPlan;
 use crate::window::ring::{RING_CAP_MAX, Ring, RingInsert};
 use crate::window::scan::{self, Asking, Scratch};
 use crate::window::spec::{
-    ColumnKind, Coverage, Entry, MAX_COLUMNS, MAX_FILTERS, Measure, MeasureId, MeasureKind,
-    ReadValue, Reading, TableSpec,
+    self, ColumnKind, Coverage, Entry, MAX_COLUMNS, MAX_FILTERS, Measure, MeasureId, MeasureKind,
+    ReadValue, Reading, TableSpec, Wanted,
 };
 use crate::window::units::Units;
 
@@ -272,6 +272,33 @@ impl Table {
             None => &[],
         };
         scan::read(run, layout, plan, &asking, &mut self.scratch, out);
+    }
+
+    /// Appends the wanted entries of `key` to `out`, at most [`spec::MAX_HISTORY`] of them.
+    ///
+    /// The answer says how complete they are as far as the key is concerned: capped where older ones lie in slices or
+    /// were too many. What the window's reach says is told by the readings of a plan.
+    ///
+    /// # Cost
+    /// A search for the newest, then one pass over the entries of the window.
+    pub fn history(
+        &mut self,
+        key: EntityKey,
+        wanted: &Wanted,
+        out: &mut spec::History,
+    ) -> Coverage {
+        let found = self.find(key);
+        let layout = &self.shape.layout;
+        let (run, spilled_ms) = match found.and_then(|at| self.slots.get(at)) {
+            Some(Slot { history: History::Ring(ring), .. }) => (ring.run(layout), None),
+            Some(Slot { history: History::Log(log), .. }) => {
+                (log.run(&self.shape), log.spilled_until_ms())
+            }
+            None => return Coverage::Complete,
+        };
+        let whole = scan::copy_out(run, layout, wanted, out);
+        let spilled = spilled_ms.is_some_and(|spilled_ms| wanted.after_ms < spilled_ms);
+        if whole && !spilled { Coverage::Complete } else { Coverage::Capped }
     }
 
     /// Remembers an entry, at its place by (time, arrival).

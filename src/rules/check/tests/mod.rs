@@ -8,6 +8,7 @@ use crate::window::spec::{ColumnKind, Counting, MeasureKind};
 mod examples;
 mod programs;
 mod refusals;
+mod templates;
 
 /// A schema with everything in it.
 const SCHEMA: &str = r#"

@@ -104,11 +104,6 @@ fn parts_of_the_language_that_wait_have_a_code_each() {
     );
     condition_refused(on, "model.anomaly > 0.9", "E0907", "model.anomaly");
     condition_refused(on, "ip.country = DE", "E0907", "ip.country");
-    let sequence = "sequence by customer within 2h [login, this]";
-    condition_refused(on, sequence, "E0901", sequence);
-    let template = "template t(k: key) on login when device = \"x\" then alert use t(card) as u";
-    let codes: Vec<String> = findings(template).into_iter().map(|(code, _)| code).collect();
-    assert_eq!(codes, ["E0902", "E0902"]);
 }
 
 #[test]
@@ -130,7 +125,10 @@ fn a_rule_that_stops_money_says_what_missing_data_means() {
 fn a_condition_that_is_always_decided_needs_no_answer() {
     let decided = |when: &str| {
         let source = format!("rule r mode shadow on card_payment when {when} then block");
-        assert_eq!(findings(&source), [], "{when}");
+        let mut found = findings(&source);
+        // An average that includes the value is another matter.
+        found.retain(|(code, _)| code != "W0604");
+        assert_eq!(found, [], "{when}");
     };
     decided("risk > 0.5");
     decided("device is present and device = \"x\"");
@@ -256,8 +254,8 @@ fn a_canary_acts_on_a_share_of_a_key_that_its_events_have() {
 
 #[test]
 fn a_snooze_is_of_a_rule_that_may_rest_and_a_key_of_its_events() {
-    let rules = "rule r mode shadow on card_payment, login when 1 = 1 then alert
-        rule m mode shadow mandatory on card_payment when 1 = 1 then alert ";
+    let rules = "rule r mode shadow on card_payment, login when user_id != \"u\" then alert
+        rule m mode shadow mandatory on card_payment when n_items > 1 then alert ";
     let snooze = |rule: &str, key: &str| {
         format!("{rules} snooze {rule} for {key} \"v\" until 2026-01-31 owner o reason \"why\"")
     };

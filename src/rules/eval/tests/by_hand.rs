@@ -24,6 +24,7 @@ const TRUE: u64 = 1;
 fn body(guard: Option<u32>, when: u32, unless: Option<u32>) -> RuleBody {
     let (guard, unless) = (guard.map(NodeId), unless.map(NodeId));
     RuleBody {
+        filled: None,
         rule: RuleId(0),
         guard,
         when: NodeId(when),

@@ -23,7 +23,7 @@ pub enum ExprKind {
     Call(Name, Vec<Expr>),
     /// An aggregate over a window.
     Aggregate(Box<Aggregate>),
-    /// A sequence; parsed, refused by the checker for now.
+    /// A sequence of events, the last of which is the present one.
     Sequence(Box<Sequence>),
     /// `not e`
     Not(Box<Expr>),
@@ -207,8 +207,8 @@ pub enum WindowLength {
 pub struct Sequence {
     /// Keys.
     pub keys: Vec<Key>,
-    /// Within, in ms.
-    pub within_ms: i64,
+    /// From the first step to the last.
+    pub within: WindowLength,
     /// Steps in order.
     pub steps: Vec<Step>,
 }
@@ -226,4 +226,6 @@ pub struct Step {
     pub alias: Option<Name>,
     /// `where expr`.
     pub filter: Option<Expr>,
+    /// The whole.
+    pub span: Span,
 }

@@ -105,9 +105,9 @@ pub enum Item {
     Feature(Feature),
     /// `rule NAME ...`
     Rule(Rule),
-    /// `template NAME ( ... ) ...`; parsed, refused by the checker for now.
+    /// `template NAME ( ... ) ...`
     Template(Template),
-    /// `use NAME ( ... ) as NAME ...`; parsed, refused by the checker for now.
+    /// `use NAME ( ... ) as NAME ...`
     Use(Use),
     /// `snooze NAME for KEY "value" until DATE ...`
     Snooze(Snooze),
@@ -241,8 +241,30 @@ pub struct Rule {
     pub title: Option<Text>,
     /// Everything else.
     pub clauses: Vec<Clause>,
-    /// The whole item.
+    /// The whole item; of a rule that a `use` made, the `use`.
     pub span: Span,
+    /// What it was made of, when a `use` made it; never set by the parser.
+    pub made: Option<Box<Made>>,
+}
+
+/// What a `use` made a rule of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Made {
+    /// The whole template.
+    pub template: Span,
+    /// Its name.
+    pub name: Span,
+    /// What stands for each parameter.
+    pub arguments: Vec<(String, Argument)>,
+}
+
+/// What stands for a parameter of a template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Argument {
+    /// The name of an event, a key, a field, a list, or another word: it is written in place of the parameter.
+    Name(Path),
+    /// A value: the parameter becomes a `param` of the rule.
+    Value(Literal),
 }
 
 /// `template NAME(a: kind, ...)`.
@@ -267,6 +289,8 @@ pub struct Use {
     pub args: Vec<Expr>,
     /// The name of the rule that it makes.
     pub name: Name,
+    /// One line for people.
+    pub title: Option<Text>,
     /// Further clauses.
     pub clauses: Vec<Clause>,
     /// The whole item.

@@ -146,12 +146,13 @@ impl Parser<'_> {
         self.require("by", "say whose events are meant: `sequence by customer within 2h [ … ]`")?;
         let keys = self.keys()?;
         self.require("within", "say how long it may take: `within 2h`")?;
-        let within_ms = self.duration_ms("a duration")?;
+        let within = self.window_length()?;
         let steps = self.bracket_list("before the steps", Self::step)?;
-        Some(Sequence { keys, within_ms, steps })
+        Some(Sequence { keys, within, steps })
     }
 
     fn step(&mut self) -> Option<Step> {
+        let start = self.here();
         let without = self.at_word("without") && !self.ends_step(1);
         if without {
             self.bump();
@@ -165,7 +166,7 @@ impl Parser<'_> {
         let alias =
             if self.eat_word("as") { Some(self.new_name("the name of a step")?) } else { None };
         let filter = if self.eat_word("where") { Some(self.expression()?) } else { None };
-        Some(Step { without, times, event, alias, filter })
+        Some(Step { without, times, event, alias, filter, span: self.since(start) })
     }
 
     fn step_event(&mut self) -> Option<Name> {

@@ -201,7 +201,7 @@ impl Parser<'_> {
         let name = self.new_name("the name of a rule")?;
         let title = self.optional_text();
         let clauses = self.clauses();
-        Some(Rule { name, title, clauses, span: self.since(start) })
+        Some(Rule { name, title, clauses, span: self.since(start), made: None })
     }
 
     fn template(&mut self) -> Option<Template> {
@@ -243,8 +243,9 @@ impl Parser<'_> {
         self.expect_close(Sign::RightParen, open)?;
         self.expect_word("as", "before the name of the new rule")?;
         let name = self.new_name("the name of a rule")?;
+        let title = self.optional_text();
         let clauses = self.clauses();
-        Some(Use { template, args, name, clauses, span: self.since(start) })
+        Some(Use { template, args, name, title, clauses, span: self.since(start) })
     }
 
     /// A whole number that fits, as in `given 4`.

@@ -1,0 +1,277 @@
+//! What can be proved about rules before they run: conditions that never or always hold, exemptions that never apply,
+//! rules that other rules cover, an allow that swallows a block.
+//!
+//! A condition is taken apart into cases ([`logic`]); a case is refused when its claims contradict each other: two truths
+//! of one atom, something that is there and missing, a member of no set, numbers whose order closes to a circle
+//! ([`solve`], [`bounds`]), answers of windows that cannot be so ([`windows`]).
+//!
+//! INVARIANT: only what is proved is reported. Silence means that nothing was proved, never that there is nothing. What
+//! is proved holds for records that have their required fields, and for exact answers of windows. Property tests search
+//! for counter-examples with random rules and the reference interpreter.
+//!
+//! Cost: bounded; what would take too many cases is left out.
+
+mod bounds;
+mod logic;
+mod pairs;
+mod solve;
+mod windows;
+
+use core::cell::Cell;
+
+use crate::base::Value;
+use crate::diag::{Diagnostic, Span, codes};
+use crate::rules::analysis::logic::{Claim, Say, cases};
+use crate::rules::analysis::windows::Scene;
+use crate::rules::eval::each_operand;
+use crate::rules::program::{
+    Constant, EventPlan, IfMissing, NodeId, Op, Program, RuleBody, RuleInfo,
+};
+
+/// Most cases of a rule set that are looked at; beyond that nothing is claimed.
+const MAX_TRIES: u32 = 50_000;
+
+/// What begins a comment that accepts a finding: `# accept W0503: the reason`.
+const ACCEPT: &str = "# accept ";
+
+/// Everything that is proved about the rules of a program, but what their authors accept with a reason.
+pub(super) fn findings(program: &Program) -> Vec<Diagnostic> {
+    let mut report = Vec::new();
+    let tries = Cell::new(MAX_TRIES);
+    for plan in &program.plans {
+        let scene = Scene { program, plan, windows: true, tries: &tries };
+        let mut idle = Vec::new();
+        for body in &plan.rules {
+            let subject = Subject::new(scene, body);
+            if let Some(found) = subject.never().or_else(|| subject.always()) {
+                report.push(found);
+                idle.push(body.rule);
+            } else {
+                report.extend(subject.dead_exemption());
+            }
+            report.extend(subject.means_that_include());
+        }
+        pairs::findings(scene, &idle, &mut report);
+    }
+    report.retain(|found| !is_accepted(program, found));
+    report
+}
+
+/// One rule on one event.
+#[derive(Clone, Copy)]
+struct Subject<'p> {
+    scene: Scene<'p>,
+    body: &'p RuleBody,
+    info: &'p RuleInfo,
+}
+
+impl<'p> Subject<'p> {
+    fn new(scene: Scene<'p>, body: &'p RuleBody) -> Self {
+        Self { scene, body, info: &scene.program.rules[usize::from(body.rule.0)] }
+    }
+
+    /// The claims under which the rule hits.
+    fn hit(&self) -> Vec<Claim> {
+        let when = if self.info.if_missing == IfMissing::Match { Say::NotFalse } else { Say::True };
+        let guard = self.body.guard.map(|node| Claim { node, say: Say::True });
+        let unless = self.body.unless.map(|node| Claim { node, say: Say::NotTrue });
+        let when = Claim { node: self.body.when, say: when };
+        guard.into_iter().chain([when]).chain(unless).collect()
+    }
+
+    fn guarded(&self, claims: &[Claim]) -> Vec<Claim> {
+        let guard = self.body.guard.map(|node| Claim { node, say: Say::True });
+        guard.into_iter().chain(claims.iter().copied()).collect()
+    }
+
+    fn never(&self) -> Option<Diagnostic> {
+        let proof = refute(self.scene, &self.hit())?;
+        let code = if proof.by_windows { codes::W0507 } else { codes::W0501 };
+        let span = self.words(self.body.when);
+        let mut found = Diagnostic::new(
+            code,
+            span,
+            format!("rule `{}` never hits: {}", self.info.name, self.why(&proof)),
+        );
+        found = found.with_help(if proof.by_windows {
+            "a longer window holds what a shorter one holds, and a filter takes no more than all"
+        } else {
+            "change one of them, or delete the rule"
+        });
+        Some(found)
+    }
+
+    fn always(&self) -> Option<Diagnostic> {
+        let claims = self.guarded(&[Claim { node: self.body.when, say: Say::False }]);
+        refute(self.scene, &claims)?;
+        let message = format!("the condition of rule `{}` is never false", self.info.name);
+        Some(
+            Diagnostic::new(codes::W0502, self.words(self.body.when), message)
+                .with_help("if every event is meant, say which with `on ... where`"),
+        )
+    }
+
+    fn dead_exemption(&self) -> Option<Diagnostic> {
+        let node = self.body.unless?;
+        let claims = self.guarded(&[
+            Claim { node: self.body.when, say: Say::NotFalse },
+            Claim { node, say: Say::True },
+        ]);
+        let proof = refute(self.scene, &claims)?;
+        let message = format!(
+            "the exemption of rule `{}` never applies: {}",
+            self.info.name,
+            self.why(&proof)
+        );
+        Some(
+            Diagnostic::new(codes::W0505, self.words(node), message)
+                .with_help("whoever wrote it thinks that somebody is exempt"),
+        )
+    }
+
+    /// Comparisons of a value with a mean that includes it.
+    fn means_that_include(&self) -> Vec<Diagnostic> {
+        let mut found = Vec::new();
+        let mut open: Vec<NodeId> = self.body.guard.into_iter().chain([self.body.when]).collect();
+        while let Some(id) = open.pop() {
+            let Some(op) = self.scene.op(id) else { continue };
+            let includes = match op {
+                Op::Compare(_, a, b) => self.mean_includes(*a, *b) || self.mean_includes(*b, *a),
+                Op::CompareDeviation { value, sum, .. } => self.scene.mean_includes(*sum, *value),
+                _ => false,
+            };
+            if includes {
+                let message = format!(
+                    "rule `{}` compares a value with an average that includes it",
+                    self.info.name
+                );
+                found.push(
+                    Diagnostic::new(codes::W0604, self.words(id), message)
+                        .with_help("`over prior ...` leaves the present event out"),
+                );
+            }
+            each_operand(op, &mut |operand| open.push(operand));
+        }
+        found
+    }
+
+    fn mean_includes(&self, value: NodeId, other: NodeId) -> bool {
+        let mut open = vec![other];
+        while let Some(id) = open.pop() {
+            let Some(op) = self.scene.op(id) else { continue };
+            match op {
+                Op::Mean { sum, .. } if self.scene.mean_includes(*sum, value) => return true,
+                Op::Add(..) | Op::Sub(..) | Op::Mul(..) | Op::Percent { .. } | Op::Default(..) => {
+                    each_operand(op, &mut |operand| open.push(operand));
+                }
+                _ => {}
+            }
+        }
+        false
+    }
+
+    /// The author's words for a node, or the whole rule where they stand elsewhere.
+    fn words(&self, id: NodeId) -> Span {
+        let span = self.scene.node(id).map(|node| self.body.words_of(id, node));
+        let rule = self.info.span;
+        let inside = |span: &Span| {
+            span.file == rule.file && rule.start <= span.start && span.end <= rule.end
+        };
+        span.filter(inside).unwrap_or_else(|| self.name())
+    }
+
+    /// Where the rule says its name.
+    fn name(&self) -> Span {
+        self.info.name_span
+    }
+
+    /// The claims that contradict each other, in the author's words.
+    fn why(&self, proof: &Proof) -> String {
+        let mut words: Vec<String> = proof.core.iter().map(|claim| self.claim(*claim)).collect();
+        words.sort();
+        words.dedup();
+        match &words[..] {
+            [] => "its parts exclude each other".to_owned(),
+            [one] => format!("{one} cannot be"),
+            several if several.len() <= 3 => {
+                format!("{} exclude each other", several.join(" and "))
+            }
+            _ => "its parts exclude each other".to_owned(),
+        }
+    }
+
+    fn claim(&self, claim: Claim) -> String {
+        let span = self.scene.node(claim.node).map(|node| self.body.words_of(claim.node, node));
+        let text = span.map_or("", |span| self.scene.program.sources.text(span));
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        match claim.say {
+            Say::True | Say::NotFalse => format!("`{text}`"),
+            Say::False | Say::NotTrue => format!("not `{text}`"),
+        }
+    }
+}
+
+/// Why claims cannot hold together.
+struct Proof {
+    /// The claims of the first case that contradict each other.
+    core: Vec<Claim>,
+    /// It needs what is certain about windows.
+    by_windows: bool,
+}
+
+/// A proof that the claims never hold together, when there is one.
+fn refute(scene: Scene<'_>, claims: &[Claim]) -> Option<Proof> {
+    let cases = cases(scene.plan, claims)?;
+    let plain = Scene { windows: false, ..scene };
+    let mut by_windows = false;
+    for case in &cases {
+        if solve::contradicts(plain, case) {
+            continue;
+        }
+        by_windows = true;
+        if !solve::contradicts(scene, case) {
+            return None;
+        }
+    }
+    // One case explains; of several there may be as many reasons.
+    let core = match &cases[..] {
+        [one] => solve::core(if by_windows { scene } else { plain }, one),
+        _ => Vec::new(),
+    };
+    Some(Proof { core, by_windows })
+}
+
+/// The run-time value of a constant that has an order.
+fn value_of(constant: &Constant) -> Option<Value> {
+    match constant {
+        Constant::Int(int) => Some(Value::Int(*int)),
+        Constant::Number(number) => Some(Value::Number(*number)),
+        Constant::Money(micro) => Some(Value::Money(*micro)),
+        Constant::Bool(_) | Constant::Text(_) | Constant::Code(_) => None,
+    }
+}
+
+/// Whether a comment with a reason accepts the finding: inside of its rule, or right above it.
+fn is_accepted(program: &Program, found: &Diagnostic) -> bool {
+    let Some(source) = program.sources.get(found.span.file) else { return false };
+    let around = |info: &&RuleInfo| {
+        let rule = info.span;
+        rule.file == found.span.file
+            && rule.start <= found.span.start
+            && found.span.start <= rule.end
+    };
+    let Some(rule) = program.rules.iter().find(around).map(|info| info.span) else { return false };
+    let text = program.sources.text(rule);
+    let above = source.text.get(..rule.start as usize).unwrap_or_default();
+    let above = above.lines().rev().take_while(|line| line.trim_start().starts_with('#'));
+    let wanted = format!("{ACCEPT}{}:", found.code.0);
+    above.chain(text.lines()).any(|line| {
+        let reason = line.split_once(&wanted).map(|(_, reason)| reason.trim());
+        reason.is_some_and(|reason| !reason.is_empty())
+    })
+}
+
+/// What a plan's rule bodies are, in the order of the rules.
+fn bodies(plan: &EventPlan) -> impl Iterator<Item = &RuleBody> {
+    plan.rules.iter()
+}

@@ -1,0 +1,252 @@
+//! What is certain about the answers of windows: they hold no less when they are longer or take more events, different
+//! values are no more than values, the present event is in a `last` window of its own.
+//!
+//! Certain of exact answers. An answer in slices is off by its stated error, and one of a key that was evicted is a lower
+//! bound; both are flagged in decisions.
+
+use core::cell::Cell;
+
+use crate::base::Value;
+use crate::event::schema::Schema;
+use crate::rules::analysis::bounds::{End, Interval};
+use crate::rules::program::{
+    EventPlan, Function, Lookup, Node, NodeId, Op, Program, TablePlan, Type,
+};
+use crate::window::spec::{Counting, FilterBit, Measure, MeasureKind};
+
+/// Half the way around the earth, in metres, rounded up.
+const HALF_EARTH_M: f64 = 20_015_200.0;
+
+/// The plan of one event in its program.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scene<'p> {
+    pub(super) program: &'p Program,
+    pub(super) plan: &'p EventPlan,
+    /// Whether facts about windows may be used.
+    pub(super) windows: bool,
+    /// How many more cases may be looked at.
+    pub(super) tries: &'p Cell<u32>,
+}
+
+/// A measure with where it is asked.
+#[derive(Clone, Copy)]
+struct Asked<'p> {
+    lookup: &'p Lookup,
+    table: &'p TablePlan,
+    measure: &'p Measure,
+    probe: Option<NodeId>,
+}
+
+impl<'p> Scene<'p> {
+    pub(super) fn node(&self, id: NodeId) -> Option<&'p Node> {
+        self.plan.nodes.get(id.0 as usize)
+    }
+
+    pub(super) fn op(&self, id: NodeId) -> Option<&'p Op> {
+        self.node(id).map(|node| &node.op)
+    }
+
+    pub(super) fn schema(&self) -> &'p Schema {
+        &self.program.schema
+    }
+
+    fn asked(&self, id: NodeId) -> Option<Asked<'p>> {
+        let Op::Reading(lookup, index) = self.op(id)? else { return None };
+        let lookup = self.plan.lookups.get(usize::from(lookup.0))?;
+        let table = self.program.tables.get(usize::from(lookup.table.0))?;
+        let index = usize::from(*index);
+        let measure = table.spec.measures.get(usize::from(lookup.measures.get(index)?.0))?;
+        Some(Asked { lookup, table, measure, probe: lookup.probes.get(index).copied().flatten() })
+    }
+
+    /// What a term lies between by itself.
+    pub(super) fn bounds(&self, id: NodeId) -> Interval {
+        let Some(node) = self.node(id) else { return Interval::default() };
+        let whole = matches!(node.ty, Type::Integer | Type::Duration | Type::Time | Type::Money(_));
+        let mut interval = Interval { whole, ..Interval::default() };
+        let low = |value| End { value, strict: false };
+        match &node.op {
+            Op::Constant(constant) => {
+                if let Some(value) = super::value_of(constant) {
+                    interval.at_least(low(value));
+                    interval.at_most(low(value));
+                }
+            }
+            Op::Call(Function::Hour, _) => {
+                interval.at_least(low(Value::Int(0)));
+                interval.at_most(low(Value::Int(23)));
+            }
+            Op::Call(Function::Length, _) => interval.at_least(low(Value::Int(0))),
+            Op::Call(Function::Similarity, _) => {
+                interval.at_least(low(Value::Number(0.0)));
+                interval.at_most(low(Value::Number(1.0)));
+            }
+            Op::Call(Function::Distance, _) => {
+                interval.at_least(low(Value::Number(0.0)));
+                interval.at_most(low(Value::Number(HALF_EARTH_M)));
+            }
+            Op::Call(Function::Abs, _) => match node.ty {
+                Type::Money(_) => interval.at_least(low(Value::Money(0))),
+                Type::Number => interval.at_least(low(Value::Number(0.0))),
+                _ => interval.at_least(low(Value::Int(0))),
+            },
+            _ if self.windows => self.window_bounds(id, &node.op, &mut interval),
+            _ => {}
+        }
+        interval
+    }
+
+    fn window_bounds(&self, id: NodeId, op: &Op, interval: &mut Interval) {
+        let end = |value| End { value, strict: false };
+        match op {
+            Op::Reading(..) => {
+                let Some(asked) = self.asked(id) else { return };
+                if is_tally(asked.measure.kind) {
+                    let own = matches!(asked.measure.kind, MeasureKind::Count) && asked.has_own();
+                    interval.at_least(end(Value::Int(i64::from(own))));
+                }
+            }
+            Op::Since(last) => {
+                let Some(asked) = self.asked(*last) else { return };
+                let window = asked.measure.window;
+                let length_ms = window.length_ms.saturating_add(window.ending_ago_ms);
+                interval.at_least(end(Value::Int(window.ending_ago_ms)));
+                interval.at_most(End { value: Value::Int(length_ms), strict: true });
+            }
+            Op::Div(part, all) => {
+                let tallies = [*part, *all]
+                    .into_iter()
+                    .all(|id| self.asked(id).is_some_and(|asked| is_tally(asked.measure.kind)));
+                if tallies {
+                    interval.at_least(end(Value::Number(0.0)));
+                }
+                if tallies && self.is_at_most(*part, *all) {
+                    interval.at_most(end(Value::Number(1.0)));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether one term is certainly at most another one, where both are there.
+    pub(super) fn is_at_most(&self, a: NodeId, b: NodeId) -> bool {
+        if !self.windows || a == b {
+            return false;
+        }
+        match (self.asked(a), self.asked(b)) {
+            (Some(a), Some(b)) => self.readings_at_most(a, b),
+            // The present event is among those of a `last` window of its own.
+            (None, Some(b)) => {
+                matches!(b.measure.kind, MeasureKind::Max(_)) && self.is_own_column(a, b)
+            }
+            (Some(a), None) => {
+                matches!(a.measure.kind, MeasureKind::Min(_)) && self.is_own_column(b, a)
+            }
+            (None, None) => false,
+        }
+    }
+
+    fn is_own_column(&self, value: NodeId, asked: Asked<'_>) -> bool {
+        let (MeasureKind::Max(column) | MeasureKind::Min(column)) = asked.measure.kind else {
+            return false;
+        };
+        // What is remembered in millionths is rounded.
+        let exact = self.node(value).is_some_and(|node| {
+            matches!(node.ty, Type::Money(_) | Type::Integer | Type::Duration | Type::Time)
+        });
+        exact
+            && asked.is_of_own_event()
+            && asked.table.columns.get(usize::from(column.0)) == Some(&value)
+            && self.takes_what_has(asked, value)
+    }
+
+    /// Whether the filter takes every event that has the value.
+    fn takes_what_has(&self, asked: Asked<'_>, value: NodeId) -> bool {
+        self.conjuncts(asked.table, asked.measure.filter).iter().all(|part| {
+            let Some(Op::Not(missing)) = self.op(*part) else { return false };
+            matches!(self.op(*missing), Some(Op::IsMissing(of)) if *of == value)
+        })
+    }
+
+    fn readings_at_most(&self, a: Asked<'_>, b: Asked<'_>) -> bool {
+        // A look-up is one table and one key, so another look-up is about other events.
+        if !core::ptr::eq(a.lookup, b.lookup) {
+            return false;
+        }
+        match (a.measure.kind, b.measure.kind) {
+            (MeasureKind::Count | MeasureKind::Distinct(_), MeasureKind::Count) => {
+                self.is_within(a, b)
+            }
+            (MeasureKind::CountOf(_), MeasureKind::Count) => self.is_within(a, b),
+            (MeasureKind::Distinct(x), MeasureKind::Distinct(y))
+            | (MeasureKind::Max(x), MeasureKind::Max(y)) => x == y && self.is_within(a, b),
+            (MeasureKind::CountOf(x), MeasureKind::CountOf(y)) => {
+                x == y && a.probe == b.probe && self.is_within(a, b)
+            }
+            (MeasureKind::Min(x), MeasureKind::Min(y)) => x == y && self.is_within(b, a),
+            (MeasureKind::Min(x), MeasureKind::Max(y)) => {
+                x == y && (self.is_within(a, b) || self.is_within(b, a))
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether every event that counts for `a` counts for `b`.
+    fn is_within(&self, a: Asked<'_>, b: Asked<'_>) -> bool {
+        let (inner, outer) = (a.measure.window, b.measure.window);
+        let reach = |window: crate::window::spec::Span| {
+            window.length_ms.saturating_add(window.ending_ago_ms)
+        };
+        let spans = inner.ending_ago_ms >= outer.ending_ago_ms && reach(inner) <= reach(outer);
+        let counting =
+            a.measure.counting == Counting::Prior || b.measure.counting == Counting::Last;
+        let wanted = self.conjuncts(b.table, b.measure.filter);
+        let given = self.conjuncts(a.table, a.measure.filter);
+        spans && counting && wanted.iter().all(|part| given.contains(part))
+    }
+
+    /// The parts of a filter that must all be true: nodes of the plan of the table's event.
+    fn conjuncts(&self, table: &TablePlan, filter: Option<FilterBit>) -> Vec<NodeId> {
+        let Some(node) = filter.and_then(|bit| table.filters.get(usize::from(bit.0))) else {
+            return Vec::new();
+        };
+        let plan = self.program.plans.get(usize::from(table.event.0));
+        match plan.and_then(|plan| plan.nodes.get(node.0 as usize)).map(|node| &node.op) {
+            Some(Op::And(list)) => list.clone(),
+            _ => vec![*node],
+        }
+    }
+
+    /// Whether a value is compared with a mean of values that include it.
+    pub(super) fn mean_includes(&self, sum: NodeId, value: NodeId) -> bool {
+        let Some(asked) = self.asked(sum) else { return false };
+        let MeasureKind::Sum(column) = asked.measure.kind else { return false };
+        asked.is_of_own_event()
+            && asked.table.columns.get(usize::from(column.0)) == Some(&value)
+            && self.takes_what_has(asked, value)
+    }
+
+    /// Whether a reading is there as soon as another one of the same look-up is.
+    pub(super) fn is_there_with(&self, id: NodeId, other: NodeId) -> bool {
+        let (Some(a), Some(b)) = (self.asked(id), self.asked(other)) else { return false };
+        core::ptr::eq(a.lookup, b.lookup)
+            && matches!(a.measure.kind, MeasureKind::Count | MeasureKind::Distinct(_))
+    }
+}
+
+impl Asked<'_> {
+    /// Whether the present event is among those that are asked for, if the filter takes it.
+    fn is_of_own_event(&self) -> bool {
+        self.lookup.same_event
+            && self.measure.counting == Counting::Last
+            && self.lookup.keys == self.table.keys
+    }
+
+    fn has_own(&self) -> bool {
+        self.is_of_own_event() && self.measure.filter.is_none()
+    }
+}
+
+fn is_tally(kind: MeasureKind) -> bool {
+    matches!(kind, MeasureKind::Count | MeasureKind::Distinct(_) | MeasureKind::CountOf(_))
+}
