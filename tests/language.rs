@@ -22,10 +22,13 @@ use riskweir::rules::program::Program;
 use riskweir::rules::syntax::words;
 
 /// The lists that the examples read.
-const LISTS: &[(&str, &str)] = &[(
-    "lists/high_risk.csv",
-    "value,expires,note\nKP,,standing order\nIR,2027-01-01T00:00:00Z,\n",
-)];
+const LISTS: &[(&str, &str)] = &[
+    ("lists/high_risk.csv", "value,expires,note\nKP,,standing order\nIR,2027-01-01T00:00:00Z,\n"),
+    (
+        "lists/country_limits.csv",
+        "value,gives,note\nFR,5000,\nTR,750.50,after the review of March\n",
+    ),
+];
 
 /// The name under which an example is compiled.
 const EXAMPLE: &str = "your.risk";

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use riskweir::diag::{Severity, Source, Sources};
-use riskweir::loader::load;
+use riskweir::loader::{LoadError, load};
 use riskweir::rule_tests::run_all;
 
 /// Compiles and runs; gives the number of tests.
@@ -149,4 +149,17 @@ fn nothing_is_proved_against_the_shipped_rules() {
         let told: Vec<String> = proved.map(|found| format!("{found:?}")).collect();
         assert!(told.is_empty(), "{name}: {told:#?}");
     }
+}
+
+#[test]
+fn a_link_that_leads_out_of_the_rule_folder_is_refused_and_one_within_is_followed() {
+    let place = tempfile::tempdir().unwrap();
+    let (rules, outside) = (place.path().join("rules"), place.path().join("outside.risk"));
+    std::fs::create_dir(&rules).unwrap();
+    std::fs::write(&outside, "").unwrap();
+    std::fs::write(rules.join("a.risk"), "").unwrap();
+    std::os::unix::fs::symlink(rules.join("a.risk"), rules.join("b.risk")).unwrap();
+    assert_eq!(load(&rules).unwrap().files.len(), 2);
+    std::os::unix::fs::symlink(&outside, rules.join("c.risk")).unwrap();
+    assert!(matches!(load(&rules), Err(LoadError::LinkOutside { .. })));
 }

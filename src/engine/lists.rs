@@ -320,7 +320,7 @@ mod tests {
 
     fn spec(members: &[(&str, Option<i64>)]) -> ListSpec {
         let members = members.iter().map(|(text, ends)| ((*text).to_owned(), *ends)).collect();
-        ListSpec { name: "l".to_owned(), ty: Type::Text, expires_ms: None, members }
+        ListSpec { name: "l".to_owned(), ty: Type::Text, expires_ms: None, members, gives: None }
     }
 
     fn edited() -> Lists {

@@ -134,7 +134,7 @@ fn units(op: &Op) -> u64 {
         Op::Mul(..) | Op::Div(..) | Op::Percent { .. } | Op::Mean { .. } | Op::StepField { .. } => {
             4
         }
-        Op::InList(..) | Op::Deviation { .. } | Op::CompareDeviation { .. } => 10,
+        Op::InList(..) | Op::Given(..) | Op::Deviation { .. } | Op::CompareDeviation { .. } => 10,
         // A walk over some ten events of the key for each step.
         Op::Sequence(plan) => 50 * plan.steps.len() as u64,
         Op::Matches(..) => TEXT_BYTES,

@@ -89,7 +89,7 @@ pub struct ScoreGroup {
 }
 
 /// A list and the members that its file gives it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ListSpec {
     /// Its name.
     pub name: String,
@@ -99,6 +99,17 @@ pub struct ListSpec {
     pub expires_ms: Option<i64>,
     /// Members from the file: text and, where given, the instant (ms) at which they expire.
     pub members: Vec<(String, Option<i64>)>,
+    /// What its members give, where it gives something.
+    pub gives: Option<Gives>,
+}
+
+/// What the members of a list give: fixed by its file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gives {
+    /// The type of all of them.
+    pub ty: Type,
+    /// By member.
+    pub values: BTreeMap<String, Constant>,
 }
 
 /// One state table and how an event of its type is written into it.
@@ -533,6 +544,8 @@ pub enum Op {
     InSet(NodeId, Vec<Constant>),
     /// Membership in a list at this event's time.
     InList(NodeId, ListId),
+    /// What a member of a list gives; missing for what is not on it at this event's time.
+    Given(NodeId, ListId),
     /// Never missing itself.
     IsMissing(NodeId),
     /// First operand, or the second where the first is missing.

@@ -138,6 +138,16 @@ impl Checker<'_, '_> {
         list: &ast::Name,
     ) -> Option<(SlotId, crate::rules::program::ListId)> {
         let found = self.list(list);
+        let gives = |(id, _): &(ListId, Type)| {
+            self.build.world.lists.get(usize::from(id.0)).is_some_and(|list| list.gives.is_some())
+        };
+        if found.as_ref().is_some_and(gives) {
+            let message = format!("list `{}` gives values, so its file alone fills it", list.text);
+            return self.refuse(
+                Diagnostic::new(codes::E0202, list.span, message)
+                    .with_help("use a list without `gives`"),
+            );
+        }
         let slot = self.slot(path);
         let ((id, member), (slot, ty)) = (found?, slot?);
         if ty != member {

@@ -113,6 +113,7 @@ fn op_operands(op: &Op, visit: &mut dyn FnMut(NodeId)) {
         | Op::Not(a)
         | Op::InSet(a, _)
         | Op::InList(a, _)
+        | Op::Given(a, _)
         | Op::IsMissing(a)
         | Op::Matches(a, _)
         | Op::Percent { of: a, .. } => visit(*a),
@@ -161,6 +162,7 @@ pub(super) fn remap(op: &Op, to: &dyn Fn(NodeId) -> NodeId) -> Op {
         Op::Not(a) => Op::Not(to(*a)),
         Op::InSet(a, set) => Op::InSet(to(*a), set.clone()),
         Op::InList(a, list) => Op::InList(to(*a), *list),
+        Op::Given(a, list) => Op::Given(to(*a), *list),
         Op::IsMissing(a) => Op::IsMissing(to(*a)),
         Op::Matches(a, pattern) => Op::Matches(to(*a), pattern.clone()),
         Op::Percent { ppm, of } => Op::Percent { ppm: *ppm, of: to(*of) },

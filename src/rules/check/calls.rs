@@ -48,8 +48,7 @@ impl Checker<'_, '_> {
         let Some(&(_, function, n_args, example)) =
             FUNCTIONS.iter().find(|(known, ..)| *known == name.text)
         else {
-            let diagnostic = unknown(name);
-            return self.refuse(diagnostic);
+            return self.given(name, args, span);
         };
         if args.len() != n_args {
             let message =
@@ -80,6 +79,22 @@ impl Checker<'_, '_> {
             }
             _ => None,
         }
+    }
+
+    /// `list(member)`: what the member gives.
+    fn given(&mut self, name: &Name, args: &[Expr], span: Span) -> Option<NodeId> {
+        let lists = self.build.world.lists;
+        let list = lists.iter().find(|list| list.name == name.text);
+        let Some(gives) = list.and_then(|list| list.gives.as_ref()) else {
+            let diagnostic = unknown(name);
+            return self.refuse(diagnostic);
+        };
+        let [member] = args else {
+            let message = format!("`{}` takes one member of the list", name.text);
+            return self.refuse(Diagnostic::new(codes::E0202, span, message));
+        };
+        let (id, list) = self.looked_up(member, name)?;
+        self.node(Op::Given(id, list), gives.ty, span)
     }
 
     fn call_of_one(

@@ -52,6 +52,11 @@ impl Writer<'_> {
                     self.lists.get(usize::from(list.0)).map_or("?", |list| list.name.as_str());
                 format!("{} in {name}", text(*a))
             }
+            Op::Given(a, list) => {
+                let name =
+                    self.lists.get(usize::from(list.0)).map_or("?", |list| list.name.as_str());
+                format!("{name}({})", text(*a))
+            }
             Op::IsMissing(a) => format!("{} is missing", text(*a)),
             Op::Default(a, b) => two("default", *a, *b),
             Op::Add(a, b) => two("+", *a, *b),

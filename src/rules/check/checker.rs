@@ -15,7 +15,7 @@ use crate::rules::check::refusal::Refusal;
 use crate::rules::check::sequences::{StepRef, Steps};
 use crate::rules::check::types;
 use crate::rules::check::world::World;
-use crate::rules::program::{Constant, NodeId, Op, Type};
+use crate::rules::program::{Constant, ListId, NodeId, Op, Type};
 use crate::rules::syntax::ast::{CompareOp, Expr, ExprKind, Made, Name, Text};
 
 /// Everything that grows while rules are checked.
@@ -263,6 +263,12 @@ impl Checker<'_, '_> {
     }
 
     fn in_list(&mut self, value: &Expr, name: &Name, span: Span) -> Option<NodeId> {
+        let (id, list) = self.looked_up(value, name)?;
+        self.node(Op::InList(id, list), Type::Bool, span)
+    }
+
+    /// A value that is looked up in a list of its type.
+    pub(super) fn looked_up(&mut self, value: &Expr, name: &Name) -> Option<(NodeId, ListId)> {
         let Some((list, ty)) = self.list(name) else {
             self.expr(value, None);
             return None;
@@ -286,7 +292,7 @@ impl Checker<'_, '_> {
             return self.refuse(diagnostic);
         }
         self.text_of_event(id, value.span, "looked up in a list")?;
-        self.node(Op::InList(id, list), Type::Bool, span)
+        Some((id, list))
     }
 
     fn matches(&mut self, value: &Expr, pattern: &Text, span: Span) -> Option<NodeId> {

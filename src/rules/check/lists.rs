@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 
 use jiff::tz::TimeZone;
 
+use crate::base::amount::parse_minor;
 use crate::base::time::parse_rfc3339;
-use crate::base::{country_meant, parse_country};
+use crate::base::{MICRO_PER_MINOR, country_meant, parse_country};
 use crate::diag::{Diagnostic, FileId, Source, Sources, Span, codes, suggest};
 use crate::event::schema::EntityId;
 use crate::rules::check::limits::{MAX_LIST_MEMBERS, MAX_LISTS};
+use crate::rules::check::literals;
 use crate::rules::check::refusal::{Refusal, did_you_mean};
 use crate::rules::check::schema::{BUILTIN_TYPES, twice};
-use crate::rules::program::{ListSpec, Type};
+use crate::rules::program::{Constant, Gives, ListSpec, Type};
 use crate::rules::syntax::ast::{self, Item, TypeKind};
 
 /// Compiles all `list` items in file order.
@@ -50,14 +52,54 @@ pub(super) fn compile(
                 continue;
             }
         };
+        let gives = match list.gives.as_ref().map(|gives| given_type(list, gives)).transpose() {
+            Ok(gives) => gives,
+            Err(diagnostic) => {
+                report.push(*diagnostic);
+                continue;
+            }
+        };
+        let file = members(list, Types { ty, gives }, (sources, timezone), report);
         lists.push(ListSpec {
             name: list.name.text.clone(),
             ty,
             expires_ms: list.expires_ms,
-            members: members(list, ty, (sources, timezone), report),
+            gives: gives
+                .map(|ty| Gives { ty, values: file.iter().filter_map(Member::given).collect() }),
+            members: file.into_iter().map(|member| (member.value, member.expires)).collect(),
         });
     }
     lists
+}
+
+/// What the members of a list are, and what they give.
+#[derive(Clone, Copy)]
+struct Types {
+    ty: Type,
+    gives: Option<Type>,
+}
+
+/// What a list gives; its file says so, so there is one.
+fn given_type(list: &ast::List, gives: &ast::Gives) -> Result<Type, Refusal> {
+    let span = gives.ty.span;
+    if list.from.is_none() {
+        let message = format!("list `{}` gives values and has no file", list.name.text);
+        return Err(Box::new(
+            Diagnostic::new(codes::E0501, list.name.span, message)
+                .with_help("add `from \"lists/limits.csv\"` with the columns `value,gives`"),
+        ));
+    }
+    match (gives.ty.text.as_str(), &gives.currency) {
+        ("money", Some(currency)) => {
+            literals::currency(&currency.text, currency.span).map(Type::Money)
+        }
+        ("integer", _) => Ok(Type::Integer),
+        ("number", _) => Ok(Type::Number),
+        (other, _) => Err(Box::new(
+            Diagnostic::new(codes::E0202, span, format!("a list cannot give `{other}`"))
+                .with_help("write `gives money EUR`, `gives integer` or `gives number`"),
+        )),
+    }
 }
 
 fn member_type(list: &ast::List, kinds: &BTreeMap<String, EntityId>) -> Result<Type, Refusal> {
@@ -105,12 +147,24 @@ fn member_type(list: &ast::List, kinds: &BTreeMap<String, EntityId>) -> Result<T
     }
 }
 
-/// Members with the instant at which they expire.
-type Members = Vec<(String, Option<i64>)>;
+/// A member, when it expires, and what it gives.
+struct Member {
+    value: String,
+    expires: Option<i64>,
+    gives: Option<Constant>,
+}
+
+impl Member {
+    fn given(&self) -> Option<(String, Constant)> {
+        Some((self.value.clone(), self.gives.clone()?))
+    }
+}
+
+type Members = Vec<Member>;
 
 fn members(
     list: &ast::List,
-    ty: Type,
+    types: Types,
     (sources, timezone): (&Sources, &TimeZone),
     report: &mut Vec<Diagnostic>,
 ) -> Members {
@@ -129,7 +183,7 @@ fn members(
         });
         return Vec::new();
     };
-    match read((source, FileId(index)), ty, timezone) {
+    match read((source, FileId(index)), types, timezone) {
         Ok(members) => members,
         Err(diagnostic) => {
             report.push(*diagnostic);
@@ -138,12 +192,12 @@ fn members(
     }
 }
 
-/// Reads a file with the header `value[,expires[,note]]`, or with one value per line.
+/// Reads a file with the header `value[,gives][,expires[,note]]`, or with one value per line.
 ///
 /// An entry that expires on a day is valid to the end of that day.
 fn read(
     (source, file): (&Source, FileId),
-    ty: Type,
+    Types { ty, gives }: Types,
     timezone: &TimeZone,
 ) -> Result<Members, Refusal> {
     let mut reader = csv::ReaderBuilder::new()
@@ -152,48 +206,76 @@ fn read(
         .trim(csv::Trim::All)
         .from_reader(source.text.trim_start_matches('\u{feff}').as_bytes());
     let mut columns: Option<Vec<String>> = None;
-    let mut members: BTreeMap<String, Option<i64>> = BTreeMap::new();
+    let mut members: BTreeMap<String, Member> = BTreeMap::new();
     for (index, record) in reader.records().enumerate() {
         let record =
             record.map_err(|error| wrong(source, file, 0, &format!("cannot be read: {error}")))?;
         let at = record.position().map_or(0, csv::Position::byte);
         let fields: Vec<&str> = record.iter().collect();
         if index == 0 && fields.first() == Some(&"value") {
-            columns = Some(header(&fields).map_err(|why| wrong(source, file, at, &why))?);
+            let found = header(&fields, gives.is_some());
+            columns = Some(found.map_err(|why| wrong(source, file, at, &why))?);
             continue;
         }
-        let (value, expires) = row(&fields, columns.as_deref(), timezone)
+        let Row { value, given, expires } = row(&fields, columns.as_deref(), timezone)
             .map_err(|why| wrong(source, file, at, &why))?;
         if value.is_empty() || (columns.is_none() && value.starts_with('#')) {
             continue;
         }
         let value = normal(value, ty).map_err(|why| wrong(source, file, at, &why))?;
+        let gives = gives.map(|ty| given_value(given, ty)).transpose();
+        let gives = gives.map_err(|why| wrong(source, file, at, &why))?;
         if members.len() >= MAX_LIST_MEMBERS {
             return Err(wrong(source, file, at, &format!("more than {MAX_LIST_MEMBERS} members")));
         }
-        members.insert(value, expires);
+        members.insert(value.clone(), Member { value, expires, gives });
     }
-    Ok(members.into_iter().collect())
+    Ok(members.into_values().collect())
 }
 
-fn header(fields: &[&str]) -> Result<Vec<String>, String> {
+/// What a member gives, as text and as value.
+fn given_value(text: &str, ty: Type) -> Result<Constant, String> {
+    let value = match ty {
+        Type::Money(currency) => parse_minor(text.as_bytes(), currency.minor_digits())
+            .ok()
+            .map(|minor| Constant::Money(i128::from(minor) * MICRO_PER_MINOR)),
+        Type::Integer => text.parse().ok().map(Constant::Int),
+        _ => text.parse().ok().filter(|number: &f64| number.is_finite()).map(Constant::Number),
+    };
+    value.ok_or_else(|| match (text, ty) {
+        ("", _) => "a member gives nothing; the columns are `value,gives,expires,note`".to_owned(),
+        (_, Type::Money(currency)) => format!("`{text}` is not an amount in {currency}"),
+        (_, Type::Integer) => format!("`{text}` is not a whole number"),
+        _ => format!("`{text}` is not a number"),
+    })
+}
+
+fn header(fields: &[&str], gives: bool) -> Result<Vec<String>, String> {
     for field in fields {
-        if !["value", "expires", "note"].contains(field) {
+        let known = ["value", "expires", "note"].contains(field) || gives && *field == "gives";
+        if !known {
             return Err(format!("unknown column `{field}`; the columns are `value,expires,note`"));
         }
     }
     Ok(fields.iter().map(|&field| field.to_owned()).collect())
 }
 
+/// The cells of one line.
+struct Row<'f> {
+    value: &'f str,
+    given: &'f str,
+    expires: Option<i64>,
+}
+
 fn row<'f>(
     fields: &[&'f str],
     columns: Option<&[String]>,
     timezone: &TimeZone,
-) -> Result<(&'f str, Option<i64>), String> {
+) -> Result<Row<'f>, String> {
     let Some(columns) = columns else {
         return match fields {
-            [] => Ok(("", None)),
-            [value] => Ok((value, None)),
+            [] => Ok(Row { value: "", given: "", expires: None }),
+            [value] => Ok(Row { value, given: "", expires: None }),
             _ => {
                 Err("more than one column and no header; begin with `value,expires,note`"
                     .to_owned())
@@ -213,7 +295,8 @@ fn row<'f>(
             format!("`{text}` is not a time; write `2026-12-31` or `2026-12-31T00:00:00Z`")
         })?),
     };
-    Ok((get("value").unwrap_or(""), expires))
+    let cell = |name: &str| get(name).unwrap_or("");
+    Ok(Row { value: cell("value"), given: cell("gives"), expires })
 }
 
 /// An instant, or the end of a day where the policy's days end.

@@ -88,6 +88,11 @@ impl Analysis<'_, '_> {
                 list.iter().find_map(|&part| self.cause(part, &shielded))
             }
             Op::Default(_, fallback) => self.cause(*fallback, present),
+            Op::Given(a, list) => self.cause(*a, present).or_else(|| {
+                let list = self.build.world.lists.get(usize::from(list.0));
+                let name = list.map_or("?", |list| list.name.as_str());
+                Some(Cause { span, text: format!("it may not be on `{name}`") })
+            }),
             Op::Sequence(plan) => plan.steps.iter().find_map(|step| {
                 let Ir::Measure { keys, .. } = &self.build.arena(self.event).get(step.latest).ir
                 else {

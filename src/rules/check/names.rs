@@ -346,6 +346,13 @@ impl Checker<'_, '_> {
             ExprKind::Call(name, args) if name.text == "abs" => {
                 args.first().and_then(|arg| self.currency_of(arg))
             }
+            ExprKind::Call(name, _) => {
+                let list = self.build.world.lists.iter().find(|list| list.name == name.text)?;
+                match list.gives.as_ref()?.ty {
+                    Type::Money(currency) => Some((3, currency)),
+                    _ => None,
+                }
+            }
             _ => None,
         }
     }

@@ -231,6 +231,8 @@ pub(super) enum ValueCode {
     Length(At),
     /// How alike two texts are.
     Similarity(At, At),
+    /// What a member of a list gives: the list's place in [`super::EvalPlan::givens`], and the names of a closed set.
+    Given(At, u32, Option<u32>),
     /// A field of a step.
     Step(Box<StepCode>),
     /// Order of arrival.

@@ -3,6 +3,8 @@
 //! Order: the cheapest operand first, so that an event which fails a test on one of its own fields never touches
 //! state. The order never changes a result, because three-valued `and` and `or` commute.
 
+use std::collections::BTreeMap;
+
 use regex::bytes::RegexBuilder;
 
 use crate::base::{MICRO_PER_MINOR, Tag};
@@ -20,7 +22,8 @@ use crate::rules::eval::lowering::{
 use crate::rules::eval::steps::{asks_state, is_tried};
 use crate::rules::eval::zone::Zone;
 use crate::rules::program::{
-    Constant, EventPlan, Function, Lookup, LookupId, Node, NodeId, Op, Program, TableId, Type,
+    Constant, EventPlan, Function, ListId, Lookup, LookupId, Node, NodeId, Op, Program, TableId,
+    Type,
 };
 use crate::rules::syntax::ast::CompareOp;
 use crate::window::spec::{ColumnKind, MeasureId, MeasureKind};
@@ -163,6 +166,7 @@ impl Compiler<'_> {
                 ValueCode::Deviation(self.spread(*count, *sum, *squares), scale_of(ty))
             }
             Op::Since(a) => ValueCode::Since(a.0),
+            Op::Given(a, list) => ValueCode::Given(a.0, self.given(*list), self.enum_names(*a)),
             Op::Default(a, b) => ValueCode::Default(a.0, b.0),
             Op::Add(a, b) => ValueCode::Add(a.0, b.0),
             Op::Sub(a, b) => ValueCode::Sub(a.0, b.0),
@@ -223,6 +227,24 @@ impl Compiler<'_> {
 
     fn text(&mut self, text: &str) -> u32 {
         push(&mut self.out.texts, text.as_bytes().into())
+    }
+
+    /// Where the values of a list stand.
+    fn given(&mut self, list: ListId) -> u32 {
+        if let Some(known) = self.out.givens.iter().position(|(known, _)| *known == list) {
+            return u32::try_from(known).unwrap_or(u32::MAX);
+        }
+        let mut values = BTreeMap::new();
+        if let Some(spec) = self.program.lists.get(usize::from(list.0))
+            && let Some(gives) = &spec.gives
+        {
+            for (member, expires_ms) in &spec.members {
+                let Some(constant) = gives.values.get(member) else { continue };
+                let end_ms = expires_ms.unwrap_or(i64::MAX);
+                values.insert(member.as_bytes().into(), (constant_value(constant), end_ms));
+            }
+        }
+        push(&mut self.out.givens, (list, values))
     }
 
     /// Members by index, where the value is of a closed set: lists hold texts.
@@ -438,6 +460,8 @@ fn value_cost(code: &ValueCode) -> (u32, Vec<At>) {
         ValueCode::Percent(a, ..) | ValueCode::Hour(a) => (4, vec![*a]),
         ValueCode::Lower(a) | ValueCode::Length(a) => (10, vec![*a]),
         ValueCode::Distance(a, b) => (30, vec![*a, *b]),
+        ValueCode::Similarity(a, b) => (400, vec![*a, *b]),
+        ValueCode::Given(a, ..) => (30, vec![*a]),
         ValueCode::Default(a, b) | ValueCode::Add(a, b) | ValueCode::Sub(a, b) => (1, vec![*a, *b]),
         ValueCode::Mul(a, b, _) | ValueCode::Div(a, b, _) => (3, vec![*a, *b]),
         _ => (1, vec![]),

@@ -53,6 +53,7 @@ pub(crate) fn each_operand(op: &Op, mark: &mut impl FnMut(NodeId)) {
         | Op::Not(a)
         | Op::InSet(a, _)
         | Op::InList(a, _)
+        | Op::Given(a, _)
         | Op::IsMissing(a)
         | Op::Percent { of: a, .. }
         | Op::Matches(a, _) => mark(*a),

@@ -32,6 +32,8 @@ mod zone;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
+
 use regex::bytes::Regex;
 
 use crate::base::{Tag, Value};
@@ -153,6 +155,8 @@ pub struct EvalPlan {
     texts: Vec<Box<[u8]>>,
     sets: Vec<Set>,
     patterns: Vec<Regex>,
+    /// What members of lists give.
+    givens: Vec<(ListId, Givens)>,
     reads: Vec<Read>,
     /// Place of the first reading, and the probes, of each look-up; no probes where no measure looks for a word.
     lookups: Vec<(u32, Vec<Option<Probe>>)>,
@@ -163,6 +167,9 @@ pub struct EvalPlan {
     entries: Vec<(TableId, EntryCode)>,
     zone: Option<Zone>,
 }
+
+/// By member: what it gives, and the instant (ms) from which on it does not.
+type Givens = BTreeMap<Box<[u8]>, (Value, i64)>;
 
 impl EvalPlan {
     /// Prepares the plan of one event type.

@@ -346,6 +346,7 @@ impl<H: Host> Run<'_, H> {
             ValueCode::Lower(a) => self.lower_tag(*a),
             ValueCode::Length(a) => self.length(*a),
             ValueCode::Similarity(a, b) => self.similarity(*a, *b),
+            ValueCode::Given(a, list, names) => self.given(*a, *list, *names),
             ValueCode::Step(code) => self.step_value(code),
             ValueCode::Arrival => Value::Int(self.memo.arrival),
             _ => Value::Missing,

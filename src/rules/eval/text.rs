@@ -77,6 +77,36 @@ impl<H: Host> Run<'_, H> {
         }
     }
 
+    /// What a member of a list gives.
+    pub(super) fn given(&mut self, at: At, list: u32, names: Option<u32>) -> Value {
+        let (plan, now_ms) = (self.plan, self.row.time_ms);
+        let Some((_, givens)) = plan.givens.get(list as usize) else { return Value::Missing };
+        let find = |member: &[u8]| match givens.get(member) {
+            Some((value, end_ms)) if *end_ms > now_ms => *value,
+            _ => Value::Missing,
+        };
+        if let Some(text) = self.text_at(at) {
+            let text = self.spelled(text);
+            return self.bytes(text).map_or(Value::Missing, find);
+        }
+        match (self.value_at(at), names) {
+            (Value::Code(code), Some(first)) => {
+                let name = plan.texts.get(first as usize + code as usize);
+                name.map_or(Value::Missing, |name| find(name))
+            }
+            (Value::Code(code), None) => {
+                let letters = code.to_be_bytes();
+                let blank = letters.iter().take_while(|byte| **byte == 0).count();
+                letters.get(blank..).map_or(Value::Missing, find)
+            }
+            (Value::Int(int), _) => {
+                let (digits, start) = decimal(int);
+                digits.get(start..).map_or(Value::Missing, find)
+            }
+            _ => Value::Missing,
+        }
+    }
+
     pub(super) fn matches(&mut self, at: At, pattern: u32) -> Truth {
         let plan = self.plan;
         let (Some(text), Some(pattern)) = (self.text_at(at), plan.patterns.get(pattern as usize))

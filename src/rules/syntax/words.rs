@@ -65,6 +65,7 @@ const CONTEXTUAL: &[&str] = &[
     "sensitive",
     "one",
     "expires",
+    "gives",
     "as",
     "tune",
     "step",

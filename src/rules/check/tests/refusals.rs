@@ -1,6 +1,7 @@
 //! What is refused, with its code and the words that it points at.
 
 use super::*;
+use crate::rules::program::Constant;
 
 #[test]
 fn unknown_names_are_found() {
@@ -266,4 +267,57 @@ fn a_snooze_is_of_a_rule_that_may_rest_and_a_key_of_its_events() {
     // A key that one of the events has is enough.
     assert_eq!(findings(&snooze("r", "card")), []);
     assert_eq!(findings(&snooze("r", "customer")), []);
+}
+
+#[test]
+fn the_file_of_a_list_that_gives_values_says_what_each_member_gives() {
+    let told = |csv: &str, gives: &str| {
+        let file = |path: &str, text: &str| Source { path: path.to_owned(), text: text.to_owned() };
+        let rules = format!("list l : country gives {gives} from \"l.csv\"");
+        let files = vec![file("l.csv", csv), file("r.risk", &rules)];
+        let (program, found) = compile(&Sources { files });
+        let gives = program.and_then(|program| program.lists[0].gives.clone());
+        (gives.map(|gives| gives.values), found.into_iter().map(|found| found.message).next())
+    };
+    let (values, _) = told("value,gives,note\nFR,5000,x\nTR,0.50,\n", "money EUR");
+    let money = |minor: i128| Constant::Money(minor * crate::base::MICRO_PER_MINOR);
+    let expected = [("FR".to_owned(), money(500_000)), ("TR".to_owned(), money(50))];
+    assert_eq!(values, Some(expected.into()));
+    let (values, _) = told("value,gives\nFR,-3\n", "integer");
+    assert_eq!(values, Some([("FR".to_owned(), Constant::Int(-3))].into()));
+    for (csv, gives, words) in [
+        ("FR\n", "money EUR", "a member gives nothing"),
+        ("value,gives\nFR,\n", "integer", "a member gives nothing"),
+        ("value,gives\nFR,5.001\n", "money EUR", "`5.001` is not an amount in EUR"),
+        ("value,gives\nFR,5.5\n", "integer", "`5.5` is not a whole number"),
+        ("value,gives\nFR,inf\n", "number", "`inf` is not a number"),
+    ] {
+        let (_, message) = told(csv, gives);
+        assert!(message.as_ref().is_some_and(|told| told.contains(words)), "{csv}: {message:?}");
+    }
+}
+
+#[test]
+fn a_list_that_gives_values_is_filled_by_its_file_alone() {
+    let list = "list limit : country gives integer from \"lists/limits.csv\" ";
+    let rule = |when: &str, then: &str| {
+        format!("{list} rule r mode shadow on card_payment when {when} if missing skip then {then}")
+    };
+    let found = |text: &str| -> Vec<(String, String)> {
+        let file = |path: &str, text: &str| Source { path: path.to_owned(), text: text.to_owned() };
+        let mut sources = sources(text);
+        sources.files.push(file("lists/limits.csv", "value,gives\nFR,3\n"));
+        let found = compile(&sources).1;
+        found.iter().map(|d| (d.code.0.to_owned(), sources.text(d.span).to_owned())).collect()
+    };
+    assert_eq!(found(&rule("n_items > limit(country)", "alert")), []);
+    let told = |code: &str, words: &str| vec![(code.to_owned(), words.to_owned())];
+    let add = rule("n_items > 3", "add country to limit for 1h");
+    assert_eq!(found(&add), told("E0202", "limit"));
+    assert_eq!(found(&rule("n_items > limit(card)", "alert")), told("E0201", "card"));
+    assert_eq!(
+        found(&rule("n_items > limit(country, card)", "alert")),
+        told("E0202", "limit(country, card)")
+    );
+    assert_eq!(found(&rule("n_items > countries(country)", "alert")), told("E0103", "countries"));
 }

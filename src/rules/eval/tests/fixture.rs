@@ -124,8 +124,13 @@ pub(super) fn program(nodes: Vec<Node>) -> Program {
         breaker: None,
         budget_ns: None,
     };
-    let list =
-        ListSpec { name: "watched".to_owned(), ty: Type::Text, expires_ms: None, members: vec![] };
+    let list = ListSpec {
+        name: "watched".to_owned(),
+        ty: Type::Text,
+        expires_ms: None,
+        members: vec![],
+        gives: None,
+    };
     Program {
         snoozes: Vec::new(),
         sources: Sources::default(),

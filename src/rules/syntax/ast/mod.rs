@@ -213,12 +213,23 @@ pub struct List {
     pub name: Name,
     /// Type of its members.
     pub ty: Type,
+    /// What each member gives.
+    pub gives: Option<Gives>,
     /// CSV file relative to the rule folder.
     pub from: Option<Text>,
     /// Default lifetime of an entry in ms.
     pub expires_ms: Option<i64>,
     /// The whole item.
     pub span: Span,
+}
+
+/// `gives money EUR`: what each member of a list gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gives {
+    /// `money`, `integer`, `number`.
+    pub ty: Name,
+    /// Of money.
+    pub currency: Option<Name>,
 }
 
 /// `feature new_device = expr`.

@@ -2,8 +2,8 @@
 
 use crate::diag::{Diagnostic, codes};
 use crate::rules::syntax::ast::{
-    CurrencySource, Entity, Event, Feature, Field, FieldRole, Item, List, Rule, Snooze, Template,
-    Text, Type, TypeKind, Use,
+    CurrencySource, Entity, Event, Feature, Field, FieldRole, Gives, Item, List, Rule, Snooze,
+    Template, Text, Type, TypeKind, Use,
 };
 use crate::rules::syntax::parser::{Parser, actions};
 use crate::rules::syntax::token::{Sign, TokenKind};
@@ -179,10 +179,17 @@ impl Parser<'_> {
         let name = self.new_name("the name of a list")?;
         self.expect_sign(Sign::Colon, "before the type of the members")?;
         let ty = self.ty()?;
+        let gives = if self.eat_word("gives") { Some(self.gives()?) } else { None };
         let from = if self.eat_word("from") { Some(self.text_of("a file")?) } else { None };
         let expires_ms =
             if self.eat_word("expires") { Some(self.duration_ms("a duration")?) } else { None };
-        Some(List { name, ty, from, expires_ms, span: self.since(start) })
+        Some(List { name, ty, gives, from, expires_ms, span: self.since(start) })
+    }
+
+    fn gives(&mut self) -> Option<Gives> {
+        let ty = self.name("what a member gives: `money EUR`, `integer` or `number`")?;
+        let currency = if ty.text == "money" { Some(self.currency()?) } else { None };
+        Some(Gives { ty, currency })
     }
 
     fn feature(&mut self) -> Option<Feature> {
