@@ -151,6 +151,42 @@ fn nothing_is_proved_against_the_shipped_rules() {
     }
 }
 
+/// Earlier events that lack what an aggregate remembers do not count as real ones would: `expect no hit` would pass.
+#[test]
+fn a_test_whose_earlier_events_leave_out_what_an_aggregate_remembers_fails_and_names_it() {
+    let text = r#"
+event payment
+  id    id      : text
+  time  at      : time
+  key   card    : card
+  field amount  : money currency EUR
+  field channel : one of [web, shop]
+  field note    : text?
+rule spent mode shadow on payment
+  when sum(payment.amount where channel = web) by card over last 1h > 500 EUR
+  if missing skip
+  then alert
+test spent "no key" given 3 payment(amount: 400 EUR, channel: web) every 1m at 1m when payment(card: "c", amount: 1 EUR, channel: web) at 9m expect no hit
+test spent "no column" given payment(card: "c", channel: web) at 1m when payment(card: "c", amount: 1 EUR, channel: web) at 9m expect no hit
+test spent "no word for the filter" given payment(card: "c", amount: 900 EUR) at 1m when payment(card: "c", amount: 1 EUR, channel: web) at 9m expect no hit
+test spent "all that counts" given payment(card: "c", amount: 900 EUR, channel: web) at 1m when payment(card: "c", amount: 1 EUR, channel: web) at 9m expect hit
+"#;
+    let sources =
+        Sources { files: vec![Source { path: "a.risk".to_owned(), text: text.to_owned() }] };
+    let (program, report) = riskweir::rules::compile(&sources);
+    let results = run_all(&Arc::new(program.unwrap_or_else(|| panic!("{report:#?}")))).unwrap();
+    let complaints = |at: usize| {
+        let of = |failure: &String| failure.split('`').nth(3).map(str::to_owned);
+        results[at].failures.iter().filter_map(of).collect::<Vec<_>>()
+    };
+    assert_eq!(complaints(0), ["card"]);
+    assert_eq!(complaints(1), ["amount"]);
+    assert_eq!(complaints(2), ["channel"]);
+    let said = " a `given` leaves it out: give it a value";
+    assert!(results[..3].iter().all(|it| it.failures.len() == 1 && it.failures[0].contains(said)));
+    assert!(results[3..].iter().all(|it| it.failures.is_empty()), "{results:?}");
+}
+
 #[test]
 fn a_link_that_leads_out_of_the_rule_folder_is_refused_and_one_within_is_followed() {
     let place = tempfile::tempdir().unwrap();

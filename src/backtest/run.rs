@@ -40,6 +40,44 @@ pub fn run(
     watch: &mut dyn FnMut(u64) -> bool,
 ) -> Result<(), InputError> {
     engine.announce(sink);
+    drive(engine, job, &mut Deciding(sink), watch)
+}
+
+/// Takes decoded records, in order.
+pub trait Taker {
+    /// One record of a stream of the engine.
+    fn take(
+        &mut self,
+        engine: &mut Engine,
+        input: &Input<'_>,
+        decoded: Result<Decoded<'_>, DecodeError>,
+    );
+}
+
+/// Decides on every record.
+struct Deciding<'s, S>(&'s mut S);
+
+impl<S: Sink> Taker for Deciding<'_, S> {
+    fn take(
+        &mut self,
+        engine: &mut Engine,
+        input: &Input<'_>,
+        decoded: Result<Decoded<'_>, DecodeError>,
+    ) {
+        engine.decide(input, decoded, self.0);
+    }
+}
+
+/// Reads the files of a job and hands their records over; `watch` as in [`run()`].
+///
+/// # Errors
+/// When an input cannot be read.
+pub fn drive(
+    engine: &mut Engine,
+    job: &Job,
+    taker: &mut impl Taker,
+    watch: &mut dyn FnMut(u64) -> bool,
+) -> Result<(), InputError> {
     let mut first: Option<StreamId> = None;
     for path in &job.inputs {
         let name = job.topic.clone().unwrap_or_else(|| source_name(path));
@@ -51,14 +89,14 @@ pub fn run(
         first = first.or(Some(stream));
         let opened = open(path)?;
         let more = match opened.format {
-            Format::Csv => csv_file(engine, path, opened.bytes, stream, sink, watch)?,
+            Format::Csv => csv_file(engine, path, opened.bytes, stream, taker, watch)?,
             Format::Ndjson => {
                 let reader = LineReader::new(path, opened.bytes);
                 if job.threads > 1 {
                     let helpers = job.threads - 1;
-                    decode_ahead(engine, reader, stream, helpers, sink, watch)?
+                    decode_ahead(engine, reader, stream, helpers, taker, watch)?
                 } else {
-                    one_by_one(engine, reader, stream, sink, watch)?
+                    one_by_one(engine, reader, stream, taker, watch)?
                 }
             }
         };
@@ -73,7 +111,7 @@ fn one_by_one(
     engine: &mut Engine,
     mut reader: LineReader<'_>,
     stream: StreamId,
-    sink: &mut impl Sink,
+    taker: &mut impl Taker,
     watch: &mut dyn FnMut(u64) -> bool,
 ) -> Result<bool, InputError> {
     let decoder = std::sync::Arc::clone(engine.decoder());
@@ -84,7 +122,7 @@ fn one_by_one(
         // WHY: a few records at a time, so that what decoding wrote is still close when it is decided on.
         for lines in block.lines().chunks(RECORDS_AHEAD) {
             records.decode(lines, &decoder, topic, &mut scratch);
-            records.decide(lines, engine, stream, sink);
+            records.decide(lines, engine, stream, taker);
         }
         if !watch(engine.counters().read) {
             return Ok(false);
@@ -134,7 +172,7 @@ impl Records {
         lines: Lines<'_>,
         engine: &mut Engine,
         stream: StreamId,
-        sink: &mut impl Sink,
+        taker: &mut impl Taker,
     ) {
         let mut results = self.results.drain(..);
         for (lines, rows) in lines.chunks(RECORDS_AHEAD).zip(self.rows.chunks(RECORDS_AHEAD)) {
@@ -143,7 +181,7 @@ impl Records {
             engine.anticipate(decoded.map(|(((_, raw), row), _)| Decoded { raw, row }));
             for (((offset, raw), row), result) in records().zip(&mut results) {
                 let input = Input { stream, offset, arrival_ms: None, payload: Some(raw) };
-                engine.decide(&input, result.map(|()| Decoded { raw, row }), sink);
+                taker.take(engine, &input, result.map(|()| Decoded { raw, row }));
             }
         }
     }
@@ -154,7 +192,7 @@ fn decode_ahead(
     mut reader: LineReader<'_>,
     stream: StreamId,
     helpers: usize,
-    sink: &mut impl Sink,
+    taker: &mut impl Taker,
     watch: &mut dyn FnMut(u64) -> bool,
 ) -> Result<bool, InputError> {
     let decoder = std::sync::Arc::clone(engine.decoder());
@@ -169,7 +207,7 @@ fn decode_ahead(
                 Lane { give, ready, waiting: 0 }
             })
             .collect();
-        feed(engine, &mut reader, stream, lanes, sink, watch)
+        feed(engine, &mut reader, stream, lanes, taker, watch)
     })
 }
 
@@ -202,7 +240,7 @@ fn feed(
     reader: &mut LineReader<'_>,
     stream: StreamId,
     mut lanes: Vec<Lane>,
-    sink: &mut impl Sink,
+    taker: &mut impl Taker,
     watch: &mut dyn FnMut(u64) -> bool,
 ) -> Result<bool, InputError> {
     let (mut next_give, mut next_take) = (0, 0);
@@ -226,7 +264,7 @@ fn feed(
         let Ok(mut block) = lane.ready.recv() else { return Ok(true) };
         lane.waiting -= 1;
         next_take = (next_take + 1) % n_lanes;
-        block.records.decide(block.block.lines(), engine, stream, sink);
+        block.records.decide(block.block.lines(), engine, stream, taker);
         spare.push(block);
         if !watch(engine.counters().read) {
             return Ok(false);
@@ -242,7 +280,7 @@ fn csv_file(
     path: &Path,
     bytes: Box<dyn std::io::Read + Send>,
     stream: StreamId,
-    sink: &mut impl Sink,
+    taker: &mut impl Taker,
     watch: &mut dyn FnMut(u64) -> bool,
 ) -> Result<bool, InputError> {
     let broken =
@@ -261,7 +299,7 @@ fn csv_file(
         // Only a dead letter shows the record itself.
         let line = if result.is_err() { joined(&record) } else { Vec::new() };
         let input = Input { stream, offset, arrival_ms: None, payload: Some(&line) };
-        engine.decide(&input, result.map(|()| Decoded { raw: &[], row: &row }), sink);
+        taker.take(engine, &input, result.map(|()| Decoded { raw: &[], row: &row }));
         offset += 1;
         if offset % CSV_WATCH_RECORDS == 0 && !watch(engine.counters().read) {
             return Ok(false);

@@ -128,6 +128,16 @@ impl Summary {
         text + "\n"
     }
 
+    /// The same with what came out against labels, if there were any, under `quality`.
+    pub fn json_with(&self, quality: Option<serde_json::Value>) -> String {
+        let Some(quality) = quality else { return self.json() };
+        let mut whole = serde_json::to_value(self).unwrap_or_default();
+        if let serde_json::Value::Object(whole) = &mut whole {
+            whole.insert("quality".to_owned(), quality);
+        }
+        serde_json::to_string_pretty(&whole).unwrap_or_default() + "\n"
+    }
+
     /// The summary as a table for people.
     pub fn table(&self) -> String {
         let mut rows: Vec<[String; 9]> = vec![
@@ -147,7 +157,7 @@ impl Summary {
                 rule.blocks.to_string(),
             ]
         }));
-        let mut table = align(&rows);
+        let mut table = align(&rows, 3);
         let outcomes = self.outcomes.iter().filter(|count| count.count > 0);
         let words: Vec<String> =
             outcomes.map(|count| format!("{} {}", count.count, count.outcome)).collect();
@@ -184,8 +194,8 @@ pub fn mode_word(mode: Mode) -> &'static str {
     }
 }
 
-/// Columns padded to their widest cell: the first three to the left, numbers to the right.
-fn align<const N: usize>(rows: &[[String; N]]) -> String {
+/// Columns padded to their widest cell: the first ones, texts, to the left, numbers to the right.
+pub(crate) fn align<const N: usize>(rows: &[[String; N]], n_texts: usize) -> String {
     let mut widths = [0; N];
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
@@ -195,7 +205,7 @@ fn align<const N: usize>(rows: &[[String; N]]) -> String {
     let mut table = String::new();
     for row in rows {
         let cells = row.iter().zip(widths).enumerate().map(|(column, (cell, width))| {
-            if column < 3 { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
+            if column < n_texts { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
         });
         let line: Vec<String> = cells.collect();
         table.push_str(line.join("  ").trim_end());

@@ -281,6 +281,11 @@ pub fn format_minor(minor: i64, digits: u8) -> String {
     format_scaled(i128::from(minor), digits)
 }
 
+/// The same for sums that may leave 64 bits.
+pub fn format_minor_wide(minor: i128, digits: u8) -> String {
+    format_scaled(minor, digits)
+}
+
 /// Writes micro-minor units in whole units, rounded to the minor unit, halves away from zero.
 pub fn format_micro(micro: i128, digits: u8) -> String {
     let (whole, rest) = (micro / MICRO_PER_MINOR, micro % MICRO_PER_MINOR);

@@ -1,17 +1,21 @@
 //! `riskweir backtest`: files of events through the rules, and what each rule did.
 
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::backtest::input::open;
+use crate::backtest::input::{open, source_name};
+use crate::backtest::labels::{Columns, Labels};
 use crate::backtest::output::{FileSink, file_name};
 use crate::backtest::run::{Job, run as run_job};
+use crate::backtest::study::{CutOff, Findings, Study, Watching};
 use crate::backtest::summary::Summary;
+use crate::backtest::{quality, report};
+use crate::base::time::parse_rfc3339;
 use crate::cli::rules::compile_folder;
 use crate::cli::{Console, Exit, Failure, Format};
 use crate::config::units;
@@ -48,6 +52,66 @@ pub struct Arguments {
     /// Byte budget for all state, such as 2GiB (default: the policy's).
     #[arg(long, value_name = "SIZE", value_parser = size_bytes)]
     state_budget: Option<u64>,
+    #[command(flatten)]
+    labels: LabelFlags,
+    /// Also write a report as one HTML file that opens anywhere.
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+}
+
+/// What is known about the events from elsewhere.
+#[derive(Args, Debug)]
+pub(crate) struct LabelFlags {
+    /// Labels, CSV or NDJSON: event id, verdict (fraud or genuine), and maybe when it was reported.
+    #[arg(long, value_name = "FILE")]
+    labels: Option<PathBuf>,
+    /// Column of the event id.
+    #[arg(long, value_name = "COLUMN", requires = "labels", default_value = "event_id")]
+    label_id: String,
+    /// Column of the verdict.
+    #[arg(long, value_name = "COLUMN", requires = "labels", default_value = "verdict")]
+    label_verdict: String,
+    /// Column of the time at which it was reported.
+    #[arg(long, value_name = "COLUMN", requires = "labels", default_value = "reported_at")]
+    label_reported: String,
+    /// Labels reported after this time are not known yet.
+    #[arg(long, value_name = "TIME", requires = "labels", value_parser = time_ms)]
+    labels_until: Option<i64>,
+    /// An event without a label is genuine when it is this much older than `--labels-until`; younger ones do not count.
+    #[arg(long, value_name = "DURATION", requires = "labels_until", value_parser = duration_ms)]
+    labels_mature: Option<i64>,
+}
+
+impl LabelFlags {
+    /// Whether there are labels.
+    pub(crate) fn is_given(&self) -> bool {
+        self.labels.is_some()
+    }
+
+    /// What is known at which time.
+    pub(crate) fn cut_off(&self) -> CutOff {
+        let all = CutOff::default();
+        CutOff {
+            until_ms: self.labels_until.unwrap_or(all.until_ms),
+            mature_after_ms: self.labels_mature.unwrap_or(all.mature_after_ms),
+        }
+    }
+
+    /// Reads the labels.
+    pub(crate) fn read(&self) -> Result<Option<Labels>, Failure> {
+        let columns = Columns {
+            id: self.label_id.clone(),
+            verdict: self.label_verdict.clone(),
+            reported: self.label_reported.clone(),
+        };
+        let labels = self.labels.as_ref().map(|path| Labels::read(path, &columns));
+        labels.transpose().map_err(Failure::invalid)
+    }
+
+    /// A study of a run under these labels.
+    pub(crate) fn study(&self, program: &Program) -> Result<Study, Failure> {
+        Ok(Study::new(program, self.read()?, self.cut_off()))
+    }
 }
 
 /// Which decisions are written.
@@ -69,42 +133,71 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
     let Some(program) = compile_folder(&arguments.rules, console)? else {
         return Ok(Exit::Invalid);
     };
-    check_topic(arguments, &program)?;
+    check_topic(arguments.topic.as_deref(), &program)?;
     check_inputs(arguments)?;
     let mut engine =
         Engine::new(Arc::new(program), options(arguments)).map_err(Failure::invalid)?;
+    let mut study = arguments.labels.study(engine.program())?;
     let mut sink = FileSink::create(&arguments.out).map_err(Failure::invalid)?;
     let threads = arguments.threads.map_or_else(default_threads, usize::from);
     let job = Job { inputs: arguments.input.clone(), topic: arguments.topic.clone(), threads };
     let progress = progress(console);
-    run_job(&mut engine, &job, &mut sink, &mut |records| {
+    let mut watch = |records| {
         progress.set_position(records);
         true
-    })
+    };
+    if arguments.labels.is_given() || arguments.report.is_some() {
+        let mut watching = Watching { sink: &mut sink, study: &mut study };
+        run_job(&mut engine, &job, &mut watching, &mut watch)
+    } else {
+        run_job(&mut engine, &job, &mut sink, &mut watch)
+    }
     .map_err(Failure::invalid)?;
     progress.finish_and_clear();
     sink.finish().map_err(Failure::invalid)?;
-    let summary = Summary::of(&engine);
-    let json = summary.json();
-    let path = arguments.out.join("summary.json");
-    std::fs::write(&path, &json).map_err(|error| {
-        Failure::invalid(format!("could not write `{}`: {error}", path.display()))
-    })?;
+    conclude(arguments, &Summary::of(&engine), &study.finish(), console)
+}
+
+/// Writes the summary and the report, and says what came out.
+fn conclude(
+    arguments: &Arguments,
+    summary: &Summary,
+    found: &Findings,
+    console: &Console,
+) -> Result<Exit, Failure> {
+    let quality = found.has_labels().then(|| quality::json(found, arguments.labels.cut_off()));
+    let json = summary.json_with(quality);
+    write(&arguments.out.join("summary.json"), &json)?;
+    if let Some(path) = &arguments.report {
+        let inputs: Vec<String> = arguments.input.iter().map(|path| source_name(path)).collect();
+        write(path, &report::html(summary, found, &inputs))?;
+    }
     match console.format {
         Format::Json => console.data(&json),
-        Format::Text => console.data(&summary.table()),
+        Format::Text => {
+            console.data(&summary.table());
+            if found.has_labels() {
+                console.data(&format!("\nagainst the labels\n{}", quality::table(found)));
+            }
+        }
     }
     Ok(Exit::Ok)
 }
 
+/// Writes a file beside the records.
+pub(crate) fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    std::fs::write(path, text)
+        .map_err(|error| Failure::invalid(format!("could not write `{}`: {error}", path.display())))
+}
+
 /// A topic that the schema does not know would silently read the records as anything.
-fn check_topic(arguments: &Arguments, program: &Program) -> Result<(), Failure> {
-    let Some(topic) = &arguments.topic else { return Ok(()) };
+pub(crate) fn check_topic(topic: Option<&str>, program: &Program) -> Result<(), Failure> {
+    let Some(topic) = topic else { return Ok(()) };
     let mut topics: Vec<&str> =
         program.schema.events.iter().filter_map(|event| event.topic.as_deref()).collect();
     topics.sort_unstable();
     topics.dedup();
-    if topics.contains(&topic.as_str()) {
+    if topics.contains(&topic) {
         return Ok(());
     }
     let known = if topics.is_empty() {
@@ -164,7 +257,12 @@ fn progress(console: &Console) -> ProgressBar {
     bar
 }
 
-fn duration_ms(text: &str) -> Result<i64, String> {
+fn time_ms(text: &str) -> Result<i64, String> {
+    parse_rfc3339(text.as_bytes())
+        .ok_or_else(|| "write a time such as 2026-01-31T00:00:00Z".to_owned())
+}
+
+pub(crate) fn duration_ms(text: &str) -> Result<i64, String> {
     let duration = units::duration(text).ok_or("write a duration such as 250ms, 5m or 24h")?;
     i64::try_from(duration.as_millis()).map_err(|_| "the duration is too long".to_owned())
 }

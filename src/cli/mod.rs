@@ -4,12 +4,19 @@ pub mod backtest;
 pub mod check;
 pub mod cost;
 pub mod demo;
+pub mod diff;
+pub mod explain;
+pub mod fmt;
 pub mod generate;
+mod history;
+mod junit;
+pub mod overlap;
 pub mod reload;
 pub mod rules;
 pub mod run;
 pub mod settings;
 pub mod snapshot;
+pub mod sweep;
 pub mod test;
 pub mod validate;
 
@@ -62,6 +69,17 @@ pub enum Format {
     Json,
 }
 
+/// How data is written, as the command line names it.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+enum FormatName {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+    /// `JUnit` XML, for build servers: results of `test` only.
+    Junit,
+}
+
 /// When to use colors.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Color {
@@ -74,11 +92,13 @@ pub enum Color {
 }
 
 /// Where a command speaks.
-#[expect(clippy::struct_excessive_bools, reason = "four switches of the command line")]
+#[expect(clippy::struct_excessive_bools, reason = "switches of the command line")]
 #[derive(Clone, Copy, Debug)]
 pub struct Console {
     /// How data is written.
     pub format: Format,
+    /// Whether results of tests are written as `JUnit` XML instead.
+    pub junit: bool,
     /// Whether messages are colored.
     pub color: bool,
     /// Whether data for people is colored.
@@ -122,7 +142,7 @@ impl Console {
 struct Cli {
     /// How data is written.
     #[arg(long, global = true, value_enum, default_value = "text")]
-    format: Format,
+    format: FormatName,
     /// When to use colors.
     #[arg(long, global = true, value_enum, default_value = "auto")]
     color: Color,
@@ -146,14 +166,24 @@ enum Command {
     Cost(cost::Arguments),
     /// See it work: made-up traffic, shipped rules, live alerts and holds, a report; needs nothing installed.
     Demo(demo::Arguments),
+    /// Two rule sets: what changed in words, in state, and in decisions on a history.
+    Diff(diff::Arguments),
+    /// One event and a rule: every part of the condition with its value, windows and events counted.
+    Explain(explain::Arguments),
+    /// Lay rule files out in the one style; `--check` only says which are not.
+    Fmt(fmt::Arguments),
     /// Write made-up wallet and bank traffic, fraud mixed in, to standard output or into Kafka.
     Generate(generate::Arguments),
+    /// Which rules hit the same events of a history.
+    Overlap(overlap::Arguments),
     /// Ask a running service to look at its rule folder now.
     Reload(reload::Arguments),
     /// Run the service: read input topics, decide, write outputs, until told to stop.
     Run(run::Arguments),
     /// Look at snapshots of the state: what lies there, and is it whole?
     Snapshot(snapshot::Arguments),
+    /// Try a rule with every value of its parameters in their `tune` ranges.
+    Sweep(sweep::Arguments),
     /// Run the tests of a rule folder.
     Test(test::Arguments),
     /// Check the configuration and the rules, and with --connect the brokers and topics.
@@ -177,8 +207,13 @@ pub fn main() -> ExitCode {
             !refused && is_terminal
         }
     };
+    if cli.format == FormatName::Junit && !matches!(cli.command, Command::Test(_)) {
+        drop(writeln!(std::io::stderr(), "error: `--format junit` is for `test` only"));
+        return code(Exit::Usage);
+    }
     let console = Console {
-        format: cli.format,
+        format: if cli.format == FormatName::Json { Format::Json } else { Format::Text },
+        junit: cli.format == FormatName::Junit,
         color: colored(std::io::stderr().is_terminal()),
         color_data: colored(std::io::stdout().is_terminal()),
         quiet: cli.quiet,
@@ -189,10 +224,15 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => check::run(arguments, &console),
         Command::Cost(arguments) => cost::run(arguments, &console),
         Command::Demo(arguments) => demo::run(arguments, &console),
+        Command::Diff(arguments) => diff::run(arguments, &console),
+        Command::Explain(arguments) => explain::run(arguments, &console),
+        Command::Fmt(arguments) => fmt::run(arguments, &console),
         Command::Generate(arguments) => generate::run(arguments, &console),
+        Command::Overlap(arguments) => overlap::run(arguments, &console),
         Command::Reload(arguments) => reload::run(arguments, &console),
         Command::Run(arguments) => run::run(arguments, &console),
         Command::Snapshot(arguments) => snapshot::run(arguments, &console),
+        Command::Sweep(arguments) => sweep::run(arguments, &console),
         Command::Test(arguments) => test::run(arguments, &console),
         Command::Validate(arguments) => validate::run(arguments, &console),
     };

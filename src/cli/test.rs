@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::json;
 
 use crate::cli::rules::show;
-use crate::cli::{Console, Exit, Failure, Format};
+use crate::cli::{Console, Exit, Failure, Format, junit};
 use crate::diag::render::position;
 use crate::diag::{Severity, Sources, Span};
 use crate::loader::load;
@@ -50,6 +50,7 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
     }
     let results = run_all(&Arc::new(program)).map_err(Failure::invalid)?;
     match console.format {
+        _ if console.junit => console.data(&junit::document(&sources, &results)),
         Format::Json => report_json(&sources, &results, console),
         Format::Text => report_text(&sources, &results, console),
     }

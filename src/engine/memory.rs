@@ -6,7 +6,9 @@ use crate::event::schema::{EventType, FieldType, SlotId};
 use crate::rules::eval::{Host, Run};
 use crate::rules::program::{ListId, Lookup, LookupId, Program, TableId, TablePlan};
 use crate::state::{Guess, ReadAt, ReadPlan, StateOptions, Table};
-use crate::window::spec::{Coverage, Entry, History, MeasureKind, ReadValue, Reading, Wanted};
+use crate::window::spec::{
+    Coverage, Entry, History, Measure, MeasureKind, ReadValue, Reading, Wanted,
+};
 
 use crate::engine::identity::TableIdentity;
 use crate::engine::lists::Lists;
@@ -422,6 +424,31 @@ impl StateHost<'_> {
             probes: &answers.probes,
         };
         tables[usize::from(plan.table.0)].read(key, &group.read, &at, out);
+    }
+}
+
+impl StateHost<'_> {
+    /// How many events a measure of a look-up counts, and how many of the key lie in its window at all.
+    pub(super) fn counted(&mut self, lookup: LookupId, index: u16) -> Option<(u64, u64)> {
+        let Self { memory, own, row, raw, began_ms, .. } = self;
+        let Memory { tables, reads, .. } = &mut **memory;
+        let plan = &reads[usize::from(row.event)].lookups[usize::from(lookup.0)];
+        let (group, place) = *plan.homes.get(usize::from(index))?;
+        let table = &mut tables[usize::from(plan.table.0)];
+        let asked = plan.groups[group].read.measure(place)?;
+        let measure = *table.spec().measures.get(usize::from(asked.0))?;
+        let key = key_of(row, raw, &plan.keys)?;
+        let mine = if plan.same_event { own.find(plan.table) } else { None };
+        let mine = mine.filter(|entry| entry.key == key).map(|entry| Entry {
+            time_ms: row.time_ms,
+            filters: entry.filters,
+            words: &entry.words,
+        });
+        let (time_ms, began_ms) = (row.time_ms, *began_ms);
+        let at = ReadAt { time_ms, began_ms, own: mine.as_ref(), probes: &[] };
+        let counted = table.count(key, &measure, &at)?;
+        let all = table.count(key, &Measure { filter: None, ..measure }, &at)?;
+        Some((counted, all))
     }
 }
 

@@ -27,7 +27,7 @@ mod turn;
 pub use activate::{ActivationReport, Past};
 pub use counters::{Counters, RuleCounters};
 pub use options::{DecisionsWanted, EngineOptions};
-pub use port::{Input, Output, OutputTopic, Silence, Sink, StreamId};
+pub use port::{Input, Judged, Output, OutputTopic, Silence, Sink, StreamId};
 pub use restore::{Restore, RestoreError};
 pub use snapshot::{SNAPSHOT_VERSION, SnapshotStatus};
 pub use step::{Decoded, Engine};

@@ -1,5 +1,10 @@
 //! What goes into the engine and what comes out: the whole surface between decisions and the world.
 
+use crate::base::Currency;
+use crate::decision::lattice::Outcome;
+use crate::event::schema::EventId;
+use crate::rules::program::RuleId;
+
 /// A partition of an input topic, or a file, that the engine reads in order. Made by `Engine::open_stream`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StreamId(pub u32);
@@ -49,10 +54,43 @@ impl OutputTopic {
     }
 }
 
+/// What was decided about one event, for whoever watches a run from inside the process.
+#[derive(Clone, Copy, Debug)]
+pub struct Judged<'a> {
+    /// Its type.
+    pub event: EventId,
+    /// Its id.
+    pub id: &'a str,
+    /// Event time in ms.
+    pub time_ms: i64,
+    /// What is paid, in minor units and its currency, where the event type has money.
+    pub amount: Option<(i64, Currency)>,
+    /// What won.
+    pub outcome: Outcome,
+    /// Risk points, 0 to 100.
+    pub score: i32,
+    /// Live rules that hit.
+    pub hits: &'a [RuleId],
+    /// Shadow rules that would have.
+    pub shadow: &'a [RuleId],
+    /// Rules that raised an alert, in the order in which they did.
+    pub alerted: &'a [RuleId],
+    /// Alerts raised in all: by rules, bands and id reuse.
+    pub n_alerts: u32,
+}
+
 /// Takes what the engine emits. Slices are valid during the call only.
 pub trait Sink {
     /// One record: its kind, its key (for the partition of the output topic) and its JSON body.
     fn emit(&mut self, topic: OutputTopic, key: &[u8], body: &[u8]);
+
+    /// Whether [`Sink::judged`] is wanted.
+    fn watches(&self) -> bool {
+        false
+    }
+
+    /// One event was judged and its records were emitted. Repeats of known events are not judged.
+    fn judged(&mut self, _: &Judged<'_>) {}
 }
 
 /// An owned output record.

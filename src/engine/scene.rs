@@ -2,7 +2,7 @@
 
 use crate::base::amount::format_minor;
 use crate::base::time::TimeText;
-use crate::base::{Currency, Digest, EntityKey, TextRef};
+use crate::base::{Digest, EntityKey, TextRef};
 use crate::decision::holds::{Hold, HoldKey};
 use crate::decision::wire::{EventRef, SourceRef};
 use crate::engine::port::Input;
@@ -113,12 +113,7 @@ impl<'a> Scene<'a> {
 
     /// The event's first amount as decimal text, and its currency.
     pub(super) fn amount(&self) -> Option<(String, String)> {
-        let (slot, currency) = self.shape.amount?;
-        let minor = self.decoded.row.get(slot)?.cast_signed();
-        let currency = match currency {
-            Ok(fixed) => fixed,
-            Err(code) => Currency(u32::try_from(self.decoded.row.get(code)?).ok()?),
-        };
+        let (minor, currency) = self.shape.amount_of(self.decoded.row)?;
         Some((format_minor(minor, currency.minor_digits()), currency.to_string()))
     }
 

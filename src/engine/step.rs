@@ -24,8 +24,9 @@ use crate::event::error::{DecodeError, Reason};
 use crate::event::mapping::{DecodeScratch, Decoder, Limits, TopicIdx};
 use crate::event::row::Row;
 use crate::event::schema::{EventId, EventType, FieldType, MoneyCurrency, Role, SlotId};
+use crate::rules::eval::outline::Outline;
 use crate::rules::eval::{EvalError, EvalPlan, Evaluator};
-use crate::rules::program::{Mode, NodeId, Program};
+use crate::rules::program::{Mode, NodeId, Program, RuleId};
 use crate::state::{SeenIds, StateOptions, Table};
 
 /// Entries of one key that stay a plain ring.
@@ -92,6 +93,8 @@ pub(super) struct Work {
     pub(super) late: Vec<u64>,
     /// The record that is being written.
     pub(super) body: Vec<u8>,
+    /// Rules that raised an alert about the present event.
+    pub(super) raised: Vec<RuleId>,
 }
 
 /// The engine: the one path from records to decisions.
@@ -232,6 +235,27 @@ impl Engine {
         turn::peek(&self.setup, &mut self.remembered, &mut self.work, decoded, began_ms, nodes)
     }
 
+    /// Lays out what a rule says about an event that is decided next: every part of its condition with its value.
+    /// `None`: the rule is not evaluated on events of this type.
+    ///
+    /// Only for an engine that is given up afterwards: looking at busy keys moves what is saved of them.
+    pub fn outline(
+        &mut self,
+        stream: StreamId,
+        decoded: Decoded<'_>,
+        rule: RuleId,
+    ) -> Option<Outline> {
+        let clock = self.sources[stream.0 as usize].clock;
+        let began_ms = self.remembered.clocks.get(clock).began_ms;
+        let (setup, work) = (&self.setup, &mut self.work);
+        turn::outline(setup, &mut self.remembered, work, decoded, (began_ms, rule))
+    }
+
+    /// The id of an event.
+    pub fn event_id<'a>(&self, decoded: Decoded<'a>) -> &'a str {
+        crate::engine::scene::text(decoded, self.setup.shapes[usize::from(decoded.row.event)].id)
+    }
+
     /// The decoder, to decode ahead on other threads; hand the results to [`Engine::decide`] in order.
     pub fn decoder(&self) -> &Arc<Decoder> {
         &self.decoder
@@ -360,6 +384,17 @@ impl Shape {
                 _ => None,
             });
         Self { id, outlet, amount }
+    }
+
+    /// What an event pays: minor units and their currency.
+    pub(super) fn amount_of(&self, row: &Row) -> Option<(i64, crate::base::Currency)> {
+        let (slot, currency) = self.amount?;
+        let minor = row.get(slot)?.cast_signed();
+        let currency = match currency {
+            Ok(fixed) => fixed,
+            Err(code) => crate::base::Currency(u32::try_from(row.get(code)?).ok()?),
+        };
+        Some((minor, currency))
     }
 }
 

@@ -14,14 +14,16 @@ use crate::engine::judge::{Hit, Judgement, Marks, judge};
 use crate::engine::lists::Lists;
 use crate::engine::memory::{Memory, NoState, StateHost, key_of, key_parts};
 use crate::engine::options::DecisionsWanted;
-use crate::engine::port::{Input, Sink};
+use crate::engine::port::{Input, Judged, Sink};
 use crate::engine::repeats::Answer;
 use crate::engine::scene::{self, Scene};
 use crate::engine::step::{Decoded, Remembered, Setup, Work};
 use crate::engine::streams::{Placement, Source, Timeliness};
 use crate::engine::tell::{AlertWish, Told, rule, severity_word, tell};
 use crate::rules::eval::Run;
+use crate::rules::eval::outline::Outline;
 use crate::rules::eval::render::duration;
+use crate::rules::eval::trace::Trace;
 use crate::rules::program::{ActionPlan, NodeId, RuleBody, RuleId, SeverityLevel};
 use crate::state::{Seen, variant_of};
 use crate::window::spec::Coverage;
@@ -173,7 +175,9 @@ impl<'a, S: Sink> Turn<'a, S> {
         let remarkable = remarks(standing, judgement).next().is_some();
         let quiet = judgement.is_silent() && outcome == Outcome::Pass && !remarkable;
         let wanted = self.setup.options.decisions;
+        self.work.raised.clear();
         if quiet && wanted != DecisionsWanted::All {
+            self.show(judgement, outcome, resolution.score, 0);
             return;
         }
         let mut scene = Scene::new(self.setup, self.source, self.input, self.decoded, standing);
@@ -193,6 +197,7 @@ impl<'a, S: Sink> Turn<'a, S> {
             self.remembered.repeats.put(standing.answer_id, kept, standing.placement.clock_ms);
         }
         self.work.answer = answer;
+        let alerts_before = self.remembered.counters.alerts;
         self.raise(&scene, standing, &resolution, told);
         for rule in &judgement.tripped {
             self.trip(&scene, &resolution, *rule);
@@ -201,6 +206,32 @@ impl<'a, S: Sink> Turn<'a, S> {
             self.place(&scene, &hold, judgement);
         }
         self.write_lists(judgement);
+        let n_alerts = self.remembered.counters.alerts - alerts_before;
+        self.show(judgement, outcome, resolution.score, n_alerts);
+    }
+
+    /// Tells a sink that watches what was decided.
+    fn show(&mut self, judgement: &Judgement<'_>, outcome: Outcome, score: i32, n_alerts: u64) {
+        if !self.sink.watches() {
+            return;
+        }
+        let rules =
+            |hits: &[Hit<'_>]| -> Vec<RuleId> { hits.iter().map(|hit| hit.body.rule).collect() };
+        let (hits, shadow) = (rules(&judgement.hits), rules(&judgement.shadow));
+        let Decoded { row, .. } = self.decoded;
+        let shape = &self.setup.shapes[usize::from(row.event)];
+        self.sink.judged(&Judged {
+            event: row.event(),
+            id: scene::text(self.decoded, shape.id),
+            time_ms: row.time_ms,
+            amount: shape.amount_of(row),
+            outcome,
+            score,
+            hits: &hits,
+            shadow: &shadow,
+            alerted: &self.work.raised,
+            n_alerts: u32::try_from(n_alerts).unwrap_or(u32::MAX),
+        });
     }
 
     /// The answer to be kept. WHY: one event in ten may be late and nothing else; their answers are all the same.
@@ -342,6 +373,7 @@ impl<'a, S: Sink> Turn<'a, S> {
         };
         counter.alerts += 1;
         counters.alerts += 1;
+        self.work.raised.push(wish.rule);
         let entities = slots.iter().filter_map(|slot| scene.entity(*slot));
         let facts = AlertFacts {
             alert_id: &alert_id,
@@ -429,6 +461,34 @@ pub(super) fn peek(
     let arrival = counters.read;
     let evidence = Evidence { setup, memory, lists, decoded, began_ms, arrival };
     evidence.with_run(work, |run| nodes.iter().map(|node| run.value(*node)).collect())
+}
+
+/// Lays out what a rule says about an event, without remembering the event. `None`: the rule is not on its type.
+pub(super) fn outline(
+    setup: &Setup,
+    remembered: &mut Remembered,
+    work: &mut Work,
+    decoded: Decoded<'_>,
+    (began_ms, rule): (i64, RuleId),
+) -> Option<Outline> {
+    let Remembered { memory, lists, counters, .. } = remembered;
+    let event = decoded.row.event();
+    let plan = setup.program.plans.get(usize::from(event.0))?;
+    let body = plan.rules.iter().find(|body| body.rule == rule)?;
+    // It arrives next.
+    let arrival = counters.read.saturating_add(1);
+    let evidence = Evidence { setup, memory, lists, decoded, began_ms, arrival };
+    Some(evidence.with_run(work, |run| {
+        let trace = Trace { program: &setup.program, event };
+        let mut outline = trace.outline(run, body);
+        let Outline { guard, when, unless, .. } = &mut outline;
+        for part in [guard.as_mut(), Some(when), unless.as_mut()].into_iter().flatten() {
+            part.each_reading(&mut |looked| {
+                looked.counted = run.host.counted(looked.at.0, looked.at.1);
+            });
+        }
+        outline
+    }))
 }
 
 /// Everything that judging an event reads.

@@ -1,7 +1,7 @@
 //! Which required fields the events of a test leave out although its rule reads them. No real record lacks them, so such
 //! a test shows nothing about the rule: it fails, whatever it expects, and is told what to write.
 //!
-//! A field that is written as `missing` was left out on purpose and is never complained about.
+//! Optional fields may be absent: nothing is said of them.
 
 use std::collections::BTreeSet;
 

@@ -78,6 +78,11 @@ impl ReadPlan {
         self.asked.len()
     }
 
+    /// The measure that gives the reading at a place.
+    pub fn measure(&self, place: usize) -> Option<MeasureId> {
+        self.asked.get(place).map(|asked| asked.id)
+    }
+
     /// Whether it asks nothing.
     pub fn is_empty(&self) -> bool {
         self.asked.is_empty()

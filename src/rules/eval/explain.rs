@@ -76,6 +76,17 @@ impl Trace<'_> {
         }
     }
 
+    /// A node as a comparison, whatever it is.
+    pub(super) fn condition<H: Host>(
+        &self,
+        run: &mut Run<'_, H>,
+        body: &RuleBody,
+        id: NodeId,
+    ) -> Option<Condition<'_>> {
+        let node = self.node(id)?;
+        Some(self.leaf(run, (&self.program.sources, body), id, node))
+    }
+
     fn leaf<'s, H: Host>(
         &self,
         run: &mut Run<'_, H>,
@@ -194,7 +205,7 @@ fn words<'s>(sources: &'s Sources, body: &RuleBody, span: Span) -> Cow<'s, str> 
 }
 
 /// A text with one space between its words; most are written so.
-fn one_line(text: &str) -> Cow<'_, str> {
+pub(super) fn one_line(text: &str) -> Cow<'_, str> {
     let mut after_space = true;
     let spaced = text.bytes().all(|byte| {
         let space = byte == b' ';

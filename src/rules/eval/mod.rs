@@ -19,6 +19,7 @@ pub mod explain;
 mod field_test;
 mod lowering;
 pub mod number;
+pub mod outline;
 mod reading;
 pub mod render;
 pub mod run;

@@ -82,6 +82,16 @@ impl<H: Host> Run<'_, H> {
         }
     }
 
+    /// Whether the host was asked for a measure about this event.
+    pub fn was_asked(&self, lookup: LookupId, index: u16) -> bool {
+        let stamp = self.memo.stamp;
+        let mut reads = self.plan.reads.iter();
+        reads.any(|read| {
+            let stamped = self.memo.reading_stamps.get(read.place as usize) == Some(&stamp);
+            read.lookup == lookup && read.index == index && stamped
+        })
+    }
+
     /// Asks the host once per event and measure.
     pub(super) fn reading(&mut self, read: u32) -> Reading {
         let plan = self.plan;

@@ -239,7 +239,7 @@ impl<'p> Trace<'p> {
         }
     }
 
-    fn measure(&self, lookup: LookupId, index: u16) -> Option<(Measure, &'p str)> {
+    pub(super) fn measure(&self, lookup: LookupId, index: u16) -> Option<(Measure, &'p str)> {
         let lookup = self.plan()?.lookups.get(usize::from(lookup.0))?;
         let table = self.program.tables.get(usize::from(lookup.table.0))?;
         let id = usize::from(lookup.measures.get(usize::from(index))?.0);

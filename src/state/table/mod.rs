@@ -274,6 +274,33 @@ impl Table {
         scan::read(run, layout, plan, &asking, &mut self.scratch, out);
     }
 
+    /// How many entries of a key a measure counts, whatever it makes of them: for an explanation.
+    ///
+    /// # Shape
+    /// `None` where only a counting measure of the table could tell and there is none: a busy key keeps running values.
+    pub fn count(&mut self, key: EntityKey, measure: &Measure, at: &ReadAt<'_>) -> Option<u64> {
+        let wanted = Measure { kind: MeasureKind::Count, ..*measure };
+        let known = self.spec.measures.iter().position(|known| *known == wanted);
+        let plan = if let Some(known) = known {
+            self.plan(&[MeasureId(u16::try_from(known).ok()?)])
+        } else {
+            let found = self.find(key).and_then(|at| self.slots.get(at));
+            if found.is_some_and(|slot| matches!(slot.history, History::Log(_))) {
+                return None;
+            }
+            let columns = self.spec.columns.clone();
+            let spec = TableSpec { columns, measures: vec![wanted] };
+            ReadPlan::new(&spec, &self.shape.layout, &[], &[MeasureId(0)])
+        };
+        let nothing = Reading { value: ReadValue::Missing, coverage: Coverage::Complete };
+        let mut out = [nothing];
+        self.read(key, &plan, at, &mut out);
+        match out[0].value {
+            ReadValue::Int(count) => u64::try_from(count).ok(),
+            _ => None,
+        }
+    }
+
     /// Appends the wanted entries of `key` to `out`, at most [`spec::MAX_HISTORY`] of them.
     ///
     /// The answer says how complete they are as far as the key is concerned: capped where older ones lie in slices or

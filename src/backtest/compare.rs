@@ -1,0 +1,281 @@
+//! Two rule sets beside each other: what an analyst would say has changed, what it changes in state, and in decisions.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use serde::Serialize;
+
+use crate::base::EntityKey;
+use crate::decision::lattice::Outcome;
+use crate::diag::{FileId, Sources, Span};
+use crate::engine::{Judged, OutputTopic, Sink};
+use crate::rules::program::Program;
+use crate::rules::syntax::ast::{Clause, ClauseKind, Item};
+use crate::rules::syntax::lexer::lex_range;
+use crate::rules::syntax::parse;
+
+/// Most events that are named for each change of outcome.
+const MAX_EXAMPLES: usize = 5;
+
+/// What is different between two rule sets, before any event is read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Changes {
+    /// Rules and other items that only the second has.
+    pub added: Vec<String>,
+    /// Rules and other items that only the first has.
+    pub removed: Vec<String>,
+    /// What both have, with what is different.
+    pub changed: Vec<Changed>,
+    /// Aggregates that begin empty.
+    pub state_new: Vec<String>,
+    /// Aggregates that are forgotten.
+    pub state_dropped: Vec<String>,
+}
+
+/// An item that both sets have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Changed {
+    /// `rule card_velocity`, `list blocked_devices`, ...
+    pub what: String,
+    /// Each difference in words.
+    pub how: Vec<String>,
+}
+
+/// What two rule sets say in words.
+pub fn changes(one: &Program, other: &Program) -> Changes {
+    let (before, after) = (items(&one.sources), items(&other.sources));
+    let only = |a: &BTreeMap<String, Parts>, b: &BTreeMap<String, Parts>| -> Vec<String> {
+        a.keys().filter(|name| !b.contains_key(*name)).cloned().collect()
+    };
+    let changed = before.iter().filter_map(|(what, parts)| {
+        let how = differences(parts, after.get(what)?);
+        (!how.is_empty()).then(|| Changed { what: what.clone(), how })
+    });
+    let state = |program: &Program| -> BTreeSet<String> {
+        program.tables.iter().flat_map(|table| table.identities.iter().cloned()).collect()
+    };
+    let (held, wanted) = (state(one), state(other));
+    Changes {
+        added: only(&after, &before),
+        removed: only(&before, &after),
+        changed: changed.collect(),
+        state_new: wanted.difference(&held).cloned().collect(),
+        state_dropped: held.difference(&wanted).cloned().collect(),
+    }
+}
+
+/// The words of each clause of an item, by the name of the clause.
+type Parts = BTreeMap<String, Said>;
+
+/// A stretch of a rule file.
+#[derive(Clone, Debug, Default)]
+struct Said {
+    /// Its tokens as written, without comments.
+    words: Vec<String>,
+    /// All of it on one line.
+    shown: String,
+}
+
+impl Said {
+    fn add(&mut self, sources: &Sources, span: Span) {
+        let words = words(sources, span);
+        let written = sources.text(span);
+        let shown = if written.contains('#') {
+            words.join(" ")
+        } else {
+            written.split_whitespace().collect::<Vec<&str>>().join(" ")
+        };
+        self.shown.push_str(if self.shown.is_empty() { "" } else { "  " });
+        self.shown.push_str(&shown);
+        self.words.extend(words);
+    }
+}
+
+/// Everything but tests: those change nothing.
+fn items(sources: &Sources) -> BTreeMap<String, Parts> {
+    let mut found = BTreeMap::new();
+    for (index, source) in (0_u32..).zip(&sources.files) {
+        if source.path.rsplit_once('.').is_none_or(|(_, kind)| kind != "risk") {
+            continue;
+        }
+        for item in parse(FileId(index), &source.text).0.items {
+            let (name, parts) = match &item {
+                Item::Test(_) => continue,
+                Item::Rule(rule) => {
+                    (format!("rule {}", rule.name.text), clauses(sources, &rule.clauses))
+                }
+                Item::Template(template) => {
+                    (format!("template {}", template.name.text), whole(sources, template.span))
+                }
+                Item::Use(used) => (format!("use {}", used.name.text), whole(sources, used.span)),
+                Item::Event(event) => {
+                    (format!("event {}", event.name.text), whole(sources, event.span))
+                }
+                Item::Entity(entity) => {
+                    (format!("entity {}", entity.name.text), whole(sources, entity.span))
+                }
+                Item::List(list) => (format!("list {}", list.name.text), whole(sources, list.span)),
+                Item::Feature(feature) => {
+                    (format!("feature {}", feature.name.text), whole(sources, feature.span))
+                }
+                Item::Policy(policy) => {
+                    (format!("policy {}", policy.name.text), whole(sources, policy.span))
+                }
+                Item::Snooze(snooze) => {
+                    let words = words(sources, snooze.span);
+                    (words.join(" "), whole(sources, snooze.span))
+                }
+            };
+            found.insert(name, parts);
+        }
+    }
+    found
+}
+
+fn whole(sources: &Sources, span: Span) -> Parts {
+    let mut said = Said::default();
+    said.add(sources, span);
+    BTreeMap::from([(String::new(), said)])
+}
+
+fn clauses(sources: &Sources, clauses: &[Clause]) -> Parts {
+    let mut parts = Parts::new();
+    for clause in clauses {
+        let name = match &clause.kind {
+            ClauseKind::Param(param) => format!("param {}", param.name.text),
+            ClauseKind::Let(name, _) => format!("let {}", name.text),
+            _ => words(sources, clause.span).into_iter().next().unwrap_or_default(),
+        };
+        parts.entry(name).or_default().add(sources, clause.span);
+    }
+    parts
+}
+
+/// The tokens of a stretch as written, without comments.
+fn words(sources: &Sources, span: Span) -> Vec<String> {
+    let Some(source) = sources.get(span.file) else { return Vec::new() };
+    let range = span.start as usize..span.end as usize;
+    let tokens = lex_range(span.file, &source.text, range).tokens;
+    let texts = tokens.iter().map(|token| {
+        let words: Vec<&str> = sources.text(token.span).split_whitespace().collect();
+        words.join(" ")
+    });
+    texts.filter(|text| !text.is_empty()).collect()
+}
+
+fn differences(before: &Parts, after: &Parts) -> Vec<String> {
+    let mut how = Vec::new();
+    for (name, said) in before {
+        match after.get(name) {
+            None => how.push(format!("without `{}`", said.shown)),
+            Some(new) if new.words == said.words => {}
+            Some(new) => how.extend(reworded(name, said, new)),
+        }
+    }
+    for (name, said) in after {
+        if !before.contains_key(name) {
+            how.push(format!("with `{}`", said.shown));
+        }
+    }
+    how
+}
+
+/// A clause that says something else: the words that are different, when they stand at the same places.
+fn reworded(name: &str, one: &Said, other: &Said) -> Vec<String> {
+    let (before, after) = (&one.words, &other.words);
+    let differ = || before.iter().zip(after).enumerate().filter(|(_, (a, b))| a != b);
+    if before.len() != after.len() || differ().count() > 3 {
+        return vec![format!("`{}` → `{}`", one.shown, other.shown)];
+    }
+    let place = |at: usize| {
+        let word = at.checked_sub(1).and_then(|at| before.get(at)).map_or("", String::as_str);
+        match word {
+            "last" | "prior" => format!("window in {name}").trim_end_matches(" in ").to_owned(),
+            ">" | ">=" | "<" | "<=" => {
+                format!("threshold in {name}").trim_end_matches(" in ").to_owned()
+            }
+            _ => name.to_owned(),
+        }
+    };
+    differ()
+        .map(|(at, (a, b))| format!("{} {a} → {b}", place(at)).trim_start().to_owned())
+        .collect()
+}
+
+/// What one rule set decided on a history.
+#[derive(Debug, Default)]
+pub struct Decided {
+    /// By event id, in order of the history beside it.
+    by_id: HashMap<EntityKey, (Outcome, u32)>,
+    order: Vec<String>,
+}
+
+impl Sink for Decided {
+    fn emit(&mut self, _: OutputTopic, _: &[u8], _: &[u8]) {}
+
+    fn watches(&self) -> bool {
+        true
+    }
+
+    fn judged(&mut self, judged: &Judged<'_>) {
+        let key = EntityKey::of_text(judged.id.as_bytes());
+        self.by_id.insert(key, (judged.outcome, judged.n_alerts));
+        self.order.push(judged.id.to_owned());
+    }
+}
+
+/// Events whose outcome went from one to another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Moved {
+    /// Outcome by the first set.
+    pub from: &'static str,
+    /// Outcome by the second.
+    pub to: &'static str,
+    /// How many.
+    pub events: u64,
+    /// Ids of the first of them; none where nothing moved.
+    pub examples: Vec<String>,
+}
+
+/// How the decisions of two sets differ.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct DecisionChanges {
+    /// Per pair of outcomes.
+    pub outcomes: Vec<Moved>,
+    /// Alerts by the first and by the second set.
+    pub alerts: (u64, u64),
+    /// Events that only one of the sets could decide.
+    pub only_one: u64,
+}
+
+/// Compares what two rule sets decided on the same history.
+pub fn decisions(one: &Decided, other: &Decided) -> DecisionChanges {
+    let mut pairs: BTreeMap<(Outcome, Outcome), (u64, Vec<String>)> = BTreeMap::new();
+    let mut out = DecisionChanges::default();
+    for id in &one.order {
+        let key = EntityKey::of_text(id.as_bytes());
+        let Some((before, alerts)) = one.by_id.get(&key) else { continue };
+        out.alerts.0 += u64::from(*alerts);
+        let Some((after, _)) = other.by_id.get(&key) else {
+            out.only_one += 1;
+            continue;
+        };
+        let (events, examples) = pairs.entry((*before, *after)).or_default();
+        *events += 1;
+        if before != after && examples.len() < MAX_EXAMPLES {
+            examples.push(id.clone());
+        }
+    }
+    for id in &other.order {
+        let key = EntityKey::of_text(id.as_bytes());
+        out.alerts.1 += other.by_id.get(&key).map_or(0, |(_, alerts)| u64::from(*alerts));
+        out.only_one += u64::from(!one.by_id.contains_key(&key));
+    }
+    let moved = pairs.into_iter().map(|((from, to), (events, examples))| Moved {
+        from: from.as_str(),
+        to: to.as_str(),
+        events,
+        examples,
+    });
+    out.outcomes = moved.collect();
+    out
+}

@@ -1,0 +1,272 @@
+//! One event of a history, and what rules say about it: the history before it is run, then every part of the rule's
+//! condition is laid out as the engine itself works it out.
+
+use core::cell::Cell;
+
+use serde_json::{Value as Json, json};
+
+use crate::backtest::input::InputError;
+use crate::backtest::run::{Job, Taker, drive};
+use crate::base::time::format_rfc3339;
+use crate::decision::wire::Moment;
+use crate::engine::{Decoded, Engine, Input, Output, OutputTopic};
+use crate::event::error::DecodeError;
+use crate::rules::eval::Verdict;
+use crate::rules::eval::outline::{Looked, Outline, Part};
+use crate::rules::eval::render::duration;
+use crate::rules::program::{Mode, Program, RuleId};
+use crate::window::spec::Coverage;
+
+/// What is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// Id of the event; the first one with it is meant.
+    pub event_id: String,
+    /// Which rules.
+    pub rules: Vec<RuleId>,
+}
+
+/// What came out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Explanation {
+    /// Id of the event.
+    pub event_id: String,
+    /// Name of its type.
+    pub event_type: String,
+    /// Event time in ms.
+    pub time_ms: i64,
+    /// The decision, as it is written.
+    pub decision: Json,
+    /// Per rule that was asked for: what it says, or that it is not evaluated on such events.
+    pub rules: Vec<(RuleId, Option<Outline>)>,
+}
+
+/// Runs a history up to an event and explains it. `None`: no event has this id.
+///
+/// # Errors
+/// When an input cannot be read.
+pub fn explain(
+    engine: &mut Engine,
+    job: &Job,
+    question: &Question,
+) -> Result<Option<Explanation>, InputError> {
+    let done = Cell::new(false);
+    let mut finder = Finder { question, found: None, done: &done };
+    let job = Job { threads: 1, ..job.clone() };
+    drive(engine, &job, &mut finder, &mut |_| !done.get())?;
+    Ok(finder.found)
+}
+
+struct Finder<'q> {
+    question: &'q Question,
+    found: Option<Explanation>,
+    done: &'q Cell<bool>,
+}
+
+impl Taker for Finder<'_> {
+    fn take(
+        &mut self,
+        engine: &mut Engine,
+        input: &Input<'_>,
+        decoded: Result<Decoded<'_>, DecodeError>,
+    ) {
+        if self.done.get() {
+            return;
+        }
+        let mut outputs: Vec<Output> = Vec::new();
+        let Ok(event) = &decoded else {
+            engine.decide(input, decoded, &mut outputs);
+            return;
+        };
+        if engine.event_id(*event) != self.question.event_id {
+            engine.decide(input, decoded, &mut outputs);
+            return;
+        }
+        let event = *event;
+        let rules = &self.question.rules;
+        let outline = |rule: &RuleId| (*rule, engine.outline(input.stream, event, *rule));
+        let rules: Vec<_> = rules.iter().map(outline).collect();
+        engine.decide(input, decoded, &mut outputs);
+        let decision = outputs.iter().find(|output| output.topic == OutputTopic::Decisions);
+        let decision = decision.and_then(|output| serde_json::from_slice(&output.body).ok());
+        self.found = Some(Explanation {
+            event_id: self.question.event_id.clone(),
+            event_type: engine.program().schema.event(event.row.event()).name.clone(),
+            time_ms: event.row.time_ms,
+            decision: decision.unwrap_or_default(),
+            rules,
+        });
+        self.done.set(true);
+    }
+}
+
+/// The words for a verdict.
+fn verdict_word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Hit => "HIT",
+        Verdict::NoHit => "NO HIT",
+        Verdict::NotApplicable => "NOT APPLICABLE",
+        Verdict::Undecided => "UNDECIDED",
+        Verdict::Exempt => "EXEMPT",
+    }
+}
+
+impl Explanation {
+    /// For people.
+    pub fn text(&self, program: &Program) -> String {
+        let mut out = String::new();
+        let set = program.digest.short_hex();
+        for (id, outline) in &self.rules {
+            let info = &program.rules[usize::from(id.0)];
+            let word = match outline {
+                Some(outline) => verdict_word(outline.verdict),
+                None if matches!(info.mode, Mode::Draft | Mode::Retired) => {
+                    "NOT EVALUATED in its mode"
+                }
+                None => "NOT ON this type of event",
+            };
+            out.push_str(&format!(
+                "{} {}  {word}   set {}  event {} ({}) {}\n",
+                info.id,
+                info.name,
+                set.get(..8).unwrap_or(&set),
+                self.event_id,
+                self.event_type,
+                format_rfc3339(self.time_ms)
+            ));
+            let Some(outline) = outline else { continue };
+            let clauses = [
+                ("where", &outline.guard),
+                ("when", &Some(outline.when.clone())),
+                ("unless", &outline.unless),
+            ];
+            for (word, part) in clauses {
+                if let Some(part) = part {
+                    out.push_str(&format!("  {word}  {}\n", part.value));
+                    // The value of a whole `and` or `or` stands beside the word already.
+                    let whole = core::slice::from_ref(part);
+                    let joined = part.compared.is_none() && !part.parts.is_empty();
+                    for part in if joined { &part.parts } else { whole } {
+                        tell(part, 4, &mut out);
+                    }
+                }
+            }
+            if !outline.missing.is_empty() {
+                out.push_str(&format!("  missing  {}\n", outline.missing.join(", ")));
+            }
+        }
+        out
+    }
+
+    /// For programs.
+    pub fn json(&self, program: &Program) -> Json {
+        let rules = self.rules.iter().map(|(id, outline)| {
+            let info = &program.rules[usize::from(id.0)];
+            let mut rule =
+                json!({ "rule": info.id, "name": info.name, "verdict": "not_evaluated" });
+            if let Some(outline) = outline {
+                let word = verdict_word(outline.verdict).to_lowercase().replace(' ', "_");
+                rule["verdict"] = json!(word);
+                rule["where"] = outline.guard.as_ref().map_or(Json::Null, part_json);
+                rule["when"] = part_json(&outline.when);
+                rule["unless"] = outline.unless.as_ref().map_or(Json::Null, part_json);
+                rule["missing"] = json!(outline.missing);
+            }
+            rule
+        });
+        json!({
+            "event": {
+                "id": self.event_id, "type": self.event_type, "time": format_rfc3339(self.time_ms),
+            },
+            "ruleset": program.digest.short_hex(),
+            "rules": rules.collect::<Vec<_>>(),
+            "decision": self.decision,
+        })
+    }
+}
+
+fn tell(part: &Part, indent: usize, out: &mut String) {
+    let space = " ".repeat(indent);
+    let is_condition = part.compared.is_some() || matches!(part.value.as_str(), "true" | "false");
+    let mut line = if is_condition {
+        format!("{space}{}  {}", part.text, part.value)
+    } else {
+        format!("{space}{} = {}", part.text, part.value)
+    };
+    if let Some((left, op, right)) = &part.compared {
+        line.push_str(&format!("  {left} {op} {right}"));
+    }
+    if let Some(short_by) = &part.short_by {
+        line.push_str(&format!("  short by {short_by}"));
+    }
+    out.push_str(&line);
+    out.push('\n');
+    for looked in &part.readings {
+        out.push_str(&format!("{space}  {}\n", looked_text(looked, part.coverage)));
+    }
+    for part in &part.parts {
+        tell(part, indent + 2, out);
+    }
+}
+
+fn looked_text(looked: &Looked, coverage: Coverage) -> String {
+    let (from, to) = looked.window;
+    let mut words = format!(
+        "{} {} from {} to {}",
+        if looked.with_this { "last" } else { "prior" },
+        duration(to.saturating_sub(from)),
+        format_rfc3339(from),
+        format_rfc3339(to)
+    );
+    match looked.counted {
+        Some((counted, all)) if counted == all => words.push_str(&format!(", {counted} events")),
+        Some((counted, all)) => words.push_str(&format!(
+            ", {counted} of {all} events ({} skipped by the filter or for want of a value)",
+            all.saturating_sub(counted)
+        )),
+        None => {}
+    }
+    words.push_str(&format!(", {}", coverage_word(coverage)));
+    if !looked.asked {
+        words.push_str(", not read: the rule was decided without it");
+    }
+    words
+}
+
+fn coverage_word(coverage: Coverage) -> &'static str {
+    match coverage {
+        Coverage::Complete => "exact",
+        Coverage::Warming => "warming",
+        Coverage::Approximate(_) => "approximate",
+        Coverage::Capped => "capped",
+    }
+}
+
+fn part_json(part: &Part) -> Json {
+    let readings = part.readings.iter().map(|looked| {
+        json!({
+            "measure": looked.identity,
+            "from": Moment(looked.window.0),
+            "to": Moment(looked.window.1),
+            "counts_this_event": looked.with_this,
+            "events_counted": looked.counted.map(|(counted, _)| counted),
+            "events_in_window": looked.counted.map(|(_, all)| all),
+            "read": looked.asked,
+        })
+    });
+    let mut line = json!({ "text": part.text, "value": part.value });
+    if let Some((left, op, right)) = &part.compared {
+        line["compared"] = json!({ "value": left, "op": op, "threshold": right });
+    }
+    if let Some(short_by) = &part.short_by {
+        line["short_by"] = json!(short_by);
+    }
+    if !part.readings.is_empty() {
+        line["coverage"] = json!(coverage_word(part.coverage));
+        line["readings"] = readings.collect();
+    }
+    if !part.parts.is_empty() {
+        line["parts"] = part.parts.iter().map(part_json).collect();
+    }
+    line
+}

@@ -1,0 +1,133 @@
+//! `riskweir diff`: two rule sets, what changed in words, in state, and in decisions on a history.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use serde_json::json;
+
+use crate::backtest::compare::{Changes, Decided, DecisionChanges, changes, decisions};
+use crate::backtest::run::{Job, run as run_job};
+use crate::cli::backtest::{check_topic, duration_ms};
+use crate::cli::rules::compile_folder;
+use crate::cli::{Console, Exit, Failure, Format};
+use crate::engine::{DecisionsWanted, Engine, EngineOptions};
+use crate::rules::program::Program;
+
+/// Arguments of `riskweir diff`.
+#[derive(Args, Debug)]
+pub struct Arguments {
+    /// The rule folder (or one .risk file) as it was.
+    #[arg(value_name = "A")]
+    before: PathBuf,
+    /// The rule folder as it will be.
+    #[arg(value_name = "B")]
+    after: PathBuf,
+    /// A history on which both decide, as for `backtest`.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    input: Vec<PathBuf>,
+    /// Read every record as one of this topic of the schema (default: any event type whose discriminator fits).
+    #[arg(long, value_name = "NAME", requires = "input")]
+    topic: Option<String>,
+    /// An event this late still updates state and may stop money.
+    #[arg(long, value_name = "DURATION", requires = "input", value_parser = duration_ms)]
+    allowed_lateness: Option<i64>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When a rule set does not compile, or a file cannot be read.
+pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
+    let Some(before) = compile_folder(&arguments.before, console)? else {
+        return Ok(Exit::Invalid);
+    };
+    let Some(after) = compile_folder(&arguments.after, console)? else {
+        return Ok(Exit::Invalid);
+    };
+    let (before, after) = (Arc::new(before), Arc::new(after));
+    let changed = changes(&before, &after);
+    let decided = if arguments.input.is_empty() {
+        None
+    } else {
+        let one = decide(arguments, &before)?;
+        let other = decide(arguments, &after)?;
+        Some(decisions(&one, &other))
+    };
+    match console.format {
+        Format::Json => {
+            let out = json!({ "rules": changed, "decisions": decided });
+            console.data(&format!("{out}\n"));
+        }
+        Format::Text => {
+            let mut out = changed_text(&changed);
+            if let Some(decided) = &decided {
+                out.push_str(&decided_text(decided));
+            }
+            console.data(&out);
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+fn decide(arguments: &Arguments, program: &Arc<Program>) -> Result<Decided, Failure> {
+    check_topic(arguments.topic.as_deref(), program)?;
+    let defaults = EngineOptions::default();
+    let options = EngineOptions {
+        allowed_lateness_ms: arguments.allowed_lateness.unwrap_or(defaults.allowed_lateness_ms),
+        decisions: DecisionsWanted::None,
+        ..defaults
+    };
+    let mut engine = Engine::new(Arc::clone(program), options).map_err(Failure::invalid)?;
+    let mut decided = Decided::default();
+    let inputs = arguments.input.clone();
+    let job = Job { inputs, topic: arguments.topic.clone(), threads: 2 };
+    run_job(&mut engine, &job, &mut decided, &mut |_| true).map_err(Failure::invalid)?;
+    Ok(decided)
+}
+
+fn changed_text(changes: &Changes) -> String {
+    let Changes { added, removed, changed, state_new, state_dropped } = changes;
+    let mut out = String::new();
+    let lists = [("added", added), ("removed", removed)];
+    for (word, items) in lists {
+        for item in items {
+            out.push_str(&format!("{word} {item}\n"));
+        }
+    }
+    for item in changed {
+        out.push_str(&format!("changed {}\n", item.what));
+        for how in &item.how {
+            out.push_str(&format!("  {how}\n"));
+        }
+    }
+    let states = [("new state, begins empty", state_new), ("state forgotten", state_dropped)];
+    for (word, identities) in states {
+        for identity in identities {
+            out.push_str(&format!("{word}: {identity}\n"));
+        }
+    }
+    if out.is_empty() { "the rules say the same\n".to_owned() } else { out }
+}
+
+fn decided_text(decided: &DecisionChanges) -> String {
+    let mut out = String::from("\ndecisions\n");
+    for moved in &decided.outcomes {
+        let examples = if moved.examples.is_empty() {
+            String::new()
+        } else {
+            format!(": {}", moved.examples.join(", "))
+        };
+        let words = if moved.from == moved.to {
+            format!("{} stays", moved.from)
+        } else {
+            format!("{} → {}", moved.from, moved.to)
+        };
+        out.push_str(&format!("  {words}  {}{examples}\n", moved.events));
+    }
+    if decided.only_one > 0 {
+        out.push_str(&format!("  decided by one of the sets only  {}\n", decided.only_one));
+    }
+    out.push_str(&format!("alerts {} → {}\n", decided.alerts.0, decided.alerts.1));
+    out
+}

@@ -1,0 +1,145 @@
+//! `riskweir explain`: one event, one rule: every part of the condition with its value.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::Args;
+use serde_json::Value as Json;
+
+use crate::backtest::explain::{Question, explain};
+use crate::backtest::run::Job;
+use crate::cli::backtest::{check_topic, duration_ms};
+use crate::cli::rules::compile_folder;
+use crate::cli::{Console, Exit, Failure, Format};
+use crate::engine::{DecisionsWanted, Engine, EngineOptions};
+use crate::rules::program::{Program, RuleId};
+
+/// Arguments of `riskweir explain`.
+#[derive(Args, Debug)]
+pub struct Arguments {
+    /// Rule folder (or one .risk file).
+    #[arg(long, value_name = "DIR", default_value = "rules")]
+    rules: PathBuf,
+    /// Input files, in this order: the history in which the event stands.
+    #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
+    input: Vec<PathBuf>,
+    /// Id of the event.
+    #[arg(long, value_name = "ID", required_unless_present = "decision")]
+    event: Option<String>,
+    /// Id or name of the rule (default: every rule on the event's type, or those that the decision names).
+    #[arg(long, value_name = "RULE")]
+    rule: Option<String>,
+    /// A decision instead of an event: its id, or a file that holds its record.
+    #[arg(long, value_name = "ID|FILE", conflicts_with = "event")]
+    decision: Option<String>,
+    /// Where a decision is looked for by its id.
+    #[arg(long, value_name = "FILE", default_value = "out/decisions.ndjson")]
+    decisions: PathBuf,
+    /// Read every record as one of this topic of the schema (default: any event type whose discriminator fits).
+    #[arg(long, value_name = "NAME")]
+    topic: Option<String>,
+    /// As for `backtest`.
+    #[arg(long, value_name = "DURATION", value_parser = duration_ms)]
+    allowed_lateness: Option<i64>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When the rules do not compile, a file cannot be read, or there is no such event, rule or decision.
+pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
+    let Some(program) = compile_folder(&arguments.rules, console)? else {
+        return Ok(Exit::Invalid);
+    };
+    check_topic(arguments.topic.as_deref(), &program)?;
+    let asked = asked(arguments, &program, console)?;
+    let program = Arc::new(program);
+    let defaults = EngineOptions::default();
+    let options = EngineOptions {
+        allowed_lateness_ms: arguments.allowed_lateness.unwrap_or(defaults.allowed_lateness_ms),
+        decisions: DecisionsWanted::All,
+        ..defaults
+    };
+    let mut engine = Engine::new(Arc::clone(&program), options).map_err(Failure::invalid)?;
+    let job = Job { inputs: arguments.input.clone(), topic: arguments.topic.clone(), threads: 1 };
+    let found = explain(&mut engine, &job, &asked).map_err(Failure::invalid)?;
+    let Some(mut found) = found else {
+        let message = format!("no event of the input has the id `{}`", asked.event_id);
+        return Err(Failure::invalid(message));
+    };
+    if arguments.rule.is_none() && found.rules.iter().any(|(_, outline)| outline.is_some()) {
+        found.rules.retain(|(_, outline)| outline.is_some());
+    }
+    match console.format {
+        Format::Json => console.data(&format!("{}\n", found.json(&program))),
+        Format::Text => console.data(&found.text(&program)),
+    }
+    Ok(Exit::Ok)
+}
+
+/// Which event and which rules are meant.
+fn asked(arguments: &Arguments, program: &Program, console: &Console) -> Result<Question, Failure> {
+    let every = || program.rules.iter().map(|rule| rule.name.clone()).collect::<Vec<String>>();
+    let (event_id, named) = match (&arguments.event, &arguments.decision) {
+        (Some(event), _) => (event.clone(), every()),
+        (None, Some(decision)) => {
+            let record = decision_record(decision, &arguments.decisions)?;
+            if record["ruleset"] != program.digest.short_hex() {
+                console.message("note: the decision was made by another rule set than this one");
+            }
+            let lists = ["contributions", "shadow", "undecided"].iter();
+            let entries = lists.flat_map(|list| record[*list].as_array().into_iter().flatten());
+            let mut named: Vec<String> =
+                entries.filter_map(|entry| entry["name"].as_str().map(str::to_owned)).collect();
+            named.extend(
+                record["exempt"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .filter_map(|name| name.as_str().map(str::to_owned)),
+            );
+            let named = if named.is_empty() { every() } else { named };
+            (record["event"]["id"].as_str().unwrap_or_default().to_owned(), named)
+        }
+        (None, None) => return Err(Failure::invalid("name an event or a decision")),
+    };
+    let rules = match &arguments.rule {
+        Some(rule) => vec![find_rule(program, rule)?],
+        None => named.iter().map(|rule| find_rule(program, rule)).collect::<Result<_, _>>()?,
+    };
+    Ok(Question { event_id, rules })
+}
+
+/// The rule of an id or a name.
+pub(crate) fn find_rule(program: &Program, wanted: &str) -> Result<RuleId, Failure> {
+    let mut rules = (0_u16..).zip(&program.rules);
+    let found = rules.find(|(_, info)| info.id == wanted || info.name == wanted);
+    found.map(|(id, _)| RuleId(id)).ok_or_else(|| {
+        Failure::invalid(format!("the rule set has no rule with the id or name `{wanted}`"))
+    })
+}
+
+/// The record of a decision: the first of a file, or the one with this id.
+fn decision_record(wanted: &str, decisions: &Path) -> Result<Json, Failure> {
+    let is_file = Path::new(wanted).is_file();
+    let path = if is_file { Path::new(wanted) } else { decisions };
+    let unread = |error: std::io::Error| {
+        Failure::invalid(format!("could not read `{}`: {error}", path.display()))
+    };
+    let file = File::open(path).map_err(unread)?;
+    for line in BufReader::new(file).lines() {
+        let line = line.map_err(unread)?;
+        if !is_file && !line.contains(wanted) {
+            continue;
+        }
+        let record: Json = serde_json::from_str(&line).map_err(|_| {
+            Failure::invalid(format!("`{}` holds a line that is no decision", path.display()))
+        })?;
+        if is_file || record["decision_id"] == wanted {
+            return Ok(record);
+        }
+    }
+    Err(Failure::invalid(format!("`{}` holds no decision `{wanted}`", path.display())))
+}

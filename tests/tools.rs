@@ -1,0 +1,636 @@
+//! The tools of whoever writes rules, as a person or a script calls them: exit codes, data on standard output, messages
+//! on standard error. What they say is held against figures worked out by hand and against a naive count.
+#![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
+#![expect(clippy::cast_precision_loss, reason = "small numbers of a test")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const RULES: &str = r#"
+event payment
+  id    id     : text
+  time  at     : time
+  key   card   : card
+  field amount : money currency EUR
+
+rule large "More than a hundred"
+  id "R-1"  owner fraud  severity high
+  on payment
+  param limit = 100 EUR tune 50 EUR .. 250 EUR step 50 EUR
+  when amount > limit
+  then hold for 1h otherwise release reason "{amount} is large"
+       alert queue l1 once per card per 1h
+
+rule busy "Three payments in ten minutes"
+  id "R-2"  owner fraud  severity low
+  on payment
+  param n = 3 tune 2..4
+  when count(payment) by card over last 10m >= n
+  then score +10 in velocity
+       alert queue l2
+
+test large "one cent above"
+  when payment(card: "c", amount: 100.01 EUR)
+  expect hit, hold for 1h
+test busy "the third <of them> & \"no more\""
+  given 2 payment(card: "c", amount: 1 EUR) every 1m at 1m
+  when payment(card: "c", amount: 1 EUR) at 4m
+  expect hit, score +10
+"#;
+
+/// Seven payments. By hand: `large` hits p1, p4, p5, p7; `busy` hits p3 (the third of c1 in ten minutes) and p5.
+const EVENTS: &str = r#"{"id":"p1","at":"2026-03-02T08:00:00Z","card":"c1","amount":"150.00"}
+{"id":"p2","at":"2026-03-02T08:01:00Z","card":"c1","amount":"5.00"}
+{"id":"p3","at":"2026-03-02T08:02:00Z","card":"c1","amount":"7.00"}
+{"id":"p4","at":"2026-03-02T08:03:00Z","card":"c2","amount":"200.50"}
+{"id":"p5","at":"2026-03-02T08:04:00Z","card":"c1","amount":"120.00"}
+{"id":"p6","at":"2026-03-02T08:30:00Z","card":"c3","amount":"9.99"}
+{"id":"p7","at":"2026-03-03T09:00:00Z","card":"c4","amount":"300.00"}
+"#;
+
+const LABELS: &str = "event_id,verdict,reported_at,note\n\
+    p1,fraud,2026-03-02T10:00:00Z,\n\
+    p2,genuine,,\n\
+    p3,fraud,2026-03-02T11:00:00Z,\n\
+    p4,fraud,2026-03-02T09:00:00Z,a mistake\n\
+    p4,genuine,2026-03-02T10:00:00Z,mended\n\
+    p5,fraud,,\n\
+    p6,fraud,2026-03-04T10:00:00Z,late\n\
+    p9,fraud,,another file's\n";
+
+struct Place {
+    folder: TempDir,
+}
+
+struct Called {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+impl Place {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Self { folder };
+        place.write("rules/a.risk", RULES);
+        place.write("events.ndjson", EVENTS);
+        place.write("labels.csv", LABELS);
+        place
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let path = self.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path().join(name)).unwrap()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_riskweir"));
+        command.args(arguments).current_dir(self.path()).env_remove("NO_COLOR");
+        command.stdin(Stdio::null());
+        command
+    }
+
+    fn call(&self, arguments: &[&str]) -> Called {
+        called(self.command(arguments).output().unwrap())
+    }
+
+    /// Calls, and it must succeed without a word on standard error.
+    #[track_caller]
+    fn good(&self, arguments: &[&str]) -> String {
+        let called = self.call(arguments);
+        assert_eq!((called.code, called.err.as_str()), (0, ""), "{}", called.out);
+        called.out
+    }
+
+    #[track_caller]
+    fn good_json(&self, arguments: &[&str]) -> Value {
+        let out = self.good(&[arguments, &["--format", "json"]].concat());
+        serde_json::from_str(&out).unwrap()
+    }
+}
+
+fn called(output: Output) -> Called {
+    Called {
+        code: output.status.code().unwrap_or(-1),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+const UNTIDY: &str = "rule  r  on payment   when amount>5 EUR # why\nthen alert\n";
+const TIDY: &str = "rule r\n  on payment\n  when amount > 5 EUR  # why\n  then alert\n";
+
+#[test]
+fn fmt_writes_the_files_that_are_not_in_the_style_and_names_them() {
+    let place = Place::new();
+    place.write("rules/b.risk", UNTIDY);
+    place.write("rules/list.csv", "a ,b\n");
+    place.write("rules/a.risk", TIDY);
+    let called = place.call(&["fmt", "rules"]);
+    assert_eq!((called.code, called.out.as_str()), (0, "rules/b.risk\n"));
+    assert_eq!(called.err, "2 files, 1 formatted\n");
+    assert_eq!(
+        (place.read("rules/b.risk").as_str(), place.read("rules/list.csv").as_str()),
+        (TIDY, "a ,b\n")
+    );
+    assert_eq!(place.call(&["fmt"]).out, "");
+}
+
+#[test]
+fn fmt_check_writes_nothing_and_fails_with_the_names() {
+    let place = Place::new();
+    place.write("rules/a.risk", TIDY);
+    assert_eq!(place.call(&["fmt", "--check"]).code, 0);
+    place.write("rules/b.risk", UNTIDY);
+    let called = place.call(&["fmt", "--check", "rules/b.risk", "rules/a.risk"]);
+    assert_eq!((called.code, called.out.as_str()), (1, "rules/b.risk\n"));
+    assert_eq!(place.read("rules/b.risk"), UNTIDY);
+    let out = place.call(&["fmt", "--check", "--format", "json"]).out;
+    let lines: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines[0], json!({ "file": "rules/a.risk", "changed": false, "written": false }));
+    assert_eq!(lines[1], json!({ "file": "rules/b.risk", "changed": true, "written": false }));
+}
+
+#[test]
+fn fmt_leaves_a_file_with_mistakes_alone_and_shows_them() {
+    let place = Place::new();
+    let broken = "rule r on payment wehn  amount > 5 EUR then alert\n";
+    place.write("rules/b.risk", broken);
+    place.write("rules/c.risk", UNTIDY);
+    let called = place.call(&["fmt", "rules/b.risk", "rules/c.risk"]);
+    assert_eq!((called.code, called.out.as_str()), (1, "rules/c.risk\n"));
+    assert!(called.err.contains("rules/b.risk:1:19"), "{}", called.err);
+    assert!(called.err.contains("1 left alone for their mistakes"), "{}", called.err);
+    assert_eq!(place.read("rules/b.risk"), broken);
+}
+
+#[test]
+fn fmt_reads_standard_input() {
+    let place = Place::new();
+    let mut child =
+        place.command(&["fmt", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(UNTIDY.as_bytes()).unwrap();
+    let called = called(child.wait_with_output().unwrap());
+    assert_eq!((called.code, called.out.as_str()), (0, TIDY));
+}
+
+#[test]
+fn junit_has_a_suite_for_each_rule_and_says_what_failed() {
+    let place = Place::new();
+    place.write("rules/a.risk", &RULES.replace("expect hit, score +10", "expect no hit"));
+    let called = place.call(&["test", "--format", "junit"]);
+    assert_eq!(called.code, 1);
+    let suite = "timestamp=\"2026-01-01T00:00:00\" hostname=\"localhost\" tests=\"1\"";
+    let expected = format!(
+        r#"<?xml version="1.0" encoding="UTF-8"?>
+<testsuites>
+  <testsuite id="0" package="riskweir" name="large" {suite} failures="0" errors="0" time="0">
+    <properties/>
+    <testcase name="one cent above" classname="large" time="0"/>
+    <system-out/>
+    <system-err/>
+  </testsuite>
+  <testsuite id="1" package="riskweir" name="busy" {suite} failures="1" errors="0" time="0">
+    <properties/>
+    <testcase name="the third &lt;of them&gt; &amp; &quot;no more&quot;" classname="busy" time="0">
+      <failure message="expected no hit, but it hits" type="expectation">a.risk:27:1: expected no hit, but it hits</failure>
+    </testcase>
+    <system-out/>
+    <system-err/>
+  </testsuite>
+</testsuites>
+"#
+    );
+    assert_eq!(called.out, expected);
+    assert_eq!(place.call(&["check", "--format", "junit"]).code, 2);
+}
+
+const BACKTEST: [&str; 8] =
+    ["backtest", "--rules", "rules", "--input", "events.ndjson", "--out", "out", "--quiet"];
+
+fn quality(place: &Place, more: &[&str]) -> Value {
+    let summary = place.good_json(&[&BACKTEST[..], more].concat());
+    assert_eq!(summary, serde_json::from_str::<Value>(&place.read("out/summary.json")).unwrap());
+    summary["quality"].clone()
+}
+
+#[test]
+fn backtest_with_labels_says_what_was_worked_out_by_hand() {
+    let quality = quality(&Place::new(), &["--labels", "labels.csv"]);
+    // p7 has no label, so it is genuine; the label of p4 that was reported last counts.
+    assert_eq!(quality["events"], json!({ "fraud": 4, "genuine": 3, "unknown": 0 }));
+    assert_eq!(quality["labels"], 6);
+    let [busy, large] = [&quality["rules"][0], &quality["rules"][1]];
+    assert_eq!((&busy["name"], &large["name"]), (&json!("busy"), &json!("large")));
+    assert_eq!(large["hits"], json!({ "fraud": 2, "genuine": 2, "unknown": 0 }));
+    // p5 came an hour after nothing of its card but p1: its alert is thinned.
+    assert_eq!(large["alerts"], json!({ "fraud": 1, "genuine": 2, "unknown": 0 }));
+    assert_eq!(large["only_this"], json!({ "fraud": 1, "genuine": 2, "unknown": 0 }));
+    assert_eq!((&large["precision"], &large["recall"]), (&json!(0.5), &json!(0.5)));
+    assert_eq!(large["value_caught"], json!({ "EUR": "270.00" }));
+    assert_eq!(large["value_wrongly_stopped"], json!({ "EUR": "500.50" }));
+    assert_eq!(busy["hits"], json!({ "fraud": 2, "genuine": 0, "unknown": 0 }));
+    assert_eq!(busy["only_this"], json!({ "fraud": 1, "genuine": 0, "unknown": 0 }));
+    assert_eq!((&busy["precision"], &busy["recall"]), (&json!(1.0), &json!(0.5)));
+    assert_eq!(
+        (&busy["stops"], &busy["value_caught"]),
+        (&json!(false), &json!({ "EUR": "127.00" }))
+    );
+    assert_eq!(
+        quality["overlap"],
+        json!([{ "rules": ["R-2", "R-1"], "events": { "fraud": 1, "genuine": 0, "unknown": 0 } }])
+    );
+    assert_eq!(quality["hit"]["events"], json!({ "fraud": 3, "genuine": 2, "unknown": 0 }));
+    assert_eq!(
+        (&quality["hit"]["precision"], &quality["hit"]["recall"]),
+        (&json!(0.6), &json!(0.75))
+    );
+    assert_eq!(quality["stopped"]["events"], json!({ "fraud": 2, "genuine": 2, "unknown": 0 }));
+    assert_eq!(quality["value_fraud"], json!({ "EUR": "286.99" }));
+    assert_eq!(quality["value_caught"], json!({ "EUR": "277.00" }));
+    assert_eq!(quality["value_stopped"], json!({ "EUR": "270.00" }));
+    assert_eq!(quality["value_wrongly_stopped"], json!({ "EUR": "500.50" }));
+    assert_eq!(
+        quality["days"],
+        json!([
+            { "day": "2026-03-02", "events": 6, "alerts": 4, "hits": 4, "fraud": 4, "fraud_hit": 3 },
+            { "day": "2026-03-03", "events": 1, "alerts": 1, "hits": 1, "fraud": 0, "fraud_hit": 0 },
+        ])
+    );
+}
+
+#[test]
+fn labels_after_the_cut_off_are_unknown_and_young_events_do_not_count() {
+    let until = ["--labels-until", "2026-03-03T12:00:00Z", "--labels-mature", "6h"];
+    let quality = quality(&Place::new(), &[&["--labels", "labels.csv"][..], &until].concat());
+    // p6 was reported later and is old enough to be taken for genuine; p7 is three hours old and unlabelled.
+    assert_eq!(quality["events"], json!({ "fraud": 3, "genuine": 3, "unknown": 1 }));
+    let large = &quality["rules"][1];
+    assert_eq!(large["hits"], json!({ "fraud": 2, "genuine": 1, "unknown": 1 }));
+    assert_eq!((&large["precision"], &large["recall"]), (&json!(0.666_667), &json!(0.666_667)));
+    assert_eq!(large["value_wrongly_stopped"], json!({ "EUR": "200.50" }));
+    assert_eq!(quality["labels_until"], "2026-03-03T12:00:00Z");
+}
+
+#[test]
+fn labels_may_be_ndjson_with_other_names() {
+    let place = Place::new();
+    place.write("l.jsonl", "{\"tx\":\"p1\",\"bad\":1}\n\n{\"tx\":\"p2\",\"bad\":false}\n");
+    let names = ["--labels", "l.jsonl", "--label-id", "tx", "--label-verdict", "bad"];
+    let quality = quality(&place, &names);
+    assert_eq!(quality["events"], json!({ "fraud": 1, "genuine": 6, "unknown": 0 }));
+}
+
+#[test]
+fn labels_that_cannot_be_understood_name_their_line_and_show_no_value() {
+    let place = Place::new();
+    let labels = |text: &str| {
+        place.write("l.csv", text);
+        let called = place.call(&[&BACKTEST[..], &["--labels", "l.csv"]].concat());
+        assert_eq!((called.code, called.out.as_str()), (1, ""));
+        called.err
+    };
+    let err = labels("event_id,verdict\np1,fraud\np2,secret\n");
+    assert!(err.contains("line 3 of `l.csv`: the verdict is neither"), "{err}");
+    assert!(!err.contains("secret"), "{err}");
+    let err = labels("id,verdict\np1,fraud\n");
+    assert!(err.contains("no column `event_id`: name it with `--label-id`"), "{err}");
+    let err = labels("event_id,verdict,reported_at\np1,fraud,yesterday\n");
+    assert!(err.contains("line 2 of `l.csv`: the time is not like"), "{err}");
+    assert!(!place.path().join("out").exists(), "nothing is written before the labels are read");
+    let alone = place.call(&[&BACKTEST[..], &["--labels-until", "2026-03-03T12:00:00Z"]].concat());
+    assert_eq!(alone.code, 2);
+}
+
+/// A stream with labels, drawn from a fixed sequence.
+fn random_stream() -> (String, BTreeMap<String, (bool, u64)>) {
+    let (mut state, mut text, mut truth) = (7_u64, String::new(), BTreeMap::new());
+    let mut draw = |below: u64| {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
+    };
+    for index in 0..2_000_u64 {
+        let (card, cents, fraud) = (draw(8), draw(20_000), draw(10) == 0);
+        let at = format!(
+            "2026-03-{:02}T{:02}:{:02}:00Z",
+            2 + index / 1_000,
+            index % 1_000 / 60,
+            index % 60
+        );
+        text += &format!(
+            "{{\"id\":\"e{index}\",\"at\":\"{at}\",\"card\":\"c{card}\",\"amount\":\"{}.{:02}\"}}\n",
+            cents / 100,
+            cents % 100
+        );
+        truth.insert(format!("e{index}"), (fraud, cents));
+    }
+    (text, truth)
+}
+
+#[test]
+fn figures_against_labels_are_those_of_a_naive_count_over_the_decisions() {
+    let place = Place::new();
+    let (events, truth) = random_stream();
+    place.write("events.ndjson", &events);
+    let labels: Vec<String> = truth
+        .iter()
+        .map(|(id, (fraud, _))| format!("{id},{}\n", if *fraud { "fraud" } else { "genuine" }))
+        .collect();
+    place.write("labels.csv", &format!("event_id,verdict\n{}", labels.concat()));
+    let quality = quality(&place, &["--labels", "labels.csv"]);
+    let mut hits: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    let mut stopped = BTreeSet::new();
+    for line in place.read("out/decisions.ndjson").lines() {
+        let decision: Value = serde_json::from_str(line).unwrap();
+        let id = decision["event"]["id"].as_str().unwrap().to_owned();
+        if decision["outcome"] == "hold" {
+            stopped.insert(id.clone());
+        }
+        for hit in decision["contributions"].as_array().into_iter().flatten() {
+            let name = if hit["name"] == "large" { "large" } else { "busy" };
+            hits.entry(name).or_default().insert(id.clone());
+        }
+    }
+    let money = |ids: &BTreeSet<String>, wanted: bool| {
+        let cents: u64 =
+            ids.iter().map(|id| truth[id]).filter(|(f, _)| *f == wanted).map(|(_, c)| c).sum();
+        format!("{}.{:02}", cents / 100, cents % 100)
+    };
+    let frauds = |ids: &BTreeSet<String>| ids.iter().filter(|id| truth[*id].0).count();
+    let all: BTreeSet<String> = truth.keys().cloned().collect();
+    assert!(hits["busy"].len() > 50 && frauds(&hits["busy"]) > 5, "the stream shows something");
+    for rule in quality["rules"].as_array().unwrap() {
+        let ids = &hits[rule["name"].as_str().unwrap()];
+        let fraud = frauds(ids);
+        assert_eq!(
+            rule["hits"],
+            json!({ "fraud": fraud, "genuine": ids.len() - fraud, "unknown": 0 })
+        );
+        let six = |part: usize, whole: usize| (part as f64 / whole as f64 * 1e6).round() / 1e6;
+        assert_eq!(rule["precision"], json!(six(fraud, ids.len())));
+        assert_eq!(rule["recall"], json!(six(fraud, frauds(&all))));
+        assert_eq!(rule["value_caught"]["EUR"], money(ids, true));
+        let others =
+            hits.iter().filter(|(name, _)| rule["name"] != **name).flat_map(|(_, ids)| ids);
+        let others: BTreeSet<&String> = others.collect();
+        let only = ids.iter().filter(|id| !others.contains(id)).count();
+        let said = &rule["only_this"];
+        assert_eq!(
+            said["fraud"].as_u64().unwrap() + said["genuine"].as_u64().unwrap(),
+            only as u64
+        );
+    }
+    let both: BTreeSet<String> = hits["busy"].intersection(&hits["large"]).cloned().collect();
+    let fraud = frauds(&both);
+    assert_eq!(
+        quality["overlap"][0]["events"],
+        json!({ "fraud": fraud, "genuine": both.len() - fraud, "unknown": 0 })
+    );
+    assert_eq!(quality["value_stopped"]["EUR"], money(&stopped, true));
+    assert_eq!(quality["value_wrongly_stopped"]["EUR"], money(&stopped, false));
+    assert_eq!(quality["value_fraud"]["EUR"], money(&all, true));
+}
+
+#[test]
+fn the_table_against_labels_is_for_people() {
+    let out = Place::new().good(&[&BACKTEST[..], &["--labels", "labels.csv"]].concat());
+    let (_, table) = out.split_once("against the labels\n").unwrap();
+    let expected = "\
+rule  name   mode  hits  fraud  genuine  precision  recall  only this  value caught  wrongly stopped
+R-2   busy   live     2      2        0    100.0 %  50.0 %          1    127.00 EUR                -
+R-1   large  live     4      2        2     50.0 %  50.0 %          3    270.00 EUR       500.50 EUR
+
+4 fraud, 3 genuine, 0 too young to say; 6 labels used
+hit by a live rule: 5 events, 3 fraud, precision 60.0 %, recall 75.0 %
+alerted: 5 events, 3 fraud, precision 60.0 %, recall 75.0 %
+held or refused: 4 events, 2 fraud, precision 50.0 %, recall 50.0 %
+value of fraud 286.99 EUR; hit by a live rule 277.00 EUR; held or refused 270.00 EUR; genuine held or refused 500.50 EUR
+
+rules that hit the same events
+rule      other rule  both  of the first  of the other  fraud
+R-2 busy  R-1 large      1        50.0 %        25.0 %      1
+";
+    assert_eq!(table, expected);
+}
+
+/// Whether every tag that is opened is closed, by a count of its names.
+#[track_caller]
+fn assert_well_formed(html: &str) {
+    let mut open: Vec<String> = Vec::new();
+    for part in html.split('<').skip(1) {
+        let (tag, _) = part.split_once('>').unwrap();
+        let name: String = tag.chars().take_while(|c| !c.is_whitespace() && *c != '/').collect();
+        let alone = tag.ends_with('/') || ["!doctype", "meta"].contains(&name.as_str());
+        if let Some(closed) = tag.strip_prefix('/') {
+            assert_eq!(open.pop().as_deref(), Some(closed));
+        } else if !alone {
+            open.push(name);
+        }
+    }
+    assert!(open.is_empty(), "{open:?}");
+}
+
+#[test]
+fn the_report_is_one_page_that_asks_nothing_of_a_network_and_holds_no_foreign_tags() {
+    let place = Place::new();
+    let evil = RULES.replace("id \"R-1\"", "id \"<script>alert(1)</script>\"");
+    place.write("rules/a.risk", &evil);
+    let plain = place.good(&BACKTEST);
+    assert_eq!(plain, place.good(&[&BACKTEST[..], &["--report", "r.html"]].concat()));
+    let without_labels = place.read("r.html");
+    place.good(&[&BACKTEST[..], &["--report", "r.html", "--labels", "labels.csv"]].concat());
+    let html = place.read("r.html");
+    for page in [&without_labels, &html] {
+        assert_well_formed(page);
+        assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;"));
+        for foreign in
+            ["<script", "http://", "https://", "src=", "href=", "url(", "@import", "onload"]
+        {
+            assert!(!page.contains(foreign), "{foreign}");
+        }
+        assert!(page.matches("<svg").count() >= 3);
+    }
+    assert!(html.contains("aria-label=\"precision and recall of each rule\""));
+    assert!(html.contains("<td>500.50 EUR</td>"), "{html}");
+    // The same run gives the same page.
+    place.good(&[&BACKTEST[..], &["--report", "again.html", "--labels", "labels.csv"]].concat());
+    assert_eq!(html, place.read("again.html"));
+}
+
+const BOTH: &str = r#"
+rule both "Large for the card's habit"
+  mode shadow
+  on payment
+  when amount > 100 EUR and count(payment where amount > 6 EUR) by card over last 10m >= 2
+  then alert
+"#;
+
+fn explain(place: &Place, more: &[&str]) -> String {
+    place.good(&[&["explain", "--input", "events.ndjson"][..], more].concat())
+}
+
+/// The first line names the rule set, which changes with every word of this file.
+fn without_set(text: &str) -> String {
+    let (before, rest) = text.split_once("set ").unwrap();
+    format!("{before}set ........{}", &rest[8..])
+}
+
+#[test]
+fn explain_shows_every_part_with_its_value_its_window_and_what_was_not_read() {
+    let place = Place::new();
+    place.write("rules/b.risk", BOTH);
+    let text = explain(&place, &["--event", "p2", "--rule", "both"]);
+    let expected = "\
+both both  NO HIT   set ........  event p2 (payment) 2026-03-02T08:01:00Z
+  when  false
+    amount > 100 EUR  false  5.00 EUR > 100.00 EUR  short by 95.00 EUR
+      amount = 5.00 EUR
+    count(payment where amount > 6 EUR) by card over last 10m >= 2  false  1 >= 2  short by 1
+      count(payment where amount > 6 EUR) by card over last 10m = 1
+        last 10m from 2026-03-02T07:51:00Z to 2026-03-02T08:01:00Z, 1 of 2 events (1 skipped by the filter or for want of a value), warming, not read: the rule was decided without it
+";
+    assert_eq!(without_set(&text), expected);
+    let text = explain(&place, &["--event", "p5", "--rule", "R-2"]);
+    let expected = "\
+R-2 busy  HIT   set ........  event p5 (payment) 2026-03-02T08:04:00Z
+  when  true
+    count(payment) by card over last 10m >= n  true  4 >= 3
+      count(payment) by card over last 10m = 4
+        last 10m from 2026-03-02T07:54:00Z to 2026-03-02T08:04:00Z, 4 events, warming
+";
+    assert_eq!(without_set(&text), expected);
+}
+
+#[test]
+fn explain_starts_from_a_decision_too_and_speaks_json() {
+    let place = Place::new();
+    place.good(&BACKTEST);
+    let decisions = place.read("out/decisions.ndjson");
+    let line = decisions.lines().find(|line| line.contains("\"p5\"")).unwrap();
+    let decision: Value = serde_json::from_str(line).unwrap();
+    let id = decision["decision_id"].as_str().unwrap();
+    let ask = ["explain", "--input", "events.ndjson", "--decision"];
+    let by_id = place.good_json(&[&ask[..], &[id]].concat());
+    place.write("decision.json", line);
+    assert_eq!(by_id, place.good_json(&[&ask[..], &["decision.json"]].concat()));
+    assert_eq!(by_id["decision"], decision, "it is the decision of the backtest");
+    let names: Vec<&Value> =
+        by_id["rules"].as_array().unwrap().iter().map(|r| &r["name"]).collect();
+    assert_eq!(names, ["busy", "large"]);
+    let busy = &by_id["rules"][0];
+    assert_eq!((&busy["verdict"], &busy["when"]["value"]), (&json!("hit"), &json!("true")));
+    assert_eq!(busy["when"]["parts"][0]["readings"][0]["events_counted"], 4, "{by_id}");
+    for (arguments, words) in [
+        (["--event", "p99", "--rule", "busy"], "no event of the input has the id `p99`"),
+        (["--event", "p1", "--rule", "nobody"], "no rule with the id or name `nobody`"),
+    ] {
+        let called =
+            place.call(&[&["explain", "--input", "events.ndjson"][..], &arguments].concat());
+        assert_eq!((called.code, called.out.as_str()), (1, ""));
+        assert!(called.err.contains(words), "{}", called.err);
+    }
+}
+
+#[test]
+fn overlap_says_which_rules_hit_the_same_events_and_what_each_has_alone() {
+    let out = Place::new().good(&["overlap", "--input", "events.ndjson"]);
+    let expected = "\
+rule  name   hits  only this
+R-2   busy      2          1
+R-1   large     4          3
+
+rules that hit the same events
+rule      other rule  both  of the first  of the other  fraud
+R-2 busy  R-1 large      1        50.0 %        25.0 %      -
+";
+    assert_eq!(out, expected);
+    let json = Place::new().good_json(&["overlap", "--input", "events.ndjson"]);
+    assert_eq!(
+        json["rules"][1],
+        json!({ "rule": "R-1", "name": "large", "hits": 4, "only_this": 3 })
+    );
+    assert_eq!(json["overlap"][0]["rules"], json!(["R-2", "R-1"]));
+}
+
+#[test]
+fn sweep_tries_every_value_of_a_range_and_is_what_was_worked_out_by_hand() {
+    let place = Place::new();
+    let sweep = ["sweep", "R-1", "--input", "events.ndjson", "--labels", "labels.csv"];
+    let out = place.good(&[&sweep[..], &["--report", "s.html"]].concat());
+    let expected = "\
+param limit (* as it is now)
+value      hits  alerts  fraud  precision  recall  value caught  wrongly stopped
+50 EUR        4       3      2     50.0 %  50.0 %    270.00 EUR       500.50 EUR
+100 EUR *     4       3      2     50.0 %  50.0 %    270.00 EUR       500.50 EUR
+150 EUR       2       2      0      0.0 %   0.0 %             0       500.50 EUR
+200 EUR       2       2      0      0.0 %   0.0 %             0       500.50 EUR
+250 EUR       1       1      0      0.0 %   0.0 %             0       300.00 EUR
+";
+    assert_eq!(out, expected);
+    assert_well_formed(&place.read("s.html"));
+    assert!(place.read("s.html").contains("aria-label=\"alerts against recall\""));
+    let json = place.good_json(&["sweep", "busy", "--param", "n", "--input", "events.ndjson"]);
+    let points = json["params"][0]["points"].as_array().unwrap();
+    let hits: Vec<(&str, u64)> = points
+        .iter()
+        .map(|point| (point["value"].as_str().unwrap(), point["hits"]["unknown"].as_u64().unwrap()))
+        .collect();
+    assert_eq!(hits, [("2", 3), ("3", 2), ("4", 1)]);
+    assert_eq!(points[0]["recall"], Value::Null, "without labels nothing is known");
+    let called = place.call(&["sweep", "busy", "--param", "m", "--input", "events.ndjson"]);
+    assert_eq!(called.code, 1);
+}
+
+#[test]
+fn diff_says_in_words_what_changed_in_state_and_in_decisions() {
+    let place = Place::new();
+    let changed = RULES
+        .replace("param limit = 100 EUR", "param limit = 140 EUR")
+        .replace("over last 10m >= n", "over last 15m >= n")
+        .replace("severity low", "severity low  mode shadow")
+        .replace("score +10 in velocity\n       alert queue l2", "score +10 in velocity");
+    place.write(
+        "new/a.risk",
+        &format!("{}{BOTH}", changed.replace("score +10\n", "score +10\n# why\n")),
+    );
+    let out = place.good(&["diff", "rules", "new", "--input", "events.ndjson"]);
+    let expected = "\
+added rule both
+changed rule busy
+  `then score +10 in velocity alert queue l2` → `then score +10 in velocity`
+  window in when 10m → 15m
+  with `mode shadow`
+changed rule large
+  param limit 100 EUR → 140 EUR
+new state, begins empty: count(payment where (amount in EUR > 6.00 EUR)) by card over last 10m
+new state, begins empty: count(payment) by card over last 15m
+state forgotten: count(payment) by card over last 10m
+
+decisions
+  pass stays  3
+  hold → pass  1: p5
+  hold stays  3
+alerts 5 → 3
+";
+    assert_eq!(out, expected);
+    assert_eq!(place.good(&["diff", "rules", "rules"]), "the rules say the same\n");
+    let json = place.good_json(&["diff", "rules", "new"]);
+    assert_eq!(json["rules"]["added"], json!(["rule both"]));
+    assert_eq!(json["decisions"], Value::Null);
+}
