@@ -709,6 +709,25 @@ fn a_place_for_snapshots_that_was_not_built_in_or_makes_no_sense_is_refused() {
 }
 
 #[test]
+fn a_backfill_from_nowhere_or_from_the_future_is_refused_before_anybody_is_asked() {
+    let place = Place::new(RULES);
+    for (from, word) in [
+        ("7d", "says not from when on"),
+        ("from=soon", "neither a duration nor a time"),
+        ("from=2026-11-31T00:00:00Z", "neither a duration nor a time"),
+        ("from=9999-01-01T00:00:00Z", "lies in the future"),
+    ] {
+        let called = place.call(&["reload", "--http", "127.0.0.1:1", "--backfill", from]);
+        assert_eq!(called.code, 1);
+        assert!(called.err.contains("--backfill") && called.err.contains(word), "{}", called.err);
+        let run = ["run", "--brokers", "127.0.0.1:1", "--rules", "rules", "--backfill", from];
+        let called = place.call(&run);
+        assert_eq!(called.code, 1);
+        assert!(called.err.contains("--backfill") && called.err.contains(word), "{}", called.err);
+    }
+}
+
+#[test]
 fn cost_tells_work_and_state_before_anything_runs() {
     let place = Place::new(RULES);
     let called = place.call(&["cost", "rules"]);

@@ -48,13 +48,17 @@ struct World<'a> {
 
 impl World<'_> {
     fn new(test: &str) -> Self {
+        Self::with_partitions(test, 1)
+    }
+
+    fn with_partitions(test: &str, n: i32) -> Self {
         let broker = Broker::shared();
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("rules")).unwrap();
         let world = Self { broker, prefix: prefix(test), folder };
         world.write(&rules(1_000));
         // WHY: the records carry times of 2023; a broker that counts their age would delete them.
-        world.broker.create_topic_with(&world.topic("in"), 1, &[("retention.ms", "-1")]);
+        world.broker.create_topic_with(&world.topic("in"), n, &[("retention.ms", "-1")]);
         for output in OUTPUTS {
             world.broker.create_topic(&world.topic(output), 1);
         }
@@ -74,6 +78,10 @@ impl World<'_> {
     }
 
     fn start(&self, settings: &[&str]) -> Binary {
+        self.start_with(settings, &[])
+    }
+
+    fn start_with(&self, settings: &[&str], more: &[&str]) -> Binary {
         let mut arguments: Vec<String> = ["run", "--http", "127.0.0.1:0", "--brokers"]
             .map(str::to_owned)
             .into_iter()
@@ -92,6 +100,7 @@ impl World<'_> {
         for setting in settings {
             set((*setting).to_owned());
         }
+        arguments.extend(more.iter().map(|&argument| argument.to_owned()));
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         Binary::start(&arguments)
     }
@@ -103,31 +112,76 @@ impl World<'_> {
 
     /// Waits until so many decisions are committed; `(outcome, rule set)` of each, in order.
     fn decided(&self, n: usize) -> Vec<(String, String)> {
+        let word = |value: &Value| value.as_str().unwrap().to_owned();
+        let of = |body: &Value| (word(&body["outcome"]), word(&body["ruleset"]));
+        self.bodies(n).iter().map(of).collect()
+    }
+
+    /// Waits until so many decisions are committed, and gives them in order.
+    fn bodies(&self, n: usize) -> Vec<Value> {
         let topic = self.topic("decisions");
         let count = || self.broker.read(&topic, Isolation::Committed).len();
         wait::until(|| count() >= n, || format!("{} of {n} decisions", count()));
         let read = self.broker.read(&topic, Isolation::Committed);
         assert_eq!(read.len(), n);
-        let word = |value: &Value| value.as_str().unwrap().to_owned();
         read.iter()
-            .map(|record| {
-                let body: Value = serde_json::from_slice(record.payload.as_ref().unwrap()).unwrap();
-                (word(&body["outcome"]), word(&body["ruleset"]))
-            })
+            .map(|record| serde_json::from_slice(record.payload.as_ref().unwrap()).unwrap())
             .collect()
     }
 }
 
 fn payment(n: i64) -> NewRecord {
+    payment_of("a", n)
+}
+
+fn payment_of(account: &str, n: i64) -> NewRecord {
     let at = 1_700_000_000_000 + n;
-    let body =
-        format!(r#"{{"id":"p{n}","at":{at},"account":"a","amount":"1.00","currency":"EUR"}}"#);
-    NewRecord::new("a", body, at)
+    let body = format!(
+        r#"{{"id":"{account}{n}","at":{at},"account":"{account}","amount":"1.00","currency":"EUR"}}"#
+    );
+    NewRecord::new(account, body, at)
 }
 
 fn reload(service: &Binary) -> Output {
+    reload_with(service, &[])
+}
+
+fn reload_with(service: &Binary, more: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_riskweir"));
-    command.args(["reload", "--http", &service.address]).output().unwrap()
+    command.args(["reload", "--http", &service.address]).args(more).output().unwrap()
+}
+
+/// The same rule about large payments only: an aggregate that was not there before.
+fn large(most: u32) -> String {
+    rules(most).replace("count(pay)", "count(pay where amount > 0.50 EUR)")
+}
+
+/// Tells the service to fill what is new from so far back, and what it answers.
+#[track_caller]
+fn backfill(service: &Binary, from: &str) -> String {
+    let told = reload_with(service, &["--backfill", &format!("from={from}")]);
+    let said = String::from_utf8_lossy(&told.stderr).into_owned();
+    assert_eq!(told.status.code(), Some(0), "{said}");
+    said
+}
+
+/// An hour and a minute before the payment of number 0.
+const LONG_AGO: i64 = -3_660_000;
+
+const READ: &str = "The past is read.";
+const READS: &str = "The past is read again";
+const REBUILT: &str = "Windows are rebuilt";
+
+/// Whether a decision says that its windows know all.
+fn is_normal(body: &Value) -> bool {
+    body["provenance"][0] == "normal"
+}
+
+#[track_caller]
+fn assert_as_before(service: &Binary) -> String {
+    let said = service.said();
+    assert!(!said.contains("decided otherwise") && !said.contains("was not kept"), "{said}");
+    said
 }
 
 fn active(service: &Binary) -> String {
@@ -231,6 +285,183 @@ fn a_process_that_died_decides_again_by_the_rule_set_of_the_time() {
         // The digest of what the replay decided is that of the first time, three rule sets included.
         assert!(said.contains("Windows are rebuilt"), "{said}");
         assert!(!said.contains("decided otherwise") && !said.contains("was not kept"), "{said}");
+    }
+}
+
+#[test]
+fn a_new_aggregate_knows_the_past_that_was_read_and_so_does_whoever_goes_on_after_a_kill() {
+    for delivery in ["transactional", "idempotent"] {
+        let world = World::new("backfill");
+        let place = format!("snapshot.dir={}", world.path("state").display());
+        let mode = format!("delivery.mode={delivery}");
+        let settings = [mode.as_str(), &place, "snapshot.interval=1h", "rules.watch_interval=0s"];
+        let service = world.start(&settings);
+        world.send(LONG_AGO, LONG_AGO + 1);
+        world.send(0, 10);
+        world.decided(11);
+        let first = active(&service);
+        world.write(&large(11));
+        let told = backfill(&service, "61m");
+        assert!(told.contains("about 11 records are read again"), "{told}");
+        let second = wait_for_another(&service, &first);
+        // Ten payments within the hour are known; the eleventh is one too few, the twelfth is held.
+        world.send(10, 12);
+        let bodies = world.bodies(13);
+        assert_eq!(bodies[11]["outcome"], "pass");
+        assert_eq!(bodies[12]["outcome"], "hold");
+        assert!(is_normal(&bodies[12]), "{}", bodies[12]);
+        assert!(bodies[..11].iter().all(|body| body["outcome"] == "pass"), "nothing is emitted");
+        service.kill();
+
+        // From the snapshot that was taken after the rule set became active.
+        let service = world.start(&settings);
+        world.send(12, 13);
+        let bodies = world.bodies(14);
+        assert!(bodies[13]["outcome"] == "hold" && is_normal(&bodies[13]), "{}", bodies[13]);
+        assert_as_before(&service);
+        assert_eq!(active(&service), second);
+        service.kill();
+
+        // Without it: all is replayed, and the past is read again where it was read the first time.
+        for file in fs::read_dir(world.path("state").join("all")).unwrap() {
+            let path = file.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "rws") {
+                fs::remove_file(path).unwrap();
+            }
+        }
+        let service = world.start(&settings);
+        world.send(13, 14);
+        let bodies = world.bodies(15);
+        assert!(bodies[14]["outcome"] == "hold" && is_normal(&bodies[14]), "{}", bodies[14]);
+        let said = assert_as_before(&service);
+        assert!(said.contains(REBUILT) && said.contains(READ), "{said}");
+    }
+}
+
+#[test]
+fn a_kill_while_the_past_is_read_changes_nothing_and_a_start_can_read_it() {
+    for delivery in ["transactional", "idempotent"] {
+        let world = World::new("killed");
+        let place = format!("snapshot.dir={}", world.path("state").display());
+        let mode = format!("delivery.mode={delivery}");
+        let settings = [
+            mode.as_str(),
+            &place,
+            "snapshot.interval=1h",
+            "rules.watch_interval=0s",
+            "delivery.decisions=notable",
+        ];
+        world.send(LONG_AGO, LONG_AGO + 1);
+        world.send(0, 40_000);
+        world.write(&rules(1_000_000));
+        let service = world.start(&settings);
+        world.send(40_000, 40_001);
+        let read = || {
+            service.get("/metrics").1.contains("riskweir_decisions_total{outcome=\"pass\"} 40002")
+        };
+        wait::until(read, || service.said());
+        world.write(&large(40_001));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_riskweir"));
+        let asking =
+            command.args(["reload", "--backfill", "from=earliest", "--http", &service.address]);
+        let mut asking = asking.spawn().unwrap();
+        wait::until(|| service.said().contains(READS), || service.said());
+        let said = service.said();
+        service.kill();
+        asking.wait().unwrap();
+        assert!(!said.contains(READ), "it was killed while it read: {said}");
+        assert!(!said.contains("epoch=2"), "{said}");
+
+        let service = world.start_with(&settings, &["--backfill", "from=earliest"]);
+        wait::until(|| service.said().contains("epoch=2"), || service.said());
+        // 40,001 within the hour, and two more.
+        world.send(40_001, 40_003);
+        let bodies = world.bodies(2);
+        assert!(
+            bodies.iter().all(|body| body["outcome"] == "hold" && is_normal(body)),
+            "{bodies:?}"
+        );
+        service.kill();
+
+        // The same words once more: the rule set decides already, so nothing is read for it.
+        let service = world.start_with(&settings, &["--backfill", "from=earliest"]);
+        world.send(40_003, 40_004);
+        assert!(is_normal(&world.bodies(3)[2]));
+        let said = assert_as_before(&service);
+        assert!(!said.contains(READS), "{said}");
+    }
+}
+
+#[test]
+fn where_the_log_begins_later_it_is_said_and_windows_stay_warming() {
+    let world = World::new("cut");
+    let service = world.start(&["rules.watch_interval=0s", "time.allowed_lateness=10ms"]);
+    world.send(LONG_AGO, LONG_AGO + 1);
+    world.send(0, 10);
+    world.decided(11);
+    let first = active(&service);
+    // Of the ten payments of the last hour, the last five are left.
+    world.broker.delete_records(&world.topic("in"), 0, 6);
+    world.write(&large(6));
+    let told = backfill(&service, "earliest");
+    assert!(told.contains("does not reach back so far in 1 of 1 partitions"), "{told}");
+    wait_for_another(&service, &first);
+    world.send(20, 22);
+    let bodies = world.bodies(13);
+    assert_eq!(bodies[11]["outcome"], "pass");
+    assert_eq!(bodies[12]["outcome"], "hold", "the seventh that is known");
+    assert_eq!(bodies[12]["provenance"][0], "warming");
+    let said = service.said();
+    assert!(said.contains("The log begins later"), "{said}");
+}
+
+#[test]
+fn what_became_active_without_its_past_gets_it_when_somebody_asks() {
+    let world = World::new("later");
+    let service = world.start(&["rules.watch_interval=0s"]);
+    world.send(LONG_AGO, LONG_AGO + 1);
+    world.send(0, 10);
+    world.decided(11);
+    let first = active(&service);
+    world.write(&large(11));
+    assert_eq!(reload(&service).status.code(), Some(0));
+    wait_for_another(&service, &first);
+    world.send(10, 11);
+    assert_eq!(world.bodies(12)[11]["outcome"], "pass");
+    let told = backfill(&service, "61m");
+    assert!(told.contains("is active already") && told.contains("are read again"), "{told}");
+    wait::until(|| service.said().contains("epoch=3"), || service.said());
+    world.send(11, 12);
+    let bodies = world.bodies(13);
+    assert!(bodies[12]["outcome"] == "hold" && is_normal(&bodies[12]), "{}", bodies[12]);
+    let told = backfill(&service, "61m");
+    assert!(told.contains("nothing is to be read again"), "{told}");
+}
+
+#[test]
+fn every_shard_reads_its_own_past_and_so_does_one_engine_over_all_partitions() {
+    for spread in ["kafka.partitioned_by=account", "rules.watch_interval=0s"] {
+        let world = World::with_partitions("shards", 2);
+        let settings = ["rules.watch_interval=0s", "delivery.mode=idempotent", spread];
+        let service = world.start(&settings);
+        let send = |from: i64, to: i64| {
+            let both = |n| [payment_of("a", n).at_partition(0), payment_of("b", n).at_partition(1)];
+            let records: Vec<NewRecord> = (from..to).flat_map(both).collect();
+            world.broker.produce(&world.topic("in"), &records);
+        };
+        send(LONG_AGO, LONG_AGO + 1);
+        send(0, 10);
+        world.decided(22);
+        let first = active(&service);
+        world.write(&large(11));
+        let told = backfill(&service, "61m");
+        assert!(told.contains("about 22 records are read again"), "{told}");
+        wait_for_another(&service, &first);
+        send(10, 12);
+        let bodies = world.bodies(26);
+        let held =
+            bodies.iter().filter(|body| body["outcome"] == "hold" && is_normal(body)).count();
+        assert_eq!(held, 2, "the twelfth of each account: {spread}");
     }
 }
 

@@ -3,16 +3,19 @@
 use std::sync::Arc;
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use crate::base::time::format_rfc3339;
 use crate::cli::rules::compile_folder;
 use crate::cli::settings::Settings;
 use crate::cli::{Console, Exit, Failure};
 use crate::config::{Config, Log, LogFormat};
 use crate::diag::suggest;
 use crate::rules::program::Program;
+use crate::runtime::clock::{Clock as _, SystemClock};
 use crate::runtime::{
-    self, DecidingEngines, Reload, Reloader, RunError, Stop, Views, engine_options,
+    self, Backfill, DecidingEngines, Planned, Reload, Reloader, RunError, Since, Stop, Views,
+    engine_options,
 };
 use crate::telemetry::board::Identity;
 use crate::telemetry::{Board, Books, Health, happening, http, log};
@@ -22,6 +25,11 @@ use crate::telemetry::{Board, Books, Health, happening, http, log};
 pub struct Arguments {
     #[command(flatten)]
     settings: Settings,
+
+    /// Reads the past again for a rule set that is not the one that decided last: `from=7d`, `from=2026-11-01T00:00:00Z`
+    /// or `from=earliest`.
+    #[arg(long, value_name = "FROM")]
+    backfill: Option<String>,
 }
 
 /// Runs the command.
@@ -31,13 +39,17 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
     let Some(loaded) = arguments.settings.load(console) else { return Ok(Exit::Invalid) };
     let config = loaded.config;
+    let backfill = match arguments.backfill.as_deref().map(backfill_from).transpose() {
+        Ok(backfill) => backfill,
+        Err(reason) => return Err(Failure::invalid(format!("--backfill: {reason}"))),
+    };
     log::init(&log_settings(&config.log, *console)).map_err(Failure::invalid)?;
     let Some(program) = compile_folder(&config.rules.path, console)? else {
         return Ok(Exit::Invalid);
     };
     let inputs = input_topics(&config, &program)?;
     check_spread(&config, &program)?;
-    match serve(&config, &inputs, &Arc::new(program), *console) {
+    match serve(&config, &inputs, (&Arc::new(program), backfill), *console) {
         Ok(books) => {
             let sum =
                 |counts: &std::collections::BTreeMap<&'static str, u64>| counts.values().sum();
@@ -57,7 +69,7 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
 fn serve(
     config: &Config,
     inputs: &[String],
-    program: &Arc<Program>,
+    (program, backfill): (&Arc<Program>, Option<Since>),
     console: Console,
 ) -> Result<Books, RunError> {
     let stop = Stop::on_signals(config.shutdown_timeout)
@@ -85,6 +97,7 @@ fn serve(
     let options = engine_options(config);
     let mut engines = DecidingEngines::new(Arc::clone(program), options)
         .following(incoming, Arc::clone(&board))
+        .backfilled(backfill)
         .partitioned_by(config.kafka.partitioned_by.as_deref());
     let views = Views { board, health, stop };
     runtime::run(config, inputs, &mut engines, &views)
@@ -92,10 +105,38 @@ fn serve(
 
 /// What is answered to whoever asks for a reload.
 fn reload_answer(reloader: Arc<Reloader>) -> http::Reload {
-    Arc::new(move || match reloader.check() {
-        Reload::Taken { ruleset } => (200, json!({"outcome": "taken", "ruleset": ruleset})),
-        Reload::Unchanged { ruleset } => (200, json!({"outcome": "unchanged", "ruleset": ruleset})),
-        Reload::Refused { reason } => (422, json!({"outcome": "refused", "reason": reason})),
+    Arc::new(move |backfill| {
+        let outcome = match backfill.map(backfill_from).transpose() {
+            Ok(since) => reloader.check(since),
+            Err(reason) => Reload::Refused { reason },
+        };
+        let answer = |outcome: &str, ruleset: String, backfill: Option<Backfill>| {
+            let backfill = backfill.map(told);
+            (200, json!({"outcome": outcome, "ruleset": ruleset, "backfill": backfill}))
+        };
+        match outcome {
+            Reload::Taken { ruleset, backfill } => answer("taken", ruleset, backfill),
+            Reload::Unchanged { ruleset, backfill } => answer("unchanged", ruleset, backfill),
+            Reload::Refused { reason } => (422, json!({"outcome": "refused", "reason": reason})),
+        }
+    })
+}
+
+/// From when on the past is to be read again.
+pub(crate) fn backfill_from(text: &str) -> Result<Since, String> {
+    Since::parse(text, SystemClock::start().wall_ms())
+}
+
+/// What is told of a backfill.
+fn told(backfill: Backfill) -> Value {
+    let Backfill::Planned(planned) = backfill else { return json!({"state": "waiting"}) };
+    let Planned { since_ms, n_records, n_partitions, n_cut } = planned;
+    json!({
+        "state": if n_partitions == 0 { "nothing" } else { "reading" },
+        "from": since_ms.map(format_rfc3339),
+        "records": n_records,
+        "partitions": n_partitions,
+        "partitions_cut": n_cut,
     })
 }
 

@@ -1,8 +1,9 @@
 //! References in string leaves: `${env:NAME}` and `${file:/path}`; `$${` is the text `${`.
 
-use std::fs;
+use std::path::Path;
 
 use crate::config::error::Problem;
+use crate::config::layers::read_bounded;
 
 /// Fills in the references of one text.
 ///
@@ -43,7 +44,7 @@ fn look_up(key: &str, reference: &str, env: &[(String, String)]) -> Result<Strin
                 });
             }
         },
-        Some(("file", path)) => match fs::read_to_string(path) {
+        Some(("file", path)) => match read_bounded(Path::new(path)) {
             // WHY: files of secrets end with a newline more often than not.
             Ok(content) => content.trim_end_matches(['\r', '\n']).to_owned(),
             Err(error) => {

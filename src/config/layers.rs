@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{self, Read as _};
+use std::path::Path;
 
 use crate::base::Digest;
 use crate::config::Sources;
@@ -16,6 +18,9 @@ use crate::config::yaml::{self, Raw};
 
 /// Prefix of the environment variables that set keys.
 const ENV_PREFIX: &str = "RISKWEIR__";
+
+/// Most bytes of a configuration file, or of a file that a value comes from.
+const MAX_FILE_BYTES: u64 = 1 << 20;
 
 /// A value with its origin.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,6 +86,20 @@ pub(crate) fn resolve(sources: &Sources, errors: &mut Vec<ConfigError>) -> Resol
     resolved
 }
 
+/// Reads a file of the configuration, which is small.
+///
+/// # Errors
+/// As the file system says; also for a file that is no UTF-8, or larger than [`MAX_FILE_BYTES`].
+pub(crate) fn read_bounded(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    let n = fs::File::open(path)?.take(MAX_FILE_BYTES + 1).read_to_string(&mut text)?;
+    if n as u64 > MAX_FILE_BYTES {
+        let reason = format!("it is larger than {} KiB", MAX_FILE_BYTES >> 10);
+        return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+    }
+    Ok(text)
+}
+
 fn whole_file(sources: &Sources) -> Origin {
     sources.file.as_ref().map_or(Origin::Default, |path| Origin::File {
         path: path.display().to_string(),
@@ -91,7 +110,7 @@ fn whole_file(sources: &Sources) -> Origin {
 
 fn file_layer(sources: &Sources, resolved: &mut Resolved, errors: &mut Vec<ConfigError>) {
     let Some(path) = &sources.file else { return };
-    let text = match fs::read_to_string(path) {
+    let text = match read_bounded(path) {
         Ok(text) => text,
         Err(error) => {
             let problem = Problem::Unreadable { reason: error.to_string() };

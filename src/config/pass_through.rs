@@ -67,6 +67,11 @@ pub(crate) fn check(name: &str, value: &str) -> Result<(), Problem> {
     {
         return refuse(format!("with `{value}` {breaks}"));
     }
+    if name == "statistics.interval.ms" && value.trim() == "0" {
+        return refuse(
+            "without statistics nobody knows the lag and which commits have landed".to_owned(),
+        );
+    }
     if let Some((_, why)) = REFUSED_PREFIXES.iter().find(|(prefix, _)| name.starts_with(prefix)) {
         return refuse((*why).to_owned());
     }

@@ -218,6 +218,18 @@ fn client_settings_pass_through_unless_they_are_owned_or_unsafe() {
         check_error(&with(unsafe_entry), "C0010", 3, 3, &["kafka.rdkafka"]);
     }
     check_error(&with("group.id: x"), "C0010", 3, 3, &["`kafka.group_id` instead"]);
+    check_error(&with("statistics.interval.ms: 0"), "C0010", 3, 3, &["which commits have landed"]);
+}
+
+#[test]
+fn a_file_that_is_larger_than_any_configuration_is_refused_and_not_read_whole() {
+    let large = file(&format!("{BROKERS}# {}\n", "x".repeat(1 << 20)));
+    let error = large.error().to_string();
+    assert!(error.contains("larger than 1024 KiB"), "{error}");
+    let path = large.sources.file.as_ref().unwrap().display().to_string();
+    let secret = file(&format!("kafka: {{brokers: [k:1], group_id: \"${{file:{path}}}\"}}\n"));
+    let error = secret.error().to_string();
+    assert!(error.contains("larger than 1024 KiB"), "{error}");
 }
 
 #[test]

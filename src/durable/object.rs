@@ -15,7 +15,7 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 use object_store::path::Path;
-use object_store::{Error, MultipartUpload, ObjectStore, ObjectStoreExt as _};
+use object_store::{Error, MultipartUpload, ObjectStore, ObjectStoreExt as _, ObjectStoreScheme};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::durable::error::{StorageError, Trouble};
@@ -24,6 +24,29 @@ use crate::durable::storage::{Storage, Stored};
 
 /// Bytes of one chunk up and down. Stores want at least 5 MiB, and some want all chunks alike.
 const CHUNK_BYTES: usize = 8 << 20;
+
+/// For how long a call that fails is begun again. WHY: a start and a rebalance wait for the store; the library's three
+/// minutes are longer than whoever watches a process waits.
+#[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
+const TRY_AGAIN_FOR: std::time::Duration = std::time::Duration::from_secs(15);
+
+/// A store from its builder, with settings from variables whose names it knows.
+#[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
+macro_rules! built {
+    ($builder:ty, $url:expr, $variables:expr) => {{
+        let retry = object_store::RetryConfig {
+            retry_timeout: TRY_AGAIN_FOR,
+            ..object_store::RetryConfig::default()
+        };
+        let builder = <$builder>::new().with_url($url).with_retry(retry);
+        let builder =
+            $variables.into_iter().fold(builder, |builder, (name, value)| match name.parse() {
+                Ok(key) => builder.with_config(key, value),
+                Err(_) => builder,
+            });
+        Arc::new(builder.build().map_err(words)?)
+    }};
+}
 
 /// An object store, or a folder in it.
 pub struct ObjectStorage {
@@ -54,13 +77,12 @@ impl ObjectStorage {
     /// # Errors
     /// When the URL cannot be read or names a store that was not built in.
     pub fn open(url: &str) -> Result<Self, StorageError> {
-        let parsed = parsed(url).map_err(|reason| unusable(url, &reason))?;
-        let variables = std::env::vars_os()
+        let variables: Vec<(String, String)> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .map(|(name, value)| (name.to_ascii_lowercase(), value));
-        let (store, prefix) = object_store::parse_url_opts(&parsed, variables)
-            .map_err(|error| unusable(url, &error.to_string()))?;
-        Self::of_store(Arc::from(store), prefix, url)
+            .map(|(name, value)| (name.to_ascii_lowercase(), value))
+            .collect();
+        let (store, prefix) = store(url, variables).map_err(|reason| unusable(url, &reason))?;
+        Self::of_store(store, prefix, url)
     }
 
     /// A folder of a store that is there already.
@@ -272,6 +294,31 @@ fn trouble(error: &Error) -> Trouble {
         Error::InvalidPath { .. } | Error::UnknownConfigurationKey { .. } => Trouble::Address,
         _ => Trouble::Other,
     }
+}
+
+/// The store of a URL, and the folder in it.
+fn store(
+    url: &str,
+    variables: Vec<(String, String)>,
+) -> Result<(Arc<dyn ObjectStore>, Path), String> {
+    let words = |error: Error| error.to_string();
+    let parsed = parsed(url)?;
+    let (scheme, prefix) =
+        ObjectStoreScheme::parse(&parsed).map_err(|error| words(error.into()))?;
+    let store: Arc<dyn ObjectStore> = match scheme {
+        #[cfg(feature = "s3")]
+        ObjectStoreScheme::AmazonS3 => built!(object_store::aws::AmazonS3Builder, url, variables),
+        #[cfg(feature = "gcs")]
+        ObjectStoreScheme::GoogleCloudStorage => {
+            built!(object_store::gcp::GoogleCloudStorageBuilder, url, variables)
+        }
+        #[cfg(feature = "azure")]
+        ObjectStoreScheme::MicrosoftAzure => {
+            built!(object_store::azure::MicrosoftAzureBuilder, url, variables)
+        }
+        _ => Arc::from(object_store::parse_url_opts(&parsed, variables).map_err(words)?.0),
+    };
+    Ok((store, prefix))
 }
 
 // WHY: generic over the result, so that the type of URLs need not be named here.

@@ -24,7 +24,7 @@ mod tell;
 pub mod trail;
 mod turn;
 
-pub use activate::ActivationReport;
+pub use activate::{ActivationReport, Past};
 pub use counters::{Counters, RuleCounters};
 pub use options::{DecisionsWanted, EngineOptions};
 pub use port::{Input, Judged, Output, OutputTopic, Silence, Sink, StreamId};

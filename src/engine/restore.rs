@@ -254,7 +254,7 @@ impl Loading {
         }
         let clocks = Clocks::of(self.clocks);
         let (tables, _) =
-            carry_tables(tables, program, state_options(options), clocks.furthest_ms());
+            carry_tables(tables, program, state_options(options), clocks.furthest_ms(), None);
         let names = &self.lists;
         let place = |list: ListId| place_of(names.get(usize::from(list.0))?, program);
         let same = self.ruleset == program.digest;

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::decision::lattice::Outcome as Verdict;
+use crate::engine::streams::Source;
 use crate::engine::{
     ActivationReport, Counters, DecisionsWanted, Engine, EngineOptions, Input as EngineInput,
-    Output, Silence, Sink, SnapshotStatus, StreamId,
+    Output, Past, Silence, Sink, SnapshotStatus, StreamId,
 };
 use crate::rules::eval::EvalError;
 use crate::rules::program::Program;
@@ -85,13 +86,15 @@ impl Deciding {
         self.engine.step(&EngineInput { stream, offset, arrival_ms, payload }, sink);
     }
 
-    /// Makes another rule set active; the next record's outputs announce it.
+    /// Makes another rule set active, with what was read of the past for it; the next record's outputs announce it.
     pub(crate) fn activate(
         &mut self,
         program: Arc<Program>,
         options: EngineOptions,
+        past: Option<(Self, i64)>,
     ) -> Result<ActivationReport, EvalError> {
-        let report = self.engine.activate_with(program, options)?;
+        let past = past.map(|(read, since_ms)| Past { engine: read.engine, since_ms });
+        let report = self.engine.activate_with(program, options, past)?;
         let program = self.engine.program();
         self.rules = program.rules.iter().map(|rule| rule.name.as_str().into()).collect();
         self.tables = program.tables.iter().map(|table| table.name.as_str().into()).collect();
@@ -160,6 +163,28 @@ impl Step for Deciding {
 
     fn note_gap(&mut self) {
         self.engine.note_gap();
+    }
+
+    fn began_ms(&self, topic: &str, partition: i32) -> Option<i64> {
+        let is_it = |source: &Source| source.topic == topic && source.partition == partition;
+        let (_, clock) = self.engine.streams().find(|(source, _)| is_it(source))?;
+        // WHY: an event that came before the first one may have been as late as is allowed.
+        let late_ms = self.engine.options().allowed_lateness_ms;
+        clock.now_ms.map(|_| clock.began_ms.saturating_add(late_ms))
+    }
+
+    fn is_warming(&self) -> bool {
+        let clock_ms = self.engine.streams().filter_map(|(_, clock)| clock.now_ms).max();
+        let is_warming = |clock_ms| {
+            self.engine.tables().iter().any(|table| table.warming(clock_ms).next().is_some())
+        };
+        clock_ms.is_some_and(is_warming)
+    }
+
+    fn lead_ms(&self) -> (i64, i64) {
+        let options = self.engine.options();
+        let early_ms = options.future_guard_ms;
+        (early_ms, early_ms.saturating_add(options.dedupe_window_ms))
     }
 
     fn report(&self, report: &mut EngineReport) {

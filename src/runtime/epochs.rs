@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use crate::runtime::log::Partition;
-use crate::runtime::note::{Entry, Note};
+use crate::runtime::note::{Entry, Note, Refill};
 
 /// Most epochs that are remembered; a further one waits until a snapshot makes the oldest superfluous.
 pub(crate) const MOST: usize = 16;
@@ -21,6 +21,17 @@ pub(crate) struct Epoch {
     /// Identity of rule set and settings.
     pub(crate) ruleset: String,
     /// Its first offset per partition; a partition that is absent had none committed when it began.
+    pub(crate) from: BTreeMap<Partition, i64>,
+    /// What was read again before it began, so that its new aggregates know the past.
+    pub(crate) fill: Option<Fill>,
+}
+
+/// A stretch of the log that was read again, without emitting, up to the first offsets of an epoch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Fill {
+    /// Event time from which on all events were read, in ms since 1970.
+    pub(crate) since_ms: i64,
+    /// The first offset that was read, per partition.
     pub(crate) from: BTreeMap<Partition, i64>,
 }
 
@@ -38,13 +49,19 @@ impl Epochs {
     ) -> Self {
         let mut known: BTreeMap<u64, Epoch> = BTreeMap::new();
         for (partition, _, note) in notes.clone() {
-            for Entry { number, ruleset, from } in &note.epochs {
+            for Entry { number, ruleset, from, fill } in &note.epochs {
                 let epoch = known.entry(*number).or_insert_with(|| Epoch {
                     number: *number,
                     ruleset: ruleset.clone(),
                     from: BTreeMap::new(),
+                    fill: None,
                 });
                 epoch.from.insert(partition.clone(), *from);
+                if let Some(Refill { start, since_ms }) = fill {
+                    let fill = epoch.fill.get_or_insert_default();
+                    fill.since_ms = *since_ms;
+                    fill.from.insert(partition.clone(), *start);
+                }
             }
         }
         for epoch in known.values_mut() {
@@ -85,10 +102,15 @@ impl Epochs {
         }
     }
 
-    /// Adds the next epoch, which begins at these offsets.
-    pub(crate) fn begin(&mut self, ruleset: &str, from: BTreeMap<Partition, i64>) -> u64 {
+    /// Adds the next epoch, which begins at these offsets, after a stretch of the past was read again.
+    pub(crate) fn begin(
+        &mut self,
+        ruleset: &str,
+        from: BTreeMap<Partition, i64>,
+        fill: Option<Fill>,
+    ) -> u64 {
         let number = self.last().map_or(0, |epoch| epoch.number) + 1;
-        self.known.push(Epoch { number, ruleset: ruleset.to_owned(), from });
+        self.known.push(Epoch { number, ruleset: ruleset.to_owned(), from, fill });
         number
     }
 
@@ -103,6 +125,10 @@ impl Epochs {
             number: epoch.number,
             ruleset: epoch.ruleset.clone(),
             from: epoch.from.get(partition).copied().unwrap_or(0),
+            fill: epoch.fill.as_ref().and_then(|fill| {
+                let start = *fill.from.get(partition)?;
+                Some(Refill { start, since_ms: fill.since_ms })
+            }),
         };
         self.known.iter().map(entry).collect()
     }
@@ -120,16 +146,17 @@ mod tests {
     fn notes_of_several_partitions_make_one_history() {
         let (a, b) = (partition(0), partition(1));
         let mut epochs = Epochs::default();
-        epochs.begin("r1", BTreeMap::from([(a.clone(), 0), (b.clone(), 0)]));
+        epochs.begin("r1", BTreeMap::from([(a.clone(), 0), (b.clone(), 0)]), None);
         let before = Note { digest: None, epochs: epochs.entries(&b) };
-        epochs.begin("r2", BTreeMap::from([(a.clone(), 100), (b.clone(), 70)]));
+        let fill = Fill { since_ms: 5, from: BTreeMap::from([(a.clone(), 40)]) };
+        epochs.begin("r2", BTreeMap::from([(a.clone(), 100), (b.clone(), 70)]), Some(fill));
         let after = Note { digest: None, epochs: epochs.entries(&a) };
         // Partition b has committed nothing since the second epoch began at its offset 70.
         let notes = [(&a, 130, &after), (&b, 70, &before)];
         assert_eq!(Epochs::of_notes(&notes.into_iter()), epochs);
         assert_eq!(epochs.after(1).map(|epoch| epoch.number).collect::<Vec<_>>(), [2]);
         epochs.forget_before(2);
-        assert_eq!(epochs.begin("r3", BTreeMap::new()), 3);
+        assert_eq!(epochs.begin("r3", BTreeMap::new(), None), 3);
         assert_eq!(epochs.first().map(|epoch| epoch.number), Some(2));
     }
 }

@@ -252,6 +252,18 @@ pub trait Source {
     /// # Errors
     /// The broker does not answer within `timeout`.
     fn bounds(&self, partition: &Partition, timeout: Duration) -> Result<(i64, i64), LogError>;
+
+    /// Of each partition the oldest offset whose record is stamped with this time (ms since 1970, not negative) or a
+    /// later one; none where there is no such record.
+    ///
+    /// # Errors
+    /// The broker does not answer within `timeout`.
+    fn offsets_at(
+        &self,
+        partitions: &[Partition],
+        time_ms: i64,
+        timeout: Duration,
+    ) -> Result<Vec<Option<i64>>, LogError>;
 }
 
 /// A producer, with or without transactions.

@@ -4,6 +4,7 @@
 //! talks to the message log through the port [`log`]; [`kafka`] answers it and is the one home of the client library.
 //! Start reading at [`run`], then [`cell`].
 
+pub mod backfill;
 mod cell;
 mod checkpoint;
 pub mod clock;
@@ -28,13 +29,14 @@ pub mod vault;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use backfill::{Planned, Since};
 pub use decide::{Deciding, engine_options};
 pub use error::RunError;
 pub use kafka::feed::Feed;
 pub use kafka::mock::EmbeddedBroker;
 pub use kafka::watch::{Seen, Watch};
 pub use port::{Engines, Input, Output, OutputTopic, Spread, Step};
-pub use reload::{Reload, Reloader};
+pub use reload::{Backfill, Reload, Reloader};
 pub use rulesets::DecidingEngines;
 pub use stop::Stop;
 

@@ -1,7 +1,7 @@
 //! What is written down beside a committed offset: enough to decide the records before it once more, and to check that.
 //!
-//! Text, `1;d=0123456789abcdef;e=1:9f…@0,2:c4…@120`: a version, then named values. Unknown names are ignored, so a later
-//! version may add.
+//! Text, `1;d=0123456789abcdef;e=1:9f…@0,2:c4…@120;b=2:40@1700000000000`: a version, then named values. Unknown names are
+//! ignored, so a later version may add.
 
 /// The parts of a note.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,6 +21,17 @@ pub(crate) struct Entry {
     pub(crate) ruleset: String,
     /// The first offset that it decides.
     pub(crate) from: i64,
+    /// What was read again for it first, if anything was.
+    pub(crate) fill: Option<Refill>,
+}
+
+/// From where on a partition was read again before an epoch began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Refill {
+    /// The first offset.
+    pub(crate) start: i64,
+    /// Event time from which on the windows know all, in ms since 1970.
+    pub(crate) since_ms: i64,
 }
 
 impl Note {
@@ -30,9 +41,14 @@ impl Note {
         if let Some(digest) = self.digest {
             text.push_str(&format!(";d={digest:016x}"));
         }
-        for (index, Entry { number, ruleset, from }) in self.epochs.iter().enumerate() {
+        for (index, Entry { number, ruleset, from, .. }) in self.epochs.iter().enumerate() {
             let before = if index == 0 { ";e=" } else { "," };
             text.push_str(&format!("{before}{number}:{ruleset}@{from}"));
+        }
+        let fills = self.epochs.iter().filter_map(|entry| Some((entry.number, entry.fill?)));
+        for (index, (number, Refill { start, since_ms })) in fills.enumerate() {
+            let before = if index == 0 { ";b=" } else { "," };
+            text.push_str(&format!("{before}{number}:{start}@{since_ms}"));
         }
         text
     }
@@ -48,6 +64,14 @@ impl Note {
             match part.split_once('=') {
                 Some(("d", value)) => note.digest = u64::from_str_radix(value, 16).ok(),
                 Some(("e", value)) => note.epochs = value.split(',').filter_map(entry).collect(),
+                Some(("b", value)) => {
+                    for (number, fill) in value.split(',').filter_map(refill) {
+                        let epoch = note.epochs.iter_mut().find(|entry| entry.number == number);
+                        if let Some(epoch) = epoch {
+                            epoch.fill = Some(fill);
+                        }
+                    }
+                }
                 _ => {}
             }
         }
@@ -59,7 +83,14 @@ fn entry(text: &str) -> Option<Entry> {
     let (number, rest) = text.split_once(':')?;
     let (ruleset, from) = rest.split_once('@')?;
     let (number, from) = (number.parse().ok()?, from.parse().ok()?);
-    Some(Entry { number, ruleset: ruleset.to_owned(), from })
+    Some(Entry { number, ruleset: ruleset.to_owned(), from, fill: None })
+}
+
+fn refill(text: &str) -> Option<(u64, Refill)> {
+    let (number, rest) = text.split_once(':')?;
+    let (start, since_ms) = rest.split_once('@')?;
+    let fill = Refill { start: start.parse().ok()?, since_ms: since_ms.parse().ok()? };
+    Some((number.parse().ok()?, fill))
 }
 
 #[cfg(test)]
@@ -68,11 +99,21 @@ mod tests {
 
     #[test]
     fn a_note_reads_back_and_a_strangers_note_is_empty() {
-        let entry =
-            |number, ruleset: &str, from| Entry { number, ruleset: ruleset.to_owned(), from };
+        let entry = |number, ruleset: &str, from| Entry {
+            number,
+            ruleset: ruleset.to_owned(),
+            from,
+            fill: None,
+        };
         let epochs = vec![entry(1, "9f", 0), entry(2, "c4", 120)];
-        let note = Note { digest: Some(0xab), epochs };
+        let mut note = Note { digest: Some(0xab), epochs };
         assert_eq!(note.text(), "1;d=00000000000000ab;e=1:9f@0,2:c4@120");
+        assert_eq!(Note::parse(&note.text()), note);
+        note.epochs[1].fill = Some(Refill { start: 40, since_ms: i64::MIN });
+        assert_eq!(
+            note.text(),
+            "1;d=00000000000000ab;e=1:9f@0,2:c4@120;b=2:40@-9223372036854775808"
+        );
         assert_eq!(Note::parse(&note.text()), note);
         let digest = Note { digest: Some(0xab), epochs: Vec::new() };
         assert_eq!(Note::parse("1;x=9;d=ab"), digest);

@@ -3,6 +3,7 @@
 pub use crate::engine::{Output, OutputTopic};
 
 use crate::durable::{LoadError, Parts};
+use crate::runtime::backfill::{Planned, Since};
 use crate::runtime::error::RunError;
 use crate::telemetry::books::{EngineReport, Outcome};
 
@@ -57,6 +58,23 @@ pub trait Step {
     /// Records before this one are missing from the state for good: decisions say so until no window reaches there.
     fn note_gap(&mut self) {}
 
+    /// Event time from which on all records of a partition are known, in ms since 1970, if it began with the first record
+    /// that was taken of it; none before that.
+    fn began_ms(&self, _topic: &str, _partition: i32) -> Option<i64> {
+        None
+    }
+
+    /// Whether some window reaches back before what is known of it.
+    fn is_warming(&self) -> bool {
+        false
+    }
+
+    /// How long before the event time of a record its broker may have stamped it, in ms; and how long before that its
+    /// repeats may have begun.
+    fn lead_ms(&self) -> (i64, i64) {
+        (0, 0)
+    }
+
     /// Writes the engine's own counters over those in `report`.
     fn report(&self, report: &mut EngineReport);
 }
@@ -109,6 +127,18 @@ pub trait Engines {
     fn poll(&mut self) -> bool {
         false
     }
+
+    /// From when on the wanted rule set's windows are to be filled from the log before it becomes active. `is_active`: it
+    /// is active already, so only who asked for it now means this one.
+    fn backfill(&self, _is_active: bool) -> Option<Since> {
+        None
+    }
+
+    /// Tells whoever asked for the backfill what will be read for it.
+    fn tell_backfill(&mut self, _planned: &Planned) {}
+
+    /// The wanted rule set is active and filled wherever this instance decides.
+    fn end_backfill(&mut self) {}
 
     /// The wanted rule set did not become active, and why: the one that is active stays.
     fn refuse(&mut self, _active: &str, _reason: &str) {}
@@ -166,6 +196,20 @@ pub trait Engines {
         _id: &str,
     ) -> Result<ActivationReport, RunError> {
         Ok(ActivationReport::default())
+    }
+
+    /// The same with an engine of that rule set that read the past again, completely from an event time on (ms since
+    /// 1970): what is warming is filled from it.
+    ///
+    /// # Errors
+    /// As [`Engines::activate`].
+    fn activate_filled(
+        &mut self,
+        engine: &mut Self::Engine,
+        id: &str,
+        _past: (Self::Engine, i64),
+    ) -> Result<ActivationReport, RunError> {
+        self.activate(engine, id)
     }
 }
 

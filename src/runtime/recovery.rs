@@ -9,10 +9,11 @@ use std::time::Duration;
 use crate::base::planted::{Bug, is_planted};
 use crate::config::Config;
 use crate::durable::{Position as Place, Reason, Search};
+use crate::runtime::backfill::{Range, Reading};
 use crate::runtime::clock::Clock;
-use crate::runtime::epochs::Epochs;
-use crate::runtime::error::RunError;
-use crate::runtime::log::{Log, Partition, Position, Source};
+use crate::runtime::epochs::{Epochs, Fill};
+use crate::runtime::error::{RunError, Stage};
+use crate::runtime::log::{Log, LogError, Partition, Position, Reader, Source};
 use crate::runtime::note::Note;
 use crate::runtime::port::{Engines, Input, Step};
 use crate::runtime::replay::{Replay, Stretch};
@@ -39,11 +40,13 @@ enum Loaded {
 }
 
 /// What is still to be done until all shards stand at their committed offsets.
-pub(crate) struct Recovery<R> {
+pub(crate) struct Recovery<R, S> {
     /// Shards that wait for their turn.
     waiting: VecDeque<Pending>,
     /// The shard that is being brought up.
     current: Option<(Pending, Replay<R>)>,
+    /// The past that is read again for the epoch that begins next, with its number and rule set.
+    past: Option<(Reading<R, S>, (u64, String))>,
     n_records: u64,
     began_at: Duration,
 }
@@ -56,8 +59,17 @@ struct Pending {
     stretches: Vec<Stretch>,
     /// What the engine's digest must be at the end.
     digest: Option<u64>,
-    /// The epoch that begins then, and its rule set.
-    then: Option<(u64, String)>,
+    /// The epoch that begins then.
+    then: Option<Then>,
+}
+
+/// The epoch that begins after a stretch.
+#[derive(Debug)]
+struct Then {
+    number: u64,
+    ruleset: String,
+    /// What is read again first, and up to where.
+    past: Option<(Range, BTreeMap<Partition, i64>)>,
 }
 
 /// What a recovery may use.
@@ -69,15 +81,16 @@ pub(crate) struct Tools<'a, L: Log, E> {
     pub(crate) health: &'a Health,
 }
 
-impl<R: crate::runtime::log::Reader> Recovery<R> {
+impl<R: Reader, S: Step> Recovery<R, S> {
     /// A recovery with nothing to do.
     pub(crate) fn new(clock: &dyn Clock) -> Self {
-        Self { waiting: VecDeque::new(), current: None, n_records: 0, began_at: clock.now() }
+        let (waiting, n_records, began_at) = (VecDeque::new(), 0, clock.now());
+        Self { waiting, current: None, past: None, n_records, began_at }
     }
 
     /// Whether there is nothing to do.
     pub(crate) fn is_complete(&self) -> bool {
-        self.waiting.is_empty() && self.current.is_none()
+        self.waiting.is_empty() && self.current.is_none() && self.past.is_none()
     }
 
     /// Partitions whose records will be read.
@@ -92,9 +105,9 @@ impl<R: crate::runtime::log::Reader> Recovery<R> {
 
     /// Finds out how a shard comes to its committed offsets, loads a snapshot where that helps, and notes what is to be
     /// replayed.
-    pub(crate) fn plan<L: Log<Reader = R>, E: Engines>(
+    pub(crate) fn plan<L: Log<Reader = R>, E: Engines<Engine = S>>(
         &mut self,
-        (at, shard): (usize, &mut Shard<E::Engine>),
+        (at, shard): (usize, &mut Shard<S>),
         starts: &[Start],
         tools: &mut Tools<'_, L, E>,
     ) -> Result<(), RunError> {
@@ -144,12 +157,19 @@ impl<R: crate::runtime::log::Reader> Recovery<R> {
             [(_, _, note)] => note.digest,
             _ => None,
         };
-        self.segments(at, shard, starts, digest);
+        let pasts = mind_pasts(shard, starts, tools)?;
+        self.segments((at, shard), starts, digest, pasts);
         Ok(())
     }
 
     /// What is to be replayed, epoch by epoch.
-    fn segments<S>(&mut self, at: usize, shard: &Shard<S>, starts: &[Start], digest: Option<u64>) {
+    fn segments(
+        &mut self,
+        (at, shard): (usize, &Shard<S>),
+        starts: &[Start],
+        digest: Option<u64>,
+        mut pasts: Pasts,
+    ) {
         let committed =
             |(partition, position): &Start| Some((partition.clone(), position.as_ref()?.offset));
         let ends: BTreeMap<Partition, i64> = starts.iter().filter_map(committed).collect();
@@ -168,7 +188,8 @@ impl<R: crate::runtime::log::Reader> Recovery<R> {
         for epoch in shard.epochs.after(shard.epoch) {
             let bound =
                 |partition: &Partition, end: i64| epoch.from.get(partition).copied().unwrap_or(end);
-            let then = Some((epoch.number, epoch.ruleset.clone()));
+            let (number, ruleset) = (epoch.number, epoch.ruleset.clone());
+            let then = Some(Then { number, ruleset, past: pasts.remove(&number) });
             let stretches = stretches(&bound);
             self.waiting.push_back(Pending { shard: at, stretches, digest: None, then });
         }
@@ -179,13 +200,16 @@ impl<R: crate::runtime::log::Reader> Recovery<R> {
     }
 
     /// Works for about so long. True: all shards stand where they should.
-    pub(crate) fn slice<L: Log<Reader = R>, E: Engines>(
+    pub(crate) fn slice<L: Log<Reader = R>, E: Engines<Engine = S>>(
         &mut self,
         length: Duration,
         (log, clock): (&L, &dyn Clock),
         engines: &mut E,
-        shards: &mut [Shard<E::Engine>],
+        shards: &mut [Shard<S>],
     ) -> Result<bool, RunError> {
+        if self.past.is_some() {
+            return self.read_past(length, clock, engines, shards);
+        }
         if self.current.is_none()
             && let Some(pending) = self.waiting.pop_front()
         {
@@ -203,17 +227,118 @@ impl<R: crate::runtime::log::Reader> Recovery<R> {
                 shard.applied.insert(stretch.partition.clone(), stretch.end);
             }
             check(&*shard, pending.digest);
-            if let Some((epoch, ruleset)) = pending.then.take() {
-                if shard.ruleset != ruleset && engines.knows(&ruleset) {
-                    _ = engines.activate(&mut shard.engine, &ruleset)?;
-                    shard.ruleset = ruleset;
-                }
-                shard.epoch = epoch;
-            }
+            let (at, then) = (pending.shard, pending.then.take());
             self.current = None;
+            if let Some(then) = then {
+                self.past = begin_epoch((at, shard), then, engines, (log, clock))?;
+            }
         }
         Ok(self.is_complete())
     }
+
+    /// The same for the past that an epoch begins with.
+    fn read_past<E: Engines<Engine = S>>(
+        &mut self,
+        length: Duration,
+        clock: &dyn Clock,
+        engines: &mut E,
+        shards: &mut [Shard<S>],
+    ) -> Result<bool, RunError> {
+        let Some((reading, _)) = &mut self.past else { return Ok(self.is_complete()) };
+        if !reading.slice(length, clock)? {
+            return Ok(false);
+        }
+        if let Some((reading, (number, ruleset))) = self.past.take()
+            && let Some(shard) = shards.get_mut(reading.shard)
+        {
+            let (records, took) = reading.progress(clock);
+            self.n_records += records;
+            let (engine, Fill { since_ms, .. }) = reading.end();
+            happening::BackfillRead { records, took, since_ms }.emit();
+            _ = engines.activate_filled(&mut shard.engine, &ruleset, (engine, since_ms))?;
+            (shard.ruleset, shard.epoch) = (ruleset, number);
+        }
+        Ok(self.is_complete())
+    }
+}
+
+/// Makes the rule set of an epoch active, or begins to read the past that it needs first.
+#[expect(
+    clippy::type_complexity,
+    reason = "a reader, and the number and the rule set of its epoch"
+)]
+fn begin_epoch<L: Log, E: Engines>(
+    (at, shard): (usize, &mut Shard<E::Engine>),
+    then: Then,
+    engines: &mut E,
+    world: (&L, &dyn Clock),
+) -> Result<Option<(Reading<L::Reader, E::Engine>, (u64, String))>, RunError> {
+    let Then { number, ruleset, past } = then;
+    let differs = shard.ruleset != ruleset;
+    if engines.knows(&ruleset) {
+        // WHY: an engine that has had this rule set since the oldest record lacks nothing.
+        if let Some((range, ends)) = past.filter(|_| differs || shard.engine.is_warming()) {
+            let engine = engines.fresh(&ruleset)?;
+            let reading = Reading::start((at, engine), range, ends, world)?;
+            return Ok(Some((reading, (number, ruleset))));
+        }
+        if differs {
+            _ = engines.activate(&mut shard.engine, &ruleset)?;
+            shard.ruleset = ruleset;
+        }
+    }
+    shard.epoch = number;
+    Ok(None)
+}
+
+/// Per number of an epoch what is read again before it begins, and up to where.
+type Pasts = BTreeMap<u64, (Range, BTreeMap<Partition, i64>)>;
+
+/// Finds the past that was read again before the epochs that are to be replayed.
+fn mind_pasts<L: Log, E: Engines>(
+    shard: &mut Shard<E::Engine>,
+    starts: &[Start],
+    tools: &Tools<'_, L, E>,
+) -> Result<Pasts, RunError> {
+    let mut pasts = Pasts::new();
+    let mut gap = false;
+    for epoch in shard.epochs.after(shard.epoch) {
+        let Some(fill) = epoch.fill.as_ref().filter(|_| tools.engines.knows(&epoch.ruleset)) else {
+            continue;
+        };
+        let end = |(partition, position): &Start| {
+            let committed = position.as_ref()?.offset;
+            let end = epoch.from.get(partition).map_or(committed, |end| committed.min(*end));
+            Some((partition.clone(), end))
+        };
+        let ends: BTreeMap<Partition, i64> = starts.iter().filter_map(end).collect();
+        for (partition, from) in &fill.from {
+            let (low, from) = (oldest(partition, tools)?, *from);
+            if from >= low || ends.get(partition).is_none_or(|end| *end <= from) {
+                continue;
+            }
+            let (topic, number) = (partition.topic.to_string(), partition.number);
+            if !tools.config.recovery.accept_gap {
+                return Err(RunError::InputGone { topic, partition: number, from, low });
+            }
+            happening::GapAccepted { topic: &topic, partition: number, from, low }.emit();
+            gap = true;
+        }
+        let timeout = tools.config.call_timeout();
+        let mut attempts = 0;
+        let range = loop {
+            tools.health.tick();
+            match Range::again(fill, &ends, &shard.engine, (tools.source, timeout)) {
+                Ok(range) => break range,
+                Err(error) => again_or_end(&mut attempts, "find out where the past lies", error)?,
+            }
+        };
+        pasts.insert(epoch.number, (range, ends));
+    }
+    if gap {
+        shard.engine.note_gap();
+    }
+    Ok(pasts)
 }
 
 /// Gets the rule sets of the epochs that may be replayed.
@@ -353,17 +478,21 @@ fn oldest<L: Log, E>(partition: &Partition, tools: &Tools<'_, L, E>) -> Result<i
         tools.health.tick();
         match tools.source.bounds(partition, tools.config.call_timeout()) {
             Ok((low, _)) => return Ok(low),
-            Err(error) => {
-                let attempted = "ask for the oldest offset";
-                happening::KafkaTrouble { attempted, code: &error.code, error: &error.text }.emit();
-                attempts += 1;
-                if attempts == 10 {
-                    return Err(RunError::Fatal {
-                        reason: error.text,
-                        stage: crate::runtime::error::Stage::Receive,
-                    });
-                }
-            }
+            Err(error) => again_or_end(&mut attempts, "ask for the oldest offset", error)?,
         }
     }
+}
+
+/// Tells of an error; the tenth ends the run.
+fn again_or_end(
+    attempts: &mut u32,
+    attempted: &'static str,
+    LogError { code, text, .. }: LogError,
+) -> Result<(), RunError> {
+    happening::KafkaTrouble { attempted, code: &code, error: &text }.emit();
+    *attempts += 1;
+    if *attempts < 10 {
+        return Ok(());
+    }
+    Err(RunError::Fatal { reason: text, stage: Stage::Receive })
 }

@@ -20,10 +20,14 @@ use crate::diag::{Severity, Sources};
 use crate::loader::load;
 use crate::rules::compile;
 use crate::rules::program::Program;
+use crate::runtime::backfill::{Planned, Since};
+use crate::runtime::rulesets::{Asked, Wish};
 use crate::telemetry::{Board, happening};
 
 /// How often signals are looked for.
 const SIGNALS_EVERY: Duration = Duration::from_millis(200);
+/// How long to wait until it is known what a backfill reads.
+const PLAN_LIMIT: Duration = Duration::from_secs(10);
 /// Most files that one look at the folder counts.
 const MOST_FILES: usize = 20_000;
 
@@ -34,11 +38,15 @@ pub enum Reload {
     Unchanged {
         /// Its digest.
         ruleset: String,
+        /// What is read again for it, if that was asked for.
+        backfill: Option<Backfill>,
     },
     /// It compiled and was handed to the cell, which makes it active between two records.
     Taken {
         /// Its digest.
         ruleset: String,
+        /// What is read again for it, if that was asked for.
+        backfill: Option<Backfill>,
     },
     /// It cannot be read or has errors; the active rule set stays.
     Refused {
@@ -47,13 +55,22 @@ pub enum Reload {
     },
 }
 
+/// What is known of a backfill that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backfill {
+    /// This will be read.
+    Planned(Planned),
+    /// The cell has not come to it yet: it has no partitions, or rebuilds windows.
+    Waiting,
+}
+
 /// Looks at the rule folder and hands rule sets over.
 #[derive(Debug)]
 pub struct Reloader {
     folder: PathBuf,
     board: Arc<Board>,
     /// Where rule sets go. One look at a time.
-    outgoing: Mutex<Sender<Arc<Program>>>,
+    outgoing: Mutex<Sender<Wish>>,
 }
 
 /// What a folder looks like from outside: names, lengths, times.
@@ -61,25 +78,30 @@ type Fingerprint = BTreeMap<PathBuf, (u64, Option<SystemTime>)>;
 
 impl Reloader {
     /// A reloader beside the rule set that the board names, and where further ones arrive.
-    pub fn new(folder: &Path, board: Arc<Board>) -> (Self, Receiver<Arc<Program>>) {
+    pub fn new(folder: &Path, board: Arc<Board>) -> (Self, Receiver<Wish>) {
         let (outgoing, incoming) = channel();
         let outgoing = Mutex::new(outgoing);
         (Self { folder: folder.to_owned(), board, outgoing }, incoming)
     }
 
-    /// Reads and compiles the folder, and hands the rule set over if it is another one.
-    pub fn check(&self) -> Reload {
+    /// Reads and compiles the folder, and hands the rule set over if it is another one. With `backfill` the past is read
+    /// again for it, or, if it is active already, for what is warming; this waits a while to be told what will be read.
+    pub fn check(&self, backfill: Option<Since>) -> Reload {
         let outgoing = self.outgoing.lock().unwrap_or_else(PoisonError::into_inner);
         let outcome = match self.compile() {
             Err(reason) => Reload::Refused { reason },
-            Ok(program) if program.digest.short_hex() == self.board.ruleset() => {
-                Reload::Unchanged { ruleset: program.digest.short_hex() }
-            }
             Ok(program) => {
                 let ruleset = program.digest.short_hex();
-                match outgoing.send(Arc::new(program)) {
-                    Ok(()) => Reload::Taken { ruleset },
-                    Err(_) => Reload::Refused { reason: "the service is stopping".to_owned() },
+                let is_active = ruleset == self.board.ruleset();
+                let told = if is_active && backfill.is_none() {
+                    Ok(None)
+                } else {
+                    hand_over(&outgoing, program, backfill)
+                };
+                match told {
+                    Ok(backfill) if is_active => Reload::Unchanged { ruleset, backfill },
+                    Ok(backfill) => Reload::Taken { ruleset, backfill },
+                    Err(()) => Reload::Refused { reason: "the service is stopping".to_owned() },
                 }
             }
         };
@@ -123,7 +145,7 @@ impl Reloader {
             let mut left = every;
             while stopped.recv_timeout(pace) == Err(RecvTimeoutError::Timeout) {
                 if signal.swap(false, Ordering::Relaxed) {
-                    reloader.check();
+                    reloader.check(None);
                 }
                 left = left.saturating_sub(pace);
                 if every.is_zero() || !left.is_zero() {
@@ -134,13 +156,29 @@ impl Reloader {
                 // WHY: a half-written folder looks otherwise a moment later; only what stood still is read.
                 if now == seen && now != checked {
                     checked.clone_from(&now);
-                    reloader.check();
+                    reloader.check(None);
                 }
                 seen = now;
             }
         })?;
         Ok(Watch { _stop: stop })
     }
+}
+
+/// Hands a rule set to the cell.
+fn hand_over(
+    outgoing: &Sender<Wish>,
+    program: Program,
+    backfill: Option<Since>,
+) -> Result<Option<Backfill>, ()> {
+    let (answer, told) = channel();
+    let asked = backfill.map(|since| Asked { since, answer: Some(answer) });
+    let wish = Wish { program: Arc::new(program), backfill: asked };
+    outgoing.send(wish).map_err(|_| ())?;
+    Ok(backfill.map(|_| match told.recv_timeout(PLAN_LIMIT) {
+        Ok(planned) => Backfill::Planned(planned),
+        Err(_) => Backfill::Waiting,
+    }))
 }
 
 /// A watch over the rule folder.

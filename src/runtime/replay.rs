@@ -41,9 +41,21 @@ struct Lane {
     stretch: Stretch,
     reader: usize,
     buffer: VecDeque<Record>,
-    /// Everything up to the end has been read.
-    complete: bool,
+    /// Everything before this offset has been read.
+    seen: i64,
     paused: bool,
+}
+
+impl Lane {
+    /// Whether everything up to the end has been read.
+    fn is_complete(&self) -> bool {
+        self.seen >= self.stretch.end
+    }
+
+    /// The next record before the end.
+    fn next(&self) -> Option<&Record> {
+        self.buffer.front().filter(|record| record.offset < self.stretch.end)
+    }
 }
 
 /// A replay under way.
@@ -67,12 +79,13 @@ impl<R: Reader> Replay<R> {
                 topics.push(Arc::clone(&stretch.partition.topic));
                 topics.len() - 1
             });
-            let (buffer, complete, paused) = (VecDeque::new(), stretch.end <= 0, false);
-            lanes.push(Lane { stretch, reader, buffer, complete, paused });
+            let from = stretch.from.unwrap_or(0);
+            let seen = if from >= stretch.end { stretch.end } else { i64::MIN };
+            lanes.push(Lane { stretch, reader, buffer: VecDeque::new(), seen, paused: false });
         }
         let mut readers = Vec::new();
         for index in 0..topics.len() {
-            let lanes = lanes.iter().filter(|lane| lane.reader == index && !lane.complete);
+            let lanes = lanes.iter().filter(|lane| lane.reader == index);
             let starts = lanes.map(|lane| (lane.stretch.partition.clone(), lane.stretch.from));
             readers.push(log.reader(&starts.collect::<Vec<_>>())?);
         }
@@ -94,7 +107,7 @@ impl<R: Reader> Replay<R> {
                 self.take(lane, apply);
             }
             self.breathe()?;
-            if self.lanes.iter().all(|lane| lane.complete && lane.buffer.is_empty()) {
+            if self.lanes.iter().all(|lane| lane.is_complete() && lane.next().is_none()) {
                 return Ok(true);
             }
             if !any && self.n_records == before {
@@ -105,13 +118,27 @@ impl<R: Reader> Replay<R> {
         Ok(false)
     }
 
+    /// Moves the end of a partition on.
+    ///
+    /// INVARIANT: the record before the new end exists: an end that lies behind marks of transactions only is not told a
+    /// second time.
+    pub(crate) fn extend(&mut self, partition: &Partition, end: i64) {
+        if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.stretch.partition == *partition)
+        {
+            lane.stretch.end = lane.stretch.end.max(end);
+        }
+    }
+
     /// Records replayed so far.
     pub(crate) fn n_records(&self) -> u64 {
         self.n_records
     }
 
     fn waiting_reader(&self) -> usize {
-        self.lanes.iter().find(|lane| !lane.complete && !lane.paused).map_or(0, |lane| lane.reader)
+        self.lanes
+            .iter()
+            .find(|lane| !lane.is_complete() && !lane.paused)
+            .map_or(0, |lane| lane.reader)
     }
 
     fn read(&mut self) -> Result<bool, RunError> {
@@ -145,11 +172,11 @@ impl<R: Reader> Replay<R> {
             |lane: &&mut Lane| lane.reader == reader && lane.stretch.partition.number == number;
         let Some(lane) = self.lanes.iter_mut().find(of_partition) else { return Ok(true) };
         match record {
-            Some(record) if !lane.complete && record.offset < lane.stretch.end => {
-                lane.complete = record.offset + 1 == lane.stretch.end;
+            Some(record) => {
+                lane.seen = record.offset + 1;
                 lane.buffer.push_back(record);
             }
-            _ => lane.complete = true,
+            None => lane.seen = lane.seen.max(lane.stretch.end),
         }
         Ok(true)
     }
@@ -158,10 +185,10 @@ impl<R: Reader> Replay<R> {
     fn oldest(&self) -> Option<usize> {
         let mut oldest: Option<(i64, usize)> = None;
         for (index, lane) in self.lanes.iter().enumerate() {
-            if lane.complete && lane.buffer.is_empty() {
+            if lane.is_complete() && lane.next().is_none() {
                 continue;
             }
-            let at = lane.buffer.front()?.arrival_ms.unwrap_or(i64::MIN);
+            let at = lane.next()?.arrival_ms.unwrap_or(i64::MIN);
             if oldest.is_none_or(|(best, _)| at < best) {
                 oldest = Some((at, index));
             }
@@ -188,7 +215,7 @@ impl<R: Reader> Replay<R> {
     /// Pauses partitions that run ahead or are complete, resumes those that fell behind.
     fn breathe(&mut self) -> Result<(), RunError> {
         for lane in &mut self.lanes {
-            let wanted = if lane.complete {
+            let wanted = if lane.is_complete() {
                 true
             } else if lane.paused {
                 lane.buffer.len() > BUFFER.1

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, Sender};
 
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +15,7 @@ use crate::rules::compile;
 use crate::rules::eval::EvalError;
 use crate::rules::locality::{Foreign, foreign};
 use crate::rules::program::Program;
+use crate::runtime::backfill::{Planned, Since};
 use crate::runtime::decide::Deciding;
 use crate::runtime::error::RunError;
 use crate::runtime::port::{Engines, Spread};
@@ -36,6 +37,32 @@ struct Bundle {
     files: Vec<(String, String)>,
 }
 
+/// A rule set that is to decide from now on.
+#[derive(Debug)]
+pub struct Wish {
+    /// It.
+    pub program: Arc<Program>,
+    /// Whether the past is to be read again for it.
+    pub backfill: Option<Asked>,
+}
+
+/// The past is to be read again for a rule set.
+#[derive(Debug)]
+pub struct Asked {
+    /// From when on.
+    pub since: Since,
+    /// Where it is told what will be read.
+    pub answer: Option<Sender<Planned>>,
+}
+
+/// A backfill of the wanted rule set.
+#[derive(Debug)]
+struct Wanted {
+    asked: Asked,
+    /// Also where the rule set is active already.
+    if_active: bool,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct DecidingEngines {
@@ -43,7 +70,9 @@ pub struct DecidingEngines {
     /// Of the past, by identity.
     known: BTreeMap<String, RuleSet>,
     /// Where compiled rule sets come from while the service runs.
-    incoming: Option<Receiver<Arc<Program>>>,
+    incoming: Option<Receiver<Wish>>,
+    /// What is to be read again for the wanted rule set.
+    backfill: Option<Wanted>,
     /// Where it is told which rule set decides.
     board: Option<Arc<Board>>,
     /// The entity by which input records are spread over partitions.
@@ -72,6 +101,7 @@ impl DecidingEngines {
             wanted,
             known: BTreeMap::new(),
             incoming: None,
+            backfill: None,
             board: None,
             partitioned_by: None,
             engines: 1,
@@ -80,8 +110,16 @@ impl DecidingEngines {
 
     /// Takes further rule sets from a channel, and tells a board which one decides.
     #[must_use]
-    pub fn following(self, incoming: Receiver<Arc<Program>>, board: Arc<Board>) -> Self {
+    pub fn following(self, incoming: Receiver<Wish>, board: Arc<Board>) -> Self {
         Self { incoming: Some(incoming), board: Some(board), ..self }
+    }
+
+    /// The past is read again for the first rule set, where another one decided last.
+    #[must_use]
+    pub fn backfilled(self, since: Option<Since>) -> Self {
+        let asked = |since| Asked { since, answer: None };
+        let wanted = |since| Wanted { asked: asked(since), if_active: false };
+        Self { backfill: since.map(wanted), ..self }
     }
 
     /// The input records are spread over partitions by this entity.
@@ -93,6 +131,21 @@ impl DecidingEngines {
     /// A rule set with the part of the memory that one engine has.
     fn part(&self, ruleset: &RuleSet) -> (Arc<Program>, EngineOptions) {
         (Arc::clone(&ruleset.program), EngineOptions { sharers: self.engines, ..ruleset.options })
+    }
+
+    fn make_active(
+        &self,
+        engine: &mut Deciding,
+        id: &str,
+        past: Option<(Deciding, i64)>,
+    ) -> Result<ActivationReport, RunError> {
+        let (program, options) = self.part(self.find(id));
+        let digest = program.digest.short_hex();
+        let report = engine.activate(program, options, past).map_err(refused)?;
+        if let Some(board) = &self.board {
+            board.set_ruleset(&digest);
+        }
+        Ok(report)
     }
 
     fn find(&self, id: &str) -> &RuleSet {
@@ -114,20 +167,46 @@ impl Engines for DecidingEngines {
     }
 
     fn poll(&mut self) -> bool {
-        let Some(program) = self.incoming.as_ref().and_then(|incoming| incoming.try_iter().last())
-        else {
-            return false;
-        };
-        let changed = program.digest != self.wanted.program.digest;
-        if changed {
-            let new = RuleSet::new(program, self.wanted.options);
-            let old = core::mem::replace(&mut self.wanted, new);
-            self.known.insert(old.id.clone(), old);
+        let Some(incoming) = &self.incoming else { return false };
+        let mut any = false;
+        for Wish { program, backfill } in incoming.try_iter() {
+            let changed = program.digest != self.wanted.program.digest;
+            if changed {
+                let new = RuleSet::new(program, self.wanted.options);
+                let old = core::mem::replace(&mut self.wanted, new);
+                self.known.insert(old.id.clone(), old);
+            }
+            // WHY: a folder that is looked at once more does not take back what somebody asked for.
+            if changed || backfill.is_some() {
+                any = true;
+                self.backfill = backfill.map(|asked| Wanted { asked, if_active: true });
+            }
         }
-        changed
+        any
+    }
+
+    fn backfill(&self, is_active: bool) -> Option<Since> {
+        let wanted = self.backfill.as_ref().filter(|wanted| wanted.if_active || !is_active)?;
+        Some(wanted.asked.since)
+    }
+
+    fn tell_backfill(&mut self, planned: &Planned) {
+        let answer = self.backfill.as_mut().and_then(|wanted| wanted.asked.answer.take());
+        if let Some(answer) = answer {
+            // WHY: whoever asked may not wait any more.
+            _ = answer.send(*planned);
+        }
+    }
+
+    fn end_backfill(&mut self) {
+        self.tell_backfill(&Planned::default());
+        if let Some(wanted) = &mut self.backfill {
+            wanted.if_active = false;
+        }
     }
 
     fn refuse(&mut self, active: &str, _reason: &str) {
+        self.backfill = None;
         if let Some(active) = self.known.remove(active) {
             self.wanted = active;
         }
@@ -199,12 +278,15 @@ impl Engines for DecidingEngines {
     }
 
     fn activate(&mut self, engine: &mut Deciding, id: &str) -> Result<ActivationReport, RunError> {
-        let (program, options) = self.part(self.find(id));
-        let digest = program.digest.short_hex();
-        let report = engine.activate(program, options).map_err(refused)?;
-        if let Some(board) = &self.board {
-            board.set_ruleset(&digest);
-        }
-        Ok(report)
+        self.make_active(engine, id, None)
+    }
+
+    fn activate_filled(
+        &mut self,
+        engine: &mut Deciding,
+        id: &str,
+        past: (Deciding, i64),
+    ) -> Result<ActivationReport, RunError> {
+        self.make_active(engine, id, Some(past))
     }
 }

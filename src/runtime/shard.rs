@@ -11,7 +11,7 @@ use crate::durable::Job;
 use crate::runtime::World;
 use crate::runtime::checkpoint::{Checkpoints, Standing};
 use crate::runtime::clock::Clock;
-use crate::runtime::epochs::Epochs;
+use crate::runtime::epochs::{Epochs, Fill};
 use crate::runtime::error::RunError;
 use crate::runtime::log::Partition;
 use crate::runtime::port::{ActivationReport, Engines, Step};
@@ -83,12 +83,12 @@ impl<S: Step> Shard<S> {
             }
             return Prepared::Yes;
         };
-        if self.kept.as_deref() == Some(wanted) {
-            return Prepared::Yes;
-        }
         if !has_room {
             checkpoints.hasten();
             return Prepared::NotYet;
+        }
+        if self.kept.as_deref() == Some(wanted) {
+            return Prepared::Yes;
         }
         match checkpoints.take_kept() {
             Some((id, None)) if id == wanted => {
@@ -111,32 +111,40 @@ impl<S: Step> Shard<S> {
         Prepared::NotYet
     }
 
-    /// Begins the next epoch: this rule set decides from these offsets on.
+    /// Begins the next epoch: this rule set decides from these offsets on, with what was read of the past for it.
     pub(crate) fn enter<E: Engines<Engine = S>>(
         &mut self,
         wanted: &str,
         from: BTreeMap<Partition, i64>,
+        past: Option<(S, Fill)>,
         engines: &mut E,
     ) -> Result<(), RunError> {
-        if self.epochs.last().is_some_and(|epoch| epoch.ruleset == wanted) {
+        let is_active = self.epochs.last().is_some_and(|epoch| epoch.ruleset == wanted);
+        if is_active && past.is_none() {
             return Ok(());
         }
         if let Some(checkpoints) = &mut self.checkpoints {
             checkpoints.abandon(&mut self.engine);
             checkpoints.hasten();
         }
-        let mut report = ActivationReport::default();
-        if self.ruleset != wanted {
-            report = engines.activate(&mut self.engine, wanted)?;
-            wanted.clone_into(&mut self.ruleset);
-        }
-        self.epoch = self.epochs.begin(wanted, from);
+        let (past, fill) = past.unzip();
+        let past = past.zip(fill.as_ref().map(|fill| fill.since_ms));
+        let report = if let Some(past) = past {
+            engines.activate_filled(&mut self.engine, wanted, past)?
+        } else if self.ruleset != wanted {
+            engines.activate(&mut self.engine, wanted)?
+        } else {
+            ActivationReport::default()
+        };
+        wanted.clone_into(&mut self.ruleset);
+        self.epoch = self.epochs.begin(wanted, from, fill);
         self.keeping = None;
         happening::RuleSetActive {
             shard: &self.name,
             epoch: self.epoch,
             ruleset: wanted,
             kept: report.kept.len(),
+            filled: report.filled.len(),
             warming: report.warming.len(),
             dropped: report.dropped.len(),
         }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tracing::{debug, error, info, warn};
 
+use crate::base::time::format_rfc3339;
 use crate::telemetry::throttle;
 
 /// The process starts to work.
@@ -59,6 +60,23 @@ impl PartitionsAssigned {
     /// Writes it.
     pub fn emit(&self) {
         info!(partitions = self.partitions, "Partitions assigned.");
+    }
+}
+
+/// The rule set needs all partitions, and this instance has some: it waits for the others.
+#[derive(Clone, Copy, Debug)]
+pub struct PartitionsAwaited<'a> {
+    /// Stable code.
+    pub code: &'a str,
+    /// What is the matter.
+    pub error: &'a str,
+}
+
+impl PartitionsAwaited<'_> {
+    /// Writes it.
+    pub fn emit(&self) {
+        let Self { code, error } = self;
+        warn!(code, error, "Nothing is decided until all partitions are here.");
     }
 }
 
@@ -239,6 +257,8 @@ pub struct RuleSetActive<'a> {
     pub ruleset: &'a str,
     /// Aggregates that know their whole window.
     pub kept: usize,
+    /// Those of them that know it because the past was read again.
+    pub filled: usize,
     /// Aggregates that answer `warming` until their window has filled.
     pub warming: usize,
     /// Aggregates that nobody asks for any more.
@@ -248,8 +268,69 @@ pub struct RuleSetActive<'a> {
 impl RuleSetActive<'_> {
     /// Writes it.
     pub fn emit(&self) {
-        let Self { shard, epoch, ruleset, kept, warming, dropped } = self;
-        info!(shard, epoch, ruleset, kept, warming, dropped, "Rule set is active.");
+        let Self { shard, epoch, ruleset, kept, filled, warming, dropped } = self;
+        info!(shard, epoch, ruleset, kept, filled, warming, dropped, "Rule set is active.");
+    }
+}
+
+/// The past is read again for a rule set that is to become active.
+#[derive(Clone, Copy, Debug)]
+pub struct BackfillStarted<'a> {
+    /// Identity of rule set and settings.
+    pub ruleset: &'a str,
+    /// Event time from which on, in ms since 1970; none: from the oldest record on.
+    pub since_ms: Option<i64>,
+    /// About how many records that is.
+    pub records: u64,
+}
+
+impl BackfillStarted<'_> {
+    /// Writes it.
+    pub fn emit(&self) {
+        let Self { ruleset, since_ms, records } = self;
+        let since = since_ms.map_or_else(|| "the oldest record".to_owned(), format_rfc3339);
+        info!(ruleset, since, records, "The past is read again; the active rule set goes on.");
+    }
+}
+
+/// The log does not reach back as far as was asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct BackfillCut<'a> {
+    /// Topic.
+    pub topic: &'a str,
+    /// Partition.
+    pub partition: i32,
+}
+
+impl BackfillCut<'_> {
+    /// Writes it.
+    pub fn emit(&self) {
+        let Self { topic, partition } = self;
+        warn!(topic, partition, "The log begins later; windows are filled with what it holds.");
+    }
+}
+
+/// The past is read up to the present.
+#[derive(Clone, Copy, Debug)]
+pub struct BackfillRead {
+    /// How many records.
+    pub records: u64,
+    /// How long it took.
+    pub took: Duration,
+    /// Event time from which on the windows know all, in ms since 1970.
+    pub since_ms: i64,
+}
+
+impl BackfillRead {
+    /// Writes it.
+    pub fn emit(&self) {
+        let Self { records, took, since_ms } = self;
+        let known_since = match *since_ms {
+            i64::MIN => "the first record".to_owned(),
+            i64::MAX => "now".to_owned(),
+            since_ms => format_rfc3339(since_ms),
+        };
+        info!(records, ?took, known_since, "The past is read.");
     }
 }
 
@@ -448,26 +529,6 @@ impl Stopped {
     pub fn emit(&self) {
         let Self { read, decided, dead_lettered } = self;
         info!(read, decided, dead_lettered, "Stopped in order.");
-    }
-}
-
-/// Another instance has some of the partitions that one engine needs together.
-#[derive(Clone, Copy, Debug)]
-pub struct PartitionsLacking<'a> {
-    /// Stable code.
-    pub code: &'a str,
-    /// What needs them.
-    pub error: &'a str,
-}
-
-impl PartitionsLacking<'_> {
-    /// Writes it.
-    pub fn emit(&self) {
-        warn!(
-            code = self.code,
-            error = self.error,
-            "Nothing is decided until this instance has all partitions again."
-        );
     }
 }
 

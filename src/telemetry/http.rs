@@ -24,8 +24,12 @@ pub struct Server {
     thread: Option<JoinHandle<io::Result<()>>>,
 }
 
-/// Looks at the rule folder and says what became of it: an HTTP status and a body.
-pub type Reload = Arc<dyn Fn() -> (u16, Value) + Send + Sync>;
+/// Looks at the rule folder, with the header [`BACKFILL`] if it was sent, and says what became of it: an HTTP status and
+/// a body.
+pub type Reload = Arc<dyn Fn(Option<&str>) -> (u16, Value) + Send + Sync>;
+
+/// The header that says from when on the past is to be read again.
+pub const BACKFILL: &str = "x-riskweir-backfill";
 
 #[derive(Clone)]
 struct Views {
@@ -116,7 +120,10 @@ async fn reload(State(views): State<Views>, headers: HeaderMap) -> Response {
     let Some(reload) = views.reload.filter(|_| headers.contains_key("x-riskweir")) else {
         return StatusCode::NOT_FOUND.into_response();
     };
-    let (status, body) = match tokio::task::spawn_blocking(move || reload()).await {
+    let backfill =
+        headers.get(BACKFILL).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    let work = move || reload(backfill.as_deref());
+    let (status, body) = match tokio::task::spawn_blocking(work).await {
         Ok((status, body)) => (StatusCode::from_u16(status).unwrap_or_default(), body),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, json!({"reason": error.to_string()})),
     };
@@ -165,7 +172,7 @@ mod tests {
         let board = Arc::new(Board::new(1, Identity::default()));
         let health = Arc::new(Health::new(Duration::from_mins(1)));
         let listen = "127.0.0.1:0".parse().unwrap();
-        let answer: Reload = Arc::new(|| (422, json!({"outcome": "refused"})));
+        let answer: Reload = Arc::new(|from| (422, json!({"outcome": "refused", "from": from})));
         let server = serve(listen, board, Arc::clone(&health), Some(answer)).unwrap();
         let (status, body) = get(server.address(), "/metrics");
         assert_eq!(status, 200);
@@ -182,7 +189,11 @@ mod tests {
         assert_eq!(asked("").0, 404);
         assert_eq!(
             asked("X-Riskweir: reload\r\n"),
-            (422, "{\"outcome\":\"refused\"}\n".to_owned())
+            (422, "{\"outcome\":\"refused\",\"from\":null}\n".to_owned())
+        );
+        assert_eq!(
+            asked("X-Riskweir: reload\r\nX-Riskweir-Backfill: from=7d\r\n"),
+            (422, "{\"outcome\":\"refused\",\"from\":\"from=7d\"}\n".to_owned())
         );
     }
 }

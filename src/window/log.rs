@@ -201,6 +201,17 @@ impl Log {
         log
     }
 
+    /// A log of these entries, oldest first, beside the slices of another one. None of the entries lies in them.
+    pub(crate) fn refilled(run: &[u64], slices_of: Option<&Self>, shape: &Shape) -> Self {
+        let mut log = Self::from_run(run, shape, false);
+        log.tiles = slices_of.and_then(|held| held.tiles.clone());
+        while log.len(shape) > shape.exact_cap {
+            log.spill(shape);
+        }
+        log.counted_bytes = log.bytes();
+        log
+    }
+
     /// No entry at or before this time is surely in the log; `None`: there are no tiles.
     pub(crate) fn spilled_until_ms(&self) -> Option<i64> {
         self.tiles.as_ref().map(|tiles| tiles.spilled_until_ms)

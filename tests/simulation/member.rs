@@ -368,6 +368,22 @@ impl Source for SimSource {
         let log = &state.broker.inputs[usize::try_from(partition.number).unwrap()];
         Ok((log.low, log.high))
     }
+
+    fn offsets_at(
+        &self,
+        partitions: &[Partition],
+        time_ms: i64,
+        timeout: Duration,
+    ) -> Result<Vec<Option<i64>>, LogError> {
+        let state = self.reach(timeout)?;
+        let at = |partition: &Partition| {
+            let log = &state.broker.inputs[usize::try_from(partition.number).unwrap()];
+            let held = log.records.iter().filter(|record| record.offset >= log.low);
+            let mut young = held.filter(|record| record.arrival_ms >= time_ms.max(0));
+            young.next().map(|record| record.offset)
+        };
+        Ok(partitions.iter().map(at).collect())
+    }
 }
 
 impl SimSource {

@@ -408,9 +408,6 @@ impl State {
                 | RunError::StopTimeout { .. }
                 | RunError::Fenced { .. }
         );
-        // WHY: a dead member has its share until it is not heard of for a session.
-        let ghost = matches!(error, RunError::NeedsAllPartitions { .. });
-        let may_pass = may_pass || (ghost && !self.profile.by_partition);
         let disk = self.profile.disk_fault > 0 || self.stats.disk_faults > 0;
         let may_pass = may_pass || (disk && matches!(error, RunError::Snapshots { .. }));
         if !may_pass {

@@ -19,6 +19,7 @@ pub(crate) mod fleet;
 pub(crate) mod fuzz;
 pub(crate) mod records;
 pub(crate) mod rule_text;
+pub(crate) mod s3;
 pub(crate) mod service;
 pub(crate) mod stream;
 pub(crate) mod topics;

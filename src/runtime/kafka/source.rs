@@ -309,6 +309,31 @@ impl Source for Member {
             .fetch_watermarks(&partition.topic, partition.number, timeout)
             .map_err(|error| classify::error(&error))
     }
+
+    fn offsets_at(
+        &self,
+        partitions: &[Partition],
+        time_ms: i64,
+        timeout: Duration,
+    ) -> Result<Vec<Option<i64>>, LogError> {
+        let mut asked = TopicPartitionList::with_capacity(partitions.len());
+        for Partition { topic, number } in partitions {
+            // WHY: the client takes the time where an offset stands; negative ones have meanings of their own.
+            asked
+                .add_partition_offset(topic, *number, Offset::Offset(time_ms.max(0)))
+                .map_err(|error| classify::error(&error))?;
+        }
+        let answer = self
+            .consumer
+            .offsets_for_times(asked, timeout)
+            .map_err(|error| classify::error(&error))?;
+        let offset = |Partition { topic, number }: &Partition| {
+            let Some(element) = answer.find_partition(topic, *number) else { return Ok(None) };
+            element.error().map_err(|error| classify::error(&error))?;
+            Ok(element.offset().to_raw().filter(|offset| *offset >= 0))
+        };
+        partitions.iter().map(offset).collect()
+    }
 }
 
 impl Drop for Member {

@@ -632,6 +632,7 @@ fn flaw_of_measure(spec: &TableSpec, measure: &Measure) -> Option<&'static str> 
 }
 
 mod carry;
+mod fill;
 mod saved;
 
 pub use saved::TableLoader;

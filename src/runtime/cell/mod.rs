@@ -4,11 +4,14 @@
 //! committed offset lies elsewhere (a commit that never landed, another instance that went on), the engine is built
 //! anew and the input is replayed up to the committed offset, so no record moves a window twice.
 
+mod rules;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::config::Config;
+use crate::runtime::cell::rules::Filling;
 use crate::runtime::checkpoint::Checkpoints;
 use crate::runtime::delivery::transactional::committed;
 use crate::runtime::delivery::{Around, Delivery, Handled, Turn};
@@ -19,7 +22,7 @@ use crate::runtime::log::{Fetched, GroupEvent, Log, Partition, Polled, Source, T
 use crate::runtime::note::Entry;
 use crate::runtime::port::{Engines, Input, Output, Spread, Step};
 use crate::runtime::recovery::{Recovery, Start, Tools};
-use crate::runtime::shard::{Prepared, Shard};
+use crate::runtime::shard::Shard;
 use crate::runtime::trace::TraceParent;
 use crate::runtime::{Views, World};
 use crate::telemetry::books::{Books, EngineReport};
@@ -33,7 +36,7 @@ const SLICE: Duration = Duration::from_millis(20);
 const REPORT_EVERY: Duration = Duration::from_millis(250);
 /// How long a rebalance may wait for outputs in flight, and then for snapshots.
 const SETTLE: Duration = Duration::from_secs(5);
-/// How long the cell may wait for a record while a snapshot is being taken.
+/// How long the cell may wait for a record while a snapshot is being taken or the past is read.
 const SAVING: Duration = Duration::from_millis(1);
 /// How long an answer about partitions of others may take.
 const ABROAD: Duration = Duration::from_millis(500);
@@ -63,8 +66,13 @@ pub(crate) struct Cell<'a, E: Engines, L: Log> {
     assigned: Vec<Assigned>,
     /// Where the last record came from: records come in runs of one partition.
     last: usize,
-    recovery: Option<Recovery<L::Reader>>,
+    recovery: Option<Recovery<L::Reader, E::Engine>>,
     early: Vec<Early>,
+    /// Reads the past for a rule set that is to become active.
+    filling: Option<Filling<L::Reader, E::Engine>>,
+    fill_again_at: Duration,
+    /// How long the last batch of records took.
+    deciding_took: Duration,
     paused: bool,
     outputs: Vec<Output>,
     /// The latest epochs of each partition, for the notes of commits.
@@ -72,6 +80,8 @@ pub(crate) struct Cell<'a, E: Engines, L: Log> {
     /// The input topics, and whether this instance ever had all of their partitions.
     inputs: &'a [String],
     had_all: bool,
+    /// When it was given some of the partitions only, where the rule set needs all and it never had them.
+    lacks_since: Option<Duration>,
     /// Partitions that the memory is shared out to, where each number has an engine.
     n_shares: u32,
     reported_at: Duration,
@@ -103,11 +113,15 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
             last: 0,
             recovery: None,
             early: Vec::new(),
+            filling: None,
+            fill_again_at: Duration::ZERO,
+            deciding_took: Duration::ZERO,
             paused: false,
             outputs: Vec::new(),
             notes: BTreeMap::new(),
             inputs,
             had_all: false,
+            lacks_since: None,
             n_shares: u32::MAX,
             reported_at: world.clock.now(),
             abroad: BTreeMap::new(),
@@ -154,13 +168,16 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
             while let Some(event) = self.source.take_event() {
                 self.on_group_event(event)?;
             }
+            self.mind_lack()?;
             if self.recovery.is_some() {
                 self.recover()?;
+            } else if self.is_closing() {
+                self.close_filling()?;
             } else {
                 self.follow_rules()?;
-                self.press()?;
-                self.fill()?;
-                self.checkpoint();
+                if !self.is_closing() {
+                    self.decide()?;
+                }
             }
             // WHY: a turn can take long when the broker does not answer, and that is when somebody looks.
             self.publish();
@@ -172,61 +189,13 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
         self.finish()
     }
 
-    /// Makes the wanted rule set active where it is not: once it is kept beside the snapshots, between two records,
-    /// with nothing in flight.
-    fn follow_rules(&mut self) -> Result<(), RunError> {
-        self.engines.poll();
-        let is_active = |shard: &Shard<E::Engine>| {
-            shard.epochs.last().is_some_and(|epoch| epoch.ruleset == self.engines.wanted())
-        };
-        if self.shards.iter().all(is_active) {
-            return Ok(());
-        }
-        let wanted = self.engines.wanted().to_owned();
-        let mut ready = !self.assigned.is_empty();
-        let mut behind = false;
-        for at in 0..self.shards.len() {
-            let is_ours = self.assigned.iter().any(|ours| ours.shard == at);
-            let Some(shard) = self.shards.get_mut(at).filter(|_| is_ours) else { continue };
-            if shard.epochs.last().is_some_and(|epoch| epoch.ruleset == wanted) {
-                continue;
-            }
-            behind = true;
-            match shard.prepare(&wanted, &*self.engines) {
-                Prepared::Yes => {}
-                Prepared::NotYet => ready = false,
-                Prepared::No(reason) => {
-                    self.engines.refuse(&shard.ruleset, &reason);
-                    happening::RuleSetRefused { reason: &reason }.emit();
-                    return Ok(());
-                }
-            }
-        }
-        if !behind || !ready || !self.settle(SETTLE)? {
-            return Ok(());
-        }
-        self.note_applied();
-        for at in 0..self.shards.len() {
-            let is_ours = |ours: &&Assigned| ours.shard == at;
-            let from: BTreeMap<Partition, i64> = self
-                .assigned
-                .iter()
-                .filter(is_ours)
-                .map(|ours| (ours.partition.clone(), ours.next))
-                .collect();
-            let Some(shard) = self.shards.get_mut(at).filter(|_| !from.is_empty()) else {
-                continue;
-            };
-            if let Err(error) = shard.enter(&wanted, from, &mut *self.engines) {
-                let reason = error.to_string();
-                self.engines.refuse(&shard.ruleset, &reason);
-                happening::RuleSetRefused { reason: &reason }.emit();
-                return Ok(());
-            }
-        }
-        self.write_notes();
-        // WHY: whoever commits by itself, not with the next outputs, writes the new notes before anything else goes out.
-        let _settled: bool = self.settle(SETTLE)?;
+    /// A batch of records, and a slice of each snapshot.
+    fn decide(&mut self) -> Result<(), RunError> {
+        let began_at = self.world.clock.now();
+        self.press()?;
+        self.fill()?;
+        self.checkpoint();
+        self.deciding_took = self.world.clock.now().saturating_sub(began_at);
         Ok(())
     }
 
@@ -346,7 +315,7 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
     /// Takes a batch of records.
     fn fill(&mut self) -> Result<(), RunError> {
         let mut wait = self.delivery.patience(self.world.clock);
-        if self.shards.iter().any(Shard::is_saving) {
+        if self.filling.is_some() || self.shards.iter().any(Shard::is_saving) {
             wait = wait.min(SAVING);
         }
         for _ in 0..BATCH {
@@ -475,6 +444,9 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
             self.note_applied();
         }
         self.assigned.clear();
+        self.lacks_since = None;
+        // WHY: it may be somebody else's past; whoever asked for it gets it from the beginning.
+        self.filling = None;
         for shard in &mut self.shards {
             shard.keeping = None;
             // WHY: whoever has the partition next writes its snapshots; the state stays warm here.
@@ -580,7 +552,8 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
     }
 
     /// Whether the rule set lets this instance work with so many partitions. If not, they stay unread: an instance that
-    /// had all of them waits until it has them again, another one ends.
+    /// had all of them waits until it has them again; another one waits for a session, because a process that died has
+    /// its share so long, and ends then.
     fn may_have(
         &mut self,
         n_ours: usize,
@@ -589,19 +562,32 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
         let Spread::Whole { rule, key } = self.engines.spread() else { return Ok(true) };
         let n_all = self.n_partitions_of_all()?;
         if n_ours as u64 >= n_all {
-            self.had_all = true;
+            (self.had_all, self.lacks_since) = (true, None);
             return Ok(true);
         }
         let error = RunError::NeedsAllPartitions { rule, key };
         if !self.had_all {
-            return Err(error);
+            self.lacks_since = Some(self.world.clock.now());
         }
-        let (code, error) = (error.code().0, error.to_string());
-        happening::PartitionsLacking { code, error: &error }.emit();
+        happening::PartitionsAwaited { code: error.code().0, error: &error.to_string() }.emit();
         self.source.assign(offsets)?;
         self.source.pause()?;
         self.paused = true;
         Ok(false)
+    }
+
+    /// Ends the run when a session has passed since this instance got fewer partitions than it needs: by then a process
+    /// that died has lost its share.
+    fn mind_lack(&mut self) -> Result<(), RunError> {
+        let limit = self.config.kafka.session_timeout + SETTLE;
+        let Some(since) = self.lacks_since else { return Ok(()) };
+        if self.world.clock.now().saturating_sub(since) < limit {
+            return Ok(());
+        }
+        match self.engines.spread() {
+            Spread::Whole { rule, key } => Err(RunError::NeedsAllPartitions { rule, key }),
+            Spread::ByPartition | Spread::Anyhow => Ok(()),
+        }
     }
 
     /// The partitions of all input topics together.
@@ -654,10 +640,15 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
         if complete {
             self.recovery = None;
             happening::RecoveryFinished { records, took }.emit();
-            for early in core::mem::take(&mut self.early) {
-                self.take_early(&early)?;
-            }
+            self.take_all_early()?;
             self.views.health.set_recovering(false);
+        }
+        Ok(())
+    }
+
+    fn take_all_early(&mut self) -> Result<(), RunError> {
+        for early in core::mem::take(&mut self.early) {
+            self.take_early(&early)?;
         }
         Ok(())
     }

@@ -1,0 +1,259 @@
+//! How a cell makes another rule set active: once it is kept beside the snapshots, between two records, with nothing in
+//! flight; and, if that was asked for, once the past was read again for it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::runtime::backfill::{Planned, Range, Reading};
+use crate::runtime::cell::{Assigned, Cell, SETTLE, SLICE};
+use crate::runtime::early::Early;
+use crate::runtime::epochs::Fill;
+use crate::runtime::error::RunError;
+use crate::runtime::log::{Log, LogError, Partition, Polled, Source};
+use crate::runtime::port::{Engines, Step};
+use crate::runtime::shard::{Prepared, Shard};
+use crate::telemetry::happening;
+
+/// Records between a reader of the past and the present, below which deciding may stop for them.
+const NEAR: i64 = 1_000;
+/// Turns of catching up after which deciding stops however many records are left: it would never come nearer.
+const MOST_TURNS: u32 = 64;
+/// The least and the most that is read of the past between two batches of records; in between, as long as deciding took.
+const SHARE: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(20));
+/// Time between two tries to find out what is to be read.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+
+/// Readers of the past, one for each shard that needs one.
+pub(super) struct Filling<R, S> {
+    ruleset: String,
+    readings: Vec<Reading<R, S>>,
+    n_turns: u32,
+    /// Deciding has stopped; only what is left is read.
+    is_closing: bool,
+}
+
+/// What each shard that needs one got from its reader.
+type Fills<S> = BTreeMap<usize, (S, Fill)>;
+
+impl<E: Engines, L: Log> Cell<'_, E, L> {
+    /// Makes the wanted rule set active where it is not.
+    pub(super) fn follow_rules(&mut self) -> Result<(), RunError> {
+        if self.engines.poll() {
+            self.filling = None;
+        }
+        if self.shards.iter().all(|shard| self.is_as_wanted(shard)) {
+            return Ok(());
+        }
+        let wanted = self.engines.wanted().to_owned();
+        let (mut behind, mut ready) = (false, !self.assigned.is_empty());
+        for at in 0..self.shards.len() {
+            let is_ours = self.assigned.iter().any(|ours| ours.shard == at);
+            if !is_ours || self.shards.get(at).is_none_or(|shard| self.is_as_wanted(shard)) {
+                continue;
+            }
+            behind = true;
+            let Some(shard) = self.shards.get_mut(at) else { continue };
+            match shard.prepare(&wanted, &*self.engines) {
+                Prepared::Yes => {}
+                Prepared::NotYet => ready = false,
+                Prepared::No(reason) => {
+                    self.refuse(at, &reason);
+                    return Ok(());
+                }
+            }
+        }
+        if !behind || !ready || !self.has_read_the_past(&wanted)? || !self.settle(SETTLE)? {
+            return Ok(());
+        }
+        if self.filling.is_some() {
+            return self.begin_closing();
+        }
+        self.enter(&wanted, Fills::new())
+    }
+
+    fn is_as_wanted(&self, shard: &Shard<E::Engine>) -> bool {
+        let is_active = is_active(shard, self.engines.wanted());
+        is_active && self.engines.backfill(true).is_none()
+    }
+
+    fn refuse(&mut self, at: usize, reason: &str) {
+        if let Some(shard) = self.shards.get(at) {
+            self.engines.refuse(&shard.ruleset, reason);
+        }
+        self.filling = None;
+        happening::RuleSetRefused { reason }.emit();
+    }
+
+    /// Reads the past again where that was asked for, a little with each call. True: it is done but for a few records.
+    fn has_read_the_past(&mut self, wanted: &str) -> Result<bool, RunError> {
+        let ours = |at: usize, cell: &Self| cell.assigned.iter().any(|ours| ours.shard == at);
+        let asks = (0..self.shards.len()).any(|at| ours(at, self) && self.asks(at).is_some());
+        if !asks {
+            return Ok(true);
+        }
+        if self.filling.as_ref().is_none_or(|filling| filling.ruleset != wanted) {
+            if self.world.clock.now() < self.fill_again_at {
+                return Ok(false);
+            }
+            match self.plan_filling(wanted)? {
+                Ok(filling) => self.filling = filling,
+                Err(LogError { code, text, .. }) => {
+                    let attempted = "find out where the past lies";
+                    happening::KafkaTrouble { attempted, code: &code, error: &text }.emit();
+                    self.fill_again_at = self.world.clock.now() + TRY_AGAIN;
+                    return Ok(false);
+                }
+            }
+        }
+        self.catch_up()
+    }
+
+    /// From when on the past of a shard is to be read again.
+    fn asks(&self, at: usize) -> Option<crate::runtime::backfill::Since> {
+        let shard = self.shards.get(at)?;
+        // WHY: a shard that never decided anything begins with its oldest record anyway.
+        shard.epochs.last()?;
+        let is_active = is_active(shard, self.engines.wanted());
+        let since = self.engines.backfill(is_active)?;
+        (shard.ruleset != self.engines.wanted() || shard.engine.is_warming()).then_some(since)
+    }
+
+    /// Finds out what is to be read, tells whoever asked, and starts to read. None: there is nothing to read.
+    fn plan_filling(&mut self, wanted: &str) -> Result<Result<Planning<E, L>, LogError>, RunError> {
+        let timeout = self.config.call_timeout();
+        let mut sum = Planned::default();
+        let mut readings = Vec::new();
+        for at in 0..self.shards.len() {
+            let ends = self.ends(at);
+            let (Some(since), Some(shard)) = (self.asks(at), self.shards.get(at)) else { continue };
+            if ends.is_empty() {
+                continue;
+            }
+            self.views.health.tick();
+            let range = match Range::find(since, &ends, &shard.engine, (&self.source, timeout)) {
+                Err(error) => return Ok(Err(error)),
+                Ok(None) => continue,
+                Ok(Some(range)) => range,
+            };
+            let planned = range.planned(&ends);
+            sum.since_ms = planned.since_ms;
+            sum.n_records += planned.n_records;
+            sum.n_partitions += planned.n_partitions;
+            sum.n_cut += planned.n_cut;
+            for Partition { topic, number } in range.cut() {
+                happening::BackfillCut { topic, partition: *number }.emit();
+            }
+            let world = (self.world.log, self.world.clock);
+            let engine = self.engines.fresh(wanted)?;
+            readings.push(Reading::start((at, engine), range, ends, world)?);
+        }
+        let (since_ms, records) = (sum.since_ms, sum.n_records);
+        happening::BackfillStarted { ruleset: wanted, since_ms, records }.emit();
+        self.engines.tell_backfill(&sum);
+        let ruleset = wanted.to_owned();
+        let filling = Filling { ruleset, readings, n_turns: 0, is_closing: false };
+        Ok(Ok((!filling.readings.is_empty()).then_some(filling)))
+    }
+
+    /// Where a shard's engine stands.
+    fn ends(&self, at: usize) -> BTreeMap<Partition, i64> {
+        let ours = self.assigned.iter().filter(|ours| ours.shard == at);
+        ours.map(|Assigned { partition, next, .. }| (partition.clone(), *next)).collect()
+    }
+
+    /// Reads on. True: all readers are near to the present.
+    fn catch_up(&mut self) -> Result<bool, RunError> {
+        let length = self.deciding_took.clamp(SHARE.0, SHARE.1);
+        let clock = self.world.clock;
+        let Some(mut filling) = self.filling.take() else { return Ok(true) };
+        let mut near = true;
+        for reading in &mut filling.readings {
+            let ends = self.ends(reading.shard);
+            if filling.n_turns < MOST_TURNS && reading.distance(&ends) > NEAR {
+                filling.n_turns += 1;
+                reading.extend(ends);
+            }
+            if !reading.slice(length, clock)? {
+                near = false;
+                break;
+            }
+            near &= filling.n_turns >= MOST_TURNS
+                || reading.distance(&self.ends(reading.shard)) <= NEAR;
+        }
+        self.filling = Some(filling);
+        Ok(near)
+    }
+
+    /// Stops deciding until the last records are read. Nothing is in flight.
+    fn begin_closing(&mut self) -> Result<(), RunError> {
+        self.source.pause()?;
+        self.paused = true;
+        let Some(mut filling) = self.filling.take() else { return Ok(()) };
+        for reading in &mut filling.readings {
+            let ends = self.ends(reading.shard);
+            reading.extend(ends);
+        }
+        filling.is_closing = true;
+        self.filling = Some(filling);
+        Ok(())
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.filling.as_ref().is_some_and(|filling| filling.is_closing)
+    }
+
+    /// A slice of the last records; polls on the way so that the group keeps us. Then the rule set becomes active.
+    pub(super) fn close_filling(&mut self) -> Result<(), RunError> {
+        match self.source.poll(Duration::ZERO)? {
+            Polled::Nothing | Polled::Trouble(_) => {}
+            // WHY: reading is paused, so this is rare; a record that comes all the same must not be lost.
+            Polled::Record(record) => self.early.push(Early::of(&record)),
+        }
+        let clock = self.world.clock;
+        let Some(filling) = &mut self.filling else { return Ok(()) };
+        for reading in &mut filling.readings {
+            if !reading.slice(SLICE, clock)? {
+                return Ok(());
+            }
+        }
+        let Some(Filling { ruleset, readings, .. }) = self.filling.take() else { return Ok(()) };
+        let mut fills = Fills::new();
+        for reading in readings {
+            let (shard, (records, took)) = (reading.shard, reading.progress(clock));
+            let (engine, fill) = reading.end();
+            happening::BackfillRead { records, took, since_ms: fill.since_ms }.emit();
+            fills.insert(shard, (engine, fill));
+            self.views.health.tick();
+        }
+        self.enter(&ruleset, fills)?;
+        self.take_all_early()
+    }
+
+    /// Makes the rule set active in the shards that have partitions.
+    fn enter(&mut self, wanted: &str, mut fills: Fills<E::Engine>) -> Result<(), RunError> {
+        self.note_applied();
+        for at in 0..self.shards.len() {
+            let from = self.ends(at);
+            let Some(shard) = self.shards.get_mut(at).filter(|_| !from.is_empty()) else {
+                continue;
+            };
+            if let Err(error) = shard.enter(wanted, from, fills.remove(&at), &mut *self.engines) {
+                self.refuse(at, &error.to_string());
+                return Ok(());
+            }
+            self.views.health.tick();
+        }
+        self.engines.end_backfill();
+        self.write_notes();
+        // WHY: whoever commits by itself, not with the next outputs, writes the new notes before anything else goes out.
+        let _settled: bool = self.settle(SETTLE)?;
+        Ok(())
+    }
+}
+
+/// What came of planning: the readers, if there is something to read.
+type Planning<E, L> = Option<Filling<<L as Log>::Reader, <E as Engines>::Engine>>;
+
+fn is_active<S>(shard: &Shard<S>, wanted: &str) -> bool {
+    shard.epochs.last().is_some_and(|epoch| epoch.ruleset == wanted)
+}
