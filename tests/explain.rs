@@ -13,7 +13,7 @@ use riskweir::rules::program::RuleId;
 use riskweir::rules::syntax::parse;
 
 use crate::support::dice::Dice;
-use crate::support::rule_text::{Author, LISTS};
+use crate::support::rule_text::{Author, LISTS, RATES};
 use crate::support::stream::Stream;
 
 mod support;
@@ -36,13 +36,14 @@ fn check(seed: u64) -> (usize, usize, usize) {
         text: members.join("\n"),
     };
     files.extend(LISTS.iter().map(list));
+    files.push(Source { path: "rates.csv".to_owned(), text: RATES.to_owned() });
     let (program, _) = riskweir::rules::compile(&Sources { files });
     let program = Arc::new(program.unwrap());
     let parsed = [parse(FileId(0), &text).0];
     // The lists of the schema have no file, so they are empty.
     let lists: BTreeMap<String, BTreeSet<String>> =
         LISTS.iter().map(|(name, _)| ((*name).to_owned(), BTreeSet::new())).collect();
-    let mut oracle = Oracle::new(&parsed, &program.schema, lists);
+    let mut oracle = Oracle::new(&parsed, &program.schema, lists).with_rates(RATES);
     let options = EngineOptions { allowed_lateness_ms: i64::MAX / 4, ..EngineOptions::default() };
     let mut engine = Engine::new(Arc::clone(&program), options).unwrap();
     let stream = engine.open_stream("t", 0);

@@ -79,7 +79,7 @@ rule popular_shop
   then score +2 in shops
        alert queue l2 message "{cards} cards, {least} to {spread}, {abroad} abroad, {latest}"
 rule ranks
-  id "R-8"  owner fraud  severity low
+  id "R-9"  owner fraud  severity low
   on payment
   let usual = median(payment.amount) by shop over last 5m
   let high = percentile(90, payment.amount where flag) by shop over last 10m

@@ -211,13 +211,13 @@ fn tell(part: &Part, indent: usize, out: &mut String) {
 
 fn looked_text(looked: &Looked, coverage: Coverage) -> String {
     let (from, to) = looked.window;
-    let mut words = format!(
-        "{} {} from {} to {}",
-        if looked.with_this { "last" } else { "prior" },
-        duration(to.saturating_sub(from)),
-        format_rfc3339(from),
-        format_rfc3339(to)
-    );
+    let counting = if looked.with_this { "last" } else { "prior" };
+    let mut words = if from == i64::MIN {
+        format!("{counting}, up to {}", format_rfc3339(to))
+    } else {
+        let (length, begin) = (duration(to.saturating_sub(from)), format_rfc3339(from));
+        format!("{counting} {length} from {begin} to {}", format_rfc3339(to))
+    };
     match looked.counted {
         Some((counted, all)) if counted == all => words.push_str(&format!(", {counted} events")),
         Some((counted, all)) => words.push_str(&format!(
@@ -246,7 +246,7 @@ fn part_json(part: &Part) -> Json {
     let readings = part.readings.iter().map(|looked| {
         json!({
             "measure": looked.identity,
-            "from": Moment(looked.window.0),
+            "from": (looked.window.0 > i64::MIN).then_some(Moment(looked.window.0)),
             "to": Moment(looked.window.1),
             "counts_this_event": looked.with_this,
             "events_counted": looked.counted.map(|(counted, _)| counted),

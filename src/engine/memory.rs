@@ -445,8 +445,13 @@ impl StateHost<'_> {
 }
 
 impl StateHost<'_> {
-    /// How many events a measure of a look-up counts, and how many of the key lie in its window at all.
-    pub(super) fn counted(&mut self, lookup: LookupId, index: u16) -> Option<(u64, u64)> {
+    /// How many events a measure of a look-up counts, and how many of the key lie in its window at all; `from_ms` is the
+    /// instant before that, for a window by the calendar.
+    pub(super) fn counted(
+        &mut self,
+        (lookup, index): (LookupId, u16),
+        from_ms: i64,
+    ) -> Option<(u64, u64)> {
         let Self { memory, own, row, raw, began_ms, .. } = self;
         let Memory { tables, reads, .. } = &mut **memory;
         let plan = &reads[usize::from(row.event)].lookups[usize::from(lookup.0)];
@@ -462,7 +467,8 @@ impl StateHost<'_> {
             words: &entry.words,
         });
         let (time_ms, began_ms) = (row.time_ms, *began_ms);
-        let at = ReadAt { time_ms, began_ms, own: mine.as_ref(), probes: &[], starts: &[] };
+        let starts = [(from_ms > i64::MIN).then_some(from_ms)];
+        let at = ReadAt { time_ms, began_ms, own: mine.as_ref(), probes: &[], starts: &starts };
         let counted = table.count(key, &measure, &at)?;
         let all = table.count(key, &Measure { filter: None, ..measure }, &at)?;
         Some((counted, all))

@@ -57,7 +57,7 @@ pub struct Looked {
     pub at: (LookupId, u16),
     /// Its identity: aggregate, event, filter, keys and window.
     pub identity: String,
-    /// From (exclusive) and to (inclusive) in ms of event time.
+    /// From (exclusive) and to (inclusive) in ms of event time; from the least number where there is no begin.
     pub window: (i64, i64),
     /// Whether this event counts.
     pub with_this: bool,
@@ -144,7 +144,7 @@ impl Trace<'_> {
         }
         if self.is_aggregate(id) {
             self.each_reading(id, &mut |lookup, index| {
-                part.readings.extend(self.looked(run.row.time_ms, (lookup, index), asked));
+                part.readings.extend(self.looked(run, (lookup, index), asked));
             });
             return part;
         }
@@ -221,18 +221,20 @@ impl Trace<'_> {
         one_line(words.unwrap_or_default()).into_owned()
     }
 
-    fn looked(
+    fn looked<H: Host>(
         &self,
-        time_ms: i64,
+        run: &mut Run<'_, H>,
         at: (LookupId, u16),
         asked: &[(LookupId, u16)],
     ) -> Option<Looked> {
         let (measure, identity) = self.measure(at.0, at.1)?;
-        let to = time_ms.saturating_sub(measure.window.ending_ago_ms);
+        let now_ms = run.row.time_ms;
+        // A lifetime has no begin; nobody knows that of a day where no time zone is named.
+        let window = self.edges(run, at.0, at.1).unwrap_or((i64::MIN, now_ms));
         Some(Looked {
             at,
             identity: identity.to_owned(),
-            window: (to.saturating_sub(measure.window.length_ms), to),
+            window,
             with_this: measure.counting == Counting::Last,
             asked: asked.contains(&at),
             counted: None,

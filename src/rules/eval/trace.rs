@@ -132,7 +132,8 @@ impl<'p> Trace<'p> {
         longest
     }
 
-    fn edges<H: Host>(
+    /// From (exclusive) and to of a measure's window; none for a lifetime, and where nobody knows.
+    pub(super) fn edges<H: Host>(
         &self,
         run: &mut Run<'_, H>,
         lookup: LookupId,
