@@ -5,10 +5,10 @@
 //! $ cargo test --features s3 --test object_store
 //! ```
 #![cfg(feature = "s3")]
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 
 mod support;
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use support::binary::{Binary, command};
@@ -51,7 +51,8 @@ impl Cloud<'_> {
     /// The snapshots of a shard, oldest first.
     fn snapshots(&self, shard: &str) -> Vec<String> {
         let mut found = self.store.objects(&format!("state/{shard}/"));
-        found.retain(|name| name.ends_with(".rws"));
+        let is_snapshot = |name: &String| Path::new(name).extension().is_some_and(|it| it == "rws");
+        found.retain(is_snapshot);
         found.sort();
         found
     }

@@ -296,12 +296,16 @@ fn trouble(error: &Error) -> Trouble {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` calls")]
+fn words(error: Error) -> String {
+    error.to_string()
+}
+
 /// The store of a URL, and the folder in it.
 fn store(
     url: &str,
     variables: Vec<(String, String)>,
 ) -> Result<(Arc<dyn ObjectStore>, Path), String> {
-    let words = |error: Error| error.to_string();
     let parsed = parsed(url)?;
     let (scheme, prefix) =
         ObjectStoreScheme::parse(&parsed).map_err(|error| words(error.into()))?;
