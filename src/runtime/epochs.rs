@@ -68,6 +68,18 @@ impl Epochs {
         self.known.first()
     }
 
+    /// The one of a number.
+    pub(crate) fn find(&self, number: u64) -> Option<&Epoch> {
+        self.known.iter().find(|epoch| epoch.number == number)
+    }
+
+    /// Whether somebody who decided in epoch `number` of the history `of` was in this history, too.
+    pub(crate) fn had(&self, number: u64, of: &Self) -> bool {
+        let (Some(here), Some(there)) = (self.find(number), of.find(number)) else { return false };
+        let same = |(at, from): (&Partition, &i64)| here.from.get(at).is_none_or(|it| it == from);
+        here.ruleset == there.ruleset && there.from.iter().all(same)
+    }
+
     /// Those after a number, oldest first.
     pub(crate) fn after(&self, number: u64) -> impl Iterator<Item = &Epoch> {
         self.known.iter().filter(move |epoch| epoch.number > number)

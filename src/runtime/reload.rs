@@ -52,8 +52,8 @@ pub enum Reload {
 pub struct Reloader {
     folder: PathBuf,
     board: Arc<Board>,
-    /// Where rule sets go. One look at a time.
-    outgoing: Mutex<Sender<Arc<Program>>>,
+    /// Where rule sets go, and the digest of the last that went there. One look at a time.
+    outgoing: Mutex<(Sender<Arc<Program>>, Option<String>)>,
 }
 
 /// What a folder looks like from outside: names, lengths, times.
@@ -63,25 +63,21 @@ impl Reloader {
     /// A reloader beside the rule set that the board names, and where further ones arrive.
     pub fn new(folder: &Path, board: Arc<Board>) -> (Self, Receiver<Arc<Program>>) {
         let (outgoing, incoming) = channel();
-        let outgoing = Mutex::new(outgoing);
+        let outgoing = Mutex::new((outgoing, None));
         (Self { folder: folder.to_owned(), board, outgoing }, incoming)
     }
 
     /// Reads and compiles the folder, and hands the rule set over if it is another one.
     pub fn check(&self) -> Reload {
-        let outgoing = self.outgoing.lock().unwrap_or_else(PoisonError::into_inner);
-        let outcome = match self.compile() {
+        self.take(|| self.compile().map(Arc::new))
+    }
+
+    /// Hands a rule set over if it is another one than decides, or than is about to.
+    pub fn take(&self, compile: impl FnOnce() -> Result<Arc<Program>, String>) -> Reload {
+        let mut outgoing = self.outgoing.lock().unwrap_or_else(PoisonError::into_inner);
+        let outcome = match compile() {
             Err(reason) => Reload::Refused { reason },
-            Ok(program) if program.digest.short_hex() == self.board.ruleset() => {
-                Reload::Unchanged { ruleset: program.digest.short_hex() }
-            }
-            Ok(program) => {
-                let ruleset = program.digest.short_hex();
-                match outgoing.send(Arc::new(program)) {
-                    Ok(()) => Reload::Taken { ruleset },
-                    Err(_) => Reload::Refused { reason: "the service is stopping".to_owned() },
-                }
-            }
+            Ok(program) => self.hand_over(&mut outgoing, program),
         };
         drop(outgoing);
         match &outcome {
@@ -94,6 +90,25 @@ impl Reloader {
             }
         }
         outcome
+    }
+
+    fn hand_over(
+        &self,
+        (sender, last): &mut (Sender<Arc<Program>>, Option<String>),
+        program: Arc<Program>,
+    ) -> Reload {
+        let ruleset = program.digest.short_hex();
+        // WHY: what was handed over last and is not active is still to become so, or was refused; in either case only
+        // another hand-over says that this one is wanted instead.
+        let is_last = last.as_ref().is_none_or(|last| *last == ruleset);
+        if is_last && ruleset == self.board.ruleset() {
+            return Reload::Unchanged { ruleset };
+        }
+        if sender.send(program).is_err() {
+            return Reload::Refused { reason: "the service is stopping".to_owned() };
+        }
+        *last = Some(ruleset.clone());
+        Reload::Taken { ruleset }
     }
 
     fn compile(&self) -> Result<Program, String> {
@@ -169,4 +184,45 @@ fn look(path: &Path, found: &mut Fingerprint) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diag::Source;
+    use crate::telemetry::board::Identity;
+
+    fn program(most: u32) -> Arc<Program> {
+        let text = format!(
+            "event pay from \"t\"\n  id i : text\n  time at : time\n  key card : card\nrule often \"many\"\n  id \"R-1\"  owner tests  severity low\n  on pay\n  when count(pay) by card over last 1h > {most}\n  then score +1 in often\n"
+        );
+        let files = vec![Source { path: "rules.risk".to_owned(), text }];
+        let (program, found) = compile(&Sources { files });
+        Arc::new(program.unwrap_or_else(|| panic!("{found:#?}")))
+    }
+
+    #[test]
+    fn a_folder_that_goes_back_before_the_other_rule_set_is_active_takes_that_back_too() {
+        let (one, other) = (program(1), program(2));
+        let identity = Identity { ruleset: one.digest.short_hex(), ..Identity::default() };
+        let board = Arc::new(Board::new(1, identity));
+        let (reloader, incoming) = Reloader::new(Path::new("rules"), Arc::clone(&board));
+        let give = |program: &Arc<Program>| reloader.take(|| Ok(Arc::clone(program)));
+        let taken = |program: &Arc<Program>| Reload::Taken { ruleset: program.digest.short_hex() };
+        let unchanged =
+            |program: &Arc<Program>| Reload::Unchanged { ruleset: program.digest.short_hex() };
+        assert_eq!(give(&one), unchanged(&one));
+        assert_eq!(give(&other), taken(&other));
+        // The board still names the first: the cell has not come to it yet.
+        assert_eq!(give(&one), taken(&one));
+        let wanted: Vec<_> = incoming.try_iter().map(|program| program.digest).collect();
+        assert_eq!(wanted, [other.digest, one.digest]);
+        assert_eq!(give(&one), unchanged(&one));
+        // A rule set that was handed over and refused by the cell can be handed over again.
+        assert_eq!(give(&other), taken(&other));
+        assert_eq!(give(&other), taken(&other));
+        board.set_ruleset(&other.digest.short_hex());
+        assert_eq!(give(&other), unchanged(&other));
+        assert_eq!(give(&one), taken(&one));
+    }
 }

@@ -51,6 +51,8 @@ pub(crate) struct Replay<R> {
     readers: Vec<R>,
     lanes: Vec<Lane>,
     n_records: u64,
+    /// A record that was to be read is not there any more.
+    gone: bool,
 }
 
 impl<R: Reader> Replay<R> {
@@ -76,7 +78,7 @@ impl<R: Reader> Replay<R> {
             let starts = lanes.map(|lane| (lane.stretch.partition.clone(), lane.stretch.from));
             readers.push(log.reader(&starts.collect::<Vec<_>>())?);
         }
-        Ok(Self { readers, lanes, n_records: 0 })
+        Ok(Self { readers, lanes, n_records: 0, gone: false })
     }
 
     /// Works for about so long. True when everything is replayed.
@@ -87,7 +89,7 @@ impl<R: Reader> Replay<R> {
         apply: &mut dyn FnMut(&Input<'_>),
     ) -> Result<bool, RunError> {
         let deadline = clock.now() + length;
-        while clock.now() < deadline {
+        while clock.now() < deadline && !self.gone {
             let before = self.n_records;
             let any = self.read()?;
             while let Some(lane) = self.oldest() {
@@ -103,6 +105,11 @@ impl<R: Reader> Replay<R> {
             }
         }
         Ok(false)
+    }
+
+    /// Whether records that were to be read are not there any more: what was replayed is not all.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.gone
     }
 
     /// Records replayed so far.
@@ -135,7 +142,8 @@ impl<R: Reader> Replay<R> {
                 let payload = payload.map(<[u8]>::to_vec);
                 (partition, Some(Record { offset, arrival_ms, payload }))
             }
-            Read::Trouble(Trouble { code, error, .. }) => {
+            Read::Trouble(Trouble { code, error, offset_gone }) => {
+                self.gone |= offset_gone;
                 let attempted = "rebuild windows";
                 happening::KafkaTrouble { attempted, code: &code, error: &error }.emit();
                 return Ok(true);

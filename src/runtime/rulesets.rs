@@ -46,6 +46,8 @@ pub struct DecidingEngines {
     incoming: Option<Receiver<Arc<Program>>>,
     /// Where it is told which rule set decides.
     board: Option<Arc<Board>>,
+    /// The identity that the board was told of last.
+    told: Option<String>,
     /// The entity by which input records are spread over partitions.
     partitioned_by: Option<String>,
     /// Engines that share the memory.
@@ -73,6 +75,7 @@ impl DecidingEngines {
             known: BTreeMap::new(),
             incoming: None,
             board: None,
+            told: None,
             partitioned_by: None,
             engines: 1,
         }
@@ -130,6 +133,15 @@ impl Engines for DecidingEngines {
     fn refuse(&mut self, active: &str, _reason: &str) {
         if let Some(active) = self.known.remove(active) {
             self.wanted = active;
+        }
+    }
+
+    fn tell_active(&mut self) {
+        if let Some(board) = &self.board
+            && self.told.as_ref() != Some(&self.wanted.id)
+        {
+            board.set_ruleset(&self.wanted.program.digest.short_hex());
+            self.told = Some(self.wanted.id.clone());
         }
     }
 
@@ -198,11 +210,6 @@ impl Engines for DecidingEngines {
 
     fn activate(&mut self, engine: &mut Deciding, id: &str) -> Result<ActivationReport, RunError> {
         let (program, options) = self.part(self.find(id));
-        let digest = program.digest.short_hex();
-        let report = engine.activate(program, options).map_err(refused)?;
-        if let Some(board) = &self.board {
-            board.set_ruleset(&digest);
-        }
-        Ok(report)
+        engine.activate(program, options).map_err(refused)
     }
 }

@@ -4,6 +4,8 @@
 //! committed offset lies elsewhere (a commit that never landed, another instance that went on), the engine is built
 //! anew and the input is replayed up to the committed offset, so no record moves a window twice.
 
+mod follow;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,8 +20,8 @@ use crate::runtime::error::{RunError, Stage};
 use crate::runtime::log::{Fetched, GroupEvent, Log, Partition, Polled, Source, Trouble};
 use crate::runtime::note::Entry;
 use crate::runtime::port::{Engines, Input, Output, Spread, Step};
-use crate::runtime::recovery::{Recovery, Start, Tools};
-use crate::runtime::shard::{Prepared, Shard};
+use crate::runtime::recovery::{Progress, Recovery, Start, Tools};
+use crate::runtime::shard::Shard;
 use crate::runtime::trace::TraceParent;
 use crate::runtime::{Views, World};
 use crate::telemetry::books::{Books, EngineReport};
@@ -48,6 +50,8 @@ struct Assigned {
     next: i64,
     /// Its shard's place.
     shard: usize,
+    /// Nobody has committed an offset, and none of its records was read.
+    untouched: bool,
 }
 
 /// See the module.
@@ -69,6 +73,8 @@ pub(crate) struct Cell<'a, E: Engines, L: Log> {
     outputs: Vec<Output>,
     /// The latest epochs of each partition, for the notes of commits.
     notes: BTreeMap<Partition, Vec<Entry>>,
+    /// Whether the group has committed the latest epochs; until then nothing is read and no snapshot is taken.
+    noted: bool,
     /// The input topics, and whether this instance ever had all of their partitions.
     inputs: &'a [String],
     had_all: bool,
@@ -106,6 +112,7 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
             paused: false,
             outputs: Vec::new(),
             notes: BTreeMap::new(),
+            noted: true,
             inputs,
             had_all: false,
             n_shares: u32::MAX,
@@ -156,11 +163,12 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
             }
             if self.recovery.is_some() {
                 self.recover()?;
-            } else {
-                self.follow_rules()?;
+            } else if self.follow_rules()? {
                 self.press()?;
                 self.fill()?;
                 self.checkpoint();
+            } else {
+                self.wait_for_note()?;
             }
             // WHY: a turn can take long when the broker does not answer, and that is when somebody looks.
             self.publish();
@@ -170,73 +178,6 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
             self.publish();
         }
         self.finish()
-    }
-
-    /// Makes the wanted rule set active where it is not: once it is kept beside the snapshots, between two records,
-    /// with nothing in flight.
-    fn follow_rules(&mut self) -> Result<(), RunError> {
-        self.engines.poll();
-        let is_active = |shard: &Shard<E::Engine>| {
-            shard.epochs.last().is_some_and(|epoch| epoch.ruleset == self.engines.wanted())
-        };
-        if self.shards.iter().all(is_active) {
-            return Ok(());
-        }
-        let wanted = self.engines.wanted().to_owned();
-        let mut ready = !self.assigned.is_empty();
-        let mut behind = false;
-        for at in 0..self.shards.len() {
-            let is_ours = self.assigned.iter().any(|ours| ours.shard == at);
-            let Some(shard) = self.shards.get_mut(at).filter(|_| is_ours) else { continue };
-            if shard.epochs.last().is_some_and(|epoch| epoch.ruleset == wanted) {
-                continue;
-            }
-            behind = true;
-            match shard.prepare(&wanted, &*self.engines) {
-                Prepared::Yes => {}
-                Prepared::NotYet => ready = false,
-                Prepared::No(reason) => {
-                    self.engines.refuse(&shard.ruleset, &reason);
-                    happening::RuleSetRefused { reason: &reason }.emit();
-                    return Ok(());
-                }
-            }
-        }
-        if !behind || !ready || !self.settle(SETTLE)? {
-            return Ok(());
-        }
-        self.note_applied();
-        for at in 0..self.shards.len() {
-            let is_ours = |ours: &&Assigned| ours.shard == at;
-            let from: BTreeMap<Partition, i64> = self
-                .assigned
-                .iter()
-                .filter(is_ours)
-                .map(|ours| (ours.partition.clone(), ours.next))
-                .collect();
-            let Some(shard) = self.shards.get_mut(at).filter(|_| !from.is_empty()) else {
-                continue;
-            };
-            if let Err(error) = shard.enter(&wanted, from, &mut *self.engines) {
-                let reason = error.to_string();
-                self.engines.refuse(&shard.ruleset, &reason);
-                happening::RuleSetRefused { reason: &reason }.emit();
-                return Ok(());
-            }
-        }
-        self.write_notes();
-        // WHY: whoever commits by itself, not with the next outputs, writes the new notes before anything else goes out.
-        let _settled: bool = self.settle(SETTLE)?;
-        Ok(())
-    }
-
-    /// Brings the notes of commits up to date.
-    fn write_notes(&mut self) {
-        self.notes.clear();
-        for Assigned { partition, shard, .. } in &self.assigned {
-            let Some(shard) = self.shards.get(*shard) else { continue };
-            self.notes.insert(partition.clone(), shard.epochs.entries(partition));
-        }
     }
 
     /// A slice of each snapshot that is due or being taken.
@@ -292,7 +233,7 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
 
     /// Tells the shards what their engines hold.
     fn note_applied(&mut self) {
-        for Assigned { partition, next, shard } in &self.assigned {
+        for Assigned { partition, next, shard, .. } in &self.assigned {
             let Some(shard) = self.shards.get_mut(*shard) else { continue };
             match shard.applied.get_mut(partition) {
                 Some(applied) => *applied = *next,
@@ -345,6 +286,9 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
 
     /// Takes a batch of records.
     fn fill(&mut self) -> Result<(), RunError> {
+        if !self.early.is_empty() {
+            self.take_all_early()?;
+        }
         let mut wait = self.delivery.patience(self.world.clock);
         if self.shards.iter().any(Shard::is_saving) {
             wait = wait.min(SAVING);
@@ -475,8 +419,10 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
             self.note_applied();
         }
         self.assigned.clear();
+        self.noted = true;
         for shard in &mut self.shards {
-            shard.keeping = None;
+            // WHY: whoever has the partitions next may drop what was kept.
+            (shard.keeping, shard.kept) = (None, None);
             // WHY: whoever has the partition next writes its snapshots; the state stays warm here.
             if &*shard.name != WHOLE
                 && let Some(checkpoints) = &mut shard.checkpoints
@@ -553,6 +499,7 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
                 partition,
                 next: start.unwrap_or(0),
                 shard,
+                untouched: start.is_none(),
             })
             .collect();
         self.write_notes();
@@ -643,7 +590,11 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
     fn recover(&mut self) -> Result<(), RunError> {
         let Some(recovery) = &mut self.recovery else { return Ok(()) };
         let world = (self.world.log, self.world.clock);
-        let complete = recovery.slice(SLICE, world, &mut *self.engines, &mut self.shards)?;
+        let progress = recovery.slice(SLICE, world, &mut *self.engines, &mut self.shards)?;
+        if progress == Progress::Gone {
+            return self.restart("records that are to be replayed were deleted meanwhile");
+        }
+        let complete = progress == Progress::Complete;
         let (records, took) = recovery.progress(self.world.clock);
         match self.source.poll(Duration::ZERO)? {
             Polled::Nothing | Polled::Trouble(_) => {}
@@ -653,10 +604,15 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
         if complete {
             self.recovery = None;
             happening::RecoveryFinished { records, took }.emit();
-            for early in core::mem::take(&mut self.early) {
-                self.take_early(&early)?;
-            }
             self.views.health.set_recovering(false);
+        }
+        Ok(())
+    }
+
+    /// Takes the records that came while they could not be decided.
+    fn take_all_early(&mut self) -> Result<(), RunError> {
+        for early in core::mem::take(&mut self.early) {
+            self.take_early(&early)?;
         }
         Ok(())
     }
@@ -772,7 +728,7 @@ fn step<S: Step>(
     let began = Instant::now();
     let outcome = engine.step(input, outputs);
     books.decision_duration.observe(began.elapsed());
-    ours.next = input.offset + 1;
+    (ours.next, ours.untouched) = (input.offset + 1, false);
     let (partition, digest) = (ours.partition.clone(), engine.digest());
     Ok(Handled {
         partition,
