@@ -417,10 +417,15 @@ impl Case<'_> {
     #[track_caller]
     fn judge_part(&self, given: ReadValue, exact: ReadValue) {
         let fits = match (self.measure.kind, given, exact) {
-            (MeasureKind::Sum(_) | MeasureKind::Ranked(..) | MeasureKind::Last(_), _, _) => true,
-            // The sum of all squares may be out of range.
-            (MeasureKind::SumSquares(_), _, ReadValue::Missing) => true,
-            (_, ReadValue::Missing, _) => true,
+            // Amounts may be negative: a part may have any sum, any rank and any last.
+            (MeasureKind::Sum(_) | MeasureKind::Ranked(..) | MeasureKind::Last(_), _, _)
+            // The sum of all squares may be out of range, and in a part there may be no extreme.
+            | (MeasureKind::SumSquares(_), _, ReadValue::Missing)
+            | (
+                MeasureKind::Min(_) | MeasureKind::Max(_) | MeasureKind::LastTime,
+                ReadValue::Missing,
+                _,
+            ) => true,
             (MeasureKind::Min(_), ReadValue::Int(given), ReadValue::Int(exact)) => given >= exact,
             (_, ReadValue::Int(given), ReadValue::Int(exact)) => given <= exact,
             _ => false,
