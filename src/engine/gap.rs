@@ -1,6 +1,7 @@
 //! A hole in the input: records that nobody has any more are missing from the windows.
 //!
-//! From the first event after the hole until the longest window of the rule set has passed, decisions say so.
+//! From the first event after the hole until the longest window of the rule set has passed, and the time for which ids are
+//! remembered, decisions say so.
 
 use crate::rules::program::Program;
 
@@ -18,11 +19,17 @@ pub(super) enum Gap {
 
 impl Gap {
     /// Whether an event's windows reach into the hole. `clock_ms`: its partition's clock after it.
-    pub(super) fn touches(&mut self, time_ms: i64, clock_ms: i64, program: &Program) -> bool {
+    pub(super) fn touches(
+        &mut self,
+        time_ms: i64,
+        clock_ms: i64,
+        (program, dedupe_window_ms): (&Program, i64),
+    ) -> bool {
         match *self {
             Self::None => false,
             Self::Here => {
-                *self = Self::Until(clock_ms.saturating_add(longest_reach_ms(program)));
+                let reach_ms = longest_reach_ms(program).max(dedupe_window_ms);
+                *self = Self::Until(clock_ms.saturating_add(reach_ms));
                 true
             }
             Self::Until(end_ms) => {

@@ -108,8 +108,8 @@ impl<'a, S: Sink> Turn<'a, S> {
             self.pass_time(placement.clock_ms);
         }
         let answer_id = variant_of(id_digest, body_digest);
-        let program = &self.setup.program;
-        let gap = self.remembered.gap.touches(row.time_ms, placement.clock_ms, program);
+        let reach = (&*self.setup.program, self.setup.options.dedupe_window_ms);
+        let gap = self.remembered.gap.touches(row.time_ms, placement.clock_ms, reach);
         Standing { placement, seen, answer_id, body_digest, gap }
     }
 

@@ -143,6 +143,9 @@ pub trait Engines {
     /// The wanted rule set did not become active, and why: the one that is active stays.
     fn refuse(&mut self, _active: &str, _reason: &str) {}
 
+    /// The wanted rule set is the one that decides. Called often.
+    fn tell_active(&mut self) {}
+
     /// The wanted rule set as bytes, from which [`Engines::learn`] makes it again.
     fn bundle(&self) -> Vec<u8> {
         Vec::new()

@@ -69,8 +69,8 @@ pub enum Backfill {
 pub struct Reloader {
     folder: PathBuf,
     board: Arc<Board>,
-    /// Where rule sets go. One look at a time.
-    outgoing: Mutex<Sender<Wish>>,
+    /// Where rule sets go, and the digest of the last that went there. One look at a time.
+    outgoing: Mutex<(Sender<Wish>, Option<String>)>,
 }
 
 /// What a folder looks like from outside: names, lengths, times.
@@ -80,30 +80,26 @@ impl Reloader {
     /// A reloader beside the rule set that the board names, and where further ones arrive.
     pub fn new(folder: &Path, board: Arc<Board>) -> (Self, Receiver<Wish>) {
         let (outgoing, incoming) = channel();
-        let outgoing = Mutex::new(outgoing);
+        let outgoing = Mutex::new((outgoing, None));
         (Self { folder: folder.to_owned(), board, outgoing }, incoming)
     }
 
     /// Reads and compiles the folder, and hands the rule set over if it is another one. With `backfill` the past is read
     /// again for it, or, if it is active already, for what is warming; this waits a while to be told what will be read.
     pub fn check(&self, backfill: Option<Since>) -> Reload {
-        let outgoing = self.outgoing.lock().unwrap_or_else(PoisonError::into_inner);
-        let outcome = match self.compile() {
+        self.take(|| self.compile().map(Arc::new), backfill)
+    }
+
+    /// Hands a rule set over if it is another one than decides, or than is about to; `backfill` as in [`Reloader::check`].
+    pub fn take(
+        &self,
+        compile: impl FnOnce() -> Result<Arc<Program>, String>,
+        backfill: Option<Since>,
+    ) -> Reload {
+        let mut outgoing = self.outgoing.lock().unwrap_or_else(PoisonError::into_inner);
+        let outcome = match compile() {
             Err(reason) => Reload::Refused { reason },
-            Ok(program) => {
-                let ruleset = program.digest.short_hex();
-                let is_active = ruleset == self.board.ruleset();
-                let told = if is_active && backfill.is_none() {
-                    Ok(None)
-                } else {
-                    hand_over(&outgoing, program, backfill)
-                };
-                match told {
-                    Ok(backfill) if is_active => Reload::Unchanged { ruleset, backfill },
-                    Ok(backfill) => Reload::Taken { ruleset, backfill },
-                    Err(()) => Reload::Refused { reason: "the service is stopping".to_owned() },
-                }
-            }
+            Ok(program) => self.offer(&mut outgoing, program, backfill),
         };
         drop(outgoing);
         match &outcome {
@@ -116,6 +112,31 @@ impl Reloader {
             }
         }
         outcome
+    }
+
+    fn offer(
+        &self,
+        (sender, last): &mut (Sender<Wish>, Option<String>),
+        program: Arc<Program>,
+        backfill: Option<Since>,
+    ) -> Reload {
+        let ruleset = program.digest.short_hex();
+        // WHY: what was handed over last and is not active is still to become so, or was refused; in either case only
+        // another hand-over says that this one is wanted instead.
+        let is_last = last.as_ref().is_none_or(|last| *last == ruleset);
+        let is_active = is_last && ruleset == self.board.ruleset();
+        if is_active && backfill.is_none() {
+            return Reload::Unchanged { ruleset, backfill: None };
+        }
+        let Ok(backfill) = hand_over(sender, program, backfill) else {
+            return Reload::Refused { reason: "the service is stopping".to_owned() };
+        };
+        *last = Some(ruleset.clone());
+        if is_active {
+            Reload::Unchanged { ruleset, backfill }
+        } else {
+            Reload::Taken { ruleset, backfill }
+        }
     }
 
     fn compile(&self) -> Result<Program, String> {
@@ -168,12 +189,12 @@ impl Reloader {
 /// Hands a rule set to the cell.
 fn hand_over(
     outgoing: &Sender<Wish>,
-    program: Program,
+    program: Arc<Program>,
     backfill: Option<Since>,
 ) -> Result<Option<Backfill>, ()> {
     let (answer, told) = channel();
     let asked = backfill.map(|since| Asked { since, answer: Some(answer) });
-    let wish = Wish { program: Arc::new(program), backfill: asked };
+    let wish = Wish { program, backfill: asked };
     outgoing.send(wish).map_err(|_| ())?;
     Ok(backfill.map(|_| match told.recv_timeout(PLAN_LIMIT) {
         Ok(planned) => Backfill::Planned(planned),
@@ -207,4 +228,47 @@ fn look(path: &Path, found: &mut Fingerprint) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diag::Source;
+    use crate::telemetry::board::Identity;
+
+    fn program(most: u32) -> Arc<Program> {
+        let text = format!(
+            "event pay from \"t\"\n  id i : text\n  time at : time\n  key card : card\nrule often \"many\"\n  id \"R-1\"  owner tests  severity low\n  on pay\n  when count(pay) by card over last 1h > {most}\n  then score +1 in often\n"
+        );
+        let files = vec![Source { path: "rules.risk".to_owned(), text }];
+        let (program, found) = compile(&Sources { files });
+        Arc::new(program.unwrap_or_else(|| panic!("{found:#?}")))
+    }
+
+    #[test]
+    fn a_folder_that_goes_back_before_the_other_rule_set_is_active_takes_that_back_too() {
+        let (one, other) = (program(1), program(2));
+        let identity = Identity { ruleset: one.digest.short_hex(), ..Identity::default() };
+        let board = Arc::new(Board::new(1, identity));
+        let (reloader, incoming) = Reloader::new(Path::new("rules"), Arc::clone(&board));
+        let give = |program: &Arc<Program>| reloader.take(|| Ok(Arc::clone(program)), None);
+        let digest = |program: &Arc<Program>| program.digest.short_hex();
+        let taken =
+            |program: &Arc<Program>| Reload::Taken { ruleset: digest(program), backfill: None };
+        let unchanged =
+            |program: &Arc<Program>| Reload::Unchanged { ruleset: digest(program), backfill: None };
+        assert_eq!(give(&one), unchanged(&one));
+        assert_eq!(give(&other), taken(&other));
+        // The board still names the first: the cell has not come to it yet.
+        assert_eq!(give(&one), taken(&one));
+        let wanted: Vec<_> = incoming.try_iter().map(|wish| wish.program.digest).collect();
+        assert_eq!(wanted, [other.digest, one.digest]);
+        assert_eq!(give(&one), unchanged(&one));
+        // A rule set that was handed over and refused by the cell can be handed over again.
+        assert_eq!(give(&other), taken(&other));
+        assert_eq!(give(&other), taken(&other));
+        board.set_ruleset(&other.digest.short_hex());
+        assert_eq!(give(&other), unchanged(&other));
+        assert_eq!(give(&one), taken(&one));
+    }
 }

@@ -75,6 +75,8 @@ pub struct DecidingEngines {
     backfill: Option<Wanted>,
     /// Where it is told which rule set decides.
     board: Option<Arc<Board>>,
+    /// The identity that the board was told of last.
+    told: Option<String>,
     /// The entity by which input records are spread over partitions.
     partitioned_by: Option<String>,
     /// Engines that share the memory.
@@ -103,6 +105,7 @@ impl DecidingEngines {
             incoming: None,
             backfill: None,
             board: None,
+            told: None,
             partitioned_by: None,
             engines: 1,
         }
@@ -131,21 +134,6 @@ impl DecidingEngines {
     /// A rule set with the part of the memory that one engine has.
     fn part(&self, ruleset: &RuleSet) -> (Arc<Program>, EngineOptions) {
         (Arc::clone(&ruleset.program), EngineOptions { sharers: self.engines, ..ruleset.options })
-    }
-
-    fn make_active(
-        &self,
-        engine: &mut Deciding,
-        id: &str,
-        past: Option<(Deciding, i64)>,
-    ) -> Result<ActivationReport, RunError> {
-        let (program, options) = self.part(self.find(id));
-        let digest = program.digest.short_hex();
-        let report = engine.activate(program, options, past).map_err(refused)?;
-        if let Some(board) = &self.board {
-            board.set_ruleset(&digest);
-        }
-        Ok(report)
     }
 
     fn find(&self, id: &str) -> &RuleSet {
@@ -209,6 +197,15 @@ impl Engines for DecidingEngines {
         self.backfill = None;
         if let Some(active) = self.known.remove(active) {
             self.wanted = active;
+        }
+    }
+
+    fn tell_active(&mut self) {
+        if let Some(board) = &self.board
+            && self.told.as_ref() != Some(&self.wanted.id)
+        {
+            board.set_ruleset(&self.wanted.program.digest.short_hex());
+            self.told = Some(self.wanted.id.clone());
         }
     }
 
@@ -278,7 +275,8 @@ impl Engines for DecidingEngines {
     }
 
     fn activate(&mut self, engine: &mut Deciding, id: &str) -> Result<ActivationReport, RunError> {
-        self.make_active(engine, id, None)
+        let (program, options) = self.part(self.find(id));
+        engine.activate(program, options, None).map_err(refused)
     }
 
     fn activate_filled(
@@ -287,6 +285,7 @@ impl Engines for DecidingEngines {
         id: &str,
         past: (Deciding, i64),
     ) -> Result<ActivationReport, RunError> {
-        self.make_active(engine, id, Some(past))
+        let (program, options) = self.part(self.find(id));
+        engine.activate(program, options, Some(past)).map_err(refused)
     }
 }

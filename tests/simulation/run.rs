@@ -1,24 +1,25 @@
 //! One seed from start to verdict.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use riskweir::base::planted::{Bug, plant};
 use riskweir::config::Config;
 use riskweir::runtime::vault::Vault;
-use riskweir::runtime::{self, Stop, Views};
+use riskweir::runtime::{self, Reloader, Stop, Views, Wish};
 use riskweir::telemetry::board::{Board, Identity};
 use riskweir::telemetry::health::Health;
 
-use super::check::Check;
 use super::dice::Dice;
 use super::disk::SimVault;
 use super::network::{self, Event};
 use super::ports::{SimClock, SimLog};
 use super::profile::Profile;
-use super::workload::{TOPIC, Workload};
+use super::workload::Workload;
 use super::world::{Ctx, End, Phase, State, Stats, Turn, World};
 
 /// How a seed ended.
@@ -44,6 +45,9 @@ pub(crate) fn seed(seed: u64) -> Verdict {
 pub(crate) fn planted(seed: u64, bug: Option<Bug>) -> Verdict {
     let mut dice = Dice::new(seed);
     let mut profile = Profile::draw(&mut dice);
+    if let Some(bug) = bug {
+        profile.suit(bug);
+    }
     profile.bug = bug;
     with_profile(dice, profile)
 }
@@ -66,7 +70,7 @@ pub(crate) fn with_profile(mut dice: Dice, profile: Profile) -> Verdict {
         failure: state.failure.clone(),
         digest: (state.trace.digest, state.trace.lines),
         tail: state.trace.tail.iter().cloned().collect(),
-        stats: state.stats,
+        stats: Stats { seen: state.check.saw, ..state.stats },
         profile,
         first_life_calls: state.first_life_calls,
     };
@@ -77,14 +81,17 @@ pub(crate) fn with_profile(mut dice: Dice, profile: Profile) -> Verdict {
     verdict
 }
 
-fn start(dice: Dice, profile: &Profile, workload: &Workload) -> State {
-    let check = Check::new(profile.mode, workload.golden.clone(), workload.announcement.clone());
-    let mut state = State::new(dice, profile.clone(), check);
-    for (partition, records) in workload.inputs.iter().enumerate() {
+fn start(dice: Dice, profile: &Profile, workload: &Arc<Workload>) -> State {
+    let mut state = State::new(dice, profile.clone(), Arc::clone(workload));
+    state.broker.layout = workload.layout.clone();
+    for (lane, records) in workload.inputs.iter().enumerate() {
         state.broker.inputs.push(super::broker::InputLog::default());
         for (time, record) in records {
-            state.at(*time, Event::Produce(partition, record.clone()));
+            state.at(*time, Event::Produce(lane, record.clone()));
         }
+    }
+    for (time, set) in &workload.changes {
+        state.at(*time, Event::Folder(*set));
     }
     network::begin(&mut state);
     state
@@ -98,14 +105,18 @@ fn launch(
     workload: &Arc<Workload>,
 ) -> JoinHandle<()> {
     let stop = Stop::new(Duration::from_secs(30));
-    let identity = Identity { version: "1".to_owned(), ..Identity::default() };
-    let board = Arc::new(Board::new(1, identity));
-    let now = state.now;
+    let folder = state.folder;
+    let ruleset = workload.sets[folder].program.as_ref().map(|program| program.digest.short_hex());
+    let (version, ruleset) = ("1".to_owned(), ruleset.unwrap());
+    let board = Arc::new(Board::new(1, Identity { version, ruleset, ..Identity::default() }));
+    let (reloader, incoming) = Reloader::new(Path::new("rules"), Arc::clone(&board));
+    let (now, accept_gaps) = (state.now, state.accept_gaps);
     let instance = &mut state.instances[slot];
     instance.life += 1;
     (instance.alive, instance.killed, instance.calls) = (true, false, 0);
     (instance.wake_at, instance.eager) = (now, false);
     (instance.stop, instance.board) = (Some(stop.clone()), Some(Arc::clone(&board)));
+    instance.reloader = Some(Arc::new(reloader));
     let life = instance.life;
     state.note(|| format!("#{slot} starts its life {life}"));
     let ctx = Ctx { world: Arc::clone(world), slot, life };
@@ -113,10 +124,16 @@ fn launch(
     let health = Arc::new(Health::new(Duration::from_secs(30)));
     let views = Views { board, health, stop };
     let thread = thread::Builder::new().name(format!("instance {slot}"));
-    thread.spawn(move || live(&ctx, &workload, &views)).unwrap()
+    let rules = (folder, incoming);
+    thread.spawn(move || live(&ctx, &workload, (rules, accept_gaps), &views)).unwrap()
 }
 
-fn live(ctx: &Ctx, workload: &Workload, views: &Views) {
+fn live(
+    ctx: &Ctx,
+    workload: &Workload,
+    ((set, incoming), accept_gaps): ((usize, Receiver<Wish>), bool),
+    views: &Views,
+) {
     let me = Turn::Instance(ctx.slot);
     let (snapshots, bug) = {
         let profile = &ctx.world.enter(me).profile;
@@ -127,13 +144,14 @@ fn live(ctx: &Ctx, workload: &Workload, views: &Views) {
     config.delivery.transactional_id = format!("riskweir-{}", ctx.slot);
     let id = config.delivery.transactional_id.clone();
     let id = (config.delivery.mode == riskweir::config::DeliveryMode::Transactional).then_some(id);
-    let log = SimLog { ctx: ctx.clone(), topic: TOPIC.to_owned(), id };
+    config.recovery.accept_gap = accept_gaps;
+    let log = SimLog { ctx: ctx.clone(), id };
     let clock = SimClock(ctx.clone());
     let vault = SimVault(ctx.clone());
     let vault = (snapshots > 0).then_some(&vault as &dyn Vault);
-    let mut engines = workload.engines();
+    let mut engines = workload.engines(set).following(incoming, Arc::clone(&views.board));
     let world = runtime::World { log: &log, clock: &clock, vault };
-    let inputs = [TOPIC.to_owned()];
+    let inputs: Vec<String> = workload.layout.topics.iter().map(ToString::to_string).collect();
     let run = || runtime::run_on(&config, &inputs, world, &mut engines, views);
     let end = match catch_unwind(AssertUnwindSafe(run)) {
         Ok(result) => End::Returned(result.map(Box::new)),
