@@ -206,9 +206,13 @@ impl<R: Reader, S: Step> Recovery<R, S> {
             stretches
         };
         for epoch in shard.epochs.after(shard.epoch) {
-            let early = i64::from(is_planted(Bug::RulesOneEarly));
             let bound = |partition: &Partition, end: i64| {
-                epoch.from.get(partition).map_or(end, |from| *from - early)
+                let from = epoch.from.get(partition).copied().unwrap_or(end);
+                if is_planted(Bug::RulesOneEarly) {
+                    one_early(shard, partition, from)
+                } else {
+                    from
+                }
             };
             let (number, ruleset) = (epoch.number, epoch.ruleset.clone());
             let then = Some(Then { number, ruleset, past: pasts.remove(&number) });
@@ -289,6 +293,13 @@ impl<R: Reader, S: Step> Recovery<R, S> {
         }
         Ok(self.so_far())
     }
+}
+
+/// A planted mistake: one record before an offset, if there is one.
+fn one_early<S>(shard: &Shard<S>, partition: &Partition, from: i64) -> i64 {
+    let known = shard.applied.get(partition);
+    let first = shard.epochs.first().and_then(|epoch| epoch.from.get(partition));
+    known.or(first).map_or(from, |begin| (from - 1).max(*begin))
 }
 
 /// Makes the rule set of an epoch active, or begins to read the past that it needs first.

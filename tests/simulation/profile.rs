@@ -122,7 +122,7 @@ impl Profile {
             faults_until: span + dice.pick(&[0, S, 3 * S, 8 * S]),
             commit_interval: dice.pick(&[5, 10, 10, 50]) * MS,
             transaction_timeout: dice.pick(&[4, 8, 15]) * S,
-            session: 6 * S,
+            session: dice.pick(&[2, 6]) * S,
             heartbeat: dice.pick(&[100, 300, 1_000]) * MS,
             latency: dice.pick(&[300, 2 * MS, 2 * MS, 20 * MS]),
             room: dice.pick(&[3, 20, 1_000]),
