@@ -1,9 +1,10 @@
 //! One seed from start to verdict.
 
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -21,6 +22,27 @@ use super::ports::{SimClock, SimLog};
 use super::profile::Profile;
 use super::workload::Workload;
 use super::world::{Ctx, End, Phase, State, Stats, Turn, World};
+
+/// The errors that an instance told of in one life.
+#[derive(Clone, Default)]
+struct Errors(Arc<Mutex<Vec<u8>>>);
+
+impl Errors {
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
+    }
+}
+
+impl io::Write for Errors {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
 
 /// How a seed ended.
 #[derive(Clone, Debug)]
@@ -161,12 +183,20 @@ fn live(
     let mut engines = workload.engines(set).following(incoming, Arc::clone(&views.board));
     let world = runtime::World { log: &log, clock: &clock, vault };
     let inputs: Vec<String> = workload.layout.topics.iter().map(ToString::to_string).collect();
-    let run = || runtime::run_on(&config, &inputs, world, &mut engines, views);
+    let errors = Errors::default();
+    let run = || {
+        let (writer, level) = (errors.clone(), tracing::Level::ERROR);
+        let heard = tracing_subscriber::fmt().with_max_level(level).with_ansi(false);
+        let heard = heard.with_writer(move || writer.clone()).finish();
+        let run = || runtime::run_on(&config, &inputs, world, &mut engines, views);
+        tracing::subscriber::with_default(heard, run)
+    };
     let end = match catch_unwind(AssertUnwindSafe(run)) {
         Ok(result) => End::Returned(result.map(Box::new)),
         Err(payload) => End::of_panic(&*payload),
     };
     let mut state = ctx.world.lock();
+    state.judge_replays(&errors.text());
     state.gone(ctx.slot, &end);
     ctx.world.leave(state);
 }

@@ -436,6 +436,18 @@ impl State {
         }
     }
 
+    /// What a recovery decides again is what the notes say was decided, by their digest; where one instance reads one
+    /// partition at a time. What is missing for good, or cannot be read any more, makes a difference.
+    pub(crate) fn judge_replays(&mut self, errors: &str) {
+        let differs = errors.lines().find(|line| line.contains("Replay decided otherwise"));
+        if let Some(line) = differs
+            && !self.check.gaps
+            && !self.check.damaged
+        {
+            self.fail(format!("P4: a replay decided otherwise than the first time: {line}"));
+        }
+    }
+
     fn judge_error(&mut self, slot: usize, error: &RunError) {
         self.stats.errors += 1;
         let may_pass = matches!(
