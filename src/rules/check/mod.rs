@@ -133,6 +133,7 @@ fn check(items: &[&Item], sources: &Sources, report: &mut Vec<Diagnostic>) -> Pr
     // What is wrong with a feature is said at its definition, not at every use.
     report.retain(|found| found.code != codes::E0108 || !broken.contains(sources.text(found.span)));
     let (tables, plans) = lower::lower(&build, drafts, report);
+    lists::warn_of_unfilled(items, (&lists, &plans), report);
     let schema: Schema = compiled.schema.clone();
     drop(build);
     Program {
