@@ -763,3 +763,182 @@ fn check_warns_of_what_is_due_on_a_day_and_of_nothing_without_one() {
     assert_eq!(called.err.matches("warning[W0516]").count(), 2, "{}", called.err);
     assert_eq!(place.call(&["check", "rules", "--as-of", "tomorrow"]).code, 2);
 }
+
+/// Each was accepted by `validate`, and `run` ended with it.
+#[test]
+fn validate_and_run_refuse_the_same_in_the_same_words() {
+    let place = Place::new(&RULES.replace("event payment\n", "event payment from \"payments\"\n"));
+    fs::write(place.path().join("a_file"), "").unwrap();
+    for (setting, told) in [
+        ("kafka.session_timeout=0s", "error[C0005]: `kafka.session_timeout` expects"),
+        ("kafka.brokers=http://k:9092", "error[C0005]: `kafka.brokers` expects"),
+        ("topics.alerts=risk.holds", "error[C0012]: "),
+        (
+            "topics.alerts=payments",
+            "topic `payments` is an input and, by `topics.alerts`, an output",
+        ),
+        ("kafka.session_timeout=10m", "error[K0008]: "),
+        ("kafka.rdkafka.no.such.thing=1", "error[K0008]: "),
+        ("snapshot.dir=a_file/state", "error[S0004]: "),
+        ("snapshot.dir=s3:/bucket", "error[C0005]: `snapshot.dir` expects"),
+    ] {
+        let arguments = ["--brokers", "127.0.0.1:1", "--http", "127.0.0.1:0", "--set", setting];
+        let judge = |command: &str| place.call(&[&[command], &arguments[..]].concat());
+        let (validate, run) = (judge("validate"), judge("run"));
+        assert!(validate.err.contains(told), "{setting}: {}", validate.err);
+        assert_eq!((validate.code, validate.err), (1, run.err), "{setting}");
+        assert_eq!(run.code, 1);
+    }
+    let before = fs::read_dir(place.path()).unwrap().count();
+    let good = ["validate", "--brokers", "127.0.0.1:1", "--set", "snapshot.dir=state/of/all"];
+    assert_eq!(place.call(&good).code, 0);
+    assert_eq!(fs::read_dir(place.path()).unwrap().count(), before, "it leaves nothing behind");
+}
+
+#[test]
+fn the_digest_of_the_configuration_is_that_of_the_decisions() {
+    let place = Place::new(&RULES.replace("event payment\n", "event payment from \"payments\"\n"));
+    place.backtest("out", &["--input", "events.ndjson"]);
+    let first = place.read("out/decisions.ndjson");
+    let decision: Value = serde_json::from_str(first.lines().next().unwrap()).unwrap();
+    let validate = |more: &[&str]| {
+        let arguments = ["validate", "--brokers", "127.0.0.1:1", "--format", "json"];
+        let called = place.call(&[&arguments[..], more].concat());
+        assert_eq!(called.code, 0, "{}", called.err);
+        serde_json::from_str::<Value>(&called.out).unwrap()
+    };
+    let plain = validate(&[]);
+    assert_eq!(plain["config"], decision["config"]);
+    assert_eq!(plain["ruleset"], decision["ruleset"]);
+    // What no decision depends on changes the digest of all settings only.
+    let other = validate(&["--set", "topics.alerts=alerts"]);
+    assert_eq!(plain["config"], other["config"]);
+    assert_ne!(plain["settings"], other["settings"]);
+    let late = validate(&["--set", "time.allowed_lateness=1h"]);
+    assert_ne!(plain["config"], late["config"]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn data_that_does_not_get_to_standard_output_ends_with_a_message_unless_the_reader_has_left() {
+    let place = Place::new(RULES);
+    let onto = |arguments: &[&str], file: &str| {
+        let out = fs::OpenOptions::new().write(true).open(file).unwrap();
+        called(place.command(arguments).stdout(out).output().unwrap())
+    };
+    for arguments in [
+        &["generate", "--count", "3"][..],
+        &["check"],
+        &["backtest", "--input", "events.ndjson", "--out", "out"],
+        &["--help"],
+    ] {
+        let lost = onto(arguments, "/dev/full");
+        assert_eq!(lost.code, 1, "{arguments:?}");
+        assert!(lost.err.contains("could not write to standard output"), "{}", lost.err);
+    }
+    let mut reading = place.command(&["generate"]).stdout(Stdio::piped()).spawn().unwrap();
+    drop(reading.stdout.take());
+    assert_eq!(reading.wait().unwrap().code(), Some(0));
+}
+
+/// An event whose time is wrong by decades moved the clock, and nothing said why nothing was stopped any more.
+#[test]
+fn a_backtest_tells_which_event_moved_the_clock_and_can_keep_it_from_doing_so() {
+    let place = Place::new(RULES);
+    let payment = |id: &str, at: &str| {
+        format!("{{\"id\":\"{id}\",\"at\":\"{at}\",\"card\":\"c\",\"amount\":\"150.00\"}}\n")
+    };
+    let lines = [
+        payment("a", "2026-03-02T09:00:00Z"),
+        payment("wrong", "2099-03-02T09:00:00Z"),
+        payment("b", "2026-03-02T09:01:00Z"),
+        payment("c", "2026-03-02T09:02:00Z"),
+    ];
+    fs::write(place.path().join("leap.ndjson"), lines.concat()).unwrap();
+    let told = place.backtest("out", &["--input", "leap.ndjson"]).out;
+    // 73 years of which 18 have a leap day.
+    let days = 73 * 365 + 18;
+    let leap = format!("line 2 of leap.ndjson moved the clock by {days}d to 2099-03-02T09:00:00Z");
+    assert!(told.contains("2 events came too late to stop money"), "{told}");
+    assert!(told.contains(&leap) && told.contains("`--arrived TIME`"), "{told}");
+    let summary: Value = serde_json::from_str(&place.read("out/summary.json")).unwrap();
+    assert_eq!((&summary["too_late"], &summary["holds"]), (&Value::from(2), &Value::from(2)));
+    assert_eq!(summary["clock_leap"]["place"], "line 2 of leap.ndjson");
+    // The same as in the service: decided, not remembered, and the clock stays.
+    let arrived = ["--input", "leap.ndjson", "--arrived", "2026-03-03T00:00:00Z"];
+    let told = place.backtest("guarded", &arrived).out;
+    assert!(told.contains("1 event later than `--arrived`") && !told.contains("moved"), "{told}");
+    let summary: Value = serde_json::from_str(&place.read("guarded/summary.json")).unwrap();
+    assert_eq!((&summary["too_late"], &summary["future"]), (&Value::from(0), &Value::from(1)));
+    assert_eq!(summary["holds"], 4);
+    let wrong: Value =
+        serde_json::from_str(place.read("guarded/decisions.ndjson").lines().nth(1).unwrap())
+            .unwrap();
+    assert_eq!(wrong["provenance"], serde_json::json!(["future_ts"]));
+}
+
+#[test]
+fn a_file_of_which_nothing_can_be_decided_ends_with_1_and_says_why() {
+    let place = Place::new(RULES);
+    fs::write(place.path().join("other.ndjson"), "{\"a\":1}\n{\"a\":2}\nnot json\n").unwrap();
+    let called = place.call(&["backtest", "--input", "other.ndjson", "--out", "out"]);
+    assert_eq!(called.code, 1);
+    let told = "error: none of the 3 records of `other.ndjson` could be decided (dead letters: 2 missing_field, 1 invalid_json)";
+    assert!(called.err.starts_with(told), "{}", called.err);
+    assert!(called.out.contains("3 records: 0 decided, 3 dead-lettered"), "{}", called.out);
+    assert_eq!(place.read("out/dead_letter.ndjson").lines().count(), 3);
+    // A good file beside it does not hide it.
+    let both = ["backtest", "--input", "events.ndjson", "other.ndjson", "--out", "out"];
+    assert_eq!(place.call(&both).code, 1);
+    for command in ["overlap", "sweep"] {
+        let named: &[&str] = if command == "sweep" { &["R-1"] } else { &[] };
+        let called = place.call(&[&[command], named, &["--input", "other.ndjson"]].concat());
+        assert_eq!(called.code, 1, "{command}");
+    }
+    // One bad record among good ones is a dead letter and no failure.
+    place.backtest("good", &["--input", "events.ndjson"]);
+}
+
+#[test]
+fn a_byte_order_mark_is_no_part_of_the_first_record() {
+    let place = Place::new(RULES);
+    let marked = |name: &str, text: &str| {
+        fs::write(place.path().join(name), format!("\u{feff}{text}")).unwrap();
+    };
+    marked("marked.ndjson", &events());
+    marked("marked.csv", &events_csv());
+    marked("labels.csv", "event_id,verdict\np3,fraud\n");
+    marked("labels.ndjson", "{\"event_id\":\"p3\",\"verdict\":\"fraud\"}\n");
+    place.backtest("plain", &["--input", "events.ndjson", "--labels", "labels.csv"]);
+    place.backtest("json", &["--input", "marked.ndjson", "--labels", "labels.ndjson"]);
+    place.backtest("csv", &["--input", "marked.csv"]);
+    let n_decided = |out: &str| place.read(&format!("{out}/decisions.ndjson")).lines().count();
+    assert_eq!([n_decided("plain"), n_decided("json"), n_decided("csv")], [500; 3]);
+    assert_eq!(place.read("json/dead_letter.ndjson").lines().count(), 1);
+    assert_eq!(place.read("csv/dead_letter.ndjson"), "");
+    assert!(place.read("json/summary.json").contains("\"quality\""));
+}
+
+#[test]
+fn no_report_is_written_over_a_file_that_is_read() {
+    let place = Place::new(&RULES.replace(
+        "when amount > 100 EUR",
+        "param limit = 100 EUR tune 50 EUR..100 EUR step 50 EUR\n  when amount > limit",
+    ));
+    fs::write(place.path().join("labels.csv"), "event_id,verdict\np3,fraud\n").unwrap();
+    let before = place.read("events.ndjson");
+    for over in ["events.ndjson", "labels.csv"] {
+        let read = ["--input", "events.ndjson", "--labels", "labels.csv", "--report", over];
+        for command in [&["backtest", "--out", "out"][..], &["sweep", "R-1"]] {
+            let called = place.call(&[command, &read].concat());
+            assert_eq!(called.code, 1, "{command:?} over {over}");
+            assert!(called.err.contains("choose another path for `--report`"), "{}", called.err);
+        }
+    }
+    assert_eq!(before, place.read("events.ndjson"));
+    fs::copy(place.path().join("events.ndjson"), place.path().join("audit.ndjson")).unwrap();
+    let called = place.call(&["backtest", "--input", "audit.ndjson", "--out", "."]);
+    assert!(called.err.contains("choose another path for `--out`"), "{}", called.err);
+    let called = place.call(&["sweep", "R-1", "--input", "events.ndjson", "--report", "r.html"]);
+    assert_eq!(called.code, 0, "{}", called.err);
+}

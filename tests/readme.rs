@@ -48,11 +48,11 @@ fn its_table_and_its_decision_are_what_backtest_gives() {
     let mut engine = engine(&folder);
     let out = tempfile::tempdir().expect("a temporary folder");
     let mut sink = FileSink::create(out.path()).expect("a writable folder");
-    let job = Job { inputs: vec![folder.join("events.ndjson")], topic: None, threads: 1 };
-    run(&mut engine, &job, &mut sink, &mut |_| true).expect("a good run");
+    let job = Job { inputs: vec![folder.join("events.ndjson")], threads: 1, ..Job::default() };
+    let ran = run(&mut engine, &job, &mut sink, &mut |_| true).expect("a good run");
     sink.finish().expect("a finished sink");
 
-    let table = Summary::of(&engine).table();
+    let table = Summary::of(&engine, &ran).table();
     assert!(fences("text").contains(&table), "the README lacks\n{table}");
 
     let decisions = fs::read_to_string(out.path().join("decisions.ndjson")).expect("decisions");

@@ -248,7 +248,7 @@ fn check_backtest(scenario: &Scenario, threads: usize, files: &BTreeMap<OutputTo
     let mut engine = scenario.engine();
     let mut sink = FileSink::create(folder.path()).unwrap();
     let inputs = vec![scenario.folder.join(EVENTS)];
-    let job = Job { inputs, topic: None, threads };
+    let job = Job { inputs, topic: None, threads, arrived_ms: None };
     run(&mut engine, &job, &mut sink, &mut |_| true).unwrap();
     sink.finish().unwrap();
     for (topic, expected) in files {

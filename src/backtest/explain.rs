@@ -2,10 +2,11 @@
 //! condition is laid out as the engine itself works it out.
 
 use core::cell::Cell;
+use std::path::Path;
 
 use serde_json::{Value as Json, json};
 
-use crate::backtest::input::InputError;
+use crate::backtest::input::{Format, InputError};
 use crate::backtest::run::{Job, Taker, drive};
 use crate::base::time::format_rfc3339;
 use crate::decision::wire::Moment;
@@ -64,6 +65,8 @@ struct Finder<'q> {
 }
 
 impl Taker for Finder<'_> {
+    fn begin(&mut self, _path: &Path, _format: Format) {}
+
     fn take(
         &mut self,
         engine: &mut Engine,

@@ -1,10 +1,13 @@
 //! Input files: NDJSON and CSV, plain, gzip or zstd, told apart by their names.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Cursor, Read};
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
+
+/// How UTF-8 says that it is UTF-8.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// How records lie in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,13 +62,17 @@ impl InputError {
     pub(super) fn io(path: &Path, source: io::Error) -> Self {
         Self::Io { path: path.to_owned(), source }
     }
+
+    pub(super) fn csv(path: &Path, error: &csv::Error) -> Self {
+        Self::Csv { path: path.to_owned(), message: error.to_string() }
+    }
 }
 
 /// An opened input.
 pub struct Opened {
     /// How to read it.
     pub format: Format,
-    /// The decompressed bytes.
+    /// The decompressed bytes, without a byte order mark.
     pub bytes: Box<dyn Read + Send>,
 }
 
@@ -104,5 +111,17 @@ pub fn open(path: &Path) -> Result<Opened, InputError> {
         }
         _ => Box::new(file),
     };
+    let bytes = without_mark(bytes).map_err(|source| InputError::io(path, source))?;
     Ok(Opened { format, bytes })
+}
+
+/// The bytes behind a byte order mark, which some editors and exports write before UTF-8; it is no part of the first
+/// record.
+fn without_mark(mut bytes: Box<dyn Read + Send>) -> io::Result<Box<dyn Read + Send>> {
+    let mut begin = Vec::with_capacity(BYTE_ORDER_MARK.len());
+    bytes.as_mut().take(BYTE_ORDER_MARK.len() as u64).read_to_end(&mut begin)?;
+    if begin == BYTE_ORDER_MARK {
+        return Ok(bytes);
+    }
+    Ok(Box::new(Cursor::new(begin).chain(bytes)))
 }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value as Json;
 
-use crate::backtest::input::{Format, InputError, open};
+use crate::backtest::input::{Format, InputError, Opened, open};
 use crate::base::EntityKey;
 use crate::base::time::parse_rfc3339;
 
@@ -97,17 +97,25 @@ pub struct Labels {
     by_id: HashMap<EntityKey, Label>,
 }
 
+/// An opened file of labels.
+struct LabelFile<'f> {
+    path: &'f Path,
+    bytes: Box<dyn std::io::Read + Send>,
+    columns: &'f Columns,
+}
+
 impl Labels {
     /// Reads a file. Of several labels for one event the one reported last counts, of those the last in the file.
     ///
     /// # Errors
     /// When the file cannot be read, lacks a column, or a line cannot be understood.
     pub fn read(path: &Path, columns: &Columns) -> Result<Self, LabelError> {
-        let opened = open(path)?;
+        let Opened { format, bytes } = open(path)?;
         let mut labels = Self::default();
-        match opened.format {
-            Format::Csv => labels.read_csv(path, opened.bytes, columns)?,
-            Format::Ndjson => labels.read_ndjson(path, opened.bytes, columns)?,
+        let file = LabelFile { path, bytes, columns };
+        match format {
+            Format::Csv => labels.read_csv(file)?,
+            Format::Ndjson => labels.read_ndjson(file)?,
         }
         Ok(labels)
     }
@@ -129,16 +137,9 @@ impl Labels {
         self.by_id.is_empty()
     }
 
-    fn read_csv(
-        &mut self,
-        path: &Path,
-        bytes: Box<dyn std::io::Read + Send>,
-        columns: &Columns,
-    ) -> Result<(), LabelError> {
-        let broken = |error: csv::Error| InputError::Csv {
-            path: path.to_owned(),
-            message: error.to_string(),
-        };
+    fn read_csv(&mut self, file: LabelFile<'_>) -> Result<(), LabelError> {
+        let LabelFile { path, bytes, columns } = file;
+        let broken = |error: csv::Error| InputError::csv(path, &error);
         let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(bytes);
         let header = reader.headers().map_err(broken)?.clone();
         let find = |column: &str| header.iter().position(|name| name == column);
@@ -161,12 +162,8 @@ impl Labels {
         Ok(())
     }
 
-    fn read_ndjson(
-        &mut self,
-        path: &Path,
-        bytes: Box<dyn std::io::Read + Send>,
-        columns: &Columns,
-    ) -> Result<(), LabelError> {
+    fn read_ndjson(&mut self, file: LabelFile<'_>) -> Result<(), LabelError> {
+        let LabelFile { path, bytes, columns } = file;
         let mut reader = std::io::BufReader::new(bytes);
         let (mut text, mut line) = (String::new(), 0_u64);
         loop {

@@ -2,6 +2,8 @@
 //!
 //! INVARIANT: whatever comes from outside goes through [`escape`]; nothing else writes `<`.
 
+use crate::base::text::escaped;
+
 /// How a bar is filled.
 const FILLS: [&str; 3] = ["fraud", "genuine", "unknown"];
 
@@ -20,20 +22,12 @@ th{border-color:#46536a}svg text{fill:#e4e8ef}svg .faint,small,.note{fill:#9aa6b
 
 /// Text as it may stand between and inside of tags.
 pub fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            '\t' | '\n' => out.push(letter),
-            _ if letter.is_control() => out.push('\u{fffd}'),
-            _ => out.push(letter),
-        }
-    }
-    out
+    escaped(text, |letter, out| match letter {
+        '\'' => out.push_str("&#39;"),
+        '\t' | '\n' => out.push(letter),
+        _ if letter.is_control() => out.push('\u{fffd}'),
+        _ => out.push(letter),
+    })
 }
 
 /// A whole page around its body.

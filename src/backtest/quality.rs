@@ -98,7 +98,20 @@ pub fn table(found: &Findings) -> String {
     text + &overlap_table(found)
 }
 
+/// How good a rule was, as all tables show it: precision, recall, hits that no other rule had, value caught, value wrongly
+/// stopped.
+pub(crate) fn figures(found: &Findings, rule: &RuleStudy) -> [String; 5] {
+    [
+        percent(rule.hits.precision()),
+        percent(found.recall(rule.hits)),
+        rule.only_this.all().to_string(),
+        rule.value_caught.to_string(),
+        if rule.stops { rule.value_wrongly_stopped.to_string() } else { "-".to_owned() },
+    ]
+}
+
 fn row(found: &Findings, rule: &RuleStudy) -> [String; 11] {
+    let [precision, recall, only_this, caught, wrongly] = figures(found, rule);
     [
         rule.rule.clone(),
         rule.name.clone(),
@@ -106,11 +119,11 @@ fn row(found: &Findings, rule: &RuleStudy) -> [String; 11] {
         rule.hits.all().to_string(),
         rule.hits.fraud.to_string(),
         rule.hits.genuine.to_string(),
-        percent(rule.hits.precision()),
-        percent(found.recall(rule.hits)),
-        rule.only_this.all().to_string(),
-        rule.value_caught.to_string(),
-        if rule.stops { rule.value_wrongly_stopped.to_string() } else { "-".to_owned() },
+        precision,
+        recall,
+        only_this,
+        caught,
+        wrongly,
     ]
 }
 

@@ -1,7 +1,7 @@
 //! The report of a backtest: one page that opens anywhere and asks nothing of a network.
 
 use crate::backtest::page;
-use crate::backtest::quality::percent;
+use crate::backtest::quality::{figures, percent};
 use crate::backtest::study::{Findings, Known, RuleStudy, day_text, share};
 use crate::backtest::summary::Summary;
 
@@ -34,20 +34,13 @@ pub fn html(summary: &Summary, found: &Findings, inputs: &[String]) -> String {
 }
 
 fn head(summary: &Summary, found: &Findings, inputs: &[String]) -> String {
-    let Summary { ruleset, records, decided, dead_lettered, alerts, holds, .. } = summary;
     let days = match (found.days.keys().next(), found.days.keys().next_back()) {
         (Some(first), Some(last)) => format!("{} to {}", day_text(*first), day_text(*last)),
         _ => "no events".to_owned(),
     };
-    let outcomes = summary.outcomes.iter().filter(|count| count.count > 0);
-    let outcomes: Vec<String> =
-        outcomes.map(|count| format!("{} {}", count.count, count.outcome)).collect();
     let lines = [
-        format!("Rule set {ruleset}; {}; {days}.", inputs.join(", ")),
-        format!(
-            "{records} records: {decided} decided ({}), {dead_lettered} dead-lettered; {alerts} alerts, {holds} holds.",
-            outcomes.join(", ")
-        ),
+        format!("Rule set {}; {}; {days}.", summary.ruleset, inputs.join(", ")),
+        format!("{}.", summary.totals("")),
     ];
     lines.map(|line| format!("<p>{}</p>\n", page::escape(&line))).concat()
 }
@@ -85,20 +78,11 @@ fn quality(found: &Findings) -> String {
         "wrongly stopped",
     ];
     let row = |rule: &RuleStudy| {
-        vec![
-            title(rule),
-            rule.mode.to_owned(),
-            rule.hits.all().to_string(),
-            rule.alerts.all().to_string(),
-            rule.hits.fraud.to_string(),
-            rule.hits.genuine.to_string(),
-            rule.hits.unknown.to_string(),
-            percent(rule.hits.precision()),
-            percent(found.recall(rule.hits)),
-            rule.only_this.all().to_string(),
-            rule.value_caught.to_string(),
-            if rule.stops { rule.value_wrongly_stopped.to_string() } else { "-".to_owned() },
-        ]
+        let Known { fraud, genuine, unknown } = rule.hits;
+        let counts = [rule.hits.all(), rule.alerts.all(), fraud, genuine, unknown];
+        let words = [title(rule), rule.mode.to_owned()].into_iter();
+        let counts = counts.into_iter().map(|count| count.to_string());
+        words.chain(counts).chain(figures(found, rule)).collect::<Vec<String>>()
     };
     let rows: Vec<Vec<String>> = found.rules.iter().map(row).collect();
     let groups = [

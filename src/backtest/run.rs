@@ -20,32 +20,72 @@ const BLOCKS_WAITING: usize = 2;
 const RECORDS_AHEAD: usize = 64;
 
 /// What to read, and how.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Job {
     /// Files, read one after the other as one history.
     pub inputs: Vec<PathBuf>,
     /// Decode every record as one of this topic; `None`: any event type of the schema.
     pub topic: Option<String>,
-    /// Threads in all, at least 1.
+    /// Threads in all; 0 counts as 1.
     pub threads: usize,
+    /// When all records arrived, in ms since 1970: events beyond it are from the future, as in the service. `None`: files
+    /// do not say when, and every event time is believed.
+    pub arrived_ms: Option<i64>,
+}
+
+/// What a run saw of its files.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ran {
+    /// What became of the records of each file, in the order of the files.
+    pub files: Vec<FileRan>,
+    /// The furthest that one event moved the clock.
+    pub leap: Option<Leap>,
+}
+
+/// What became of the records of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileRan {
+    /// The file.
+    pub path: PathBuf,
+    /// Records that were decided.
+    pub decided: u64,
+    /// Records in the dead letters.
+    pub dead_lettered: u64,
+}
+
+/// An event that moved the clock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leap {
+    /// How far, in ms.
+    pub by_ms: i64,
+    /// To when: its event time in ms since 1970.
+    pub to_ms: i64,
+    /// Where it stands: `line 17 of x.ndjson`.
+    pub place: String,
 }
 
 /// Runs a job. `watch` is told the number of records so far, now and then; it may ask to stop by returning false.
 ///
 /// # Errors
 /// When an input cannot be read; what was decided before is emitted.
-pub fn run(
+pub fn run<S: Sink>(
     engine: &mut Engine,
     job: &Job,
-    sink: &mut impl Sink,
+    sink: &mut S,
     watch: &mut dyn FnMut(u64) -> bool,
-) -> Result<(), InputError> {
+) -> Result<Ran, InputError> {
     engine.announce(sink);
-    drive(engine, job, &mut Deciding(sink), watch)
+    let mut deciding =
+        Deciding { sink, ran: Ran::default(), format: Format::Ndjson, clock_ms: None };
+    drive(engine, job, &mut deciding, watch)?;
+    Ok(deciding.ran)
 }
 
 /// Takes decoded records, in order.
 pub trait Taker {
+    /// The records that follow are those of this file.
+    fn begin(&mut self, path: &Path, format: Format);
+
     /// One record of a stream of the engine.
     fn take(
         &mut self,
@@ -56,16 +96,54 @@ pub trait Taker {
 }
 
 /// Decides on every record.
-struct Deciding<'s, S>(&'s mut S);
+struct Deciding<'s, S> {
+    sink: &'s mut S,
+    ran: Ran,
+    format: Format,
+    /// Where the clock stands.
+    clock_ms: Option<i64>,
+}
 
 impl<S: Sink> Taker for Deciding<'_, S> {
+    fn begin(&mut self, path: &Path, format: Format) {
+        self.format = format;
+        self.ran.files.push(FileRan { path: path.to_owned(), decided: 0, dead_lettered: 0 });
+    }
+
     fn take(
         &mut self,
         engine: &mut Engine,
         input: &Input<'_>,
         decoded: Result<Decoded<'_>, DecodeError>,
     ) {
-        engine.decide(input, decoded, self.0);
+        let time_ms = decoded.as_ref().ok().map(|event| event.row.time_ms);
+        let n_future = engine.counters().future;
+        engine.decide(input, decoded, self.sink);
+        let Some(file) = self.ran.files.last_mut() else { return };
+        let Some(time_ms) = time_ms else {
+            file.dead_lettered += 1;
+            return;
+        };
+        file.decided += 1;
+        if engine.counters().future == n_future {
+            self.follow(time_ms, input.offset);
+        }
+    }
+}
+
+impl<S> Deciding<'_, S> {
+    /// Follows the clock, and remembers what moved it furthest.
+    fn follow(&mut self, time_ms: i64, offset: i64) {
+        let clock_ms = self.clock_ms.unwrap_or(time_ms);
+        self.clock_ms = Some(clock_ms.max(time_ms));
+        let by_ms = time_ms.saturating_sub(clock_ms);
+        if by_ms <= self.ran.leap.as_ref().map_or(0, |leap| leap.by_ms) {
+            return;
+        }
+        let Some(file) = self.ran.files.last() else { return };
+        let unit = if self.format == Format::Csv { "record" } else { "line" };
+        let place = format!("{unit} {} of {}", offset.saturating_add(1), source_name(&file.path));
+        self.ran.leap = Some(Leap { by_ms, to_ms: time_ms, place });
     }
 }
 
@@ -73,31 +151,32 @@ impl<S: Sink> Taker for Deciding<'_, S> {
 ///
 /// # Errors
 /// When an input cannot be read.
-pub fn drive(
+pub fn drive<T: Taker>(
     engine: &mut Engine,
     job: &Job,
-    taker: &mut impl Taker,
+    taker: &mut T,
     watch: &mut dyn FnMut(u64) -> bool,
 ) -> Result<(), InputError> {
+    let mut drive = Drive { engine, taker, watch, arrived_ms: job.arrived_ms };
     let mut first: Option<StreamId> = None;
     for path in &job.inputs {
         let name = job.topic.clone().unwrap_or_else(|| source_name(path));
         let partition = 0;
         let stream = match first {
-            Some(first) => engine.open_continuation(&name, partition, first),
-            None => engine.open_stream(&name, partition),
+            Some(first) => drive.engine.open_continuation(&name, partition, first),
+            None => drive.engine.open_stream(&name, partition),
         };
         first = first.or(Some(stream));
         let opened = open(path)?;
+        drive.taker.begin(path, opened.format);
         let more = match opened.format {
-            Format::Csv => csv_file(engine, path, opened.bytes, stream, taker, watch)?,
+            Format::Csv => drive.csv_file(path, opened.bytes, stream)?,
             Format::Ndjson => {
                 let reader = LineReader::new(path, opened.bytes);
                 if job.threads > 1 {
-                    let helpers = job.threads - 1;
-                    decode_ahead(engine, reader, stream, helpers, taker, watch)?
+                    drive.decode_ahead(reader, stream, job.threads - 1)?
                 } else {
-                    one_by_one(engine, reader, stream, taker, watch)?
+                    drive.one_by_one(reader, stream)?
                 }
             }
         };
@@ -108,28 +187,146 @@ pub fn drive(
     Ok(())
 }
 
-fn one_by_one(
-    engine: &mut Engine,
-    mut reader: LineReader<'_>,
-    stream: StreamId,
-    taker: &mut impl Taker,
-    watch: &mut dyn FnMut(u64) -> bool,
-) -> Result<bool, InputError> {
-    let decoder = std::sync::Arc::clone(engine.decoder());
-    let topic = engine.topic_of(stream);
-    let (mut block, mut records) = (Block::default(), Records::default());
-    let mut scratch = DecodeScratch::default();
-    while reader.fill(&mut block)? {
-        // WHY: a few records at a time, so that what decoding wrote is still close when it is decided on.
-        for lines in block.lines().chunks(RECORDS_AHEAD) {
-            records.decode(lines, &decoder, topic, &mut scratch);
-            records.decide(lines, engine, stream, taker);
+/// What the records of all files go through.
+struct Drive<'d, T> {
+    engine: &'d mut Engine,
+    taker: &'d mut T,
+    watch: &'d mut dyn FnMut(u64) -> bool,
+    arrived_ms: Option<i64>,
+}
+
+impl<T: Taker> Drive<'_, T> {
+    /// Whether to go on.
+    fn goes_on(&mut self) -> bool {
+        (self.watch)(self.engine.counters().read)
+    }
+
+    fn one_by_one(
+        &mut self,
+        mut reader: LineReader<'_>,
+        stream: StreamId,
+    ) -> Result<bool, InputError> {
+        let decoder = std::sync::Arc::clone(self.engine.decoder());
+        let topic = self.engine.topic_of(stream);
+        let (mut block, mut records) = (Block::default(), Records::default());
+        let mut scratch = DecodeScratch::default();
+        while reader.fill(&mut block)? {
+            // WHY: a few records at a time, so that what decoding wrote is still close when it is decided on.
+            for lines in block.lines().chunks(RECORDS_AHEAD) {
+                records.decode(lines, &decoder, topic, &mut scratch);
+                self.decide(&mut records, lines, stream);
+            }
+            if !self.goes_on() {
+                return Ok(false);
+            }
         }
-        if !watch(engine.counters().read) {
-            return Ok(false);
+        Ok(true)
+    }
+
+    /// Decides on the lines that were decoded.
+    fn decide(&mut self, records: &mut Records, lines: Lines<'_>, stream: StreamId) {
+        let Records { rows, results } = records;
+        let mut results = results.drain(..);
+        for (lines, rows) in lines.chunks(RECORDS_AHEAD).zip(rows.chunks(RECORDS_AHEAD)) {
+            let records = || lines.iter().zip(rows);
+            let decoded = records().zip(results.as_slice()).filter(|(_, result)| result.is_ok());
+            self.engine.anticipate(decoded.map(|(((_, raw), row), _)| Decoded { raw, row }));
+            for (((offset, raw), row), result) in records().zip(&mut results) {
+                let arrival_ms = self.arrived_ms;
+                let input = Input { stream, offset, arrival_ms, payload: Some(raw) };
+                self.taker.take(self.engine, &input, result.map(|()| Decoded { raw, row }));
+            }
         }
     }
-    Ok(true)
+
+    fn decode_ahead(
+        &mut self,
+        mut reader: LineReader<'_>,
+        stream: StreamId,
+        helpers: usize,
+    ) -> Result<bool, InputError> {
+        let decoder = std::sync::Arc::clone(self.engine.decoder());
+        let topic = self.engine.topic_of(stream);
+        thread::scope(|scope| {
+            let lanes: Vec<Lane> = (0..helpers)
+                .map(|_| {
+                    let (give, take) = sync_channel::<DecodedBlock>(BLOCKS_WAITING);
+                    let (done, ready) = sync_channel::<DecodedBlock>(BLOCKS_WAITING);
+                    let decoder = &decoder;
+                    scope.spawn(move || decode_lane(decoder, topic, &take, &done));
+                    Lane { give, ready, waiting: 0 }
+                })
+                .collect();
+            self.feed(&mut reader, stream, lanes)
+        })
+    }
+
+    /// Gives blocks to the lanes in turn and takes them back in the same turn.
+    fn feed(
+        &mut self,
+        reader: &mut LineReader<'_>,
+        stream: StreamId,
+        mut lanes: Vec<Lane>,
+    ) -> Result<bool, InputError> {
+        let (mut next_give, mut next_take) = (0, 0);
+        let mut spare: Vec<DecodedBlock> = Vec::new();
+        let n_lanes = lanes.len();
+        let mut reading = true;
+        loop {
+            while reading && lanes[next_give].waiting < BLOCKS_WAITING {
+                let mut block = spare.pop().unwrap_or_default();
+                reading = reader.fill(&mut block.block)?;
+                if !reading || lanes[next_give].give.send(block).is_err() {
+                    break;
+                }
+                lanes[next_give].waiting += 1;
+                next_give = (next_give + 1) % n_lanes;
+            }
+            let lane = &mut lanes[next_take];
+            if lane.waiting == 0 {
+                return Ok(true);
+            }
+            let Ok(mut block) = lane.ready.recv() else { return Ok(true) };
+            lane.waiting -= 1;
+            next_take = (next_take + 1) % n_lanes;
+            self.decide(&mut block.records, block.block.lines(), stream);
+            spare.push(block);
+            if !self.goes_on() {
+                return Ok(false);
+            }
+        }
+    }
+
+    fn csv_file(
+        &mut self,
+        path: &Path,
+        bytes: Box<dyn std::io::Read + Send>,
+        stream: StreamId,
+    ) -> Result<bool, InputError> {
+        let broken = |error: csv::Error| InputError::csv(path, &error);
+        // WHY: rows of another width are judged one by one below, not an error that ends the file.
+        let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(Quotes::new(bytes));
+        let header = reader.headers().map_err(broken)?.clone();
+        let decoder = std::sync::Arc::clone(self.engine.decoder());
+        let topic = self.engine.topic_of(stream);
+        let (mut scratch, mut row) = (DecodeScratch::default(), Row::default());
+        let mut record = csv::ByteRecord::new();
+        let mut offset = 0_i64;
+        while reader.read_byte_record(&mut record).map_err(broken)? {
+            let number = offset.to_string();
+            let result = pairs(&header, &record, &number)
+                .and_then(|pairs| decoder.decode_pairs(topic, &pairs, &mut scratch, &mut row));
+            // Only a dead letter shows the record itself.
+            let line = if result.is_err() { joined(&record) } else { Vec::new() };
+            let input = Input { stream, offset, arrival_ms: self.arrived_ms, payload: Some(&line) };
+            self.taker.take(self.engine, &input, result.map(|()| Decoded { raw: &[], row: &row }));
+            offset += 1;
+            if offset % CSV_WATCH_RECORDS == 0 && !self.goes_on() {
+                return Ok(false);
+            }
+        }
+        Ok(self.goes_on())
+    }
 }
 
 /// A block with its records, on its way from a decoding thread to the engine.
@@ -166,50 +363,6 @@ impl Records {
             });
         }
     }
-
-    /// Decides on the lines that were decoded.
-    fn decide(
-        &mut self,
-        lines: Lines<'_>,
-        engine: &mut Engine,
-        stream: StreamId,
-        taker: &mut impl Taker,
-    ) {
-        let mut results = self.results.drain(..);
-        for (lines, rows) in lines.chunks(RECORDS_AHEAD).zip(self.rows.chunks(RECORDS_AHEAD)) {
-            let records = || lines.iter().zip(rows);
-            let decoded = records().zip(results.as_slice()).filter(|(_, result)| result.is_ok());
-            engine.anticipate(decoded.map(|(((_, raw), row), _)| Decoded { raw, row }));
-            for (((offset, raw), row), result) in records().zip(&mut results) {
-                let input = Input { stream, offset, arrival_ms: None, payload: Some(raw) };
-                taker.take(engine, &input, result.map(|()| Decoded { raw, row }));
-            }
-        }
-    }
-}
-
-fn decode_ahead(
-    engine: &mut Engine,
-    mut reader: LineReader<'_>,
-    stream: StreamId,
-    helpers: usize,
-    taker: &mut impl Taker,
-    watch: &mut dyn FnMut(u64) -> bool,
-) -> Result<bool, InputError> {
-    let decoder = std::sync::Arc::clone(engine.decoder());
-    let topic = engine.topic_of(stream);
-    thread::scope(|scope| {
-        let lanes: Vec<Lane> = (0..helpers)
-            .map(|_| {
-                let (give, take) = sync_channel::<DecodedBlock>(BLOCKS_WAITING);
-                let (done, ready) = sync_channel::<DecodedBlock>(BLOCKS_WAITING);
-                let decoder = &decoder;
-                scope.spawn(move || decode_lane(decoder, topic, &take, &done));
-                Lane { give, ready, waiting: 0 }
-            })
-            .collect();
-        feed(engine, &mut reader, stream, lanes, taker, watch)
-    })
 }
 
 /// One decoding thread as the engine's thread sees it.
@@ -235,80 +388,8 @@ fn decode_lane(
     }
 }
 
-/// Gives blocks to the lanes in turn and takes them back in the same turn.
-fn feed(
-    engine: &mut Engine,
-    reader: &mut LineReader<'_>,
-    stream: StreamId,
-    mut lanes: Vec<Lane>,
-    taker: &mut impl Taker,
-    watch: &mut dyn FnMut(u64) -> bool,
-) -> Result<bool, InputError> {
-    let (mut next_give, mut next_take) = (0, 0);
-    let mut spare: Vec<DecodedBlock> = Vec::new();
-    let n_lanes = lanes.len();
-    let mut reading = true;
-    loop {
-        while reading && lanes[next_give].waiting < BLOCKS_WAITING {
-            let mut block = spare.pop().unwrap_or_default();
-            reading = reader.fill(&mut block.block)?;
-            if !reading || lanes[next_give].give.send(block).is_err() {
-                break;
-            }
-            lanes[next_give].waiting += 1;
-            next_give = (next_give + 1) % n_lanes;
-        }
-        let lane = &mut lanes[next_take];
-        if lane.waiting == 0 {
-            return Ok(true);
-        }
-        let Ok(mut block) = lane.ready.recv() else { return Ok(true) };
-        lane.waiting -= 1;
-        next_take = (next_take + 1) % n_lanes;
-        block.records.decide(block.block.lines(), engine, stream, taker);
-        spare.push(block);
-        if !watch(engine.counters().read) {
-            return Ok(false);
-        }
-    }
-}
-
 /// Records between two calls of the watcher in a CSV file.
 const CSV_WATCH_RECORDS: i64 = 4096;
-
-fn csv_file(
-    engine: &mut Engine,
-    path: &Path,
-    bytes: Box<dyn std::io::Read + Send>,
-    stream: StreamId,
-    taker: &mut impl Taker,
-    watch: &mut dyn FnMut(u64) -> bool,
-) -> Result<bool, InputError> {
-    let broken =
-        |error: csv::Error| InputError::Csv { path: path.to_owned(), message: error.to_string() };
-    // WHY: rows of another width are judged one by one below, not an error that ends the file.
-    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(Quotes::new(bytes));
-    let header = reader.headers().map_err(broken)?.clone();
-    let decoder = std::sync::Arc::clone(engine.decoder());
-    let topic = engine.topic_of(stream);
-    let (mut scratch, mut row) = (DecodeScratch::default(), Row::default());
-    let mut record = csv::ByteRecord::new();
-    let mut offset = 0_i64;
-    while reader.read_byte_record(&mut record).map_err(broken)? {
-        let number = offset.to_string();
-        let result = pairs(&header, &record, &number)
-            .and_then(|pairs| decoder.decode_pairs(topic, &pairs, &mut scratch, &mut row));
-        // Only a dead letter shows the record itself.
-        let line = if result.is_err() { joined(&record) } else { Vec::new() };
-        let input = Input { stream, offset, arrival_ms: None, payload: Some(&line) };
-        taker.take(engine, &input, result.map(|()| Decoded { raw: &[], row: &row }));
-        offset += 1;
-        if offset % CSV_WATCH_RECORDS == 0 && !watch(engine.counters().read) {
-            return Ok(false);
-        }
-    }
-    Ok(watch(engine.counters().read))
-}
 
 /// The column that every record of a table has beside those of its file: the index of the record, from 0. A schema
 /// reads it as `from "/#row"`, for instance as the id of records that have none.

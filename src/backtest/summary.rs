@@ -2,9 +2,17 @@
 
 use serde::Serialize;
 
+use crate::backtest::run::Ran;
+use crate::base::text::counted;
+use crate::base::time::format_rfc3339;
 use crate::decision::lattice::Outcome;
+use crate::decision::wire::Moment;
 use crate::engine::Engine;
+use crate::rules::eval::render::duration;
 use crate::rules::program::Mode;
+
+/// A step of the clock that is told where events came too late: a day, longer than most histories pause.
+const LEAP_MS: i64 = 86_400_000;
 
 /// The summary of a run.
 #[derive(Clone, Debug, Serialize, PartialEq, Eq)]
@@ -21,6 +29,13 @@ pub struct Summary {
     pub duplicates: u64,
     /// Events behind the clock.
     pub late: u64,
+    /// Those of them that were so far behind that they could stop no money.
+    pub too_late: u64,
+    /// Events from the future: the clock did not follow them, and they are not remembered.
+    pub future: u64,
+    /// What may have made events too late.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clock_leap: Option<ClockLeap>,
     /// Alerts raised, bands and id reuse included.
     pub alerts: u64,
     /// Holds placed.
@@ -35,6 +50,17 @@ pub struct Summary {
     pub evictions: u64,
     /// Heap bytes of all state at the end.
     pub state_bytes: usize,
+}
+
+/// An event that moved the clock far, with events too late somewhere in the run: its time may be wrong.
+#[derive(Clone, Debug, Serialize, PartialEq, Eq)]
+pub struct ClockLeap {
+    /// How far, in ms.
+    pub by_ms: i64,
+    /// To when.
+    pub to: Moment,
+    /// Where it stands: `line 17 of x.ndjson`.
+    pub place: String,
 }
 
 /// Decisions with one outcome.
@@ -83,8 +109,8 @@ pub struct RuleSummary {
 }
 
 impl Summary {
-    /// Reads the summary off an engine.
-    pub fn of(engine: &Engine) -> Self {
+    /// Reads the summary off an engine and what it ran.
+    pub fn of(engine: &Engine, ran: &Ran) -> Self {
         let (program, counters) = (engine.program(), engine.counters());
         let rules = program.rules.iter().zip(&counters.rules).map(|(info, rule)| RuleSummary {
             rule: info.id.clone(),
@@ -108,6 +134,17 @@ impl Summary {
             dead_lettered: counters.dead_lettered(),
             duplicates: counters.duplicates,
             late: counters.late + counters.too_late,
+            too_late: counters.too_late,
+            future: counters.future,
+            clock_leap: ran
+                .leap
+                .as_ref()
+                .filter(|leap| counters.too_late > 0 && leap.by_ms >= LEAP_MS)
+                .map(|leap| ClockLeap {
+                    by_ms: leap.by_ms,
+                    to: Moment(leap.to_ms),
+                    place: leap.place.clone(),
+                }),
             alerts: counters.alerts,
             holds: counters.holds_placed,
             outcomes: outcomes
@@ -158,28 +195,53 @@ impl Summary {
             ]
         }));
         let mut table = align(&rows, 3);
-        let outcomes = self.outcomes.iter().filter(|count| count.count > 0);
-        let words: Vec<String> =
-            outcomes.map(|count| format!("{} {}", count.count, count.outcome)).collect();
-        table.push_str(&format!(
-            "\n{} records: {} decided ({}), {} dead-lettered; {} alerts, {} holds placed\n",
-            self.records,
-            self.decided,
-            words.join(", "),
-            self.dead_lettered,
-            self.alerts,
-            self.holds,
-        ));
+        table.push_str(&format!("\n{}\n", self.totals(" placed")));
         for count in &self.dead_letters {
             table.push_str(&format!("  dead letters: {} {}\n", count.count, count.reason));
         }
+        if self.too_late > 0 {
+            table.push_str(&format!(
+                "  {} came too late to stop money: so far behind the newest event time\n",
+                counted(self.too_late, "event")
+            ));
+        }
+        if let Some(ClockLeap { by_ms, to: Moment(to_ms), place }) = &self.clock_leap {
+            table.push_str(&format!(
+                "    {place} moved the clock by {} to {}: if that time is wrong, `--arrived TIME` keeps it from moving the clock\n",
+                duration(*by_ms),
+                format_rfc3339(*to_ms)
+            ));
+        }
+        if self.future > 0 {
+            table.push_str(&format!(
+                "  {} later than `--arrived`: decided, not remembered, and the clock did not follow\n",
+                counted(self.future, "event")
+            ));
+        }
         if self.evictions > 0 {
             table.push_str(&format!(
-                "  {} keys were evicted to stay under the state budget: windows are lower bounds\n",
-                self.evictions
+                "  {} evicted to stay under the state budget: windows are lower bounds\n",
+                counted(self.evictions, "key")
             ));
         }
         table
+    }
+
+    /// What became of the records, in one line: `7 records: 6 decided (5 pass, 1 hold), 1 dead-lettered; ...`.
+    pub fn totals(&self, placed: &str) -> String {
+        let outcomes = self.outcomes.iter().filter(|count| count.count > 0);
+        let words: Vec<String> =
+            outcomes.map(|count| format!("{} {}", count.count, count.outcome)).collect();
+        let outcomes =
+            if words.is_empty() { String::new() } else { format!(" ({})", words.join(", ")) };
+        format!(
+            "{}: {} decided{outcomes}, {} dead-lettered; {}, {}{placed}",
+            counted(self.records, "record"),
+            self.decided,
+            self.dead_lettered,
+            counted(self.alerts, "alert"),
+            counted(self.holds, "hold"),
+        )
     }
 }
 

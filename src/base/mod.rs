@@ -12,6 +12,7 @@ pub mod id;
 #[doc(hidden)]
 pub mod planted;
 pub mod rates;
+pub mod text;
 pub mod time;
 pub mod value;
 

@@ -11,16 +11,20 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::backtest::input::{open, source_name};
 use crate::backtest::labels::{Columns, Labels};
 use crate::backtest::output::{FileSink, file_name};
-use crate::backtest::run::{Job, run as run_job};
+use crate::backtest::run::run as run_job;
 use crate::backtest::study::{CutOff, Findings, Study, Watching};
 use crate::backtest::summary::Summary;
 use crate::backtest::{quality, report};
 use crate::base::time::parse_rfc3339;
+use crate::cli::history::{Reading, check_decided, check_output};
 use crate::cli::rules::compile_folder;
 use crate::cli::{Console, Exit, Failure, Format};
 use crate::config::units;
 use crate::engine::{DecisionsWanted, Engine, EngineOptions, OutputTopic};
 use crate::rules::program::Program;
+
+/// Name of the file that says what came out.
+const SUMMARY: &str = "summary.json";
 
 /// Arguments of `riskweir backtest`.
 #[derive(Args, Debug)]
@@ -34,18 +38,14 @@ pub struct Arguments {
     /// Folder for decisions.ndjson, alerts.ndjson, holds.ndjson, audit.ndjson, `dead_letter.ndjson` and summary.json.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Read every record as one of this topic of the schema (default: any event type whose discriminator fits).
-    #[arg(long, value_name = "NAME")]
-    topic: Option<String>,
+    #[command(flatten)]
+    reading: Reading,
     /// Threads; one decides, the others decode ahead. The output does not depend on it.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     threads: Option<u16>,
     /// Which decisions to write.
     #[arg(long, value_enum, default_value = "all")]
     decisions: Decisions,
-    /// An event this late still updates state and may stop money.
-    #[arg(long, value_name = "DURATION", value_parser = duration_ms)]
-    allowed_lateness: Option<i64>,
     /// How long event ids are remembered to recognise duplicates.
     #[arg(long, value_name = "DURATION", value_parser = duration_ms)]
     dedupe_window: Option<i64>,
@@ -86,6 +86,11 @@ impl LabelFlags {
     /// Whether there are labels.
     pub(crate) fn is_given(&self) -> bool {
         self.labels.is_some()
+    }
+
+    /// Their file.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        self.labels.as_deref()
     }
 
     /// What is known at which time.
@@ -133,7 +138,7 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
     let Some(program) = compile_folder(&arguments.rules, console)? else {
         return Ok(Exit::Invalid);
     };
-    check_topic(arguments.topic.as_deref(), &program)?;
+    arguments.reading.check_topic(&program)?;
     check_inputs(arguments)?;
     let mut engine =
         Engine::new(Arc::new(program), options(arguments)).map_err(Failure::invalid)?;
@@ -141,13 +146,13 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
     let mut sink = FileSink::create(&arguments.out).map_err(Failure::invalid)?;
     forget_summary(&arguments.out)?;
     let threads = arguments.threads.map_or_else(default_threads, usize::from);
-    let job = Job { inputs: arguments.input.clone(), topic: arguments.topic.clone(), threads };
+    let job = arguments.reading.job(&arguments.input, threads);
     let progress = progress(console);
     let mut watch = |records| {
         progress.set_position(records);
         true
     };
-    if arguments.labels.is_given() || arguments.report.is_some() {
+    let ran = if arguments.labels.is_given() || arguments.report.is_some() {
         let mut watching = Watching { sink: &mut sink, study: &mut study };
         run_job(&mut engine, &job, &mut watching, &mut watch)
     } else {
@@ -156,12 +161,14 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
     .map_err(Failure::invalid)?;
     progress.finish_and_clear();
     sink.finish().map_err(Failure::invalid)?;
-    conclude(arguments, &Summary::of(&engine), &study.finish(), console)
+    conclude(arguments, &Summary::of(&engine, &ran), &study.finish(), console)?;
+    check_decided(&ran, &engine)?;
+    Ok(Exit::Ok)
 }
 
 /// A summary says that the files beside it are whole, so that of a run before must not outlive them.
 fn forget_summary(folder: &Path) -> Result<(), Failure> {
-    let path = folder.join("summary.json");
+    let path = folder.join(SUMMARY);
     match std::fs::remove_file(&path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             let text = format!("could not remove `{}` of an earlier run: {error}", path.display());
@@ -177,10 +184,10 @@ fn conclude(
     summary: &Summary,
     found: &Findings,
     console: &Console,
-) -> Result<Exit, Failure> {
+) -> Result<(), Failure> {
     let quality = found.has_labels().then(|| quality::json(found, arguments.labels.cut_off()));
     let json = summary.json_with(quality);
-    write(&arguments.out.join("summary.json"), &json)?;
+    write(&arguments.out.join(SUMMARY), &json)?;
     if let Some(path) = &arguments.report {
         let inputs: Vec<String> = arguments.input.iter().map(|path| source_name(path)).collect();
         write(path, &report::html(summary, found, &inputs))?;
@@ -194,7 +201,7 @@ fn conclude(
             }
         }
     }
-    Ok(Exit::Ok)
+    Ok(())
 }
 
 /// Writes a file beside the records.
@@ -203,52 +210,30 @@ pub(crate) fn write(path: &Path, text: &str) -> Result<(), Failure> {
         .map_err(|error| Failure::invalid(format!("could not write `{}`: {error}", path.display())))
 }
 
-/// A topic that the schema does not know would silently read the records as anything.
-pub(crate) fn check_topic(topic: Option<&str>, program: &Program) -> Result<(), Failure> {
-    let Some(topic) = topic else { return Ok(()) };
-    let mut topics: Vec<&str> =
-        program.schema.events.iter().filter_map(|event| event.topic.as_deref()).collect();
-    topics.sort_unstable();
-    topics.dedup();
-    if topics.contains(&topic) {
-        return Ok(());
-    }
-    let known = if topics.is_empty() {
-        "its events have no topics: leave `--topic` out".to_owned()
-    } else {
-        format!("it has {}", topics.join(", "))
-    };
-    Err(Failure::invalid(format!("the schema has no topic `{topic}`: {known}")))
-}
-
 /// Opens every input before anything is written: a misspelt name must not cost a run, nor an output file an input.
 fn check_inputs(arguments: &Arguments) -> Result<(), Failure> {
     for path in &arguments.input {
         open(path).map_err(Failure::invalid)?;
-        let Ok(input) = path.canonicalize() else { continue };
-        let outputs = OutputTopic::ALL.map(|topic| arguments.out.join(file_name(topic)));
-        if outputs.iter().any(|output| output.canonicalize().is_ok_and(|output| output == input)) {
-            return Err(Failure::invalid(format!(
-                "`{}` is an input and would be overwritten: choose another folder for `--out`",
-                path.display()
-            )));
-        }
     }
-    Ok(())
+    let inputs = arguments.input.iter().map(PathBuf::as_path);
+    let read: Vec<&Path> = inputs.chain(arguments.labels.file()).collect();
+    for topic in OutputTopic::ALL {
+        check_output("--out", &arguments.out.join(file_name(topic)), &read)?;
+    }
+    check_output("--out", &arguments.out.join(SUMMARY), &read)?;
+    arguments.report.as_deref().map_or(Ok(()), |report| check_output("--report", report, &read))
 }
 
 fn options(arguments: &Arguments) -> EngineOptions {
-    let defaults = EngineOptions::default();
+    let options = arguments.reading.options(match arguments.decisions {
+        Decisions::All => DecisionsWanted::All,
+        Decisions::Notable => DecisionsWanted::Notable,
+        Decisions::None => DecisionsWanted::None,
+    });
     EngineOptions {
-        allowed_lateness_ms: arguments.allowed_lateness.unwrap_or(defaults.allowed_lateness_ms),
-        dedupe_window_ms: arguments.dedupe_window.unwrap_or(defaults.dedupe_window_ms),
+        dedupe_window_ms: arguments.dedupe_window.unwrap_or(options.dedupe_window_ms),
         state_bytes: arguments.state_budget,
-        decisions: match arguments.decisions {
-            Decisions::All => DecisionsWanted::All,
-            Decisions::Notable => DecisionsWanted::Notable,
-            Decisions::None => DecisionsWanted::None,
-        },
-        ..defaults
+        ..options
     }
 }
 
@@ -270,7 +255,7 @@ fn progress(console: &Console) -> ProgressBar {
     bar
 }
 
-fn time_ms(text: &str) -> Result<i64, String> {
+pub(crate) fn time_ms(text: &str) -> Result<i64, String> {
     parse_rfc3339(text.as_bytes())
         .ok_or_else(|| "write a time such as 2026-01-31T00:00:00Z".to_owned())
 }

@@ -7,11 +7,9 @@ use clap::Args;
 use serde_json::json;
 
 use crate::backtest::compare::{Changes, Decided, DecisionChanges, changes, decisions};
-use crate::backtest::run::{Job, run as run_job};
-use crate::cli::backtest::{check_topic, duration_ms};
+use crate::cli::history::Reading;
 use crate::cli::rules::compile_folder;
 use crate::cli::{Console, Exit, Failure, Format};
-use crate::engine::{DecisionsWanted, Engine, EngineOptions};
 use crate::rules::program::Program;
 
 /// Arguments of `riskweir diff`.
@@ -26,12 +24,8 @@ pub struct Arguments {
     /// A history on which both decide, as for `backtest`.
     #[arg(long, value_name = "FILE", num_args = 1..)]
     input: Vec<PathBuf>,
-    /// Read every record as one of this topic of the schema (default: any event type whose discriminator fits).
-    #[arg(long, value_name = "NAME", requires = "input")]
-    topic: Option<String>,
-    /// An event this late still updates state and may stop money.
-    #[arg(long, value_name = "DURATION", requires = "input", value_parser = duration_ms)]
-    allowed_lateness: Option<i64>,
+    #[command(flatten)]
+    reading: Reading,
 }
 
 /// Runs the command.
@@ -71,18 +65,8 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
 }
 
 fn decide(arguments: &Arguments, program: &Arc<Program>) -> Result<Decided, Failure> {
-    check_topic(arguments.topic.as_deref(), program)?;
-    let defaults = EngineOptions::default();
-    let options = EngineOptions {
-        allowed_lateness_ms: arguments.allowed_lateness.unwrap_or(defaults.allowed_lateness_ms),
-        decisions: DecisionsWanted::None,
-        ..defaults
-    };
-    let mut engine = Engine::new(Arc::clone(program), options).map_err(Failure::invalid)?;
     let mut decided = Decided::default();
-    let inputs = arguments.input.clone();
-    let job = Job { inputs, topic: arguments.topic.clone(), threads: 2 };
-    run_job(&mut engine, &job, &mut decided, &mut |_| true).map_err(Failure::invalid)?;
+    arguments.reading.run(&arguments.input, program, &mut decided)?;
     Ok(decided)
 }
 

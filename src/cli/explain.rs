@@ -9,11 +9,10 @@ use clap::Args;
 use serde_json::Value as Json;
 
 use crate::backtest::explain::{Question, explain};
-use crate::backtest::run::Job;
-use crate::cli::backtest::{check_topic, duration_ms};
+use crate::cli::history::Reading;
 use crate::cli::rules::compile_folder;
 use crate::cli::{Console, Exit, Failure, Format};
-use crate::engine::{DecisionsWanted, Engine, EngineOptions};
+use crate::engine::{DecisionsWanted, Engine};
 use crate::rules::program::{Program, RuleId};
 
 /// Arguments of `riskweir explain`.
@@ -37,12 +36,8 @@ pub struct Arguments {
     /// Where a decision is looked for by its id.
     #[arg(long, value_name = "FILE", default_value = "out/decisions.ndjson")]
     decisions: PathBuf,
-    /// Read every record as one of this topic of the schema (default: any event type whose discriminator fits).
-    #[arg(long, value_name = "NAME")]
-    topic: Option<String>,
-    /// As for `backtest`.
-    #[arg(long, value_name = "DURATION", value_parser = duration_ms)]
-    allowed_lateness: Option<i64>,
+    #[command(flatten)]
+    reading: Reading,
 }
 
 /// Runs the command.
@@ -53,17 +48,12 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
     let Some(program) = compile_folder(&arguments.rules, console)? else {
         return Ok(Exit::Invalid);
     };
-    check_topic(arguments.topic.as_deref(), &program)?;
+    arguments.reading.check_topic(&program)?;
     let asked = asked(arguments, &program, console)?;
     let program = Arc::new(program);
-    let defaults = EngineOptions::default();
-    let options = EngineOptions {
-        allowed_lateness_ms: arguments.allowed_lateness.unwrap_or(defaults.allowed_lateness_ms),
-        decisions: DecisionsWanted::All,
-        ..defaults
-    };
+    let options = arguments.reading.options(DecisionsWanted::All);
     let mut engine = Engine::new(Arc::clone(&program), options).map_err(Failure::invalid)?;
-    let job = Job { inputs: arguments.input.clone(), topic: arguments.topic.clone(), threads: 1 };
+    let job = arguments.reading.job(&arguments.input, 1);
     let found = explain(&mut engine, &job, &asked).map_err(Failure::invalid)?;
     let Some(mut found) = found else {
         let message = format!("no event of the input has the id `{}`", asked.event_id);

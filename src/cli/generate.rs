@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::base::time::format_rfc3339;
 use crate::cli::run::{exit, show};
 use crate::cli::settings;
-use crate::cli::{Console, Exit, Failure};
+use crate::cli::{Console, Exit, Failure, unless_gone};
 use crate::config::{self, Config, Sources, units};
 use crate::demo::traffic::{Traffic, TrafficConfig, TrafficEvent};
 use crate::runtime::{Feed, RunError, Stop};
@@ -109,20 +109,24 @@ fn write_lines(
         if arguments.is_over(written, pace.as_ref()) || stop.requested() {
             break;
         }
+        let flushed = if pace.is_some() { out.flush() } else { Ok(()) };
         if let Some(pace) = &mut pace
-            && (out.flush().is_err() || pace.wait(stop).is_none())
+            && pace.wait(stop).is_none()
         {
             break;
         }
-        // WHY: a reader that has seen enough and closes the pipe is no error.
-        if out.write_all(&event.body).and_then(|()| out.write_all(b"\n")).is_err() {
+        let body = &event.body;
+        let written =
+            flushed.and_then(|()| out.write_all(body)).and_then(|()| out.write_all(b"\n"));
+        if let Err(error) = written {
+            unless_gone(&error)?;
             break;
         }
         if let Some(labels) = &mut labels {
             labels.write(&event)?;
         }
     }
-    drop(out.flush());
+    out.flush().or_else(|error| unless_gone(&error))?;
     if let Some(labels) = labels {
         labels.finish()?;
     }
@@ -164,7 +168,7 @@ fn send(
 impl Arguments {
     fn is_over(&self, done: u64, pace: Option<&Pace>) -> bool {
         self.count.is_some_and(|count| done >= count)
-            || self.length.is_some_and(|length| pace.is_some_and(|pace| pace.next_at() >= length))
+            || self.length.is_some_and(|length| pace.is_some_and(|pace| pace.is_over(length)))
     }
 }
 
@@ -223,6 +227,11 @@ impl Pace {
         #[expect(clippy::cast_precision_loss, reason = "exact below 2^53 records")]
         let seconds = self.taken as f64 / self.per_second;
         Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
+    }
+
+    /// Whether so much time is over, by the rate or, where the rate cannot be held, by the clock.
+    pub(crate) fn is_over(&self, length: Duration) -> bool {
+        self.next_at() >= length || self.began.elapsed() >= length
     }
 
     /// Waits until the next one is due, and says when that was; none when asked to stop.
@@ -292,4 +301,23 @@ pub(crate) fn rate(text: &str) -> Result<f64, String> {
 
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     units::duration(text).ok_or_else(|| "write a duration such as 30s, 5m or 1h".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_that_cannot_be_held_makes_nothing_longer_than_was_asked_for() {
+        let length = Duration::from_secs(3);
+        let mut pace = Pace::new(1e6);
+        assert!(!pace.is_over(length));
+        // Three seconds on the clock, and a hundred records of the three millions.
+        pace.taken = 100;
+        pace.began = Instant::now().checked_sub(length).unwrap();
+        assert!(pace.is_over(length));
+        // At one record a second the fourth would be due after three seconds.
+        let slow = Pace { began: Instant::now(), per_second: 1.0, taken: 3 };
+        assert!(slow.is_over(length));
+    }
 }

@@ -1,17 +1,130 @@
-//! What commands share that run rules over a history and look at what was found, without writing records.
+//! What commands share that run rules over a history: how it is read, and looking at what was found without writing
+//! records.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 
 use crate::backtest::labels::Labels;
-use crate::backtest::run::{Job, run as run_job};
+use crate::backtest::run::{FileRan, Job, Ran, run as run_job};
 use crate::backtest::study::{CutOff, Findings, Study, Watching};
+use crate::base::text::counted;
 use crate::cli::Failure;
-use crate::cli::backtest::{LabelFlags, check_topic, duration_ms};
-use crate::engine::{DecisionsWanted, Engine, EngineOptions, Silence};
+use crate::cli::backtest::{LabelFlags, duration_ms, time_ms};
+use crate::engine::{DecisionsWanted, Engine, EngineOptions, Silence, Sink};
 use crate::rules::program::Program;
+
+/// How a history is read.
+#[derive(Args, Debug)]
+pub(crate) struct Reading {
+    /// Read every record as one of this topic of the schema (default: any event type whose discriminator fits).
+    #[arg(long, value_name = "NAME", requires = "input")]
+    topic: Option<String>,
+    /// An event this late still updates state and may stop money.
+    #[arg(long, value_name = "DURATION", requires = "input", value_parser = duration_ms)]
+    allowed_lateness: Option<i64>,
+    /// Take every record as arrived at this time (or `now`): an event more than 5 minutes later is from the future, so it
+    /// is decided, not remembered, and moves no clock. Without it every event time is believed.
+    #[arg(long, value_name = "TIME", requires = "input", value_parser = arrived_ms)]
+    arrived: Option<i64>,
+}
+
+impl Reading {
+    /// What to read.
+    pub(crate) fn job(&self, inputs: &[PathBuf], threads: usize) -> Job {
+        let (inputs, topic) = (inputs.to_vec(), self.topic.clone());
+        Job { inputs, topic, threads, arrived_ms: self.arrived }
+    }
+
+    /// How to decide on it.
+    pub(crate) fn options(&self, decisions: DecisionsWanted) -> EngineOptions {
+        let defaults = EngineOptions::default();
+        EngineOptions {
+            allowed_lateness_ms: self.allowed_lateness.unwrap_or(defaults.allowed_lateness_ms),
+            decisions,
+            ..defaults
+        }
+    }
+
+    /// A topic that the schema does not know would silently read the records as anything.
+    pub(crate) fn check_topic(&self, program: &Program) -> Result<(), Failure> {
+        let Some(topic) = self.topic.as_deref() else { return Ok(()) };
+        let mut topics: Vec<&str> =
+            program.schema.events.iter().filter_map(|event| event.topic.as_deref()).collect();
+        topics.sort_unstable();
+        topics.dedup();
+        if topics.contains(&topic) {
+            return Ok(());
+        }
+        let known = if topics.is_empty() {
+            "its events have no topics: leave `--topic` out".to_owned()
+        } else {
+            format!("it has {}", topics.join(", "))
+        };
+        Err(Failure::invalid(format!("the schema has no topic `{topic}`: {known}")))
+    }
+
+    /// Runs a rule set over a history without writing decisions, and refuses a file that is none.
+    pub(crate) fn run(
+        &self,
+        inputs: &[PathBuf],
+        program: &Arc<Program>,
+        sink: &mut impl Sink,
+    ) -> Result<(), Failure> {
+        self.check_topic(program)?;
+        let options = self.options(DecisionsWanted::None);
+        let mut engine = Engine::new(Arc::clone(program), options).map_err(Failure::invalid)?;
+        let job = self.job(inputs, 2);
+        let ran = run_job(&mut engine, &job, sink, &mut |_| true).map_err(Failure::invalid)?;
+        check_decided(&ran, &engine)
+    }
+}
+
+/// A file of which no record could be decided is the wrong file, or the rules are those of another.
+///
+/// # Errors
+/// For the first such file; why its records could not be decided.
+pub(crate) fn check_decided(ran: &Ran, engine: &Engine) -> Result<(), Failure> {
+    let is_refused = |file: &&FileRan| file.decided == 0 && file.dead_lettered > 0;
+    let Some(file) = ran.files.iter().find(is_refused) else { return Ok(()) };
+    let mut reasons: Vec<(&&str, &u64)> = engine.counters().dead_letters.iter().collect();
+    reasons.sort_by_key(|(_, count)| core::cmp::Reverse(**count));
+    let reasons: Vec<String> =
+        reasons.iter().take(3).map(|(reason, count)| format!("{count} {reason}")).collect();
+    Err(Failure::invalid(format!(
+        "none of the {} of `{}` could be decided (dead letters: {}): is it the right file for these rules, and does its schema name the fields as the file does? `backtest` writes each record with its field and reason to dead_letter.ndjson",
+        counted(file.dead_lettered, "record"),
+        file.path.display(),
+        reasons.join(", ")
+    )))
+}
+
+/// An output must not be one of the files that are read.
+///
+/// # Errors
+/// When it is.
+pub(crate) fn check_output(flag: &str, output: &Path, read: &[&Path]) -> Result<(), Failure> {
+    let is_same = |input: &&&Path| {
+        let same = |input: PathBuf| output.canonicalize().is_ok_and(|output| output == input);
+        input.canonicalize().is_ok_and(same)
+    };
+    read.iter().find(is_same).map_or(Ok(()), |input| {
+        Err(Failure::invalid(format!(
+            "`{}` is an input and would be overwritten: choose another path for `{flag}`",
+            input.display()
+        )))
+    })
+}
+
+fn arrived_ms(text: &str) -> Result<i64, String> {
+    if text == "now" {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        return Ok(i64::try_from(since.as_millis()).unwrap_or(i64::MAX));
+    }
+    time_ms(text)
+}
 
 /// The history, and what is known about it.
 #[derive(Args, Debug)]
@@ -22,12 +135,8 @@ pub(crate) struct History {
     /// Input files, read in this order as one history, as for `backtest`.
     #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
     pub(crate) input: Vec<PathBuf>,
-    /// Read every record as one of this topic of the schema (default: any event type whose discriminator fits).
-    #[arg(long, value_name = "NAME")]
-    topic: Option<String>,
-    /// An event this late still updates state and may stop money.
-    #[arg(long, value_name = "DURATION", value_parser = duration_ms)]
-    allowed_lateness: Option<i64>,
+    #[command(flatten)]
+    reading: Reading,
     #[command(flatten)]
     pub(crate) labels: LabelFlags,
 }
@@ -44,18 +153,14 @@ impl History {
         program: &Arc<Program>,
         labels: Option<Labels>,
     ) -> Result<Findings, Failure> {
-        check_topic(self.topic.as_deref(), program)?;
-        let defaults = EngineOptions::default();
-        let options = EngineOptions {
-            allowed_lateness_ms: self.allowed_lateness.unwrap_or(defaults.allowed_lateness_ms),
-            decisions: DecisionsWanted::None,
-            ..defaults
-        };
-        let mut engine = Engine::new(Arc::clone(program), options).map_err(Failure::invalid)?;
         let mut study = Study::new(program, labels, self.cut_off());
         let mut watching = Watching { sink: &mut Silence, study: &mut study };
-        let job = Job { inputs: self.input.clone(), topic: self.topic.clone(), threads: 2 };
-        run_job(&mut engine, &job, &mut watching, &mut |_| true).map_err(Failure::invalid)?;
+        self.reading.run(&self.input, program, &mut watching)?;
         Ok(study.finish())
+    }
+
+    /// Files that are read; an output must be none of them.
+    pub(crate) fn files(&self) -> Vec<&Path> {
+        self.input.iter().map(PathBuf::as_path).chain(self.labels.file()).collect()
     }
 }

@@ -4,6 +4,7 @@
 //! task (which demands most) and that of Jenkins allow. Tests take no time and the events in them have their own clock,
 //! so times are 0 and the time stamp is the moment at which every test begins: the same rules give the same bytes.
 
+use crate::base::text::escaped;
 use crate::diag::Sources;
 use crate::diag::render::position;
 use crate::rule_tests::TestResult;
@@ -57,19 +58,11 @@ fn suite(sources: &Sources, id: usize, rule: &str, cases: &[&TestResult]) -> Str
 
 /// Text as it may stand in an attribute or an element; what XML 1.0 cannot hold is replaced.
 fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\n' => out.push_str("&#10;"),
-            '\t' => out.push_str("&#9;"),
-            '\u{fffe}' | '\u{ffff}' => out.push('\u{fffd}'),
-            _ if letter.is_control() => out.push('\u{fffd}'),
-            _ => out.push(letter),
-        }
-    }
-    out
+    escaped(text, |letter, out| match letter {
+        '\n' => out.push_str("&#10;"),
+        '\t' => out.push_str("&#9;"),
+        '\u{fffe}' | '\u{ffff}' => out.push('\u{fffd}'),
+        _ if letter.is_control() => out.push('\u{fffd}'),
+        _ => out.push(letter),
+    })
 }

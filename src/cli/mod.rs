@@ -4,6 +4,7 @@ pub mod backtest;
 pub mod check;
 pub mod cost;
 pub mod demo;
+mod deployment;
 pub mod diff;
 pub mod explain;
 pub mod fmt;
@@ -22,8 +23,9 @@ pub mod test;
 pub mod validate;
 
 use std::fmt::Display;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
@@ -111,10 +113,15 @@ pub struct Console {
 }
 
 impl Console {
-    /// Writes data to standard output. A reader that has gone away is no error.
+    /// Writes data to standard output. A reader that has gone away is no error; any other loss makes the command end as
+    /// one that failed, whatever it did.
     pub fn data(&self, text: &str) {
         let mut out = std::io::stdout().lock();
-        drop(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
+        let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        if let Err(failure) = written.or_else(|error| unless_gone(&error)) {
+            // WHY: the first loss says what happened; those after it follow from it.
+            OUTPUT_LOST.get_or_init(|| failure.message);
+        }
     }
 
     /// Writes an error that has a code and a page: what is wrong, where, and how to mend it.
@@ -135,6 +142,17 @@ impl Console {
             drop(writeln!(std::io::stderr().lock(), "{text}"));
         }
     }
+}
+
+/// Why data did not get to standard output, if some did not. One process has one standard output.
+static OUTPUT_LOST: OnceLock<String> = OnceLock::new();
+
+/// A reader of standard output that has seen enough is no error; anything else is.
+pub(crate) fn unless_gone(error: &io::Error) -> Result<(), Failure> {
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        return Ok(());
+    }
+    Err(Failure::invalid(format!("could not write to standard output: {error}")))
 }
 
 /// Real-time transaction risk monitoring: rules over exact sliding windows, Kafka in and out.
@@ -198,8 +216,8 @@ pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            drop(error.print());
-            return code(if error.use_stderr() { Exit::Usage } else { Exit::Ok });
+            let ended = if error.use_stderr() { Exit::Usage } else { Exit::Ok };
+            return finish(error.print().or_else(|error| unless_gone(&error)).map(|()| ended));
         }
     };
     let colored = |is_terminal: bool| match cli.color {
@@ -240,13 +258,23 @@ pub fn main() -> ExitCode {
         Command::Test(arguments) => test::run(arguments, &console),
         Command::Validate(arguments) => validate::run(arguments, &console),
     };
-    ended.map_or_else(
-        |failure| {
-            console.message(&format!("error: {}", failure.message));
-            code(failure.exit)
-        },
-        code,
-    )
+    finish(ended)
+}
+
+/// Says why a command failed, if it did, and how the process ends.
+fn finish(ended: Result<Exit, Failure>) -> ExitCode {
+    let say = |message: &str| drop(writeln!(io::stderr().lock(), "error: {}", message.trim_end()));
+    let exit = ended.unwrap_or_else(|failure| {
+        say(&failure.message);
+        failure.exit
+    });
+    match OUTPUT_LOST.get() {
+        Some(reason) if exit == Exit::Ok => {
+            say(reason);
+            code(Exit::Invalid)
+        }
+        _ => code(exit),
+    }
 }
 
 fn code(exit: Exit) -> ExitCode {

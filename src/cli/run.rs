@@ -6,12 +6,10 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::base::time::format_rfc3339;
-use crate::cli::rules::compile_folder;
+use crate::cli::deployment::Deployment;
 use crate::cli::settings::Settings;
 use crate::cli::{Console, Exit, Failure};
 use crate::config::{Config, Log, LogFormat};
-use crate::diag::suggest;
-use crate::rules::program::Program;
 use crate::runtime::clock::{Clock as _, SystemClock};
 use crate::runtime::{
     self, Backfill, DecidingEngines, Planned, Reload, Reloader, RunError, Since, Stop, Views,
@@ -44,12 +42,11 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
         Err(reason) => return Err(Failure::invalid(format!("--backfill: {reason}"))),
     };
     log::init(&log_settings(&config.log, *console)).map_err(Failure::invalid)?;
-    let Some(program) = compile_folder(&config.rules.path, console)? else {
-        return Ok(Exit::Invalid);
+    let deployment = match Deployment::of(config, console)? {
+        Ok(deployment) => deployment,
+        Err(exit) => return Ok(exit),
     };
-    let inputs = input_topics(&config, &program)?;
-    check_spread(&config, &program)?;
-    match serve(&config, &inputs, (&Arc::new(program), backfill), *console) {
+    match serve(deployment, backfill, *console) {
         Ok(books) => {
             let sum =
                 |counts: &std::collections::BTreeMap<&'static str, u64>| counts.values().sum();
@@ -67,11 +64,12 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
 }
 
 fn serve(
-    config: &Config,
-    inputs: &[String],
-    (program, backfill): (&Arc<Program>, Option<Since>),
+    deployment: Deployment,
+    backfill: Option<Since>,
     console: Console,
 ) -> Result<Books, RunError> {
+    let Deployment { config, program, inputs, digest } = deployment;
+    let (config, program) = (&config, Arc::new(program));
     let stop = Stop::on_signals(config.shutdown_timeout)
         .map_err(|error| RunError::Process { reason: error.to_string() })?;
     let (version, ruleset) = (env!("CARGO_PKG_VERSION"), program.digest.short_hex());
@@ -90,17 +88,16 @@ fn serve(
         http::serve(address, Arc::clone(&board), Arc::clone(&health), answer).map_err(|error| {
             RunError::Listen { address: address.to_string(), reason: error.to_string() }
         })?;
-    let digest = config.digest.short_hex();
-    greet(console, config, inputs, &ruleset, server.address());
-    happening::Started { version, config: &digest, ruleset: &ruleset, http: server.address() }
-        .emit();
+    greet(console, (config, &digest), &inputs, &ruleset, server.address());
+    let (settings, http) = (&config.digest.short_hex(), server.address());
+    happening::Started { version, config: &digest, settings, ruleset: &ruleset, http }.emit();
     let options = engine_options(config);
-    let mut engines = DecidingEngines::new(Arc::clone(program), options)
+    let mut engines = DecidingEngines::new(program, options)
         .following(incoming, Arc::clone(&board))
         .backfilled(backfill)
         .partitioned_by(config.kafka.partitioned_by.as_deref());
     let views = Views { board, health, stop };
-    runtime::run(config, inputs, &mut engines, &views)
+    runtime::run(config, &inputs, &mut engines, &views)
 }
 
 /// What is answered to whoever asks for a reload.
@@ -143,7 +140,7 @@ fn told(backfill: Backfill) -> Value {
 /// The start-up lines, one fact each.
 fn greet(
     console: Console,
-    config: &Config,
+    (config, digest): (&Config, &str),
     inputs: &[String],
     ruleset: &str,
     http: std::net::SocketAddr,
@@ -157,7 +154,8 @@ fn greet(
     };
     let facts = [
         ("riskweir", env!("CARGO_PKG_VERSION").to_owned()),
-        ("config", config.digest.short_hex()),
+        ("config", digest.to_owned()),
+        ("settings", config.digest.short_hex()),
         ("rule set", format!("{ruleset} ({})", config.rules.path.display())),
         ("kafka", format!("{} as group {}", config.kafka.brokers.join(","), config.kafka.group_id)),
         ("reads", inputs.join(", ")),
@@ -168,40 +166,6 @@ fn greet(
     for (name, fact) in facts {
         console.message(&format!("{name:<9} {fact}"));
     }
-}
-
-/// A misspelt entity would cut windows along partitions without a word.
-pub(crate) fn check_spread(config: &Config, program: &Program) -> Result<(), Failure> {
-    let Some(entity) = &config.kafka.partitioned_by else { return Ok(()) };
-    let known = &program.schema.entities;
-    if known.contains(entity) {
-        return Ok(());
-    }
-    let near = suggest::nearest(entity, known.iter().map(String::as_str));
-    let help = near.map_or_else(
-        || format!("the rules know {}", known.join(", ")),
-        |near| format!("did you mean `{near}`?"),
-    );
-    Err(Failure::invalid(format!(
-        "`kafka.partitioned_by` names `{entity}`, which is no entity of the rules: {help}"
-    )))
-}
-
-/// The topics to read: those of the configuration, or all that the schema names.
-pub(crate) fn input_topics(config: &Config, program: &Program) -> Result<Vec<String>, Failure> {
-    let mut topics: Vec<String> = match &config.topics.inputs {
-        Some(topics) => topics.clone(),
-        None => program.schema.events.iter().filter_map(|event| event.topic.clone()).collect(),
-    };
-    topics.sort();
-    topics.dedup();
-    if topics.is_empty() {
-        let folder = config.rules.path.display();
-        return Err(Failure::invalid(format!(
-            "no event of `{folder}` names a topic: give the events a `topic`, or set `topics.inputs`"
-        )));
-    }
-    Ok(topics)
 }
 
 fn log_settings(log: &Log, console: Console) -> log::Settings {

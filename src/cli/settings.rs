@@ -42,7 +42,14 @@ impl Settings {
     /// Reads the configuration. Shows what is wrong, and nothing else; `None` when something is.
     pub fn load(&self, console: &Console) -> Option<Loaded> {
         match config::load(&self.sources()) {
-            Ok(loaded) => Some(loaded),
+            Ok(loaded) => {
+                for name in loaded.unknown_variables.iter().filter(|_| !console.quiet) {
+                    console.message(&format!(
+                        "warning: the environment variable `{name}` sets nothing; a key is set by a name such as `RISKWEIR__KAFKA__GROUP_ID`"
+                    ));
+                }
+                Some(loaded)
+            }
             Err(errors) => {
                 show(&errors, console);
                 None

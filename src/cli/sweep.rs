@@ -13,7 +13,7 @@ use crate::backtest::summary::align;
 use crate::backtest::sweep::{Knob, knobs, turned};
 use crate::cli::backtest::write;
 use crate::cli::explain::find_rule;
-use crate::cli::history::History;
+use crate::cli::history::{History, check_output};
 use crate::cli::rules::{compile_folder, compile_sources};
 use crate::cli::{Console, Exit, Failure, Format};
 use crate::diag::Sources;
@@ -48,6 +48,9 @@ struct Point {
 /// When the rules do not compile, a file cannot be read, or the rule has nothing to tune.
 pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
     let Arguments { history, .. } = arguments;
+    if let Some(report) = &arguments.report {
+        check_output("--report", report, &history.files())?;
+    }
     let Some(program) = compile_folder(&history.rules, console)? else {
         return Ok(Exit::Invalid);
     };

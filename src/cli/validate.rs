@@ -6,8 +6,9 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::json;
 
-use crate::cli::rules::compile_folder;
-use crate::cli::run::{check_spread, exit, input_topics, show};
+use crate::base::text::counted;
+use crate::cli::deployment::Deployment;
+use crate::cli::run::{exit, show};
 use crate::cli::settings::Settings;
 use crate::cli::{Console, Exit, Failure, Format};
 use crate::runtime;
@@ -31,24 +32,23 @@ pub struct Arguments {
 /// When the rule folder cannot be read or names no topic.
 pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
     let Some(loaded) = arguments.settings.load(console) else { return Ok(Exit::Invalid) };
-    let config = loaded.config;
-    let Some(program) = compile_folder(&config.rules.path, console)? else {
-        return Ok(Exit::Invalid);
+    let (config, program, inputs, digest) = match Deployment::of(loaded.config, console)? {
+        Ok(Deployment { config, program, inputs, digest }) => (config, program, inputs, digest),
+        Err(exit) => return Ok(exit),
     };
-    let inputs = input_topics(&config, &program)?;
-    check_spread(&config, &program)?;
     if arguments.connect
         && let Err(error) = runtime::check_connection(&config, &inputs, LIMIT)
     {
         show(&error, *console);
         return Ok(exit(&error));
     }
-    let (digest, ruleset) = (config.digest.short_hex(), program.digest.short_hex());
+    let ruleset = program.digest.short_hex();
     match console.format {
         Format::Json => {
             let report = json!({
                 "valid": true,
                 "config": digest,
+                "settings": config.digest.short_hex(),
                 "ruleset": ruleset,
                 "rules": program.rules.len(),
                 "inputs": inputs,
@@ -59,8 +59,8 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
         Format::Text => {
             let reached = if arguments.connect { "; brokers and topics answer" } else { "" };
             console.data(&format!(
-                "config {digest} is good; rule set {ruleset} is good: {} rules on {}{reached}\n",
-                program.rules.len(),
+                "config {digest} is good; rule set {ruleset} is good: {} on {}{reached}\n",
+                counted(program.rules.len() as u64, "rule"),
                 inputs.join(", "),
             ));
         }

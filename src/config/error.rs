@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use crate::config::value::Origin;
+use crate::config::variables;
 use crate::diag::Code;
 
 /// One thing that is wrong with the configuration.
@@ -118,6 +119,14 @@ pub enum Problem {
         /// What it needs.
         feature: String,
     },
+    /// An environment variable that looks as if it set a key, and sets none.
+    #[error("the environment variable `{name}` sets nothing")]
+    MistakenVariable {
+        /// The variable.
+        name: String,
+        /// The variable that was meant.
+        nearest: String,
+    },
 }
 
 impl Problem {
@@ -158,6 +167,7 @@ impl ConfigError {
             Problem::Version { .. } => "C0011",
             Problem::Contradiction { .. } => "C0012",
             Problem::NotBuiltIn { .. } => "C0013",
+            Problem::MistakenVariable { .. } => "C0014",
         })
     }
 
@@ -171,7 +181,7 @@ impl ConfigError {
                 Some("examples/riskweir.yaml lists every key with its default".to_owned())
             }
             Problem::Required { key } => {
-                let variable = format!("RISKWEIR__{}", key.to_uppercase().replace('.', "__"));
+                let variable = variables::name(key);
                 Some(format!("set it in the file, by `{variable}` or by `--set {key}=...`"))
             }
             Problem::MissingVariable { name, .. } => {
@@ -182,6 +192,9 @@ impl ConfigError {
             }
             Problem::NotBuiltIn { .. } => {
                 Some("build with `--features secure`, as the release builds are".to_owned())
+            }
+            Problem::MistakenVariable { nearest, .. } => {
+                Some(format!("did you mean `{nearest}`? two underscores stand between the parts"))
             }
             Problem::NotYaml { reason } if reason.contains("uplicate") => {
                 Some("keep one of the two".to_owned())

@@ -10,7 +10,7 @@ pub fn text() -> String {
         "# Riskweir's configuration: every key with its default.\n\
          #\n\
          # Later layers win: defaults, this file, RISKWEIR__SECTION__KEY variables, flags (--set section.key=value).\n\
-         # ${env:NAME} and ${file:/path} are filled in inside texts; $${ means the text itself.\n\
+         # ${env:NAME} and ${file:/path} are filled in inside texts, in every layer; $${ means the text itself.\n\
          # A key that is commented out has no default; the comment says what holds without it.\n\n",
     );
     let mut open: Vec<&str> = Vec::new();

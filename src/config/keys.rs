@@ -9,18 +9,22 @@ pub enum Kind {
     Secret,
     /// A path of the file system.
     Path,
-    /// `250ms`
-    Duration,
-    /// `64MiB`
-    Size,
-    /// `100/s`
+    /// `250ms`: the least and the most, written as in the file.
+    Duration(&'static str, &'static str),
+    /// `64MiB`: the least and the most, written as in the file.
+    Size(&'static str, &'static str),
+    /// `100/s`, at least one.
     Rate,
-    /// A number of things, at least 1.
-    Count,
+    /// A number of things: the least and the most.
+    Count(u64, u64),
     /// One of these words.
     Choice(&'static [&'static str]),
-    /// Texts in order.
-    TextList,
+    /// The name of a Kafka topic.
+    Topic,
+    /// Names of Kafka topics.
+    TopicList,
+    /// Addresses, a host with a port each.
+    AddressList,
     /// Names with texts.
     TextMap,
 }
@@ -32,13 +36,29 @@ impl Kind {
             Self::Text => "a text".to_owned(),
             Self::Secret => "a text such as `${env:NAME}` or `${file:/path}`".to_owned(),
             Self::Path => "a path".to_owned(),
-            Self::Duration => "a duration with its unit such as `250ms`, `30s` or `24h`".to_owned(),
-            Self::Size => "a size with its unit such as `64MiB`".to_owned(),
-            Self::Rate => "a rate with its unit such as `100/s`".to_owned(),
-            Self::Count => "a whole number from 1 on".to_owned(),
+            Self::Duration(..) => {
+                "a duration with its unit such as `250ms`, `30s` or `24h`".to_owned()
+            }
+            Self::Size(..) => "a size with its unit such as `64MiB`".to_owned(),
+            Self::Rate => "a rate with its unit, at least `1/h`, such as `100/s`".to_owned(),
+            Self::Count(least, u64::MAX) => format!("a whole number from {least} on"),
+            Self::Count(least, most) => format!("a whole number from {least} to {most}"),
             Self::Choice(words) => format!("one of {}", words.join(", ")),
-            Self::TextList => "a list of texts such as `[a, b]`".to_owned(),
+            Self::Topic => "the name of a Kafka topic: 1 to 249 letters, digits, `.`, `_` or `-`".to_owned(),
+            Self::TopicList => "a list of names of Kafka topics such as `[payments, logins]`".to_owned(),
+            Self::AddressList => {
+                "a list of addresses, each a host with a port and nothing before them, such as `[kafka:9092]`".to_owned()
+            }
             Self::TextMap => "names with values such as `{name: value}`".to_owned(),
+        }
+    }
+
+    /// What belongs there when a value could be read and is too small or too large.
+    pub(crate) fn range(self) -> String {
+        match self {
+            Self::Duration(least, most) => format!("a duration from `{least}` to `{most}`"),
+            Self::Size(least, most) => format!("a size from `{least}` to `{most}`"),
+            other => other.expectation(),
         }
     }
 }
@@ -72,7 +92,14 @@ const fn key(path: &'static str, kind: Kind, fallback: Fallback, doc: &'static s
 }
 
 use Fallback::{Required, Unset, Value};
-use Kind::{Choice, Count, Duration, Path, Rate, Secret, Size, Text, TextList, TextMap};
+use Kind::{
+    AddressList, Choice, Count, Duration, Path, Rate, Secret, Size, Text, TextMap, Topic, TopicList,
+};
+
+/// The longest span of event time that a setting may ask for: ten years, so that no sum of times can overflow.
+const LONGEST: &str = "3650d";
+/// The largest number that a 32-bit counter of the engine holds.
+const MOST: u64 = 4_294_967_295;
 
 /// The words of `kafka.security.protocol`.
 pub const PROTOCOLS: &[&str] = &["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"];
@@ -96,13 +123,13 @@ pub const LOG_LEVELS: &[&str] = &["error", "warn", "info", "debug", "trace"];
 /// Every key, in the order of the example.
 #[rustfmt::skip]
 pub const KEYS: &[Key] = &[
-    key("version", Count, Value("1"), "Version of this file's format."),
-    key("kafka.brokers", TextList, Required("[127.0.0.1:9092]"), "Addresses to start from, `host:port` each."),
+    key("version", Count(1, u64::MAX), Value("1"), "Version of this file's format."),
+    key("kafka.brokers", AddressList, Required("[127.0.0.1:9092]"), "Addresses to start from, `host:port` each."),
     key("kafka.group_id", Text, Value("riskweir"), "Consumer group: instances with the same id share the partitions."),
     key("kafka.partitioned_by", Text, Unset("not known: one instance must have all partitions"), "The entity whose value is the key of the input records in Kafka, such as `customer`. Rules that read and write by it alone are decided partition by partition, so several instances can share the work."),
     key("kafka.client_id", Text, Value("riskweir"), "Name of this client in the broker's logs and quotas."),
-    key("kafka.session_timeout", Duration, Value("10s"), "How long the group waits for an instance that went silent before others take its partitions."),
-    key("kafka.linger", Duration, Value("1ms"), "How long an output waits for others to travel with it. Longer is cheaper and later."),
+    key("kafka.session_timeout", Duration("1s", "1h"), Value("10s"), "How long the group waits for an instance that went silent before others take its partitions."),
+    key("kafka.linger", Duration("0ms", "15m"), Value("1ms"), "How long an output waits for others to travel with it. Longer is cheaper and later."),
     key("kafka.security.protocol", Choice(PROTOCOLS), Value("plaintext"), "How to reach the brokers. `plaintext` beyond this machine gives a warning at start."),
     key("kafka.security.tls.ca", Path, Unset("the certificates of the system"), "PEM file of the authorities that the brokers' certificates must come from."),
     key("kafka.security.tls.certificate", Path, Unset("no client certificate"), "PEM file of the client's certificate, for mutual TLS."),
@@ -112,44 +139,44 @@ pub const KEYS: &[Key] = &[
     key("kafka.security.sasl.username", Text, Unset("no SASL"), "Who logs in."),
     key("kafka.security.sasl.password", Secret, Unset("no SASL"), "The password; give it as `${env:NAME}` or `${file:/path}`."),
     key("kafka.rdkafka", TextMap, Value("{}"), "Further settings of librdkafka by their own names. Typed keys win; settings that would break a promise are refused."),
-    key("topics.inputs", TextList, Unset("the topics that the rules' schema names"), "Topics to read."),
-    key("topics.decisions", Text, Value("risk.decisions"), "One decision for every event."),
-    key("topics.alerts", Text, Value("risk.alerts"), "Alerts for analysts."),
-    key("topics.holds", Text, Value("risk.holds"), "Holds and what became of them."),
-    key("topics.audit", Text, Value("risk.audit"), "Rule sets, lists and actions as they took effect."),
-    key("topics.dead_letter", Text, Value("risk.dead_letter"), "Records that could not be decided, with their bytes and the reason."),
+    key("topics.inputs", TopicList, Unset("the topics that the rules' schema names"), "Topics to read."),
+    key("topics.decisions", Topic, Value("risk.decisions"), "One decision for every event."),
+    key("topics.alerts", Topic, Value("risk.alerts"), "Alerts for analysts."),
+    key("topics.holds", Topic, Value("risk.holds"), "Holds and what became of them."),
+    key("topics.audit", Topic, Value("risk.audit"), "Rule sets, lists and actions as they took effect."),
+    key("topics.dead_letter", Topic, Value("risk.dead_letter"), "Records that could not be decided, with their bytes and the reason."),
     key("delivery.mode", Choice(DELIVERY_MODES), Value("transactional"), "`transactional`: outputs and offsets in one Kafka transaction. `idempotent`: at least once, repeated writes byte-identical, lowest latency."),
     key("delivery.decisions", Choice(DECISIONS), Value("all"), "Which decisions are written: `all`, `notable` (a hit, an outcome other than `pass`, or a remark) or `none`."),
-    key("delivery.commit_interval", Duration, Value("10ms"), "How long a Kafka transaction collects records before it is committed (transactional)."),
-    key("delivery.offset_commit_interval", Duration, Value("200ms"), "How often offsets are committed (idempotent)."),
-    key("delivery.transaction_timeout", Duration, Value("15s"), "How long the broker lets a transaction stay open when this instance dies; readers of committed data wait so long."),
+    key("delivery.commit_interval", Duration("0ms", "30m"), Value("10ms"), "How long a Kafka transaction collects records before it is committed (transactional)."),
+    key("delivery.offset_commit_interval", Duration("0ms", "1h"), Value("200ms"), "How often offsets are committed (idempotent)."),
+    key("delivery.transaction_timeout", Duration("1s", "1h"), Value("15s"), "How long the broker lets a transaction stay open when this instance dies; readers of committed data wait so long."),
     key("delivery.transactional_id", Text, Unset("the group id"), "Identity of this instance for Kafka transactions: stable across restarts, different for each instance of a group."),
-    key("delivery.max_in_flight", Count, Value("50000"), "Most outputs that wait for the broker; reading pauses beyond."),
-    key("delivery.max_in_flight_size", Size, Value("64MiB"), "Most bytes of outputs that wait for the broker; reading pauses beyond."),
+    key("delivery.max_in_flight", Count(1, 100_000_000), Value("50000"), "Most outputs that wait for the broker; reading pauses beyond."),
+    key("delivery.max_in_flight_size", Size("1KiB", "512GiB"), Value("64MiB"), "Most bytes of outputs that wait for the broker; reading pauses beyond."),
     key("rules.path", Path, Value("rules"), "Folder of the rule files."),
-    key("rules.watch_interval", Duration, Value("1s"), "How often the folder is looked at for another rule set. `0s`: never, only on SIGHUP and `riskweir reload`."),
-    key("time.allowed_lateness", Duration, Value("5m"), "How far behind its partition's clock an event may be and still block or hold."),
-    key("time.future_guard", Duration, Value("5m"), "How far ahead of its arrival an event's time may be and still move the clock."),
-    key("time.dedupe_window", Duration, Value("1d"), "For how long a repeated event id is recognised."),
-    key("time.dedupe_max_ids", Count, Value("16000000"), "Most event ids that are remembered; beyond it the window shrinks."),
-    key("time.partition_idle", Duration, Value("1h"), "A partition without an event while the furthest one moved on by this much is idle: it no longer keeps windows from being forgotten."),
-    key("limits.max_record", Size, Value("1MiB"), "Largest record that is decoded."),
-    key("limits.max_depth", Count, Value("64"), "Deepest nesting that is decoded."),
-    key("limits.max_keys", Count, Value("1024"), "Most keys of one record."),
-    key("state.budget", Size, Unset("the rules' policy"), "Most memory for windows; beyond it the oldest keys are evicted, counted and marked."),
-    key("state.exact_events_per_key", Count, Value("65536"), "Most events that one key keeps exactly."),
+    key("rules.watch_interval", Duration("0s", "1d"), Value("1s"), "How often the folder is looked at for another rule set. `0s`: never, only on SIGHUP and `riskweir reload`."),
+    key("time.allowed_lateness", Duration("0s", LONGEST), Value("5m"), "How far behind its partition's clock an event may be and still block or hold."),
+    key("time.future_guard", Duration("0s", LONGEST), Value("5m"), "How far ahead of its arrival an event's time may be and still move the clock."),
+    key("time.dedupe_window", Duration("0s", LONGEST), Value("1d"), "For how long a repeated event id is recognised."),
+    key("time.dedupe_max_ids", Count(1, MOST), Value("16000000"), "Most event ids that are remembered; beyond it the window shrinks."),
+    key("time.partition_idle", Duration("0s", LONGEST), Value("1h"), "A partition without an event while the furthest one moved on by this much is idle: it no longer keeps windows from being forgotten."),
+    key("limits.max_record", Size("1KiB", "1GiB"), Value("1MiB"), "Largest record that is decoded."),
+    key("limits.max_depth", Count(1, MOST), Value("64"), "Deepest nesting that is decoded."),
+    key("limits.max_keys", Count(1, MOST), Value("1024"), "Most keys of one record."),
+    key("state.budget", Size("1MiB", "65536GiB"), Unset("the rules' policy"), "Most memory for windows; beyond it the oldest keys are evicted, counted and marked."),
+    key("state.exact_events_per_key", Count(1, 1_000_000), Value("65536"), "Most events that one key keeps exactly."),
     key("recovery.replay_from", Choice(REPLAY_FROM), Value("earliest"), "`earliest`: rebuild the windows from the oldest records that the topics hold. `none`: start with empty windows."),
     key("recovery.on_gap", Choice(ON_GAP), Value("stop"), "When the topics no longer hold records that the newest snapshot lacks. `stop`: end with a message. `accept`: go on; decisions whose windows may miss them are marked `state_gap`."),
     key("snapshot.dir", Text, Unset("no snapshots: every start rebuilds the windows from the input topics"), "Where snapshots of the windows lie: a folder, or a URL such as `s3://bucket/folder`. Holds payment data."),
-    key("snapshot.interval", Duration, Value("30s"), "Time from one snapshot to the next."),
-    key("snapshot.keep", Count, Value("2"), "Valid snapshots that are kept, at least 2. There must be room for one more."),
+    key("snapshot.interval", Duration("1ms", "7d"), Value("30s"), "Time from one snapshot to the next."),
+    key("snapshot.keep", Count(1, 1_000), Value("2"), "Valid snapshots that are kept, at least 2. There must be room for one more."),
     key("http.listen", Text, Value("127.0.0.1:9464"), "Address of /metrics, /livez and /readyz."),
     key("http.reload", Choice(HTTP_RELOAD), Value("auto"), "Whether `riskweir reload` may ask. `auto`: only where `http.listen` is a loopback address."),
-    key("http.progress_timeout", Duration, Value("10s"), "How long the poll loop may stand still before /livez and /readyz say so."),
+    key("http.progress_timeout", Duration("100ms", "1h"), Value("10s"), "How long the poll loop may stand still before /livez and /readyz say so."),
     key("log.format", Choice(LOG_FORMATS), Value("auto"), "`auto`: text on a terminal, JSON otherwise."),
     key("log.level", Choice(LOG_LEVELS), Value("info"), "Least grave level that is written."),
     key("log.repeat_limit", Rate, Value("6/m"), "How often the same warning or error is written; the rest is counted."),
-    key("shutdown.timeout", Duration, Value("25s"), "Longest orderly stop; keep it below what the supervisor waits."),
+    key("shutdown.timeout", Duration("1s", "1d"), Value("25s"), "Longest orderly stop; keep it below what the supervisor waits."),
 ];
 
 /// The key of a path.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read as _};
+use std::net::Ipv6Addr;
 use std::path::Path;
 
 use crate::base::Digest;
@@ -14,10 +15,8 @@ use crate::config::pass_through;
 use crate::config::secret::Secret;
 use crate::config::units;
 use crate::config::value::{Origin, Value};
+use crate::config::variables;
 use crate::config::yaml::{self, Raw};
-
-/// Prefix of the environment variables that set keys.
-const ENV_PREFIX: &str = "RISKWEIR__";
 
 /// Most bytes of a configuration file, or of a file that a value comes from.
 const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -128,37 +127,34 @@ fn file_layer(sources: &Sources, resolved: &mut Resolved, errors: &mut Vec<Confi
 
 fn env_layer(sources: &Sources, resolved: &mut Resolved, errors: &mut Vec<ConfigError>) {
     let mut variables: Vec<&(String, String)> =
-        sources.env.iter().filter(|(name, _)| name.starts_with(ENV_PREFIX)).collect();
+        sources.env.iter().filter(|(name, _)| name.starts_with(variables::PREFIX)).collect();
     variables.sort();
     for (name, text) in variables {
         let origin = Origin::Env(name.clone());
-        let path = name.trim_start_matches(ENV_PREFIX).to_lowercase().replace("__", ".");
-        set_from_text(&path, text, origin, resolved, errors);
+        set_from_text(&variables::path(name), text, origin, sources, (resolved, errors));
     }
+    errors.extend(variables::mistaken(&sources.env));
 }
 
 fn flag_layer(sources: &Sources, resolved: &mut Resolved, errors: &mut Vec<ConfigError>) {
     for (flag, path, text) in &sources.flags {
-        set_from_text(path, text, Origin::Flag(flag.clone()), resolved, errors);
+        set_from_text(path, text, Origin::Flag(flag.clone()), sources, (resolved, errors));
     }
 }
 
-/// Sets a key, or one entry of a map key, from a text outside the file. References are not filled in here: the
-/// environment and flags are values already.
+/// Sets a key, or one entry of a map key, from a text outside the file. As in the file, the text is parsed first and
+/// references are filled in afterwards, so no value can make two items of one.
 fn set_from_text(
     path: &str,
     text: &str,
     origin: Origin,
-    resolved: &mut Resolved,
-    errors: &mut Vec<ConfigError>,
+    sources: &Sources,
+    (resolved, errors): (&mut Resolved, &mut Vec<ConfigError>),
 ) {
     if let Some(key) = keys::find(path) {
-        let outcome = if text.contains(['\n', '\r']) {
-            let reason = "the value has more than one line".to_owned();
-            Err(Problem::BadReference { key: path.to_owned(), reason })
-        } else {
-            parse_text(key, text, &origin)
-        };
+        let outcome = one_line(path, text)
+            .and_then(|text| fill_raw(path, raw_of(key, text), &sources.env))
+            .and_then(|raw| parse_raw(key, raw, &origin));
         resolved.put(key, outcome, origin, errors);
         return;
     }
@@ -172,13 +168,38 @@ fn set_from_text(
     // WHY: a variable's name cannot hold the dots of `fetch.min.bytes`, and no setting of librdkafka that may be
     // passed through has an underscore.
     let name = name.replace('_', ".");
-    if let Err(problem) = pass_through::check(&name, text) {
-        errors.push(ConfigError::new(origin, problem));
-    } else if let Some(Setting { value: Value::Map(entries), .. }) =
-        resolved.settings.get_mut(key.path)
-    {
-        entries.insert(name, (text.to_owned(), origin));
+    let filled = one_line(path, text)
+        .and_then(|text| interpolate::fill(path, text, &sources.env))
+        .and_then(|text| pass_through::check(&name, &text).map(|()| text));
+    match filled {
+        Err(problem) => errors.push(ConfigError::new(origin, problem)),
+        Ok(text) => {
+            if let Some(Setting { value: Value::Map(entries), .. }) =
+                resolved.settings.get_mut(key.path)
+            {
+                entries.insert(name, (text, origin));
+            }
+        }
     }
+}
+
+fn one_line<'a>(path: &str, text: &'a str) -> Result<&'a str, Problem> {
+    if text.contains(['\n', '\r']) {
+        let reason = "the value has more than one line".to_owned();
+        return Err(Problem::BadReference { key: path.to_owned(), reason });
+    }
+    Ok(text)
+}
+
+/// The structure of a text outside the file: items of lists stand between commas, maybe in brackets.
+fn raw_of(key: &Key, text: &str) -> Raw {
+    if !matches!(key.kind, Kind::TopicList | Kind::AddressList) {
+        return Raw::Text(text.to_owned());
+    }
+    let text = text.trim();
+    let inner = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    let items = inner.split(',').map(str::trim).filter(|item| !item.is_empty());
+    Raw::List(items.map(|item| Raw::Text(item.to_owned())).collect())
 }
 
 impl Resolved {
@@ -218,12 +239,16 @@ fn fill_raw(key: &str, raw: Raw, env: &[(String, String)]) -> Result<Raw, Proble
 
 fn parse_raw(key: &Key, raw: Raw, origin: &Origin) -> Result<Value, Problem> {
     match (key.kind, raw) {
-        (Kind::TextList, Raw::List(items)) => {
+        (Kind::TopicList | Kind::AddressList, Raw::List(items)) => {
             let texts = items.into_iter().map(|item| match item {
-                Raw::Text(text) => Ok(text),
+                Raw::Text(text) if is_item(key.kind, &text) => Ok(text),
+                Raw::Text(text) => Err(bad_value(key, &text)),
                 other => Err(wrong_type(key, &other)),
             });
-            Ok(Value::List(texts.collect::<Result<_, _>>()?))
+            match texts.collect::<Result<Vec<String>, Problem>>()? {
+                none if none.is_empty() => Err(bad_value(key, "[]")),
+                items => Ok(Value::List(items)),
+            }
         }
         (Kind::TextMap, Raw::Map(entries)) => {
             let mut map = BTreeMap::new();
@@ -240,11 +265,10 @@ fn parse_raw(key: &Key, raw: Raw, origin: &Origin) -> Result<Value, Problem> {
             }
             Ok(Value::Map(map))
         }
-        (Kind::Count, Raw::Int(number)) => match u64::try_from(number) {
-            Ok(count) if count > 0 => Ok(Value::Count(count)),
-            _ => Err(bad_value(key, &number.to_string())),
-        },
-        (Kind::TextList | Kind::TextMap, other) => Err(wrong_type(key, &other)),
+        (Kind::Count(..), Raw::Int(number)) => parse_text(key, &number.to_string(), origin),
+        (Kind::TopicList | Kind::AddressList | Kind::TextMap, other) => {
+            Err(wrong_type(key, &other))
+        }
         (_, Raw::Text(text)) => parse_text(key, &text, origin),
         (_, other) => Err(wrong_type(key, &other)),
     }
@@ -258,20 +282,65 @@ fn parse_text(key: &Key, text: &str, origin: &Origin) -> Result<Value, Problem> 
         Kind::Secret => {
             Some(text).filter(|text| !text.is_empty()).map(|t| Value::Secret(Secret::new(t)))
         }
-        Kind::Duration => units::duration(text).map(Value::Duration),
-        Kind::Size => units::size(text).map(Value::Size),
-        Kind::Rate => units::rate(text).map(Value::Rate),
-        Kind::Count => text.trim().parse().ok().filter(|count| *count > 0).map(Value::Count),
-        Kind::Choice(words) => words.contains(&text).then(|| Value::Text(text.to_owned())),
-        Kind::TextList => {
-            let inner = text.trim().trim_start_matches('[').trim_end_matches(']');
-            let items = inner.split(',').map(|item| item.trim().to_owned());
-            Some(Value::List(items.filter(|item| !item.is_empty()).collect()))
+        Kind::Duration(least, most) => {
+            return bounded(key, text, units::duration, (least, most)).map(Value::Duration);
         }
+        Kind::Size(least, most) => {
+            return bounded(key, text, units::size, (least, most)).map(Value::Size);
+        }
+        Kind::Rate => units::rate(text).filter(|rate| rate.count > 0).map(Value::Rate),
+        Kind::Count(least, most) => {
+            let count = text.trim().parse().ok();
+            count.filter(|count| (least..=most).contains(count)).map(Value::Count)
+        }
+        Kind::Choice(words) => words.contains(&text).then(|| Value::Text(text.to_owned())),
+        Kind::Topic => is_topic(text).then(|| Value::Text(text.to_owned())),
         Kind::TextMap if *origin == Origin::Default => Some(Value::Map(BTreeMap::new())),
-        Kind::TextMap => None,
+        Kind::TopicList | Kind::AddressList | Kind::TextMap => None,
     };
     value.ok_or_else(|| bad_value(key, text))
+}
+
+/// Reads a number with its unit and holds it to the least and the most of its key.
+fn bounded<T: PartialOrd>(
+    key: &Key,
+    text: &str,
+    read: impl Fn(&str) -> Option<T>,
+    (least, most): (&str, &str),
+) -> Result<T, Problem> {
+    let value = read(text).ok_or_else(|| bad_value(key, text))?;
+    let within = read(least).is_some_and(|least| least <= value)
+        && read(most).is_some_and(|most| value <= most);
+    within.then_some(value).ok_or_else(|| Problem::BadValue {
+        key: key.path.to_owned(),
+        expected: key.kind.range(),
+        found: text.to_owned(),
+    })
+}
+
+fn is_item(kind: Kind, text: &str) -> bool {
+    if kind == Kind::AddressList { is_address(text) } else { is_topic(text) }
+}
+
+/// Whether Kafka takes this as the name of a topic.
+///
+/// # Source
+/// `org.apache.kafka.common.internals.Topic`: `[a-zA-Z0-9._-]`, at most 249, neither `.` nor `..`.
+pub(crate) fn is_topic(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    (1..=249).contains(&text.len()) && text.chars().all(plain) && text != "." && text != ".."
+}
+
+/// Whether this is a host with a port: a name, an IPv4 address, or an IPv6 address in brackets.
+fn is_address(text: &str) -> bool {
+    let Some((host, port)) = text.rsplit_once(':') else { return false };
+    let named = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_');
+    let host_is_good = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(ip) => ip.parse::<Ipv6Addr>().is_ok(),
+        None => !host.is_empty() && host.chars().all(named),
+    };
+    let digits = port.bytes().all(|byte| byte.is_ascii_digit());
+    host_is_good && digits && port.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
 fn wrong_type(key: &Key, found: &Raw) -> Problem {

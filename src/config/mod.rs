@@ -1,8 +1,9 @@
 //! Configuration: one YAML file, environment and flags become one [`Config`] whose every value knows its origin.
 //!
 //! Layers, later ones win: the defaults of [`keys::KEYS`], the file, `RISKWEIR__SECTION__KEY` variables, flags. Lists
-//! are replaced, never merged. The file is parsed first; `${env:NAME}` and `${file:/path}` are filled in afterwards and
-//! inside string leaves only, so no value can change the structure. Everything wrong is collected and told at once.
+//! are replaced, never merged. Every layer is parsed first; `${env:NAME}` and `${file:/path}` are filled in afterwards and
+//! inside string leaves only, so no value can change the structure, and a variable or a flag means what the same text
+//! means in the file. Everything wrong is collected and told at once.
 //!
 //! [`keys::KEYS`] is the only list of keys: parsing, defaults, suggestions and the commented example come from it.
 //! Start reading at [`load`].
@@ -17,11 +18,13 @@ pub mod secret;
 mod typed;
 pub(crate) mod units;
 mod value;
+mod variables;
 mod yaml;
 
 use std::path::PathBuf;
 
 pub use error::ConfigError;
+pub(crate) use layers::is_topic;
 pub use layers::{Resolved, Setting};
 pub use secret::Secret;
 pub use typed::{
@@ -48,6 +51,8 @@ pub struct Loaded {
     pub config: Config,
     /// Every key with its value and origin.
     pub resolved: Resolved,
+    /// Environment variables whose names begin like ours and that set nothing.
+    pub unknown_variables: Vec<String>,
 }
 
 /// Reads all layers and checks them together.
@@ -62,7 +67,10 @@ pub fn load(sources: &Sources) -> Result<Loaded, Vec<ConfigError>> {
     }
     let config = typed::build(&resolved, &mut errors);
     match config {
-        Some(config) if errors.is_empty() => Ok(Loaded { config, resolved }),
+        Some(config) if errors.is_empty() => {
+            let unknown_variables = variables::unknown(&sources.env);
+            Ok(Loaded { config, resolved, unknown_variables })
+        }
         _ => Err(errors),
     }
 }

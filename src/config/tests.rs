@@ -136,9 +136,9 @@ fn a_wrong_type_is_told_with_line_and_column() {
         1,
         &["a section with listen", "a number"],
     );
-    check_error("kafka:\n  brokers: k:9092\n", "C0004", 2, 12, &["a list of texts", "a text"]);
+    check_error("kafka:\n  brokers: k:9092\n", "C0004", 2, 12, &["a list of addresses", "a text"]);
     check_error(&format!("{BROKERS}shutdown: {{timeout: soon}}\n"), "C0005", 2, 21, &["`soon`"]);
-    check_error(&format!("{BROKERS}limits: {{max_depth: 0}}\n"), "C0005", 2, 21, &["from 1 on"]);
+    check_error(&format!("{BROKERS}limits: {{max_depth: 0}}\n"), "C0005", 2, 21, &["from 1 to"]);
     check_error(&format!("{BROKERS}delivery: {{mode: twice}}\n"), "C0005", 2, 18, &["idempotent"]);
 }
 
@@ -244,6 +244,122 @@ fn settings_that_contradict_are_refused() {
     if !cfg!(any(feature = "secure", feature = "secure-system")) {
         assert_eq!(code(&security("protocol: ssl")), "C0013");
     }
+}
+
+/// Each was accepted by `validate`, and ended `run`, stopped it from doing anything, or made it do nothing but one thing.
+#[test]
+fn a_number_out_of_its_range_is_refused_with_the_range() {
+    let refused = |key: &str, value: &str, range: &str| {
+        let error = file(BROKERS).flag(key, value).error();
+        assert_eq!(error.code().0, "C0005", "{key}: {value}: {error}");
+        let expected = format!("`{key}` expects {range}, found `{value}`");
+        assert_eq!(error.problem.to_string(), expected);
+    };
+    refused("kafka.session_timeout", "0s", "a duration from `1s` to `1h`");
+    refused("kafka.session_timeout", "2h", "a duration from `1s` to `1h`");
+    refused("shutdown.timeout", "0s", "a duration from `1s` to `1d`");
+    refused("http.progress_timeout", "0s", "a duration from `100ms` to `1h`");
+    refused("snapshot.interval", "0s", "a duration from `1ms` to `7d`");
+    refused("time.allowed_lateness", "99999999d", "a duration from `0s` to `3650d`");
+    refused("limits.max_record", "0B", "a size from `1KiB` to `1GiB`");
+    refused("state.budget", "1B", "a size from `1MiB` to `65536GiB`");
+    refused("limits.max_depth", "99999999999", "a whole number from 1 to 4294967295");
+    refused("log.repeat_limit", "0/s", "a rate with its unit, at least `1/h`, such as `100/s`");
+    let edges = file(BROKERS).flag("kafka.session_timeout", "1s").flag("limits.max_record", "1GiB");
+    edges.ok();
+}
+
+#[test]
+fn an_address_is_a_host_with_a_port_and_nothing_else() {
+    let brokers = |text: &str| file("version: 1\n").flag("kafka.brokers", text);
+    for good in ["k:9092", "10.0.0.1:1", "[::1]:9092", "[k:1, [fe80::1]:2]", "käse.example:65535"]
+    {
+        brokers(good).ok();
+    }
+    for bad in [
+        "k",
+        "k:",
+        ":9092",
+        "k:0",
+        "k:65536",
+        "k:+1",
+        "http://k:9092",
+        "a b:9092",
+        "::1:9092",
+        "[]",
+    ] {
+        let error = brokers(bad).error();
+        assert_eq!(error.code().0, "C0005", "{bad}");
+        assert!(error.problem.to_string().contains("such as `[kafka:9092]`"), "{error}");
+    }
+    // The one of several that is wrong is named.
+    let error = brokers("a:1,b,c:3").error();
+    assert!(error.problem.to_string().ends_with("found `b`"), "{error}");
+}
+
+#[test]
+fn a_topic_has_a_name_that_kafka_takes_and_one_use() {
+    let error = |key: &str, value: &str| file(BROKERS).flag(key, value).error();
+    for bad in ["a b", "", "..", "a/b", &"x".repeat(250)] {
+        assert_eq!(error("topics.alerts", bad).code().0, "C0005", "{bad}");
+    }
+    assert_eq!(error("topics.inputs", "good,not good").code().0, "C0005");
+    assert_eq!(error("topics.inputs", "[]").code().0, "C0005");
+    let shared = error("topics.holds", "risk.decisions");
+    assert_eq!(shared.code().0, "C0012");
+    let told = shared.problem.to_string();
+    assert!(told.contains("`topics.decisions` and `topics.holds` are both"), "{told}");
+}
+
+#[test]
+fn a_reference_means_the_same_in_the_file_in_a_variable_and_in_a_flag() {
+    let id = "a${env:NAME}$${x}";
+    let layers = [
+        file(&format!("kafka: {{brokers: [k:1], group_id: '{id}'}}\n")),
+        file(BROKERS).env("RISKWEIR__KAFKA__GROUP_ID", id),
+        file(BROKERS).flag("kafka.group_id", id),
+    ];
+    for case in layers {
+        assert_eq!(case.env("NAME", "b").ok().config.kafka.group_id, "ab${x}");
+    }
+    let error = file(BROKERS).flag("kafka.group_id", "${env:NOBODY}").error();
+    assert_eq!((error.code().0, error.at), ("C0007", Origin::Flag("--set".to_owned())));
+    let error =
+        file(BROKERS).env("RISKWEIR__KAFKA__RDKAFKA__FETCH_MAX_BYTES", "${file:/none}").error();
+    assert_eq!(error.code().0, "C0008");
+    // The text is cut into items before references are filled in, so one item stays one.
+    let one = file("version: 1\n").flag("kafka.brokers", "${env:HOST}:1,k:2").env("HOST", "h");
+    assert_eq!(one.ok().config.kafka.brokers, ["h:1", "k:2"]);
+    let two = file("version: 1\n").flag("kafka.brokers", "${env:HOSTS}").env("HOSTS", "h:1,k:2");
+    assert_eq!(two.error().code().0, "C0005");
+}
+
+#[test]
+fn a_variable_that_looks_like_one_of_ours_and_sets_nothing_is_refused_with_the_right_name() {
+    for (wrong, right) in [
+        ("RISKWEIR_KAFKA_BROKERS", "RISKWEIR__KAFKA__BROKERS"),
+        ("RISKWEIR_KAFKA__BROKERS", "RISKWEIR__KAFKA__BROKERS"),
+        ("RISKWEIR_KAFKA_GROUP_ID", "RISKWEIR__KAFKA__GROUP_ID"),
+        ("riskweir__kafka__group_id", "RISKWEIR__KAFKA__GROUP_ID"),
+        ("RISKWEIR_SNAPSHOT_DIRR", "RISKWEIR__SNAPSHOT__DIR"),
+        ("RISKWEIR_KAFKA_RDKAFKA_FETCH_MAX_BYTES", "RISKWEIR__KAFKA__RDKAFKA__NAME"),
+    ] {
+        let error = file(BROKERS).env(wrong, "x:1").error();
+        assert_eq!((error.code().0, &error.at), ("C0014", &Origin::Env(wrong.to_owned())));
+        assert!(error.help().unwrap().contains(&format!("`{right}`")), "{wrong}: {error}");
+    }
+    // Two underscores in front, and one further on: an unknown key.
+    assert_eq!(file(BROKERS).env("RISKWEIR__KAFKA_BROKERS", "k:1").error().code().0, "C0003");
+}
+
+#[test]
+fn variables_of_others_are_told_or_left_alone() {
+    // Kubernetes sets these where a service is called `riskweir`.
+    let links = ["RISKWEIR_SERVICE_HOST", "RISKWEIR_PORT", "RISKWEIR_PORT_9464_TCP_ADDR"];
+    let case = links.into_iter().fold(file(BROKERS), |case, name| case.env(name, "10.0.0.1"));
+    assert_eq!(case.ok().unknown_variables, [""; 0]);
+    let case = file(BROKERS).env("RISKWEIR_HOME", "/opt").env("RISKWEIR_A", "x").env("OTHER", "x");
+    assert_eq!(case.ok().unknown_variables, ["RISKWEIR_A", "RISKWEIR_HOME"]);
 }
 
 #[test]

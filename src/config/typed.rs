@@ -37,7 +37,8 @@ pub struct Config {
     pub log: Log,
     /// Longest orderly stop.
     pub shutdown_timeout: Duration,
-    /// Digest of every resolved value, secrets apart.
+    /// Digest of every resolved value, secrets apart: `settings` in the log. What decisions call `config` is the digest of
+    /// those among them that a decision depends on.
     pub digest: Digest,
 }
 
@@ -119,6 +120,29 @@ pub struct Topics {
     pub audit: String,
     /// Records that could not be decided.
     pub dead_letter: String,
+}
+
+impl Topics {
+    /// The topics that are written: the key that names each, and its name.
+    pub fn outputs(&self) -> [(&'static str, &str); 5] {
+        [
+            ("topics.decisions", &self.decisions),
+            ("topics.alerts", &self.alerts),
+            ("topics.holds", &self.holds),
+            ("topics.audit", &self.audit),
+            ("topics.dead_letter", &self.dead_letter),
+        ]
+    }
+
+    /// Why these topics cannot be read, if one of them is written, too.
+    pub fn circle(&self, inputs: &[String]) -> Option<String> {
+        let mut outputs = self.outputs().into_iter();
+        let (key, topic) =
+            outputs.find(|(_, output)| inputs.iter().any(|input| input == output))?;
+        Some(format!(
+            "topic `{topic}` is an input and, by `{key}`, an output: records would go in circles"
+        ))
+    }
 }
 
 /// The two ways to deliver.
@@ -366,15 +390,6 @@ fn check_version(read: &Reader<'_>, errors: &mut Vec<ConfigError>) {
 
 fn kafka(read: &Reader<'_>, errors: &mut Vec<ConfigError>) -> Option<Kafka> {
     let brokers = read.list("kafka.brokers")?;
-    let whole = |broker: &String| {
-        broker
-            .rsplit_once(':')
-            .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
-    };
-    if brokers.is_empty() || !brokers.iter().all(whole) {
-        let found = brokers.join(", ");
-        errors.push(read.bad_value("kafka.brokers", "addresses such as `[kafka:9092]`", &found));
-    }
     let rdkafka = match read.value("kafka.rdkafka")? {
         Value::Map(entries) => {
             entries.iter().map(|(name, (text, _))| (name.clone(), text.clone())).collect()
@@ -443,15 +458,17 @@ fn topics(read: &Reader<'_>, errors: &mut Vec<ConfigError>) -> Option<Topics> {
         audit: read.text("topics.audit")?,
         dead_letter: read.text("topics.dead_letter")?,
     };
-    let outputs =
-        [&topics.decisions, &topics.alerts, &topics.holds, &topics.audit, &topics.dead_letter];
-    if let Some(both) = topics.inputs.iter().flatten().find(|input| outputs.contains(input)) {
-        let reason =
-            format!("topic `{both}` is an input and an output: records would go in circles");
-        errors.push(read.contradiction("topics.inputs", reason));
+    for (n, (key, topic)) in topics.outputs().into_iter().enumerate() {
+        if let Some((other, _)) = topics.outputs().into_iter().take(n).find(|(_, it)| *it == topic)
+        {
+            let reason = format!(
+                "`{other}` and `{key}` are both the topic `{topic}`: who reads it could not tell one kind of record from the other"
+            );
+            errors.push(read.contradiction(key, reason));
+        }
     }
-    if topics.inputs.as_ref().is_some_and(Vec::is_empty) {
-        errors.push(read.bad_value("topics.inputs", "at least one topic", "[]"));
+    if let Some(reason) = topics.inputs.as_deref().and_then(|inputs| topics.circle(inputs)) {
+        errors.push(read.contradiction("topics.inputs", reason));
     }
     Some(topics)
 }
@@ -511,12 +528,24 @@ fn snapshot(read: &Reader<'_>, errors: &mut Vec<ConfigError>) -> Option<Snapshot
             }
         }
     }
+    // WHY: `s3:/bucket` would be a folder of that name, in which nobody would ever look for snapshots.
+    if let Some(dir) = dir.as_ref().filter(|dir| !dir.contains("://") && is_maimed_url(dir)) {
+        let expected = "a folder, or a URL with `://` behind its first word";
+        errors.push(read.bad_value(DIR, expected, dir));
+    }
     if keep < 2 {
         let expected = "at least 2: one may turn out damaged";
         errors.push(read.bad_value("snapshot.keep", expected, &keep.to_string()));
     }
     let keep = usize::try_from(keep).unwrap_or(usize::MAX);
     Some(Snapshot { dir, interval: read.duration("snapshot.interval")?, keep })
+}
+
+/// Whether a text begins like a URL that lacks a slash or two.
+fn is_maimed_url(text: &str) -> bool {
+    text.split_once(':').is_some_and(|(scheme, _)| {
+        scheme == "file" || OBJECT_STORES.iter().any(|(schemes, ..)| schemes.contains(&scheme))
+    })
 }
 
 fn http(read: &Reader<'_>, errors: &mut Vec<ConfigError>) -> Option<Http> {

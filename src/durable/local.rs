@@ -37,6 +37,41 @@ impl LocalDir {
         Self { root: root.into(), locks: Vec::new(), pending: None }
     }
 
+    /// Whether something can be written in the folder, or, where it is not there yet, in the nearest one above it that is.
+    /// Leaves nothing behind.
+    ///
+    /// # Errors
+    /// As the file system says.
+    pub fn probe(&self) -> Result<(), StorageError> {
+        let mut folder = self.root.as_path();
+        let facts = loop {
+            match fs::metadata(if folder.as_os_str().is_empty() { Path::new(".") } else { folder })
+            {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => match folder.parent() {
+                    Some(parent) => folder = parent,
+                    None => break Err(error),
+                },
+                facts => break facts,
+            }
+        };
+        let written = facts.and_then(|facts| {
+            if !facts.is_dir() {
+                return Err(io::Error::new(io::ErrorKind::NotADirectory, "it is no folder"));
+            }
+            let probe = folder.join(format!(".riskweir-probe-{}", std::process::id()));
+            // WHY: a folder, because that is what would be made; some file systems have those and no files, or neither.
+            fs::create_dir(&probe).and_then(|()| fs::remove_dir(&probe))
+        });
+        written.map_err(|error| {
+            let reason = if folder == self.root {
+                error.to_string()
+            } else {
+                format!("it is not there and cannot be made in `{}`: {error}", folder.display())
+            };
+            self.failed("keep", "snapshots", &io::Error::new(error.kind(), reason))
+        })
+    }
+
     fn failed(&self, attempted: &'static str, object: &str, error: &io::Error) -> StorageError {
         StorageError::of_io(attempted, object, &self.place(), error)
     }

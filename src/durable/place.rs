@@ -9,12 +9,32 @@ use crate::durable::storage::Storage;
 /// # Errors
 /// When the URL cannot be read, or names an object store that this binary was built without.
 pub fn open(place: &str) -> Result<Box<dyn Storage + Send>, StorageError> {
+    match local(place)? {
+        Some(path) => Ok(Box::new(LocalDir::new(path))),
+        None => object_store(place),
+    }
+}
+
+/// Whether snapshots could be kept there, as far as this machine can tell: something is written where a folder is, or
+/// would be made, and taken away again. An object store is not asked.
+///
+/// # Errors
+/// As [`open`]; and when nothing can be written.
+pub fn check(place: &str) -> Result<(), StorageError> {
+    match local(place)? {
+        Some(path) => LocalDir::new(path).probe(),
+        None => object_store(place).map(drop),
+    }
+}
+
+/// The folder that a path or URL names, if it is one.
+fn local(place: &str) -> Result<Option<&str>, StorageError> {
     match place.split_once("://") {
-        None => Ok(Box::new(LocalDir::new(place))),
+        None => Ok(Some(place)),
         // WHY: a folder is better served by the file system itself, which can sync.
-        Some(("file", path)) if path.starts_with('/') => Ok(Box::new(LocalDir::new(path))),
+        Some(("file", path)) if path.starts_with('/') => Ok(Some(path)),
         Some(("file", _)) => Err(unusable(place, "write `file:///absolute/path`")),
-        Some(_) => object_store(place),
+        Some(_) => Ok(None),
     }
 }
 

@@ -86,11 +86,7 @@ impl Checkpoints {
         settings: &Snapshot,
         clock: &dyn Clock,
     ) -> Result<Self, RunError> {
-        let refused = |error: SnapshotError| RunError::Snapshots {
-            code: error.code(),
-            reason: error.to_string(),
-            help: error.help(),
-        };
+        let refused = |error: SnapshotError| RunError::of_snapshots(&error);
         let snapshots = at(vault, shard, settings).map_err(refused)?;
         let mut checkpoints = Self {
             snapshots,

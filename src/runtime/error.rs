@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use crate::diag::Code;
+use crate::durable::SnapshotError;
 
 /// Who has to act on an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,6 +180,11 @@ pub enum RunError {
 }
 
 impl RunError {
+    /// What went wrong with snapshots.
+    pub(crate) fn of_snapshots(error: &SnapshotError) -> Self {
+        Self::Snapshots { code: error.code(), reason: error.to_string(), help: error.help() }
+    }
+
     /// The stable code, where there is a page about it.
     pub fn code(&self) -> Code {
         Code(match self {
@@ -250,6 +256,9 @@ impl RunError {
             Self::Unreachable { .. } => {
                 Some("check `kafka.brokers`, the network and `kafka.security`".to_owned())
             }
+            Self::Settings { .. } => Some(
+                "mend the key of `kafka` or `delivery`, or the entry of `kafka.rdkafka`, that it speaks of".to_owned(),
+            ),
             Self::Fenced { .. } => {
                 Some("give each instance a `delivery.transactional_id` of its own".to_owned())
             }

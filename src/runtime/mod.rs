@@ -41,6 +41,7 @@ pub use rulesets::DecidingEngines;
 pub use stop::Stop;
 
 use crate::config::{Config, DeliveryMode};
+use crate::durable;
 use crate::runtime::cell::Cell;
 use crate::runtime::clock::{Clock, SystemClock};
 use crate::runtime::delivery::Delivery;
@@ -131,6 +132,17 @@ pub fn run_on<E: Engines, L: Log>(
     };
     let source = world.log.source(inputs)?;
     Cell::new(config, world, source, delivery, engines, (views, books, inputs))?.run()
+}
+
+/// Checks what can be checked on this machine alone: the client takes its settings, and snapshots can be kept where the
+/// configuration says. Leaves nothing behind and asks nobody.
+///
+/// # Errors
+/// What [`run`] would end with.
+pub fn check_offline(config: &Config) -> Result<(), RunError> {
+    kafka::client::check(config)?;
+    let place = config.snapshot.dir.as_deref();
+    place.map_or(Ok(()), durable::check).map_err(|error| RunError::of_snapshots(&error.into()))
 }
 
 /// Checks that the brokers answer and every topic exists, within `limit`.

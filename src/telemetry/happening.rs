@@ -16,8 +16,10 @@ use crate::telemetry::throttle;
 pub struct Started<'a> {
     /// Version of the program.
     pub version: &'a str,
-    /// Digest of the configuration.
+    /// Digest of the settings that decisions depend on: what decisions call `config`.
     pub config: &'a str,
+    /// Digest of all settings, secrets apart.
+    pub settings: &'a str,
     /// Digest of the rule set.
     pub ruleset: &'a str,
     /// Where metrics and health are served.
@@ -27,8 +29,8 @@ pub struct Started<'a> {
 impl Started<'_> {
     /// Writes it.
     pub fn emit(&self) {
-        let Self { version, config, ruleset, http } = self;
-        info!(version, config, ruleset, %http, "Riskweir started.");
+        let Self { version, config, settings, ruleset, http } = self;
+        info!(version, config, settings, ruleset, %http, "Riskweir started.");
     }
 }
 

@@ -31,7 +31,7 @@ pub(super) fn feed(
     let began = *shared.began.get_or_init(Instant::now);
     pace.restart();
     for event in traffic(arguments.seed).filter(|event| is_read(event.topic)) {
-        if arguments.length.is_some_and(|length| pace.next_at() >= length) {
+        if arguments.length.is_some_and(|length| pace.is_over(length)) {
             break;
         }
         let Some(due) = pace.wait(&shared.stop) else { break };

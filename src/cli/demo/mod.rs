@@ -22,9 +22,10 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use crate::cli::demo::view::View;
+use crate::cli::deployment::input_topics;
 use crate::cli::generate::{TOPICS, duration, rate};
 use crate::cli::rules::compile_sources;
-use crate::cli::run::{exit, input_topics, show};
+use crate::cli::run::{exit, show};
 use crate::cli::settings;
 use crate::cli::{Console, Exit, Failure, Format};
 use crate::config::{self, Config};
@@ -128,7 +129,8 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
 fn configuration(arguments: &Arguments, console: &Console) -> Option<Config> {
     let flag = |key: &str, value: String| ("demo".to_owned(), key.to_owned(), value);
     let flags = vec![
-        flag("kafka.brokers", "127.0.0.1:0".to_owned()),
+        // The address is that of the embedded broker, once it listens.
+        flag("kafka.brokers", "127.0.0.1:9092".to_owned()),
         flag("delivery.mode", "idempotent".to_owned()),
         flag("http.listen", arguments.listen.to_string()),
         // WHY: event time runs thousands of times faster than the clock, so partitions stand hours apart.

@@ -1,8 +1,27 @@
 //! Settings of the clients: pass-through first, then what the typed configuration says and what the promises need.
 
 use rdkafka::ClientConfig;
+use rdkafka::consumer::BaseConsumer;
+use rdkafka::error::KafkaError;
+use rdkafka::producer::BaseProducer;
 
 use crate::config::{Config, DeliveryMode};
+use crate::runtime::error::RunError;
+
+/// Whether the client takes its settings, each for itself and together: makes a consumer and a producer that know no
+/// brokers, and drops them.
+///
+/// # Errors
+/// The client's own words.
+pub(crate) fn check(config: &Config) -> Result<(), RunError> {
+    let refused = |error: KafkaError| RunError::Settings { reason: error.to_string() };
+    let (mut reading, mut writing) = (consumer(config), producer(config));
+    reading.remove("bootstrap.servers");
+    writing.remove("bootstrap.servers");
+    drop(reading.create::<BaseConsumer>().map_err(refused)?);
+    drop(writing.create::<BaseProducer>().map_err(refused)?);
+    Ok(())
+}
 
 /// Settings that every client shares.
 fn common(config: &Config) -> ClientConfig {

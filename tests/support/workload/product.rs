@@ -34,7 +34,7 @@ pub(crate) fn backtest(input: &Path, out: &Path, threads: usize) {
     let options = EngineOptions { decisions: DecisionsWanted::Notable, ..EngineOptions::default() };
     let mut engine = Engine::new(program(), options).unwrap();
     let mut sink = FileSink::create(out).unwrap();
-    let job = Job { inputs: vec![input.to_owned()], topic: None, threads };
+    let job = Job { inputs: vec![input.to_owned()], topic: None, threads, arrived_ms: None };
     run(&mut engine, &job, &mut sink, &mut |_| true).unwrap();
     sink.finish().unwrap();
 }

@@ -1,0 +1,38 @@
+//! Small things about texts for people that several layers write.
+
+/// A number with its noun: `1 record`, `2 records`.
+pub fn counted(n: u64, noun: &str) -> String {
+    if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
+}
+
+/// A text as it may stand between and inside of tags, of HTML and of XML alike. `other` writes every character that has no
+/// meaning in both.
+pub fn escaped(text: &str, other: impl Fn(char, &mut String)) -> String {
+    let mut out = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            _ => other(letter, &mut out),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_is_singular_and_none_and_many_are_plural() {
+        assert_eq!([0, 1, 2].map(|n| counted(n, "key")), ["0 keys", "1 key", "2 keys"]);
+    }
+
+    #[test]
+    fn what_opens_or_closes_a_tag_or_an_attribute_is_escaped() {
+        let plain = |letter: char, out: &mut String| out.push(letter);
+        assert_eq!(escaped("a<b> & \"c\"", plain), "a&lt;b&gt; &amp; &quot;c&quot;");
+    }
+}
