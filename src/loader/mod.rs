@@ -4,6 +4,7 @@
 //! Refused: a symbolic link that leads out of the folder, what is no regular file, more files or bytes than a rule set can have, a name or a
 //! text that is not UTF-8.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -61,6 +62,14 @@ pub enum LoadError {
         /// The bound.
         limit: u64,
     },
+    /// A file that another system would take for one of the rules, and that nobody would read.
+    #[error(
+        "`{}` would be left out: write the ending in small letters, `.risk` or `.csv`", path.display()
+    )]
+    Ending {
+        /// Which file.
+        path: PathBuf,
+    },
     /// Nothing to compile.
     #[error("there is no `.risk` file in `{}`: name the folder that holds the rules", path.display())]
     Empty {
@@ -93,6 +102,9 @@ pub fn load_what_can_be(path: &Path) -> (Sources, Vec<LoadError>) {
     let mut found = Found::default();
     let done = match fs::canonicalize(path) {
         Err(source) => Err(io_error(path, source)),
+        Ok(root) if root.is_file() && misspelt(&root) => {
+            Err(LoadError::Ending { path: path.to_owned() })
+        }
         Ok(root) if root.is_file() => {
             let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
             read(&root, name).map(|source| found.sources.files.push(source))
@@ -145,8 +157,19 @@ fn entry_of(root: &Path, path: &Path, depth: usize, found: &mut Found) -> Result
             return Err(LoadError::TooLarge { path, what, limit: MAX_FILES as u64 });
         }
         found.sources.files.push(read(path, relative(root, path))?);
+    } else if path.extension().is_some_and(looks_like_ours) {
+        return Err(LoadError::Ending { path: path.to_owned() });
     }
     Ok(())
+}
+
+/// Whether a single file has nearly the ending of rules.
+fn misspelt(file: &Path) -> bool {
+    file.extension().is_some_and(|ending| looks_like_ours(ending) && ending != "risk")
+}
+
+fn looks_like_ours(ending: &OsStr) -> bool {
+    ["risk", "csv"].iter().any(|ours| ending.eq_ignore_ascii_case(ours))
 }
 
 fn read(path: &Path, name: String) -> Result<Source, LoadError> {
@@ -180,6 +203,7 @@ impl LoadError {
             | Self::LinkOutside { path }
             | Self::NotAFile { path }
             | Self::TooLarge { path, .. }
+            | Self::Ending { path }
             | Self::Empty { path } => path,
         }
     }
