@@ -472,6 +472,10 @@ impl Checker<'_, '_> {
             identity: String::new(),
         };
         let request = self.build.measures.intern(request, self.build.world.schema);
+        if let Some(notes) = &mut self.build.notes {
+            let identity = self.build.measures.get(request).identity.clone();
+            notes.state.insert((frame.span, identity));
+        }
         let keys = frame.keys.iter().map(|(_, slot)| *slot).collect();
         self.intern(Ir::Measure { request, keys, probe, zone: frame.zone }, ty, frame.span)
     }
