@@ -301,7 +301,8 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
             self.source.pause()?;
             self.paused = true;
             happening::BackPressure { in_flight: self.delivery.in_flight() }.emit();
-        } else if room && self.paused {
+        } else if room && self.paused && !self.assigned.is_empty() {
+            // WHY: without partitions of its own it stays paused, because what it was given is not to be read.
             self.source.resume()?;
             self.paused = false;
         }

@@ -279,6 +279,9 @@ impl<E: Engines, L: Log> Cell<'_, E, L> {
             self.views.health.tick();
         }
         self.engines.end_backfill();
+        // WHY: a rule set with its lists may be large, and whoever changes a list every minute makes many.
+        let named = self.shards.iter().flat_map(Shard::rulesets).map(str::to_owned).collect();
+        self.engines.retain(&named);
         self.write_notes();
         if is_planted(Bug::NoteSkipped) {
             return Ok(true);

@@ -325,6 +325,7 @@ impl<'a, L: Log> Transactional<'a, L> {
             Err(Fault::GroupLost(error)) => {
                 self.tell_repeated(&error.text, false);
                 self.abandon();
+                around.health.set_waiting(false);
                 return Ok(Turn::Restart("the group took the partitions away before a commit"));
             }
             Err(Fault::Abort(error)) => self.abort(error),
@@ -337,10 +338,12 @@ impl<'a, L: Log> Transactional<'a, L> {
         match if renew { self.renew(around)? } else { Fate::Lost } {
             Fate::Lost => {}
             Fate::Landed => {
+                around.health.set_waiting(false);
                 self.complete(around.books, around.clock);
                 return Ok(Turn::Fine);
             }
             Fate::Strange => {
+                around.health.set_waiting(false);
                 self.strange = true;
                 return Ok(Turn::Restart(STRANGE));
             }
@@ -418,10 +421,12 @@ impl<'a, L: Log> Transactional<'a, L> {
         let before = |partition: &Partition| self.committed.get(partition).copied().flatten();
         let landed = batch.ends.values().zip(&now).all(|((end, _), now)| *now == Some(*end));
         let lost = partitions.iter().zip(&now).all(|(partition, now)| *now == before(partition));
-        Ok(if landed {
-            Fate::Landed
-        } else if lost {
+        // WHY: of a commit that moved no offset, only notes, nobody can tell; to write it again does no harm, and to take it
+        // for landed would let records be decided in an epoch that no commit names.
+        Ok(if lost {
             Fate::Lost
+        } else if landed {
+            Fate::Landed
         } else {
             Fate::Strange
         })
