@@ -149,23 +149,14 @@ impl Profile {
         }
     }
 
-    /// Makes this a deployment where a mistake can show.
-    pub(crate) fn suit(&mut self, bug: Bug) {
-        match bug {
-            Bug::NotAbandoned => {
-                (self.mode, self.churn) = (DeliveryMode::Transactional, 20);
-            }
-            Bug::RulesOneEarly => {
-                (self.snapshots, self.changes, self.crash) = (S, 8, 400);
-                self.shared_disk = self.n_instances > 1;
-            }
-            Bug::GapIgnored => {
-                (self.snapshots, self.retention, self.harsh) = (S, 4, true);
-                self.crash = 400;
-            }
-            Bug::NoteSkipped => self.mode = DeliveryMode::Idempotent,
-            _ => {}
-        }
+    /// Two instances whose rule set changes all the time while partitions go to and fro: whoever gets one back has warm
+    /// windows from before a change, and replays over it.
+    pub(crate) fn restless(self) -> Self {
+        let (n_instances, n_partitions) = (2, self.n_partitions.max(2));
+        let calm =
+            Self { n_instances, n_partitions, by_partition: true, shared_disk: true, ..self };
+        let (span, faults_until) = (4 * S, 8 * S);
+        Self { snapshots: S, changes: 24, churn: 10, n_records: 240, span, faults_until, ..calm }
     }
 
     /// A small deployment where nothing goes wrong.

@@ -41,12 +41,21 @@ pub(crate) fn seed(seed: u64) -> Verdict {
     planted(seed, None)
 }
 
+/// The same of a group whose rule set changes all the time.
+pub(crate) fn restless(seed: u64) -> Verdict {
+    let mut dice = Dice::new(seed);
+    let profile = Profile::draw(&mut dice).restless();
+    with_profile(dice, profile)
+}
+
 /// Runs a seed whose instances make a mistake on purpose.
 pub(crate) fn planted(seed: u64, bug: Option<Bug>) -> Verdict {
     let mut dice = Dice::new(seed);
     let mut profile = Profile::draw(&mut dice);
-    if let Some(bug) = bug {
-        profile.suit(bug);
+    // WHY: it shows only where a start replays a change and the one record before it is decided otherwise by the next rule
+    // set; in the usual mix no seed of 200 has that.
+    if bug == Some(Bug::RulesOneEarly) {
+        profile = profile.restless();
     }
     profile.bug = bug;
     with_profile(dice, profile)

@@ -416,17 +416,20 @@ impl<'a, L: Log> Transactional<'a, L> {
         let partitions: Vec<Partition> = batch.ends.keys().cloned().collect();
         let now =
             committed(around.source, &partitions, self.timeout, (around.stop, around.health))?;
-        let now: Vec<Option<i64>> =
-            now.into_iter().map(|position| position.map(|position| position.offset)).collect();
-        let before = |partition: &Partition| self.committed.get(partition).copied().flatten();
-        let landed = batch.ends.values().zip(&now).all(|((end, _), now)| *now == Some(*end));
-        let lost = partitions.iter().zip(&now).all(|(partition, now)| *now == before(partition));
-        // WHY: of a commit that moved no offset, only notes, nobody can tell; to write it again does no harm, and to take it
-        // for landed would let records be decided in an epoch that no commit names.
-        Ok(if lost {
-            Fate::Lost
-        } else if landed {
+        let (mut landed, mut lost) = (true, true);
+        for ((partition, (end, digest)), now) in batch.ends.iter().zip(now) {
+            let before = self.committed.get(partition).copied().flatten();
+            let offset = now.as_ref().map(|now| now.offset);
+            // WHY: where only a note is new, the offset is the same either way.
+            let ours = position(around, partition, *end, *digest);
+            let is_ours = before != Some(*end) || now.is_some_and(|now| now.note == ours.note);
+            landed &= offset == Some(*end) && is_ours;
+            lost &= offset == before && !(before == Some(*end) && is_ours);
+        }
+        Ok(if landed {
             Fate::Landed
+        } else if lost {
+            Fate::Lost
         } else {
             Fate::Strange
         })
