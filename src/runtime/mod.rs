@@ -36,7 +36,7 @@ pub use kafka::feed::Feed;
 pub use kafka::mock::EmbeddedBroker;
 pub use kafka::watch::{Seen, Watch};
 pub use port::{Engines, Input, Output, OutputTopic, Spread, Step};
-pub use reload::{Backfill, Reload, Reloader};
+pub use reload::{Backfill, Laid, Reload, Reloader};
 pub use rulesets::{Asked, DecidingEngines, Wish};
 pub use stop::Stop;
 

@@ -2,6 +2,8 @@
 
 pub use crate::engine::{Output, OutputTopic};
 
+use std::collections::BTreeSet;
+
 use crate::durable::{LoadError, Parts};
 use crate::runtime::backfill::{Planned, Since};
 use crate::runtime::error::RunError;
@@ -155,6 +157,9 @@ pub trait Engines {
     fn learn(&mut self, _id: &str, _bundle: &[u8]) -> bool {
         false
     }
+
+    /// Drops what is at hand of rule sets of the past, but for these.
+    fn retain(&mut self, _named: &BTreeSet<String>) {}
 
     /// How the wanted rule set may be spread over engines.
     fn spread(&self) -> Spread {

@@ -19,6 +19,7 @@ use crate::diag::render::{self, Style};
 use crate::diag::{Severity, Sources};
 use crate::loader::load;
 use crate::rules::compile;
+use crate::rules::locality::{Foreign, foreign};
 use crate::rules::program::Program;
 use crate::runtime::backfill::{Planned, Since};
 use crate::runtime::rulesets::{Asked, Wish};
@@ -64,10 +65,55 @@ pub enum Backfill {
     Waiting,
 }
 
+/// What a service decided on when it started and cannot change while it runs: which topics it reads, and how its state is
+/// divided.
+#[derive(Clone, Debug, Default)]
+pub struct Laid {
+    /// The input topics where the schema names them; `None` where the configuration does.
+    pub inputs: Option<Vec<String>>,
+    /// `kafka.partitioned_by`, and whether the first rule set could be decided partition by partition.
+    pub spread: Option<(String, bool)>,
+}
+
+impl Laid {
+    /// Whether a rule set can take over without a restart.
+    ///
+    /// # Errors
+    /// Why not, and what to do.
+    fn check(&self, program: &Program) -> Result<(), String> {
+        if let Some(inputs) = &self.inputs {
+            let wanted = program.schema.topics();
+            if wanted != *inputs {
+                return Err(format!(
+                    "the schema names the topics {}, and this process reads {}: restart it with the new rules",
+                    wanted.join(", "),
+                    inputs.join(", ")
+                ));
+            }
+        }
+        let Some((entity, by_partition)) = &self.spread else { return Ok(()) };
+        let Some(foreign) = foreign(program, entity) else {
+            return Err(format!(
+                "`kafka.partitioned_by` names `{entity}`, which is no entity of these rules"
+            ));
+        };
+        match (foreign.first(), by_partition) {
+            (Some(Foreign { rule, key }), true) => Err(format!(
+                "rule `{rule}` reads by `{key}`, which other partitions know, too, and this process keeps its windows partition by partition: write the rule by `{entity}`, or restart one instance alone with the new rules"
+            )),
+            (None, false) => Err(format!(
+                "these rules can be decided partition by partition by `{entity}`, and this process keeps its windows in one piece: restart it with the new rules"
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// Looks at the rule folder and hands rule sets over.
 #[derive(Debug)]
 pub struct Reloader {
     folder: PathBuf,
+    laid: Laid,
     board: Arc<Board>,
     /// Where rule sets go, and the digest of the last that went there. One look at a time.
     outgoing: Mutex<(Sender<Wish>, Option<String>)>,
@@ -78,10 +124,10 @@ type Fingerprint = BTreeMap<PathBuf, (u64, Option<SystemTime>)>;
 
 impl Reloader {
     /// A reloader beside the rule set that the board names, and where further ones arrive.
-    pub fn new(folder: &Path, board: Arc<Board>) -> (Self, Receiver<Wish>) {
+    pub fn new(folder: &Path, laid: Laid, board: Arc<Board>) -> (Self, Receiver<Wish>) {
         let (outgoing, incoming) = channel();
         let outgoing = Mutex::new((outgoing, None));
-        (Self { folder: folder.to_owned(), board, outgoing }, incoming)
+        (Self { folder: folder.to_owned(), laid, board, outgoing }, incoming)
     }
 
     /// Reads and compiles the folder, and hands the rule set over if it is another one. With `backfill` the past is read
@@ -97,7 +143,8 @@ impl Reloader {
         backfill: Option<Since>,
     ) -> Reload {
         let mut outgoing = self.outgoing.lock().unwrap_or_else(PoisonError::into_inner);
-        let outcome = match compile() {
+        let fits = |program: Arc<Program>| self.laid.check(&program).map(|()| program);
+        let outcome = match compile().and_then(fits) {
             Err(reason) => Reload::Refused { reason },
             Ok(program) => self.offer(&mut outgoing, program, backfill),
         };
@@ -250,7 +297,8 @@ mod tests {
         let (one, other) = (program(1), program(2));
         let identity = Identity { ruleset: one.digest.short_hex(), ..Identity::default() };
         let board = Arc::new(Board::new(1, identity));
-        let (reloader, incoming) = Reloader::new(Path::new("rules"), Arc::clone(&board));
+        let (reloader, incoming) =
+            Reloader::new(Path::new("rules"), Laid::default(), Arc::clone(&board));
         let give = |program: &Arc<Program>| reloader.take(|| Ok(Arc::clone(program)), None);
         let digest = |program: &Arc<Program>| program.digest.short_hex();
         let taken =
@@ -270,5 +318,48 @@ mod tests {
         board.set_ruleset(&other.digest.short_hex());
         assert_eq!(give(&other), unchanged(&other));
         assert_eq!(give(&one), taken(&one));
+    }
+
+    fn of_text(text: &str) -> Program {
+        let files = vec![Source { path: "rules.risk".to_owned(), text: text.to_owned() }];
+        let (program, found) = compile(&Sources { files });
+        program.unwrap_or_else(|| panic!("{found:#?}"))
+    }
+
+    const TWO_KEYS: &str = "event pay from \"t\"\n  id i : text\n  time at : time\n  key card : card\n  key device : device\n";
+
+    fn counting(key: &str) -> String {
+        format!(
+            "{TWO_KEYS}rule often \"many\"\n  id \"R-1\"  owner tests  severity low\n  on pay\n  when count(pay) by {key} over last 1h > 3\n  then score +1 in often\n"
+        )
+    }
+
+    #[test]
+    fn rules_that_read_another_topic_need_a_restart() {
+        let laid = Laid { inputs: Some(vec!["t".to_owned()]), spread: None };
+        assert_eq!(laid.check(&of_text(&counting("card"))), Ok(()));
+        let other = format!(
+            "{}event login from \"u\"\n  id i : text\n  time at : time\n",
+            counting("card")
+        );
+        let refused = laid.check(&of_text(&other)).unwrap_err();
+        assert!(refused.contains("topics t, u") && refused.contains("restart"), "{refused}");
+        // Where the configuration names the topics, the schema has no say.
+        let laid = Laid { inputs: None, spread: None };
+        assert_eq!(laid.check(&of_text(&other)), Ok(()));
+    }
+
+    #[test]
+    fn rules_that_divide_state_otherwise_need_a_restart() {
+        let laid =
+            |by_partition| Laid { inputs: None, spread: Some(("card".to_owned(), by_partition)) };
+        let (own, foreign) = (of_text(&counting("card")), of_text(&counting("device")));
+        assert_eq!(laid(true).check(&own), Ok(()));
+        assert_eq!(laid(false).check(&foreign), Ok(()));
+        let refused = laid(true).check(&foreign).unwrap_err();
+        assert!(refused.contains("`often`") && refused.contains("`device`"), "{refused}");
+        assert!(laid(false).check(&own).unwrap_err().contains("restart"));
+        let misspelt = Laid { inputs: None, spread: Some(("crad".to_owned(), true)) };
+        assert!(misspelt.check(&own).unwrap_err().contains("no entity"));
     }
 }

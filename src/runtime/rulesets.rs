@@ -1,6 +1,6 @@
 //! The rule sets of a running service: the one that is wanted, those that a replay needs, and how each becomes an engine.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 
@@ -229,6 +229,10 @@ impl Engines for DecidingEngines {
         is_it
     }
 
+    fn retain(&mut self, named: &BTreeSet<String>) {
+        self.known.retain(|id, _| named.contains(id));
+    }
+
     fn spread(&self) -> Spread {
         let program = &self.wanted.program;
         let Some(entity) = &self.partitioned_by else {
@@ -287,5 +291,40 @@ impl Engines for DecidingEngines {
     ) -> Result<ActivationReport, RunError> {
         let (program, options) = self.part(self.find(id));
         engine.activate(program, options, Some(past)).map_err(refused)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    fn program(most: u32) -> Arc<Program> {
+        let text = format!(
+            "event pay from \"t\"\n  id i : text\n  time at : time\n  key card : card\nrule often \"many\"\n  id \"R-1\"  owner tests  severity low\n  on pay\n  when count(pay) by card over last 1h > {most}\n  then score +1 in often\n"
+        );
+        let files = vec![Source { path: "rules.risk".to_owned(), text }];
+        let (program, found) = compile(&Sources { files });
+        Arc::new(program.unwrap_or_else(|| panic!("{found:#?}")))
+    }
+
+    #[test]
+    fn rule_sets_that_no_epoch_names_are_let_go() {
+        let (wishes, incoming) = channel();
+        let board = Arc::new(Board::new(1, crate::telemetry::board::Identity::default()));
+        let engines = DecidingEngines::new(program(0), EngineOptions::default());
+        let mut engines = engines.following(incoming, board);
+        let first = engines.wanted().to_owned();
+        let mut last = first.clone();
+        for most in 1..20 {
+            wishes.send(Wish { program: program(most), backfill: None }).unwrap();
+            assert!(engines.poll());
+            assert!(engines.knows(&last), "a refused rule set gives way to the one before");
+            last = engines.wanted().to_owned();
+            engines.retain(&BTreeSet::from([first.clone(), last.clone()]));
+        }
+        assert!(engines.knows(&first) && engines.knows(&last));
+        assert_eq!(engines.known.len(), 1);
     }
 }

@@ -183,6 +183,12 @@ impl<S: Step> Shard<S> {
         }
     }
 
+    /// The rule sets that it may come back to: the one that decides, and those of its epochs.
+    pub(crate) fn rulesets(&self) -> impl Iterator<Item = &str> {
+        let of_epochs = self.epochs.after(0).map(|epoch| epoch.ruleset.as_str());
+        core::iter::once(self.ruleset.as_str()).chain(of_epochs)
+    }
+
     /// Whether a snapshot is being taken.
     pub(crate) fn is_saving(&self) -> bool {
         self.checkpoints.as_ref().is_some_and(Checkpoints::is_busy)

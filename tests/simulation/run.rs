@@ -11,7 +11,7 @@ use std::time::Duration;
 use riskweir::base::planted::{Bug, plant};
 use riskweir::config::Config;
 use riskweir::runtime::vault::Vault;
-use riskweir::runtime::{self, Reloader, Stop, Views, Wish};
+use riskweir::runtime::{self, Laid, Reloader, Stop, Views, Wish};
 use riskweir::telemetry::board::{Board, Identity};
 use riskweir::telemetry::health::Health;
 
@@ -140,7 +140,8 @@ fn launch(
     let ruleset = workload.sets[folder].program.as_ref().map(|program| program.digest.short_hex());
     let (version, ruleset) = ("1".to_owned(), ruleset.unwrap());
     let board = Arc::new(Board::new(1, Identity { version, ruleset, ..Identity::default() }));
-    let (reloader, incoming) = Reloader::new(Path::new("rules"), Arc::clone(&board));
+    let (reloader, incoming) =
+        Reloader::new(Path::new("rules"), Laid::default(), Arc::clone(&board));
     let (now, accept_gaps) = (state.now, state.accept_gaps);
     let instance = &mut state.instances[slot];
     instance.life += 1;

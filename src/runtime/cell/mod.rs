@@ -74,6 +74,8 @@ pub(crate) struct Cell<'a, E: Engines, L: Log> {
     /// Reads the past for a rule set that is to become active.
     filling: Option<Filling<L::Reader, E::Engine>>,
     fill_again_at: Duration,
+    /// Before then it is not tried again to keep a rule set that could not be kept.
+    keep_again_at: Duration,
     /// How long the last batch of records took.
     deciding_took: Duration,
     paused: bool,
@@ -120,6 +122,7 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
             early: Vec::new(),
             filling: None,
             fill_again_at: Duration::ZERO,
+            keep_again_at: Duration::ZERO,
             deciding_took: Duration::ZERO,
             paused: false,
             outputs: Vec::new(),
@@ -180,9 +183,13 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
             } else if self.is_closing() {
                 self.close_filling()?;
             } else if !self.follow_rules()? {
+                self.views.health.set_unnamed(!self.assigned.is_empty());
                 self.wait_for_note()?;
-            } else if !self.is_closing() {
-                self.decide()?;
+            } else {
+                self.views.health.set_unnamed(false);
+                if !self.is_closing() {
+                    self.decide()?;
+                }
             }
             // WHY: a turn can take long when the broker does not answer, and that is when somebody looks.
             self.publish();
@@ -301,7 +308,8 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
             self.source.pause()?;
             self.paused = true;
             happening::BackPressure { in_flight: self.delivery.in_flight() }.emit();
-        } else if room && self.paused {
+        } else if room && self.paused && !self.assigned.is_empty() {
+            // WHY: without partitions of its own it stays paused, because what it was given is not to be read.
             self.source.resume()?;
             self.paused = false;
         }

@@ -46,6 +46,7 @@ impl<E: Engines, L: Log> Cell<'_, E, L> {
         }
         if self.engines.poll() {
             self.filling = None;
+            self.keep_again_at = Duration::ZERO;
         }
         if self.all_at_work(|shard| is_active(shard, self.engines.wanted())) {
             if !self.assigned.is_empty() {
@@ -78,6 +79,10 @@ impl<E: Engines, L: Log> Cell<'_, E, L> {
 
     /// Whether the wanted rule set may become active now in every shard that is at work and is not as wanted.
     fn prepare(&mut self, wanted: &str) -> bool {
+        // WHY: a disk that is full is full a moment later, too; each try writes and tells.
+        if self.world.clock.now() < self.keep_again_at {
+            return false;
+        }
         let (mut behind, mut ready) = (false, !self.assigned.is_empty());
         for at in 0..self.shards.len() {
             let is_ours = self.assigned.iter().any(|ours| ours.shard == at);
@@ -90,6 +95,7 @@ impl<E: Engines, L: Log> Cell<'_, E, L> {
                 Prepared::Yes => {}
                 Prepared::NotYet => ready = false,
                 Prepared::No(reason) => {
+                    self.keep_again_at = self.world.clock.now() + TRY_AGAIN;
                     self.refuse(at, &reason);
                     return false;
                 }
@@ -279,6 +285,9 @@ impl<E: Engines, L: Log> Cell<'_, E, L> {
             self.views.health.tick();
         }
         self.engines.end_backfill();
+        // WHY: a rule set with its lists may be large, and whoever changes a list every minute makes many.
+        let named = self.shards.iter().flat_map(Shard::rulesets).map(str::to_owned).collect();
+        self.engines.retain(&named);
         self.write_notes();
         if is_planted(Bug::NoteSkipped) {
             return Ok(true);

@@ -325,6 +325,7 @@ impl<'a, L: Log> Transactional<'a, L> {
             Err(Fault::GroupLost(error)) => {
                 self.tell_repeated(&error.text, false);
                 self.abandon();
+                around.health.set_waiting(false);
                 return Ok(Turn::Restart("the group took the partitions away before a commit"));
             }
             Err(Fault::Abort(error)) => self.abort(error),
@@ -337,10 +338,12 @@ impl<'a, L: Log> Transactional<'a, L> {
         match if renew { self.renew(around)? } else { Fate::Lost } {
             Fate::Lost => {}
             Fate::Landed => {
+                around.health.set_waiting(false);
                 self.complete(around.books, around.clock);
                 return Ok(Turn::Fine);
             }
             Fate::Strange => {
+                around.health.set_waiting(false);
                 self.strange = true;
                 return Ok(Turn::Restart(STRANGE));
             }
