@@ -181,8 +181,14 @@ impl Wish {
     }
 }
 
+/// Hours, and whether it blocks at their end.
+type HoldTerms = (i64, bool);
+
+/// Method; 0 for nothing, 1 for a hold of so many hours, 2 for a block when it stays unanswered.
+type Factor = (&'static str, u8, i64);
+
 /// What docs/LANGUAGE.md says comes of these, and the band 50..100 with its hold of three hours.
-fn by_the_book(wishes: &[Wish]) -> (Outcome, Option<(i64, bool)>, Option<(&'static str, u8, i64)>) {
+fn by_the_book(wishes: &[Wish]) -> (Outcome, Option<HoldTerms>, Option<Factor>) {
     let points: i32 = wishes.iter().map(|wish| wish.points).sum();
     let mut all: Vec<(bool, Deed)> =
         wishes.iter().map(|wish| (wish.mandatory, wish.deed)).collect();
@@ -228,7 +234,7 @@ proptest! {
     #[test]
     fn any_order_and_any_names_of_the_rules_that_hit_give_what_the_book_says(seed in any::<u64>()) {
         let mut dice = Dice::new(seed);
-        let wishes: Vec<Wish> = (0..1 + dice.below(6)).map(|_| Wish::random(&mut dice)).collect();
+        let wishes: Vec<Wish> = (0..=dice.below(6)).map(|_| Wish::random(&mut dice)).collect();
         let (outcome, hold, step_up) = by_the_book(&wishes);
         for _ in 0..3 {
             let mut names = ["a", "b", "c", "d", "e", "f"];
