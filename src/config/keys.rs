@@ -146,7 +146,7 @@ pub const KEYS: &[Key] = &[
     key("topics.audit", Topic, Value("risk.audit"), "Rule sets, lists and actions as they took effect."),
     key("topics.dead_letter", Topic, Value("risk.dead_letter"), "Records that could not be decided, with their bytes and the reason."),
     key("delivery.mode", Choice(DELIVERY_MODES), Value("transactional"), "`transactional`: outputs and offsets in one Kafka transaction. `idempotent`: at least once, repeated writes byte-identical, lowest latency."),
-    key("delivery.decisions", Choice(DECISIONS), Value("all"), "Which decisions are written: `all`, `notable` (a hit, an outcome other than `pass`, or a remark) or `none`."),
+    key("delivery.decisions", Choice(DECISIONS), Value("all"), "Which decisions are written: `all`, `notable` (a hit, a score band, an outcome other than `pass`, or a remark) or `none`."),
     key("delivery.commit_interval", Duration("0ms", "30m"), Value("10ms"), "How long a Kafka transaction collects records before it is committed (transactional)."),
     key("delivery.offset_commit_interval", Duration("0ms", "1h"), Value("200ms"), "How often offsets are committed (idempotent)."),
     key("delivery.transaction_timeout", Duration("1s", "1h"), Value("15s"), "How long the broker lets a transaction stay open when this instance dies; readers of committed data wait so long."),

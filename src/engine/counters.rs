@@ -22,7 +22,7 @@ pub struct RuleCounters {
     pub snoozed: u64,
     /// Holds that it placed or helped to place.
     pub holds: u64,
-    /// Events that it wanted blocked.
+    /// Events that it blocked, alone or with others; those where an `allow` overrode it are none.
     pub blocks: u64,
 }
 

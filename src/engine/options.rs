@@ -40,7 +40,7 @@ pub enum DecisionsWanted {
     /// One per event.
     #[default]
     All,
-    /// Those with a hit, an outcome other than `pass`, or a remark such as `duplicate`.
+    /// Those with a hit, a score band in force, an outcome other than `pass`, or a remark such as `duplicate`.
     Notable,
     /// None.
     None,

@@ -196,7 +196,7 @@ impl Loading {
             .ok_or_else(|| code.damaged("a gap is none, here or until"))?;
         let passed = Passed { evictions: load_count(code)?, advances: code.var(WHAT)? };
         let (counters, rules) = load_counters(code)?;
-        let breakers = Breakers::load(code)?;
+        let breakers = Breakers::load(clocks.len(), code)?;
         let n = code.count(1, WHAT)?;
         let lists: Result<Vec<String>, Damaged> =
             (0..n).map(|_| code.text(WHAT).map(str::to_owned)).collect();
