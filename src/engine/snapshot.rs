@@ -31,7 +31,7 @@ use crate::engine::step::{Engine, Remembered};
 pub(super) const MAGIC: &[u8; 8] = b"RISKWEIR";
 
 /// The form in which this engine writes snapshots, and the only one that it reads.
-pub const SNAPSHOT_VERSION: u32 = 3;
+pub const SNAPSHOT_VERSION: u32 = 4;
 
 /// Kinds of sections.
 pub(super) mod kind {
@@ -212,9 +212,7 @@ impl Engine {
             code.var(u64::from(source.clock.0));
         }
         code.word(trail.digest());
-        let (kind, end_ms) = gap.words();
-        code.byte(kind);
-        code.int(end_ms);
+        gap.save(code);
         let Passed { evictions, advances } = memory.passed();
         code.var(evictions);
         code.var(advances);
@@ -299,6 +297,7 @@ fn scalars(counters: &Counters) -> impl Iterator<Item = u64> {
         holds_expired,
         evictions,
         breaker_trips,
+        ids_cut_short,
     } = counters;
     let others = [
         *late,
@@ -311,6 +310,7 @@ fn scalars(counters: &Counters) -> impl Iterator<Item = u64> {
         *holds_expired,
         *evictions,
         *breaker_trips,
+        *ids_cut_short,
     ];
     core::iter::once(*read).chain(*outcomes).chain(others)
 }

@@ -95,33 +95,36 @@ impl<'a, S: Sink> Turn<'a, S> {
     /// Places the event on its partition's clock, lets deadlines come, and asks whether it was seen before.
     fn stand(&mut self) -> Standing {
         let Decoded { raw, row } = self.decoded;
-        let Remembered { clocks, seen, .. } = &mut *self.remembered;
+        let Remembered { clocks, seen, counters, .. } = &mut *self.remembered;
         let (clock, arrival_ms) = (self.source.clock, self.input.arrival_ms);
         let placement = clocks.place(clock, row.time_ms, arrival_ms, &self.setup.options);
         let digester = self.setup.digester(row);
         let (id_digest, body_digest) = (digester.id(row, raw), digester.body(row, raw));
-        let mut seen = seen.check_and_insert(id_digest, body_digest, placement.clock_ms);
+        let clock_ms = clocks.get(clock).now_ms.unwrap_or(i64::MIN);
+        let state_ms = clocks.state_clock_ms(self.setup.options.partition_idle_ms);
+        let ids = seen;
+        let mut seen = ids.check_and_insert(id_digest, body_digest, clock_ms, state_ms);
+        counters.ids_cut_short = ids.early_rotations();
         if is_planted(Bug::DedupeSkipped) {
             seen = Seen::New;
         }
         if placement.timeliness != Timeliness::Future {
-            self.pass_time(placement.clock_ms);
+            self.pass_time(placement.clock_ms, state_ms);
         }
         let answer_id = variant_of(id_digest, body_digest);
-        let program = &self.setup.program;
-        let gap = self.remembered.gap.touches(row.time_ms, placement.clock_ms, program);
+        let late_ms = state_ms.saturating_sub(self.setup.options.allowed_lateness_ms);
+        let (place, program) = ((row.time_ms, clock), &self.setup.program);
+        let gap = self.remembered.gap.touches(place, &placement, late_ms, program);
         Standing { placement, seen, answer_id, body_digest, gap }
     }
 
     /// What the clock brings: state that no window sees is forgotten, holds whose deadline has come end.
-    fn pass_time(&mut self, clock_ms: i64) {
-        let horizon_ms =
-            self.remembered.clocks.state_clock_ms(self.setup.options.partition_idle_ms);
-        let Remembered { memory, lists, repeats, episodes, .. } = &mut *self.remembered;
+    fn pass_time(&mut self, clock_ms: i64, horizon_ms: i64) {
+        let Remembered { memory, lists, seen, repeats, episodes, .. } = &mut *self.remembered;
         memory.advance(horizon_ms);
         let kept_ms = horizon_ms.saturating_sub(self.setup.options.allowed_lateness_ms);
         lists.expire(kept_ms);
-        repeats.expire(kept_ms);
+        repeats.expire(seen.generations().0);
         episodes.expire(kept_ms);
         while let Some(hold) = self.remembered.holds.take_expired(self.source.clock.0, clock_ms) {
             self.remembered.counters.holds_expired += 1;
@@ -196,7 +199,8 @@ impl<'a, S: Sink> Turn<'a, S> {
         if !quiet {
             self.remembered.trail.add_bytes(&answer);
             let kept = Answer { outcome, body: self.shared(&answer) };
-            self.remembered.repeats.put(standing.answer_id, kept, standing.placement.clock_ms);
+            let (_, generation) = self.remembered.seen.generations();
+            self.remembered.repeats.put(standing.answer_id, kept, generation);
         }
         self.work.answer = answer;
         let alerts_before = self.remembered.counters.alerts;
