@@ -5,6 +5,7 @@
 //! required one, the test fails and names it, whatever it expects (`left_out`): no real record is like that.
 
 mod left_out;
+mod words;
 
 use std::sync::Arc;
 
@@ -85,8 +86,8 @@ struct Stage {
 /// What came of the judged event.
 struct Played {
     decision: Json,
-    /// Values of the names that the test asks for.
-    values: Vec<(String, Value)>,
+    /// The names that the test asks for, with their nodes and values.
+    values: Vec<(String, NodeId, Value)>,
 }
 
 impl Stage {
@@ -113,8 +114,9 @@ impl Stage {
         let names = asked_names(&self.program, test);
         let nodes: Vec<NodeId> = names.iter().map(|(_, node)| *node).collect();
         let values = self.engine.peek(self.stream, Decoded { raw: &[], row: &row }, &nodes);
-        let names = names.into_iter().map(|(name, _)| name);
-        Ok(Played { decision: self.decide(&row), values: names.zip(values).collect() })
+        let values = names.into_iter().zip(values);
+        let values = values.map(|((name, node), value)| (name, node, value)).collect();
+        Ok(Played { decision: self.decide(&row), values })
     }
 
     fn decide(&mut self, row: &Row) -> Json {
@@ -214,7 +216,11 @@ fn failure(
     let outcome = match (hit, &undecided) {
         (true, _) => "it hits".to_owned(),
         (false, _) if snoozed => "it is snoozed".to_owned(),
-        (false, Some(entry)) => format!("it is undecided on {}", entry["missing"]),
+        (false, Some(entry)) => {
+            let missing = entry["missing"].as_array().into_iter().flatten();
+            let missing: Vec<&str> = missing.filter_map(Json::as_str).collect();
+            format!("it is undecided on {}", missing.join(", "))
+        }
         (false, None) => "it does not hit".to_owned(),
     };
     let wrong = |wanted: String| Some(format!("expected {wanted}, but {outcome}"));
@@ -232,16 +238,29 @@ fn failure(
             if named { None } else { wrong(format!("it to be undecided on `{field}`")) }
         }
         Expectation::Action(wanted) => {
-            let body = body_of(program, test);
-            let does =
-                hit && body.is_some_and(|body| body.actions.iter().any(|a| same_action(a, wanted)));
-            if does { None } else { wrong(format!("the action {wanted:?}")) }
+            let actions = body_of(program, test).map_or(&[][..], |body| &body.actions);
+            let does = hit && actions.iter().any(|action| same_action(action, wanted));
+            let words = |action: &ActionPlan| words::action(program, test.when.event, action);
+            let wanted = format!("the action `{}`", words(wanted));
+            if does {
+                None
+            } else if hit {
+                let actions: Vec<String> = actions.iter().map(words).collect();
+                Some(format!("expected {wanted}, but it hits and does `{}`", actions.join(", ")))
+            } else {
+                wrong(wanted)
+            }
         }
         Expectation::Value(name, wanted) => {
-            let found =
-                played.values.iter().find(|(known, _)| known == name).map(|(_, value)| *value);
-            let equal = found.is_some_and(|found| same_value(found, wanted));
-            (!equal).then(|| format!("expected `{name}` to be {wanted:?}, but it is {found:?}"))
+            let (_, node, found) = played.values.iter().find(|(known, ..)| known == name)?;
+            let event = test.when.event;
+            (!same_value(*found, wanted)).then(|| {
+                format!(
+                    "expected `{name}` to be {}, but it is {}",
+                    words::wanted(program, event, *node, wanted),
+                    words::found(program, event, *node, *found)
+                )
+            })
         }
         _ => None,
     }
