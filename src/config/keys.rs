@@ -158,7 +158,7 @@ pub const KEYS: &[Key] = &[
     key("time.allowed_lateness", Duration("0s", LONGEST), Value("5m"), "How far behind its partition's clock an event may be and still block or hold."),
     key("time.future_guard", Duration("0s", LONGEST), Value("5m"), "How far ahead of its arrival an event's time may be and still move the clock."),
     key("time.dedupe_window", Duration("0s", LONGEST), Value("1d"), "For how long a repeated event id is recognised."),
-    key("time.dedupe_max_ids", Count(1, MOST), Value("16000000"), "Most event ids that are remembered; beyond it the window shrinks."),
+    key("time.dedupe_max_ids", Count(1, MOST), Value("16000000"), "Most event ids that are remembered, by all shards together, and no more than fit into a quarter of the state budget at 40 bytes each; beyond it the window shrinks."),
     key("time.partition_idle", Duration("0s", LONGEST), Value("1h"), "A partition without an event while the furthest one moved on by this much is idle: it no longer keeps windows from being forgotten."),
     key("limits.max_record", Size("1KiB", "1GiB"), Value("1MiB"), "Largest record that is decoded."),
     key("limits.max_depth", Count(1, MOST), Value("64"), "Deepest nesting that is decoded."),

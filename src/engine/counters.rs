@@ -59,6 +59,8 @@ pub struct Counters {
     pub evictions: u64,
     /// Rules whose breaker tripped.
     pub breaker_trips: u64,
+    /// Times that the older half of the remembered ids was forgotten before its time, for want of room.
+    pub ids_cut_short: u64,
 }
 
 impl Counters {

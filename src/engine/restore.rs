@@ -21,13 +21,13 @@ use crate::engine::memory::{Memory, Passed};
 use crate::engine::options::EngineOptions;
 use crate::engine::repeats::Repeats;
 use crate::engine::snapshot::{MAGIC, SNAPSHOT_VERSION, kind};
-use crate::engine::step::{Engine, Remembered, Setup, no_ids, no_repeats, state_options};
+use crate::engine::step::{Engine, Remembered, Setup, most_ids, state_options};
 use crate::engine::streams::{Clock, ClockId, Clocks, Source};
 use crate::engine::trail::Trail;
 use crate::event::error::REASONS;
 use crate::rules::eval::EvalError;
 use crate::rules::program::{ListId, Program};
-use crate::state::{SeenLoader, StateOptions, TableLoader};
+use crate::state::{SeenIds, SeenLoader, StateOptions, TableLoader};
 
 /// Why a snapshot is not restored.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -191,9 +191,7 @@ impl Loading {
         let clocks = load_clocks(code)?;
         let sources = load_sources(clocks.len(), code)?;
         let trail = Trail::of(code.word(WHAT)?);
-        let (gap, gap_ms) = (code.byte(WHAT)?, code.int(WHAT)?);
-        let gap = Gap::of_words(gap, gap_ms)
-            .ok_or_else(|| code.damaged("a gap is none, here or until"))?;
+        let gap = Gap::load(code)?;
         let passed = Passed { evictions: load_count(code)?, advances: code.var(WHAT)? };
         let (counters, rules) = load_counters(code)?;
         let breakers = Breakers::load(clocks.len(), code)?;
@@ -201,7 +199,7 @@ impl Loading {
         let lists: Result<Vec<String>, Damaged> =
             (0..n).map(|_| code.text(WHAT).map(str::to_owned)).collect();
         let (known, expired_ms) = (code.flag(WHAT)?, code.int(WHAT)?);
-        let mut repeats = no_repeats(options);
+        let mut repeats = Repeats::default();
         repeats.set_lost(code.flag(WHAT)?);
         let expected = Expected {
             edits: code.index(WHAT)?,
@@ -209,7 +207,9 @@ impl Loading {
             episodes: code.index(WHAT)?,
             holds: code.index(WHAT)?,
         };
-        let seen = SeenLoader::new(no_ids(options), code)?;
+        // How many they may be is set when the rule set is at hand.
+        let seen = SeenIds::new(options.dedupe_window_ms, usize::MAX);
+        let seen = SeenLoader::new(seen, code)?;
         let n = code.count(32, WHAT)?;
         let mut tables = Vec::with_capacity(n);
         for _ in 0..n {
@@ -262,11 +262,13 @@ impl Loading {
             Lists::with_edits(&program.lists, self.lists_expired_ms, self.edits, place, same);
         let mut counters = self.counters;
         counters.rules = rule_counters(&self.rules, program);
+        let mut seen = self.seen.finish()?;
+        seen.set_bounds(options.dedupe_window_ms, most_ids(program, options));
         Ok(Remembered {
             clocks,
             memory: Memory::of(program, tables, self.passed),
             lists,
-            seen: self.seen.finish()?,
+            seen,
             repeats: self.repeats,
             holds: self.holds,
             episodes: self.episodes,
@@ -354,6 +356,7 @@ fn load_counters(code: &mut Decoder<'_>) -> Result<(Counters, RuleCounts), Damag
         &mut counters.holds_expired,
         &mut counters.evictions,
         &mut counters.breaker_trips,
+        &mut counters.ids_cut_short,
     ] {
         *count = load_count(code)?;
     }

@@ -212,9 +212,7 @@ impl Engine {
             code.var(u64::from(source.clock.0));
         }
         code.word(trail.digest());
-        let (kind, end_ms) = gap.words();
-        code.byte(kind);
-        code.int(end_ms);
+        gap.save(code);
         let Passed { evictions, advances } = memory.passed();
         code.var(evictions);
         code.var(advances);
@@ -299,6 +297,7 @@ fn scalars(counters: &Counters) -> impl Iterator<Item = u64> {
         holds_expired,
         evictions,
         breaker_trips,
+        ids_cut_short,
     } = counters;
     let others = [
         *late,
@@ -311,6 +310,7 @@ fn scalars(counters: &Counters) -> impl Iterator<Item = u64> {
         *holds_expired,
         *evictions,
         *breaker_trips,
+        *ids_cut_short,
     ];
     core::iter::once(*read).chain(*outcomes).chain(others)
 }

@@ -120,33 +120,37 @@ impl<'a, S: Sink> Turn<'a, S> {
     /// Places the event on its partition's clock, lets deadlines come, and asks whether it was seen before.
     fn stand(&mut self) -> Standing {
         let Decoded { raw, row } = self.decoded;
-        let Remembered { clocks, seen, .. } = &mut *self.remembered;
+        let Remembered { clocks, seen, counters, .. } = &mut *self.remembered;
         let (clock, arrival_ms) = (self.source.clock, self.input.arrival_ms);
         let placement = clocks.place(clock, row.time_ms, arrival_ms, &self.setup.options);
         let digester = self.setup.digester(row);
         let (id_digest, body_digest) = (digester.id(row, raw), digester.body(row, raw));
-        let mut seen = seen.check_and_insert(id_digest, body_digest, placement.clock_ms);
+        let clock_ms = clocks.get(clock).now_ms.unwrap_or(i64::MIN);
+        let state_ms = clocks.state_clock_ms(self.setup.options.partition_idle_ms);
+        let ids = seen;
+        let mut seen = ids.check_and_insert(id_digest, body_digest, clock_ms, state_ms);
+        counters.ids_cut_short = ids.early_rotations();
         if is_planted(Bug::DedupeSkipped) {
             seen = Seen::New;
         }
         if placement.timeliness != Timeliness::Future {
-            self.pass_time(placement.clock_ms);
+            self.pass_time(placement.clock_ms, state_ms);
         }
         let answer_id = variant_of(id_digest, body_digest);
+        let late_ms = state_ms.saturating_sub(self.setup.options.allowed_lateness_ms);
+        let place = (row.time_ms, clock);
         let reach = (&*self.setup.program, self.setup.options.dedupe_window_ms);
-        let gap = self.remembered.gap.touches(row.time_ms, placement.clock_ms, reach);
+        let gap = self.remembered.gap.touches(place, &placement, late_ms, reach);
         Standing { placement, seen, answer_id, body_digest, gap }
     }
 
     /// What the clock brings: state that no window sees is forgotten, holds whose deadline has come end.
-    fn pass_time(&mut self, clock_ms: i64) {
-        let horizon_ms =
-            self.remembered.clocks.state_clock_ms(self.setup.options.partition_idle_ms);
-        let Remembered { memory, lists, repeats, episodes, .. } = &mut *self.remembered;
+    fn pass_time(&mut self, clock_ms: i64, horizon_ms: i64) {
+        let Remembered { memory, lists, seen, repeats, episodes, .. } = &mut *self.remembered;
         memory.advance(horizon_ms);
         let kept_ms = horizon_ms.saturating_sub(self.setup.options.allowed_lateness_ms);
         lists.expire(kept_ms);
-        repeats.expire(kept_ms);
+        repeats.expire(seen.generations().0);
         episodes.expire(kept_ms);
         while let Some(hold) = self.remembered.holds.take_expired(self.source.clock.0, clock_ms) {
             self.remembered.counters.holds_expired += 1;
@@ -234,7 +238,8 @@ impl<'a, S: Sink> Turn<'a, S> {
         if !quiet {
             self.remembered.trail.add_bytes(&answer);
             let kept = Answer { outcome, body: self.shared(&answer) };
-            self.remembered.repeats.put(standing.answer_id, kept, standing.placement.clock_ms);
+            let (_, generation) = self.remembered.seen.generations();
+            self.remembered.repeats.put(standing.answer_id, kept, generation);
         }
         self.work.answer = answer;
         let alerts_before = self.remembered.counters.alerts;
@@ -595,9 +600,9 @@ fn remarks(standing: &Standing, judgement: &Judgement<'_>) -> impl Iterator<Item
 /// what comes from the future are apart.
 ///
 /// WHY: whoever can date an event ahead, or leave out a field, must not silence the alert about the next one.
-fn series(name: &str, wish: &AlertWish<'_>, timeliness: Timeliness) -> u64 {
+fn series(id: &str, wish: &AlertWish<'_>, timeliness: Timeliness) -> u64 {
     let future: &[u8] = if timeliness == Timeliness::Future { b"future" } else { b"" };
-    let parts = [name.as_bytes(), wish.place.as_bytes(), future].map(EntityKey::of_text);
+    let parts = [id.as_bytes(), wish.place.as_bytes(), future].map(EntityKey::of_text);
     EntityKey::combine(&parts).hash64()
 }
 

@@ -149,6 +149,11 @@ fn state(cells: &[Books]) -> Vec<MetricFamily> {
             count(|e| e.state_evictions),
         ),
         counter(
+            "riskweir_ids_cut_short_total",
+            "Times that ids were forgotten early for want of room: older repeats are decided anew.",
+            count(|e| e.ids_cut_short),
+        ),
+        counter(
             "riskweir_breaker_trips_total",
             "Rules that stopped more than the breaker of the policy allows.",
             count(|e| e.breaker_trips),
