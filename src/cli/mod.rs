@@ -95,7 +95,6 @@ pub enum Color {
 }
 
 /// Where a command speaks.
-#[expect(clippy::struct_excessive_bools, reason = "switches of the command line")]
 #[derive(Clone, Copy, Debug)]
 pub struct Console {
     /// How data is written.
@@ -106,13 +105,32 @@ pub struct Console {
     pub color: bool,
     /// Whether data for people is colored.
     pub color_data: bool,
-    /// Say only what must be said.
-    pub quiet: bool,
-    /// Say more.
-    pub verbose: bool,
+    /// How much is said.
+    voice: Voice,
+}
+
+/// How much a command says beside its data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Voice {
+    /// Only what must be said.
+    Quiet,
+    /// What helps.
+    Plain,
+    /// More.
+    Verbose,
 }
 
 impl Console {
+    /// Whether only what must be said is said.
+    pub fn is_quiet(&self) -> bool {
+        self.voice == Voice::Quiet
+    }
+
+    /// Whether more is said.
+    pub fn is_verbose(&self) -> bool {
+        self.voice == Voice::Verbose
+    }
+
     /// Writes data to standard output. A reader that has gone away is no error; any other loss makes the command end as
     /// one that failed, whatever it did.
     pub fn data(&self, text: &str) {
@@ -237,8 +255,11 @@ pub fn main() -> ExitCode {
         junit: cli.format == FormatName::Junit,
         color: colored(std::io::stderr().is_terminal()),
         color_data: colored(std::io::stdout().is_terminal()),
-        quiet: cli.quiet,
-        verbose: cli.verbose,
+        voice: match (cli.quiet, cli.verbose) {
+            (true, _) => Voice::Quiet,
+            (false, true) => Voice::Verbose,
+            (false, false) => Voice::Plain,
+        },
     };
     let ended = match &cli.command {
         Command::Backtest(arguments) => backtest::run(arguments, &console),

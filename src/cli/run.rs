@@ -157,7 +157,7 @@ fn greet(
     ruleset: &str,
     http: std::net::SocketAddr,
 ) {
-    if console.quiet {
+    if console.is_quiet() {
         return;
     }
     let mode = match config.delivery.mode {
@@ -185,7 +185,7 @@ fn log_settings(log: &Log, console: Console) -> log::Settings {
         LogFormat::Text => Some(log::Form::Text),
         LogFormat::Json => Some(log::Form::Json),
     };
-    let level = match (console.quiet, console.verbose) {
+    let level = match (console.is_quiet(), console.is_verbose()) {
         (true, _) => log::level("warn"),
         (_, true) => log::level("debug"),
         _ => log::level(&log.level),

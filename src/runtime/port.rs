@@ -111,6 +111,9 @@ pub enum Spread {
 /// What became of the aggregates when a rule set became active.
 pub use crate::engine::ActivationReport;
 
+/// The identity of the rule set of whoever has only one.
+const THE_ONE: &str = "the-one";
+
 /// Makes engines, of one rule set after the other.
 ///
 /// A rule set is named by an identity: a text without `;`, `,`, `:`, `@` and `=` that is the same for the same rules,
@@ -120,9 +123,8 @@ pub trait Engines {
     type Engine: Step;
 
     /// The identity of the rule set that is to decide.
-    #[expect(clippy::unnecessary_literal_bound, reason = "whoever has several gives its own text")]
     fn wanted(&self) -> &str {
-        "the-one"
+        THE_ONE
     }
 
     /// Takes note of a rule set that came since, if one did: from now on it is wanted.

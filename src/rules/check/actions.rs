@@ -2,7 +2,7 @@
 
 use crate::diag::{Diagnostic, Span, codes};
 use crate::event::schema::SlotId;
-use crate::rules::check::checker::Checker;
+use crate::rules::check::checker::{Checked, Checker};
 use crate::rules::check::refusal::Refusal;
 use crate::rules::check::schema::dotted;
 use crate::rules::check::{literals, types};
@@ -118,8 +118,7 @@ impl Checker<'_, '_> {
     }
 
     /// A message that may be absent; the outer `None` says that it was refused.
-    #[expect(clippy::option_option, reason = "the outer says whether it was refused")]
-    fn optional_message(&mut self, text: Option<&Text>) -> Option<Option<Message>> {
+    fn optional_message(&mut self, text: Option<&Text>) -> Checked<Option<Message>> {
         match text {
             None => Some(None),
             Some(text) => self.message(text).map(Some),
