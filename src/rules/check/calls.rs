@@ -36,6 +36,11 @@ const AGGREGATES: [&str; 13] = [
     "share",
 ];
 
+/// Whether a word is a function or an aggregate.
+pub(super) fn is_function(word: &str) -> bool {
+    FUNCTIONS.iter().any(|(known, ..)| *known == word) || AGGREGATES.contains(&word)
+}
+
 impl Checker<'_, '_> {
     /// `name(arg, ...)`.
     pub(super) fn call(

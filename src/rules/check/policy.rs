@@ -97,6 +97,10 @@ impl Builder<'_> {
                 match literals::whole(*count, 1..=i32::MAX)
                     .and_then(|count| u32::try_from(count).ok())
                 {
+                    Some(_) if *per_ms <= 0 => self.report.push(
+                        Diagnostic::new(codes::E0511, span, "a breaker counts over some time")
+                            .with_help("write `breaker 1000 per 1h`"),
+                    ),
                     Some(count) => self.policy.breaker = Some((count, *per_ms)),
                     None => self.report.push(
                         Diagnostic::new(codes::E0511, span, "a breaker counts whole hits")
