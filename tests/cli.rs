@@ -942,3 +942,142 @@ fn no_report_is_written_over_a_file_that_is_read() {
     let called = place.call(&["sweep", "R-1", "--input", "events.ndjson", "--report", "r.html"]);
     assert_eq!(called.code, 0, "{}", called.err);
 }
+
+#[test]
+fn a_failed_test_speaks_the_words_of_rules() {
+    let rules = RULES.replace(
+        "expect hit, hold for 1h\n",
+        "expect hit, hold for 90m otherwise block, score +5, block reason \"no\", step_up sms, tag seen\n",
+    );
+    let rules = rules.replace(
+        "  when count(payment) by card over last 10m >= 3\n",
+        "  let spent = sum(payment.amount) by card over last 10m\n  when count(payment) by card over last 10m >= 3\n",
+    );
+    let rules = rules.replace("expect hit, score +10\n", "expect hit, score +11, spent = 4 EUR\n");
+    let called = Place::new(&rules).call(&["test", "rules"]);
+    let does =
+        "but it hits and does `hold for 1h otherwise release, alert queue l1 once per card per 1h`";
+    for wanted in [
+        "hold for 90m otherwise block",
+        "score +5",
+        "block reason \"no\"",
+        "step_up sms",
+        "tag seen",
+    ] {
+        let told = format!("expected the action `{wanted}`, {does}");
+        assert!(called.out.contains(&told), "{told}\n{}", called.out);
+    }
+    let told = "expected the action `score +11`, but it hits and does `score +10 in velocity`";
+    assert!(called.out.contains(told), "{}", called.out);
+    let told = "expected `spent` to be 4.00 EUR, but it is 3.00 EUR";
+    assert!(called.out.contains(told), "{}", called.out);
+    assert!(!called.out.contains('{'), "{}", called.out);
+}
+
+#[test]
+fn explain_shows_which_steps_of_a_sequence_were_taken_and_when() {
+    let rule = "rule chain\n  id \"R-3\"  owner fraud\n  on payment\n  when sequence by card within 1h [\n    \
+        2 times payment as probe where amount < 10 EUR,\n    payment as strike where amount > 100 EUR,\n    \
+        without payment where amount = 50 EUR,\n    this where amount > 200 EUR ]\n  then alert\n";
+    let place = Place::new(&format!("{RULES}{rule}"));
+    let payment = |id: &str, minute: u32, amount: &str| {
+        format!(
+            "{{\"id\":\"{id}\",\"at\":\"2026-03-02T09:{minute:02}:00Z\",\"card\":\"c\",\"amount\":\"{amount}\"}}\n"
+        )
+    };
+    let events = [
+        payment("early", 0, "300.00"),
+        payment("one", 1, "5.00"),
+        payment("half", 2, "300.00"),
+        payment("two", 3, "5.00"),
+        payment("strike", 4, "150.00"),
+        payment("whole", 5, "300.00"),
+    ];
+    fs::write(place.path().join("chain.ndjson"), events.concat()).unwrap();
+    let explain = |event: &str, more: &[&str]| {
+        let asked = ["explain", "--input", "chain.ndjson", "--event", event, "--rule", "R-3"];
+        let called = place.call(&[&asked[..], more].concat());
+        assert_eq!((called.code, called.err.as_str()), (0, ""));
+        called.out
+    };
+    let whole = explain("whole", &[]);
+    for step in [
+        "step probe (payment), 2 times: 2026-03-02T09:01:00Z, 2026-03-02T09:03:00Z",
+        "step strike (payment): 2026-03-02T09:04:00Z",
+    ] {
+        assert!(whole.contains(step), "{step}\n{whole}");
+    }
+    let half = explain("half", &[]);
+    let taken = "step probe (payment), 2 times: taken 1 of 2 times, 2026-03-02T09:01:00Z";
+    assert!(half.contains(taken) && half.contains("step strike (payment): not taken"), "{half}");
+    let early = explain("early", &[]);
+    assert!(early.contains("step probe (payment), 2 times: not taken"), "{early}");
+    let json: Value = serde_json::from_str(&explain("half", &["--format", "json"])).unwrap();
+    let steps = &json["rules"][0]["when"]["parts"][0]["steps"];
+    assert_eq!(steps[0]["taken"], serde_json::json!(["2026-03-02T09:01:00Z"]));
+    assert_eq!((&steps[0]["times"], &steps[1]["taken"]), (&Value::from(2), &serde_json::json!([])));
+    // What explaining asks changes nothing of what is decided.
+    place.backtest("out", &["--input", "chain.ndjson"]);
+    let decisions = place.read("out/decisions.ndjson");
+    let decided: Value = serde_json::from_str(decisions.lines().nth(2).unwrap()).unwrap();
+    assert_eq!(json["decision"], decided);
+}
+
+/// A second write of a payment, a day after the first, is a payment of its own, and its decision has the same id.
+#[test]
+fn an_id_that_comes_again_after_the_dedupe_window_is_decided_again_under_the_same_decision_id() {
+    let place = Place::new(RULES);
+    let payment = |id: &str, at: &str| {
+        format!("{{\"id\":\"{id}\",\"at\":\"{at}\",\"card\":\"c\",\"amount\":\"150.00\"}}\n")
+    };
+    let first = payment("p", "2026-03-02T09:00:00Z");
+    let events = [
+        first.clone(),
+        first.clone(),
+        payment("q", "2026-03-03T10:00:00Z"),
+        first,
+        payment("p", "2026-03-03T10:01:00Z"),
+    ];
+    fs::write(place.path().join("again.ndjson"), events.concat()).unwrap();
+    let arguments =
+        ["--input", "again.ndjson", "--dedupe-window", "1h", "--allowed-lateness", "48h"];
+    place.backtest("out", &arguments);
+    let decisions: Vec<Value> = place
+        .read("out/decisions.ndjson")
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let duplicate: Vec<bool> =
+        decisions.iter().map(|decision| decision["duplicate"].as_bool().unwrap()).collect();
+    assert_eq!(duplicate, [false, true, false, false, false]);
+    assert_eq!(decisions[0]["decision_id"], decisions[3]["decision_id"]);
+    assert_ne!(decisions[0]["source"]["offset"], decisions[3]["source"]["offset"]);
+    // Another body under an id that is known: decided, said, and alerted to those who look after integrity.
+    assert_eq!(decisions[4]["provenance"], serde_json::json!(["id_reuse"]));
+    assert_ne!(decisions[4]["decision_id"], decisions[0]["decision_id"]);
+    let alerts = place.read("out/alerts.ndjson");
+    let notice = alerts.lines().find(|alert| alert.contains("\"id_reuse\"")).unwrap();
+    let notice: Value = serde_json::from_str(notice).unwrap();
+    assert_eq!((&notice["rule"], &notice["queue"]), (&"id_reuse".into(), &"integrity".into()));
+}
+
+#[test]
+fn messages_name_what_was_given_and_what_can_be_done() {
+    let place = Place::new(RULES);
+    let called = place.call(&["snapshot", "inspect", "nowhere"]);
+    assert!(called.err.contains("error[S0004]: could not list `nowhere`: "), "{}", called.err);
+    // The rules are good and know none of the topics of the demonstration, in a folder of another name.
+    fs::rename(place.path().join("rules"), place.path().join("mine")).unwrap();
+    let called = place.call(&["demo", "--rules", "mine", "--for", "1s", "--listen", "127.0.0.1:0"]);
+    assert_eq!(called.code, 1);
+    let told = "the rules of mine/ read neither `wallet.events` nor `bank.events`";
+    assert!(called.err.contains(told) && !called.err.contains("topics.inputs"), "{}", called.err);
+    for file in ["B.RISK", "list.Csv"] {
+        fs::write(place.path().join("mine").join(file), RULES).unwrap();
+        let called = place.call(&["check", "mine"]);
+        assert_eq!(called.code, 1);
+        assert!(called.err.contains(&format!("{file}` would be left out")), "{}", called.err);
+        fs::remove_file(place.path().join("mine").join(file)).unwrap();
+    }
+    assert_eq!(place.call(&["check", "mine"]).code, 0);
+}

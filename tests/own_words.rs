@@ -44,6 +44,11 @@ rule b_both     mode shadow on payment
 rule b_filter   mode shadow on payment
   when count(payment where amount > 100 USD) by card over prior 1h = 0 and 100  USD  <  amount
   then alert
+rule b_new      mode shadow on payment when is_new(payment.country) by card over prior 1h then alert
+rule b_since    mode shadow on payment
+  when time_since(payment where n > 3) by card over prior 1d < 1h and (avg(payment.amount) by card over prior 1d > 1 USD
+    or amount > 9 * stddev(payment.amount) by card over prior 7d)
+  if missing skip then alert
 rule b_ratio    mode shadow on payment let share = n/m when 2 < share if missing skip then alert
 ";
 
@@ -110,4 +115,30 @@ fn an_undecided_rule_names_what_has_no_value_in_its_own_words() {
         |rule: &str| &undecided.iter().find(|one| one["name"] == rule).unwrap()["missing"];
     assert_eq!(*missing("a_ratio"), serde_json::json!(["n / m"]));
     assert_eq!(*missing("b_ratio"), serde_json::json!(["n/m"]));
+}
+
+/// What is kept for `time_since` and averages has names that no author ever wrote.
+#[test]
+fn an_undecided_rule_names_the_functions_that_its_author_wrote() {
+    let decision = decision(RECORD);
+    let undecided = decision["undecided"].as_array().unwrap();
+    let since = undecided.iter().find(|one| one["name"] == "b_since").unwrap();
+    assert_eq!(
+        since["missing"],
+        serde_json::json!([
+            "time_since(payment where (n > 3)) by card over prior 1d",
+            "avg(payment.amount in USD) by card over prior 1d",
+            "stddev(payment.amount in USD) by card over prior 7d",
+        ])
+    );
+}
+
+/// The value was 0 and the threshold 0, which explains nothing.
+#[test]
+fn what_is_new_says_how_often_it_was_seen() {
+    let decision = decision(RECORD);
+    let hits = decision["shadow"].as_array().unwrap();
+    let new = &hits.iter().find(|hit| hit["name"] == "b_new").unwrap()["conditions"][0];
+    let told = [&new["value"], &new["op"], &new["threshold"]];
+    assert_eq!(told, ["seen 0 times", "is", "new"]);
 }

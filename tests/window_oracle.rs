@@ -15,27 +15,20 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use riskweir::base::EntityKey;
-use riskweir::state::{ReadAt, ReadPlan, StateOptions, Table};
+use riskweir::base::codec::{Decoder, Encoder};
+use riskweir::state::{ReadAt, ReadPlan, StateOptions, Stored, Table, TableLoader};
 use riskweir::window::spec::{
     ColumnId, ColumnKind, Counting, Coverage, Entry, FilterBit, Measure, MeasureId, MeasureKind,
     Period, Pick, ReadValue, Reading, Span, TableSpec,
 };
 
+use crate::windows::{COLUMNS, Kept, WORDS, counted, naive, offset, picked};
+
+#[path = "support/windows.rs"]
+mod windows;
+
 /// A day of these tests.
 const DAY_MS: i64 = 300;
-
-const COLUMNS: [ColumnKind; 4] =
-    [ColumnKind::Int, ColumnKind::Micro, ColumnKind::Word, ColumnKind::Geo];
-/// An int, a micro, a word, a position.
-const WORDS: usize = 5;
-
-/// An event as the oracle keeps it; the index in its list is the order of arrival.
-#[derive(Clone, Debug)]
-struct Kept {
-    time_ms: i64,
-    filters: u64,
-    words: [u64; WORDS],
-}
 
 #[derive(Clone, Debug)]
 struct Step {
@@ -47,95 +40,22 @@ struct Step {
     probe: u64,
     with_own: bool,
     insert: bool,
+    /// What else happens before it.
+    event: Happening,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Happening {
+    Nothing,
+    /// A key is evicted.
+    Eviction,
+    /// The table is saved, and another one restored from that goes on beside it.
+    RoundTrip,
 }
 
 /// The instant before the day of a time began.
 fn day_before(time_ms: i64) -> i64 {
     time_ms.div_euclid(DAY_MS) * DAY_MS - 1
-}
-
-fn offset(column: ColumnId) -> usize {
-    usize::from(column.0)
-}
-
-/// The events that count over `(start, end]`, the oldest first.
-fn counted<'a>(
-    measure: &Measure,
-    events: &'a [Kept],
-    (start, end): (i64, i64),
-    own: Option<&'a Kept>,
-) -> Vec<&'a Kept> {
-    let passes = |event: &Kept| measure.filter.is_none_or(|bit| event.filters >> bit.0 & 1 == 1);
-    let mut inside: Vec<&Kept> = events
-        .iter()
-        .filter(|event| event.time_ms > start && event.time_ms <= end && passes(event))
-        .collect();
-    inside.sort_by_key(|event| event.time_ms);
-    if measure.counting == Counting::Last && measure.window.ending_ago_ms == 0 {
-        inside.extend(own.filter(|own| passes(own)));
-    }
-    inside
-}
-
-/// The values that a pick adds up, straight from the definition.
-fn picked(pick: Pick, mut values: Vec<i64>) -> Vec<i128> {
-    values.sort_unstable();
-    let n = values.len();
-    let one = |at: usize| i128::from(values[at]);
-    match pick {
-        _ if n == 0 => Vec::new(),
-        Pick::Middle => vec![one((n - 1) / 2), one(n / 2)],
-        Pick::AtLeast(ppm) => {
-            let enough = |at: &usize| (at + 1) as u128 * 1_000_000 >= n as u128 * u128::from(ppm);
-            vec![one((0..n).find(enough).unwrap())]
-        }
-    }
-}
-
-/// The value over `(start, end]`, straight from the definition.
-fn naive(
-    measure: &Measure,
-    events: &[Kept],
-    (start, end): (i64, i64),
-    own: Option<&Kept>,
-    probe: u64,
-) -> ReadValue {
-    let inside = counted(measure, events, (start, end), own);
-    let ints = |column: ColumnId| inside.iter().map(move |e| e.words[offset(column)].cast_signed());
-    let int = |value: Option<i64>| value.map_or(ReadValue::Missing, |v| ReadValue::Int(v.into()));
-    match measure.kind {
-        MeasureKind::Count => ReadValue::Int(inside.len() as i128),
-        MeasureKind::Sum(column) => ReadValue::Int(ints(column).map(i128::from).sum()),
-        MeasureKind::SumSquares(column) => ints(column)
-            .try_fold(0_i128, |sum, v| sum.checked_add(i128::from(v) * i128::from(v)))
-            .map_or(ReadValue::Missing, ReadValue::Int),
-        MeasureKind::Min(column) => int(ints(column).min()),
-        MeasureKind::Max(column) => int(ints(column).max()),
-        MeasureKind::Distinct(column) => {
-            let words: std::collections::BTreeSet<i64> = ints(column).collect();
-            ReadValue::Int(words.len() as i128)
-        }
-        MeasureKind::CountOf(column) => {
-            ReadValue::Int(ints(column).filter(|v| v.cast_unsigned() == probe).count() as i128)
-        }
-        MeasureKind::Ranked(column, pick) => match &picked(pick, ints(column).collect())[..] {
-            [] => ReadValue::Missing,
-            values => ReadValue::Int(values.iter().sum()),
-        },
-        MeasureKind::LastTime => int(inside.last().map(|event| event.time_ms)),
-        MeasureKind::Last(column) => {
-            let Some(event) = inside.last() else { return ReadValue::Missing };
-            let word = event.words[offset(column)];
-            match COLUMNS[usize::from(column.0)] {
-                ColumnKind::Int | ColumnKind::Micro => ReadValue::Int(word.cast_signed().into()),
-                ColumnKind::Word => ReadValue::Word(word),
-                ColumnKind::Geo => ReadValue::Geo(
-                    f64::from_bits(word),
-                    f64::from_bits(event.words[offset(column) + 1]),
-                ),
-            }
-        }
-    }
 }
 
 fn kinds() -> impl Strategy<Value = MeasureKind> {
@@ -204,19 +124,7 @@ fn specs() -> impl Strategy<Value = TableSpec> {
                 unique.push(measure);
             }
         }
-        // A lifetime has a table of its own.
-        let is_lifetime = |measure: &Measure| measure.window.length_ms == i64::MAX;
-        let first = is_lifetime(&unique[0]);
-        unique.retain(|measure| is_lifetime(measure) == first);
         TableSpec { columns: COLUMNS.to_vec(), measures: unique }
-    })
-}
-
-/// Windows by the calendar do not yet hold to the oracle where old entries lie in slices.
-fn without_calendar() -> impl Strategy<Value = TableSpec> {
-    specs().prop_filter_map("only windows by the calendar", |mut spec| {
-        spec.measures.retain(|measure| measure.window.calendar.is_none());
-        (!spec.measures.is_empty()).then_some(spec)
     })
 }
 
@@ -236,9 +144,38 @@ fn steps(keys: u8, len: usize) -> impl Strategy<Value = Vec<Step>> {
         3 => -20..0_i64,
         1 => -3_000..0_i64,
     ];
+    steps_of(keys, len, ahead)
+}
+
+/// Most events are late, many of them later than is allowed.
+fn late_steps(keys: u8, len: usize) -> impl Strategy<Value = Vec<Step>> {
+    let ahead = prop_oneof![
+        3 => 0..30_i64,
+        1 => 0..700_i64,
+        4 => -60..0_i64,
+        3 => -600..0_i64,
+        1 => -6_000..0_i64,
+    ];
+    steps_of(keys, len, ahead)
+}
+
+fn happenings() -> impl Strategy<Value = Happening> {
+    prop_oneof![
+        30 => Just(Happening::Nothing),
+        1 => Just(Happening::Eviction),
+        2 => Just(Happening::RoundTrip),
+    ]
+}
+
+fn steps_of(
+    keys: u8,
+    len: usize,
+    ahead: impl Strategy<Value = i64>,
+) -> impl Strategy<Value = Vec<Step>> {
     let words = (ints(), ints(), 0..12_u64, -90.0..90.0_f64, -180.0..180.0_f64);
-    let step = (0..keys, ahead, any::<u64>(), words, 0..12_u64, any::<bool>(), 0..8_u8).prop_map(
-        |(key, ahead_ms, filters, words, probe, with_own, insert)| Step {
+    let flags = (any::<bool>(), 0..8_u8, happenings());
+    let step = (0..keys, ahead, any::<u64>(), words, 0..12_u64, flags).prop_map(
+        |(key, ahead_ms, filters, words, probe, (with_own, insert, event))| Step {
             key,
             ahead_ms,
             filters,
@@ -246,6 +183,7 @@ fn steps(keys: u8, len: usize) -> impl Strategy<Value = Vec<Step>> {
             probe,
             with_own,
             insert: insert > 0,
+            event,
         },
     );
     vec(step, 1..len)
@@ -253,12 +191,28 @@ fn steps(keys: u8, len: usize) -> impl Strategy<Value = Vec<Step>> {
 
 struct Harness {
     table: Table,
+    /// The same table, restored from a save: it must give the same for ever.
+    twin: Option<Table>,
+    options: StateOptions,
     plans: Vec<(Vec<MeasureId>, ReadPlan)>,
-    events: Vec<Vec<Kept>>,
+    keys: Vec<KeyOfOracle>,
+    /// The newest entry that was ever evicted, of any key.
+    evicted_until_ms: Option<i64>,
     clock_ms: i64,
     began_ms: i64,
     lateness_ms: i64,
     approximate: usize,
+}
+
+/// What the oracle knows of a key: everything.
+#[derive(Clone, Debug, Default)]
+struct KeyOfOracle {
+    events: Vec<Kept>,
+    /// So many of them were evicted.
+    evicted: usize,
+    /// The table holds it; it appeared after an eviction.
+    held: bool,
+    after_eviction: bool,
 }
 
 const LATENESS_MS: i64 = 25;
@@ -272,8 +226,11 @@ impl Harness {
         let plans = [all, some].map(|ids| (ids.clone(), table.plan(&ids)));
         Self {
             table,
+            twin: None,
+            options,
             plans: plans.into(),
-            events: vec![Vec::new(); usize::from(keys)],
+            keys: vec![KeyOfOracle::default(); usize::from(keys)],
+            evicted_until_ms: None,
             clock_ms: 1_000_000,
             began_ms: 1_000_000 - 40,
             lateness_ms: options.lateness_ms,
@@ -289,6 +246,7 @@ impl Harness {
         };
         self.clock_ms = self.clock_ms.max(event.time_ms);
         self.table.advance(self.clock_ms);
+        self.twin.iter_mut().for_each(|twin| twin.advance(self.clock_ms));
         let entry = Entry { time_ms: event.time_ms, filters: event.filters, words: &event.words };
         let (ids, plan) = &self.plans[number % self.plans.len()];
         let own = step.with_own.then_some(&event);
@@ -303,10 +261,15 @@ impl Harness {
             probes: &probes,
             starts: &starts,
         };
-        let key = EntityKey(u128::from(step.key) + 77);
+        let key = key_of(step.key);
         let mut out = vec![Reading::default(); ids.len()];
         self.table.read(key, plan, &at, &mut out);
-        let events = &self.events[usize::from(step.key)];
+        if let Some(twin) = &mut self.twin {
+            let mut same = vec![Reading::default(); ids.len()];
+            twin.read(key, plan, &at, &mut same);
+            assert_eq!(same, out, "a restored table gives the same");
+        }
+        let known_of_key = &self.keys[usize::from(step.key)];
         for (id, reading) in ids.iter().zip(&out) {
             let measure = self.table.spec().measures[usize::from(id.0)];
             let late = event.time_ms < self.clock_ms - self.lateness_ms;
@@ -314,20 +277,86 @@ impl Harness {
                 assert_eq!(*reading, Reading::default(), "nobody knows the window");
                 continue;
             }
-            let case = Case { measure, events, at: event.time_ms, own, probe: step.probe };
-            case.judge(reading, self.began_ms, late);
+            let evicted_until_ms =
+                self.evicted_until_ms.filter(|_| !known_of_key.held || known_of_key.after_eviction);
+            let case = Case {
+                measure,
+                events: &known_of_key.events,
+                evicted: known_of_key.evicted,
+                at: event.time_ms,
+                own,
+                probe: step.probe,
+            };
+            case.judge(reading, self.began_ms, (late, evicted_until_ms));
             self.approximate += usize::from(matches!(reading.coverage, Coverage::Approximate(_)));
         }
         if step.insert {
-            self.table.insert(key, &entry);
-            self.events[usize::from(step.key)].push(event);
+            self.insert(step.key, event);
         }
     }
+
+    fn insert(&mut self, key: u8, event: Kept) {
+        let entry = Entry { time_ms: event.time_ms, filters: event.filters, words: &event.words };
+        let stored = self.table.insert(key_of(key), &entry);
+        if let Some(twin) = &mut self.twin {
+            assert_eq!(twin.insert(key_of(key), &entry), stored);
+            assert_eq!(
+                twin.bytes(),
+                self.table.bytes(),
+                "a restored table evicts at the same time"
+            );
+        }
+        let known = &mut self.keys[usize::from(key)];
+        if stored == Stored::Kept && !known.held {
+            (known.held, known.after_eviction) = (true, self.evicted_until_ms.is_some());
+        }
+        known.events.push(event);
+    }
+
+    fn evict(&mut self) {
+        let evicted = self.table.evict(2);
+        if let Some(twin) = &mut self.twin {
+            assert_eq!(twin.evict(2), evicted);
+        }
+        let Some(evicted) = evicted else { return };
+        let n = u8::try_from(self.keys.len()).unwrap();
+        let key = (0..n).find(|key| key_of(*key) == evicted.key).unwrap();
+        let known = &mut self.keys[usize::from(key)];
+        (known.evicted, known.held) = (known.events.len(), false);
+        let newest_ms = self.evicted_until_ms.unwrap_or(i64::MIN).max(evicted.newest_ms);
+        self.evicted_until_ms = Some(newest_ms);
+    }
+
+    /// Saves the table, and lets a restored one go on beside it.
+    fn round_trip(&mut self) {
+        let mut head = Vec::new();
+        self.table.begin_save(&mut Encoder::new(&mut head));
+        let (mut parts, mut done) = (Vec::new(), false);
+        while !done {
+            let mut part = Vec::new();
+            done = self.table.save_part(1, &mut Encoder::new(&mut part));
+            parts.push(part);
+        }
+        assert!(self.table.save_side().is_empty(), "nothing changed meanwhile");
+        self.table.end_save();
+        let spec = self.table.spec().clone();
+        let mut loader = TableLoader::new(spec, self.options, &mut Decoder::new(&head)).unwrap();
+        for part in &parts {
+            loader.run(&mut Decoder::new(part)).unwrap();
+        }
+        self.twin = Some(loader.finish().unwrap());
+    }
+}
+
+fn key_of(number: u8) -> EntityKey {
+    EntityKey(u128::from(number) + 77)
 }
 
 struct Case<'a> {
     measure: Measure,
     events: &'a [Kept],
+    /// So many of the events were evicted.
+    evicted: usize,
     at: i64,
     own: Option<&'a Kept>,
     probe: u64,
@@ -338,8 +367,14 @@ impl Case<'_> {
         naive(&self.measure, self.events, (start, end), self.own, self.probe)
     }
 
+    /// `evicted_until_ms`: entries of the key up to then may have been evicted.
     #[track_caller]
-    fn judge(&self, reading: &Reading, began_ms: i64, late: bool) {
+    fn judge(
+        &self,
+        reading: &Reading,
+        began_ms: i64,
+        (late, evicted_until_ms): (bool, Option<i64>),
+    ) {
         let end = self.at.saturating_sub(self.measure.window.ending_ago_ms);
         let start = match self.measure.window.calendar {
             Some(_) => day_before(self.at),
@@ -355,18 +390,53 @@ impl Case<'_> {
                 assert!(start < began_ms - 1, "should not be warming: {:?}", self.measure);
                 assert_eq!(reading.value, exact, "{:?} at {}", self.measure, self.at);
             }
-            Coverage::Approximate(ppm) => self.judge_approximate(reading, ppm, start, end),
+            Coverage::Approximate(ppm) => {
+                let kept = Self { events: &self.events[self.evicted..], ..*self };
+                assert_eq!(kept.over(start, end), exact, "should be capped: {:?}", self.measure);
+                kept.judge_approximate(reading, ppm, start, end);
+            }
             Coverage::Capped => {
-                assert!(late, "capped though in time: {:?} at {}", self.measure, self.at);
-                // WHY: where old entries lie in slices, a whole slice may count although its part was asked.
+                let evicted = evicted_until_ms.is_some_and(|until_ms| start < until_ms);
+                assert!(
+                    late || evicted,
+                    "capped though in time: {:?} at {}",
+                    self.measure,
+                    self.at
+                );
+                if self.measure.kind == MeasureKind::Count
+                    && let (ReadValue::Int(given), ReadValue::Int(exact)) = (reading.value, exact)
+                {
+                    assert!(given <= exact, "not a lower bound: {:?}", self.measure);
+                }
+                self.judge_part(reading.value, exact);
             }
         }
+    }
+
+    /// A capped value is that of a part of what counts.
+    #[track_caller]
+    fn judge_part(&self, given: ReadValue, exact: ReadValue) {
+        let fits = match (self.measure.kind, given, exact) {
+            // Amounts may be negative: a part may have any sum, any rank and any last.
+            (MeasureKind::Sum(_) | MeasureKind::Ranked(..) | MeasureKind::Last(_), _, _)
+            // The sum of all squares may be out of range, and in a part there may be no extreme.
+            | (MeasureKind::SumSquares(_), _, ReadValue::Missing)
+            | (
+                MeasureKind::Min(_) | MeasureKind::Max(_) | MeasureKind::LastTime,
+                ReadValue::Missing,
+                _,
+            ) => true,
+            (MeasureKind::Min(_), ReadValue::Int(given), ReadValue::Int(exact)) => given >= exact,
+            (_, ReadValue::Int(given), ReadValue::Int(exact)) => given <= exact,
+            _ => false,
+        };
+        assert!(fits, "{:?} at {}: {given:?} is not of a part of {exact:?}", self.measure, self.at);
     }
 
     /// The value belongs to a window whose ends are off by at most the stated share of its length; a distinct count
     /// is within the stated share of such a value.
     #[track_caller]
-    fn judge_approximate(&self, reading: &Reading, ppm: u32, start: i64, end: i64) {
+    fn judge_approximate(&self, reading: &Reading, ppm: u64, start: i64, end: i64) {
         assert!(ppm > 0, "an approximation of nothing is exact");
         let counts = matches!(self.measure.kind, MeasureKind::Count | MeasureKind::CountOf(_));
         if counts && self.measure.window.length_ms == i64::MAX {
@@ -412,7 +482,7 @@ impl Case<'_> {
         picked(pick, values.collect()).iter().map(|value| value.unsigned_abs()).sum()
     }
 
-    fn close(&self, given: ReadValue, exact: ReadValue, (size, ppm): (u128, u32)) -> bool {
+    fn close(&self, given: ReadValue, exact: ReadValue, (size, ppm): (u128, u64)) -> bool {
         if given == exact {
             return true;
         }
@@ -439,8 +509,26 @@ fn run(spec: TableSpec, options: StateOptions, keys: u8, steps: &[Step]) -> Harn
     harness
 }
 
+/// As [`run`], with what else happens between the steps; nothing is swept, so that the oracle knows which keys are held.
+fn run_with(spec: TableSpec, options: StateOptions, keys: u8, steps: &[Step]) {
+    let mut harness = Harness::new(spec, options, keys);
+    for (number, step) in steps.iter().enumerate() {
+        match step.event {
+            Happening::Nothing => {}
+            Happening::Eviction => harness.evict(),
+            Happening::RoundTrip => harness.round_trip(),
+        }
+        harness.step(number, step);
+    }
+}
+
+/// How many cases each property is tried on; `PROPTEST_CASES` may ask for more.
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(400)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_ring_reads_as_the_oracle(spec in specs(), steps in steps(3, 120)) {
@@ -455,9 +543,25 @@ proptest! {
     }
 
     #[test]
-    fn tiles_read_as_the_oracle_within_the_stated_bound(spec in without_calendar(), steps in steps(2, 250)) {
+    fn tiles_read_as_the_oracle_within_the_stated_bound(spec in specs(), steps in steps(2, 250)) {
         let options = StateOptions { lateness_ms: LATENESS_MS, ring_cap: 4, exact_cap: 16 };
         run(spec, options, 2, &steps);
+    }
+
+    #[test]
+    fn late_events_find_their_place_in_slices(
+        spec in specs(), steps in late_steps(2, 250), exact_cap in 1_u32..12, lateness_ms in 0..400_i64,
+    ) {
+        run(spec, StateOptions { lateness_ms, ring_cap: 2, exact_cap }, 2, &steps);
+    }
+
+    #[test]
+    fn keys_that_were_evicted_or_restored_read_as_the_oracle(
+        spec in specs(), steps in steps(3, 250), exact_cap in 1_u32..40, late in late_steps(3, 120),
+    ) {
+        let options = StateOptions { lateness_ms: LATENESS_MS, ring_cap: 4, exact_cap };
+        run_with(spec.clone(), options, 3, &steps);
+        run_with(spec, options, 3, &late);
     }
 }
 
@@ -497,7 +601,7 @@ fn distinct_words_of_a_hot_key_stay_within_the_stated_bound() {
                 continue;
             };
             approximate += 1;
-            let share = f64::from(ppm) / 1e6;
+            let share = ppm as f64 / 1e6;
             let slack_ms = (LENGTH_MS as f64 * share) as i64 + 1;
             let low = true_since(time_ms - LENGTH_MS) * (1.0 - share);
             let high = true_since(time_ms - LENGTH_MS - slack_ms) * (1.0 + share);
@@ -537,6 +641,7 @@ fn the_tile_runs_do_meet_approximate_readings() {
             probe: n % 12,
             with_own: n % 2 == 0,
             insert: true,
+            event: Happening::Nothing,
         })
         .collect();
     let kinds = [

@@ -15,7 +15,7 @@ use crate::engine::{Decoded, Engine, Input, Output, OutputTopic};
 use crate::event::error::DecodeError;
 use crate::event::schema::EventId;
 use crate::rules::eval::Verdict;
-use crate::rules::eval::outline::{Looked, Outline, Part};
+use crate::rules::eval::outline::{Looked, Outline, Part, Step};
 use crate::rules::eval::render::duration;
 use crate::rules::program::{Mode, Program, RuleId};
 use crate::window::spec::Coverage;
@@ -231,11 +231,29 @@ fn tell(part: &Part, indent: usize, out: &mut String) {
     }
     out.push_str(&line);
     out.push('\n');
+    for step in &part.steps {
+        out.push_str(&format!("{space}  {}\n", step_text(step)));
+    }
     for looked in &part.readings {
         out.push_str(&format!("{space}  {}\n", looked_text(looked, part.coverage)));
     }
     for part in &part.parts {
         tell(part, indent + 2, out);
+    }
+}
+
+/// `step reset (password_reset): 2026-03-02T08:00:00Z`.
+fn step_text(step: &Step) -> String {
+    let Step { name, event, times, taken_ms } = step;
+    let named = if name == event { name.clone() } else { format!("{name} ({event})") };
+    let wanted = if *times == 1 { String::new() } else { format!(", {times} times") };
+    let taken: Vec<String> = taken_ms.iter().map(|time_ms| format_rfc3339(*time_ms)).collect();
+    match taken.len() {
+        0 => format!("step {named}{wanted}: not taken"),
+        n if n < usize::from(*times) => {
+            format!("step {named}{wanted}: taken {n} of {times} times, {}", taken.join(", "))
+        }
+        _ => format!("step {named}{wanted}: {}", taken.join(", ")),
     }
 }
 
@@ -290,6 +308,14 @@ fn part_json(part: &Part) -> Json {
     }
     if let Some(short_by) = &part.short_by {
         line["short_by"] = json!(short_by);
+    }
+    if !part.steps.is_empty() {
+        let steps = part.steps.iter().map(|step| {
+            let taken: Vec<Moment> = step.taken_ms.iter().map(|time_ms| Moment(*time_ms)).collect();
+            json!({ "step": step.name, "event": step.event, "times": step.times, "taken": taken })
+        });
+        line["coverage"] = json!(coverage_word(part.coverage));
+        line["steps"] = steps.collect();
     }
     if !part.readings.is_empty() {
         line["coverage"] = json!(coverage_word(part.coverage));

@@ -46,7 +46,7 @@ impl Deployment {
 }
 
 /// The topics to read: those of the configuration, or all that the schema names.
-pub(crate) fn input_topics(config: &Config, program: &Program) -> Result<Vec<String>, Failure> {
+fn input_topics(config: &Config, program: &Program) -> Result<Vec<String>, Failure> {
     let mut topics: Vec<String> = match &config.topics.inputs {
         Some(topics) => topics.clone(),
         None => program.schema.events.iter().filter_map(|event| event.topic.clone()).collect(),

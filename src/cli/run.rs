@@ -155,7 +155,6 @@ fn greet(
     let facts = [
         ("riskweir", env!("CARGO_PKG_VERSION").to_owned()),
         ("config", digest.to_owned()),
-        ("settings", config.digest.short_hex()),
         ("rule set", format!("{ruleset} ({})", config.rules.path.display())),
         ("kafka", format!("{} as group {}", config.kafka.brokers.join(","), config.kafka.group_id)),
         ("reads", inputs.join(", ")),

@@ -107,6 +107,7 @@ registry! {
     E0519 "an id in a template";
     E0530 "a rate file that cannot be used";
     E0907 "not yet supported: model scores and address look-ups";
+    W0001 "`and` and `or` mixed without parentheses";
     W0101 "a type that looks misspelt";
     W0102 "a parameter of a template that is not used";
     W0201 "a day that stands for its first instant";

@@ -36,7 +36,10 @@ impl Trouble {
 
 /// A call to a storage that failed.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("could not {attempted} `{object}` in `{place}`: {reason}")]
+#[error(
+    "could not {attempted} {}: {reason}",
+    if object.is_empty() { format!("`{place}`") } else { format!("`{object}` in `{place}`") }
+)]
 pub struct StorageError {
     /// What was attempted: a verb.
     pub attempted: &'static str,
@@ -67,7 +70,9 @@ impl StorageError {
             Trouble::Denied => {
                 "let the user or the credentials of the process read and write there"
             }
-            Trouble::NotFound => "check `snapshot.dir`, and that nobody else deletes there",
+            Trouble::NotFound => {
+                "check the path, `snapshot.dir` in a service, and that nobody else deletes there"
+            }
             Trouble::Busy => "stop the other process, or give this one a `snapshot.dir` of its own",
             Trouble::Address => {
                 "use a path, or a URL such as `s3://bucket/folder` with its cargo feature built in"
@@ -216,7 +221,7 @@ impl ContainerError {
     pub fn help(&self) -> &'static str {
         match self {
             Self::Damaged { .. } => {
-                "nothing to do while an older one is valid; look at the disk, and delete the file when it is no longer of use"
+                "a start passes it over and takes the newest valid one; look at the disk, and delete this file when `snapshot verify` finds a valid one beside it"
             }
             Self::Foreign => "move it out of the folder of the snapshots",
             Self::OtherFormat { .. } => {

@@ -4,6 +4,7 @@
 //! Refused: a symbolic link that leads out of the folder, what is no regular file, more files or bytes than a rule set can have, a name or a
 //! text that is not UTF-8.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -58,6 +59,14 @@ pub enum LoadError {
         /// The bound.
         limit: u64,
     },
+    /// A file that another system would take for one of the rules, and that nobody would read.
+    #[error(
+        "`{}` would be left out: write the ending in small letters, `.risk` or `.csv`", path.display()
+    )]
+    Ending {
+        /// Which file.
+        path: PathBuf,
+    },
     /// Nothing to compile.
     #[error("there is no `.risk` file in `{}`: name the folder that holds the rules", path.display())]
     Empty {
@@ -74,6 +83,9 @@ pub fn load(path: &Path) -> Result<Sources, LoadError> {
     let root = fs::canonicalize(path).map_err(|source| io_error(path, source))?;
     let mut sources = Sources::default();
     if root.is_file() {
+        if root.extension().is_some_and(|ending| looks_like_ours(ending) && ending != "risk") {
+            return Err(LoadError::Ending { path: path.to_owned() });
+        }
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
         sources.files.push(read(&root, name)?);
     } else {
@@ -113,9 +125,15 @@ fn walk(root: &Path, folder: &Path, depth: usize, sources: &mut Sources) -> Resu
             }
             let name = relative(root, &path);
             sources.files.push(read(&path, name)?);
+        } else if path.extension().is_some_and(looks_like_ours) {
+            return Err(LoadError::Ending { path });
         }
     }
     Ok(())
+}
+
+fn looks_like_ours(ending: &OsStr) -> bool {
+    ["risk", "csv"].iter().any(|ours| ending.eq_ignore_ascii_case(ours))
 }
 
 fn read(path: &Path, name: String) -> Result<Source, LoadError> {

@@ -8,6 +8,7 @@ mod actions;
 mod left_out;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use std::sync::Arc;
 
@@ -88,8 +89,8 @@ struct Stage {
 /// What came of the judged event.
 struct Played {
     decision: Json,
-    /// Values of the names that the test asks for.
-    values: Vec<(String, Value)>,
+    /// The names that the test asks for, with their nodes and values.
+    values: Vec<(String, NodeId, Value)>,
     /// The texts of the rule's actions on this event, in the order of the actions.
     texts: Vec<Option<String>>,
 }
@@ -118,7 +119,8 @@ impl Stage {
         let names = asked_names(&self.program, test);
         let nodes: Vec<NodeId> = names.iter().map(|(_, node)| *node).collect();
         let values = self.engine.peek(self.stream, Decoded { raw: &[], row: &row }, &nodes);
-        let values = names.into_iter().map(|(name, _)| name).zip(values).collect();
+        let values = names.into_iter().zip(values);
+        let values = values.map(|((name, node), value)| (name, node, value)).collect();
         let program = Arc::clone(&self.program);
         let actions = body_of(&program, test).map_or(&[][..], |body| &body.actions);
         let texts = actions.iter().map(|action| {
@@ -226,7 +228,11 @@ fn failure(
     let outcome = match (hit, &undecided) {
         (true, _) => "it hits".to_owned(),
         (false, _) if snoozed => "it is snoozed".to_owned(),
-        (false, Some(entry)) => format!("it is undecided on {}", entry["missing"]),
+        (false, Some(entry)) => {
+            let missing = entry["missing"].as_array().into_iter().flatten();
+            let missing: Vec<&str> = missing.filter_map(Json::as_str).collect();
+            format!("it is undecided on {}", missing.join(", "))
+        }
         (false, None) => "it does not hit".to_owned(),
     };
     let wrong = |wanted: String| Some(format!("expected {wanted}, but {outcome}"));
@@ -251,18 +257,25 @@ fn failure(
                 return None;
             }
             let text = program.sources.text(*span);
-            let words = text.split_whitespace().collect::<Vec<&str>>().join(" ");
-            let alike =
-                said.iter().find_map(|(_, text)| text.as_ref()).filter(|_| words.contains('"'));
-            let says = alike.map_or_else(String::new, |text| format!(" and says \"{text}\""));
-            let other = if hit { " with another action" } else { "" };
-            Some(format!("expected `{words}`, but {outcome}{other}{says}"))
+            let text = text.split_whitespace().collect::<Vec<&str>>().join(" ");
+            let wanted = format!("the action `{text}`");
+            if !hit {
+                return wrong(wanted);
+            }
+            let does = said.iter().map(|said| words::said(program, test.when.event, said));
+            let does = does.collect::<Vec<String>>().join(", ");
+            Some(format!("expected {wanted}, but it hits and does `{does}`"))
         }
         Expectation::Value(name, wanted) => {
-            let found =
-                played.values.iter().find(|(known, _)| known == name).map(|(_, value)| *value);
-            let equal = found.is_some_and(|found| same_value(found, wanted));
-            (!equal).then(|| format!("expected `{name}` to be {wanted:?}, but it is {found:?}"))
+            let (_, node, found) = played.values.iter().find(|(known, ..)| known == name)?;
+            let event = test.when.event;
+            (!same_value(*found, wanted)).then(|| {
+                format!(
+                    "expected `{name}` to be {}, but it is {}",
+                    words::wanted(program, event, *node, wanted),
+                    words::found(program, event, *node, *found)
+                )
+            })
         }
         _ => None,
     }

@@ -97,7 +97,7 @@ fn an_action_is_compared_in_every_part_that_the_test_names() {
     assert_eq!(
         told("b", "block reason \"something else\""),
         [
-            "expected `block reason \"something else\"`, but it hits with another action and says \"stolen\""
+            "expected the action `block reason \"something else\"`, but it hits and does `block reason \"stolen\"`"
         ]
     );
 }

@@ -17,7 +17,7 @@ use crate::window::plan::{Asked, ReadPlan};
 use crate::window::ring::heap_bytes;
 use crate::window::scan::{Asking, Raw, finish, own_of};
 use crate::window::spec::{Coverage, Entry, MeasureKind, ReadValue, Reading};
-use crate::window::tiles::{Bounds, LogPart, TileMap, Tiles};
+use crate::window::tiles::{Bounds, LogPart, Now, TileMap, Tiles};
 use crate::window::units::{Answer, Source, UnitKind, Units};
 
 /// What all keys of a table share.
@@ -132,7 +132,8 @@ impl Log {
             let end_ms = asking.time_ms.saturating_sub(asked.ago_ms);
             let length_ms =
                 if asked.by_calendar { (end_ms - start_ms).max(1) } else { asked.length_ms };
-            let bounds = Bounds { start_ms, end_ms, length_ms };
+            let capped = reading.coverage == Coverage::Capped;
+            let bounds = Bounds { start_ms, end_ms, length_ms, capped };
             let answer = shape.units.answers[usize::from(asked.id.0)];
             self.aim(answer.span, bounds, shape);
             let own_word = own_of(asked, asking).and_then(|own| own.words.get(asked.offset));
@@ -144,20 +145,19 @@ impl Log {
     }
 
     /// Puts an entry at its place by (time, arrival).
-    pub(crate) fn insert(&mut self, shape: &Shape, entry: &Entry<'_>, clock_ms: i64) {
+    pub(crate) fn insert(&mut self, shape: &Shape, entry: &Entry<'_>, now: Now) {
         let layout = &shape.layout;
         let time_ms = layout.kept_time(entry.time_ms);
         if let Some(tiles) = self.tiles.as_mut().filter(|tiles| time_ms < tiles.spilled_until_ms) {
             let mut stored = vec![0; layout.stride];
             layout.write(entry, &mut stored);
-            tiles.add(&stored, layout, &shape.units);
-            tiles.observe(&stored, layout, &shape.units);
+            tiles.add_late(&stored, now, layout, &shape.units);
         } else {
             self.insert_exact(shape, entry, time_ms);
         }
-        self.expire(shape, clock_ms);
+        self.expire(shape, now.clock_ms);
         while self.len(shape) > shape.exact_cap {
-            self.spill(shape);
+            self.spill(shape, now);
         }
         self.counted_bytes = self.bytes();
     }
@@ -202,14 +202,22 @@ impl Log {
     }
 
     /// A log of these entries, oldest first, beside the slices of another one. None of the entries lies in them.
-    pub(crate) fn refilled(run: &[u64], slices_of: Option<&Self>, shape: &Shape) -> Self {
+    pub(crate) fn refilled(run: &[u64], slices_of: Option<&Self>, shape: &Shape, now: Now) -> Self {
         let mut log = Self::from_run(run, shape, false);
         log.tiles = slices_of.and_then(|held| held.tiles.clone());
+        if let Some(tiles) = &mut log.tiles {
+            tiles.forget_unions();
+        }
         while log.len(shape) > shape.exact_cap {
-            log.spill(shape);
+            log.spill(shape, now);
         }
         log.counted_bytes = log.bytes();
         log
+    }
+
+    /// Whether a time lies between the oldest and the newest entry of a slice.
+    pub(crate) fn has_slice_around(&self, time_ms: i64) -> bool {
+        self.tiles.as_ref().is_some_and(|tiles| tiles.spans(time_ms))
     }
 
     /// No entry at or before this time is surely in the log; `None`: there are no tiles.
@@ -346,10 +354,10 @@ impl Log {
     }
 
     /// Moves the oldest entry to the tiles.
-    fn spill(&mut self, shape: &Shape) {
+    fn spill(&mut self, shape: &Shape, now: Now) {
         let stored = shape.layout.entry(&self.words, self.start);
         let tiles = self.tiles.get_or_insert_with(|| Box::new(Tiles::new(&shape.units)));
-        tiles.add(stored, &shape.layout, &shape.units);
+        tiles.spill(stored, now, &shape.layout, &shape.units);
         self.drop_front(self.start + 1, shape);
     }
 
@@ -493,7 +501,7 @@ impl Log {
             && let Some(tiles) = self.tiles.as_mut().filter(in_tiles)
         {
             let own = own_word.map(u64::cast_signed);
-            return tiles.ranked((answer, pick, own), bounds, exact, &shape.units);
+            return tiles.ranked((answer, pick, own), bounds, exact);
         }
         let raw = match answer.source {
             Source::Length => Raw::Count((cursor.hi - cursor.lo) as u64),

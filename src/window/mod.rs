@@ -5,7 +5,8 @@
 //!
 //! - `ring`: up to 64 entries in one contiguous run, no state per window; a read scans it once per series.
 //! - `log`: more entries, exact still; cursors and running accumulators per window.
-//! - `tiles`: what no longer fits the log's cap, in slices with a stated error; distinct counts by `sketch`, ranks by `ranks`.
+//! - `tiles`: what no longer fits the log's cap, in slices of a `grid` with a stated error; distinct counts by `sketch`,
+//!   ranks by `ranks`.
 //!
 //! [`plan`] compiles the measures of one look-up, `scan` answers it over a run of entries. The tables of many keys
 //! are [`crate::state`].
@@ -13,6 +14,7 @@
 pub(crate) mod accumulator;
 pub(crate) mod blocks;
 pub mod convert;
+pub(crate) mod grid;
 pub(crate) mod layout;
 pub(crate) mod log;
 pub(crate) mod ordered;

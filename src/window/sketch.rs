@@ -37,6 +37,28 @@ impl WordCounts {
         *held = (word, held.1 + times);
     }
 
+    /// Counts all words of another table. Beyond `most` different words only those that are here already; says whether
+    /// every word was counted.
+    pub(crate) fn take_in(&mut self, other: &Self, most: usize) -> bool {
+        let theirs = other.places.iter().filter(|(_, count)| *count > 0).copied();
+        if self.len + other.len <= most {
+            theirs.for_each(|(word, times)| self.add_times(word, times));
+            return true;
+        }
+        // WHY: which words find room must not depend on the places at which they lie.
+        let mut theirs: Vec<(u64, u32)> = theirs.collect();
+        theirs.sort_unstable();
+        let mut whole = true;
+        for (word, times) in theirs {
+            if self.len < most || self.count(word) > 0 {
+                self.add_times(word, times);
+            } else {
+                whole = false;
+            }
+        }
+        whole
+    }
+
     /// Counts a word once less.
     pub(crate) fn remove(&mut self, word: u64) {
         let Some(at) = self.find(word) else { return };

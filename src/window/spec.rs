@@ -191,8 +191,9 @@ pub enum Coverage {
     Complete,
     /// The stream began inside the window: exact over what was seen.
     Warming,
-    /// Within this many parts per million of the window's length at its old end (tiles), or of the value (sketches).
-    Approximate(u32),
+    /// The ends of the window are off by at most this many parts per million of its length (tiles), or the value is
+    /// (sketches). More than a million where a window has only just begun.
+    Approximate(u64),
     /// State of this key was evicted inside the window to stay under the byte budget: a lower bound.
     Capped,
 }

@@ -1,26 +1,9 @@
 //! What a busy key keeps per window: the accumulators of its log and the cells of its tiles, planned once per table.
 
 use crate::window::blocks::Join;
+use crate::window::grid::Grid;
 use crate::window::layout::{Layout, mask_of};
-use crate::window::spec::{Measure, MeasureKind, Period, Span, TableSpec};
-
-/// Slices of round length; a window takes the smallest that cuts it into at most 300.
-const HOPS_MS: [i64; 13] = [
-    1,
-    10,
-    100,
-    1_000,
-    5_000,
-    10_000,
-    30_000,
-    60_000,
-    300_000,
-    3_600_000,
-    21_600_000,
-    86_400_000,
-    604_800_000,
-];
-const TILES_MAX: i64 = 300;
+use crate::window::spec::{Measure, MeasureKind, TableSpec};
 
 /// The plan of a table's logs and tiles.
 #[derive(Clone, Debug)]
@@ -80,10 +63,10 @@ pub(crate) struct TreePlan {
     pub(crate) at: usize,
 }
 
-/// All windows whose tiles are equally long.
+/// All windows whose tiles begin at the same times.
 #[derive(Clone, Debug)]
 pub(crate) struct TileRingPlan {
-    pub(crate) hop_ms: i64,
+    pub(crate) grid: Grid,
     /// How far back the longest of the windows reaches.
     pub(crate) reach_ms: i64,
     pub(crate) cells: Vec<CellPlan>,
@@ -227,7 +210,7 @@ fn unit_of(
 }
 
 fn cell_of(measure: &Measure, layout: &Layout, rings: &mut Vec<TileRingPlan>) -> (usize, usize) {
-    let hop_ms = hop_of(measure.window);
+    let grid = Grid::of(measure.window);
     let kind = match measure.kind {
         MeasureKind::Count => CellKind::Count,
         MeasureKind::Sum(_) => CellKind::Sum,
@@ -243,8 +226,8 @@ fn cell_of(measure: &Measure, layout: &Layout, rings: &mut Vec<TileRingPlan>) ->
         CellKind::Latest | CellKind::Count => layout.header,
         _ => layout.header + layout.offset_of(measure.kind),
     };
-    let ring = rings.iter().position(|ring| ring.hop_ms == hop_ms).unwrap_or_else(|| {
-        rings.push(TileRingPlan { hop_ms, reach_ms: 0, cells: Vec::new() });
+    let ring = rings.iter().position(|ring| ring.grid == grid).unwrap_or_else(|| {
+        rings.push(TileRingPlan { grid, reach_ms: 0, cells: Vec::new() });
         rings.len() - 1
     });
     let window = measure.window;
@@ -259,39 +242,4 @@ fn index_of<T: PartialEq>(all: &mut Vec<T>, one: T) -> usize {
         all.push(one);
         all.len() - 1
     })
-}
-
-/// Length of the tiles of a window: 5 min for 24 h, 1 h for 7 d, 1 d for 90 d.
-///
-/// Those of the calendar begin where tiles do, whatever the time zone: no tile is cut in any zone for a day, in none of
-/// whole or half hours for a week, in none of whole hours for a month.
-pub(crate) fn hop_of(window: Span) -> i64 {
-    let length_ms = window.length_ms;
-    match window.calendar {
-        Some(Period::Day) => return 300_000,
-        Some(Period::Week) => return 1_800_000,
-        Some(Period::Month) => return 3_600_000,
-        None => {}
-    }
-    HOPS_MS
-        .into_iter()
-        .find(|hop_ms| length_ms / hop_ms <= TILES_MAX)
-        .unwrap_or(length_ms / TILES_MAX + 1)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_usual_windows_have_the_documented_hops() {
-        let (hour, day) = (3_600_000, 86_400_000);
-        let hop_of = |length_ms| hop_of(Span::sliding(length_ms, 0));
-        assert_eq!(hop_of(day), 300_000);
-        assert_eq!(hop_of(7 * day), hour);
-        assert_eq!(hop_of(90 * day), day);
-        assert_eq!(hop_of(30 * day), 6 * hour);
-        assert_eq!(hop_of(10 * 60_000), 5_000);
-        assert_eq!(hop_of(1), 1);
-    }
 }

@@ -22,7 +22,6 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use crate::cli::demo::view::View;
-use crate::cli::deployment::input_topics;
 use crate::cli::generate::{TOPICS, duration, rate};
 use crate::cli::rules::compile_sources;
 use crate::cli::run::{exit, show};
@@ -103,7 +102,7 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
         .map_err(Failure::invalid)?;
     let (sources, origin) = rule_sources(arguments.rules.as_deref())?;
     let Some(program) = compile_sources(&sources, console) else { return Ok(Exit::Invalid) };
-    let inputs = input_topics(&config, &program)?;
+    let inputs = schema_topics(&program);
     if !TOPICS.iter().any(|topic| inputs.iter().any(|input| input == topic)) {
         return Err(Failure::invalid(format!(
             "the rules of {origin} read neither `{}` nor `{}`, which is all that the demo sends: declare events with these topics",
@@ -124,6 +123,15 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
             Ok(exit(&error))
         }
     })
+}
+
+/// The topics that the events of the schema come from.
+fn schema_topics(program: &Program) -> Vec<String> {
+    let mut topics: Vec<String> =
+        program.schema.events.iter().filter_map(|event| event.topic.clone()).collect();
+    topics.sort();
+    topics.dedup();
+    topics
 }
 
 fn configuration(arguments: &Arguments, console: &Console) -> Option<Config> {

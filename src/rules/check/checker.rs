@@ -11,6 +11,7 @@ use crate::event::schema::EventId;
 use crate::rules::check::arena::{Arena, Ir};
 use crate::rules::check::literals;
 use crate::rules::check::measures::Measures;
+use crate::rules::check::mixed::mixed;
 use crate::rules::check::refusal::Refusal;
 use crate::rules::check::sequences::{StepRef, Steps};
 use crate::rules::check::types;
@@ -164,7 +165,10 @@ impl Checker<'_, '_> {
                 self.not(inner, span)
             }
             ExprKind::And(list) => self.all_of(list, span),
-            ExprKind::Or(list) => self.any_of(list, span),
+            ExprKind::Or(list) => {
+                self.report.extend(mixed(self.build.world.sources, list, span));
+                self.any_of(list, span)
+            }
             ExprKind::Compare(op, a, b) => {
                 self.whole_days(*op, a, b);
                 self.compare(*op, a, b, span)

@@ -24,6 +24,7 @@ mod lower;
 mod measures;
 mod messages;
 mod missing;
+mod mixed;
 mod names;
 mod operators;
 mod patterns;

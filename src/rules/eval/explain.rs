@@ -2,10 +2,12 @@
 
 use std::borrow::Cow;
 
+use crate::base::Value;
+use crate::base::text::counted;
 use crate::diag::{Sources, Span};
 use crate::rules::eval::code::SpreadAt;
 use crate::rules::eval::lowering::scale_of;
-use crate::rules::eval::render::duration;
+use crate::rules::eval::render::{UNKNOWN, duration};
 use crate::rules::eval::trace::Trace;
 use crate::rules::eval::{Host, Run, Truth, column_id, each_operand};
 use crate::rules::program::{LookupId, Node, NodeId, Op, RuleBody, Type};
@@ -156,7 +158,10 @@ impl Trace<'_> {
         node: &Node,
     ) -> Condition<'s> {
         let (left, op, right) = self.sides(run, node);
-        let left = self.render_node(run, left.unwrap_or(id));
+        let left = match &node.op {
+            Op::IsZero(seen) => times_seen(run.value(*seen)),
+            _ => self.render_node(run, left.unwrap_or(id)),
+        };
         Condition {
             text: words(sources, body, body.words_of(id, node)),
             left,
@@ -210,7 +215,7 @@ impl Trace<'_> {
                 (Some(*value), "in", list.map_or_else(String::new, |list| list.name.clone()))
             }
             Op::IsMissing(value) => (Some(*value), "is", "missing".to_owned()),
-            Op::IsZero(value) => (Some(*value), "=", "0".to_owned()),
+            Op::IsZero(value) => (Some(*value), "is", "new".to_owned()),
             Op::Matches(value, pattern) => (Some(*value), "matches", format!("\"{pattern}\"")),
             Op::Contains(value, part) => (Some(*value), "contains", self.render_node(run, *part)),
             Op::StartsWith(value, part) => {
@@ -276,6 +281,14 @@ pub(super) fn one_line(text: &str) -> Cow<'_, str> {
         return Cow::Borrowed(text);
     }
     Cow::Owned(text.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+/// What `is_new` rests on: how often the window holds the value.
+fn times_seen(count: Value) -> String {
+    match count {
+        Value::Int(n) => format!("seen {}", counted(n.unsigned_abs(), "time")),
+        _ => UNKNOWN.to_owned(),
+    }
 }
 
 fn symbol(op: CompareOp) -> &'static str {

@@ -9,7 +9,9 @@ use crate::rules::eval::explain::{Condition, one_line};
 use crate::rules::eval::lowering::each_operand;
 use crate::rules::eval::trace::Trace;
 use crate::rules::eval::{Host, Run, Truth, Verdict};
-use crate::rules::program::{LookupId, NodeId, Op, RuleBody, Type};
+use crate::rules::program::{
+    LookupId, NodeId, Op, RuleBody, SequencePlan, SequenceStep, StepRole, Type,
+};
 use crate::rules::syntax::ast::CompareOp;
 use crate::window::spec::{Counting, Coverage};
 
@@ -46,8 +48,24 @@ pub struct Part {
     pub coverage: Coverage,
     /// What was asked of the state for exactly this part.
     pub readings: Vec<Looked>,
+    /// Of a sequence: its steps, in order.
+    pub steps: Vec<Step>,
     /// What it is made of.
     pub parts: Vec<Part>,
+}
+
+/// A step of a sequence that must be taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Its `as` name, else the event's.
+    pub name: String,
+    /// Type of its events.
+    pub event: String,
+    /// How many events take it.
+    pub times: u16,
+    /// When those that took it happened, in ms of event time: all of `times`, fewer where the sequence came no further, or
+    /// none. They are those of the latest chain that came furthest.
+    pub taken_ms: Vec<i64>,
 }
 
 /// One measure of the state.
@@ -136,9 +154,14 @@ impl Trace<'_> {
             short_by: self.short_by(run, id),
             coverage: self.coverage_of(run, id),
             readings: Vec::new(),
+            steps: Vec::new(),
             parts: Vec::new(),
         };
         let Some(node) = self.node(id) else { return part };
+        if let Op::Sequence(plan) = &node.op {
+            part.steps = self.steps_of(run, id, plan);
+            return part;
+        }
         if node.ty == Type::Bool && !self.is_aggregate(id) {
             part.compared = self.comparison(run, body, id);
         }
@@ -157,6 +180,26 @@ impl Trace<'_> {
             }
         }
         part
+    }
+
+    fn steps_of<H: Host>(
+        &self,
+        run: &mut Run<'_, H>,
+        id: NodeId,
+        plan: &SequencePlan,
+    ) -> Vec<Step> {
+        let reached = run.steps_reached(id);
+        let step = |(index, step): (u16, &SequenceStep)| {
+            let StepRole::Take(times) = step.role else { return None };
+            let of_step = reached.iter().filter(|(taken, _)| *taken == index);
+            Some(Step {
+                name: step.name.clone(),
+                event: self.program.schema.event(step.event).name.clone(),
+                times,
+                taken_ms: of_step.map(|(_, time_ms)| *time_ms).collect(),
+            })
+        };
+        (0..).zip(&plan.steps).filter_map(step).collect()
     }
 
     /// The two sides of a comparison; `None` where a part is no comparison.

@@ -103,16 +103,42 @@ impl<H: Host> Run<'_, H> {
 
     /// The steps that a sequence took, in order, and when their events happened (ms); none where it did not match.
     pub(super) fn steps_taken(&mut self, node: NodeId) -> Vec<(u16, i64)> {
-        let plan = self.plan;
-        let instruction = plan.instructions.get(node.0 as usize);
-        let Some(Code::Truth(TruthCode::Sequence(index))) = instruction.map(|known| &known.code)
+        let Some(index) = self.sequence_of(node) else { return Vec::new() };
+        self.sequence(index);
+        let held = self.memo.sequences.get(index as usize);
+        held.map(|held| steps(&held.chain)).unwrap_or_default()
+    }
+
+    /// The steps that were taken as far as a sequence came: all of them where it matched, else the longest chain that
+    /// stands before this event. The answer of the sequence stays what it is.
+    pub(super) fn steps_reached(&mut self, node: NodeId) -> Vec<(u16, i64)> {
+        let Some(index) = self.sequence_of(node) else { return Vec::new() };
+        if self.sequence(index) != Truth::False {
+            return self.steps_taken(node);
+        }
+        let (plan, at) = (self.plan, index as usize);
+        let (Some(code), Some(judged)) =
+            (plan.sequences.get(at), self.memo.sequences.get(at).cloned())
         else {
             return Vec::new();
         };
-        self.sequence(*index);
-        let held = self.memo.sequences.get(*index as usize);
-        let chain = held.map(|held| held.chain.as_slice()).unwrap_or_default();
-        chain.iter().map(|taken| (taken.step, taken.time_ms)).collect()
+        let mut walk = Walk::default();
+        self.collect(code, &mut walk);
+        self.run_through(at, code, &mut walk);
+        let furthest = walk.registers.iter().rev().find(|link| **link != 0).copied();
+        self.bind(at, code, &walk, furthest.unwrap_or(0), None);
+        let Some(held) = self.memo.sequences.get_mut(at) else { return Vec::new() };
+        let reached = steps(&held.chain);
+        *held = judged;
+        reached
+    }
+
+    /// Which sequence a node is.
+    fn sequence_of(&self, node: NodeId) -> Option<u32> {
+        match self.plan.instructions.get(node.0 as usize).map(|known| &known.code) {
+            Some(Code::Truth(TruthCode::Sequence(index))) => Some(*index),
+            _ => None,
+        }
     }
 
     fn matched(&mut self, at: usize, code: &SequenceCode) -> (Truth, Coverage) {
@@ -304,6 +330,11 @@ impl<H: Host> Run<'_, H> {
         };
         value_of(read, code.read_as)
     }
+}
+
+/// The steps of a chain with the times of their events.
+fn steps(chain: &[Taken]) -> Vec<(u16, i64)> {
+    chain.iter().map(|taken| (taken.step, taken.time_ms)).collect()
 }
 
 /// How many links a chain has.

@@ -11,7 +11,7 @@ use crate::rules::eval::{Host, Run, Truth};
 use crate::rules::program::{
     EventPlan, LookupId, Node, NodeId, Op, Program, RuleBody, SequencePlan,
 };
-use crate::window::spec::{ColumnKind, Coverage, Measure};
+use crate::window::spec::{ColumnKind, Coverage, Measure, MeasureKind};
 
 /// Something that a condition lacked.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -192,14 +192,17 @@ impl<'p> Trace<'p> {
 
     /// A node that lacks nothing and still has no value: an aggregate over nothing, or arithmetic.
     fn own_cause(&self, node: &Node, words: Span) -> Cause {
-        let count = match &node.op {
-            Op::Mean { count, .. }
-            | Op::Deviation { count, .. }
-            | Op::CompareDeviation { count, .. } => self.node(*count),
-            _ => None,
+        let (sum, function) = match &node.op {
+            Op::Mean { sum, .. } => (self.node(*sum), "avg"),
+            Op::Deviation { sum, .. } | Op::CompareDeviation { sum, .. } => {
+                (self.node(*sum), "stddev")
+            }
+            _ => (None, ""),
         };
-        match count.map(|count| &count.op) {
-            Some(Op::Reading(lookup, index)) => self.aggregate_cause(*lookup, *index, words),
+        match sum.map(|sum| &sum.op) {
+            Some(Op::Reading(lookup, index)) => {
+                self.aggregate_cause((*lookup, *index), Some(function), words)
+            }
             _ => Cause::Expression(words),
         }
     }
@@ -229,7 +232,7 @@ impl<'p> Trace<'p> {
             causes.push(Cause::Field(self.field_name(*slot)));
         }
         if causes.is_empty() {
-            causes.push(self.aggregate_cause(id, index, Span::default()));
+            causes.push(self.aggregate_cause((id, index), None, Span::default()));
         }
         causes
     }
@@ -254,10 +257,20 @@ impl<'p> Trace<'p> {
         causes
     }
 
-    fn aggregate_cause(&self, lookup: LookupId, index: u16, span: Span) -> Cause {
-        match self.measure(lookup, index) {
-            Some((_, identity)) => Cause::Aggregate(identity.to_owned()),
-            None => Cause::Expression(span),
+    /// An aggregate by the function that its author wrote: what is kept for it has names of its own.
+    fn aggregate_cause(
+        &self,
+        (lookup, index): (LookupId, u16),
+        function: Option<&str>,
+        span: Span,
+    ) -> Cause {
+        let Some((measure, identity)) = self.measure(lookup, index) else {
+            return Cause::Expression(span);
+        };
+        let kept_time = matches!(measure.kind, MeasureKind::LastTime).then_some("time_since");
+        match (function.or(kept_time), identity.split_once('(')) {
+            (Some(function), Some((_, of))) => Cause::Aggregate(format!("{function}({of}")),
+            _ => Cause::Aggregate(identity.to_owned()),
         }
     }
 
@@ -280,7 +293,8 @@ impl<'p> Trace<'p> {
         kind() == Some(ColumnKind::Micro)
     }
 
-    fn field_name(&self, slot: SlotId) -> String {
+    /// The name of the field whose value stands in a slot.
+    pub(crate) fn field_name(&self, slot: SlotId) -> String {
         let event = self.program.schema.events.get(usize::from(self.event.0));
         let fields = event.map_or(&[][..], |event| &event.fields);
         let field = fields.iter().rev().find(|field| field.slot <= slot);

@@ -21,6 +21,7 @@ use crate::window::layout::Layout;
 use crate::window::log::Log;
 use crate::window::ring::Ring;
 use crate::window::spec::Entry;
+use crate::window::tiles::Now;
 
 /// How many entries of one instant are looked at for the one that is the same.
 const MOST_ALIKE: usize = 64;
@@ -43,6 +44,7 @@ impl Table {
             known_ms: self.since.entries_ms,
             has_older: since_ms < self.since.entries_ms,
             is_whole: since_ms <= self.horizon_ms().saturating_add(1),
+            now: self.now(),
         };
         let mut sliced_ms = i64::MIN;
         let n = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
@@ -89,7 +91,7 @@ impl Table {
                     continue;
                 }
                 let run = &run[..n * layout.stride];
-                History::of_run(run, None, &self.shape, self.ring_cap)
+                History::of_run(run, None, (&self.shape, self.ring_cap), filler.now)
             };
             let newest_ms = theirs.newest_ms.min(filler.known_ms.saturating_sub(1));
             let place = self.add_key(key);
@@ -112,6 +114,7 @@ struct Filler {
     has_older: bool,
     /// The other table knows all that a window can see.
     is_whole: bool,
+    now: Now,
 }
 
 impl Filler {
@@ -146,7 +149,7 @@ impl Filler {
                 History::Log(log) => Some(&**log),
                 History::Ring(_) => None,
             };
-            slot.history = History::of_run(&run, busy, shape, ring_cap);
+            slot.history = History::of_run(&run, busy, (shape, ring_cap), self.now);
         }
         slot.history.set_after_eviction(after_eviction);
         if self.is_whole { i64::MIN } else { sliced.unwrap_or(i64::MIN) }
@@ -308,14 +311,14 @@ impl History {
     fn of_run(
         run: &[u64],
         log: Option<&Log>,
-        shape: &crate::window::log::Shape,
-        ring_cap: u16,
+        (shape, ring_cap): (&crate::window::log::Shape, u16),
+        now: Now,
     ) -> Self {
         let layout = &shape.layout;
         if log.is_none() && run.len() / layout.stride <= usize::from(ring_cap) {
             Self::Ring(Ring::from_run(layout, run, false))
         } else {
-            Self::Log(Box::new(Log::refilled(run, log, shape)))
+            Self::Log(Box::new(Log::refilled(run, log, shape, now)))
         }
     }
 }

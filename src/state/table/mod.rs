@@ -25,6 +25,7 @@ use crate::window::spec::{
     self, ColumnKind, Coverage, Entry, MAX_COLUMNS, MAX_FILTERS, Measure, MeasureId, MeasureKind,
     Pick, ReadValue, Reading, TableSpec, Wanted,
 };
+use crate::window::tiles::Now;
 use crate::window::units::Units;
 
 /// Bounds of a table.
@@ -356,9 +357,10 @@ impl Table {
     /// Remembers an entry, at its place by (time, arrival).
     pub fn insert(&mut self, key: EntityKey, entry: &Entry<'_>) -> Stored {
         let horizon_ms = self.horizon_ms();
-        if entry.time_ms <= horizon_ms {
+        if entry.time_ms <= horizon_ms && !self.is_inside_a_slice(key, entry.time_ms) {
             return Stored::TooOld;
         }
+        let now = self.now();
         let at = self.find(key).unwrap_or_else(|| self.add_key(key));
         let Some(slot) = self.slots.get_mut(at) else { return Stored::TooOld };
         slot.newest_ms = slot.newest_ms.max(self.shape.layout.kept_time(entry.time_ms));
@@ -369,10 +371,10 @@ impl Table {
                 let run = ring.run(&self.shape.layout);
                 let log = Log::from_run(run, &self.shape, ring.after_eviction);
                 slot.history = History::Log(Box::new(log));
-                slot.history.insert_into_log(entry, &self.shape, self.clock_ms);
+                slot.history.insert_into_log(entry, &self.shape, now);
             }
         } else {
-            slot.history.insert_into_log(entry, &self.shape, self.clock_ms);
+            slot.history.insert_into_log(entry, &self.shape, now);
         }
         self.history_bytes = self.history_bytes + slot.history.bytes() - before;
         Stored::Kept
@@ -449,6 +451,22 @@ impl Table {
         Some(Evicted { key: join(slot.key), newest_ms })
     }
 
+    /// Whether a slice of the key that is still there needs an entry of this time to be true.
+    #[cold]
+    fn is_inside_a_slice(&mut self, key: EntityKey, time_ms: i64) -> bool {
+        let found = self.find(key).and_then(|at| self.slots.get(at));
+        matches!(found, Some(Slot { history: History::Log(log), .. }) if log.has_slice_around(time_ms))
+    }
+
+    /// How time stands for what goes to slices.
+    fn now(&self) -> Now {
+        Now {
+            clock_ms: self.clock_ms,
+            lost_ms: self.forgotten_ms(),
+            settled_ms: self.furthest_ms.saturating_sub(self.shape.lateness_ms).saturating_sub(1),
+        }
+    }
+
     /// Entries at or before this time may have been forgotten.
     fn forgotten_ms(&self) -> i64 {
         horizon_ms(self.furthest_ms, self.reach_ms, self.shape.lateness_ms)
@@ -515,9 +533,9 @@ impl History {
         matches!(self, Self::Ring(ring) if ring.is_small())
     }
 
-    fn insert_into_log(&mut self, entry: &Entry<'_>, shape: &Shape, clock_ms: i64) {
+    fn insert_into_log(&mut self, entry: &Entry<'_>, shape: &Shape, now: Now) {
         if let Self::Log(log) = self {
-            log.insert(shape, entry, clock_ms);
+            log.insert(shape, entry, now);
         }
     }
 

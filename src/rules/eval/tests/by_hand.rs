@@ -246,7 +246,7 @@ fn missing_causes_name_the_key_the_field_or_the_aggregate() {
     for index in 0..3 {
         none.readings[index].value = ReadValue::Int(0);
     }
-    assert_eq!(causes(&row, &mut none), [Cause::Aggregate("Count".to_owned())]);
+    assert_eq!(causes(&row, &mut none), [Cause::Aggregate("stddev(ColumnId(0))".to_owned())]);
     assert_eq!(causes(&row, &mut two_amounts(Coverage::Complete)), []);
 }
 
