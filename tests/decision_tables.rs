@@ -269,8 +269,10 @@ fn shuffle<T>(items: &mut [T], dice: &mut Dice) {
 #[track_caller]
 fn check_score(caps: &[Option<i32>], points: &[(u16, i32)], expected: i32) {
     let names = (0..).map(|index: i32| format!("g{index}"));
-    let groups: Vec<ScoreGroup> =
-        names.zip(caps).map(|(name, cap)| ScoreGroup { name, cap: *cap }).collect();
+    let groups: Vec<ScoreGroup> = names
+        .zip(caps)
+        .map(|(name, cap)| ScoreGroup { name, cap: *cap, cap_by: vec![], said_cap: *cap })
+        .collect();
     let mut sheet = ScoreSheet::default();
     sheet.reset(groups.len());
     for (group, points) in points {

@@ -283,6 +283,28 @@ fn allow_overrides_what_is_not_mandatory() {
 }
 
 #[test]
+fn a_cap_holds_where_a_rule_that_says_it_acts() {
+    check("caps");
+}
+
+#[test]
+fn what_is_sensitive_stands_in_no_decision_and_no_alert() {
+    check("sensitive");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios/sensitive/expected");
+    let mut n_veiled = 0;
+    for file in fs::read_dir(folder).unwrap() {
+        let text = fs::read_to_string(file.unwrap().path()).unwrap();
+        // "a-b-c" stands in a condition as its author wrote it.
+        let written = text.matches("a-b-c").count();
+        assert_eq!(written, text.matches(r#"[\"a-b-c\", \"d-e-f\"]"#).count(), "{text}");
+        assert!(!text.contains("123.45") && !text.contains("246.90"), "{text}");
+        n_veiled += text.matches("(sensitive)").count();
+    }
+    // Of each event 4 sides of R-2 and 4 of R-3, the alert's key, and what its conditions say.
+    assert!(n_veiled >= 17, "{n_veiled}");
+}
+
+#[test]
 fn scores_are_capped_by_group_and_bands_act_on_the_sum() {
     check("scores");
 }

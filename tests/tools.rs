@@ -634,3 +634,185 @@ alerts 5 → 3
     assert_eq!(json["rules"]["added"], json!(["rule both"]));
     assert_eq!(json["decisions"], Value::Null);
 }
+
+#[test]
+fn a_label_that_was_known_at_the_cut_off_is_not_forgotten_for_a_later_report() {
+    let place = Place::new();
+    place.write(
+        "l.csv",
+        "event_id,verdict,reported_at\n\
+         p1,fraud,2026-03-02T20:00:00Z\np1,genuine,2026-06-01T00:00:00Z\n\
+         p2,fraud,2026-06-01T00:00:00Z\np2,fraud,2026-03-02T20:00:00Z\n\
+         p3,genuine,2026-03-02T20:00:00Z\np3,fraud,2026-03-02T20:00:00Z\n\
+         p4,fraud,2026-06-01T00:00:00Z\n",
+    );
+    let labels = ["--labels", "l.csv"];
+    let until = |time: &str| quality(&place, &[&labels[..], &["--labels-until", time]].concat());
+    // p1, p2, and p3, of whose two reports of one time the last counts; p4 was not reported yet.
+    let then = until("2026-03-04T00:00:00Z");
+    assert_eq!(then["events"], json!({ "fraud": 3, "genuine": 4, "unknown": 0 }));
+    assert_eq!(then["labels"], 3);
+    let before = until("2026-03-02T19:59:59Z");
+    assert_eq!(before["events"]["fraud"], 0);
+    // In the end p1 was genuine.
+    let end = quality(&place, &labels);
+    assert_eq!(end["events"], json!({ "fraud": 3, "genuine": 4, "unknown": 0 }));
+    let large = |quality: &Value| quality["rules"][1]["hits"].clone();
+    // `large` hits p1, p4, p5, p7: of these p1 was fraud then, p4 is in the end.
+    assert_eq!(large(&then), json!({ "fraud": 1, "genuine": 3, "unknown": 0 }));
+    assert_eq!(end["value_fraud"], json!({ "EUR": "212.50" }));
+    assert_eq!(then["value_fraud"], json!({ "EUR": "162.00" }));
+}
+
+/// Two event types that number their events alike.
+const TWO_TYPES: &str = r#"
+event login from "payments" when "/type" = "login"
+  id   id   : text
+  time at   : time
+  key  user : customer
+event pay from "payments" when "/type" = "pay"
+  id    id     : text
+  time  at     : time
+  key   card   : card
+  field amount : money currency EUR
+rule big
+  id "R-1"  owner o
+  on pay
+  param limit = 50 EUR
+  when amount > limit
+  then block
+"#;
+
+fn two_types() -> Place {
+    let place = Place::new();
+    place.write("two/r.risk", TWO_TYPES);
+    place.write(
+        "two.ndjson",
+        "{\"type\":\"login\",\"id\":\"1\",\"at\":\"2026-01-01T10:00:00Z\",\"user\":\"u\"}\n\
+         {\"type\":\"pay\",\"id\":\"1\",\"at\":\"2026-01-01T10:00:01Z\",\"card\":\"c\",\"amount\":\"100.00\"}\n\
+         {\"type\":\"pay\",\"id\":\"2\",\"at\":\"2026-01-01T10:00:02Z\",\"card\":\"c\",\"amount\":\"90.00\"}\n",
+    );
+    place
+}
+
+#[test]
+fn a_label_belongs_to_the_event_of_its_type_and_one_that_fits_two_is_refused() {
+    let place = two_types();
+    let backtest =
+        ["backtest", "--rules", "two", "--input", "two.ndjson", "--out", "o", "--labels", "l.csv"];
+    place.write("l.csv", "event_id,verdict\n1,fraud\n");
+    let called = place.call(&backtest);
+    assert_eq!(called.code, 1, "{}", called.out);
+    assert!(
+        called.err.contains("the label of `1` fits an event of type `login` and one of type `pay`"),
+        "{}",
+        called.err
+    );
+    assert!(called.err.contains("--label-type"), "{}", called.err);
+    // An id that one type has needs no type, and a label with a type is of that type.
+    place.write("l.csv", "what,event_id,verdict\npay,1,fraud\n,2,genuine\nlogin,2,fraud\n");
+    let typed = [&backtest[..], &["--label-type", "what", "--format", "json"]].concat();
+    let summary: Value = serde_json::from_str(&place.good(&typed)).unwrap();
+    let quality = &summary["quality"];
+    assert_eq!(quality["events"], json!({ "fraud": 1, "genuine": 2, "unknown": 0 }));
+    assert_eq!(quality["rules"][0]["hits"], json!({ "fraud": 1, "genuine": 1, "unknown": 0 }));
+    assert_eq!(quality["labels"], 2);
+}
+
+#[test]
+fn diff_and_explain_tell_events_of_two_types_with_one_id_apart() {
+    let place = two_types();
+    place.write("new/r.risk", &TWO_TYPES.replace("limit = 50 EUR", "limit = 95 EUR"));
+    place.write("high/r.risk", &TWO_TYPES.replace("limit = 50 EUR", "limit = 100 EUR"));
+    let diff = |after: &str| place.good(&["diff", "two", after, "--input", "two.ndjson"]);
+    let decisions = |text: &str| text.split("decisions\n").nth(1).unwrap_or_default().to_owned();
+    assert_eq!(
+        decisions(&diff("new")),
+        "  pass stays  1\n  block → pass  1: 2\n  block stays  1\nalerts 0 → 0\n"
+    );
+    assert_eq!(
+        decisions(&diff("high")),
+        "  pass stays  1\n  block → pass  2: 1 (pay), 2\nalerts 0 → 0\n"
+    );
+    let explain = ["explain", "--rules", "two", "--input", "two.ndjson", "--event", "1"];
+    let called = place.call(&[&explain[..], &["--rule", "big"]].concat());
+    assert!(called.out.contains("R-1 big  HIT") && called.out.contains("(pay)"), "{}", called.out);
+    assert!(called.err.contains("an event of type `login` has the id `1` too"), "{}", called.err);
+    let called = place.call(&[&explain[..], &["--type", "login"]].concat());
+    assert!(called.out.contains("NOT ON this type of event"), "{}", called.out);
+    let called = place.call(&explain);
+    assert!(called.out.contains("(login)"), "{}", called.out);
+    assert!(called.err.contains("type `pay` has the id `1` too"), "{}", called.err);
+    let called = place.call(&[&explain[..], &["--type", "logon"]].concat());
+    assert_eq!((called.code, called.out.as_str()), (1, ""));
+    assert!(called.err.contains("there is no event type `logon`"), "{}", called.err);
+}
+
+#[test]
+fn diff_tells_what_changed_in_the_files_beside_the_rules() {
+    let place = Place::new();
+    let rules = "event payment id id : text time at : time key card : card field amount : money currency EUR
+        list bad : card from \"bad.csv\"
+        list limit : card gives integer from \"limit.csv\"
+        policy p base currency EUR rates from \"rates.csv\"
+        rule r mode shadow on payment when card in bad then alert";
+    for (folder, bad, limit, rate) in [
+        ("a", "c1,\nc2,\nc3,2026-01-01\n", "c1,5\nc2,6\n", "0.85"),
+        ("b", "c2,\nc3,2026-01-02\nc4,\n", "c1,5\nc2,7\n", "0.86"),
+    ] {
+        place.write(&format!("{folder}/r.risk"), rules);
+        place.write(&format!("{folder}/bad.csv"), &format!("value,expires\n{bad}"));
+        place.write(&format!("{folder}/limit.csv"), &format!("value,gives\n{limit}"));
+        place.write(
+            &format!("{folder}/rates.csv"),
+            &format!("date,currency,rate\n2026-01-01,USD,{rate}\n"),
+        );
+    }
+    let out = place.call(&["diff", "a", "b"]).out;
+    assert!(
+        out.contains(
+            "changed list bad\n  file with c4\n  file without c1\n  file another end for c3\n"
+        ),
+        "{out}"
+    );
+    assert!(out.contains("changed list limit\n  file another value for c2\n"), "{out}");
+    assert!(out.contains("changed rates\n  table "), "{out}");
+    assert_eq!(place.call(&["diff", "a", "a"]).out, "the rules say the same\n");
+}
+
+#[test]
+fn sweep_finds_the_parameters_that_a_rule_has_from_its_template() {
+    let place = Place::new();
+    let rules = RULES.split("rule busy").next().unwrap().to_owned()
+        + "template busy(k: key)
+  owner fraud  severity low
+  on payment
+  param n = 3 tune 2..4
+  when count(payment) by k over last 10m >= n
+  then alert queue l2
+use busy(card) as busy_card
+  id \"R-2\"
+use busy(card) as busy_too
+  id \"R-3\"
+  param n = 2 tune 2..3
+";
+    place.write("made/a.risk", rules.split("test large").next().unwrap());
+    let hits = |rule: &str| -> Vec<(String, u64)> {
+        let sweep =
+            ["sweep", rule, "--rules", "made", "--input", "events.ndjson", "--format", "json"];
+        let called = place.call(&sweep);
+        let json: Value = serde_json::from_str(&called.out).unwrap();
+        let points = json["params"][0]["points"].as_array().unwrap().clone();
+        let point = |point: &Value| {
+            let value = point["value"].as_str().unwrap().to_owned();
+            (value, point["hits"]["unknown"].as_u64().unwrap())
+        };
+        points.iter().map(point).collect()
+    };
+    let expected = |points: &[(&str, u64)]| -> Vec<(String, u64)> {
+        points.iter().map(|(value, hits)| ((*value).to_owned(), *hits)).collect()
+    };
+    // By hand as for `busy` above: p2, p3 and p5 are the second, third and fourth payment of c1 within ten minutes.
+    assert_eq!(hits("busy_card"), expected(&[("2", 3), ("3", 2), ("4", 1)]));
+    assert_eq!(hits("busy_too"), expected(&[("2", 3), ("3", 2)]));
+}

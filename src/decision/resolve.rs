@@ -4,7 +4,9 @@
 
 use crate::decision::lattice::{Candidate, Force, Outcome, Ruling, decide};
 use crate::decision::score::ScoreSheet;
-use crate::rules::program::{ActionPlan, Policy, Program, RuleBody, StepUpOtherwise};
+use crate::rules::program::{
+    ActionPlan, Mode, Policy, Program, RuleBody, RuleId, ScoreGroup, StepUpOtherwise,
+};
 use crate::rules::syntax::ast::Otherwise;
 
 /// Whether this event may still stop or free money.
@@ -87,17 +89,22 @@ pub fn force_of(program: &Program, body: &RuleBody) -> Force {
     if mandatory { Force::Mandatory } else { Force::Ordinary }
 }
 
-/// Resolves the hits of one event. `sheet` is scratch.
+/// Resolves the hits of one event, whose time is in ms. `sheet` is scratch.
 ///
 /// # Cost
 /// Linear in the actions of the hits.
 pub fn resolve<'p>(
     program: &'p Program,
     hits: &[&'p RuleBody],
-    reach: Reach,
+    (time_ms, reach): (i64, Reach),
     sheet: &mut ScoreSheet,
 ) -> Resolution<'p> {
     sheet.reset(program.groups.len());
+    for (index, group) in (0_u16..).zip(&program.groups) {
+        if !cap_holds(program, group, hits, time_ms) {
+            sheet.lift(index);
+        }
+    }
     let mut candidates: Vec<(Candidate, &'p ActionPlan)> = Vec::new();
     for body in hits {
         let force = force_of(program, body);
@@ -127,6 +134,18 @@ pub fn resolve<'p>(
         .filter_map(step_up_terms)
         .max_by_key(|(method, otherwise)| (strictness(*otherwise), core::cmp::Reverse(*method)));
     Resolution { ruling, score, band, hold, step_up }
+}
+
+/// Whether one of the rules that say a group's cap acts on this event: a live one by its dates, a canary where it hits.
+fn cap_holds(program: &Program, group: &ScoreGroup, hits: &[&RuleBody], time_ms: i64) -> bool {
+    let acts = |id: &RuleId| {
+        let Some(rule) = program.rules.get(usize::from(id.0)) else { return false };
+        match rule.mode {
+            Mode::Live => rule.is_in_effect(time_ms),
+            _ => hits.iter().any(|body| body.rule == *id),
+        }
+    };
+    group.cap_by.is_empty() || group.cap_by.iter().any(acts)
 }
 
 /// The band that a score falls into.

@@ -209,13 +209,10 @@ fn watch<H: Host>(
     breakers: &Breakers,
 ) -> Watch {
     let rule = &program.rules[usize::from(body.rule.0)];
-    let in_effect = rule.effective.is_none_or(|(from_ms, to_ms)| {
-        run.row.time_ms >= from_ms && to_ms.is_none_or(|to_ms| run.row.time_ms < to_ms)
-    });
     if !rule.mode.acts() {
         return Watch::Watches(None);
     }
-    if !in_effect {
+    if !rule.is_in_effect(run.row.time_ms) {
         return Watch::Watches(Some(Because::Dates));
     }
     if !rule.mandatory && breakers.is_tripped(body.rule) {

@@ -10,6 +10,7 @@ use crate::engine::step::{Decoded, Setup, Shape};
 use crate::engine::streams::Source;
 use crate::engine::turn::Standing;
 use crate::event::schema::{EventType, SlotId};
+use crate::rules::eval::explain::SENSITIVE;
 
 /// The event as its records name it. Ids are made on demand: a quiet event whose decision is not written costs none.
 #[derive(Debug)]
@@ -114,10 +115,12 @@ impl<'a> Scene<'a> {
         Some((format_minor(minor, currency.minor_digits()), currency.to_string()))
     }
 
-    /// Name and text of a key slot, when present.
+    /// Name and text of a key slot, when present; of a sensitive one nothing but the name.
     pub(super) fn entity(&self, slot: SlotId) -> Option<(&'a str, &'a str)> {
         let field = self.event.fields.iter().find(|field| field.slot == slot)?;
-        self.decoded.row.has(slot).then(|| (field.name.as_str(), text(self.decoded, slot)))
+        let shown =
+            || field.sensitive.as_ref().map_or_else(|| text(self.decoded, slot), |_| SENSITIVE);
+        self.decoded.row.has(slot).then(|| (field.name.as_str(), shown()))
     }
 }
 

@@ -26,7 +26,7 @@ use crate::event::row::Row;
 use crate::event::schema::{EventId, EventType, FieldType, MoneyCurrency, Role, SlotId};
 use crate::rules::eval::outline::Outline;
 use crate::rules::eval::{EvalError, EvalPlan, Evaluator};
-use crate::rules::program::{Mode, NodeId, Program, RuleId};
+use crate::rules::program::{Message, Mode, NodeId, Program, RuleId};
 use crate::state::{BYTES_PER_ID, SeenIds, StateOptions, Table};
 
 /// Entries of one key that stay a plain ring.
@@ -239,6 +239,14 @@ impl Engine {
         let clock = self.sources[stream.0 as usize].clock;
         let began_ms = self.remembered.clocks.get(clock).began_ms;
         turn::peek(&self.setup, &mut self.remembered, &mut self.work, decoded, began_ms, nodes)
+    }
+
+    /// A text of the event's rules with its values, as of this event, without remembering it.
+    pub fn say(&mut self, stream: StreamId, decoded: Decoded<'_>, message: &Message) -> String {
+        let clock = self.sources[stream.0 as usize].clock;
+        let began_ms = self.remembered.clocks.get(clock).began_ms;
+        let (setup, work) = (&self.setup, &mut self.work);
+        turn::say(setup, &mut self.remembered, work, decoded, (began_ms, message))
     }
 
     /// Lays out what a rule says about an event that is decided next: every part of its condition with its value.

@@ -24,7 +24,7 @@ use crate::rules::eval::Run;
 use crate::rules::eval::outline::Outline;
 use crate::rules::eval::render::duration;
 use crate::rules::eval::trace::Trace;
-use crate::rules::program::{ActionPlan, NodeId, Program, RuleId, SeverityLevel};
+use crate::rules::program::{ActionPlan, Message, NodeId, Program, RuleId, SeverityLevel};
 use crate::state::{Seen, variant_of};
 use crate::window::spec::Coverage;
 
@@ -313,7 +313,8 @@ impl<'a, S: Sink> Turn<'a, S> {
             emit::decision(&scene, true, &known.body, &mut self.work.body, self.sink);
             return;
         }
-        let nothing = resolve(&self.setup.program, &[], Reach::Full, &mut self.work.sheet);
+        let moment = (self.decoded.row.time_ms, Reach::Full);
+        let nothing = resolve(&self.setup.program, &[], moment, &mut self.work.sheet);
         let (told, provenance) = (Told::default(), [Provenance::Normal]);
         let Work { answer, body, sheet, .. } = &mut *self.work;
         emit::answer(&scene, &nothing, &told, sheet, &provenance, answer);
@@ -502,6 +503,21 @@ pub(super) fn peek(
     let arrival = counters.read;
     let evidence = Evidence { setup, memory, lists, decoded, began_ms, arrival };
     evidence.with_run(work, |run| nodes.iter().map(|node| run.value(*node)).collect())
+}
+
+/// A text with the values of an event, without remembering the event.
+pub(super) fn say(
+    setup: &Setup,
+    remembered: &mut Remembered,
+    work: &mut Work,
+    decoded: Decoded<'_>,
+    (began_ms, message): (i64, &Message),
+) -> String {
+    let Remembered { memory, lists, counters, .. } = remembered;
+    let arrival = counters.read.saturating_add(1);
+    let evidence = Evidence { setup, memory, lists, decoded, began_ms, arrival };
+    let trace = Trace { program: &setup.program, event: decoded.row.event() };
+    evidence.with_run(work, |run| trace.render(run, message))
 }
 
 /// Lays out what a rule says about an event, without remembering the event. `None`: the rule is not on its type.

@@ -4,6 +4,7 @@ mod analysis;
 mod check;
 pub mod cost;
 pub mod eval;
+mod expectation;
 pub mod format;
 pub mod locality;
 pub mod oracle;

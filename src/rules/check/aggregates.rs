@@ -61,6 +61,9 @@ impl Checker<'_, '_> {
         // A window that the present event cannot be in counts the same with `last` and `prior`.
         let reaches_present = window.ending_ago_ms == 0 && event == self.scope.event;
         let counting = if reaches_present { counting } else { Counting::Prior };
+        if counting == Counting::Last && filter.is_none() {
+            self.looks_back(aggregate, (event, field), &keys)?;
+        }
         let frame = Frame { event, keys, window, counting, zone, span };
         let pick = match aggregate.function {
             Function::Percentile => Pick::AtLeast(self.share_of(aggregate)?),

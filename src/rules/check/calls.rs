@@ -25,6 +25,11 @@ pub fn functions() -> impl Iterator<Item = (&'static str, &'static str)> {
     FUNCTIONS.iter().map(|(name, _, _, example)| (*name, *example))
 }
 
+/// Whether a word is a function or an aggregate.
+pub(super) fn is_function(word: &str) -> bool {
+    FUNCTIONS.iter().any(|(known, ..)| *known == word) || AGGREGATES.contains(&word)
+}
+
 impl Checker<'_, '_> {
     /// `name(arg, ...)`.
     pub(super) fn call(

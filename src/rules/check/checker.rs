@@ -116,6 +116,8 @@ pub(super) struct Scope {
 pub(super) struct Param {
     pub(super) constant: Constant,
     pub(super) ty: Type,
+    /// Its name was refused already, for it hides another.
+    pub(super) refused: bool,
 }
 
 impl Scope {
@@ -183,7 +185,10 @@ impl Checker<'_, '_> {
                 self.report.extend(mixed(self.build.world.sources, list, span));
                 self.any_of(list, span)
             }
-            ExprKind::Compare(op, a, b) => self.compare(*op, a, b, span),
+            ExprKind::Compare(op, a, b) => {
+                self.whole_days(*op, a, b);
+                self.compare(*op, a, b, span)
+            }
             ExprKind::InSet { value, set, negated } => {
                 let id = self.in_set(value, set, span)?;
                 if *negated { self.not(id, span) } else { Some(id) }
@@ -193,6 +198,7 @@ impl Checker<'_, '_> {
                 if *negated { self.not(id, span) } else { Some(id) }
             }
             ExprKind::Between(value, low, high) => {
+                self.whole_days(CompareOp::Le, value, high);
                 let from = self.compare(CompareOp::Ge, value, low, span);
                 let to = self.compare(CompareOp::Le, value, high, span);
                 self.join(vec![from?, to?], true, span)

@@ -10,9 +10,10 @@ use crate::base::{MICRO_PER_MINOR, country_meant, parse_country};
 use crate::diag::{Diagnostic, FileId, Source, Sources, Span, codes, suggest};
 use crate::event::schema::EntityId;
 use crate::rules::check::limits::{MAX_LIST_MEMBERS, MAX_LISTS};
-use crate::rules::check::literals;
 use crate::rules::check::refusal::{Refusal, did_you_mean};
+use crate::rules::check::rules::hidden;
 use crate::rules::check::schema::{BUILTIN_TYPES, twice};
+use crate::rules::check::{calls, literals};
 use crate::rules::program::{Constant, EventPlan, Gives, ListSpec, Op, Type};
 use crate::rules::syntax::ast::{self, ActionKind, ClauseKind, Item, TypeKind};
 
@@ -28,6 +29,10 @@ pub(super) fn compile(
         let Item::List(list) = item else { continue };
         if lists.iter().any(|known| known.name == list.name.text) {
             report.push(twice("list", &list.name, None));
+            continue;
+        }
+        if calls::is_function(&list.name.text) {
+            report.push(hidden("`list`", &list.name, "a function"));
             continue;
         }
         if lists.len() >= MAX_LISTS {
@@ -195,6 +200,8 @@ struct Member {
     value: String,
     expires: Option<i64>,
     gives: Option<Constant>,
+    /// Where its line begins in the file.
+    at: u64,
 }
 
 impl Member {
@@ -251,17 +258,19 @@ fn read(
     Types { ty, gives }: Types,
     timezone: &TimeZone,
 ) -> Result<Members, Refusal> {
+    let text = source.text.trim_start_matches('\u{feff}');
     let mut reader = csv::ReaderBuilder::new()
         .has_headers(false)
         .flexible(true)
         .trim(csv::Trim::All)
-        .from_reader(source.text.trim_start_matches('\u{feff}').as_bytes());
+        .from_reader(text.as_bytes());
+    let skipped = u64::try_from(source.text.len() - text.len()).unwrap_or(0);
     let mut columns: Option<Vec<String>> = None;
     let mut members: BTreeMap<String, Member> = BTreeMap::new();
     for (index, record) in reader.records().enumerate() {
         let record =
             record.map_err(|error| wrong(source, file, 0, &format!("cannot be read: {error}")))?;
-        let at = record.position().map_or(0, csv::Position::byte);
+        let at = skipped + record.position().map_or(0, csv::Position::byte);
         let fields: Vec<&str> = record.iter().collect();
         if index == 0 && fields.first() == Some(&"value") {
             let found = header(&fields, gives.is_some());
@@ -279,9 +288,36 @@ fn read(
         if members.len() >= MAX_LIST_MEMBERS {
             return Err(wrong(source, file, at, &format!("more than {MAX_LIST_MEMBERS} members")));
         }
-        members.insert(value.clone(), Member { value, expires, gives });
+        let member = Member { value, expires, gives, at };
+        if let Some(known) = members.get(&member.value) {
+            contradicts((source, file), known, &member)?;
+            continue;
+        }
+        members.insert(member.value.clone(), member);
     }
     Ok(members.into_values().collect())
+}
+
+/// A value may stand twice when both lines say the same. Of two that do not, none is taken: which is meant nobody knows,
+/// and one that has expired would take a value off the list.
+fn contradicts(
+    (source, file): (&Source, FileId),
+    known: &Member,
+    again: &Member,
+) -> Result<(), Refusal> {
+    let what = match (known.expires == again.expires, known.gives == again.gives) {
+        (true, true) => return Ok(()),
+        (false, true) => "with another end",
+        (true, false) => "and gives something else",
+        (false, false) => "with another end, and gives something else",
+    };
+    let why = format!("`{}` stands in it twice, {what}", again.value);
+    let first = span_of(source, file, known.at);
+    Err(Box::new(
+        wrong(source, file, again.at, &why)
+            .with_related(first, "it stands here first")
+            .with_help("keep the line that holds"),
+    ))
 }
 
 /// What a member gives, as text and as value.
@@ -385,9 +421,14 @@ fn normal(value: &str, ty: Type) -> Result<String, String> {
 }
 
 fn wrong(source: &Source, file: FileId, byte: u64, why: &str) -> Refusal {
+    let span = span_of(source, file, byte);
+    Box::new(Diagnostic::new(codes::E0512, span, format!("list file `{}`: {why}", source.path)))
+}
+
+/// The line that begins at a byte.
+fn span_of(source: &Source, file: FileId, byte: u64) -> Span {
     let start = usize::try_from(byte).unwrap_or(0).min(source.text.len());
     let line = source.text.get(start..).and_then(|rest| rest.lines().next()).unwrap_or_default();
     let narrow = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
-    let span = Span { file, start: narrow(start), end: narrow(start + line.len()) };
-    Box::new(Diagnostic::new(codes::E0512, span, format!("list file `{}`: {why}", source.path)))
+    Span { file, start: narrow(start), end: narrow(start + line.len()) }
 }

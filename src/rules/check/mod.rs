@@ -13,6 +13,7 @@ mod calls;
 mod canonical;
 mod checker;
 mod clauses;
+mod days;
 pub(super) mod due;
 mod functions;
 mod kinds;
@@ -51,7 +52,7 @@ use std::sync::Arc;
 
 use crate::base::Digest;
 use crate::diag::{Diagnostic, FileId, Severity, Sources, Span, codes};
-use crate::event::schema::{EventId, Schema};
+use crate::event::schema::{EventId, EventType, Schema};
 use crate::rules::analysis;
 use crate::rules::check::checker::{Build, Checker, FeatureState, Scope};
 use crate::rules::check::lower::Draft;
@@ -136,14 +137,15 @@ fn check(
         lists: &lists,
         base_currency: policy.base_currency,
         timezone,
-        features: features(items, report),
+        features: features(items, &compiled.schema, report),
     };
     let mut build = Build::new(&world);
     build.notes = notes.is_some().then(Notes::default);
     let mut drafts: Vec<Draft> = compiled.schema.events.iter().map(|_| Draft::default()).collect();
     let broken = check_features(&mut build, &mut drafts, report);
-    let groups = actions::groups(items, report);
+    let mut groups = actions::groups(items, report);
     let rules = rules::compile(items, &groups, &mut build, &mut drafts, report);
+    actions::caps(items, &rules, &mut groups);
     let snoozes = snoozes::compile(items, &rules, &mut build, &mut drafts, report);
     let context =
         scenarios::Context { build: &build, drafts: &drafts, infos: &rules, groups: &groups };
@@ -173,14 +175,26 @@ fn check(
     }
 }
 
-/// Features by name, each once.
+/// Features by name, each once. One that has the name of a field would mean something else on that event.
 fn features<'i>(
     items: &[&'i Item],
+    schema: &Schema,
     report: &mut Vec<Diagnostic>,
 ) -> BTreeMap<&'i str, &'i Feature> {
     let mut list: BTreeMap<&str, &Feature> = BTreeMap::new();
     for item in items {
         let Item::Feature(feature) = item else { continue };
+        let name = feature.name.text.as_str();
+        let has_field = |event: &&EventType| event.field_named(name).is_some();
+        if let Some(event) = schema.events.iter().find(has_field) {
+            let what = format!("a field of `{}`", event.name);
+            report.push(rules::hidden("`feature`", &feature.name, &what));
+            continue;
+        }
+        if schema.roles.iter().any(|role| role.name == name) {
+            report.push(rules::hidden("`feature`", &feature.name, "an entity"));
+            continue;
+        }
         match list.get(feature.name.text.as_str()) {
             Some(first) => {
                 report.push(schema::twice("feature", &feature.name, Some(first.name.span)));

@@ -14,8 +14,10 @@ use crate::rules::check::functions::walk;
 use crate::rules::check::limits::{MAX_SEQUENCE_STEPS, MAX_WINDOW_MS};
 use crate::rules::check::literals;
 use crate::rules::check::measures::{Kind, Named};
+use crate::rules::check::rules::hidden;
 use crate::rules::check::schema::{dotted, twice, unknown_event};
 use crate::rules::check::types;
+use crate::rules::check::world::World;
 use crate::rules::program::{NodeId, Op, SequencePlan, SequenceStep, StepRole, Type};
 use crate::rules::syntax::ast::{Expr, ExprKind, Name, Path, Sequence, Step, WindowLength};
 use crate::window::spec::{ColumnKind, Counting, Span as WindowSpan};
@@ -206,6 +208,10 @@ impl Checker<'_, '_> {
             "a field of this event"
         } else if world.schema.event_named(&name.text).is_some() {
             "an event"
+        } else if begins_a_field(&name.text, [scope.event, own.frame.event], world) {
+            "the first part of a field"
+        } else if world.features.contains_key(name.text.as_str()) {
+            "a feature"
         } else if steps.named.contains_key(&name.text) || self.build.steps.contains_key(&name.text)
         {
             self.report.push(twice("step", name, None));
@@ -214,11 +220,7 @@ impl Checker<'_, '_> {
             steps.named.insert(name.text.clone(), own);
             return;
         };
-        let message = format!("`{}` is already {taken}", name.text);
-        self.report.push(
-            Diagnostic::new(codes::E0107, name.span, message)
-                .with_help("give the step another name"),
-        );
+        self.report.push(hidden("step", name, taken));
     }
 
     /// What a step asks of its event alone, decided when that event is.
@@ -391,4 +393,11 @@ pub(super) fn no_this(span: Span) -> Diagnostic {
     let message = "`this` cannot be used in the `where` of a step before it";
     Diagnostic::new(codes::E0405, span, message)
         .with_help("name the step with `as`, and compare in `this where ...`")
+}
+
+/// Whether a field of one of the events is written with this word before a dot.
+fn begins_a_field(word: &str, events: [EventId; 2], world: &World<'_>) -> bool {
+    let begins = |name: &str| name.split_once('.').is_some_and(|(first, _)| first == word);
+    let fields = events.iter().flat_map(|event| &world.schema.event(*event).fields);
+    fields.into_iter().any(|field| begins(&field.name))
 }
