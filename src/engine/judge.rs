@@ -176,14 +176,14 @@ fn speak<'p, H: Host>(
 pub(super) fn settle<'p>(
     program: &'p Program,
     judgement: &mut Judgement<'p>,
-    (reach, stops_at): (Reach, Option<StopsAt>),
+    (moment, stops_at): ((i64, Reach), Option<StopsAt>),
     breakers: &mut Breakers,
     sheet: &mut ScoreSheet,
 ) -> Resolution<'p> {
     let mut counted: Vec<RuleId> = Vec::new();
     loop {
         let bodies: Vec<&'p RuleBody> = judgement.hits.iter().map(|hit| hit.body).collect();
-        let resolution = resolve(program, &bodies, reach, sheet);
+        let resolution = resolve(program, &bodies, moment, sheet);
         let stops = matches!(resolution.outcome(), Outcome::Hold | Outcome::Block);
         let Some(stops_at) = stops_at.filter(|_| stops) else { return resolution };
         let mut tripped: Vec<RuleId> = Vec::new();

@@ -188,7 +188,7 @@ impl<'a, S: Sink> Turn<'a, S> {
         let evidence = Evidence { setup, memory, lists, decoded: self.decoded, began_ms, arrival };
         let mut verdict = evidence.with_run(self.work, |run| {
             let mut judgement = judge(program, run, &mut marks);
-            let grounds = (reach, stops_at);
+            let grounds = ((self.decoded.row.time_ms, reach), stops_at);
             let resolution = settle(program, &mut judgement, grounds, marks.breakers, &mut sheet);
             let told = if judgement.is_silent() && resolution.band.is_none() {
                 Told::default()
