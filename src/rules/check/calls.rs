@@ -147,6 +147,11 @@ fn unknown(name: &Name) -> Diagnostic {
             .with_label("unknown");
     let known = FUNCTIONS.iter().map(|(known, ..)| *known).chain(AGGREGATES.iter().copied());
     let names: Vec<&str> = FUNCTIONS.iter().map(|(known, ..)| *known).collect();
-    let otherwise = format!("the functions are: {}", names.join(", "));
+    let otherwise = format!(
+        "the functions are: {}; a list that gives a value for each member is asked the same way: `list {} : country gives money EUR from \"lists/{}.csv\"`",
+        names.join(", "),
+        name.text,
+        name.text
+    );
     did_you_mean(diagnostic, suggest::nearest(&name.text, known), &otherwise)
 }
