@@ -6,10 +6,12 @@ pub mod cost;
 pub mod demo;
 mod deployment;
 pub mod diff;
+pub mod docs;
 pub mod explain;
 pub mod fmt;
 pub mod generate;
 mod history;
+pub mod init;
 mod junit;
 pub mod lsp;
 pub mod overlap;
@@ -205,12 +207,16 @@ enum Command {
     Demo(demo::Arguments),
     /// Two rule sets: what changed in words, in state, and in decisions on a history.
     Diff(diff::Arguments),
+    /// A page for each rule: what it catches, parameters, fields, windows, cost of state, tests.
+    Docs(docs::Arguments),
     /// One event and a rule: every part of the condition with its value, windows and events counted.
     Explain(explain::Arguments),
     /// Lay rule files out in the one style; `--check` only says which are not.
     Fmt(fmt::Arguments),
     /// Write made-up wallet and bank traffic, fraud mixed in, to standard output or into Kafka.
     Generate(generate::Arguments),
+    /// A new project to begin with: schema, rules with tests, lists, policy, configuration.
+    Init(init::Arguments),
     /// Answer an editor over standard input and output: the language server.
     Lsp(lsp::Arguments),
     /// Which rules hit the same events of a history.
@@ -267,9 +273,11 @@ pub fn main() -> ExitCode {
         Command::Cost(arguments) => cost::run(arguments, &console),
         Command::Demo(arguments) => demo::run(arguments, &console),
         Command::Diff(arguments) => diff::run(arguments, &console),
+        Command::Docs(arguments) => docs::run(arguments, &console),
         Command::Explain(arguments) => explain::run(arguments, &console),
         Command::Fmt(arguments) => fmt::run(arguments, &console),
         Command::Generate(arguments) => generate::run(arguments, &console),
+        Command::Init(arguments) => init::run(arguments, &console),
         Command::Lsp(arguments) => lsp::run(arguments),
         Command::Overlap(arguments) => overlap::run(arguments, &console),
         Command::Reload(arguments) => reload::run(arguments, &console),
