@@ -395,7 +395,7 @@ impl<'a, S: Sink> Turn<'a, S> {
         let episode = match (wish.once, key) {
             (Some((_, span_ms)), Some(key)) => {
                 let at = At { time_ms: scene.now_ms, clock_ms: standing.placement.clock_ms };
-                let series = series(&info.name, wish, standing.placement.timeliness);
+                let series = series(&info.id, wish, standing.placement.timeliness);
                 match episodes.hit((series, key), at, span_ms, &alert_id) {
                     Raise::Alert(episode) => episode,
                     Raise::Thinned => {
@@ -590,13 +590,13 @@ fn remarks(standing: &Standing, judgement: &Judgement<'_>) -> impl Iterator<Item
     [timeliness, coverage, reuse, gap].into_iter().flatten()
 }
 
-/// The number under which an alert is thinned: of the rule and the place of the action in it. What cannot be decided and
-/// what comes from the future are apart.
+/// The number under which an alert is thinned: of the rule, by its id, so that one with another name goes on thinning, and
+/// of the place of the action in it. What cannot be decided and what comes from the future are apart.
 ///
 /// WHY: whoever can date an event ahead, or leave out a field, must not silence the alert about the next one.
-fn series(name: &str, wish: &AlertWish<'_>, timeliness: Timeliness) -> u64 {
+fn series(id: &str, wish: &AlertWish<'_>, timeliness: Timeliness) -> u64 {
     let future: &[u8] = if timeliness == Timeliness::Future { b"future" } else { b"" };
-    let parts = [name.as_bytes(), wish.place.as_bytes(), future].map(EntityKey::of_text);
+    let parts = [id.as_bytes(), wish.place.as_bytes(), future].map(EntityKey::of_text);
     EntityKey::combine(&parts).hash64()
 }
 
