@@ -612,8 +612,8 @@ fn remarks(standing: &Standing, judgement: &Judgement<'_>) -> impl Iterator<Item
     [timeliness, coverage, reuse, gap].into_iter().flatten()
 }
 
-/// The number under which an alert is thinned: of the rule and the place of the action in it. What cannot be decided and
-/// what comes from the future are apart.
+/// The number under which an alert is thinned: of the rule, by its id, so that one with another name goes on thinning, and
+/// of the place of the action in it. What cannot be decided and what comes from the future are apart.
 ///
 /// WHY: whoever can date an event ahead, or leave out a field, must not silence the alert about the next one.
 fn series(id: &str, wish: &AlertWish<'_>, timeliness: Timeliness) -> u64 {
