@@ -259,9 +259,8 @@ fn failure(
             if said.iter().any(|said| actions::is_wanted(program, said, wanted)) {
                 return None;
             }
-            let text = program.sources.text(*span);
-            let text = text.split_whitespace().collect::<Vec<&str>>().join(" ");
-            let wanted = format!("the action `{text}`");
+            let words = program.sources.text(*span).split_whitespace().collect::<Vec<&str>>();
+            let wanted = format!("the action `{}`", words.join(" "));
             if !hit {
                 return wrong(wanted);
             }

@@ -17,8 +17,8 @@ pub(super) fn said(program: &Program, event: EventId, (action, text): &Said<'_>)
     let field = |slot: SlotId| trace.field_name(slot);
     match action {
         ActionPlan::Allow => "allow".to_owned(),
-        ActionPlan::Block { reason } => format!("block{}", told(text.as_ref(), "reason")),
-        ActionPlan::Hold { for_ms, otherwise, reason } => format!(
+        ActionPlan::Block { .. } => format!("block{}", told(text.as_ref(), "reason")),
+        ActionPlan::Hold { for_ms, otherwise, .. } => format!(
             "hold for {} otherwise {}{}",
             length(*for_ms),
             match otherwise {

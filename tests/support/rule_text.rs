@@ -351,12 +351,14 @@ impl Author {
             (On::Pay, 3) => {
                 format!("distance(place, last(pay.place) {by_pay} over {window}) > 100 km")
             }
-            (On::Pay, 4) => format!(
-                "last(pay.channel{}) {by_pay} over {window} {equality} pos",
-                self.filter(On::Pay)
-            ),
+            (On::Pay, 4) => {
+                let filter = self.filter(On::Pay);
+                let window = if filter.is_empty() { looking_back(&window) } else { window };
+                format!("last(pay.channel{filter}) {by_pay} over {window} {equality} pos")
+            }
             (On::Pay, 5) => format!(
-                "distance(place, last(pay.place) {by_pay} over {window}) / time_since(pay) {by_pay} over {window} > 900 km/h"
+                "distance(place, last(pay.place) {by_pay} over {window}) / time_since(pay) {by_pay} over {} > 900 km/h",
+                looking_back(&window)
             ),
             _ => format!("last(pay.note) {by_pay} over {window} {equality} note"),
         }

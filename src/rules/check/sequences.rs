@@ -396,8 +396,8 @@ pub(super) fn no_this(span: Span) -> Diagnostic {
 }
 
 /// Whether a field of one of the events is written with this word before a dot.
-fn begins_a_field(word: &str, events: [EventId; 2], world: &World<'_>) -> bool {
-    let begins = |name: &str| name.split_once('.').is_some_and(|(first, _)| first == word);
+fn begins_a_field(name: &str, events: [EventId; 2], world: &World<'_>) -> bool {
+    let begins = |field: &str| field.split_once('.').is_some_and(|(first, _)| first == name);
     let fields = events.iter().flat_map(|event| &world.schema.event(*event).fields);
     fields.into_iter().any(|field| begins(&field.name))
 }
