@@ -96,7 +96,7 @@ impl Case {
             .iter()
             .filter_map(|hit| self.program.plans[0].rules.iter().find(|it| it.rule == hit.rule))
             .collect();
-        resolve(&self.program, &hits, Reach::Full, &mut ScoreSheet::default())
+        resolve(&self.program, &hits, (0, Reach::Full), &mut ScoreSheet::default())
     }
 }
 

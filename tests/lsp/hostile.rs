@@ -7,7 +7,7 @@ use riskweir::lsp::{Ended, serve};
 use serde_json::{Value, json};
 
 use crate::dice::Dice;
-use crate::editor::{BUSY, Editor, FEATURES, LIMITS, SCHEMA, SNOOZE, framed, message, position};
+use crate::editor::{BUSY, Editor, FEATURES, LIMITS, SCHEMA, SNOOZE, framed, message};
 
 #[test]
 fn what_cannot_be_read_is_answered_and_the_conversation_goes_on() {
