@@ -504,6 +504,27 @@ fn a_threshold_that_changes_leaves_no_trace() {
 }
 
 #[test]
+fn a_rule_that_gets_another_name_goes_on_counting_and_thinning() {
+    let named = |name: &str| {
+        let schema = &RULES[..RULES.find("list watched").unwrap()];
+        let rule = format!(
+            "rule {name}\n  id \"R-1\"  owner fraud\n  on payment\n  let n = count(payment) by card over last 1h\n  \
+             when n >= 1\n  then alert queue q once per card per 10m message \"{{n}}\"\n"
+        );
+        program(&format!("{schema}{rule}"))
+    };
+    let mut runner = running(&named("busy"));
+    assert_eq!(runner.ask(LATER_S, "10.00"), said("1", false));
+    for mut runner in changed(runner, &named("hasty")) {
+        let from = runner.out.len();
+        runner.pay(LATER_S + 10, "c", "10.00", "DE");
+        let alerts = |output: &&Output| output.topic == OutputTopic::Alerts;
+        assert_eq!(runner.out[from..].iter().filter(alerts).count(), 0, "within ten minutes");
+        assert_eq!(runner.ask(LATER_S + 600, "10.00"), said("3", false), "ten minutes later");
+    }
+}
+
+#[test]
 fn a_new_filter_is_warming_until_its_window_has_filled() {
     let filtered = saying("count(payment where amount > 50 EUR) by card over last 1h");
     let mut runner = running(&saying("count(payment) by card over last 1h"));

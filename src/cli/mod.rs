@@ -11,6 +11,7 @@ pub mod fmt;
 pub mod generate;
 mod history;
 mod junit;
+pub mod lsp;
 pub mod overlap;
 pub mod reload;
 pub mod rules;
@@ -210,6 +211,8 @@ enum Command {
     Fmt(fmt::Arguments),
     /// Write made-up wallet and bank traffic, fraud mixed in, to standard output or into Kafka.
     Generate(generate::Arguments),
+    /// Answer an editor over standard input and output: the language server.
+    Lsp(lsp::Arguments),
     /// Which rules hit the same events of a history.
     Overlap(overlap::Arguments),
     /// Ask a running service to look at its rule folder now.
@@ -267,6 +270,7 @@ pub fn main() -> ExitCode {
         Command::Explain(arguments) => explain::run(arguments, &console),
         Command::Fmt(arguments) => fmt::run(arguments, &console),
         Command::Generate(arguments) => generate::run(arguments, &console),
+        Command::Lsp(arguments) => lsp::run(arguments),
         Command::Overlap(arguments) => overlap::run(arguments, &console),
         Command::Reload(arguments) => reload::run(arguments, &console),
         Command::Run(arguments) => run::run(arguments, &console),

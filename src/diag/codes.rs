@@ -109,6 +109,7 @@ registry! {
     W0001 "`and` and `or` mixed without parentheses";
     W0101 "a type that looks misspelt";
     W0102 "a parameter of a template that is not used";
+    W0103 "a list that nothing fills";
     W0301 "an alert or score rule can be undecided";
     W0501 "a rule that never hits";
     W0502 "a condition that is never false";

@@ -80,20 +80,23 @@ pub(super) struct Marks<'m> {
 /// Judges all rules of the event's type.
 ///
 /// # Cost
-/// Cheap predicates decide most rules without touching state; nothing is allocated unless a rule speaks.
+/// Tests of fields rule out most rules, all at once and without touching state; nothing is allocated unless a rule speaks.
 pub(super) fn judge<'p, H: Host>(
     program: &'p Program,
     run: &mut Run<'_, H>,
     marks: &mut Marks<'_>,
 ) -> Judgement<'p> {
     let mut judgement = Judgement::default();
-    for (place, body) in program.plans[usize::from(run.row.event)].rules.iter().enumerate() {
-        if run.is_ruled_out(place) {
-            continue;
-        }
-        let verdict = run.verdict(body);
-        if !matches!(verdict, Verdict::NoHit | Verdict::NotApplicable) {
-            speak(program, body, verdict, run, marks, &mut judgement);
+    run.sift();
+    for (index, rules) in program.plans[usize::from(run.row.event)].rules.chunks(64).enumerate() {
+        let mut open = run.open(index);
+        while open != 0 {
+            let body = &rules[open.trailing_zeros() as usize];
+            open &= open - 1;
+            let verdict = run.verdict(body);
+            if !matches!(verdict, Verdict::NoHit | Verdict::NotApplicable) {
+                speak(program, body, verdict, run, marks, &mut judgement);
+            }
         }
     }
     judgement

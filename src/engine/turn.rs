@@ -362,7 +362,8 @@ impl<'a, S: Sink> Turn<'a, S> {
         let counter = &mut counters.rules[usize::from(wish.rule.0)];
         let episode = match (wish.once, key) {
             (Some((_, span_ms)), Some(key)) => {
-                let series = EntityKey::of_text(info.name.as_bytes()).hash64();
+                // WHY: by its id, so that a rule with another name goes on thinning.
+                let series = EntityKey::of_text(info.id.as_bytes()).hash64();
                 match episodes.hit((series, key), row.time_ms, span_ms, &alert_id) {
                     Raise::Alert(episode) => episode,
                     Raise::Thinned => {

@@ -10,5 +10,5 @@ pub mod oracle;
 pub mod program;
 pub mod syntax;
 
-pub use check::compile;
 pub use check::due::{Day, due};
+pub use check::{Study, compile, functions, study};

@@ -116,7 +116,7 @@ impl Checker<'_, '_> {
         let Some(percent) = aggregate.argument else {
             return self.refuse(
                 Diagnostic::new(codes::E0202, aggregate.function_span, "which percentile?")
-                    .with_help(format!("write `{}`", example(Function::Percentile))),
+                    .with_help(format!("write `percentile(95, {})`", self.inside(aggregate))),
             );
         };
         let ppm = literals::scaled(percent, 4).and_then(|ppm| u32::try_from(ppm).ok());
@@ -328,13 +328,30 @@ impl Checker<'_, '_> {
         }
     }
 
+    /// What stands in the brackets behind the number, with the currency that it may lack.
+    fn inside(&self, aggregate: &Aggregate) -> String {
+        let path = self.quote(aggregate.path.span);
+        match &aggregate.currency {
+            Some(currency) => format!("{path} in {}", currency.text),
+            None => path,
+        }
+    }
+
     fn mixes_currencies(&mut self, aggregate: &Aggregate) {
         let path = self.quote(aggregate.path.span);
         let (base, function) = (self.build.world.base_currency, word(aggregate.function));
         let message = format!("{function} of `{path}` mixes currencies");
+        // The number of a percentile, which stands before the path.
+        let before = Span {
+            start: aggregate.function_span.end.saturating_add(1),
+            end: aggregate.path.span.start,
+            ..aggregate.path.span
+        };
+        let argument =
+            aggregate.argument.map_or_else(String::new, |_| format!("{} ", self.quote(before)));
         self.report.push(
             Diagnostic::new(codes::E0220, aggregate.path.span, message)
-                .with_help(format!("`{function}({path} in {base})`"))
+                .with_help(format!("`{function}({argument}{path} in {base})`"))
                 .with_fix(aggregate.path.span, format!("{path} in {base}")),
         );
     }
@@ -453,6 +470,10 @@ impl Checker<'_, '_> {
             identity: String::new(),
         };
         let request = self.build.measures.intern(request, self.build.world.schema);
+        if let Some(notes) = &mut self.build.notes {
+            let identity = self.build.measures.get(request).identity.clone();
+            notes.state.insert((frame.span, identity));
+        }
         let keys = frame.keys.iter().map(|(_, slot)| *slot).collect();
         self.intern(Ir::Measure { request, keys, probe, zone: frame.zone }, ty, frame.span)
     }

@@ -14,6 +14,7 @@ use crate::rules::check::measures::Measures;
 use crate::rules::check::mixed::mixed;
 use crate::rules::check::refusal::Refusal;
 use crate::rules::check::sequences::{StepRef, Steps};
+use crate::rules::check::study::Notes;
 use crate::rules::check::types;
 use crate::rules::check::world::World;
 use crate::rules::program::{Constant, ListId, NodeId, Op, Type};
@@ -37,6 +38,8 @@ pub(super) struct Build<'a> {
     pub(super) steps: BTreeMap<String, StepRef>,
     /// Where the expression that is being read wrote its nodes.
     words: Words,
+    /// What an editor wants to know beside the program.
+    pub(super) notes: Option<Notes>,
 }
 
 /// Where one author wrote nodes, beside the span of the shared node; of several places the first.
@@ -65,6 +68,7 @@ impl<'a> Build<'a> {
             bindings: BTreeMap::new(),
             steps: BTreeMap::new(),
             words: Words::new(),
+            notes: None,
         }
     }
 
@@ -150,6 +154,15 @@ impl Checker<'_, '_> {
     /// Any expression. The hint is the type that the place asks for: it gives bare words, texts and money of a varying
     /// currency their type, and is not enforced here.
     pub(super) fn expr(&mut self, expr: &Expr, hint: Option<Type>) -> Option<NodeId> {
+        let id = self.read(expr, hint)?;
+        let ty = self.ty(id);
+        if let Some(notes) = &mut self.build.notes {
+            notes.types.insert((expr.span, ty));
+        }
+        Some(id)
+    }
+
+    fn read(&mut self, expr: &Expr, hint: Option<Type>) -> Option<NodeId> {
         let span = expr.span;
         match &expr.kind {
             ExprKind::Literal(literal) => {

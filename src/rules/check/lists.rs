@@ -1,6 +1,6 @@
 //! Lists and the members that their files give them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::tz::TimeZone;
 
@@ -13,8 +13,8 @@ use crate::rules::check::limits::{MAX_LIST_MEMBERS, MAX_LISTS};
 use crate::rules::check::literals;
 use crate::rules::check::refusal::{Refusal, did_you_mean};
 use crate::rules::check::schema::{BUILTIN_TYPES, twice};
-use crate::rules::program::{Constant, Gives, ListSpec, Type};
-use crate::rules::syntax::ast::{self, Item, TypeKind};
+use crate::rules::program::{Constant, EventPlan, Gives, ListSpec, Op, Type};
+use crate::rules::syntax::ast::{self, ActionKind, ClauseKind, Item, TypeKind};
 
 /// Compiles all `list` items in file order.
 pub(super) fn compile(
@@ -70,6 +70,49 @@ pub(super) fn compile(
         });
     }
     lists
+}
+
+/// Warns of lists that rules ask, that have no file, and that no rule adds to.
+pub(super) fn warn_of_unfilled(
+    items: &[&Item],
+    (lists, plans): (&[ListSpec], &[EventPlan]),
+    report: &mut Vec<Diagnostic>,
+) {
+    let nodes = plans.iter().flat_map(|plan| &plan.nodes);
+    let asked: BTreeSet<&str> = nodes
+        .filter_map(|node| match &node.op {
+            Op::InList(_, list) => lists.get(usize::from(list.0)).map(|list| list.name.as_str()),
+            _ => None,
+        })
+        .collect();
+    let clauses = items.iter().flat_map(|item| match item {
+        Item::Rule(rule) => rule.clauses.as_slice(),
+        Item::Template(template) => template.clauses.as_slice(),
+        _ => &[],
+    });
+    let actions = clauses.flat_map(|clause| match &clause.kind {
+        ClauseKind::Then(actions) => actions.as_slice(),
+        _ => &[],
+    });
+    let filled: BTreeSet<&str> = actions
+        .filter_map(|action| match &action.kind {
+            ActionKind::Add { list, .. } => Some(list.text.as_str()),
+            _ => None,
+        })
+        .collect();
+    for item in items {
+        let Item::List(list) = item else { continue };
+        let name = list.name.text.as_str();
+        // What gives values and has no file is refused.
+        let filled = list.from.is_some() || list.gives.is_some() || filled.contains(name);
+        if filled || !asked.contains(name) {
+            continue;
+        }
+        let message =
+            format!("nothing fills list `{name}`: it has no file, and no rule adds to it");
+        let help = format!("name its file: `list {name} : … from \"lists/{name}.csv\"`");
+        report.push(Diagnostic::new(codes::W0103, list.name.span, message).with_help(help));
+    }
 }
 
 /// What the members of a list are, and what they give.
@@ -171,7 +214,15 @@ fn members(
     let Some(from) = &list.from else { return Vec::new() };
     let found = (0_u32..).zip(&sources.files).find(|(_, source)| source.path == from.text);
     let Some((index, source)) = found else {
+        let is_csv = |path: &str| path.to_ascii_lowercase().ends_with(".csv");
+        if !is_csv(&from.text) {
+            let message = format!("`{}` is no `.csv` file", from.text);
+            let help = "members of lists are read from `.csv` files, one a line: rename it";
+            report.push(Diagnostic::new(codes::E0512, from.span, message).with_help(help));
+            return Vec::new();
+        }
         let known = sources.files.iter().map(|source| source.path.as_str());
+        let known = known.filter(|path| is_csv(path));
         let diagnostic =
             Diagnostic::new(codes::E0512, from.span, format!("there is no file `{}`", from.text));
         report.push(match suggest::nearest(&from.text, known) {

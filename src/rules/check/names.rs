@@ -7,6 +7,7 @@ use crate::diag::{Diagnostic, Span, codes};
 use crate::event::schema::{EventId, FieldId, FieldType, MoneyCurrency};
 use crate::rules::check::arena::{Ir, operands};
 use crate::rules::check::checker::{Checked, Checker, FeatureState, Scope};
+use crate::rules::check::limits::MAX_LISTED;
 use crate::rules::check::refusal::did_you_mean;
 use crate::rules::check::schema::dotted;
 use crate::rules::check::sequences::no_this;
@@ -294,8 +295,12 @@ impl Checker<'_, '_> {
                 .with_fix(path.span, format!("{prefix}{near}"));
         }
         let names: Vec<&str> =
-            event.fields.iter().take(12).map(|field| field.name.as_str()).collect();
-        diagnostic.with_help(format!("its fields are: {}", names.join(", ")))
+            event.fields.iter().take(MAX_LISTED).map(|field| field.name.as_str()).collect();
+        let more = match event.fields.len().saturating_sub(names.len()) {
+            0 => String::new(),
+            more => format!(", and {more} more"),
+        };
+        diagnostic.with_help(format!("its fields are: {}{more}", names.join(", ")))
     }
 
     fn candidates(&self, hint: Option<Type>) -> Vec<Candidate<'_>> {

@@ -86,6 +86,7 @@ impl Reader<'_, '_, '_> {
         let when = self.event(&test.when);
         let default_at = last_ms.map_or(0, |last: i64| last.saturating_add(DEFAULT_STEP_MS));
         let at_ms = test.at_ms.unwrap_or(default_at);
+        complete &= self.all_before(test, &given, at_ms);
         let (rule, when) = (rule?, when?);
         let mut expect = Vec::new();
         for want in &test.expect {
@@ -96,6 +97,28 @@ impl Reader<'_, '_, '_> {
         }
         let title = test.title.as_ref().map_or_else(String::new, |title| title.text.clone());
         complete.then_some(TestCase { rule, title, given, when, at_ms, expect, span: test.span })
+    }
+
+    /// Refuses events that come after the judged one: no window sees them, so a test that means them proves nothing.
+    fn all_before(&mut self, test: &Test, given: &[TestEvents], at_ms: i64) -> bool {
+        let times = given.iter().flat_map(|events| {
+            (0..i64::from(events.times)).map(|n| events.at_ms + n * events.every_ms)
+        });
+        let (n_given, n_after) = times.fold((0_u32, 0_u32), |(all, after), event_ms| {
+            (all + 1, after + u32::from(event_ms > at_ms))
+        });
+        if n_after == 0 {
+            return true;
+        }
+        let message = format!(
+            "{n_after} of the {n_given} `given` events come after `when` and would not count"
+        );
+        self.report.push(
+            Diagnostic::new(codes::E0507, test.when.event.span, message)
+                .with_label("judged before them")
+                .with_help("leave out the `at` of `when`, or move it behind the last of them"),
+        );
+        false
     }
 
     fn event(&mut self, literal: &EventLiteral) -> Option<TestEvent> {
