@@ -59,6 +59,8 @@ pub struct Restore {
     options: EngineOptions,
     loading: Option<Loading>,
     ended: bool,
+    /// A section whose end has not come yet.
+    cut: Vec<u8>,
 }
 
 /// What was read so far.
@@ -97,17 +99,38 @@ impl Restore {
     /// Begins a restore for a rule set. Where the snapshot is of another one, its state is carried over as
     /// [`Engine::activate`] would.
     pub fn new(program: Arc<Program>, options: EngineOptions) -> Self {
-        Self { program, options, loading: None, ended: false }
+        Self { program, options, loading: None, ended: false, cut: Vec::new() }
     }
 
-    /// Reads one part: whole sections, in the order in which they were written.
+    /// Reads the next bytes, in the order in which they were written; they may be cut anywhere.
     ///
     /// # Errors
-    /// Where the part is damaged or of another version; the restore is of no use then.
+    /// Where they are damaged or of another version; the restore is of no use then.
+    ///
+    /// # Cost
+    /// Memory of one section beside the bytes.
     pub fn part(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
+        if self.cut.is_empty() {
+            let read = self.sections(bytes)?;
+            self.cut.extend_from_slice(&bytes[read..]);
+            return Ok(());
+        }
+        let mut held = core::mem::take(&mut self.cut);
+        held.extend_from_slice(bytes);
+        let read = self.sections(&held)?;
+        held.drain(..read);
+        self.cut = held;
+        Ok(())
+    }
+
+    /// Reads the sections that are there whole; gives how many bytes they were.
+    fn sections(&mut self, bytes: &[u8]) -> Result<usize, RestoreError> {
         let mut code = Decoder::new(bytes);
         while code.rest() > 0 {
             code.demand(!self.ended, "nothing comes after the end")?;
+            if !is_whole(code.clone()) {
+                break;
+            }
             let kind = code.byte("kind of a section")?;
             let number = code.index("number of a section")?;
             let mut section = code.framed("section")?;
@@ -125,7 +148,7 @@ impl Restore {
             }
             section.end("end of a section")?;
         }
-        Ok(())
+        Ok(bytes.len() - code.rest())
     }
 
     /// The digest of the rule set that the snapshot was taken of, once its head was read.
@@ -138,7 +161,7 @@ impl Restore {
     /// # Errors
     /// Where parts are missing or contradict each other.
     pub fn finish(self) -> Result<Engine, RestoreError> {
-        let Self { program, options, loading, ended } = self;
+        let Self { program, options, loading, ended, cut: _ } = self;
         let Some(loading) = loading.filter(|_| ended) else {
             return Err(RestoreError::Incomplete);
         };
@@ -278,6 +301,12 @@ impl Loading {
             breakers: if same { self.breakers.of(program) } else { Breakers::new(program) },
         })
     }
+}
+
+/// Whether the next section is there up to its end.
+fn is_whole(mut code: Decoder<'_>) -> bool {
+    let mut head = || code.byte("kind").and_then(|_| code.index("number"));
+    head().is_ok() && code.framed("section").is_ok()
 }
 
 /// Where a list stands in a rule set.
