@@ -5,17 +5,22 @@
 //! ones. With `RISKWEIR_WORKLOAD_ANCHOR` naming a hand-made program for this one schema (called as
 //! `ANCHOR IN OUT sonic 1 128 4`), both take turns and the ratio is given pair by pair: on a shared machine only ratios
 //! from one run mean something. Linux only, because it reads `/proc`.
+//!
+//! `cargo bench --bench workload -- many [ROUNDS]` takes a hundred and a thousand made-up rules instead, over the first
+//! 200,000 events: what ten times the rules cost, and how long `check` takes.
 #![expect(clippy::unwrap_used, reason = "a measurement that cannot be made ends")]
 #![expect(clippy::print_stdout, reason = "a program that prints its measurements")]
 
 #[path = "../tests/support/workload/mod.rs"]
 mod workload;
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use crate::workload::random::Random;
 use crate::workload::{MAIN, ensure, product, sha256};
 
 /// Rounds where the command line does not say how many.
@@ -41,6 +46,9 @@ fn main() {
     fs::create_dir_all(&folder).unwrap();
     let input = folder.join("main.ndjson");
     ensure(&input, &MAIN);
+    if std::env::args().any(|word| word == "many") {
+        return many_rules(&input, &folder, rounds);
+    }
     let anchor = std::env::var_os("RISKWEIR_WORKLOAD_ANCHOR").map(PathBuf::from);
 
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
@@ -56,6 +64,77 @@ fn main() {
     }
     summarize(&ours, &theirs);
     assert!(ours.iter().all(|cost| cost.exact), "a figure with wrong alerts is no result");
+}
+
+/// Events that the many rules judge.
+const MANY_EVENTS: usize = 200_000;
+
+/// A hundred rules and ten times as many, in turn.
+fn many_rules(input: &Path, folder: &Path, rounds: usize) {
+    let events = folder.join("first.ndjson");
+    let lines: Vec<String> =
+        fs::read_to_string(input).unwrap().lines().take(MANY_EVENTS).map(str::to_owned).collect();
+    fs::write(&events, lines.join("\n") + "\n").unwrap();
+    let counts = [100, 1_000];
+    let mut costs = [Vec::new(), Vec::new()];
+    for _ in 0..rounds {
+        for (n_rules, costs) in counts.iter().zip(&mut costs) {
+            let rules = folder.join(format!("rules-{n_rules}"));
+            fs::create_dir_all(&rules).unwrap();
+            fs::write(rules.join("all.risk"), made_up_rules(*n_rules)).unwrap();
+            let check =
+                cpu_of(Command::new(env!("CARGO_BIN_EXE_riskweir")).arg("check").arg(&rules));
+            let mut command = Command::new(env!("CARGO_BIN_EXE_riskweir"));
+            command.arg("backtest").arg("--rules").arg(&rules).arg("--input").arg(&events);
+            command.arg("--out").arg(folder.join("many"));
+            command.args(["--decisions", "notable", "--threads", "1"]);
+            let seconds = cpu_of(&mut command);
+            println!("{n_rules:>5} rules {seconds:>6.2} s CPU, check {check:.2} s CPU");
+            costs.push(seconds);
+        }
+    }
+    let [few, many] = costs.map(median);
+    println!("median {few:.2} s and {many:.2} s: {:.2} times", many / few);
+}
+
+/// User and system CPU of a command, in seconds.
+fn cpu_of(command: &mut Command) -> f64 {
+    let before = waited_for_ticks();
+    let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
+    assert!(status.success(), "{status}: {}", shown(command));
+    (waited_for_ticks() - before) / TICKS_PER_S
+}
+
+/// Rules as a large set has them: a channel, an amount, and two of sixty windows that many share.
+fn made_up_rules(n_rules: usize) -> String {
+    let whole = fs::read_to_string(product::rules_folder().join("workload.risk")).unwrap();
+    let (schema, _) = whole.split_once("feature ").unwrap();
+    let mut text = schema.to_owned();
+    let mut random = Random::new(7);
+    let mut below = |n: u64| usize::try_from(random.bits() % n).unwrap();
+    for index in 0..n_rules {
+        let (entity, channel) = (["account", "device"][below(2)], below(4));
+        let channel = ["pos", "ecom", "atm", "app"][channel];
+        write!(text, "\nrule g{index:04}\n  id \"G{index}\"  owner performance\n  on payment\n")
+            .unwrap();
+        write!(text, "  when channel = {channel} and amount > {} EUR", 1 + below(900)).unwrap();
+        for _ in 0..2 {
+            let aggregate = below(5);
+            let window = ["10m", "30m", "1h", "6h", "24h", "7d"][below(6)];
+            let (aggregate, threshold) = match aggregate {
+                0 => ("count(payment)", (4 + below(56)).to_string()),
+                1 => ("distinct(payment.merchant)", (4 + below(56)).to_string()),
+                2 => ("sum(payment.amount)", format!("{} EUR", 500 + below(90_000))),
+                3 => ("avg(payment.amount)", format!("{} EUR", 500 + below(90_000))),
+                _ => ("max(payment.amount)", format!("{} EUR", 500 + below(90_000))),
+            };
+            write!(text, "\n   and {aggregate} by {entity} over last {window} > {threshold}")
+                .unwrap();
+        }
+        let group = index % 9;
+        writeln!(text, "\n  then score +{} in g{group} cap 60", 1 + below(40)).unwrap();
+    }
+    text
 }
 
 fn run_product(input: &Path, folder: &Path, show: bool) -> Cost {

@@ -13,6 +13,7 @@ pub mod durable;
 pub mod engine;
 pub mod event;
 pub mod loader;
+pub mod lsp;
 pub mod rule_tests;
 pub mod rules;
 pub mod runtime;

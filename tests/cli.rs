@@ -955,11 +955,12 @@ fn a_failed_test_speaks_the_words_of_rules() {
     );
     let rules = rules.replace("expect hit, score +10\n", "expect hit, score +11, spent = 4 EUR\n");
     let called = Place::new(&rules).call(&["test", "rules"]);
-    let does = "but it hits and does `hold for 1h otherwise release, alert queue l1`";
+    let does =
+        "but it hits and does `hold for 1h otherwise release, alert queue l1 once per card per 1h`";
     for wanted in [
-        "hold for 1h30m otherwise block",
+        "hold for 90m otherwise block",
         "score +5",
-        "block with a reason of its own",
+        "block reason \"no\"",
         "step_up sms",
         "tag seen",
     ] {

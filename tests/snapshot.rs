@@ -382,6 +382,20 @@ fn try_restore(
 }
 
 #[test]
+fn a_snapshot_is_read_in_pieces_cut_anywhere() {
+    let (program, options, bytes, records) = small_snapshot();
+    for length in [1, 2, 7, 100, 4_097] {
+        let mut restore = Restore::new(Arc::clone(&program), options);
+        bytes.chunks(length).for_each(|piece| restore.part(piece).unwrap());
+        let mut whole = Runner::new(&program, options);
+        whole.engine = self::restore(&program, options, &bytes);
+        let mut pieced = Runner::new(&program, options);
+        pieced.engine = restore.finish().unwrap();
+        assert_alike(&mut whole, &mut pieced, &records);
+    }
+}
+
+#[test]
 fn a_snapshot_cut_off_anywhere_is_refused() {
     let (program, options, bytes, _) = small_snapshot();
     assert!(try_restore(&program, options, &bytes).is_ok());
@@ -500,6 +514,27 @@ fn a_threshold_that_changes_leaves_no_trace() {
     assert_eq!(runner.ask(LATER_S, "10.00"), said("1", false));
     for mut runner in changed(runner, &saying("2 * (count(payment) by card over last 1h)")) {
         assert_eq!(runner.ask(LATER_S + 10, "10.00"), said("4", false));
+    }
+}
+
+#[test]
+fn a_rule_that_gets_another_name_goes_on_counting_and_thinning() {
+    let named = |name: &str| {
+        let schema = &RULES[..RULES.find("list watched").unwrap()];
+        let rule = format!(
+            "rule {name}\n  id \"R-1\"  owner fraud\n  on payment\n  let n = count(payment) by card over last 1h\n  \
+             when n >= 1\n  then alert queue q once per card per 10m message \"{{n}}\"\n"
+        );
+        program(&format!("{schema}{rule}"))
+    };
+    let mut runner = running(&named("busy"));
+    assert_eq!(runner.ask(LATER_S, "10.00"), said("1", false));
+    for mut runner in changed(runner, &named("hasty")) {
+        let from = runner.out.len();
+        runner.pay(LATER_S + 10, "c", "10.00", "DE");
+        let alerts = |output: &&Output| output.topic == OutputTopic::Alerts;
+        assert_eq!(runner.out[from..].iter().filter(alerts).count(), 0, "within ten minutes");
+        assert_eq!(runner.ask(LATER_S + 600, "10.00"), said("3", false), "ten minutes later");
     }
 }
 

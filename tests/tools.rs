@@ -1,6 +1,6 @@
 //! The tools of whoever writes rules, as a person or a script calls them: exit codes, data on standard output, messages
 //! on standard error. What they say is held against figures worked out by hand and against a naive count.
-#![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails where it stands")]
 #![expect(clippy::cast_precision_loss, reason = "small numbers of a test")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -218,6 +218,159 @@ fn junit_has_a_suite_for_each_rule_and_says_what_failed() {
     );
     assert_eq!(called.out, expected);
     assert_eq!(place.call(&["check", "--format", "junit"]).code, 2);
+}
+
+/// The schema of Ant's task, as Windy Road publishes it: what each element demands of its attributes, in words of ours,
+/// and which elements stand in it, in which order (`*`: any number).
+const ELEMENTS: &[(&str, &[&str], &[&str])] = &[
+    ("testsuites", &[], &["testsuite*"]),
+    (
+        "testsuite",
+        &["id", "package", "name", "timestamp", "hostname", "tests", "failures", "errors", "time"],
+        &["properties", "testcase*", "system-out", "system-err"],
+    ),
+    ("properties", &[], &[]),
+    ("testcase", &["name", "classname", "time"], &["failure*"]),
+    ("failure", &["message", "type"], &[]),
+    ("system-out", &[], &[]),
+    ("system-err", &[], &[]),
+];
+
+#[test]
+fn junit_of_the_shipped_rules_and_of_broken_ones_is_shaped_as_the_schema_demands() {
+    let place = Place::new();
+    place.write("rules/a.risk", &RULES.replace("expect hit", "expect no hit"));
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("rules");
+    for folder in ["rules", shipped.to_str().unwrap()] {
+        let text = place.call(&["test", "--format", "junit", folder]).out;
+        let tag = regex::Regex::new(r#"<(/?)([a-z-]+)((?: [a-z]+="[^"<]*")*)(/?)>"#).unwrap();
+        let attribute = regex::Regex::new(r#" ([a-z]+)=""#).unwrap();
+        // Open elements, and what stood in each so far.
+        let mut open: Vec<(&str, Vec<&str>)> = Vec::new();
+        let mut n_cases = 0;
+        for found in tag.captures_iter(text.split_once("?>").unwrap().1) {
+            let [closing, name, attributes, empty] =
+                [1, 2, 3, 4].map(|n| found.get(n).unwrap().as_str());
+            let known = ELEMENTS.iter().find(|(known, ..)| *known == name);
+            let (name, demanded, children) = known.unwrap_or_else(|| panic!("{name}"));
+            if closing.is_empty() {
+                let given: BTreeSet<&str> = attribute
+                    .captures_iter(attributes)
+                    .map(|a| a.get(1).unwrap().as_str())
+                    .collect();
+                assert_eq!(given, demanded.iter().copied().collect(), "{name}");
+                n_cases += usize::from(*name == "testcase");
+                if let Some((_, inside)) = open.last_mut() {
+                    inside.push(name);
+                }
+                open.push((name, Vec::new()));
+            }
+            if !closing.is_empty() || !empty.is_empty() {
+                let (opened, inside) = open.pop().unwrap();
+                assert_eq!(opened, *name);
+                let mut rest = inside.as_slice();
+                for child in *children {
+                    let many = child.ends_with('*');
+                    let n = rest.iter().take_while(|found| **found == child.trim_end_matches('*'));
+                    let n = n.count();
+                    assert!(many || n == 1, "{name} holds {inside:?}");
+                    rest = &rest[n..];
+                }
+                assert!(rest.is_empty(), "{name} holds {inside:?}");
+            }
+        }
+        assert!(open.is_empty() && n_cases >= 2, "{n_cases}");
+        let outside = tag.replace_all(text.split_once("?>").unwrap().1, "");
+        assert!(!outside.contains(['<', '>']), "what is no element is text");
+    }
+}
+
+#[test]
+fn a_page_for_each_rule_tells_what_it_does_reads_and_costs() {
+    let place = Place::new();
+    let about = "# Catches  a hurried | hand.\n# Why      somebody is in it.\nrule busy";
+    place.write("rules/a.risk", &RULES.replace("rule busy", about));
+    let said = place.good(&["docs", "rules", "--out", "pages"]);
+    assert_eq!(said, "2 rules: pages/README.md\n");
+    let index = place.read("pages/README.md");
+    let row = "| [busy](busy.md) | `R-2` | Three payments in ten minutes | fraud | low | live |";
+    assert!(index.contains(row), "{index}");
+    let page = place.read("pages/busy.md");
+    // By hand, from the text of the rule.
+    for words in [
+        "# busy\n\nThree payments in ten minutes.\n",
+        "- **Catches**: a hurried | hand.\n- **Why**: somebody is in it.\n",
+        "| Id | `R-2` |\n| Owner | fraud |\n| Severity | low |\n| Mode | live |\n| File | `a.risk`, line 18 |\n",
+        "It is asked on `payment`.\n",
+        "It hits when\n\n```risk\ncount(payment) by card over last 10m >= n\n```\n",
+        "If a value that it needs is missing, it does nothing.\n",
+        "- adds 10 risk points in group `velocity`\n- asks a person to look in queue `l2`\n",
+        "| `n` | 3 | 2 to 4 |\n",
+        "| `payment.card` | a `card` |  |\n",
+        "| `count(payment) by card over last 10m` | `payment by card` | 10m |",
+        "- the third <of them> & \"no more\": `hit, score +10`\n",
+    ] {
+        assert!(page.contains(words), "{words}\n---\n{page}");
+    }
+    assert!(!page.contains("payment.amount"), "it does not read the amount");
+    let large = place.read("pages/large.md");
+    assert!(large.contains("| `limit` | 100 EUR | 50 EUR to 250 EUR by 50 EUR |"), "{large}");
+    let hold = "- holds the payment for 1h; without a decision by then it is let go: \"{amount} is large\"\n\
+                - asks a person to look in queue `l1`, at most once per `card` in 1h\n";
+    assert!(large.contains(hold), "{large}");
+    place.good(&["docs", "rules", "--out", "again"]);
+    assert_eq!(place.read("again/busy.md"), page);
+    place.write("rules/b.risk", "rule (");
+    assert_eq!(place.call(&["docs", "rules", "--out", "pages"]).code, 1);
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("rules");
+    let said = place.good(&["docs", shipped.to_str().unwrap(), "--out", "shipped"]);
+    let n_rules: usize = said.split(' ').next().unwrap().parse().unwrap();
+    assert!(n_rules > 50);
+    let index = place.read("shipped/README.md");
+    let links = index.split("](").skip(1).map(|rest| rest.split(')').next().unwrap());
+    assert!(links.clone().all(|link| place.path().join("shipped").join(link).exists()));
+    assert_eq!(links.count(), n_rules);
+}
+
+#[test]
+fn a_new_project_of_each_profile_is_good_at_once_and_its_page_tells_the_truth() {
+    let place = Place::new();
+    for profile in ["wallet", "bank", "cards"] {
+        place.call(&["init", profile, profile]);
+        let folder = place.path().join(profile);
+        let call = |arguments: &[&str]| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_riskweir"));
+            called(command.args(arguments).current_dir(&folder).output().unwrap())
+        };
+        for arguments in [
+            &["check", "--strict", "rules"][..],
+            &["fmt", "--check", "rules"],
+            &["validate", "-c", "riskweir.yaml"],
+        ] {
+            let called = call(arguments);
+            assert_eq!(called.code, 0, "{profile} {arguments:?}: {}{}", called.out, called.err);
+        }
+        let tested = call(&["test", "rules"]);
+        assert!(tested.code == 0 && tested.out.ends_with(" passed, 0 failed\n"), "{}", tested.out);
+        let page = fs::read_to_string(folder.join("README.md")).unwrap();
+        let commands = page.lines().filter_map(|line| line.strip_prefix("riskweir "));
+        let mut n_commands = 0;
+        for line in commands.filter(|line| !line.contains("--connect") && !line.starts_with("run "))
+        {
+            let words = line.split('#').next().unwrap().split_whitespace();
+            let called = call(&words.collect::<Vec<_>>());
+            assert_eq!(called.code, 0, "{profile} {line}: {}{}", called.out, called.err);
+            n_commands += 1;
+        }
+        assert_eq!(n_commands, 4);
+        // "The last one is held."
+        let decisions = fs::read_to_string(folder.join("out/decisions.ndjson")).unwrap();
+        let last: Value = serde_json::from_str(decisions.lines().last().unwrap()).unwrap();
+        assert_eq!(last["outcome"], "hold", "{profile}");
+        let again = place.call(&["init", profile, profile]);
+        assert!(again.code == 1 && again.err.contains("is there already"), "{}", again.err);
+    }
+    assert_eq!(place.call(&["init", "casino"]).code, 2);
 }
 
 const BACKTEST: [&str; 8] =
@@ -633,4 +786,186 @@ alerts 5 → 3
     let json = place.good_json(&["diff", "rules", "new"]);
     assert_eq!(json["rules"]["added"], json!(["rule both"]));
     assert_eq!(json["decisions"], Value::Null);
+}
+
+#[test]
+fn a_label_that_was_known_at_the_cut_off_is_not_forgotten_for_a_later_report() {
+    let place = Place::new();
+    place.write(
+        "l.csv",
+        "event_id,verdict,reported_at\n\
+         p1,fraud,2026-03-02T20:00:00Z\np1,genuine,2026-06-01T00:00:00Z\n\
+         p2,fraud,2026-06-01T00:00:00Z\np2,fraud,2026-03-02T20:00:00Z\n\
+         p3,genuine,2026-03-02T20:00:00Z\np3,fraud,2026-03-02T20:00:00Z\n\
+         p4,fraud,2026-06-01T00:00:00Z\n",
+    );
+    let labels = ["--labels", "l.csv"];
+    let until = |time: &str| quality(&place, &[&labels[..], &["--labels-until", time]].concat());
+    // p1, p2, and p3, of whose two reports of one time the last counts; p4 was not reported yet.
+    let then = until("2026-03-04T00:00:00Z");
+    assert_eq!(then["events"], json!({ "fraud": 3, "genuine": 4, "unknown": 0 }));
+    assert_eq!(then["labels"], 3);
+    let before = until("2026-03-02T19:59:59Z");
+    assert_eq!(before["events"]["fraud"], 0);
+    // In the end p1 was genuine.
+    let end = quality(&place, &labels);
+    assert_eq!(end["events"], json!({ "fraud": 3, "genuine": 4, "unknown": 0 }));
+    let large = |quality: &Value| quality["rules"][1]["hits"].clone();
+    // `large` hits p1, p4, p5, p7: of these p1 was fraud then, p4 is in the end.
+    assert_eq!(large(&then), json!({ "fraud": 1, "genuine": 3, "unknown": 0 }));
+    assert_eq!(end["value_fraud"], json!({ "EUR": "212.50" }));
+    assert_eq!(then["value_fraud"], json!({ "EUR": "162.00" }));
+}
+
+/// Two event types that number their events alike.
+const TWO_TYPES: &str = r#"
+event login from "payments" when "/type" = "login"
+  id   id   : text
+  time at   : time
+  key  user : customer
+event pay from "payments" when "/type" = "pay"
+  id    id     : text
+  time  at     : time
+  key   card   : card
+  field amount : money currency EUR
+rule big
+  id "R-1"  owner o
+  on pay
+  param limit = 50 EUR
+  when amount > limit
+  then block
+"#;
+
+fn two_types() -> Place {
+    let place = Place::new();
+    place.write("two/r.risk", TWO_TYPES);
+    place.write(
+        "two.ndjson",
+        "{\"type\":\"login\",\"id\":\"1\",\"at\":\"2026-01-01T10:00:00Z\",\"user\":\"u\"}\n\
+         {\"type\":\"pay\",\"id\":\"1\",\"at\":\"2026-01-01T10:00:01Z\",\"card\":\"c\",\"amount\":\"100.00\"}\n\
+         {\"type\":\"pay\",\"id\":\"2\",\"at\":\"2026-01-01T10:00:02Z\",\"card\":\"c\",\"amount\":\"90.00\"}\n",
+    );
+    place
+}
+
+#[test]
+fn a_label_belongs_to_the_event_of_its_type_and_one_that_fits_two_is_refused() {
+    let place = two_types();
+    let backtest =
+        ["backtest", "--rules", "two", "--input", "two.ndjson", "--out", "o", "--labels", "l.csv"];
+    place.write("l.csv", "event_id,verdict\n1,fraud\n");
+    let called = place.call(&backtest);
+    assert_eq!(called.code, 1, "{}", called.out);
+    assert!(
+        called.err.contains("the label of `1` fits an event of type `login` and one of type `pay`"),
+        "{}",
+        called.err
+    );
+    assert!(called.err.contains("--label-type"), "{}", called.err);
+    // An id that one type has needs no type, and a label with a type is of that type.
+    place.write("l.csv", "what,event_id,verdict\npay,1,fraud\n,2,genuine\nlogin,2,fraud\n");
+    let typed = [&backtest[..], &["--label-type", "what", "--format", "json"]].concat();
+    let summary: Value = serde_json::from_str(&place.good(&typed)).unwrap();
+    let quality = &summary["quality"];
+    assert_eq!(quality["events"], json!({ "fraud": 1, "genuine": 2, "unknown": 0 }));
+    assert_eq!(quality["rules"][0]["hits"], json!({ "fraud": 1, "genuine": 1, "unknown": 0 }));
+    assert_eq!(quality["labels"], 2);
+}
+
+#[test]
+fn diff_and_explain_tell_events_of_two_types_with_one_id_apart() {
+    let place = two_types();
+    place.write("new/r.risk", &TWO_TYPES.replace("limit = 50 EUR", "limit = 95 EUR"));
+    place.write("high/r.risk", &TWO_TYPES.replace("limit = 50 EUR", "limit = 100 EUR"));
+    let diff = |after: &str| place.good(&["diff", "two", after, "--input", "two.ndjson"]);
+    let decisions = |text: &str| text.split("decisions\n").nth(1).unwrap_or_default().to_owned();
+    assert_eq!(
+        decisions(&diff("new")),
+        "  pass stays  1\n  block → pass  1: 2\n  block stays  1\nalerts 0 → 0\n"
+    );
+    assert_eq!(
+        decisions(&diff("high")),
+        "  pass stays  1\n  block → pass  2: 1 (pay), 2\nalerts 0 → 0\n"
+    );
+    let explain = ["explain", "--rules", "two", "--input", "two.ndjson", "--event", "1"];
+    let called = place.call(&[&explain[..], &["--rule", "big"]].concat());
+    assert!(called.out.contains("R-1 big  HIT") && called.out.contains("(pay)"), "{}", called.out);
+    assert!(called.err.contains("an event of type `login` has the id `1` too"), "{}", called.err);
+    let called = place.call(&[&explain[..], &["--type", "login"]].concat());
+    assert!(called.out.contains("NOT ON this type of event"), "{}", called.out);
+    let called = place.call(&explain);
+    assert!(called.out.contains("(login)"), "{}", called.out);
+    assert!(called.err.contains("type `pay` has the id `1` too"), "{}", called.err);
+    let called = place.call(&[&explain[..], &["--type", "logon"]].concat());
+    assert_eq!((called.code, called.out.as_str()), (1, ""));
+    assert!(called.err.contains("there is no event type `logon`"), "{}", called.err);
+}
+
+#[test]
+fn diff_tells_what_changed_in_the_files_beside_the_rules() {
+    let place = Place::new();
+    let rules = "event payment id id : text time at : time key card : card field amount : money currency EUR
+        list bad : card from \"bad.csv\"
+        list limit : card gives integer from \"limit.csv\"
+        policy p base currency EUR rates from \"rates.csv\"
+        rule r mode shadow on payment when card in bad then alert";
+    for (folder, bad, limit, rate) in [
+        ("a", "c1,\nc2,\nc3,2026-01-01\n", "c1,5\nc2,6\n", "0.85"),
+        ("b", "c2,\nc3,2026-01-02\nc4,\n", "c1,5\nc2,7\n", "0.86"),
+    ] {
+        place.write(&format!("{folder}/r.risk"), rules);
+        place.write(&format!("{folder}/bad.csv"), &format!("value,expires\n{bad}"));
+        place.write(&format!("{folder}/limit.csv"), &format!("value,gives\n{limit}"));
+        place.write(
+            &format!("{folder}/rates.csv"),
+            &format!("date,currency,rate\n2026-01-01,USD,{rate}\n"),
+        );
+    }
+    let out = place.call(&["diff", "a", "b"]).out;
+    assert!(
+        out.contains(
+            "changed list bad\n  file with c4\n  file without c1\n  file another end for c3\n"
+        ),
+        "{out}"
+    );
+    assert!(out.contains("changed list limit\n  file another value for c2\n"), "{out}");
+    assert!(out.contains("changed rates\n  table "), "{out}");
+    assert_eq!(place.call(&["diff", "a", "a"]).out, "the rules say the same\n");
+}
+
+#[test]
+fn sweep_finds_the_parameters_that_a_rule_has_from_its_template() {
+    let place = Place::new();
+    let rules = RULES.split("rule busy").next().unwrap().to_owned()
+        + "template busy(k: key)
+  owner fraud  severity low
+  on payment
+  param n = 3 tune 2..4
+  when count(payment) by k over last 10m >= n
+  then alert queue l2
+use busy(card) as busy_card
+  id \"R-2\"
+use busy(card) as busy_too
+  id \"R-3\"
+  param n = 2 tune 2..3
+";
+    place.write("made/a.risk", rules.split("test large").next().unwrap());
+    let hits = |rule: &str| -> Vec<(String, u64)> {
+        let sweep =
+            ["sweep", rule, "--rules", "made", "--input", "events.ndjson", "--format", "json"];
+        let called = place.call(&sweep);
+        let json: Value = serde_json::from_str(&called.out).unwrap();
+        let points = json["params"][0]["points"].as_array().unwrap().clone();
+        let point = |point: &Value| {
+            let value = point["value"].as_str().unwrap().to_owned();
+            (value, point["hits"]["unknown"].as_u64().unwrap())
+        };
+        points.iter().map(point).collect()
+    };
+    let expected = |points: &[(&str, u64)]| -> Vec<(String, u64)> {
+        points.iter().map(|(value, hits)| ((*value).to_owned(), *hits)).collect()
+    };
+    // By hand as for `busy` above: p2, p3 and p5 are the second, third and fourth payment of c1 within ten minutes.
+    assert_eq!(hits("busy_card"), expected(&[("2", 3), ("3", 2), ("4", 1)]));
+    assert_eq!(hits("busy_too"), expected(&[("2", 3), ("3", 2)]));
 }

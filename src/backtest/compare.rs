@@ -1,6 +1,6 @@
 //! Two rule sets beside each other: what an analyst would say has changed, what it changes in state, and in decisions.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde::Serialize;
 
@@ -8,12 +8,13 @@ use crate::base::EntityKey;
 use crate::decision::lattice::Outcome;
 use crate::diag::{FileId, Sources, Span};
 use crate::engine::{Judged, OutputTopic, Sink};
-use crate::rules::program::Program;
+use crate::event::schema::EventId;
+use crate::rules::program::{Constant, ListSpec, Program};
 use crate::rules::syntax::ast::{Clause, ClauseKind, Item};
 use crate::rules::syntax::lexer::lex_range;
 use crate::rules::syntax::parse;
 
-/// Most events that are named for each change of outcome.
+/// Most events that are named for each change of outcome, and most members for each change of a list.
 const MAX_EXAMPLES: usize = 5;
 
 /// What is different between two rule sets, before any event is read.
@@ -46,10 +47,15 @@ pub fn changes(one: &Program, other: &Program) -> Changes {
     let only = |a: &BTreeMap<String, Parts>, b: &BTreeMap<String, Parts>| -> Vec<String> {
         a.keys().filter(|name| !b.contains_key(*name)).cloned().collect()
     };
+    let mut files = files(one, other);
     let changed = before.iter().filter_map(|(what, parts)| {
-        let how = differences(parts, after.get(what)?);
+        let mut how = differences(parts, after.get(what)?);
+        how.extend(files.remove(what).unwrap_or_default());
         (!how.is_empty()).then(|| Changed { what: what.clone(), how })
     });
+    let changed: Vec<Changed> = changed.collect();
+    let changed =
+        changed.into_iter().chain(files.into_iter().map(|(what, how)| Changed { what, how }));
     let state = |program: &Program| -> BTreeSet<String> {
         program.tables.iter().flat_map(|table| table.identities.iter().cloned()).collect()
     };
@@ -61,6 +67,58 @@ pub fn changes(one: &Program, other: &Program) -> Changes {
         state_new: wanted.difference(&held).cloned().collect(),
         state_dropped: held.difference(&wanted).cloned().collect(),
     }
+}
+
+/// What is different in the files beside the rules: members of lists that both sets have, and the table of rates.
+fn files(one: &Program, other: &Program) -> BTreeMap<String, Vec<String>> {
+    let mut found = BTreeMap::new();
+    for before in &one.lists {
+        let Some(after) = other.lists.iter().find(|list| list.name == before.name) else {
+            continue;
+        };
+        let how = members(before, after);
+        if !how.is_empty() {
+            found.insert(format!("list {}", before.name), how);
+        }
+    }
+    if let (Some(before), Some(after)) = (&one.rates, &other.rates)
+        && before.version() != after.version()
+    {
+        let how = format!("table {} → {}", before.version(), after.version());
+        found.insert("rates".to_owned(), vec![how]);
+    }
+    found
+}
+
+/// The members of a list file that only one of the sets has, and those that end, or give, something else.
+fn members(before: &ListSpec, after: &ListSpec) -> Vec<String> {
+    let of = |list: &ListSpec| -> BTreeMap<String, (Option<i64>, Option<Constant>)> {
+        let given = |value: &str| list.gives.as_ref()?.values.get(value).cloned();
+        let members = list.members.iter();
+        members.map(|(value, end_ms)| (value.clone(), (*end_ms, given(value)))).collect()
+    };
+    let (old, new) = (of(before), of(after));
+    let only = |a: &BTreeMap<String, _>, b: &BTreeMap<String, _>| -> Vec<String> {
+        a.keys().filter(|value| !b.contains_key(*value)).cloned().collect()
+    };
+    let differ = |part: fn(&(Option<i64>, Option<Constant>)) -> String| -> Vec<String> {
+        let both = old.iter().filter_map(|(value, known)| Some((value, known, new.get(value)?)));
+        both.filter(|(_, a, b)| part(a) != part(b)).map(|(value, ..)| value.clone()).collect()
+    };
+    let kinds = [
+        ("with", only(&new, &old)),
+        ("without", only(&old, &new)),
+        ("another end for", differ(|(end_ms, _)| format!("{end_ms:?}"))),
+        ("another value for", differ(|(_, given)| format!("{given:?}"))),
+    ];
+    let told = kinds.into_iter().filter(|(_, values)| !values.is_empty());
+    told.map(|(word, values)| {
+        let shown = values.iter().take(MAX_EXAMPLES).cloned().collect::<Vec<_>>().join(", ");
+        let more = values.len().saturating_sub(MAX_EXAMPLES);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        format!("file {word} {shown}{more}")
+    })
+    .collect()
 }
 
 /// The words of each clause of an item, by the name of the clause.
@@ -202,11 +260,40 @@ fn reworded(name: &str, one: &Said, other: &Said) -> Vec<String> {
 }
 
 /// What one rule set decided on a history.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Decided {
-    /// By event id, in order of the history beside it.
-    by_id: HashMap<EntityKey, (Outcome, u32)>,
-    order: Vec<String>,
+    /// Names of the event types, by their ids.
+    types: Vec<String>,
+    /// By the event's type and id, in order of the history beside it.
+    by_event: HashMap<EntityKey, (Outcome, u32)>,
+    order: Vec<(EventId, String)>,
+}
+
+impl Decided {
+    /// Nothing decided yet.
+    pub fn new(program: &Program) -> Self {
+        let types = program.schema.events.iter().map(|event| event.name.clone()).collect();
+        Self { types, by_event: HashMap::new(), order: Vec::new() }
+    }
+
+    fn type_name(&self, event: EventId) -> &str {
+        self.types.get(usize::from(event.0)).map_or("", String::as_str)
+    }
+
+    /// Two rule sets may number their event types differently, so the name is what counts.
+    fn key(&self, event: EventId, id: &str) -> EntityKey {
+        EntityKey::of_text(format!("{}\u{0}{id}", self.type_name(event)).as_bytes())
+    }
+
+    /// The ids that events of several types have.
+    fn shared_ids(&self) -> HashSet<&str> {
+        let mut first: HashMap<&str, EventId> = HashMap::new();
+        let order = self.order.iter();
+        order
+            .filter(|(event, id)| *first.entry(id).or_insert(*event) != *event)
+            .map(|(_, id)| id.as_str())
+            .collect()
+    }
 }
 
 impl Sink for Decided {
@@ -217,9 +304,9 @@ impl Sink for Decided {
     }
 
     fn judged(&mut self, judged: &Judged<'_>) {
-        let key = EntityKey::of_text(judged.id.as_bytes());
-        self.by_id.insert(key, (judged.outcome, judged.n_alerts));
-        self.order.push(judged.id.to_owned());
+        let key = self.key(judged.event, judged.id);
+        self.by_event.insert(key, (judged.outcome, judged.n_alerts));
+        self.order.push((judged.event, judged.id.to_owned()));
     }
 }
 
@@ -232,7 +319,7 @@ pub struct Moved {
     pub to: &'static str,
     /// How many.
     pub events: u64,
-    /// Ids of the first of them; none where nothing moved.
+    /// Ids of the first of them, with the type where several have that id; none where nothing moved.
     pub examples: Vec<String>,
 }
 
@@ -251,24 +338,28 @@ pub struct DecisionChanges {
 pub fn decisions(one: &Decided, other: &Decided) -> DecisionChanges {
     let mut pairs: BTreeMap<(Outcome, Outcome), (u64, Vec<String>)> = BTreeMap::new();
     let mut out = DecisionChanges::default();
-    for id in &one.order {
-        let key = EntityKey::of_text(id.as_bytes());
-        let Some((before, alerts)) = one.by_id.get(&key) else { continue };
+    let shared = one.shared_ids();
+    for (event, id) in &one.order {
+        let key = one.key(*event, id);
+        let Some((before, alerts)) = one.by_event.get(&key) else { continue };
         out.alerts.0 += u64::from(*alerts);
-        let Some((after, _)) = other.by_id.get(&key) else {
+        let Some((after, _)) = other.by_event.get(&key) else {
             out.only_one += 1;
             continue;
         };
         let (events, examples) = pairs.entry((*before, *after)).or_default();
         *events += 1;
         if before != after && examples.len() < MAX_EXAMPLES {
-            examples.push(id.clone());
+            let is_shared = shared.contains(id.as_str());
+            let place =
+                if is_shared { format!(" ({})", one.type_name(*event)) } else { String::new() };
+            examples.push(format!("{id}{place}"));
         }
     }
-    for id in &other.order {
-        let key = EntityKey::of_text(id.as_bytes());
-        out.alerts.1 += other.by_id.get(&key).map_or(0, |(_, alerts)| u64::from(*alerts));
-        out.only_one += u64::from(!one.by_id.contains_key(&key));
+    for (event, id) in &other.order {
+        let key = other.key(*event, id);
+        out.alerts.1 += other.by_event.get(&key).map_or(0, |(_, alerts)| u64::from(*alerts));
+        out.only_one += u64::from(!one.by_event.contains_key(&key));
     }
     let moved = pairs.into_iter().map(|((from, to), (events, examples))| Moved {
         from: from.as_str(),

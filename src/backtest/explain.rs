@@ -2,6 +2,7 @@
 //! condition is laid out as the engine itself works it out.
 
 use core::cell::Cell;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde_json::{Value as Json, json};
@@ -12,6 +13,7 @@ use crate::base::time::format_rfc3339;
 use crate::decision::wire::Moment;
 use crate::engine::{Decoded, Engine, Input, Output, OutputTopic};
 use crate::event::error::DecodeError;
+use crate::event::schema::EventId;
 use crate::rules::eval::Verdict;
 use crate::rules::eval::outline::{Looked, Outline, Part, Step};
 use crate::rules::eval::render::duration;
@@ -21,8 +23,10 @@ use crate::window::spec::Coverage;
 /// What is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
-    /// Id of the event; the first one with it is meant.
+    /// Id of the event; the first one with it is meant, of the types below.
     pub event_id: String,
+    /// Which event types may be meant; empty: all.
+    pub types: Vec<EventId>,
     /// Which rules.
     pub rules: Vec<RuleId>,
 }
@@ -40,6 +44,8 @@ pub struct Explanation {
     pub decision: Json,
     /// Per rule that was asked for: what it says, or that it is not evaluated on such events.
     pub rules: Vec<(RuleId, Option<Outline>)>,
+    /// Names of other types of which the input has an event with this id.
+    pub also: BTreeSet<String>,
 }
 
 /// Runs a history up to an event and explains it. `None`: no event has this id.
@@ -52,16 +58,26 @@ pub fn explain(
     question: &Question,
 ) -> Result<Option<Explanation>, InputError> {
     let done = Cell::new(false);
-    let mut finder = Finder { question, found: None, done: &done };
+    let (found, also) = (None, BTreeSet::new());
+    let is_only_type = engine.program().schema.events.len() == 1;
+    let mut finder = Finder { question, found, also, done: &done, is_only_type };
     let job = Job { threads: 1, ..job.clone() };
     drive(engine, &job, &mut finder, &mut |_| !done.get())?;
-    Ok(finder.found)
+    let Finder { found, mut also, .. } = finder;
+    Ok(found.map(|found| {
+        also.remove(&found.event_type);
+        Explanation { also, ..found }
+    }))
 }
 
 struct Finder<'q> {
     question: &'q Question,
     found: Option<Explanation>,
+    /// Types of events with the id.
+    also: BTreeSet<String>,
     done: &'q Cell<bool>,
+    /// No event of another type can have the id.
+    is_only_type: bool,
 }
 
 impl Taker for Finder<'_> {
@@ -81,7 +97,17 @@ impl Taker for Finder<'_> {
             engine.decide(input, decoded, &mut outputs);
             return;
         };
-        if engine.event_id(*event) != self.question.event_id {
+        let is_named = engine.event_id(*event) == self.question.event_id;
+        let ty = event.row.event();
+        if is_named {
+            self.also.insert(engine.program().schema.event(ty).name.clone());
+        }
+        // After the event only ids matter: another type may have an event with this one.
+        if self.found.is_some() {
+            return;
+        }
+        let types = &self.question.types;
+        if !is_named || !(types.is_empty() || types.contains(&ty)) {
             engine.decide(input, decoded, &mut outputs);
             return;
         }
@@ -98,8 +124,9 @@ impl Taker for Finder<'_> {
             time_ms: event.row.time_ms,
             decision: decision.unwrap_or_default(),
             rules,
+            also: BTreeSet::new(),
         });
-        self.done.set(true);
+        self.done.set(self.is_only_type || self.question.types.len() == 1);
     }
 }
 

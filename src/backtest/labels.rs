@@ -1,11 +1,14 @@
 //! Labels: what investigators found out about events, and when.
 //!
 //! A file of labels is CSV with a header or NDJSON, plain or compressed, one event a line: its id, a verdict (`fraud` or
-//! `genuine`, also `1` and `0`, `true` and `false`), and maybe when it was reported (RFC 3339). Columns are called
-//! `event_id`, `verdict` and `reported_at` unless the caller names others, so a data set that carries its labels can be
-//! its own file of labels. Further columns are ignored.
+//! `genuine`, also `1` and `0`, `true` and `false`), maybe when it was reported (RFC 3339), and maybe the type of the
+//! event. Columns are called `event_id`, `verdict`, `reported_at` and `event_type` unless the caller names others, so a
+//! data set that carries its labels can be its own file of labels. Further columns are ignored.
+//!
+//! All reports about an event are kept: which of them counts depends on the time at which somebody asks.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io::BufRead as _;
 use std::path::{Path, PathBuf};
 
@@ -45,6 +48,8 @@ pub struct Columns {
     pub verdict: String,
     /// When it was reported; may be absent from the file.
     pub reported: String,
+    /// Type of the event, which matters where events of two types have one id; may be absent from the file.
+    pub event_type: String,
 }
 
 impl Default for Columns {
@@ -53,6 +58,7 @@ impl Default for Columns {
             id: "event_id".to_owned(),
             verdict: "verdict".to_owned(),
             reported: "reported_at".to_owned(),
+            event_type: "event_type".to_owned(),
         }
     }
 }
@@ -91,10 +97,54 @@ pub enum LabelError {
     },
 }
 
-/// All labels by event id.
+/// All labels by the event's type, where the file says it, and id.
 #[derive(Clone, Debug, Default)]
 pub struct Labels {
-    by_id: HashMap<EntityKey, Label>,
+    by_event: HashMap<EntityKey, Reports>,
+    n_reports: usize,
+}
+
+/// What was reported about one event, in the order of the file.
+#[derive(Clone, Debug)]
+enum Reports {
+    One(Label),
+    Several(Vec<Label>),
+}
+
+impl Reports {
+    fn add(&mut self, label: Label) {
+        match self {
+            Self::One(first) => *self = Self::Several(vec![*first, label]),
+            Self::Several(labels) => labels.push(label),
+        }
+    }
+
+    /// The verdict of the report that was the last at a time; of several of one time the last in the file.
+    fn at(&self, until_ms: i64) -> Option<Verdict> {
+        let labels = match self {
+            Self::One(label) => core::slice::from_ref(label),
+            Self::Several(labels) => labels,
+        };
+        let known = labels
+            .iter()
+            .filter(|label| label.reported_ms.is_none_or(|reported_ms| reported_ms <= until_ms));
+        // Of equal ones `max_by_key` gives the last.
+        known.max_by_key(|label| label.reported_ms).map(|label| label.verdict)
+    }
+}
+
+/// What the labels say about an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// What was known at the time, if anything was.
+    pub verdict: Option<Verdict>,
+    /// The label names the type of its event.
+    pub names_type: bool,
+}
+
+/// An event of this type and id; of no type where the file does not say it.
+fn key(event_type: &str, event_id: &str) -> EntityKey {
+    EntityKey::of_text(format!("{event_type}\u{0}{event_id}").as_bytes())
 }
 
 /// An opened file of labels.
@@ -105,7 +155,7 @@ struct LabelFile<'f> {
 }
 
 impl Labels {
-    /// Reads a file. Of several labels for one event the one reported last counts, of those the last in the file.
+    /// Reads a file.
     ///
     /// # Errors
     /// When the file cannot be read, lacks a column, or a line cannot be understood.
@@ -120,21 +170,23 @@ impl Labels {
         Ok(labels)
     }
 
-    /// What was known about an event at a time.
-    pub fn get(&self, event_id: &str, until_ms: i64) -> Option<Verdict> {
-        let label = self.by_id.get(&EntityKey::of_text(event_id.as_bytes()))?;
-        let known = label.reported_ms.is_none_or(|reported_ms| reported_ms <= until_ms);
-        known.then_some(label.verdict)
+    /// What was known about an event at a time, by the report that was the last then; `None`: it has no label. A label
+    /// that names the type comes before one that does not.
+    pub fn get(&self, event_type: &str, event_id: &str, until_ms: i64) -> Option<Found> {
+        let typed = self.by_event.get(&key(event_type, event_id));
+        let found = typed.map(|reports| (reports, true));
+        let found = found.or_else(|| Some((self.by_event.get(&key("", event_id))?, false)));
+        found.map(|(reports, names_type)| Found { verdict: reports.at(until_ms), names_type })
     }
 
     /// How many events have a label.
     pub fn len(&self) -> usize {
-        self.by_id.len()
+        self.by_event.len()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.by_id.is_empty()
+        self.by_event.is_empty()
     }
 
     fn read_csv(&mut self, file: LabelFile<'_>) -> Result<(), LabelError> {
@@ -150,6 +202,7 @@ impl Labels {
         let id = needed(&columns.id, "--label-id")?;
         let verdict = needed(&columns.verdict, "--label-verdict")?;
         let reported = find(&columns.reported);
+        let event_type = find(&columns.event_type);
         let mut record = csv::StringRecord::new();
         let mut line = 1_u64;
         while reader.read_record(&mut record).map_err(broken)? {
@@ -157,7 +210,8 @@ impl Labels {
             let cell = |at: usize| record.get(at).unwrap_or_default();
             let reported = reported.map(cell).filter(|cell| !cell.is_empty());
             let label = label(cell(verdict), reported);
-            self.add(path, line, cell(id), label)?;
+            let event = (event_type.map_or("", cell), cell(id));
+            self.add((path, line), event, label)?;
         }
         Ok(())
     }
@@ -189,15 +243,16 @@ impl Labels {
             };
             let verdict = text_of(&columns.verdict).unwrap_or_default();
             let label = label(&verdict, text_of(&columns.reported).as_deref());
-            self.add(path, line, &text_of(&columns.id).unwrap_or_default(), label)?;
+            let id = text_of(&columns.id).unwrap_or_default();
+            let event_type = text_of(&columns.event_type).unwrap_or_default();
+            self.add((path, line), (&event_type, &id), label)?;
         }
     }
 
     fn add(
         &mut self,
-        path: &Path,
-        line: u64,
-        id: &str,
+        (path, line): (&Path, u64),
+        (event_type, id): (&str, &str),
         label: Result<Label, &'static str>,
     ) -> Result<(), LabelError> {
         let wrong = |message: &str| LabelError::Line {
@@ -209,11 +264,14 @@ impl Labels {
             return Err(wrong("it names no event"));
         }
         let label = label.map_err(wrong)?;
-        let known = self.by_id.entry(EntityKey::of_text(id.as_bytes())).or_insert(label);
-        if label.reported_ms >= known.reported_ms {
-            *known = label;
+        match self.by_event.entry(key(event_type, id)) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(Reports::One(label));
+            }
+            Entry::Occupied(mut known) => known.get_mut().add(label),
         }
-        if self.by_id.len() > MAX_LABELS {
+        self.n_reports += 1;
+        if self.n_reports > MAX_LABELS {
             return Err(LabelError::TooMany { path: path.to_owned() });
         }
         Ok(())

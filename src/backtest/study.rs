@@ -6,16 +6,18 @@
 //!
 //! Money is whole minor units per currency; nothing is converted, rounded or estimated.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 
 use crate::backtest::labels::{Labels, Verdict};
-use crate::base::Currency;
 use crate::base::amount::format_minor_wide;
+use crate::base::count::nearest_f64;
 use crate::base::time::{civil_from_days, format_rfc3339};
+use crate::base::{Currency, EntityKey};
 use crate::decision::lattice::Outcome;
 use crate::engine::{Judged, OutputTopic, Sink};
+use crate::event::schema::EventId;
 use crate::rules::program::{ActionPlan, Program, RuleId};
 
 /// Milliseconds of a day.
@@ -169,10 +171,28 @@ pub struct Findings {
     pub labels_used: Option<u64>,
 }
 
+/// A label fits events of two types, and does not say which of them it means.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the label of `{id}` fits an event of type `{}` and one of type `{}`: add a column `event_type` to the labels, or name yours with `--label-type`",
+    types.0, types.1
+)]
+pub struct AmbiguousLabel {
+    /// The id.
+    pub id: String,
+    /// The types.
+    pub types: (String, String),
+}
+
 /// Watches a run.
 #[derive(Debug)]
 pub struct Study {
     labels: Option<Labels>,
+    /// Names of the event types, by their ids.
+    types: Vec<String>,
+    /// Of labels that name no type: the type of the event that took it, by the event's id.
+    taken: HashMap<EntityKey, EventId>,
+    ambiguous: Option<AmbiguousLabel>,
     cut_off: CutOff,
     findings: Findings,
 }
@@ -198,12 +218,16 @@ impl Study {
             labels_used: labels.as_ref().map(|_| 0),
             ..Findings::default()
         };
-        Self { labels, cut_off, findings }
+        let types = program.schema.events.iter().map(|event| event.name.clone()).collect();
+        Self { labels, types, taken: HashMap::new(), ambiguous: None, cut_off, findings }
     }
 
     /// What was found.
-    pub fn finish(self) -> Findings {
-        self.findings
+    ///
+    /// # Errors
+    /// When a label fits events of several types.
+    pub fn finish(self) -> Result<Findings, AmbiguousLabel> {
+        self.ambiguous.map_or(Ok(self.findings), Err)
     }
 
     /// How many labels there are.
@@ -214,7 +238,18 @@ impl Study {
     fn verdict(&mut self, judged: &Judged<'_>) -> Option<Verdict> {
         let labels = self.labels.as_ref()?;
         let CutOff { until_ms, mature_after_ms } = self.cut_off;
-        if let Some(verdict) = labels.get(judged.id, until_ms) {
+        let type_name = self.types.get(usize::from(judged.event.0)).map_or("", String::as_str);
+        let found = labels.get(type_name, judged.id, until_ms);
+        if found.is_some_and(|found| !found.names_type) {
+            let key = EntityKey::of_text(judged.id.as_bytes());
+            let first = *self.taken.entry(key).or_insert(judged.event);
+            if first != judged.event && self.ambiguous.is_none() {
+                let first = self.types.get(usize::from(first.0)).cloned().unwrap_or_default();
+                let types = (first, type_name.to_owned());
+                self.ambiguous = Some(AmbiguousLabel { id: judged.id.to_owned(), types });
+            }
+        }
+        if let Some(verdict) = found.and_then(|found| found.verdict) {
             if let Some(used) = &mut self.findings.labels_used {
                 *used += 1;
             }
@@ -325,8 +360,7 @@ impl Findings {
 /// A part of a whole, to six decimals; nothing of nothing is not known.
 pub fn share(part: u64, whole: u64) -> Option<f64> {
     let millionths = |n: u64| n.checked_mul(2_000_000)?.checked_add(whole)?.checked_div(whole * 2);
-    #[expect(clippy::cast_precision_loss, reason = "at most a million")]
-    millionths(part).filter(|_| whole > 0).map(|millionths| millionths as f64 / 1e6)
+    millionths(part).filter(|_| whole > 0).map(|millionths| nearest_f64(millionths) / 1e6)
 }
 
 /// A day as people write it.

@@ -3,7 +3,9 @@
 //! A parameter is changed in the text, as its author would, and the whole set is compiled anew; nothing else differs.
 
 use crate::diag::{Source, Sources, Span};
-use crate::rules::syntax::ast::{ClauseKind, Decimal, Item, Literal, LiteralKind, Param, Tune};
+use crate::rules::syntax::ast::{
+    Clause, ClauseKind, Decimal, Item, Literal, LiteralKind, Param, Tune,
+};
 use crate::rules::syntax::parse;
 
 /// Most values of one parameter.
@@ -19,31 +21,60 @@ pub struct Knob {
     pub name: String,
     /// Its present value, as written.
     pub present: String,
-    /// Where that stands.
+    /// Where another value is put: there it stands, or, of a rule that a `use` makes, the end of the `use`.
     pub span: Span,
+    /// What is put before it: of a rule that a `use` makes a `param` clause of its own, so that other rules of the template
+    /// stay as they are.
+    pub before: String,
     /// Values to try, as written in a rule, ascending; the present one is among them.
     pub values: Vec<String>,
 }
 
-/// The parameters of a rule that have a `tune` range. `None`: there is no such rule.
+/// The parameters of a rule that have a `tune` range, its own and those of the template that it is made of. `None`: there
+/// is no such rule.
 pub fn knobs(sources: &Sources, rule: &str) -> Option<Vec<Knob>> {
+    let items: Vec<Item> = items(sources);
+    let of = |clauses: &[Clause]| -> Vec<Knob> {
+        let params = clauses.iter().filter_map(|clause| match &clause.kind {
+            ClauseKind::Param(param) => knob(param, sources),
+            _ => None,
+        });
+        params.collect()
+    };
+    items.iter().find_map(|item| match item {
+        Item::Rule(found) if found.name.text == rule => Some(of(&found.clauses)),
+        Item::Use(found) if found.name.text == rule => {
+            let template = items.iter().find_map(|item| match item {
+                Item::Template(template) if template.name.text == found.template.text => {
+                    Some(template)
+                }
+                _ => None,
+            });
+            let own = |name: &str| {
+                found.clauses.iter().any(|clause| {
+                    matches!(&clause.kind, ClauseKind::Param(param) if param.name.text == name)
+                })
+            };
+            let end = Span { start: found.span.end, ..found.span };
+            let inherited = template.map(|template| of(&template.clauses)).unwrap_or_default();
+            let inherited = inherited.into_iter().filter(|knob| !own(&knob.name)).map(|knob| {
+                Knob { span: end, before: format!("\n  param {} = ", knob.name), ..knob }
+            });
+            Some(of(&found.clauses).into_iter().chain(inherited).collect())
+        }
+        _ => None,
+    })
+}
+
+fn items(sources: &Sources) -> Vec<Item> {
+    let mut items = Vec::new();
     for (index, source) in (0_u32..).zip(&sources.files) {
         if source.path.rsplit_once('.').is_none_or(|(_, kind)| kind != "risk") {
             continue;
         }
-        let (file, _) = parse(crate::diag::FileId(index), &source.text);
-        for item in &file.items {
-            let Item::Rule(found) = item else { continue };
-            if found.name.text == rule {
-                let params = found.clauses.iter().filter_map(|clause| match &clause.kind {
-                    ClauseKind::Param(param) => knob(param, sources),
-                    _ => None,
-                });
-                return Some(params.collect());
-            }
-        }
+        items.extend(parse(crate::diag::FileId(index), &source.text).0.items);
     }
-    None
+    items
 }
 
 /// The rule set with another value at a place.
@@ -51,7 +82,8 @@ pub fn turned(sources: &Sources, knob: &Knob, value: &str) -> Sources {
     let files = sources.files.iter().enumerate().map(|(index, source)| {
         let mut text = source.text.clone();
         if u32::try_from(index) == Ok(knob.span.file.0) {
-            text.replace_range(knob.span.start as usize..knob.span.end as usize, value);
+            let range = knob.span.start as usize..knob.span.end as usize;
+            text.replace_range(range, &format!("{}{value}", knob.before));
         }
         Source { path: source.path.clone(), text }
     });
@@ -76,7 +108,8 @@ fn knob(param: &Param, sources: &Sources) -> Option<Knob> {
         if *number == here { present.clone() } else { written(&param.value, *number, scale) }
     };
     let values = numbers.iter().map(value).collect();
-    Some(Knob { name: param.name.text.clone(), present, span: param.value.span, values })
+    let (name, before) = (param.name.text.clone(), String::new());
+    Some(Knob { name, present, span: param.value.span, before, values })
 }
 
 /// The values of a range, in units of the scale.

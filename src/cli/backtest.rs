@@ -74,6 +74,9 @@ pub(crate) struct LabelFlags {
     /// Column of the time at which it was reported.
     #[arg(long, value_name = "COLUMN", requires = "labels", default_value = "reported_at")]
     label_reported: String,
+    /// Column of the event's type; may be absent from the file.
+    #[arg(long, value_name = "COLUMN", requires = "labels", default_value = "event_type")]
+    label_type: String,
     /// Labels reported after this time are not known yet.
     #[arg(long, value_name = "TIME", requires = "labels", value_parser = time_ms)]
     labels_until: Option<i64>,
@@ -108,6 +111,7 @@ impl LabelFlags {
             id: self.label_id.clone(),
             verdict: self.label_verdict.clone(),
             reported: self.label_reported.clone(),
+            event_type: self.label_type.clone(),
         };
         let labels = self.labels.as_ref().map(|path| Labels::read(path, &columns));
         labels.transpose().map_err(Failure::invalid)
@@ -161,7 +165,8 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
     .map_err(Failure::invalid)?;
     progress.finish_and_clear();
     sink.finish().map_err(Failure::invalid)?;
-    conclude(arguments, &Summary::of(&engine, &ran), &study.finish(), console)?;
+    let found = study.finish().map_err(Failure::invalid)?;
+    conclude(arguments, &Summary::of(&engine, &ran), &found, console)?;
     check_decided(&ran, &engine)?;
     Ok(Exit::Ok)
 }
@@ -242,7 +247,7 @@ fn default_threads() -> usize {
 }
 
 fn progress(console: &Console) -> ProgressBar {
-    if console.quiet || !std::io::stderr().is_terminal() {
+    if console.is_quiet() || !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::new_spinner();

@@ -65,7 +65,7 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
 }
 
 fn decide(arguments: &Arguments, program: &Arc<Program>) -> Result<Decided, Failure> {
-    let mut decided = Decided::default();
+    let mut decided = Decided::new(program);
     arguments.reading.run(&arguments.input, program, &mut decided)?;
     Ok(decided)
 }

@@ -13,6 +13,7 @@ use crate::cli::history::Reading;
 use crate::cli::rules::compile_folder;
 use crate::cli::{Console, Exit, Failure, Format};
 use crate::engine::{DecisionsWanted, Engine};
+use crate::event::schema::EventId;
 use crate::rules::program::{Program, RuleId};
 
 /// Arguments of `riskweir explain`.
@@ -27,6 +28,10 @@ pub struct Arguments {
     /// Id of the event.
     #[arg(long, value_name = "ID", required_unless_present = "decision")]
     event: Option<String>,
+    /// Type of the event, where events of several types have the id (default: the first event with it, of those that the
+    /// rule is on).
+    #[arg(long = "type", value_name = "TYPE", requires = "event")]
+    event_type: Option<String>,
     /// Id or name of the rule (default: every rule on the event's type, or those that the decision names).
     #[arg(long, value_name = "RULE")]
     rule: Option<String>,
@@ -56,9 +61,19 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
     let job = arguments.reading.job(&arguments.input, 1);
     let found = explain(&mut engine, &job, &asked).map_err(Failure::invalid)?;
     let Some(mut found) = found else {
-        let message = format!("no event of the input has the id `{}`", asked.event_id);
+        let names = asked.types.iter().map(|id| program.schema.event(*id).name.as_str());
+        let names = names.collect::<Vec<&str>>().join("` or `");
+        let kind = if names.is_empty() { String::new() } else { format!(" and type `{names}`") };
+        let message = format!("no event of the input has the id `{}`{kind}", asked.event_id);
         return Err(Failure::invalid(message));
     };
+    for other in &found.also {
+        let message = format!(
+            "note: an event of type `{other}` has the id `{}` too: `--type {other}` explains that one",
+            asked.event_id
+        );
+        console.message(&message);
+    }
     if arguments.rule.is_none() && found.rules.iter().any(|(_, outline)| outline.is_some()) {
         found.rules.retain(|(_, outline)| outline.is_some());
     }
@@ -72,8 +87,8 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
 /// Which event and which rules are meant.
 fn asked(arguments: &Arguments, program: &Program, console: &Console) -> Result<Question, Failure> {
     let every = || program.rules.iter().map(|rule| rule.name.clone()).collect::<Vec<String>>();
-    let (event_id, named) = match (&arguments.event, &arguments.decision) {
-        (Some(event), _) => (event.clone(), every()),
+    let (event_id, named, ty) = match (&arguments.event, &arguments.decision) {
+        (Some(event), _) => (event.clone(), every(), arguments.event_type.clone()),
         (None, Some(decision)) => {
             let record = decision_record(decision, &arguments.decisions)?;
             if record["ruleset"] != program.digest.short_hex() {
@@ -91,7 +106,8 @@ fn asked(arguments: &Arguments, program: &Program, console: &Console) -> Result<
                     .filter_map(|name| name.as_str().map(str::to_owned)),
             );
             let named = if named.is_empty() { every() } else { named };
-            (record["event"]["id"].as_str().unwrap_or_default().to_owned(), named)
+            let text = |member: &str| record["event"][member].as_str().map(str::to_owned);
+            (text("id").unwrap_or_default(), named, text("type"))
         }
         (None, None) => return Err(Failure::invalid("name an event or a decision")),
     };
@@ -99,7 +115,22 @@ fn asked(arguments: &Arguments, program: &Program, console: &Console) -> Result<
         Some(rule) => vec![find_rule(program, rule)?],
         None => named.iter().map(|rule| find_rule(program, rule)).collect::<Result<_, _>>()?,
     };
-    Ok(Question { event_id, rules })
+    let types = match (ty, &arguments.rule) {
+        (Some(name), _) => {
+            let known = program.schema.event_named(&name);
+            vec![
+                known
+                    .ok_or_else(|| Failure::invalid(format!("there is no event type `{name}`")))?,
+            ]
+        }
+        (None, Some(_)) => (0_u16..)
+            .zip(&program.plans)
+            .filter(|(_, plan)| plan.rules.iter().any(|body| rules.contains(&body.rule)))
+            .map(|(event, _)| EventId(event))
+            .collect(),
+        (None, None) => Vec::new(),
+    };
+    Ok(Question { event_id, types, rules })
 }
 
 /// The rule of an id or a name.

@@ -156,7 +156,7 @@ impl History {
         let mut study = Study::new(program, labels, self.cut_off());
         let mut watching = Watching { sink: &mut Silence, study: &mut study };
         self.reading.run(&self.input, program, &mut watching)?;
-        Ok(study.finish())
+        study.finish().map_err(Failure::invalid)
     }
 
     /// Files that are read; an output must be none of them.

@@ -2,9 +2,11 @@
 //!
 //! INVARIANT: the result does not depend on the order of the hits.
 
-use crate::decision::lattice::{Candidate, Force, Outcome, decide};
+use crate::decision::lattice::{Candidate, Force, Outcome, Ruling, decide};
 use crate::decision::score::ScoreSheet;
-use crate::rules::program::{ActionPlan, Policy, Program, RuleBody, StepUpOtherwise};
+use crate::rules::program::{
+    ActionPlan, Mode, Policy, Program, RuleBody, RuleId, ScoreGroup, StepUpOtherwise,
+};
 use crate::rules::syntax::ast::Otherwise;
 
 /// Whether this event may still stop or free money.
@@ -19,7 +21,7 @@ pub enum Reach {
 /// Until when and how a payment is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HoldTerms {
-    /// Longest of the holds that won.
+    /// Longest of the holds that stand: all of them, or where an `allow` is, those of mandatory rules.
     pub for_ms: i64,
     /// Strictest of what they say for the deadline.
     pub otherwise: Otherwise,
@@ -29,15 +31,40 @@ pub struct HoldTerms {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resolution<'p> {
     /// What won.
-    pub winner: Candidate,
+    pub ruling: Ruling,
     /// Risk points, 0 to 100.
     pub score: i32,
     /// Index of the band that the score falls into.
     pub band: Option<usize>,
     /// Terms, when the outcome is `hold`.
     pub hold: Option<HoldTerms>,
-    /// Method, when the outcome is `step_up`: the strictest, then the first by name.
+    /// Method, when the outcome is `step_up`: that of the strictest that stands, then the first by the method's name.
     pub step_up: Option<(&'p str, Option<StepUpOtherwise>)>,
+}
+
+impl Resolution<'_> {
+    /// The outcome.
+    pub fn outcome(&self) -> Outcome {
+        self.ruling.outcome
+    }
+
+    /// Whether this rule, one of those that hit, brought the outcome about, alone or with others.
+    pub fn is_by(&self, program: &Program, body: &RuleBody) -> bool {
+        let force = force_of(program, body);
+        let mut wishes = body.actions.iter().filter_map(|action| candidate(action, force));
+        wishes.any(|wish| self.ruling.is_by(wish))
+    }
+
+    /// What the score band does.
+    pub fn band_action<'p>(&self, policy: &'p Policy) -> Option<&'p ActionPlan> {
+        self.band.and_then(|index| policy.bands.get(index)).map(|(_, _, action)| action)
+    }
+
+    /// Whether the score band brought the outcome about, alone or with rules.
+    pub fn is_by_band(&self, policy: &Policy) -> bool {
+        let wish = self.band_action(policy).and_then(|action| candidate(action, Force::Ordinary));
+        wish.is_some_and(|wish| self.ruling.is_by(wish))
+    }
 }
 
 /// The candidate that an action adds, if it adds one.
@@ -62,17 +89,22 @@ pub fn force_of(program: &Program, body: &RuleBody) -> Force {
     if mandatory { Force::Mandatory } else { Force::Ordinary }
 }
 
-/// Resolves the hits of one event. `sheet` is scratch.
+/// Resolves the hits of one event, whose time is in ms. `sheet` is scratch.
 ///
 /// # Cost
 /// Linear in the actions of the hits.
 pub fn resolve<'p>(
     program: &'p Program,
     hits: &[&'p RuleBody],
-    reach: Reach,
+    (time_ms, reach): (i64, Reach),
     sheet: &mut ScoreSheet,
 ) -> Resolution<'p> {
     sheet.reset(program.groups.len());
+    for (index, group) in (0_u16..).zip(&program.groups) {
+        if !cap_holds(program, group, hits, time_ms) {
+            sheet.lift(index);
+        }
+    }
     let mut candidates: Vec<(Candidate, &'p ActionPlan)> = Vec::new();
     for body in hits {
         let force = force_of(program, body);
@@ -91,9 +123,9 @@ pub fn resolve<'p>(
     if reach == Reach::AlertsOnly {
         candidates.clear();
     }
-    let winner = decide(candidates.iter().map(|(found, _)| *found));
+    let ruling = decide(candidates.iter().map(|(found, _)| *found));
     let winning =
-        || candidates.iter().filter(|(found, _)| *found == winner).map(|(_, action)| *action);
+        || candidates.iter().filter(|(found, _)| ruling.is_by(*found)).map(|(_, action)| *action);
     let hold = winning().filter_map(hold_terms).reduce(|a, b| HoldTerms {
         for_ms: a.for_ms.max(b.for_ms),
         otherwise: a.otherwise.max(b.otherwise),
@@ -101,7 +133,19 @@ pub fn resolve<'p>(
     let step_up = winning()
         .filter_map(step_up_terms)
         .max_by_key(|(method, otherwise)| (strictness(*otherwise), core::cmp::Reverse(*method)));
-    Resolution { winner, score, band, hold, step_up }
+    Resolution { ruling, score, band, hold, step_up }
+}
+
+/// Whether one of the rules that say a group's cap acts on this event: a live one by its dates, a canary where it hits.
+fn cap_holds(program: &Program, group: &ScoreGroup, hits: &[&RuleBody], time_ms: i64) -> bool {
+    let acts = |id: &RuleId| {
+        let Some(rule) = program.rules.get(usize::from(id.0)) else { return false };
+        match rule.mode {
+            Mode::Live => rule.is_in_effect(time_ms),
+            _ => hits.iter().any(|body| body.rule == *id),
+        }
+    };
+    group.cap_by.is_empty() || group.cap_by.iter().any(acts)
 }
 
 /// The band that a score falls into.

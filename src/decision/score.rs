@@ -6,6 +6,8 @@ use crate::rules::program::ScoreGroup;
 #[derive(Clone, Debug, Default)]
 pub struct ScoreSheet {
     points: Vec<i32>,
+    /// Groups whose cap does not hold on this event.
+    lifted: Vec<u16>,
 }
 
 impl ScoreSheet {
@@ -13,6 +15,12 @@ impl ScoreSheet {
     pub fn reset(&mut self, n_groups: usize) {
         self.points.clear();
         self.points.resize(n_groups, 0);
+        self.lifted.clear();
+    }
+
+    /// Takes the cap off a group for this event.
+    pub fn lift(&mut self, group: u16) {
+        self.lifted.push(group);
     }
 
     /// Adds points to a group.
@@ -27,11 +35,11 @@ impl ScoreSheet {
         &'a self,
         groups: &'a [ScoreGroup],
     ) -> impl Iterator<Item = (&'a ScoreGroup, i32)> + 'a {
-        groups
-            .iter()
-            .zip(&self.points)
-            .filter(|(_, points)| **points != 0)
-            .map(|(group, points)| (group, group.cap.map_or(*points, |cap| cap.min(*points))))
+        let given = (0_u16..).zip(groups).zip(&self.points).filter(|(_, points)| **points != 0);
+        given.map(|((index, group), points)| {
+            let cap = group.cap.filter(|_| !self.lifted.contains(&index));
+            (group, cap.map_or(*points, |cap| cap.min(*points)))
+        })
     }
 
     /// The score in 0..=100.

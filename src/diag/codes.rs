@@ -84,6 +84,7 @@ registry! {
     E0406 "too many aggregates, filters or columns";
     E0407 "an aggregate inside an aggregate";
     E0408 "steps that make no sequence";
+    E0409 "a window that leaves nothing to ask";
     E0420 "an aggregate that cannot look at a lifetime";
     E0501 "a missing clause";
     E0502 "a clause given twice";
@@ -109,6 +110,8 @@ registry! {
     W0001 "`and` and `or` mixed without parentheses";
     W0101 "a type that looks misspelt";
     W0102 "a parameter of a template that is not used";
+    W0103 "a list that nothing fills";
+    W0201 "a day that stands for its first instant";
     W0301 "an alert or score rule can be undecided";
     W0501 "a rule that never hits";
     W0502 "a condition that is never false";

@@ -17,6 +17,9 @@ const MAX_FILES: usize = 10_000;
 /// Most bytes of one file: lists may be long.
 const MAX_FILE_BYTES: u64 = 64 << 20;
 
+/// Most files and folders whose refusal is told.
+const MAX_REFUSED: usize = 100;
+
 /// Deepest nesting of folders.
 const MAX_DEPTH: usize = 8;
 
@@ -80,17 +83,9 @@ pub enum LoadError {
 /// # Errors
 /// When something cannot be read or is out of bounds; the path is named.
 pub fn load(path: &Path) -> Result<Sources, LoadError> {
-    let root = fs::canonicalize(path).map_err(|source| io_error(path, source))?;
-    let mut sources = Sources::default();
-    if root.is_file() {
-        if root.extension().is_some_and(|ending| looks_like_ours(ending) && ending != "risk") {
-            return Err(LoadError::Ending { path: path.to_owned() });
-        }
-        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-        sources.files.push(read(&root, name)?);
-    } else {
-        walk(&root, &root, 0, &mut sources)?;
-        sources.files.sort_by(|a, b| a.path.cmp(&b.path));
+    let (sources, refused) = load_what_can_be(path);
+    if let Some(first) = refused.into_iter().next() {
+        return Err(first);
     }
     let is_rules =
         |file: &Source| Path::new(&file.path).extension().is_some_and(|kind| kind == "risk");
@@ -101,7 +96,34 @@ pub fn load(path: &Path) -> Result<Sources, LoadError> {
     }
 }
 
-fn walk(root: &Path, folder: &Path, depth: usize, sources: &mut Sources) -> Result<(), LoadError> {
+/// Reads what can be read of a rule folder or a single `.risk` file, and says what cannot: for an editor, which goes on
+/// with the rest. A folder without rules is no refusal here.
+pub fn load_what_can_be(path: &Path) -> (Sources, Vec<LoadError>) {
+    let mut found = Found::default();
+    let done = match fs::canonicalize(path) {
+        Err(source) => Err(io_error(path, source)),
+        Ok(root) if root.is_file() && misspelt(&root) => {
+            Err(LoadError::Ending { path: path.to_owned() })
+        }
+        Ok(root) if root.is_file() => {
+            let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+            read(&root, name).map(|source| found.sources.files.push(source))
+        }
+        Ok(root) => walk(&root, &root, 0, &mut found),
+    };
+    found.refused.extend(done.err());
+    found.sources.files.sort_by(|a, b| a.path.cmp(&b.path));
+    (found.sources, found.refused)
+}
+
+#[derive(Default)]
+struct Found {
+    sources: Sources,
+    refused: Vec<LoadError>,
+}
+
+/// Walks a folder. What is wrong with one file is noted; what is wrong with the folder is returned.
+fn walk(root: &Path, folder: &Path, depth: usize, found: &mut Found) -> Result<(), LoadError> {
     if depth > MAX_DEPTH {
         let (path, what) = (folder.to_owned(), "too many folders within folders");
         return Err(LoadError::TooLarge { path, what, limit: MAX_DEPTH as u64 });
@@ -112,24 +134,38 @@ fn walk(root: &Path, folder: &Path, depth: usize, sources: &mut Sources) -> Resu
         if hidden {
             continue;
         }
-        let real = fs::canonicalize(&path).map_err(|source| io_error(&path, source))?;
-        if !real.starts_with(root) {
-            return Err(LoadError::LinkOutside { path });
+        if let Err(refused) = entry_of(root, &path, depth, found) {
+            found.refused.push(refused);
         }
-        if real.is_dir() {
-            walk(root, &path, depth + 1, sources)?;
-        } else if path.extension().is_some_and(|kind| kind == "risk" || kind == "csv") {
-            if sources.files.len() == MAX_FILES {
-                let (path, what) = (root.to_owned(), "too many files");
-                return Err(LoadError::TooLarge { path, what, limit: MAX_FILES as u64 });
-            }
-            let name = relative(root, &path);
-            sources.files.push(read(&path, name)?);
-        } else if path.extension().is_some_and(looks_like_ours) {
-            return Err(LoadError::Ending { path });
+        if found.refused.len() > MAX_REFUSED {
+            break;
         }
     }
     Ok(())
+}
+
+fn entry_of(root: &Path, path: &Path, depth: usize, found: &mut Found) -> Result<(), LoadError> {
+    let real = fs::canonicalize(path).map_err(|source| io_error(path, source))?;
+    if !real.starts_with(root) {
+        return Err(LoadError::LinkOutside { path: path.to_owned() });
+    }
+    if real.is_dir() {
+        walk(root, path, depth + 1, found)?;
+    } else if path.extension().is_some_and(|kind| kind == "risk" || kind == "csv") {
+        if found.sources.files.len() == MAX_FILES {
+            let (path, what) = (root.to_owned(), "too many files");
+            return Err(LoadError::TooLarge { path, what, limit: MAX_FILES as u64 });
+        }
+        found.sources.files.push(read(path, relative(root, path))?);
+    } else if path.extension().is_some_and(looks_like_ours) {
+        return Err(LoadError::Ending { path: path.to_owned() });
+    }
+    Ok(())
+}
+
+/// Whether a single file has nearly the ending of rules.
+fn misspelt(file: &Path) -> bool {
+    file.extension().is_some_and(|ending| looks_like_ours(ending) && ending != "risk")
 }
 
 fn looks_like_ours(ending: &OsStr) -> bool {
@@ -156,6 +192,21 @@ fn relative(root: &Path, path: &Path) -> String {
     let inside = path.strip_prefix(root).unwrap_or(path);
     let parts: Vec<_> = inside.iter().map(|part| part.to_string_lossy()).collect();
     parts.join("/")
+}
+
+impl LoadError {
+    /// The file or folder that it is about.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Io { path, .. }
+            | Self::NotText { path }
+            | Self::LinkOutside { path }
+            | Self::NotAFile { path }
+            | Self::TooLarge { path, .. }
+            | Self::Ending { path }
+            | Self::Empty { path } => path,
+        }
+    }
 }
 
 fn io_error(path: &Path, source: io::Error) -> LoadError {

@@ -4,7 +4,10 @@
 //! test does not name are absent, also required ones: a test says what it needs and no more. When the rule needs a
 //! required one, the test fails and names it, whatever it expects (`left_out`): no real record is like that.
 
+mod actions;
 mod left_out;
+#[cfg(test)]
+mod tests;
 mod words;
 
 use std::sync::Arc;
@@ -17,10 +20,10 @@ use crate::engine::{Decoded, Engine, EngineOptions, Input, Output, OutputTopic, 
 use crate::event::build::{BuildError, RowBuilder};
 use crate::event::row::Row;
 use crate::event::schema::{EventType, FieldId, FieldType};
+use crate::rule_tests::actions::Said;
 use crate::rules::eval::EvalError;
 use crate::rules::program::{
-    ActionPlan, Constant, Expectation, Mode, NodeId, Program, RuleBody, TestCase, TestEvent,
-    TestValue,
+    Constant, Expectation, Mode, NodeId, Program, RuleBody, TestCase, TestEvent, TestValue,
 };
 
 /// When a test begins: 2026-01-01T00:00:00Z, a Thursday.
@@ -88,6 +91,8 @@ struct Played {
     decision: Json,
     /// The names that the test asks for, with their nodes and values.
     values: Vec<(String, NodeId, Value)>,
+    /// The texts of the rule's actions on this event, in the order of the actions.
+    texts: Vec<Option<String>>,
 }
 
 impl Stage {
@@ -116,7 +121,14 @@ impl Stage {
         let values = self.engine.peek(self.stream, Decoded { raw: &[], row: &row }, &nodes);
         let values = names.into_iter().zip(values);
         let values = values.map(|((name, node), value)| (name, node, value)).collect();
-        Ok(Played { decision: self.decide(&row), values })
+        let program = Arc::clone(&self.program);
+        let actions = body_of(&program, test).map_or(&[][..], |body| &body.actions);
+        let texts = actions.iter().map(|action| {
+            let decoded = Decoded { raw: &[], row: &row };
+            action.message().map(|message| self.engine.say(self.stream, decoded, message))
+        });
+        let texts = texts.collect();
+        Ok(Played { decision: self.decide(&row), values, texts })
     }
 
     fn decide(&mut self, row: &Row) -> Json {
@@ -156,7 +168,10 @@ fn set(
         (TestValue::Constant(Constant::Int(ms)), FieldType::Time { .. }) => {
             builder.time(field, *ms)
         }
-        #[expect(clippy::cast_precision_loss, reason = "a test writes small numbers")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "the nearest number is what the field would hold"
+        )]
         (TestValue::Constant(Constant::Int(int)), FieldType::Number) => {
             builder.number(field, *int as f64)
         }
@@ -237,19 +252,21 @@ fn failure(
                 missing.is_some_and(|missing| missing.iter().any(|name| is_about(name, field)));
             if named { None } else { wrong(format!("it to be undecided on `{field}`")) }
         }
-        Expectation::Action(wanted) => {
-            let actions = body_of(program, test).map_or(&[][..], |body| &body.actions);
-            let does = hit && actions.iter().any(|action| same_action(action, wanted));
-            let words = |action: &ActionPlan| words::action(program, test.when.event, action);
-            let wanted = format!("the action `{}`", words(wanted));
-            if does {
-                None
-            } else if hit {
-                let actions: Vec<String> = actions.iter().map(words).collect();
-                Some(format!("expected {wanted}, but it hits and does `{}`", actions.join(", ")))
-            } else {
-                wrong(wanted)
+        Expectation::Action(wanted, span) => {
+            let body = body_of(program, test).filter(|_| hit);
+            let actions = body.map_or(&[][..], |body| &body.actions);
+            let said: Vec<Said<'_>> = actions.iter().zip(played.texts.iter().cloned()).collect();
+            if said.iter().any(|said| actions::is_wanted(program, said, wanted)) {
+                return None;
             }
+            let words = program.sources.text(*span).split_whitespace().collect::<Vec<&str>>();
+            let wanted = format!("the action `{}`", words.join(" "));
+            if !hit {
+                return wrong(wanted);
+            }
+            let does = said.iter().map(|said| words::said(program, test.when.event, said));
+            let does = does.collect::<Vec<String>>().join(", ");
+            Some(format!("expected {wanted}, but it hits and does `{does}`"))
         }
         Expectation::Value(name, wanted) => {
             let (_, node, found) = played.values.iter().find(|(known, ..)| known == name)?;
@@ -279,26 +296,6 @@ fn is_about(missing: &Json, field: &str) -> bool {
         .any(|word| word == field || word.rsplit('.').next() == Some(field))
 }
 
-fn same_action(action: &ActionPlan, wanted: &ActionPlan) -> bool {
-    match (action, wanted) {
-        (ActionPlan::Block { .. }, ActionPlan::Block { .. }) => true,
-        (
-            ActionPlan::Hold { for_ms, otherwise, .. },
-            ActionPlan::Hold { for_ms: wanted_ms, otherwise: wanted_otherwise, reason },
-        ) => for_ms == wanted_ms && (otherwise == wanted_otherwise || reason.is_none()),
-        (ActionPlan::Alert { queue, .. }, ActionPlan::Alert { queue: wanted, .. }) => {
-            wanted.is_none() || queue == wanted
-        }
-        (ActionPlan::Score { points, .. }, ActionPlan::Score { points: wanted, .. }) => {
-            points == wanted
-        }
-        (ActionPlan::StepUp { method, .. }, ActionPlan::StepUp { method: wanted, .. }) => {
-            method == wanted
-        }
-        _ => action == wanted,
-    }
-}
-
 fn same_value(found: Value, wanted: &Constant) -> bool {
     match (found, wanted) {
         (Value::Bool(found), Constant::Bool(wanted)) => found == *wanted,
@@ -306,7 +303,7 @@ fn same_value(found: Value, wanted: &Constant) -> bool {
         (Value::Number(found), Constant::Number(wanted)) => {
             (found - wanted).abs() <= 1e-9 * wanted.abs().max(1.0)
         }
-        #[expect(clippy::cast_precision_loss, reason = "a test writes small numbers")]
+        #[expect(clippy::cast_precision_loss, reason = "compared to nine decimals, as numbers are")]
         (Value::Number(found), Constant::Int(wanted)) => (found - *wanted as f64).abs() <= 1e-9,
         // A test writes money in whole minor units; an average is compared at that precision.
         (Value::Money(found), Constant::Money(wanted)) => {

@@ -2,15 +2,14 @@
 
 use crate::base::Value;
 use crate::event::schema::{EventId, SlotId};
+use crate::rule_tests::actions::Said;
 use crate::rules::eval::render::duration;
 use crate::rules::eval::trace::Trace;
-use crate::rules::program::{
-    ActionPlan, Constant, ListId, Message, NodeId, Program, StepUpOtherwise,
-};
+use crate::rules::program::{ActionPlan, Constant, ListId, NodeId, Program, StepUpOtherwise};
 use crate::rules::syntax::ast::Otherwise;
 
-/// An action as a rule says it.
-pub(super) fn action(program: &Program, event: EventId, action: &ActionPlan) -> String {
+/// An action as a rule says it, its text with the values of the judged event.
+pub(super) fn said(program: &Program, event: EventId, (action, text): &Said<'_>) -> String {
     let trace = Trace { program, event };
     let list = |list: ListId| {
         program.lists.get(usize::from(list.0)).map_or("a list", |list| list.name.as_str())
@@ -18,15 +17,15 @@ pub(super) fn action(program: &Program, event: EventId, action: &ActionPlan) -> 
     let field = |slot: SlotId| trace.field_name(slot);
     match action {
         ActionPlan::Allow => "allow".to_owned(),
-        ActionPlan::Block { reason } => format!("block{}", said(reason.as_ref(), "reason")),
-        ActionPlan::Hold { for_ms, otherwise, reason } => format!(
+        ActionPlan::Block { .. } => format!("block{}", told(text.as_ref(), "reason")),
+        ActionPlan::Hold { for_ms, otherwise, .. } => format!(
             "hold for {} otherwise {}{}",
             length(*for_ms),
             match otherwise {
                 Otherwise::Release => "release",
                 Otherwise::Block => "block",
             },
-            said(reason.as_ref(), "reason")
+            told(text.as_ref(), "reason")
         ),
         ActionPlan::StepUp { method, otherwise } => match otherwise {
             None => format!("step_up {method}"),
@@ -35,8 +34,14 @@ pub(super) fn action(program: &Program, event: EventId, action: &ActionPlan) -> 
                 format!("step_up {method} otherwise hold for {}", length(*ms))
             }
         },
-        ActionPlan::Alert { queue: Some(queue), .. } => format!("alert queue {queue}"),
-        ActionPlan::Alert { queue: None, .. } => "alert".to_owned(),
+        ActionPlan::Alert { queue, once, .. } => {
+            let queue = queue.as_ref().map_or_else(String::new, |queue| format!(" queue {queue}"));
+            let once = once.as_ref().map_or_else(String::new, |(keys, per_ms)| {
+                let keys: Vec<String> = keys.iter().map(|slot| field(*slot)).collect();
+                format!(" once per {} per {}", keys.join(", "), length(*per_ms))
+            });
+            format!("alert{queue}{once}{}", told(text.as_ref(), "message"))
+        }
         ActionPlan::Score { points, group } => {
             let group = program.groups.get(usize::from(*group)).map(|group| group.name.as_str());
             let group = group.filter(|name| *name != "default");
@@ -85,6 +90,6 @@ fn length(ms: i64) -> String {
     duration(ms).replace(' ', "")
 }
 
-fn said(message: Option<&Message>, word: &str) -> String {
-    message.map_or_else(String::new, |_| format!(" with a {word} of its own"))
+fn told(text: Option<&String>, word: &str) -> String {
+    text.map_or_else(String::new, |text| format!(" {word} \"{text}\""))
 }

@@ -188,28 +188,40 @@ pub struct TableCost {
 /// # Cost
 /// A table of a few hundred keys is filled for each.
 pub fn tables(program: &Program, events_per_key: u32, exact_cap: u32) -> Vec<TableCost> {
-    let of = |(index, plan): (u16, &TablePlan)| {
-        let id = TableId(index);
-        let reach =
-            plan.spec.measures.iter().map(|measure| {
-                measure.window.length_ms.saturating_add(measure.window.ending_ago_ms)
-            });
-        let reach_ms = reach.max().unwrap_or(0);
-        TableCost {
-            table: id,
-            name: plan.name.clone(),
-            reach_ms,
-            readers: readers(program, id),
-            aggregates: plan.spec.measures.len(),
-            bytes_per_key: bytes_per_key(plan, reach_ms, (events_per_key, exact_cap)),
-            exact: events_per_key <= exact_cap,
-        }
-    };
-    (0_u16..).zip(&program.tables).map(of).collect()
+    let ids = (0_u16..).zip(&program.tables).map(|(index, _)| TableId(index));
+    ids.filter_map(|id| table(program, id, events_per_key, exact_cap)).collect()
+}
+
+/// What one table costs, as [`tables`] says it of all.
+///
+/// # Cost
+/// A table of a few hundred keys is filled.
+pub fn table(
+    program: &Program,
+    id: TableId,
+    events_per_key: u32,
+    exact_cap: u32,
+) -> Option<TableCost> {
+    let plan = program.tables.get(usize::from(id.0))?;
+    let reach = plan
+        .spec
+        .measures
+        .iter()
+        .map(|measure| measure.window.length_ms.saturating_add(measure.window.ending_ago_ms));
+    let reach_ms = reach.max().unwrap_or(0);
+    Some(TableCost {
+        table: id,
+        name: plan.name.clone(),
+        reach_ms,
+        readers: readers(program, id),
+        aggregates: plan.spec.measures.len(),
+        bytes_per_key: bytes_per_key(plan, reach_ms, (events_per_key, exact_cap)),
+        exact: events_per_key <= exact_cap,
+    })
 }
 
 /// The rules that look a table up.
-fn readers(program: &Program, table: TableId) -> Vec<String> {
+pub fn readers(program: &Program, table: TableId) -> Vec<String> {
     let mut names = BTreeSet::new();
     for plan in &program.plans {
         for body in &plan.rules {

@@ -4,11 +4,13 @@ mod analysis;
 mod check;
 pub mod cost;
 pub mod eval;
+mod expectation;
 pub mod format;
 pub mod locality;
 pub mod oracle;
 pub mod program;
+pub mod reads;
 pub mod syntax;
 
-pub use check::compile;
 pub use check::due::{Day, due};
+pub use check::{Study, compile, functions, study};

@@ -12,6 +12,7 @@ use crate::base::rates::Rates;
 use crate::base::{Currency, Digest};
 use crate::diag::{Sources, Span};
 use crate::event::schema::{EntityId, EventId, FieldId, Schema, SlotId};
+pub use crate::rules::expectation::{Expectation, WantedAction};
 use crate::rules::syntax::ast::{CompareOp, Otherwise};
 use crate::window::spec::{MeasureId, TableSpec};
 
@@ -88,8 +89,13 @@ pub struct Snooze {
 pub struct ScoreGroup {
     /// Its name; scores without `in` go to the group `default`.
     pub name: String,
-    /// The most it may add.
+    /// The most it may add; said by a rule that may act.
     pub cap: Option<i32>,
+    /// The rules that say the cap, where none of them acts on every event: it holds on those on which one does. Empty
+    /// where it always holds.
+    pub cap_by: Vec<RuleId>,
+    /// The cap as any rule says it that is not retired, whether it acts or not.
+    pub said_cap: Option<i32>,
 }
 
 /// A list and the members that its file gives it.
@@ -174,6 +180,15 @@ pub struct RuleInfo {
     pub span: Span,
     /// Where its name stands.
     pub name_span: Span,
+}
+
+impl RuleInfo {
+    /// Whether its dates hold an event of this time, in ms.
+    pub fn is_in_effect(&self, time_ms: i64) -> bool {
+        self.effective.is_none_or(|(from_ms, to_ms)| {
+            time_ms >= from_ms && to_ms.is_none_or(|to_ms| time_ms < to_ms)
+        })
+    }
 }
 
 /// Severity of a rule.
@@ -724,21 +739,4 @@ pub enum TestValue {
     Constant(Constant),
     /// Latitude and longitude (written as text `"52.5,13.4"`).
     Geo(f64, f64),
-}
-
-/// One expectation of a test.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Expectation {
-    /// The rule hits.
-    Hit,
-    /// The rule does not hit.
-    NoHit,
-    /// The rule is undecided, maybe on this field.
-    Undecided(Option<String>),
-    /// The rule would hit and is snoozed.
-    Snoozed,
-    /// The rule contributes this action (messages are not compared unless given).
-    Action(ActionPlan),
-    /// A `let` or feature has this value.
-    Value(String, Constant),
 }

@@ -215,7 +215,7 @@ impl Author {
             0 => format!("{field} {op} {aggregate}"),
             1 => {
                 let keys = self.keys(On::Pay);
-                format!("is_new(pay.{column}) {keys} over {window}")
+                format!("is_new(pay.{column}) {keys} over {}", looking_back(&window))
             }
             _ => format!("{aggregate} {op} {} {currency}", self.dice.below(9)),
         }
@@ -328,15 +328,20 @@ impl Author {
                     }
                     On::Login => self.dice.pick(&["device", "tries", "note"]),
                 };
-                format!("is_new(pay.{field}{}) {by_pay} over {window}", self.filter(On::Pay))
+                let filter = self.filter(On::Pay);
+                let window = if filter.is_empty() { looking_back(&window) } else { window };
+                format!("is_new(pay.{field}{filter}) {by_pay} over {window}")
             }
             (On::Login, 1) => {
                 let keys = self.keys(On::Login);
-                format!("is_new(login.tries{}) {keys} over {window}", self.filter(On::Login))
+                let filter = self.filter(On::Login);
+                let window = if filter.is_empty() { looking_back(&window) } else { window };
+                format!("is_new(login.tries{filter}) {keys} over {window}")
             }
             (_, 1 | 2) => {
                 let target = self.target();
                 let (filter, keys) = (self.filter(target), self.keys(target));
+                let window = if filter.is_empty() { looking_back(&window) } else { window };
                 format!(
                     "time_since({}{filter}) {keys} over {window} {op} {}s",
                     target.name(),
@@ -346,12 +351,14 @@ impl Author {
             (On::Pay, 3) => {
                 format!("distance(place, last(pay.place) {by_pay} over {window}) > 100 km")
             }
-            (On::Pay, 4) => format!(
-                "last(pay.channel{}) {by_pay} over {window} {equality} pos",
-                self.filter(On::Pay)
-            ),
+            (On::Pay, 4) => {
+                let filter = self.filter(On::Pay);
+                let window = if filter.is_empty() { looking_back(&window) } else { window };
+                format!("last(pay.channel{filter}) {by_pay} over {window} {equality} pos")
+            }
             (On::Pay, 5) => format!(
-                "distance(place, last(pay.place) {by_pay} over {window}) / time_since(pay) {by_pay} over {window} > 900 km/h"
+                "distance(place, last(pay.place) {by_pay} over {window}) / time_since(pay) {by_pay} over {} > 900 km/h",
+                looking_back(&window)
             ),
             _ => format!("last(pay.note) {by_pay} over {window} {equality} note"),
         }
@@ -518,6 +525,8 @@ impl Author {
             "percentile" => format!("{}, ", self.dice.pick(&["5", "50", "66.6667", "90", "100"])),
             _ => String::new(),
         };
+        let looks_back = function == "last" && filter.is_empty();
+        let window = if looks_back { looking_back(window) } else { window.to_owned() };
         format!("({function}({rank}pay.{field}{filter}) {keys} over {window})")
     }
 
@@ -574,4 +583,9 @@ impl Author {
         self.on = outer;
         format!(" where {filter}")
     }
+}
+
+/// A window for what asks what was before this event: one that always counts this event is refused there.
+fn looking_back(window: &str) -> String {
+    window.replacen("last ", "prior ", 1)
 }

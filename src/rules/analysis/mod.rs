@@ -5,6 +5,9 @@
 //! of one atom, something that is there and missing, a member of no set, numbers whose order closes to a circle
 //! ([`solve`], [`bounds`]), answers of windows that cannot be so ([`windows`]).
 //!
+//! A proof is about one event type. Of a rule on several of them what is told is what holds on all; what holds on some of
+//! them names the event ([`told`]).
+//!
 //! INVARIANT: only what is proved is reported. Silence means that nothing was proved, never that there is nothing. What
 //! is proved holds for records that have their required fields, and for exact answers of windows. Property tests search
 //! for counter-examples with random rules and the reference interpreter.
@@ -18,6 +21,7 @@ mod solve;
 mod windows;
 
 use core::cell::Cell;
+use std::collections::BTreeMap;
 
 use crate::base::Value;
 use crate::diag::{Diagnostic, Span, codes};
@@ -25,7 +29,7 @@ use crate::rules::analysis::logic::{Claim, Say, cases};
 use crate::rules::analysis::windows::Scene;
 use crate::rules::eval::each_operand;
 use crate::rules::program::{
-    Constant, EventPlan, IfMissing, NodeId, Op, Program, RuleBody, RuleInfo,
+    Constant, EventPlan, IfMissing, NodeId, Op, Program, RuleBody, RuleId, RuleInfo,
 };
 
 /// Most cases of a rule set that are looked at; beyond that nothing is claimed.
@@ -36,26 +40,83 @@ const ACCEPT: &str = "# accept ";
 
 /// Everything that is proved about the rules of a program, but what their authors accept with a reason.
 pub(super) fn findings(program: &Program) -> Vec<Diagnostic> {
-    let mut report = Vec::new();
+    let (mut report, mut proofs) = (Vec::new(), Proofs::new());
     let tries = Cell::new(MAX_TRIES);
     for plan in &program.plans {
         let scene = Scene { program, plan, windows: true, tries: &tries };
         let mut idle = Vec::new();
         for body in &plan.rules {
             let subject = Subject::new(scene, body);
-            if let Some(found) = subject.never().or_else(|| subject.always()) {
-                report.push(found);
+            if let Some((kind, proved)) = subject.never().or_else(|| subject.always()) {
+                proofs.entry((kind, body.rule, None)).or_default().push(proved);
                 idle.push(body.rule);
-            } else {
-                report.extend(subject.dead_exemption());
+            } else if let Some(proved) = subject.dead_exemption() {
+                proofs.entry((Kind::DeadExemption, body.rule, None)).or_default().push(proved);
             }
             report.extend(subject.means_that_include());
         }
-        pairs::findings(scene, &idle, &mut report);
+        pairs::findings(scene, &idle, &mut proofs);
     }
+    report.extend(told(program, &proofs));
     report.retain(|found| !is_accepted(program, found));
     report
 }
+
+/// What was proved of a rule, maybe with another one, on each of the event types on which it was.
+type Proofs = BTreeMap<(Kind, RuleId, Option<RuleId>), Vec<Proved>>;
+
+/// What can be proved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Never,
+    Always,
+    DeadExemption,
+    /// The other rule hits whenever this one does, and does the same.
+    Covered,
+    /// The other rule allows all that this one would stop.
+    Swallowed,
+}
+
+/// A proof about one event type, in words.
+struct Proved {
+    /// For when it holds on all events of the rule.
+    whole: Diagnostic,
+    /// For when it does not, where that is worth telling: the event is named, and nobody is told to delete the rule.
+    part: Option<Diagnostic>,
+}
+
+/// What is told of what was proved: of a whole rule only what holds on every event that it is on.
+fn told(program: &Program, proofs: &Proofs) -> Vec<Diagnostic> {
+    let n_events = |rule: RuleId| {
+        program.plans.iter().filter(|plan| bodies(plan).any(|body| body.rule == rule)).count()
+    };
+    let n_proved = |kind: Kind, rule: RuleId, other: Option<RuleId>| {
+        let on = |kind, other| proofs.get(&(kind, rule, other)).map_or(0, Vec::len);
+        // On an event on which it never hits a rule is covered by anything.
+        on(kind, other) + if other.is_some() { on(Kind::Never, None) } else { 0 }
+    };
+    let holds = |kind, rule, other| n_proved(kind, rule, other) >= n_events(rule);
+    let mut report = Vec::new();
+    for ((kind, rule, other), proved) in proofs {
+        if !holds(*kind, *rule, *other) {
+            report.extend(proved.iter().filter_map(|proved| proved.part.clone()));
+            continue;
+        }
+        // Of two rules that cover each other the later by name is told.
+        let mutual = other.is_some_and(|other| {
+            *kind == Kind::Covered
+                && *rule < other
+                && holds(*kind, other, Some(*rule))
+                && proofs.contains_key(&(*kind, other, Some(*rule)))
+        });
+        report.extend(proved.first().filter(|_| !mutual).map(|proved| proved.whole.clone()));
+    }
+    report
+}
+
+/// What is said beside a finding that holds on some events of a rule.
+const ELSEWHERE: &str =
+    "on its other events it may: take this one out of `on`, or give it a rule of its own";
 
 /// One rule on one event.
 #[derive(Clone, Copy)]
@@ -84,49 +145,71 @@ impl<'p> Subject<'p> {
         guard.into_iter().chain(claims.iter().copied()).collect()
     }
 
-    fn never(&self) -> Option<Diagnostic> {
+    fn never(&self) -> Option<(Kind, Proved)> {
         let proof = refute(self.scene, &self.hit())?;
-        let code = if proof.by_windows { codes::W0507 } else { codes::W0501 };
-        let span = self.words(self.body.when);
-        let mut found = Diagnostic::new(
-            code,
-            span,
-            format!("rule `{}` never hits: {}", self.info.name, self.why(&proof)),
-        );
-        found = found.with_help(if proof.by_windows {
-            "a longer window holds what a shorter one holds, and a filter takes no more than all"
+        let (name, event, why) = (&self.info.name, self.event(), self.why(&proof));
+        let (code, help) = if proof.by_windows {
+            let help = "a longer window holds what a shorter one holds, and a filter takes no more than all";
+            (codes::W0507, help)
         } else {
-            "change one of them, or delete the rule"
-        });
-        Some(found)
+            (codes::W0501, "change one of them, or delete the rule")
+        };
+        let tell = |message: String| Diagnostic::new(code, self.words(self.body.when), message);
+        let whole = tell(format!("rule `{name}` never hits: {why}")).with_help(help);
+        let part = tell(format!("rule `{name}` never hits on event `{event}`: {why}"))
+            .with_help(ELSEWHERE);
+        Some((Kind::Never, Proved { whole, part: Some(part) }))
     }
 
-    fn always(&self) -> Option<Diagnostic> {
+    fn always(&self) -> Option<(Kind, Proved)> {
         let claims = self.guarded(&[Claim { node: self.body.when, say: Say::False }]);
         refute(self.scene, &claims)?;
-        let message = format!("the condition of rule `{}` is never false", self.info.name);
-        Some(
+        let (name, event) = (&self.info.name, self.event());
+        let tell = |message: String| {
             Diagnostic::new(codes::W0502, self.words(self.body.when), message)
-                .with_help("if every event is meant, say which with `on ... where`"),
-        )
+                .with_help("if every event is meant, say which with `on ... where`")
+        };
+        let whole = tell(format!("the condition of rule `{name}` is never false"));
+        let part =
+            tell(format!("the condition of rule `{name}` is never false on event `{event}`"));
+        Some((Kind::Always, Proved { whole, part: Some(part) }))
     }
 
-    fn dead_exemption(&self) -> Option<Diagnostic> {
+    fn dead_exemption(&self) -> Option<Proved> {
         let node = self.body.unless?;
         let claims = self.guarded(&[
             Claim { node: self.body.when, say: Say::NotFalse },
             Claim { node, say: Say::True },
         ]);
         let proof = refute(self.scene, &claims)?;
-        let message = format!(
-            "the exemption of rule `{}` never applies: {}",
-            self.info.name,
-            self.why(&proof)
+        let (name, event, why) = (&self.info.name, self.event(), self.why(&proof));
+        let tell = |message: String, help: &str| {
+            Diagnostic::new(codes::W0505, self.words(node), message).with_help(help)
+        };
+        let whole = tell(
+            format!("the exemption of rule `{name}` never applies: {why}"),
+            "whoever wrote it thinks that somebody is exempt",
         );
-        Some(
-            Diagnostic::new(codes::W0505, self.words(node), message)
-                .with_help("whoever wrote it thinks that somebody is exempt"),
-        )
+        let part = tell(
+            format!("the exemption of rule `{name}` never applies on event `{event}`: {why}"),
+            ELSEWHERE,
+        );
+        Some(Proved { whole, part: Some(part) })
+    }
+
+    /// Whether the condition may be undecided, as far as nobody can prove that it cannot.
+    fn may_be_undecided(&self) -> bool {
+        let node = self.body.when;
+        let claims =
+            self.guarded(&[Claim { node, say: Say::NotTrue }, Claim { node, say: Say::NotFalse }]);
+        refute(self.scene, &claims).is_none()
+    }
+
+    /// The name of the event type.
+    fn event(&self) -> &'p str {
+        let plans = self.scene.program.plans.iter().zip(&self.scene.program.schema.events);
+        let own = plans.into_iter().find(|(plan, _)| core::ptr::eq(*plan, self.scene.plan));
+        own.map_or("", |(_, event)| &event.name)
     }
 
     /// Comparisons of a value with a mean that includes it.

@@ -3,14 +3,14 @@
 use crate::diag::{Diagnostic, codes};
 use crate::rules::analysis::logic::{Claim, Say};
 use crate::rules::analysis::windows::Scene;
-use crate::rules::analysis::{Subject, bodies, refute};
-use crate::rules::program::{ActionPlan, Mode, RuleId};
+use crate::rules::analysis::{ELSEWHERE, Kind, Proofs, Proved, Subject, bodies, refute};
+use crate::rules::program::{ActionPlan, IfMissing, Mode, RuleId};
 
 /// Most pairs of rules that are looked at on one event.
 const MAX_PAIRS: usize = 20_000;
 
 /// What is proved about pairs of live rules; `idle` are those about which something was said already.
-pub(super) fn findings(scene: Scene<'_>, idle: &[RuleId], report: &mut Vec<Diagnostic>) {
+pub(super) fn findings(scene: Scene<'_>, idle: &[RuleId], proofs: &mut Proofs) {
     let live: Vec<Subject<'_>> = bodies(scene.plan)
         .map(|body| Subject::new(scene, body))
         .filter(|subject| subject.info.mode == Mode::Live && !idle.contains(&subject.body.rule))
@@ -26,7 +26,9 @@ pub(super) fn findings(scene: Scene<'_>, idle: &[RuleId], report: &mut Vec<Diagn
                 return;
             }
             if implies(inner, outer) {
-                report.extend(told(inner, outer));
+                let (kind, proved) = told(inner, outer);
+                let key = (kind, inner.body.rule, Some(outer.body.rule));
+                proofs.entry(key).or_default().push(proved);
             }
         }
     }
@@ -37,7 +39,8 @@ fn may_relate(inner: &Subject<'_>, outer: &Subject<'_>) -> bool {
     swallows(inner, outer) || covers(inner, outer)
 }
 
-/// An allow beside something that would stop money and is not mandatory.
+/// An allow beside something that would stop money and is not mandatory, on days on which both may act. Somebody for whom
+/// the allow is snoozed is not let pass, so of one that has snoozes nothing is claimed.
 fn swallows(inner: &Subject<'_>, outer: &Subject<'_>) -> bool {
     let stops = |action: &ActionPlan| {
         matches!(
@@ -48,16 +51,39 @@ fn swallows(inner: &Subject<'_>, outer: &Subject<'_>) -> bool {
     !inner.info.mandatory
         && inner.body.actions.iter().any(stops)
         && outer.body.actions.contains(&ActionPlan::Allow)
+        && outer.body.snoozes.is_empty()
+        && do_days_meet(inner, outer)
+}
+
+/// First and last instant of a rule, the last one exclusive.
+fn days(subject: &Subject<'_>) -> (i64, i64) {
+    let (from_ms, to_ms) = subject.info.effective.unwrap_or((i64::MIN, None));
+    (from_ms, to_ms.unwrap_or(i64::MAX))
+}
+
+fn do_days_meet(inner: &Subject<'_>, outer: &Subject<'_>) -> bool {
+    let ((from_ms, to_ms), (other_from_ms, other_to_ms)) = (days(inner), days(outer));
+    from_ms < other_to_ms && other_from_ms < to_ms
+}
+
+/// Whether `outer` is in effect whenever `inner` is.
+fn has_all_days(inner: &Subject<'_>, outer: &Subject<'_>) -> bool {
+    let ((from_ms, to_ms), (other_from_ms, other_to_ms)) = (days(inner), days(outer));
+    other_from_ms <= from_ms && to_ms <= other_to_ms
 }
 
 /// Whether `outer` does all that `inner` does, on every day on which `inner` does it. Points add up, so what scores is
-/// never covered.
+/// never covered; nor is a rule that asks for a person where it cannot be decided, because no other rule does that for it.
 fn covers(inner: &Subject<'_>, outer: &Subject<'_>) -> bool {
-    let dates = outer.info.effective.is_none() || outer.info.effective == inner.info.effective;
+    let asks = inner.info.if_missing == IfMissing::Review && inner.may_be_undecided();
     let weight = outer.info.severity >= inner.info.severity
         && (outer.info.mandatory || !inner.info.mandatory);
     let done = |action: &ActionPlan| outer.body.actions.iter().any(|other| does(other, action));
-    dates && weight && outer.body.snoozes.is_empty() && inner.body.actions.iter().all(done)
+    !asks
+        && has_all_days(inner, outer)
+        && weight
+        && outer.body.snoozes.is_empty()
+        && inner.body.actions.iter().all(done)
 }
 
 /// Whether one action does what the other does.
@@ -99,28 +125,39 @@ fn contrary(say: Say) -> Say {
     }
 }
 
-fn told(inner: &Subject<'_>, outer: &Subject<'_>) -> Option<Diagnostic> {
+fn told(inner: &Subject<'_>, outer: &Subject<'_>) -> (Kind, Proved) {
     let (name, other) = (&inner.info.name, &outer.info.name);
     if swallows(inner, outer) {
-        let message =
-            format!("rule `{name}` never stops anything: `{other}` allows all that it hits");
-        return Some(
-            Diagnostic::new(codes::W0504, inner.name(), message)
-                .with_related(outer.name(), "allowed here")
-                .with_help("make the `allow` narrower, or the rule `mandatory` if it must hold"),
-        );
-    }
-    // Of two that cover each other one is told.
-    let mutual = covers(outer, inner) && implies(outer, inner);
-    if mutual && name < other {
-        return None;
+        return (Kind::Swallowed, swallowed(inner, outer));
     }
     let message = format!(
         "rule `{name}` is covered by `{other}`, which hits on the same events and does the same"
     );
-    Some(
-        Diagnostic::new(codes::W0503, inner.name(), message)
-            .with_related(outer.name(), "covers it")
-            .with_help("delete one of them, or let them differ in what they do"),
-    )
+    let whole = Diagnostic::new(codes::W0503, inner.name(), message)
+        .with_related(outer.name(), "covers it")
+        .with_help("delete one of them, or let them differ in what they do");
+    (Kind::Covered, Proved { whole, part: None })
+}
+
+/// What an `allow` swallows, with its days where it does not have all those of the rule.
+fn swallowed(inner: &Subject<'_>, outer: &Subject<'_>) -> Proved {
+    let (name, other, event) = (&inner.info.name, &outer.info.name, inner.event());
+    let days = inner.scene.program.sources.text(outer.info.effective_span);
+    let days = days.split_whitespace().collect::<Vec<&str>>().join(" ");
+    let (always, days) = if has_all_days(inner, outer) {
+        ("never stops anything", String::new())
+    } else {
+        ("stops nothing", format!(" in {days}"))
+    };
+    let tell = |place: &str, help: &str| {
+        let message =
+            format!("rule `{name}` {always}{place}{days}: `{other}` allows all that it hits");
+        Diagnostic::new(codes::W0504, inner.name(), message)
+            .with_related(outer.name(), "allowed here")
+            .with_help(help)
+    };
+    let help = "make the `allow` narrower, or the rule `mandatory` if it must hold";
+    let whole = tell("", help);
+    let part = tell(&format!(" on event `{event}`"), ELSEWHERE);
+    Proved { whole, part: Some(part) }
 }

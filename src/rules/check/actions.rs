@@ -1,28 +1,34 @@
 //! Actions with everything resolved: slots of keys, lists, score groups, messages.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::diag::{Diagnostic, Span, codes};
 use crate::event::schema::SlotId;
-use crate::rules::check::checker::Checker;
+use crate::rules::check::checker::{Checked, Checker};
 use crate::rules::check::refusal::Refusal;
 use crate::rules::check::schema::dotted;
 use crate::rules::check::{literals, types};
 use crate::rules::program::{
-    ActionPlan, ListId, Message, MessagePart, ScoreGroup, StepUpOtherwise, Type,
+    ActionPlan, ListId, Message, MessagePart, Mode, RuleId, RuleInfo, ScoreGroup, StepUpOtherwise,
+    Type,
 };
-use crate::rules::syntax::ast::{self, Action, ActionKind, Item, Otherwise, Path, Text};
+use crate::rules::syntax::ast::{self, Action, ActionKind, Item, Otherwise, Path, Rule, Text};
 
 /// The group of scores without `in`.
 pub(super) const DEFAULT_GROUP: &str = "default";
 
-/// All score groups of the rule set, sorted by name; caps that contradict each other are reported.
+/// All score groups of the rule set, sorted by name; caps that contradict each other are reported, but those of retired
+/// rules. Which caps hold is said by [`caps`] when the rules are known.
 pub(super) fn groups(items: &[&Item], report: &mut Vec<Diagnostic>) -> Vec<ScoreGroup> {
-    let mut groups: std::collections::BTreeMap<&str, (Option<i32>, Span)> =
-        std::collections::BTreeMap::new();
-    for action in items.iter().flat_map(|item| rule_actions(item)) {
+    let mut groups: BTreeMap<&str, (Option<i32>, Span)> = BTreeMap::new();
+    for (rule, action) in items.iter().flat_map(|item| rule_actions(item)) {
         let ActionKind::Score { group, cap, .. } = &action.kind else { continue };
         let name = group.as_ref().map_or(DEFAULT_GROUP, |group| group.text.as_str());
         let known = groups.entry(name).or_insert((None, action.span));
         let Some(cap) = cap else { continue };
+        if is_retired(rule) {
+            continue;
+        }
         let Some(cap) = literals::whole(*cap, 1..=100) else {
             report.push(
                 Diagnostic::new(codes::E0511, action.span, "a cap is a whole number from 1 to 100")
@@ -43,16 +49,48 @@ pub(super) fn groups(items: &[&Item], report: &mut Vec<Diagnostic>) -> Vec<Score
             None => *known = (Some(cap), action.span),
         }
     }
-    groups.into_iter().map(|(name, (cap, _))| ScoreGroup { name: name.to_owned(), cap }).collect()
+    let group = |(name, (said_cap, _)): (&str, (Option<i32>, Span))| ScoreGroup {
+        name: name.to_owned(),
+        cap: None,
+        cap_by: Vec::new(),
+        said_cap,
+    };
+    groups.into_iter().map(group).collect()
 }
 
-fn rule_actions(item: &Item) -> Vec<&Action> {
+/// The caps that hold: those that rules say which may act. What only watches changes no score.
+pub(super) fn caps(items: &[&Item], rules: &[RuleInfo], groups: &mut [ScoreGroup]) {
+    let mut always: BTreeSet<String> = BTreeSet::new();
+    for (rule, action) in items.iter().flat_map(|item| rule_actions(item)) {
+        let ActionKind::Score { group, cap: Some(cap), .. } = &action.kind else { continue };
+        let name = group.as_ref().map_or(DEFAULT_GROUP, |group| group.text.as_str());
+        let known = (0_u16..).zip(rules).find(|(_, info)| info.name == rule.name.text);
+        let Some((index, info)) = known.filter(|(_, info)| info.mode.acts()) else { continue };
+        let Some(group) = groups.iter_mut().find(|known| known.name == name) else { continue };
+        group.cap = literals::whole(*cap, 1..=100);
+        group.cap_by.push(RuleId(index));
+        if info.mode == Mode::Live && info.effective.is_none() {
+            always.insert(group.name.clone());
+        }
+    }
+    for group in groups.iter_mut().filter(|group| always.contains(&group.name)) {
+        group.cap_by.clear();
+    }
+}
+
+fn rule_actions(item: &Item) -> Vec<(&Rule, &Action)> {
     let Item::Rule(rule) = item else { return Vec::new() };
     let actions = rule.clauses.iter().filter_map(|clause| match &clause.kind {
         ast::ClauseKind::Then(actions) => Some(actions),
         _ => None,
     });
-    actions.flatten().collect()
+    actions.flatten().map(|action| (rule, action)).collect()
+}
+
+fn is_retired(rule: &Rule) -> bool {
+    let retired =
+        |clause: &ast::Clause| matches!(clause.kind, ast::ClauseKind::Mode(ast::Mode::Retired));
+    rule.clauses.iter().any(retired)
 }
 
 impl Checker<'_, '_> {
@@ -69,6 +107,7 @@ impl Checker<'_, '_> {
                 let once = match once {
                     None => None,
                     Some((paths, per_ms)) => {
+                        self.positive(*per_ms, action.span)?;
                         let slots: Vec<Option<SlotId>> =
                             paths.iter().map(|path| self.key_slot(path)).collect();
                         Some((slots.into_iter().collect::<Option<Vec<_>>>()?, *per_ms))
@@ -96,6 +135,10 @@ impl Checker<'_, '_> {
                 let (slot, list) = self.list_change(path, list)?;
                 Some(ActionPlan::Remove { slot, list })
             }
+            ActionKind::StepUp { otherwise: Some(ast::StepUpOtherwise::Hold(for_ms)), .. } => {
+                self.positive(*for_ms, action.span)?;
+                without_event(action, self.report)
+            }
             _ => without_event(action, self.report),
         }
     }
@@ -114,18 +157,11 @@ impl Checker<'_, '_> {
     }
 
     fn positive(&mut self, ms: i64, span: Span) -> Option<()> {
-        if ms > 0 {
-            return Some(());
-        }
-        self.refuse(
-            Diagnostic::new(codes::E0511, span, "this time is empty")
-                .with_help("give it a positive length"),
-        )
+        positive(ms, span, self.report)
     }
 
     /// A message that may be absent; the outer `None` says that it was refused.
-    #[expect(clippy::option_option, reason = "the outer says whether it was refused")]
-    fn optional_message(&mut self, text: Option<&Text>) -> Option<Option<Message>> {
+    fn optional_message(&mut self, text: Option<&Text>) -> Checked<Option<Message>> {
         match text {
             None => Some(None),
             Some(text) => self.message(text).map(Some),
@@ -203,6 +239,18 @@ impl Checker<'_, '_> {
     }
 }
 
+/// Refuses a time without length.
+fn positive(ms: i64, span: Span, report: &mut Vec<Diagnostic>) -> Option<()> {
+    if ms > 0 {
+        return Some(());
+    }
+    report.push(
+        Diagnostic::new(codes::E0511, span, "this time is empty")
+            .with_help("give it a positive length"),
+    );
+    None
+}
+
 /// A score with its group.
 pub(super) fn score(
     points: ast::Decimal,
@@ -216,6 +264,12 @@ pub(super) fn score(
                 .with_help("write `score +35 in velocity`"),
         ));
     };
+    if points == 0 {
+        return Err(Box::new(
+            Diagnostic::new(codes::E0511, span, "no points are no score")
+                .with_help("write points other than 0, or leave the action out"),
+        ));
+    }
     let index = groups.iter().position(|known| known.name == group);
     let group = index.and_then(|index| u16::try_from(index).ok()).unwrap_or(u16::MAX);
     Ok(ActionPlan::Score { points, group })
@@ -226,6 +280,12 @@ pub(super) fn without_event(action: &Action, report: &mut Vec<Diagnostic>) -> Op
     let plain = |text: &Option<Text>| {
         text.as_ref().map(|text| Message(vec![MessagePart::Text(text.text.clone())]))
     };
+    if let ActionKind::Hold { for_ms, .. }
+    | ActionKind::StepUp { otherwise: Some(ast::StepUpOtherwise::Hold(for_ms)), .. } =
+        &action.kind
+    {
+        positive(*for_ms, action.span, report)?;
+    }
     match &action.kind {
         ActionKind::Allow => Some(ActionPlan::Allow),
         ActionKind::Block(reason) => Some(ActionPlan::Block { reason: plain(reason) }),
@@ -236,10 +296,7 @@ pub(super) fn without_event(action: &Action, report: &mut Vec<Diagnostic>) -> Op
         }),
         ActionKind::StepUp { method, otherwise } => Some(ActionPlan::StepUp {
             method: method.text.clone(),
-            otherwise: otherwise.as_ref().map(|otherwise| match otherwise {
-                ast::StepUpOtherwise::Block => StepUpOtherwise::Block,
-                ast::StepUpOtherwise::Hold(ms) => StepUpOtherwise::Hold(*ms),
-            }),
+            otherwise: otherwise.as_ref().map(step_up_otherwise),
         }),
         ActionKind::Alert { queue, message, .. } => Some(ActionPlan::Alert {
             queue: queue.as_ref().map(|queue| queue.text.clone()),
@@ -251,5 +308,13 @@ pub(super) fn without_event(action: &Action, report: &mut Vec<Diagnostic>) -> Op
             report.push(Diagnostic::new(codes::E0202, action.span, "this action needs an event"));
             None
         }
+    }
+}
+
+/// What an unanswered step-up does.
+pub(super) fn step_up_otherwise(otherwise: &ast::StepUpOtherwise) -> StepUpOtherwise {
+    match otherwise {
+        ast::StepUpOtherwise::Block => StepUpOtherwise::Block,
+        ast::StepUpOtherwise::Hold(ms) => StepUpOtherwise::Hold(*ms),
     }
 }

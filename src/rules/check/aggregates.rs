@@ -6,7 +6,7 @@ use crate::diag::{Diagnostic, Span, codes, suggest};
 use crate::event::schema::{EventId, FieldId, FieldType, SlotId};
 use crate::rules::check::arena::Ir;
 use crate::rules::check::canonical::Writer;
-use crate::rules::check::checker::{Checker, Scope};
+use crate::rules::check::checker::{Checked, Checker, Scope};
 use crate::rules::check::functions::{example, walk, word};
 use crate::rules::check::measures::{Kind, Named, Request};
 use crate::rules::check::schema::{dotted, unknown_event};
@@ -61,6 +61,9 @@ impl Checker<'_, '_> {
         // A window that the present event cannot be in counts the same with `last` and `prior`.
         let reaches_present = window.ending_ago_ms == 0 && event == self.scope.event;
         let counting = if reaches_present { counting } else { Counting::Prior };
+        if counting == Counting::Last && filter.is_none() {
+            self.looks_back(aggregate, (event, field), &keys)?;
+        }
         let frame = Frame { event, keys, window, counting, zone, span };
         let pick = match aggregate.function {
             Function::Percentile => Pick::AtLeast(self.share_of(aggregate)?),
@@ -116,7 +119,7 @@ impl Checker<'_, '_> {
         let Some(percent) = aggregate.argument else {
             return self.refuse(
                 Diagnostic::new(codes::E0202, aggregate.function_span, "which percentile?")
-                    .with_help(format!("write `{}`", example(Function::Percentile))),
+                    .with_help(format!("write `percentile(95, {})`", self.inside(aggregate))),
             );
         };
         let ppm = literals::scaled(percent, 4).and_then(|ppm| u32::try_from(ppm).ok());
@@ -300,13 +303,12 @@ impl Checker<'_, '_> {
     }
 
     /// The currency of a money column; `Some(None)` for other types.
-    #[expect(clippy::option_option, reason = "the outer says whether it was refused")]
     fn column_currency(
         &mut self,
         aggregate: &Aggregate,
         event: EventId,
         field: FieldId,
-    ) -> Option<Option<Currency>> {
+    ) -> Checked<Option<Currency>> {
         let declared = self.build.world.schema.event(event).field(field);
         let is_money = matches!(declared.ty, FieldType::Money { .. });
         match (&aggregate.currency, is_money) {
@@ -329,13 +331,30 @@ impl Checker<'_, '_> {
         }
     }
 
+    /// What stands in the brackets behind the number, with the currency that it may lack.
+    fn inside(&self, aggregate: &Aggregate) -> String {
+        let path = self.quote(aggregate.path.span);
+        match &aggregate.currency {
+            Some(currency) => format!("{path} in {}", currency.text),
+            None => path,
+        }
+    }
+
     fn mixes_currencies(&mut self, aggregate: &Aggregate) {
         let path = self.quote(aggregate.path.span);
         let (base, function) = (self.build.world.base_currency, word(aggregate.function));
         let message = format!("{function} of `{path}` mixes currencies");
+        // The number of a percentile, which stands before the path.
+        let before = Span {
+            start: aggregate.function_span.end.saturating_add(1),
+            end: aggregate.path.span.start,
+            ..aggregate.path.span
+        };
+        let argument =
+            aggregate.argument.map_or_else(String::new, |_| format!("{} ", self.quote(before)));
         self.report.push(
             Diagnostic::new(codes::E0220, aggregate.path.span, message)
-                .with_help(format!("`{function}({path} in {base})`"))
+                .with_help(format!("`{function}({argument}{path} in {base})`"))
                 .with_fix(aggregate.path.span, format!("{path} in {base}")),
         );
     }
@@ -395,13 +414,12 @@ impl Checker<'_, '_> {
     }
 
     /// The filter of a measure with a column: the value must be there. Left out when that is certain.
-    #[expect(clippy::option_option, reason = "the outer says whether it was refused")]
     pub(super) fn with_presence(
         &mut self,
         event: EventId,
         filter: Option<NodeId>,
         column: &Column,
-    ) -> Option<Option<NodeId>> {
+    ) -> Checked<Option<NodeId>> {
         let Some(field) = column.field else { return Some(filter) };
         let declared = self.build.world.schema.event(event).field(field);
         let converted = match column.ty {
@@ -455,6 +473,10 @@ impl Checker<'_, '_> {
             identity: String::new(),
         };
         let request = self.build.measures.intern(request, self.build.world.schema);
+        if let Some(notes) = &mut self.build.notes {
+            let identity = self.build.measures.get(request).identity.clone();
+            notes.state.insert((frame.span, identity));
+        }
         let keys = frame.keys.iter().map(|(_, slot)| *slot).collect();
         self.intern(Ir::Measure { request, keys, probe, zone: frame.zone }, ty, frame.span)
     }

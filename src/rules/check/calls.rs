@@ -6,6 +6,7 @@ use crate::rules::check::refusal::did_you_mean;
 use crate::rules::check::types;
 use crate::rules::program::{Function, NodeId, Op, Type};
 use crate::rules::syntax::ast::{Expr, Name};
+use crate::rules::syntax::words::AGGREGATES;
 
 /// Name, function, number of arguments, how it is written.
 const FUNCTIONS: [(&str, Function, usize, &str); 8] = [
@@ -19,22 +20,15 @@ const FUNCTIONS: [(&str, Function, usize, &str); 8] = [
     ("similarity", Function::Similarity, 2, "similarity(payee_name, account_name)"),
 ];
 
-/// Words that look like functions and are aggregates.
-const AGGREGATES: [&str; 13] = [
-    "count",
-    "sum",
-    "avg",
-    "min",
-    "max",
-    "stddev",
-    "median",
-    "percentile",
-    "distinct",
-    "last",
-    "is_new",
-    "time_since",
-    "share",
-];
+/// The functions of the language: name, and how it is written.
+pub fn functions() -> impl Iterator<Item = (&'static str, &'static str)> {
+    FUNCTIONS.iter().map(|(name, _, _, example)| (*name, *example))
+}
+
+/// Whether a word is a function or an aggregate.
+pub(super) fn is_function(word: &str) -> bool {
+    FUNCTIONS.iter().any(|(known, ..)| *known == word) || AGGREGATES.contains(&word)
+}
 
 impl Checker<'_, '_> {
     /// `name(arg, ...)`.
@@ -156,8 +150,13 @@ fn unknown(name: &Name) -> Diagnostic {
     let diagnostic =
         Diagnostic::new(codes::E0103, name.span, format!("there is no function `{}`", name.text))
             .with_label("unknown");
-    let known = FUNCTIONS.iter().map(|(known, ..)| *known).chain(AGGREGATES);
+    let known = FUNCTIONS.iter().map(|(known, ..)| *known).chain(AGGREGATES.iter().copied());
     let names: Vec<&str> = FUNCTIONS.iter().map(|(known, ..)| *known).collect();
-    let otherwise = format!("the functions are: {}", names.join(", "));
+    let otherwise = format!(
+        "the functions are: {}; a list that gives a value for each member is asked the same way: `list {} : country gives money EUR from \"lists/{}.csv\"`",
+        names.join(", "),
+        name.text,
+        name.text
+    );
     did_you_mean(diagnostic, suggest::nearest(&name.text, known), &otherwise)
 }

@@ -14,10 +14,14 @@ use crate::rules::check::measures::Measures;
 use crate::rules::check::mixed::mixed;
 use crate::rules::check::refusal::Refusal;
 use crate::rules::check::sequences::{StepRef, Steps};
+use crate::rules::check::study::Notes;
 use crate::rules::check::types;
 use crate::rules::check::world::World;
 use crate::rules::program::{Constant, ListId, NodeId, Op, Type};
 use crate::rules::syntax::ast::{CompareOp, Expr, ExprKind, Made, Name, Text};
+
+/// What reading a part of a rule gives: none where it was refused, which is reported then.
+pub(super) type Checked<T> = Option<T>;
 
 /// Everything that grows while rules are checked.
 #[derive(Debug)]
@@ -34,6 +38,8 @@ pub(super) struct Build<'a> {
     pub(super) steps: BTreeMap<String, StepRef>,
     /// Where the expression that is being read wrote its nodes.
     words: Words,
+    /// What an editor wants to know beside the program.
+    pub(super) notes: Option<Notes>,
 }
 
 /// Where one author wrote nodes, beside the span of the shared node; of several places the first.
@@ -62,6 +68,7 @@ impl<'a> Build<'a> {
             bindings: BTreeMap::new(),
             steps: BTreeMap::new(),
             words: Words::new(),
+            notes: None,
         }
     }
 
@@ -109,6 +116,8 @@ pub(super) struct Scope {
 pub(super) struct Param {
     pub(super) constant: Constant,
     pub(super) ty: Type,
+    /// Its name was refused already, for it hides another.
+    pub(super) refused: bool,
 }
 
 impl Scope {
@@ -147,6 +156,15 @@ impl Checker<'_, '_> {
     /// Any expression. The hint is the type that the place asks for: it gives bare words, texts and money of a varying
     /// currency their type, and is not enforced here.
     pub(super) fn expr(&mut self, expr: &Expr, hint: Option<Type>) -> Option<NodeId> {
+        let id = self.read(expr, hint)?;
+        let ty = self.ty(id);
+        if let Some(notes) = &mut self.build.notes {
+            notes.types.insert((expr.span, ty));
+        }
+        Some(id)
+    }
+
+    fn read(&mut self, expr: &Expr, hint: Option<Type>) -> Option<NodeId> {
         let span = expr.span;
         match &expr.kind {
             ExprKind::Literal(literal) => {
@@ -167,7 +185,10 @@ impl Checker<'_, '_> {
                 self.report.extend(mixed(self.build.world.sources, list, span));
                 self.any_of(list, span)
             }
-            ExprKind::Compare(op, a, b) => self.compare(*op, a, b, span),
+            ExprKind::Compare(op, a, b) => {
+                self.whole_days(*op, a, b);
+                self.compare(*op, a, b, span)
+            }
             ExprKind::InSet { value, set, negated } => {
                 let id = self.in_set(value, set, span)?;
                 if *negated { self.not(id, span) } else { Some(id) }
@@ -177,6 +198,7 @@ impl Checker<'_, '_> {
                 if *negated { self.not(id, span) } else { Some(id) }
             }
             ExprKind::Between(value, low, high) => {
+                self.whole_days(CompareOp::Le, value, high);
                 let from = self.compare(CompareOp::Ge, value, low, span);
                 let to = self.compare(CompareOp::Le, value, high, span);
                 self.join(vec![from?, to?], true, span)

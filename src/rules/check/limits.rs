@@ -32,5 +32,7 @@ pub(super) const MAX_PATTERN_TEXT_BYTES: usize = 1 << 10;
 pub(super) const MAX_PATTERN_REPEATS: u64 = 1_000;
 /// Largest compiled regular expression in bytes.
 pub(super) const MAX_PATTERN_BYTES: usize = 1 << 20;
+/// Most fields and events that a help text lists.
+pub(super) const MAX_LISTED: usize = 40;
 /// Most diagnostics that one compilation reports.
 pub(super) const MAX_DIAGNOSTICS: usize = 1_000;

@@ -1,6 +1,6 @@
 //! Lists and the members that their files give them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::tz::TimeZone;
 
@@ -10,11 +10,12 @@ use crate::base::{MICRO_PER_MINOR, country_meant, parse_country};
 use crate::diag::{Diagnostic, FileId, Source, Sources, Span, codes, suggest};
 use crate::event::schema::EntityId;
 use crate::rules::check::limits::{MAX_LIST_MEMBERS, MAX_LISTS};
-use crate::rules::check::literals;
 use crate::rules::check::refusal::{Refusal, did_you_mean};
+use crate::rules::check::rules::hidden;
 use crate::rules::check::schema::{BUILTIN_TYPES, twice};
-use crate::rules::program::{Constant, Gives, ListSpec, Type};
-use crate::rules::syntax::ast::{self, Item, TypeKind};
+use crate::rules::check::{calls, literals};
+use crate::rules::program::{Constant, EventPlan, Gives, ListSpec, Op, Type};
+use crate::rules::syntax::ast::{self, ActionKind, ClauseKind, Item, TypeKind};
 
 /// Compiles all `list` items in file order.
 pub(super) fn compile(
@@ -28,6 +29,10 @@ pub(super) fn compile(
         let Item::List(list) = item else { continue };
         if lists.iter().any(|known| known.name == list.name.text) {
             report.push(twice("list", &list.name, None));
+            continue;
+        }
+        if calls::is_function(&list.name.text) {
+            report.push(hidden("`list`", &list.name, "a function"));
             continue;
         }
         if lists.len() >= MAX_LISTS {
@@ -70,6 +75,49 @@ pub(super) fn compile(
         });
     }
     lists
+}
+
+/// Warns of lists that rules ask, that have no file, and that no rule adds to.
+pub(super) fn warn_of_unfilled(
+    items: &[&Item],
+    (lists, plans): (&[ListSpec], &[EventPlan]),
+    report: &mut Vec<Diagnostic>,
+) {
+    let nodes = plans.iter().flat_map(|plan| &plan.nodes);
+    let asked: BTreeSet<&str> = nodes
+        .filter_map(|node| match &node.op {
+            Op::InList(_, list) => lists.get(usize::from(list.0)).map(|list| list.name.as_str()),
+            _ => None,
+        })
+        .collect();
+    let clauses = items.iter().flat_map(|item| match item {
+        Item::Rule(rule) => rule.clauses.as_slice(),
+        Item::Template(template) => template.clauses.as_slice(),
+        _ => &[],
+    });
+    let actions = clauses.flat_map(|clause| match &clause.kind {
+        ClauseKind::Then(actions) => actions.as_slice(),
+        _ => &[],
+    });
+    let filled: BTreeSet<&str> = actions
+        .filter_map(|action| match &action.kind {
+            ActionKind::Add { list, .. } => Some(list.text.as_str()),
+            _ => None,
+        })
+        .collect();
+    for item in items {
+        let Item::List(list) = item else { continue };
+        let name = list.name.text.as_str();
+        // What gives values and has no file is refused.
+        let filled = list.from.is_some() || list.gives.is_some() || filled.contains(name);
+        if filled || !asked.contains(name) {
+            continue;
+        }
+        let message =
+            format!("nothing fills list `{name}`: it has no file, and no rule adds to it");
+        let help = format!("name its file: `list {name} : … from \"lists/{name}.csv\"`");
+        report.push(Diagnostic::new(codes::W0103, list.name.span, message).with_help(help));
+    }
 }
 
 /// What the members of a list are, and what they give.
@@ -152,6 +200,8 @@ struct Member {
     value: String,
     expires: Option<i64>,
     gives: Option<Constant>,
+    /// Where its line begins in the file.
+    at: u64,
 }
 
 impl Member {
@@ -171,7 +221,15 @@ fn members(
     let Some(from) = &list.from else { return Vec::new() };
     let found = (0_u32..).zip(&sources.files).find(|(_, source)| source.path == from.text);
     let Some((index, source)) = found else {
+        let is_csv = |path: &str| path.to_ascii_lowercase().ends_with(".csv");
+        if !is_csv(&from.text) {
+            let message = format!("`{}` is no `.csv` file", from.text);
+            let help = "members of lists are read from `.csv` files, one a line: rename it";
+            report.push(Diagnostic::new(codes::E0512, from.span, message).with_help(help));
+            return Vec::new();
+        }
         let known = sources.files.iter().map(|source| source.path.as_str());
+        let known = known.filter(|path| is_csv(path));
         let diagnostic =
             Diagnostic::new(codes::E0512, from.span, format!("there is no file `{}`", from.text));
         report.push(match suggest::nearest(&from.text, known) {
@@ -200,17 +258,19 @@ fn read(
     Types { ty, gives }: Types,
     timezone: &TimeZone,
 ) -> Result<Members, Refusal> {
+    let text = source.text.trim_start_matches('\u{feff}');
     let mut reader = csv::ReaderBuilder::new()
         .has_headers(false)
         .flexible(true)
         .trim(csv::Trim::All)
-        .from_reader(source.text.trim_start_matches('\u{feff}').as_bytes());
+        .from_reader(text.as_bytes());
+    let skipped = u64::try_from(source.text.len() - text.len()).unwrap_or(0);
     let mut columns: Option<Vec<String>> = None;
     let mut members: BTreeMap<String, Member> = BTreeMap::new();
     for (index, record) in reader.records().enumerate() {
         let record =
             record.map_err(|error| wrong(source, file, 0, &format!("cannot be read: {error}")))?;
-        let at = record.position().map_or(0, csv::Position::byte);
+        let at = skipped + record.position().map_or(0, csv::Position::byte);
         let fields: Vec<&str> = record.iter().collect();
         if index == 0 && fields.first() == Some(&"value") {
             let found = header(&fields, gives.is_some());
@@ -228,9 +288,36 @@ fn read(
         if members.len() >= MAX_LIST_MEMBERS {
             return Err(wrong(source, file, at, &format!("more than {MAX_LIST_MEMBERS} members")));
         }
-        members.insert(value.clone(), Member { value, expires, gives });
+        let member = Member { value, expires, gives, at };
+        if let Some(known) = members.get(&member.value) {
+            contradicts((source, file), known, &member)?;
+            continue;
+        }
+        members.insert(member.value.clone(), member);
     }
     Ok(members.into_values().collect())
+}
+
+/// A value may stand twice when both lines say the same. Of two that do not, none is taken: which is meant nobody knows,
+/// and one that has expired would take a value off the list.
+fn contradicts(
+    (source, file): (&Source, FileId),
+    known: &Member,
+    again: &Member,
+) -> Result<(), Refusal> {
+    let what = match (known.expires == again.expires, known.gives == again.gives) {
+        (true, true) => return Ok(()),
+        (false, true) => "with another end",
+        (true, false) => "and gives something else",
+        (false, false) => "with another end, and gives something else",
+    };
+    let why = format!("`{}` stands in it twice, {what}", again.value);
+    let first = span_of(source, file, known.at);
+    Err(Box::new(
+        wrong(source, file, again.at, &why)
+            .with_related(first, "it stands here first")
+            .with_help("keep the line that holds"),
+    ))
 }
 
 /// What a member gives, as text and as value.
@@ -334,9 +421,14 @@ fn normal(value: &str, ty: Type) -> Result<String, String> {
 }
 
 fn wrong(source: &Source, file: FileId, byte: u64, why: &str) -> Refusal {
+    let span = span_of(source, file, byte);
+    Box::new(Diagnostic::new(codes::E0512, span, format!("list file `{}`: {why}", source.path)))
+}
+
+/// The line that begins at a byte.
+fn span_of(source: &Source, file: FileId, byte: u64) -> Span {
     let start = usize::try_from(byte).unwrap_or(0).min(source.text.len());
     let line = source.text.get(start..).and_then(|rest| rest.lines().next()).unwrap_or_default();
     let narrow = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
-    let span = Span { file, start: narrow(start), end: narrow(start + line.len()) };
-    Box::new(Diagnostic::new(codes::E0512, span, format!("list file `{}`: {why}", source.path)))
+    Span { file, start: narrow(start), end: narrow(start + line.len()) }
 }

@@ -13,6 +13,7 @@ mod calls;
 mod canonical;
 mod checker;
 mod clauses;
+mod days;
 pub(super) mod due;
 mod functions;
 mod kinds;
@@ -38,6 +39,7 @@ mod scenarios;
 mod schema;
 mod sequences;
 mod snoozes;
+mod study;
 mod templates;
 #[cfg(test)]
 mod tests;
@@ -50,14 +52,18 @@ use std::sync::Arc;
 
 use crate::base::Digest;
 use crate::diag::{Diagnostic, FileId, Severity, Sources, Span, codes};
-use crate::event::schema::{EventId, Schema};
+use crate::event::schema::{EventId, EventType, Schema};
 use crate::rules::analysis;
 use crate::rules::check::checker::{Build, Checker, FeatureState, Scope};
 use crate::rules::check::lower::Draft;
+use crate::rules::check::study::Notes;
 use crate::rules::check::world::World;
 use crate::rules::program::Program;
 use crate::rules::syntax::ast::{self, Feature, Item};
 use crate::rules::syntax::parse;
+
+pub use calls::functions;
+pub use study::{Study, study};
 
 /// Compiles a whole rule set: `.risk` files and the list files that they name.
 ///
@@ -75,20 +81,27 @@ pub fn compile(sources: &Sources) -> (Option<Program>, Vec<Diagnostic>) {
         return (None, report);
     }
     let files = parse_all(sources, &mut report);
-    if report.iter().any(|found| found.severity() == Severity::Error) {
+    if failed(&report) {
         // What cannot be read cannot be checked: half an event would make every rule on it look wrong.
         return (None, in_order(report));
     }
     let items: Vec<&Item> = files.iter().flat_map(|file| &file.items).collect();
-    let program = check(&items, sources, &mut report);
-    let failed = report.iter().any(|diagnostic| diagnostic.severity() == Severity::Error);
-    if !failed {
-        budget::check(&items, &program, &mut report);
-        report.extend(analysis::findings(&program));
+    let program = check(&items, sources, &mut report, None);
+    let report = finish(&items, &program, report);
+    ((!failed(&report)).then_some(program), report)
+}
+
+/// What is found only where there is no error yet, and all of it in order.
+fn finish(items: &[&Item], program: &Program, mut report: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    if !failed(&report) {
+        budget::check(items, program, &mut report);
+        report.extend(analysis::findings(program));
     }
-    let report = in_order(report);
-    let failed = report.iter().any(|diagnostic| diagnostic.severity() == Severity::Error);
-    ((!failed).then_some(program), report)
+    in_order(report)
+}
+
+fn failed(report: &[Diagnostic]) -> bool {
+    report.iter().any(|diagnostic| diagnostic.severity() == Severity::Error)
 }
 
 fn parse_all(sources: &Sources, report: &mut Vec<Diagnostic>) -> Vec<ast::File> {
@@ -103,7 +116,12 @@ fn parse_all(sources: &Sources, report: &mut Vec<Diagnostic>) -> Vec<ast::File> 
     files
 }
 
-fn check(items: &[&Item], sources: &Sources, report: &mut Vec<Diagnostic>) -> Program {
+fn check(
+    items: &[&Item],
+    sources: &Sources,
+    report: &mut Vec<Diagnostic>,
+    notes: Option<&mut Notes>,
+) -> Program {
     let made = templates::expand(items, sources, report);
     let items: Vec<&Item> = items.iter().copied().chain(&made).collect();
     let items = items.as_slice();
@@ -119,13 +137,15 @@ fn check(items: &[&Item], sources: &Sources, report: &mut Vec<Diagnostic>) -> Pr
         lists: &lists,
         base_currency: policy.base_currency,
         timezone,
-        features: features(items, report),
+        features: features(items, &compiled.schema, report),
     };
     let mut build = Build::new(&world);
+    build.notes = notes.is_some().then(Notes::default);
     let mut drafts: Vec<Draft> = compiled.schema.events.iter().map(|_| Draft::default()).collect();
     let broken = check_features(&mut build, &mut drafts, report);
-    let groups = actions::groups(items, report);
+    let mut groups = actions::groups(items, report);
     let rules = rules::compile(items, &groups, &mut build, &mut drafts, report);
+    actions::caps(items, &rules, &mut groups);
     let snoozes = snoozes::compile(items, &rules, &mut build, &mut drafts, report);
     let context =
         scenarios::Context { build: &build, drafts: &drafts, infos: &rules, groups: &groups };
@@ -133,7 +153,11 @@ fn check(items: &[&Item], sources: &Sources, report: &mut Vec<Diagnostic>) -> Pr
     // What is wrong with a feature is said at its definition, not at every use.
     report.retain(|found| found.code != codes::E0108 || !broken.contains(sources.text(found.span)));
     let (tables, plans) = lower::lower(&build, drafts, report);
+    lists::warn_of_unfilled(items, (&lists, &plans), report);
     let schema: Schema = compiled.schema.clone();
+    if let (Some(notes), Some(taken)) = (notes, build.notes.take()) {
+        *notes = taken;
+    }
     drop(build);
     Program {
         sources: sources.clone(),
@@ -151,14 +175,26 @@ fn check(items: &[&Item], sources: &Sources, report: &mut Vec<Diagnostic>) -> Pr
     }
 }
 
-/// Features by name, each once.
+/// Features by name, each once. One that has the name of a field would mean something else on that event.
 fn features<'i>(
     items: &[&'i Item],
+    schema: &Schema,
     report: &mut Vec<Diagnostic>,
 ) -> BTreeMap<&'i str, &'i Feature> {
     let mut list: BTreeMap<&str, &Feature> = BTreeMap::new();
     for item in items {
         let Item::Feature(feature) = item else { continue };
+        let name = feature.name.text.as_str();
+        let has_field = |event: &&EventType| event.field_named(name).is_some();
+        if let Some(event) = schema.events.iter().find(has_field) {
+            let what = format!("a field of `{}`", event.name);
+            report.push(rules::hidden("`feature`", &feature.name, &what));
+            continue;
+        }
+        if schema.roles.iter().any(|role| role.name == name) {
+            report.push(rules::hidden("`feature`", &feature.name, "an entity"));
+            continue;
+        }
         match list.get(feature.name.text.as_str()) {
             Some(first) => {
                 report.push(schema::twice("feature", &feature.name, Some(first.name.span)));

@@ -6,7 +6,8 @@ use crate::diag::suggest::{self, Candidate};
 use crate::diag::{Diagnostic, Span, codes};
 use crate::event::schema::{EventId, FieldId, FieldType, MoneyCurrency};
 use crate::rules::check::arena::{Ir, operands};
-use crate::rules::check::checker::{Checker, FeatureState, Scope};
+use crate::rules::check::checker::{Checked, Checker, FeatureState, Param, Scope};
+use crate::rules::check::limits::MAX_LISTED;
 use crate::rules::check::refusal::did_you_mean;
 use crate::rules::check::schema::dotted;
 use crate::rules::check::sequences::no_this;
@@ -34,6 +35,9 @@ impl Checker<'_, '_> {
                 return Some(*id);
             }
             if let Some(param) = self.scope.params.get(&name).cloned() {
+                if let Some(diagnostic) = self.two_meanings(path, &name, &param) {
+                    return self.refuse(diagnostic);
+                }
                 return self.param(param.constant, param.ty, hint, path.span);
             }
         }
@@ -53,6 +57,19 @@ impl Checker<'_, '_> {
         }
         let diagnostic = self.unknown(path, &name, hint);
         self.refuse(diagnostic)
+    }
+
+    /// Where the fields of another event than the rule's are meant, a param may have the name of one of them.
+    fn two_meanings(&self, path: &Path, name: &str, param: &Param) -> Option<Diagnostic> {
+        let event = self.scope.steps.own_event().unwrap_or(self.scope.event);
+        self.build.world.field(event, name).filter(|_| !param.refused)?;
+        let event = &self.build.world.schema.event(event).name;
+        let message = format!("`{name}` is a param of this rule and a field of `{event}`");
+        Some(
+            Diagnostic::new(codes::E0107, path.span, message)
+                .with_label("which is meant?")
+                .with_help("give the param another name"),
+        )
     }
 
     /// Whether an expression is a constant, or a bare word that only the other side can explain.
@@ -208,11 +225,7 @@ impl Checker<'_, '_> {
     }
 
     /// A bare word of the set that the place asks for. Outer `None`: the place asks for no set.
-    #[expect(
-        clippy::option_option,
-        reason = "the outer says whether it is a word of a set, the inner whether it is known"
-    )]
-    fn word(&mut self, name: &str, hint: Option<Type>, span: Span) -> Option<Option<NodeId>> {
+    fn word(&mut self, name: &str, hint: Option<Type>, span: Span) -> Option<Checked<NodeId>> {
         let world = self.build.world;
         let ty = hint?;
         let code = match ty {
@@ -298,8 +311,12 @@ impl Checker<'_, '_> {
                 .with_fix(path.span, format!("{prefix}{near}"));
         }
         let names: Vec<&str> =
-            event.fields.iter().take(12).map(|field| field.name.as_str()).collect();
-        diagnostic.with_help(format!("its fields are: {}", names.join(", ")))
+            event.fields.iter().take(MAX_LISTED).map(|field| field.name.as_str()).collect();
+        let more = match event.fields.len().saturating_sub(names.len()) {
+            0 => String::new(),
+            more => format!(", and {more} more"),
+        };
+        diagnostic.with_help(format!("its fields are: {}{more}", names.join(", ")))
     }
 
     fn candidates(&self, hint: Option<Type>) -> Vec<Candidate<'_>> {

@@ -1,10 +1,12 @@
 //! Comparisons and arithmetic: which types meet, in which unit, and what comes out.
 
 use crate::diag::{Diagnostic, Span, codes};
-use crate::rules::check::checker::Checker;
+use crate::rules::check::checker::{Checked, Checker};
 use crate::rules::check::{literals, types};
 use crate::rules::program::{Constant, NodeId, Op, Type};
-use crate::rules::syntax::ast::{ArithmeticOp, CompareOp, Expr, Literal, LiteralKind};
+use crate::rules::syntax::ast::{
+    AggregateFunction, ArithmeticOp, CompareOp, Expr, ExprKind, Literal, LiteralKind,
+};
 
 /// A checked operand and the author's words for it.
 type Operand = (NodeId, Span);
@@ -19,6 +21,8 @@ impl Checker<'_, '_> {
         span: Span,
     ) -> Option<NodeId> {
         let (left, right) = self.pair(a, b, None)?;
+        self.refuse_odd_share((left, a), (right, b))?;
+        self.refuse_odd_share((right, b), (left, a))?;
         let (left, right) = self.unify((left, a.span), (right, b.span))?;
         let ty = self.ty(left);
         let equality = matches!(op, CompareOp::Eq | CompareOp::Ne);
@@ -45,15 +49,37 @@ impl Checker<'_, '_> {
         self.node(node, Type::Bool, span)
     }
 
+    /// Refuses a whole number against a per cent, and a share against more than the whole.
+    fn refuse_odd_share(
+        &mut self,
+        (id, a): (NodeId, &Expr),
+        (_, b): (NodeId, &Expr),
+    ) -> Option<()> {
+        let ExprKind::Literal(literal) = &b.kind else { return Some(()) };
+        let is_share = matches!(&a.kind, ExprKind::Aggregate(aggregate)
+            if aggregate.function == AggregateFunction::Share);
+        let (message, help) = match &literal.kind {
+            LiteralKind::Percent(_) if self.ty(id) == Type::Integer => (
+                format!("`{}` is a whole number, compared with a per cent", self.quote(a.span)),
+                format!("for a share of something write `{} of …`", self.quote(b.span)),
+            ),
+            LiteralKind::Number(decimal) if is_share && literals::to_f64(*decimal) > 1.0 => (
+                format!("a share is at most 100%, compared with {}", self.quote(b.span)),
+                format!("write `{}%`", self.quote(b.span)),
+            ),
+            _ => return Some(()),
+        };
+        self.refuse(Diagnostic::new(codes::E0205, b.span, message).with_help(help))
+    }
+
     /// `value > average + factor * deviation` of the same entries, decided in integers. Outer `None`: another shape.
-    #[expect(clippy::option_option, reason = "the outer says whether it has the shape")]
     fn compare_deviation(
         &mut self,
         op: CompareOp,
         left: NodeId,
         right: NodeId,
         span: Span,
-    ) -> Option<Option<NodeId>> {
+    ) -> Option<Checked<NodeId>> {
         if matches!(op, CompareOp::Eq | CompareOp::Ne) {
             return None;
         }

@@ -1,7 +1,9 @@
 //! Rules: the conditions and actions of each rule on each of its event types, and the contract about missing data.
 
+use core::cmp::Ordering;
 use std::collections::BTreeMap;
 
+use crate::base::Value;
 use crate::diag::{Diagnostic, Span, codes, suggest};
 use crate::event::schema::EventId;
 use crate::rules::check::checker::{Build, Checker, Param, Scope, Words};
@@ -15,10 +17,11 @@ use crate::rules::check::schema::{twice, unknown_event};
 use crate::rules::check::templates::{self, Said};
 use crate::rules::check::types;
 use crate::rules::check::world::World;
+use crate::rules::eval::number::compare;
 use crate::rules::program::{
     ActionPlan, Constant, NodeId, RuleBody, RuleId, RuleInfo, ScoreGroup, Type,
 };
-use crate::rules::syntax::ast::{ActionKind, Expr, Item, Literal, Name, Rule};
+use crate::rules::syntax::ast::{self, ActionKind, Expr, Item, Literal, Name, Rule};
 
 /// Compiles all rules, sorted by name; their bodies are added to the draft of each event type.
 pub(super) fn compile(
@@ -123,9 +126,44 @@ fn params(
             );
             break;
         }
-        list.insert(param.name.text.clone(), Param { constant, ty });
+        report.extend(out_of_range(param, world));
+        list.insert(param.name.text.clone(), Param { constant, ty, refused: false });
     }
     list
+}
+
+/// Why a range is none, or does not hold the value that is tuned.
+fn out_of_range(param: &ast::Param, world: &World<'_>) -> Option<Diagnostic> {
+    let tune = param.tune.as_ref()?;
+    let number = |literal: &Literal| match literals::constant(literal, None, world).ok()?.0 {
+        Constant::Int(int) => Some(Value::Int(int)),
+        Constant::Number(number) => Some(Value::Number(number)),
+        Constant::Money(micro) => Some(Value::Money(micro)),
+        _ => None,
+    };
+    let (from, to, value) = (number(&tune.from)?, number(&tune.to)?, number(&param.value)?);
+    let is_less = |a, b| compare(a, b) == Some(Ordering::Less);
+    let refuse = |span, message: String, help: &str| {
+        Some(Diagnostic::new(codes::E0511, span, message).with_help(help))
+    };
+    if is_less(to, from) {
+        let message = "this range ends before it begins".to_owned();
+        return refuse(tune.from.span.to(tune.to.span), message, "write the lower value first");
+    }
+    if let Some(step) = &tune.step
+        && !matches!(
+            number(step)?,
+            Value::Int(1..) | Value::Money(1..) | Value::Number(f64::MIN_POSITIVE..)
+        )
+    {
+        return refuse(step.span, "a step goes upwards".to_owned(), "give it a positive length");
+    }
+    if is_less(value, from) || is_less(to, value) {
+        let message =
+            format!("`{}` lies outside of the range in which it is tuned", param.name.text);
+        return refuse(param.value.span, message, "widen the range, or choose a value in it");
+    }
+    None
 }
 
 /// A literal and its type.
@@ -159,6 +197,14 @@ impl Context<'_> {
     ) -> Option<RuleBody> {
         let mut scope = Scope::of(event);
         scope.params.clone_from(self.params);
+        for param in &self.clauses.params {
+            if let Some(diagnostic) = hides("`param`", &param.name, event, build.world) {
+                report.push(diagnostic);
+                if let Some(known) = scope.params.get_mut(&param.name.text) {
+                    known.refused = true;
+                }
+            }
+        }
         scope.made.clone_from(&self.rule.made);
         build.steps.clear();
         let mut lets: Vec<(String, NodeId)> = Vec::new();
@@ -205,23 +251,15 @@ impl Context<'_> {
         })
     }
 
-    /// A `let` may not be given twice, nor hide a param or a field: the same word would mean two things.
+    /// A `let` may not be given twice, nor hide anything: the same word would mean two things.
     fn taken(name: &Name, scope: &Scope, world: &World<'_>) -> Option<Diagnostic> {
         if scope.lets.contains_key(&name.text) {
             return Some(twice("let", name, None));
         }
-        let what = if scope.params.contains_key(&name.text) {
-            "a param of this rule"
-        } else if world.field(scope.event, &name.text).is_some() {
-            "a field of this event"
-        } else {
-            return None;
-        };
-        let message = format!("`{}` is already {what}", name.text);
-        Some(
-            Diagnostic::new(codes::E0107, name.span, message)
-                .with_help("give the `let` another name"),
-        )
+        if scope.params.contains_key(&name.text) {
+            return Some(hidden("`let`", name, "a param of this rule"));
+        }
+        hides("`let`", name, scope.event, world)
     }
 
     /// A place in this rule; for words of a feature, which stands elsewhere, the rule's whole condition.
@@ -268,6 +306,22 @@ impl Context<'_> {
         };
         report.push(diagnostic.with_label(cause.text));
     }
+}
+
+/// Why a `let` or `param` may not have this name on an event: it would hide a field, an entity or a feature.
+fn hides(kind: &str, name: &Name, event: EventId, world: &World<'_>) -> Option<Diagnostic> {
+    if world.field(event, &name.text).is_some() {
+        return Some(hidden(kind, name, "a field of this event"));
+    }
+    let feature = world.features.contains_key(name.text.as_str());
+    feature.then(|| hidden(kind, name, "a feature"))
+}
+
+/// A name that means something else already.
+pub(super) fn hidden(kind: &str, name: &Name, what: &str) -> Diagnostic {
+    let message = format!("`{}` is already {what}", name.text);
+    Diagnostic::new(codes::E0107, name.span, message)
+        .with_help(format!("give the {kind} another name"))
 }
 
 /// The name of a rule that a test means, or why there is none.

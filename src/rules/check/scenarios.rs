@@ -3,7 +3,7 @@
 use crate::base::time::parse_rfc3339;
 use crate::base::{Currency, MICRO_PER_MINOR, parse_country};
 use crate::diag::{Diagnostic, Span, codes, suggest};
-use crate::event::schema::{EventId, Field, FieldId, FieldType, MoneyCurrency};
+use crate::event::schema::{EventId, Field, FieldId, FieldType, MoneyCurrency, SlotId};
 use crate::rules::check::checker::{Build, FeatureState};
 use crate::rules::check::limits::MAX_GIVEN_EVENTS;
 use crate::rules::check::lower::Draft;
@@ -12,11 +12,12 @@ use crate::rules::check::schema::{dotted, unknown_event};
 use crate::rules::check::world::World;
 use crate::rules::check::{actions, literals, rules};
 use crate::rules::program::{
-    Constant, Expectation, RuleId, RuleInfo, ScoreGroup, TestCase, TestEvent, TestEvents,
-    TestValue, Type,
+    ActionPlan, Constant, Expectation, RuleId, RuleInfo, ScoreGroup, TestCase, TestEvent,
+    TestEvents, TestValue, Type, WantedAction,
 };
 use crate::rules::syntax::ast::{
-    ActionKind, EventLiteral, FieldValue, Item, Literal, LiteralKind, Name, Test, Want, WantKind,
+    Action, ActionKind, Decimal, EventLiteral, FieldValue, Item, Literal, LiteralKind, Name, Path,
+    Test, Text, Want, WantKind,
 };
 
 /// Time between events and before the judged one when the author gives none.
@@ -86,6 +87,7 @@ impl Reader<'_, '_, '_> {
         let when = self.event(&test.when);
         let default_at = last_ms.map_or(0, |last: i64| last.saturating_add(DEFAULT_STEP_MS));
         let at_ms = test.at_ms.unwrap_or(default_at);
+        complete &= self.all_before(test, &given, at_ms);
         let (rule, when) = (rule?, when?);
         let mut expect = Vec::new();
         for want in &test.expect {
@@ -96,6 +98,28 @@ impl Reader<'_, '_, '_> {
         }
         let title = test.title.as_ref().map_or_else(String::new, |title| title.text.clone());
         complete.then_some(TestCase { rule, title, given, when, at_ms, expect, span: test.span })
+    }
+
+    /// Refuses events that come after the judged one: no window sees them, so a test that means them proves nothing.
+    fn all_before(&mut self, test: &Test, given: &[TestEvents], at_ms: i64) -> bool {
+        let times = given.iter().flat_map(|events| {
+            (0..i64::from(events.times)).map(|n| events.at_ms + n * events.every_ms)
+        });
+        let (n_given, n_after) = times.fold((0_u32, 0_u32), |(all, after), event_ms| {
+            (all + 1, after + u32::from(event_ms > at_ms))
+        });
+        if n_after == 0 {
+            return true;
+        }
+        let message = format!(
+            "{n_after} of the {n_given} `given` events come after `when` and would not count"
+        );
+        self.report.push(
+            Diagnostic::new(codes::E0507, test.when.event.span, message)
+                .with_label("judged before them")
+                .with_help("leave out the `at` of `when`, or move it behind the last of them"),
+        );
+        false
     }
 
     fn event(&mut self, literal: &EventLiteral) -> Option<TestEvent> {
@@ -145,37 +169,83 @@ impl Reader<'_, '_, '_> {
                 };
                 Expectation::Undecided(Some(world.schema.event(event).field(id).name.clone()))
             }
-            WantKind::Action(action) => Expectation::Action(match &action.kind {
-                ActionKind::Score { points, group, .. } => {
-                    let group = group
-                        .as_ref()
-                        .map_or_else(|| self.group_of(rule, *points), |group| group.text.clone());
-                    match actions::score(*points, &group, self.context.groups, action.span) {
-                        Ok(score) => score,
-                        Err(diagnostic) => {
-                            self.report.push(*diagnostic);
-                            return None;
-                        }
-                    }
-                }
-                _ => actions::without_event(action, self.report)?,
-            }),
+            WantKind::Action(action) => {
+                Expectation::Action(self.wanted(action, event)?, action.span)
+            }
             WantKind::Value(name, literal) => self.value(name, literal, rule, event)?,
         })
     }
 
-    /// `expect score +35` without a group means the rule's own score of these points.
-    fn group_of(&self, rule: RuleId, points: crate::rules::syntax::ast::Decimal) -> String {
-        use crate::rules::program::ActionPlan;
-        let wanted = literals::whole(points, -100..=100);
-        let bodies = self.context.drafts.iter().flat_map(|draft| &draft.bodies);
-        let own = bodies.filter(|body| body.rule == rule).flat_map(|body| &body.actions);
-        let group = own.into_iter().find_map(|action| match action {
-            ActionPlan::Score { points, group } if Some(*points) == wanted => Some(*group),
-            _ => None,
-        });
-        let group = group.and_then(|index| self.context.groups.get(usize::from(index)));
-        group.map_or_else(|| actions::DEFAULT_GROUP.to_owned(), |group| group.name.clone())
+    /// The parts of an action that a test names.
+    fn wanted(&mut self, action: &Action, event: EventId) -> Option<WantedAction> {
+        let plain = |text: &Option<Text>| text.as_ref().map(|text| text.text.clone());
+        Some(match &action.kind {
+            ActionKind::Allow => WantedAction::Allow,
+            ActionKind::Block(reason) => WantedAction::Block { reason: plain(reason) },
+            ActionKind::Hold { for_ms, otherwise, reason } => {
+                WantedAction::Hold { for_ms: *for_ms, otherwise: *otherwise, reason: plain(reason) }
+            }
+            ActionKind::StepUp { method, otherwise } => WantedAction::StepUp {
+                method: method.text.clone(),
+                otherwise: otherwise.as_ref().map(actions::step_up_otherwise),
+            },
+            ActionKind::Alert { queue, once, message } => WantedAction::Alert {
+                queue: queue.as_ref().map(|queue| queue.text.clone()),
+                once: match once {
+                    Some((keys, per_ms)) => Some((self.key_slots(keys, event)?, *per_ms)),
+                    None => None,
+                },
+                message: plain(message),
+            },
+            ActionKind::Score { points, group, cap } => {
+                self.wanted_score(action, *points, group.as_ref(), *cap)?
+            }
+            ActionKind::Tag(tag) => WantedAction::Tag(tag.text.clone()),
+            ActionKind::Add { .. } | ActionKind::Remove { .. } => {
+                let message = "a test cannot expect a change of a list";
+                self.report.push(Diagnostic::new(codes::E0202, action.span, message).with_help(
+                    "let a rule that reads the list show it: `given` this event, `when` the next",
+                ));
+                return None;
+            }
+        })
+    }
+
+    fn wanted_score(
+        &mut self,
+        action: &Action,
+        points: Decimal,
+        group: Option<&Name>,
+        cap: Option<Decimal>,
+    ) -> Option<WantedAction> {
+        let name = group.map_or(actions::DEFAULT_GROUP, |group| group.text.as_str());
+        match actions::score(points, name, self.context.groups, action.span) {
+            Ok(ActionPlan::Score { points, group: index }) => Some(WantedAction::Score {
+                points,
+                group: group.map(|_| index),
+                // A cap that is no whole number is nobody's.
+                cap: cap.map(|cap| literals::whole(cap, 1..=100).unwrap_or(0)),
+            }),
+            Ok(_) => None,
+            Err(diagnostic) => {
+                self.report.push(*diagnostic);
+                None
+            }
+        }
+    }
+
+    fn key_slots(&mut self, keys: &[Path], event: EventId) -> Option<Vec<SlotId>> {
+        let world = self.context.build.world;
+        let mut slots = Vec::new();
+        for key in keys {
+            let name = dotted(key);
+            let Some(id) = world.field(event, &name) else {
+                self.report.push(unknown_field(world, event, &name, key.span));
+                return None;
+            };
+            slots.push(world.schema.event(event).field(id).slot);
+        }
+        Some(slots)
     }
 
     /// `senders = 7`: the value of a `let` of the rule or of a feature, in its unit.

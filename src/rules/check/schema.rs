@@ -12,7 +12,7 @@ use crate::event::schema::{
     Schema, SlotId, TimeUnit,
 };
 use crate::rules::check::kinds::Kinds;
-use crate::rules::check::limits::MAX_EVENTS;
+use crate::rules::check::limits::{MAX_EVENTS, MAX_LISTED};
 use crate::rules::check::refusal::{Refusal, did_you_mean};
 use crate::rules::check::{literals, pointer};
 use crate::rules::syntax::ast;
@@ -447,7 +447,18 @@ pub(super) fn unknown_event<'a>(
 ) -> Diagnostic {
     let message = format!("there is no event `{}`", name.text);
     let diagnostic = Diagnostic::new(codes::E0102, name.span, message).with_label("unknown");
-    did_you_mean(diagnostic, suggest::nearest(&name.text, known), "declare it with `event`")
+    let known: Vec<&str> = known.into_iter().collect();
+    let otherwise = match known.get(..MAX_LISTED.min(known.len())) {
+        None | Some([]) => {
+            "no file of this folder declares an event: check the folder that holds the schema, too, or declare it with `event`"
+                .to_owned()
+        }
+        Some(shown) => {
+            let more = if known.len() > shown.len() { ", …" } else { "" };
+            format!("the events are: {}{more}; another one is declared with `event`", shown.join(", "))
+        }
+    };
+    did_you_mean(diagnostic, suggest::nearest(&name.text, known.iter().copied()), &otherwise)
 }
 
 /// Currency in which money of several currencies meets when no policy says otherwise.

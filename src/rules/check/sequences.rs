@@ -9,13 +9,15 @@ use std::collections::BTreeMap;
 use crate::diag::{Diagnostic, Span, codes};
 use crate::event::schema::{EventId, FieldId};
 use crate::rules::check::aggregates::{Column, Frame};
-use crate::rules::check::checker::{Checker, Scope};
+use crate::rules::check::checker::{Checked, Checker, Scope};
 use crate::rules::check::functions::walk;
 use crate::rules::check::limits::{MAX_SEQUENCE_STEPS, MAX_WINDOW_MS};
 use crate::rules::check::literals;
 use crate::rules::check::measures::{Kind, Named};
+use crate::rules::check::rules::hidden;
 use crate::rules::check::schema::{dotted, twice, unknown_event};
 use crate::rules::check::types;
+use crate::rules::check::world::World;
 use crate::rules::program::{NodeId, Op, SequencePlan, SequenceStep, StepRole, Type};
 use crate::rules::syntax::ast::{Expr, ExprKind, Name, Path, Sequence, Step, WindowLength};
 use crate::window::spec::{ColumnKind, Counting, Span as WindowSpan};
@@ -206,6 +208,10 @@ impl Checker<'_, '_> {
             "a field of this event"
         } else if world.schema.event_named(&name.text).is_some() {
             "an event"
+        } else if begins_a_field(&name.text, [scope.event, own.frame.event], world) {
+            "the first part of a field"
+        } else if world.features.contains_key(name.text.as_str()) {
+            "a feature"
         } else if steps.named.contains_key(&name.text) || self.build.steps.contains_key(&name.text)
         {
             self.report.push(twice("step", name, None));
@@ -214,16 +220,11 @@ impl Checker<'_, '_> {
             steps.named.insert(name.text.clone(), own);
             return;
         };
-        let message = format!("`{}` is already {taken}", name.text);
-        self.report.push(
-            Diagnostic::new(codes::E0107, name.span, message)
-                .with_help("give the step another name"),
-        );
+        self.report.push(hidden("step", name, taken));
     }
 
     /// What a step asks of its event alone, decided when that event is.
-    #[expect(clippy::option_option, reason = "the outer says whether it was refused")]
-    fn alone(&mut self, event: EventId, conditions: &[&Expr]) -> Option<Option<NodeId>> {
+    fn alone(&mut self, event: EventId, conditions: &[&Expr]) -> Checked<Option<NodeId>> {
         let mut scope = Scope::of(event);
         scope.params.clone_from(&self.scope.params);
         scope.in_step = true;
@@ -280,16 +281,12 @@ impl Checker<'_, '_> {
 
     /// The meaning of a path that names a step, or that stands where bare names mean a step's fields. Outer `None`: it
     /// is neither.
-    #[expect(
-        clippy::option_option,
-        reason = "the outer says whether it names a step, the inner whether it is known"
-    )]
     pub(super) fn step_path(
         &mut self,
         path: &Path,
         name: &str,
         hint: Option<Type>,
-    ) -> Option<Option<NodeId>> {
+    ) -> Option<Checked<NodeId>> {
         if let Some((step, field)) = self.named_step(path, name) {
             let (step, field) = (step.clone(), field.to_owned());
             return Some(self.step_field(&step, &field, path, hint));
@@ -396,4 +393,11 @@ pub(super) fn no_this(span: Span) -> Diagnostic {
     let message = "`this` cannot be used in the `where` of a step before it";
     Diagnostic::new(codes::E0405, span, message)
         .with_help("name the step with `as`, and compare in `this where ...`")
+}
+
+/// Whether a field of one of the events is written with this word before a dot.
+fn begins_a_field(name: &str, events: [EventId; 2], world: &World<'_>) -> bool {
+    let begins = |field: &str| field.split_once('.').is_some_and(|(first, _)| first == name);
+    let fields = events.iter().flat_map(|event| &world.schema.event(*event).fields);
+    fields.into_iter().any(|field| begins(&field.name))
 }

@@ -6,10 +6,11 @@ use crate::diag::{Diagnostic, codes, suggest};
 use crate::event::schema::EventId;
 use crate::rules::check::checker::{Build, Checker, Scope};
 use crate::rules::check::limits::MAX_SNOOZES;
+use crate::rules::check::literals;
 use crate::rules::check::lower::Draft;
 use crate::rules::check::refusal::did_you_mean;
-use crate::rules::program::{RuleId, RuleInfo, Snooze};
-use crate::rules::syntax::ast::{self, Item, Path};
+use crate::rules::program::{Constant, RuleId, RuleInfo, Snooze};
+use crate::rules::syntax::ast::{self, Item};
 
 /// All snoozes, in the order of the files.
 pub(super) fn compile(
@@ -29,7 +30,7 @@ pub(super) fn compile(
         }
         if let Some(snooze) = checked(item, rules, build, report) {
             snoozes.push(snooze);
-            attach(&item.key, &snoozes, build, drafts, report);
+            attach(item, &snoozes, build, drafts, report);
         }
     }
     snoozes
@@ -78,10 +79,11 @@ fn checked(
     })
 }
 
-/// Attaches the last snooze to the bodies of its rule on all events that have the key; there is one at least. Of two
-/// snoozes of the same events the one that ends later holds.
+/// Attaches the last snooze to the bodies of its rule on all events that have the key; there is one at least. Its value
+/// is read as that key's type, as a text in a condition is. Of two snoozes of the same events the one that ends later
+/// holds.
 fn attach(
-    key: &Path,
+    item: &ast::Snooze,
     snoozes: &[Snooze],
     build: &mut Build<'_>,
     drafts: &mut [Draft],
@@ -96,17 +98,27 @@ fn attach(
         };
         let (scope, mut found) = (Scope::of(EventId(event)), Vec::new());
         let mut checker = Checker { build, scope: &scope, report: &mut found };
-        let Some(slot) = checker.key_slot(key) else {
+        let slot = checker.key_slot(&item.key);
+        let ty = slot.and_then(|_| checker.slot(&item.key)).map(|(_, ty)| ty);
+        let (Some(slot), Some(ty)) = (slot, ty) else {
             refused.get_or_insert(found);
             continue;
         };
         attached = true;
+        let value = match literals::text_as(&item.value.text, Some(ty), item.value.span) {
+            Ok((Constant::Text(value), _)) => value,
+            Ok(_) => continue,
+            Err(diagnostic) => {
+                report.push(*diagnostic);
+                continue;
+            }
+        };
         let place = body.snoozes.iter().position(|(known, _)| *known == slot);
         let place = place.unwrap_or_else(|| {
             body.snoozes.push((slot, BTreeMap::new()));
             body.snoozes.len() - 1
         });
-        let held = body.snoozes[place].1.entry(snooze.value.clone()).or_insert(index);
+        let held = body.snoozes[place].1.entry(value).or_insert(index);
         if snoozes[*held].until_ms < snooze.until_ms {
             *held = index;
         }

@@ -2,12 +2,13 @@
 
 use crate::diag::{Diagnostic, Span, codes, suggest};
 use crate::event::schema::{EventId, FieldId, SlotId};
-use crate::rules::check::checker::Checker;
+use crate::rules::check::checker::{Checked, Checker};
 use crate::rules::check::functions::word;
 use crate::rules::check::limits::MAX_WINDOW_MS;
 use crate::rules::check::measures::duration;
 use crate::rules::check::policy::unknown_timezone;
 use crate::rules::check::refusal::did_you_mean;
+use crate::rules::check::rules::hidden;
 use crate::rules::check::schema::dotted;
 use crate::rules::check::types;
 use crate::rules::program::{Constant, NodeId, Op, Type};
@@ -45,6 +46,13 @@ impl Checker<'_, '_> {
         let mut name = dotted(&key.stored);
         if let Some(rest) = name.strip_prefix(&format!("{event_name}.")) {
             name = rest.to_owned();
+        }
+        if let [only] = key.stored.parts.as_slice()
+            && self.scope.params.get(&only.text).is_some_and(|param| !param.refused)
+            && world.field(event, &name).is_some()
+        {
+            let diagnostic = hidden("`param`", only, &format!("a key of `{event_name}` here"));
+            return self.refuse(Diagnostic { span: key.stored.span, ..diagnostic });
         }
         let Some(stored) = world.field(event, &name) else {
             let mut diagnostic = self.unknown_field(event, &name, &key.stored);
@@ -150,6 +158,40 @@ impl Checker<'_, '_> {
         )
     }
 
+    /// Refuses to ask what was before this event in a window that always ends with it: the most recent event is this one
+    /// then, and its value is never new.
+    pub(super) fn looks_back(
+        &mut self,
+        aggregate: &Aggregate,
+        (event, field): (EventId, Option<FieldId>),
+        keys: &[(FieldId, SlotId)],
+    ) -> Option<()> {
+        let ty = self.build.world.schema.event(event);
+        let is_optional = field.is_some_and(|field| ty.field(field).optional);
+        let answer = match aggregate.function {
+            Function::IsNew => "false",
+            Function::TimeSince => "0",
+            // Where this event has no value, the last one is an earlier one's.
+            Function::Last if !is_optional => "this event's own",
+            _ => return Some(()),
+        };
+        if keys.iter().any(|(stored, this)| ty.field(*stored).slot != *this) {
+            return Some(());
+        }
+        let (span, function) = (aggregate.window.span, word(aggregate.function));
+        let prior = self.quote(span).replacen("last", "prior", 1);
+        self.refuse(
+            Diagnostic::new(
+                codes::E0409,
+                span,
+                format!("`{function}` over a window that counts this event is always {answer}"),
+            )
+            .with_label("asks what was before this event")
+            .with_help(format!("write `{prior}`"))
+            .with_fix(span, prior),
+        )
+    }
+
     fn lifetime(
         &mut self,
         aggregate: &Aggregate,
@@ -179,8 +221,7 @@ impl Checker<'_, '_> {
     }
 
     /// The node that names the time zone of a window by the calendar, `Some(None)` for the policy's.
-    #[expect(clippy::option_option, reason = "the outer says whether it was refused")]
-    pub(super) fn zone(&mut self, window: &Window) -> Option<Option<NodeId>> {
+    pub(super) fn zone(&mut self, window: &Window) -> Checked<Option<NodeId>> {
         let WindowKind::Calendar { zone: Some(zone), .. } = &window.kind else { return Some(None) };
         match zone {
             ZoneName::Named(text) => {

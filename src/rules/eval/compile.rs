@@ -16,6 +16,7 @@ use crate::rules::eval::code::{
 };
 use crate::rules::eval::error::EvalError;
 use crate::rules::eval::field_test::{FieldTest, Range};
+use crate::rules::eval::gates::{Gate, Gates};
 use crate::rules::eval::lowering::{
     column_id, compare_texts, constant_value, count_uses, entry_code, equality, field_code,
     is_number, is_text, is_whole, mirrored, money_code, quotient_of, read_as, scale_of, set_of,
@@ -129,21 +130,45 @@ impl Compiler<'_> {
         }
     }
 
-    /// Collects the tests of fields that a rule stands or falls with, side by side.
+    /// Collects the tests of fields that a rule stands or falls with.
     fn plan_gates(&mut self) {
-        for rule in &self.plan.rules {
-            let start = place(&self.out.gate_tests);
+        let mut gates = Vec::new();
+        for (place, rule) in self.plan.rules.iter().enumerate() {
             for id in rule.guard.into_iter().chain([rule.when]) {
-                let instruction = self.out.instructions.get(id.0 as usize);
-                let tests = match instruction.map(|instruction| &instruction.code) {
-                    Some(Code::Truth(TruthCode::Field(test))) => vec![*test],
-                    Some(Code::Truth(TruthCode::And(tests, _))) => self.out.tests(*tests).to_vec(),
-                    _ => Vec::new(),
-                };
-                self.out.gate_tests.extend(tests);
+                let Some(code) = self.truth_code_at(id.0) else { continue };
+                gates.extend(self.gate(place, code));
+                if let TruthCode::And(tests, others) = code {
+                    let tests = self.out.tests(*tests);
+                    gates.extend(tests.iter().filter_map(|test| Gate::of(place, &[*test])));
+                    let others = self.out.operands(*others).iter();
+                    let others = others.filter_map(|at| self.truth_code_at(*at));
+                    gates.extend(others.filter_map(|code| self.gate(place, code)));
+                }
             }
-            let end = place(&self.out.gate_tests);
-            self.out.gates.push(Tests { start, end });
+        }
+        self.out.gates = Gates::new(self.plan.rules.len(), &gates);
+    }
+
+    /// A truth that is a test of one field, as a gate.
+    fn gate(&self, rule: usize, code: &TruthCode) -> Option<Gate> {
+        match code {
+            TruthCode::Field(test) => Gate::of(rule, &[*test]),
+            TruthCode::CodeMask(slot, mask) => {
+                let codes = (0..u64::BITS).filter(|code| mask >> code & 1 == 1);
+                let tests: Vec<_> = codes.map(|code| FieldTest::word(*slot, code, false)).collect();
+                Gate::of(rule, &tests)
+            }
+            TruthCode::Or(tests, others) if self.out.operands(*others).is_empty() => {
+                Gate::of(rule, self.out.tests(*tests))
+            }
+            _ => None,
+        }
+    }
+
+    fn truth_code_at(&self, at: At) -> Option<&TruthCode> {
+        match &self.out.instructions.get(at as usize)?.code {
+            Code::Truth(code) => Some(code),
+            Code::Value(_) => None,
         }
     }
 

@@ -9,10 +9,13 @@ use crate::rules::eval::code::SpreadAt;
 use crate::rules::eval::lowering::scale_of;
 use crate::rules::eval::render::{UNKNOWN, duration};
 use crate::rules::eval::trace::Trace;
-use crate::rules::eval::{Host, Run, Truth};
-use crate::rules::program::{Node, NodeId, Op, RuleBody, Type};
+use crate::rules::eval::{Host, Run, Truth, column_id, each_operand};
+use crate::rules::program::{LookupId, Node, NodeId, Op, RuleBody, Type};
 use crate::rules::syntax::ast::CompareOp;
-use crate::window::spec::Coverage;
+use crate::window::spec::{Coverage, MeasureKind};
+
+/// What stands where the value of a sensitive field would.
+pub const SENSITIVE: &str = "(sensitive)";
 
 /// One comparison that decided a rule.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,8 +77,66 @@ impl Trace<'_> {
                 });
             }
             Op::Not(inner) => self.explain_node(run, author, *inner, conditions),
-            _ => conditions.push(self.leaf(run, author, id, node)),
+            _ => {
+                let found = self.leaf(run, author, id, node);
+                conditions.push(self.veiled((id, node), found));
+            }
         }
+    }
+
+    /// A condition as records show it: sides that come from a sensitive field are not there.
+    fn veiled<'s>(&self, (id, node): (NodeId, &Node), found: Condition<'s>) -> Condition<'s> {
+        let (left, right) = match &node.op {
+            Op::Compare(_, left, right)
+            | Op::Contains(left, right)
+            | Op::StartsWith(left, right) => (*left, Some(*right)),
+            Op::CompareDeviation { value, sum, .. } => (*value, Some(*sum)),
+            Op::InSet(value, _)
+            | Op::InList(value, _)
+            | Op::IsMissing(value)
+            | Op::IsZero(value)
+            | Op::Matches(value, _) => (*value, None),
+            _ => (id, None),
+        };
+        let veil = |shown: String, hides: bool| if hides { SENSITIVE.to_owned() } else { shown };
+        let hides =
+            [Some(left), right].map(|side| side.is_some_and(|side| self.is_sensitive(side)));
+        Condition { left: veil(found.left, hides[0]), right: veil(found.right, hides[1]), ..found }
+    }
+
+    /// Whether the value of a node tells that of a sensitive field. True and false, counts and times tell little enough.
+    fn is_sensitive(&self, id: NodeId) -> bool {
+        let Some(node) = self.node(id) else { return false };
+        match &node.op {
+            Op::Field(slot) | Op::GeoField(slot) | Op::MoneyField { slot, .. } => {
+                let event = self.program.schema.events.get(usize::from(self.event.0));
+                let mut fields = event.into_iter().flat_map(|event| &event.fields);
+                fields.any(|field| field.slot == *slot && field.sensitive.is_some())
+            }
+            Op::Reading(lookup, index) => {
+                self.remembers_sensitive(*lookup, *index).unwrap_or(false)
+            }
+            _ if node.ty == Type::Bool => false,
+            op => {
+                let mut found = false;
+                each_operand(op, &mut |operand| found = found || self.is_sensitive(operand));
+                found
+            }
+        }
+    }
+
+    /// Whether what a reading gives is made of values of a sensitive field.
+    fn remembers_sensitive(&self, lookup: LookupId, index: u16) -> Option<bool> {
+        let plan = self.program.plans.get(usize::from(self.event.0))?;
+        let lookup = plan.lookups.get(usize::from(lookup.0))?;
+        let measure = lookup.measures.get(usize::from(index))?;
+        let table = self.program.tables.get(usize::from(lookup.table.0))?;
+        let kind = table.spec.measures.get(usize::from(measure.0))?.kind;
+        if matches!(kind, MeasureKind::Distinct(_) | MeasureKind::CountOf(_)) {
+            return Some(false);
+        }
+        let column = table.columns.get(usize::from(column_id(kind)?.0))?;
+        Some(Trace { event: table.event, ..*self }.is_sensitive(*column))
     }
 
     /// A node as a comparison, whatever it is.

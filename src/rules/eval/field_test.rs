@@ -11,15 +11,41 @@ use crate::rules::syntax::ast::CompareOp;
 /// A field against a constant.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FieldTest {
+    pub(super) reader: Reader,
+    /// What passes.
+    pub(super) range: Range,
+}
+
+/// How a field becomes an integer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Reader {
     /// Presence bits that must be set: of the field, and of the record's currency.
     needed: u128,
-    range: Range,
     slot: SlotId,
     is_number: bool,
     /// Slot and wanted code of the record's currency; without one, any slot with `is_any` set.
     currency_slot: SlotId,
     code: u64,
     is_any: bool,
+}
+
+impl Reader {
+    /// The integer; `None` where the field is not there or in another currency.
+    #[inline]
+    pub(super) fn read(&self, row: &Row) -> Option<i64> {
+        let (known, x) = self.parts(row);
+        known.then_some(x)
+    }
+
+    /// Whether it is known, and the integer, which means nothing where it is not.
+    #[inline]
+    fn parts(&self, row: &Row) -> (bool, i64) {
+        let word = |slot: SlotId| row.slots.get(usize::from(slot.0)).copied().unwrap_or(0);
+        let own = word(self.slot);
+        let known = row.present & self.needed == self.needed
+            && (self.is_any || word(self.currency_slot) == self.code);
+        (known, if self.is_number { ordered(own) } else { own.cast_signed() })
+    }
 }
 
 impl FieldTest {
@@ -33,19 +59,23 @@ impl FieldTest {
         let test = Self::new(slot, Range::of_scaled(op, micro, MICRO_PER_MINOR));
         match currency.slot {
             None => test,
-            Some(currency_slot) => Self {
-                needed: test.needed | bit(currency_slot),
-                currency_slot,
-                code: currency.code.into(),
-                is_any: false,
-                ..test
-            },
+            Some(currency_slot) => {
+                let reader = Reader {
+                    needed: test.reader.needed | bit(currency_slot),
+                    currency_slot,
+                    code: currency.code.into(),
+                    is_any: false,
+                    ..test.reader
+                };
+                Self { reader, ..test }
+            }
         }
     }
 
     /// Number, ratio, distance, speed.
     pub(super) fn number(slot: SlotId, op: CompareOp, constant: f64) -> Self {
-        Self { is_number: true, ..Self::new(slot, Range::of_number(op, constant)) }
+        let Self { reader, range } = Self::new(slot, Range::of_number(op, constant));
+        Self { reader: Reader { is_number: true, ..reader }, range }
     }
 
     /// Code or truth, equal or not.
@@ -56,7 +86,9 @@ impl FieldTest {
 
     fn new(slot: SlotId, range: Range) -> Self {
         let (is_number, code, is_any) = (false, 0, true);
-        Self { needed: bit(slot), range, slot, is_number, currency_slot: slot, code, is_any }
+        let needed = bit(slot);
+        let reader = Reader { needed, slot, is_number, currency_slot: slot, code, is_any };
+        Self { reader, range }
     }
 
     /// Whether the event passes.
@@ -69,11 +101,7 @@ impl FieldTest {
     /// The same in two parts.
     #[inline]
     pub(super) fn outcome(&self, row: &Row) -> Outcome {
-        let word = |slot: SlotId| row.slots.get(usize::from(slot.0)).copied().unwrap_or(0);
-        let own = word(self.slot);
-        let known = row.present & self.needed == self.needed
-            && (self.is_any || word(self.currency_slot) == self.code);
-        let x = if self.is_number { ordered(own) } else { own.cast_signed() };
+        let (known, x) = self.reader.parts(row);
         Outcome { known, holds: self.range.contains(x) }
     }
 }
@@ -166,6 +194,15 @@ impl Range {
     #[inline]
     pub(super) fn contains(self, x: i64) -> bool {
         (self.low <= x && x <= self.high) != self.negated
+    }
+
+    /// Whether any member lies in the closed, non-empty stretch.
+    pub(super) fn meets(self, low: i64, high: i64) -> bool {
+        if self.negated {
+            self.low > self.high || low < self.low || self.high < high
+        } else {
+            self.low.max(low) <= self.high.min(high)
+        }
     }
 
     /// All numbers `x` with `x OP constant`, as [`ordered`] has them.

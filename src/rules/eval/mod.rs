@@ -18,6 +18,7 @@ mod entry;
 pub mod error;
 pub mod explain;
 mod field_test;
+mod gates;
 mod lowering;
 pub mod number;
 pub mod outline;
@@ -48,6 +49,7 @@ use crate::rules::eval::code::{
 };
 pub use crate::rules::eval::error::EvalError;
 use crate::rules::eval::field_test::FieldTest;
+use crate::rules::eval::gates::Gates;
 pub(crate) use crate::rules::eval::lowering::{column_id, each_operand};
 pub use crate::rules::eval::run::Run;
 use crate::rules::eval::sequence::{Matched, Walk};
@@ -159,9 +161,8 @@ pub enum Verdict {
 pub struct EvalPlan {
     instructions: Vec<Instruction>,
     tests: Vec<FieldTest>,
-    /// Per rule the tests of fields of which none may fail, as a run of `gate_tests`.
-    gates: Vec<Tests>,
-    gate_tests: Vec<FieldTest>,
+    /// The tests of fields that the rules stand or fall with, by the place of the rule.
+    gates: Gates,
     operands: Vec<At>,
     constants: Vec<Value>,
     texts: Vec<Box<[u8]>>,
@@ -220,6 +221,8 @@ pub struct Evaluator {
     readings: Vec<Reading>,
     probes: Vec<Option<u64>>,
     starts: Vec<Option<i64>>,
+    /// One bit per rule, by its place: what the fields of the present event leave open.
+    open: Vec<u64>,
     calendars: Calendars,
     sequences: Vec<Matched>,
     walk: Walk,

@@ -49,18 +49,20 @@ impl<H: Host> Run<'_, H> {
         if when == Truth::True { Verdict::Hit } else { Verdict::Undecided }
     }
 
-    /// Whether fields alone rule out that the rule at this place of the event type says anything: it would be
-    /// [`Verdict::NoHit`] or [`Verdict::NotApplicable`].
+    /// Finds the rules that fields alone rule out: they would be [`Verdict::NoHit`] or [`Verdict::NotApplicable`].
+    /// [`Self::open`] then tells the others.
     ///
     /// # Cost
-    /// One cache line a rule and test; most rules end here on most events.
+    /// By the fields that rules test, and one bit per rule and field.
+    pub fn sift(&mut self) {
+        self.plan.gates.sift(self.row, &mut self.memo.open);
+    }
+
+    /// One bit for each of the 64 rules from place `64 * index` of the event type on: whether it has to be judged. 0
+    /// behind the last.
     #[inline]
-    pub fn is_ruled_out(&self, rule: usize) -> bool {
-        let gate = self.plan.gates.get(rule);
-        let tests = gate.and_then(|Tests { start, end }| {
-            self.plan.gate_tests.get(*start as usize..*end as usize)
-        });
-        tests.unwrap_or_default().iter().any(|test| test.outcome(self.row).fails())
+    pub fn open(&self, index: usize) -> u64 {
+        self.memo.open.get(index).copied().unwrap_or(0)
     }
 
     /// The truth of a node.

@@ -48,6 +48,23 @@ pub const POLICY_CLAUSES: &[&str] =
 /// Words that begin a field of an event.
 pub const FIELD_ROLES: &[&str] = &["id", "time", "key", "field"];
 
+/// Words that begin an aggregate.
+pub const AGGREGATES: &[&str] = &[
+    "count",
+    "sum",
+    "avg",
+    "min",
+    "max",
+    "stddev",
+    "median",
+    "percentile",
+    "distinct",
+    "last",
+    "is_new",
+    "time_since",
+    "share",
+];
+
 /// Operators written as words, and the words of `is missing`.
 const OPERATORS: &[&str] =
     &["in", "is", "between", "matches", "contains", "starts_with", "default", "of", "present"];
@@ -107,18 +124,6 @@ const CONTEXTUAL: &[&str] = &[
     "canary",
     "live",
     "retired",
-    "count",
-    "sum",
-    "avg",
-    "min",
-    "max",
-    "stddev",
-    "median",
-    "percentile",
-    "distinct",
-    "is_new",
-    "time_since",
-    "share",
     "time",
     "key",
     "field",
@@ -141,7 +146,17 @@ pub fn is_reserved(word: &str) -> bool {
 
 /// Whether the word has a meaning anywhere in the language.
 pub fn is_known(word: &str) -> bool {
-    is_reserved(word) || CONTEXTUAL.contains(&word) || POLICY_CLAUSES.contains(&word)
+    is_reserved(word) || [CONTEXTUAL, POLICY_CLAUSES, AGGREGATES].iter().any(|c| c.contains(&word))
+}
+
+/// All words that have a meaning anywhere in the language, each once, in order.
+pub fn all() -> Vec<&'static str> {
+    let classes =
+        [ITEMS, CLAUSES, ACTIONS, POLICY_CLAUSES, OPERATORS, HARD, CONTEXTUAL, AGGREGATES];
+    let mut words: Vec<&str> = classes.into_iter().flatten().copied().collect();
+    words.sort_unstable();
+    words.dedup();
+    words
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use crate::diag::Span;
 use crate::rules::syntax::ast::{
     Action, ActionKind, Aggregate, Argument, Clause, ClauseKind, Expr, ExprKind, Key, Mode, Name,
-    Param, Path, Sequence,
+    Param, Path, Sequence, WindowKind, ZoneName,
 };
 
 type Arguments = [(String, Argument)];
@@ -92,7 +92,13 @@ pub(crate) fn expression(expr: &mut Expr, arguments: &Arguments) {
         }
         ExprKind::Aggregate(inner) => aggregate(inner, arguments),
         ExprKind::Sequence(inner) => sequence(inner, arguments),
-        ExprKind::Call(_, list) | ExprKind::And(list) | ExprKind::Or(list) => {
+        ExprKind::Call(called, list) => {
+            name(called, arguments);
+            for part in list {
+                expression(part, arguments);
+            }
+        }
+        ExprKind::And(list) | ExprKind::Or(list) => {
             for part in list {
                 expression(part, arguments);
             }
@@ -139,6 +145,11 @@ fn aggregate(aggregate: &mut Aggregate, arguments: &Arguments) {
     }
     for one in &mut aggregate.keys {
         key(one, arguments);
+    }
+    if let WindowKind::Calendar { zone: Some(ZoneName::Field(zone)), .. } =
+        &mut aggregate.window.kind
+    {
+        path(zone, arguments);
     }
 }
 

@@ -292,7 +292,7 @@ proptest! {
         prop_assert!(whole(program.as_ref(), &diagnostics));
         let (file, _) = crate::rules::syntax::parse(crate::diag::FileId(0), &sources.files[0].text);
         let items: Vec<_> = file.items.iter().collect();
-        check(&items, &sources, &mut Vec::new());
+        check(&items, &sources, &mut Vec::new(), None);
     }
 
     /// Names in the wrong places read well and mean nothing: the checker's own fare.

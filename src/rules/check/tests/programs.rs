@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::base::Currency;
-use crate::rules::program::{ActionPlan, Constant, Message, MessagePart, NodeId};
+use crate::rules::program::{
+    ActionPlan, Constant, Expectation, Message, MessagePart, NodeId, WantedAction,
+};
 use crate::rules::syntax::ast::CompareOp;
 
 fn eur() -> Currency {
@@ -278,6 +280,36 @@ fn params_stand_for_constants_and_window_lengths() {
 }
 
 #[test]
+fn only_rules_that_may_act_cap_a_score_group() {
+    let caps = |rules: &str| {
+        let program = program(rules);
+        let name =
+            |id: &crate::rules::program::RuleId| program.rules[usize::from(id.0)].name.clone();
+        let group = program.groups.iter().find(|group| group.name == "g").expect("a group `g`");
+        (group.cap, group.cap_by.iter().map(name).collect::<Vec<String>>())
+    };
+    let rule = |name: &str, clauses: &str, cap: &str| {
+        format!(
+            "rule {name} id \"{name}\" owner o {clauses} on card_payment when n_items > 5 then score +5 in g {cap}\n"
+        )
+    };
+    let live = rule("live", "", "");
+    for mode in ["draft", "shadow", "retired"] {
+        let other = rule("other", &format!("mode {mode}"), "cap 40");
+        assert_eq!(caps(&format!("{live}{other}")), (None, vec![]), "{mode}");
+    }
+    assert_eq!(caps(&rule("live", "", "cap 40")), (Some(40), vec![]));
+    let canary = rule("canary", "mode canary 10% by card", "cap 40");
+    assert_eq!(caps(&format!("{live}{canary}")), (Some(40), vec!["canary".to_owned()]));
+    let dated = rule("dated", "effective 2026-01-01 .. 2026-01-31", "cap 40");
+    assert_eq!(caps(&format!("{live}{dated}")), (Some(40), vec!["dated".to_owned()]));
+    assert_eq!(caps(&format!("{}{dated}{canary}", rule("live", "", "cap 40"))), (Some(40), vec![]));
+    // The cap of a retired rule contradicts nobody.
+    let retired = rule("retired", "mode retired", "cap 60");
+    assert_eq!(caps(&format!("{retired}{}", rule("live", "", "cap 40"))), (Some(40), vec![]));
+}
+
+#[test]
 fn actions_lists_groups_and_messages_are_resolved() {
     let program = program(
         "rule r mode shadow on card_payment
@@ -290,7 +322,7 @@ fn actions_lists_groups_and_messages_are_resolved() {
               add device to blocked_devices for 24h",
     );
     let names: Vec<_> = program.groups.iter().map(|g| (g.name.as_str(), g.cap)).collect();
-    assert_eq!(names, [("default", None), ("velocity", Some(50))]);
+    assert_eq!(names, [("default", None), ("velocity", None)], "what only watches caps nothing");
     let actions = &program.plans[0].rules[0].actions;
     let ActionPlan::Block { reason: Some(Message(parts)) } = &actions[0] else { panic!() };
     let amount = program.schema.events[0].field_named("amount").expect("declared");
@@ -358,10 +390,8 @@ fn tests_have_times_and_typed_values() {
     assert_eq!((test.given[0].at_ms, test.given[0].every_ms), (0, 60_000));
     assert_eq!(test.given[1].at_ms, 240_000);
     assert_eq!(test.at_ms, 241_000);
-    assert_eq!(
-        test.expect[1],
-        crate::rules::program::Expectation::Action(ActionPlan::Score { points: 5, group: 0 })
-    );
+    let score = WantedAction::Score { points: 5, group: None, cap: None };
+    assert!(matches!(&test.expect[1], Expectation::Action(found, _) if *found == score));
 }
 
 #[test]

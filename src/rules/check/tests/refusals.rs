@@ -223,6 +223,11 @@ fn features_are_checked_where_they_are_defined() {
 fn policies_and_tests_are_checked() {
     refused("policy p band 10..20 -> alert band 20..30 -> alert", "E0504", "band 20..30 -> alert");
     refused("policy p timezone \"Europe/Berln\"", "E0511", "\"Europe/Berln\"");
+    refused("policy p breaker 5 per 0s", "E0511", "breaker 5 per 0s");
+    refused("policy p band 10..20 -> hold for 0s", "E0511", "hold for 0s");
+    let factor = "step_up sms otherwise hold for 0s";
+    refused(&format!("policy p band 10..20 -> {factor}"), "E0511", factor);
+    refused(&format!("rule r mode shadow on login when 1 > 2 then {factor}"), "E0511", factor);
     refused("policy p policy q", "E0510", "q");
     let rule = "rule r mode shadow on login when 1 > 2 then alert";
     let test =
@@ -276,6 +281,167 @@ fn a_snooze_is_of_a_rule_that_may_rest_and_a_key_of_its_events() {
     // A key that one of the events has is enough.
     assert_eq!(findings(&snooze("r", "card")), []);
     assert_eq!(findings(&snooze("r", "customer")), []);
+}
+
+#[test]
+fn one_word_never_means_two_things_in_a_rule() {
+    let shadow = |on: &str, rest: &str| format!("rule r mode shadow on {on} {rest} then alert");
+    let hides = |rules: &str, words: &str| refused(rules, "E0107", words);
+    // A param beside a field of the rule's event, an entity, and a feature.
+    hides(&shadow("transfer", "param amount = 5 EUR when amount > 5 EUR"), "amount");
+    hides(&shadow("transfer", "param customer = 3 when customer > 2"), "customer");
+    let feature = "feature small = amount < 5 EUR ";
+    hides(&format!("{feature}{}", shadow("transfer", "param small = 7 when small > 5")), "small");
+    hides(
+        &format!("{feature}{}", shadow("transfer", "let small = amount > 3 EUR when small")),
+        "small",
+    );
+    hides("feature amount = 5 EUR", "amount");
+    hides("feature customer = 5", "customer");
+    // Beside a field of an event that an aggregate or a step looks at, where the word stands.
+    let counted = "param n_items = 5
+        when count(card_payment where n_items > 3) by customer over last 1d >= 1";
+    hides(&shadow("login", counted), "n_items");
+    let stepped = "param n_items = 5
+        when sequence by customer within 1h [ card_payment where n_items > 3, this ]";
+    hides(&shadow("login", stepped), "n_items");
+    let compared = "param n_items = 5 when sequence by customer within 1h
+        [ card_payment as first, card_payment where n_items > first.n_items, this ]";
+    hides(&shadow("login", compared), "n_items");
+    let keyed = "param sender = 5 when count(transfer) by sender = this.user_id over last 1d > 1";
+    let found = findings(&shadow("login", keyed));
+    assert!(found.contains(&("E0107".to_owned(), "sender".to_owned())), "{found:?}");
+    // A step whose fields would look like a field with a dot.
+    let step = "when sequence by customer within 1h
+        [ card_payment as merchant, this where risk > merchant.risk ]";
+    let found = findings(&shadow("card_payment", step));
+    assert!(found.contains(&("E0107".to_owned(), "merchant".to_owned())), "{found:?}");
+    hides("list abs : country from \"lists/countries.csv\"", "abs");
+    hides("list count : country", "count");
+    // Where the word is not used for both, nothing is wrong.
+    let other = "param n_items = 5
+        when count(card_payment) by customer over last 1d >= n_items";
+    assert_eq!(findings(&shadow("login", other)), []);
+}
+
+#[test]
+fn what_says_nothing_or_contradicts_itself_is_out_of_its_range() {
+    let rule = |rest: &str| format!("rule r mode shadow on card_payment {rest}");
+    let then = |then: &str| rule(&format!("when n_items > 5 then {then}"));
+    let param = |param: &str| rule(&format!("param {param} when n_items > q then alert"));
+    refused(&then("score +0"), "E0511", "score +0");
+    let once = "alert queue q once per card per 0s";
+    refused(&then(once), "E0511", once);
+    let step_up = "step_up sms otherwise hold for 0s";
+    refused(&then(step_up), "E0511", step_up);
+    refused("policy p breaker 5 per 0s", "E0511", "breaker 5 per 0s");
+    refused(&param("q = 50 tune 3..12"), "E0511", "50");
+    refused(&param("q = 2 tune 3..12"), "E0511", "2");
+    refused(&param("q = 5 tune 12..3"), "E0511", "12..3");
+    refused(&param("q = 5 tune 3..12 step 0"), "E0511", "0");
+    for fine in ["q = 3 tune 3..12", "q = 12 tune 3..12 step 3", "q = 2.5 tune 2..3"] {
+        assert_eq!(findings(&param(fine)), [], "{fine}");
+    }
+}
+
+#[test]
+fn what_was_before_this_event_is_not_asked_of_a_window_that_ends_with_it() {
+    let on = "card_payment";
+    for condition in [
+        "is_new(card_payment.merchant.id) by card over last 1d",
+        "time_since(card_payment) by card over last 1d > 1h",
+        "status != last(card_payment.status) by card over last 1d",
+    ] {
+        condition_refused(on, condition, "E0409", "over last 1d");
+    }
+    // This event need not be among those that are looked at, or need not have a value.
+    for condition in [
+        "is_new(card_payment.merchant.id) by card over prior 1d",
+        "is_new(card_payment.merchant.id where status = declined) by card over last 1d",
+        "is_new(card_payment.merchant.id) by card over last 1d ending 1h ago",
+        "time_since(login) by customer over last 1d > 1h",
+        "last(card_payment.note) by card over last 1d = \"x\"",
+    ] {
+        let rule =
+            format!("rule r mode shadow on {on} when {condition} if missing skip then alert");
+        assert_eq!(findings(&rule), [], "{condition}");
+    }
+    let other_key = "rule r mode shadow on transfer
+        when time_since(transfer) by receiver = this.sender over last 1d > 1h
+        if missing skip then alert";
+    assert_eq!(findings(other_key), []);
+}
+
+#[test]
+fn no_aggregate_shows_what_a_sensitive_field_held() {
+    let schema = "event pay id i : text time at : time key card : card
+        field income : money currency EUR sensitive personal ";
+    let told = |shown: &str| -> Vec<&'static str> {
+        let rules = format!(
+            "{schema} rule r mode shadow on pay when count(pay) by card over last 1h > 3
+             then block reason \"{{{shown}}}\""
+        );
+        let files = vec![Source { path: "r.risk".to_owned(), text: rules }];
+        compile(&Sources { files }).1.iter().map(|found| found.code.0).collect()
+    };
+    for function in
+        ["sum(", "avg(", "min(", "max(", "stddev(", "median(", "percentile(100, ", "last("]
+    {
+        let shown = format!("{function}pay.income) by card over prior 1h");
+        assert_eq!(told(&shown), ["E0506"], "{shown}");
+    }
+    assert_eq!(told("1 EUR + sum(pay.income) by card over last 1h"), ["E0506"]);
+    for shown in ["count(pay) by card over last 1h", "distinct(pay.income) by card over last 1h"] {
+        assert_eq!(told(shown), [""; 0], "{shown}");
+    }
+}
+
+#[test]
+fn the_value_of_a_snooze_is_read_as_the_type_of_its_key_like_a_text_in_a_condition() {
+    let snooze = |value: &str| {
+        format!(
+            "rule r id \"R-1\" owner o on card_payment when n_items > 5 then block
+             snooze r for address \"{value}\" until 2026-01-31 owner o reason \"why\""
+        )
+    };
+    refused(&snooze("not an address"), "E0231", "\"not an address\"");
+    // RFC 5952: no leading zeros, small letters, the longest row of zeros as `::`.
+    let program = program(&snooze("2001:0DB8:0::1"));
+    let body = &program.plans[0].rules[0];
+    let values: Vec<&str> =
+        body.snoozes.iter().flat_map(|(_, values)| values.keys()).map(String::as_str).collect();
+    assert_eq!(values, ["2001:db8::1"]);
+}
+
+#[test]
+fn a_list_file_that_says_two_things_of_one_value_is_refused_with_both_lines() {
+    let told = |gives: &str, csv: &str| {
+        let file = |path: &str, text: &str| Source { path: path.to_owned(), text: text.to_owned() };
+        let files = vec![
+            file("l.csv", csv),
+            file("r.risk", &format!("list l : country {gives} from \"l.csv\"")),
+        ];
+        let sources = Sources { files };
+        let (program, found) = compile(&sources);
+        let lines = found.first().map(|found| {
+            let first = found.related.first().map_or("", |(span, _)| sources.text(*span));
+            (found.code.0, sources.text(found.span).to_owned(), first.to_owned())
+        });
+        (program.is_some(), lines)
+    };
+    let contradiction =
+        |again: &str, first: &str| (false, Some(("E0512", again.to_owned(), first.to_owned())));
+    assert_eq!(
+        told("", "\u{feff}value,expires,note\nKP,,standing order\nIR,,\nKP,2025-01-01,older\n"),
+        contradiction("KP,2025-01-01,older", "KP,,standing order")
+    );
+    assert_eq!(
+        told("gives money EUR", "value,gives\nFR,5\nFR,5000\n"),
+        contradiction("FR,5000", "FR,5")
+    );
+    // What says the same twice contradicts nobody.
+    assert_eq!(told("", "value,expires,note\nKP,2027-01-01,a\nKP,2027-01-01,b\n"), (true, None));
+    assert_eq!(told("gives money EUR", "value,gives\nFR,5\nFR,5.00\n"), (true, None));
 }
 
 #[test]

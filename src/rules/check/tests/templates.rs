@@ -122,3 +122,29 @@ fn templates_that_cannot_be_used_are_refused() {
     let unused = large.replace("least: money", "least: money, n: integer");
     assert_eq!(findings(&unused), [("W0102".to_owned(), "n".to_owned())]);
 }
+
+#[test]
+fn a_parameter_stands_for_the_field_of_a_time_zone_and_for_a_list_that_is_asked() {
+    let file = |path: &str, text: &str| Source { path: path.to_owned(), text: text.to_owned() };
+    let rules = "list limit : country gives number from \"l.csv\"
+        template day(z: field, n: integer) on card_payment
+          when count(card_payment) by card over today in timezone z >= n
+          if missing skip then alert queue q
+        use day(note, 2) as by_note mode shadow
+        template above(l: list) on card_payment
+          when risk > l(country)
+          if missing skip then alert queue q
+        use above(limit) as above_limit mode shadow";
+    let mut sources = sources(rules);
+    sources.files.push(file("l.csv", "value,gives\nFR,5\n"));
+    let (program, found) = compile(&sources);
+    assert_eq!(found, []);
+    let program = program.expect("no mistake");
+    let event = &program.schema.events[0];
+    let note = event.field(event.field_named("note").expect("declared")).slot;
+    let plan = &program.plans[0];
+    let zone = plan.lookups.iter().flat_map(|lookup| &lookup.zones).flatten().next();
+    let zone = zone.map(|id| &plan.nodes[id.0 as usize].op);
+    assert_eq!(zone, Some(&Op::Field(note)));
+    assert!(plan.nodes.iter().any(|node| matches!(node.op, Op::Given(..))));
+}

@@ -5,7 +5,7 @@
 //! was meant. Newlines are plain space, except that a number and the unit behind a space (`500 EUR`, `100 km`) stand
 //! on one line. Linear in the length of the text.
 
-mod number;
+pub(in crate::rules::syntax) mod number;
 pub(in crate::rules::syntax) mod text;
 
 #[cfg(test)]

@@ -49,6 +49,12 @@ const OTHER_SPELLINGS: &[(&str, &str)] = &[
     ("tb", "TiB"),
 ];
 
+/// The unit that a word means, where people spell it otherwise.
+pub(in crate::rules::syntax) fn unit_meant(word: &str) -> Option<&'static str> {
+    let lower = word.to_ascii_lowercase();
+    OTHER_SPELLINGS.iter().find(|(spelling, _)| *spelling == lower).map(|(_, unit)| *unit)
+}
+
 impl Lexer<'_> {
     /// Reads a number with its unit. At a digit.
     pub(super) fn number(&mut self) {

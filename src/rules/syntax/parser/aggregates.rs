@@ -11,7 +11,7 @@ use crate::rules::syntax::words;
 use crate::window::spec::Period;
 
 /// The aggregate function of a word.
-pub(super) fn function(word: &str) -> Option<AggregateFunction> {
+pub(super) fn function_of(word: &str) -> Option<AggregateFunction> {
     Some(match word {
         "count" => AggregateFunction::Count,
         "sum" => AggregateFunction::Sum,
@@ -30,6 +30,8 @@ pub(super) fn function(word: &str) -> Option<AggregateFunction> {
     })
 }
 
+const NESTED_HELP: &str = "for the usual count of an hour, divide: `count(card_payment) by merchant over prior 28d / 672`";
+const EITHER_HELP: &str = "for either, join two: `sequence by … [ a, this ] or sequence by … [ b, this ]`; steps in a row happen one after the other";
 const BY_HELP: &str = "say whose history is meant: `by card`";
 const OVER_HELP: &str =
     "say how far back: `over last 10m` counts this event, `over prior 10m` does not";
@@ -47,7 +49,17 @@ impl Parser<'_> {
             }
             _ => None,
         };
+        if self.word().is_some_and(|word| function_of(word).is_some()) && self.opens(1) {
+            let message = "an aggregate is taken of events or a field, not of another aggregate";
+            return self.fail(codes::E0016, message, NESTED_HELP);
+        }
         let path = self.path("an event or a field of it")?;
+        if self.at_sign(Sign::Comma) {
+            let message = "an aggregate looks at one kind of event";
+            let help =
+                "write one for each and add them: `count(transfer) by … + count(login) by …`";
+            return self.fail(codes::E0016, message, help);
+        }
         let currency = if self.eat_word("in") { Some(self.currency()?) } else { None };
         let filter = if self.eat_word("where") { Some(self.expression()?) } else { None };
         self.expect_close(Sign::RightParen, open)?;
@@ -159,6 +171,11 @@ impl Parser<'_> {
         if !self.eat_word("ending") {
             return Some(None);
         }
+        if self.word().is_some() {
+            let message = format!("`ending` takes a length, found {}", self.found());
+            let help = "`ending 1d ago` leaves out the last 24 hours";
+            return self.fail(codes::E0016, message, help);
+        }
         let ending = self.duration_ms("a duration")?;
         self.expect_word("ago", "after `ending` and its duration")?;
         Some(Some(ending))
@@ -187,6 +204,9 @@ impl Parser<'_> {
             self.expect_word("times", "after the number")?;
         }
         let event = self.step_event()?;
+        if self.at_word("or") {
+            return self.fail(codes::E0016, "a step is one kind of event", EITHER_HELP);
+        }
         let alias =
             if self.eat_word("as") { Some(self.new_name("the name of a step")?) } else { None };
         let filter = if self.eat_word("where") { Some(self.expression()?) } else { None };
@@ -196,6 +216,9 @@ impl Parser<'_> {
     fn step_event(&mut self) -> Option<Name> {
         if self.at_word("this") {
             return self.take_name();
+        }
+        if self.at_sign(Sign::LeftParen) {
+            return self.fail(codes::E0016, "a step is one kind of event", EITHER_HELP);
         }
         let event = self.data_name("an event or `this`")?;
         if self.at_sign(Sign::Dot) {

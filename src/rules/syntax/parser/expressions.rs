@@ -251,7 +251,7 @@ impl Parser<'_> {
             return Some(Expr { kind, span: self.since(start) });
         }
         let called = *self.kind_ahead(1) == TokenKind::Sign(Sign::LeftParen);
-        if called && let Some(function) = aggregates::function(word) {
+        if called && let Some(function) = aggregates::function_of(word) {
             let aggregate = self.deeper(|p| p.aggregate(function))?;
             let kind = ExprKind::Aggregate(Box::new(aggregate));
             return Some(Expr { kind, span: self.since(start) });

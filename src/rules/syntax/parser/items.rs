@@ -179,6 +179,16 @@ impl Parser<'_> {
         let name = self.new_name("the name of a list")?;
         self.expect_sign(Sign::Colon, "before the type of the members")?;
         let ty = self.ty()?;
+        if [Sign::Eq, Sign::LeftBracket].iter().any(|sign| self.at_sign(*sign)) {
+            let message = format!("expected `from`, found {}", self.found());
+            let help = format!(
+                "the members of a list stand in a file, one a line: `list {} : {} from \"lists/{}.csv\"`",
+                name.text,
+                self.text_at(ty.span),
+                name.text
+            );
+            return self.fail(codes::E0010, message, &help);
+        }
         let gives = if self.eat_word("gives") { Some(self.gives()?) } else { None };
         let from = if self.eat_word("from") { Some(self.text_of("a file")?) } else { None };
         let expires_ms =

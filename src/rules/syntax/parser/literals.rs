@@ -1,7 +1,8 @@
 //! Literals, and the places that want one of a certain kind.
 
-use crate::diag::{Diagnostic, codes};
+use crate::diag::{Diagnostic, Span, codes};
 use crate::rules::syntax::ast::{Decimal, Literal, LiteralKind};
+use crate::rules::syntax::lexer::number::unit_meant;
 use crate::rules::syntax::parser::Parser;
 use crate::rules::syntax::token::{Sign, TokenKind};
 
@@ -83,6 +84,20 @@ impl Parser<'_> {
 
     /// The duration that stands here, not yet read.
     fn duration_nanos_at(&mut self, what: &str) -> Option<i64> {
+        if matches!(self.kind(), TokenKind::Number(_))
+            && let Some(unit) = self.word_ahead(1).and_then(unit_meant)
+        {
+            let written = format!("{}{unit}", self.text_at(self.here()));
+            let message = format!("expected {what} such as `10m`, found {}", self.found());
+            let (span, end) = (self.here(), self.token_at(1).span.end);
+            let whole = Span { end, ..span };
+            self.report(
+                Diagnostic::new(codes::E0017, whole, message)
+                    .with_help(format!("write `{written}`"))
+                    .with_fix(whole, written),
+            );
+            return None;
+        }
         let help = match *self.kind() {
             TokenKind::Duration(nanos) => return Some(nanos),
             TokenKind::Number(_) => "a unit is missing: `30s`, `10m`, `2h`, `7d`",

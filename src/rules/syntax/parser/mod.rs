@@ -134,6 +134,16 @@ impl<'a> Parser<'a> {
         &self.token_at(ahead).kind
     }
 
+    /// What is written there.
+    fn text_at(&self, span: Span) -> &'a str {
+        self.text.get(span.start as usize..span.end as usize).unwrap_or_default()
+    }
+
+    /// Whether a bracket opens at this distance.
+    fn opens(&self, ahead: usize) -> bool {
+        matches!(self.kind_ahead(ahead), TokenKind::Sign(Sign::LeftParen))
+    }
+
     /// Where the next token stands.
     fn here(&self) -> Span {
         self.token_at(0).span

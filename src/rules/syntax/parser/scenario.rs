@@ -78,6 +78,12 @@ impl Parser<'_> {
                 parts.expect = Some(self.comma_list(Self::want)?);
                 Some(())
             }
+            _ if matches!(self.kind(), TokenKind::Duration(_)) => {
+                let message =
+                    format!("expected `given`, `when` or `expect`, found {}", self.found());
+                let help = "say when it happens by `at 5h`, counted from the beginning of the test";
+                self.fail(codes::E0010, message, help)
+            }
             _ => self.unexpected("`given`, `when` or `expect`"),
         }
     }
