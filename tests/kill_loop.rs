@@ -10,6 +10,7 @@
 mod support;
 mod verifier;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -243,6 +244,52 @@ fn ten_stops_at_random_times_end_in_order_and_lose_nothing_transactional() {
 #[test]
 fn ten_stops_at_random_times_end_in_order_and_lose_nothing_idempotent() {
     terminations("idempotent");
+}
+
+/// P4: what decides, how it is spread over threads, and how often it dies, changes no byte and no order.
+#[test]
+fn one_two_and_four_threads_and_ten_kills_at_random_times_give_the_same_bytes_in_the_same_order() {
+    let fleet = Fleet::new(Broker::shared(), "same", ("transactional", PARTITIONS));
+    let (mut dice, mut logs) = (Dice::new(51), Logs::default());
+    let n = under_load(&fleet, 51, || {
+        for _ in 0..10 {
+            let instance = fleet.start_sharing("one");
+            wait::pass(Duration::from_millis(100 + dice.below(2_900)));
+            assert!(!instance.has_ended(), "{}", instance.describe());
+            logs.add(&instance.kill_and_hear());
+        }
+    });
+    finish(&fleet, vec![fleet.start_sharing("one")], n, true);
+    let golden = fleet.golden_in_order(1);
+    for threads in [2, 4] {
+        assert!(fleet.golden_in_order(threads) == golden, "{threads} threads decide otherwise");
+    }
+    for kind in ["decisions", "alerts", "holds", "dead_letter"] {
+        // Where a body stands: the partition of the input that it comes from, and the place among its answers.
+        let answers = golden.iter().map(|answers| &answers[kind]).enumerate();
+        let places: BTreeMap<&[u8], (usize, usize)> = answers
+            .flat_map(|(partition, bodies)| {
+                let places = bodies.iter().enumerate();
+                places.map(move |(place, body)| (body.as_slice(), (partition, place)))
+            })
+            .collect();
+        let read = fleet.broker.read(&fleet.topic(kind), Isolation::Committed);
+        let n_answers: usize = golden.iter().map(|answers| answers[kind].len()).sum();
+        assert_eq!(read.len(), n_answers, "{kind}");
+        let mut last = BTreeMap::new();
+        // A repeated event brings the same hold again, byte for byte: that one has two places.
+        let mut times: BTreeMap<&[u8], usize> = BTreeMap::new();
+        golden.iter().flat_map(|answers| &answers[kind]).for_each(|body| {
+            *times.entry(body).or_default() += 1;
+        });
+        let once = read.iter().filter(|record| times[record.payload.as_deref().unwrap()] == 1);
+        for record in once {
+            let (from, place) = places[record.payload.as_deref().unwrap()];
+            let before = last.insert((record.partition, from), place);
+            assert!(before < Some(place), "{kind}: {from} is out of order at {place}");
+        }
+    }
+    assert!(logs.count("Windows come from a snapshot.") > 0, "no kill came after a snapshot");
 }
 
 #[test]

@@ -175,6 +175,47 @@ fn without_any_good_snapshot_everything_is_replayed() {
     assert_eq!((lines(&said, LOADED).len(), lines(&said, SKIPPED).len()), (0, 2), "{said}");
 }
 
+/// Both snapshots are damaged, and the oldest record that is still there is number 100.
+fn with_nothing_but_damage_and_a_hole(test: &str) -> (Fleet<'static>, Payments) {
+    let (fleet, payments) = with_two_snapshots(test, "transactional");
+    fleet.snapshot_files("one").iter().for_each(|file| flip(file));
+    fleet.broker.delete_records(&fleet.input(), 0, 100);
+    (fleet, payments)
+}
+
+#[test]
+fn damaged_snapshots_do_not_hide_that_the_input_no_longer_begins_at_the_beginning() {
+    let (fleet, mut payments) = with_nothing_but_damage_and_a_hole("hidden");
+    let (code, said) = fleet.start("one", &[RARELY]).ended();
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("K0012") && said.contains("100 records are gone"), "{said}");
+    assert_eq!(lines(&said, SKIPPED).len(), 2, "{said}");
+    fleet.produce(&payments.take(400));
+    let accepting = fleet.start("one", &[RARELY, "recovery.on_gap=accept"]);
+    fleet.wait_committed(3_400, &[&accepting]);
+    let said = stop_after_gap(accepting);
+    assert_eq!(replayed(&said), 2_900, "{said}");
+    let is_marked = |body: &Vec<u8>| {
+        let decision: Value = serde_json::from_slice(body).unwrap();
+        decision["provenance"].as_array().unwrap().iter().any(|word| word == "state_gap")
+    };
+    let behind = fleet.bodies("decisions").into_iter().filter(|body| {
+        let decision: Value = serde_json::from_slice(body).unwrap();
+        decision["source"]["offset"].as_i64().unwrap() >= 3_000 && decision["duplicate"] != true
+    });
+    let behind: Vec<Vec<u8>> = behind.collect();
+    assert!(behind.len() > 300 && behind.iter().all(is_marked), "{}", behind.len());
+}
+
+#[test]
+fn a_place_of_snapshots_that_is_empty_does_not_hide_it_either() {
+    let (fleet, _) = with_nothing_but_damage_and_a_hole("empty");
+    fs::remove_dir_all(fleet.snapshots("one")).unwrap();
+    let (code, said) = fleet.start("one", &[RARELY]).ended();
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("K0012") && said.contains("100 records are gone"), "{said}");
+}
+
 #[test]
 fn records_gone_between_snapshot_and_committed_offset_stop_the_start_unless_the_gap_is_accepted() {
     let (fleet, mut payments) = with_two_snapshots("gap", "transactional");

@@ -114,10 +114,12 @@ fn files_with_shaken_space_and_strewn_comments_come_out_stable() {
 fn rule_folders() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut folders = vec![root.join("rules")];
-    for entry in fs::read_dir(root.join("examples")).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            folders.push(path);
+    for parent in ["examples", "starters"] {
+        for entry in fs::read_dir(root.join(parent)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            }
         }
     }
     folders.sort();

@@ -340,6 +340,201 @@ fn a_rule_that_is_not_to_act_watches_and_says_why() {
 }
 
 #[test]
+fn what_is_mandatory_stands_beside_an_allow_and_makes_nothing_milder() {
+    check("strictest");
+}
+
+#[test]
+fn a_band_says_its_tags_and_texts() {
+    check("bands");
+}
+
+#[test]
+fn a_band_alerts_about_an_event_on_which_no_rule_speaks_whatever_decisions_are_written() {
+    use riskweir::engine::DecisionsWanted::{All, None, Notable};
+
+    let scenario = Scenario::load("bands");
+    for decisions in [All, Notable, None] {
+        let options = EngineOptions { decisions, ..scenario.options };
+        let mut engine = Engine::new(Arc::clone(&scenario.program), options).unwrap();
+        let stream = engine.open_stream(EVENTS, 0);
+        let (offset, line) = &scenario.records[5];
+        let mut outputs: Vec<Output> = Vec::new();
+        let input =
+            Input { stream, offset: *offset, arrival_ms: Option::None, payload: Some(line) };
+        engine.step(&input, &mut outputs);
+        let wanted = if decisions == None { "alert policy" } else { "pass 0; alert policy" };
+        assert_eq!(short(&outputs), wanted);
+    }
+}
+
+#[test]
+fn a_breaker_counts_what_its_rule_stopped_and_two_that_trip_at_once_are_told_apart() {
+    check("breakers");
+}
+
+#[test]
+fn what_an_allow_overrode_is_no_block_of_the_rule() {
+    let scenario = Scenario::load("breakers");
+    let mut engine = scenario.engine();
+    let stream = engine.open_stream(EVENTS, 0);
+    for (offset, line) in &scenario.records {
+        let input = Input { stream, offset: *offset, arrival_ms: None, payload: Some(line) };
+        engine.step(&input, &mut Vec::<Output>::new());
+    }
+    let rules = &engine.counters().rules;
+    let stopped: Vec<(u64, u64)> = rules.iter().map(|rule| (rule.blocks, rule.holds)).collect();
+    // R-2 blocked records 3 and 4, R-3 held 5 and 6, R-4 and R-5 blocked 8 and 9.
+    assert_eq!(stopped, [(0, 0), (2, 0), (0, 2), (2, 0), (2, 0)]);
+}
+
+#[test]
+fn each_alert_of_a_rule_is_thinned_by_itself_and_by_alerts_near_it_only() {
+    check("several_alerts");
+}
+
+/// Steps records that arrive at a stated time; says what came of each, with the whole records.
+struct Arrivals {
+    engine: Engine,
+    stream: riskweir::engine::StreamId,
+    offset: i64,
+}
+
+impl Arrivals {
+    fn new(rules: &str) -> Self {
+        let files = vec![Source { path: "r.risk".to_owned(), text: rules.to_owned() }];
+        let (program, report) = riskweir::rules::compile(&Sources { files });
+        let program = Arc::new(program.unwrap_or_else(|| panic!("{report:#?}")));
+        let mut engine = Engine::new(program, EngineOptions::default()).unwrap();
+        let stream = engine.open_stream("payments", 0);
+        Self { engine, stream, offset: 0 }
+    }
+
+    /// A payment at a time of 2 March 2026 by its arrival, and by itself at `at`.
+    fn pay(&mut self, arrives: &str, at: &str, amount: &str) -> (String, Vec<Value>) {
+        self.offset += 1;
+        let id = format!("p{}", self.offset);
+        let line = format!(r#"{{"id":"{id}","at":"{at}","card":"c","amount":"{amount}"}}"#);
+        let arrival_ms =
+            riskweir::base::time::parse_rfc3339(format!("2026-03-02T{arrives}Z").as_bytes());
+        let payload = Some(line.as_bytes());
+        let mut outputs: Vec<Output> = Vec::new();
+        let input = Input { stream: self.stream, offset: self.offset, arrival_ms, payload };
+        self.engine.step(&input, &mut outputs);
+        let records = outputs.iter().map(|it| serde_json::from_slice(&it.body).unwrap()).collect();
+        (short(&outputs), records)
+    }
+
+    /// One that is on time.
+    fn now(&mut self, at: &str, amount: &str) -> String {
+        self.pay(at, &format!("2026-03-02T{at}Z"), amount).0
+    }
+}
+
+const FAR: &str = "2030-01-01T00:00:00Z";
+
+const PAYMENT: &str = "event payment
+  id    id     : text
+  time  at     : time
+  key   card   : card
+  field amount : money currency EUR
+";
+
+#[test]
+fn an_event_from_the_future_silences_no_alert_but_those_of_its_kind() {
+    let mut run = Arrivals::new(&format!(
+        r#"{PAYMENT}rule large id "R-1" owner o on payment when amount > 100 EUR
+           then alert once per card per 1h"#
+    ));
+    assert_eq!(run.now("10:00:00", "5.00"), "pass 0");
+    let forged = "pass 0 by R-1 future_ts";
+    assert_eq!(run.pay("10:00:01", FAR, "150.00").0, format!("{forged}; alert R-1 1/1/0"));
+    assert_eq!(run.now("10:00:02", "150.00"), "pass 0 by R-1; alert R-1 1/1/0");
+    assert_eq!(
+        run.pay("10:00:03", "2031-01-01T00:00:00Z", "150.00").0,
+        forged,
+        "thinned by the first"
+    );
+    assert_eq!(run.now("10:59:59", "150.00"), "pass 0 by R-1");
+    // An hour by the clock of the partition after the first alert of each kind.
+    assert_eq!(run.now("11:00:02", "150.00"), "pass 0 by R-1; alert R-1 2/3/1");
+    assert_eq!(run.pay("11:00:03", FAR, "151.00").0, format!("{forged}; alert R-1 1/1/0"));
+}
+
+#[test]
+fn a_hold_of_an_event_from_the_future_ends_by_the_clock_of_its_partition() {
+    let mut run = Arrivals::new(&format!(
+        r#"{PAYMENT}rule large id "R-1" owner o on payment when amount > 100 EUR
+           then hold for 1h otherwise block"#
+    ));
+    assert_eq!(run.now("10:00:00", "5.00"), "pass 0");
+    let (found, records) = run.pay("10:00:05", FAR, "150.00");
+    assert_eq!(found, "hold 0 by R-1 future_ts; placed p2");
+    let hold = &records[1];
+    assert_eq!(hold["subject"]["time"], "2030-01-01T00:00:00Z");
+    assert_eq!(hold["placed_at"], "2026-03-02T10:00:00Z");
+    assert_eq!(hold["deadline_at"], "2026-03-02T11:00:00Z");
+    assert_eq!(run.now("10:59:59", "5.00"), "pass 0");
+    assert_eq!(run.now("11:00:00", "5.00"), "expired p2 block; pass 0");
+}
+
+#[test]
+fn what_an_event_from_the_future_puts_on_a_list_ends_by_the_clock_of_its_partition() {
+    let mut run = Arrivals::new(&format!(
+        r#"{PAYMENT}list watched : card
+           rule large id "R-1" owner o on payment when amount > 100 EUR
+           then add card to watched for 1h
+           rule seen id "R-2" owner o on payment when card in watched then block"#
+    ));
+    assert_eq!(run.now("10:00:00", "5.00"), "pass 0");
+    assert_eq!(run.pay("10:00:05", FAR, "150.00").0, "pass 0 by R-1 future_ts");
+    assert_eq!(run.now("10:59:59", "5.00"), "block 0 by R-2");
+    assert_eq!(run.now("11:00:00", "5.00"), "pass 0");
+}
+
+#[test]
+fn an_event_from_the_future_that_comes_first_is_held_from_its_arrival() {
+    let mut run = Arrivals::new(&format!(
+        r#"{PAYMENT}rule large id "R-1" owner o on payment when amount > 100 EUR then hold for 1h"#
+    ));
+    assert_eq!(run.pay("10:00:00", FAR, "150.00").0, "hold 0 by R-1 future_ts; placed p1");
+    assert_eq!(run.now("10:30:00", "5.00"), "pass 0");
+    assert_eq!(run.now("11:00:00", "5.00"), "expired p1 release; pass 0");
+}
+
+#[test]
+fn a_breaker_counts_what_events_from_the_future_were_stopped() {
+    let mut run = Arrivals::new(&format!(
+        r#"{PAYMENT}policy p breaker 1 per 1h
+           rule large id "R-1" owner o on payment when amount > 100 EUR then block"#
+    ));
+    assert_eq!(run.now("10:00:00", "150.00"), "block 0 by R-1");
+    let found = run.pay("10:00:05", FAR, "150.00").0;
+    assert_eq!(found, "pass 0 shadow R-1 (breaker) future_ts; tripped R-1; alert breaker");
+}
+
+#[test]
+fn a_second_body_under_a_held_id_is_held_in_full_until_its_own_deadline() {
+    let mut run = Arrivals::new(&format!(
+        r#"{PAYMENT}rule large id "R-1" owner o on payment when amount > 100 EUR then hold for 1h"#
+    ));
+    let mut pay = |at: &str, amount: &str| {
+        run.offset = 0;
+        run.pay(at, &format!("2026-03-02T{at}Z"), amount)
+    };
+    let (_, first) = pay("10:00:00", "150.00");
+    let (found, second) = pay("10:59:00", "9000.00");
+    assert_eq!(found, "hold 0 by R-1 id_reuse; alert id_reuse; placed p1");
+    assert_ne!(first[1]["hold_id"], second[2]["hold_id"]);
+    assert_eq!(second[0]["hold_id"], second[2]["hold_id"]);
+    assert_eq!(second[2]["amount"]["value"], "9000.00");
+    assert_eq!(second[2]["deadline_at"], "2026-03-02T11:59:00Z");
+    let (_, later) = pay("11:00:00", "5.00");
+    assert_eq!(later[0]["hold_id"], first[1]["hold_id"], "the first ends alone");
+    assert_eq!(later.iter().filter(|record| record["state"] == "expired").count(), 1);
+}
+
+#[test]
 fn another_rule_set_brings_tripped_rules_back_and_a_snapshot_does_not() {
     let scenario = Scenario::load("life");
     let mut engine = scenario.engine();

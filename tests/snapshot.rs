@@ -382,6 +382,20 @@ fn try_restore(
 }
 
 #[test]
+fn a_snapshot_is_read_in_pieces_cut_anywhere() {
+    let (program, options, bytes, records) = small_snapshot();
+    for length in [1, 2, 7, 100, 4_097] {
+        let mut restore = Restore::new(Arc::clone(&program), options);
+        bytes.chunks(length).for_each(|piece| restore.part(piece).unwrap());
+        let mut whole = Runner::new(&program, options);
+        whole.engine = self::restore(&program, options, &bytes);
+        let mut pieced = Runner::new(&program, options);
+        pieced.engine = restore.finish().unwrap();
+        assert_alike(&mut whole, &mut pieced, &records);
+    }
+}
+
+#[test]
 fn a_snapshot_cut_off_anywhere_is_refused() {
     let (program, options, bytes, _) = small_snapshot();
     assert!(try_restore(&program, options, &bytes).is_ok());

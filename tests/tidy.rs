@@ -274,7 +274,7 @@ fn every_code_has_a_page_and_every_page_a_code() {
 /// Documents whose relative links must lead somewhere.
 fn documents() -> Vec<PathBuf> {
     let mut found = vec![root().join("README.md"), root().join("CHANGELOG.md")];
-    for folder in ["docs", "rules", "examples", "editors"] {
+    for folder in ["docs", "rules", "examples", "editors", "starters"] {
         files_under(&root().join(folder), "md", &mut found);
     }
     found.retain(|path| path.exists());

@@ -1,6 +1,6 @@
 //! The tools of whoever writes rules, as a person or a script calls them: exit codes, data on standard output, messages
 //! on standard error. What they say is held against figures worked out by hand and against a naive count.
-#![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails where it stands")]
 #![expect(clippy::cast_precision_loss, reason = "small numbers of a test")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -218,6 +218,159 @@ fn junit_has_a_suite_for_each_rule_and_says_what_failed() {
     );
     assert_eq!(called.out, expected);
     assert_eq!(place.call(&["check", "--format", "junit"]).code, 2);
+}
+
+/// The schema of Ant's task, as Windy Road publishes it: what each element demands of its attributes, in words of ours,
+/// and which elements stand in it, in which order (`*`: any number).
+const ELEMENTS: &[(&str, &[&str], &[&str])] = &[
+    ("testsuites", &[], &["testsuite*"]),
+    (
+        "testsuite",
+        &["id", "package", "name", "timestamp", "hostname", "tests", "failures", "errors", "time"],
+        &["properties", "testcase*", "system-out", "system-err"],
+    ),
+    ("properties", &[], &[]),
+    ("testcase", &["name", "classname", "time"], &["failure*"]),
+    ("failure", &["message", "type"], &[]),
+    ("system-out", &[], &[]),
+    ("system-err", &[], &[]),
+];
+
+#[test]
+fn junit_of_the_shipped_rules_and_of_broken_ones_is_shaped_as_the_schema_demands() {
+    let place = Place::new();
+    place.write("rules/a.risk", &RULES.replace("expect hit", "expect no hit"));
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("rules");
+    for folder in ["rules", shipped.to_str().unwrap()] {
+        let text = place.call(&["test", "--format", "junit", folder]).out;
+        let tag = regex::Regex::new(r#"<(/?)([a-z-]+)((?: [a-z]+="[^"<]*")*)(/?)>"#).unwrap();
+        let attribute = regex::Regex::new(r#" ([a-z]+)=""#).unwrap();
+        // Open elements, and what stood in each so far.
+        let mut open: Vec<(&str, Vec<&str>)> = Vec::new();
+        let mut n_cases = 0;
+        for found in tag.captures_iter(text.split_once("?>").unwrap().1) {
+            let [closing, name, attributes, empty] =
+                [1, 2, 3, 4].map(|n| found.get(n).unwrap().as_str());
+            let known = ELEMENTS.iter().find(|(known, ..)| *known == name);
+            let (name, demanded, children) = known.unwrap_or_else(|| panic!("{name}"));
+            if closing.is_empty() {
+                let given: BTreeSet<&str> = attribute
+                    .captures_iter(attributes)
+                    .map(|a| a.get(1).unwrap().as_str())
+                    .collect();
+                assert_eq!(given, demanded.iter().copied().collect(), "{name}");
+                n_cases += usize::from(*name == "testcase");
+                if let Some((_, inside)) = open.last_mut() {
+                    inside.push(name);
+                }
+                open.push((name, Vec::new()));
+            }
+            if !closing.is_empty() || !empty.is_empty() {
+                let (opened, inside) = open.pop().unwrap();
+                assert_eq!(opened, *name);
+                let mut rest = inside.as_slice();
+                for child in *children {
+                    let many = child.ends_with('*');
+                    let n = rest.iter().take_while(|found| **found == child.trim_end_matches('*'));
+                    let n = n.count();
+                    assert!(many || n == 1, "{name} holds {inside:?}");
+                    rest = &rest[n..];
+                }
+                assert!(rest.is_empty(), "{name} holds {inside:?}");
+            }
+        }
+        assert!(open.is_empty() && n_cases >= 2, "{n_cases}");
+        let outside = tag.replace_all(text.split_once("?>").unwrap().1, "");
+        assert!(!outside.contains(['<', '>']), "what is no element is text");
+    }
+}
+
+#[test]
+fn a_page_for_each_rule_tells_what_it_does_reads_and_costs() {
+    let place = Place::new();
+    let about = "# Catches  a hurried | hand.\n# Why      somebody is in it.\nrule busy";
+    place.write("rules/a.risk", &RULES.replace("rule busy", about));
+    let said = place.good(&["docs", "rules", "--out", "pages"]);
+    assert_eq!(said, "2 rules: pages/README.md\n");
+    let index = place.read("pages/README.md");
+    let row = "| [busy](busy.md) | `R-2` | Three payments in ten minutes | fraud | low | live |";
+    assert!(index.contains(row), "{index}");
+    let page = place.read("pages/busy.md");
+    // By hand, from the text of the rule.
+    for words in [
+        "# busy\n\nThree payments in ten minutes.\n",
+        "- **Catches**: a hurried | hand.\n- **Why**: somebody is in it.\n",
+        "| Id | `R-2` |\n| Owner | fraud |\n| Severity | low |\n| Mode | live |\n| File | `a.risk`, line 18 |\n",
+        "It is asked on `payment`.\n",
+        "It hits when\n\n```risk\ncount(payment) by card over last 10m >= n\n```\n",
+        "If a value that it needs is missing, it does nothing.\n",
+        "- adds 10 risk points in group `velocity`\n- asks a person to look in queue `l2`\n",
+        "| `n` | 3 | 2 to 4 |\n",
+        "| `payment.card` | a `card` |  |\n",
+        "| `count(payment) by card over last 10m` | `payment by card` | 10m |",
+        "- the third <of them> & \"no more\": `hit, score +10`\n",
+    ] {
+        assert!(page.contains(words), "{words}\n---\n{page}");
+    }
+    assert!(!page.contains("payment.amount"), "it does not read the amount");
+    let large = place.read("pages/large.md");
+    assert!(large.contains("| `limit` | 100 EUR | 50 EUR to 250 EUR by 50 EUR |"), "{large}");
+    let hold = "- holds the payment for 1h; without a decision by then it is let go: \"{amount} is large\"\n\
+                - asks a person to look in queue `l1`, at most once per `card` in 1h\n";
+    assert!(large.contains(hold), "{large}");
+    place.good(&["docs", "rules", "--out", "again"]);
+    assert_eq!(place.read("again/busy.md"), page);
+    place.write("rules/b.risk", "rule (");
+    assert_eq!(place.call(&["docs", "rules", "--out", "pages"]).code, 1);
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("rules");
+    let said = place.good(&["docs", shipped.to_str().unwrap(), "--out", "shipped"]);
+    let n_rules: usize = said.split(' ').next().unwrap().parse().unwrap();
+    assert!(n_rules > 50);
+    let index = place.read("shipped/README.md");
+    let links = index.split("](").skip(1).map(|rest| rest.split(')').next().unwrap());
+    assert!(links.clone().all(|link| place.path().join("shipped").join(link).exists()));
+    assert_eq!(links.count(), n_rules);
+}
+
+#[test]
+fn a_new_project_of_each_profile_is_good_at_once_and_its_page_tells_the_truth() {
+    let place = Place::new();
+    for profile in ["wallet", "bank", "cards"] {
+        place.call(&["init", profile, profile]);
+        let folder = place.path().join(profile);
+        let call = |arguments: &[&str]| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_riskweir"));
+            called(command.args(arguments).current_dir(&folder).output().unwrap())
+        };
+        for arguments in [
+            &["check", "--strict", "rules"][..],
+            &["fmt", "--check", "rules"],
+            &["validate", "-c", "riskweir.yaml"],
+        ] {
+            let called = call(arguments);
+            assert_eq!(called.code, 0, "{profile} {arguments:?}: {}{}", called.out, called.err);
+        }
+        let tested = call(&["test", "rules"]);
+        assert!(tested.code == 0 && tested.out.ends_with(" passed, 0 failed\n"), "{}", tested.out);
+        let page = fs::read_to_string(folder.join("README.md")).unwrap();
+        let commands = page.lines().filter_map(|line| line.strip_prefix("riskweir "));
+        let mut n_commands = 0;
+        for line in commands.filter(|line| !line.contains("--connect") && !line.starts_with("run "))
+        {
+            let words = line.split('#').next().unwrap().split_whitespace();
+            let called = call(&words.collect::<Vec<_>>());
+            assert_eq!(called.code, 0, "{profile} {line}: {}{}", called.out, called.err);
+            n_commands += 1;
+        }
+        assert_eq!(n_commands, 4);
+        // "The last one is held."
+        let decisions = fs::read_to_string(folder.join("out/decisions.ndjson")).unwrap();
+        let last: Value = serde_json::from_str(decisions.lines().last().unwrap()).unwrap();
+        assert_eq!(last["outcome"], "hold", "{profile}");
+        let again = place.call(&["init", profile, profile]);
+        assert!(again.code == 1 && again.err.contains("is there already"), "{}", again.err);
+    }
+    assert_eq!(place.call(&["init", "casino"]).code, 2);
 }
 
 const BACKTEST: [&str; 8] =

@@ -2,6 +2,7 @@
 //!
 //! INVARIANT: whatever comes from outside goes through [`escape`]; nothing else writes `<`.
 
+use crate::base::count::nearest_f64;
 use crate::base::text::escaped;
 
 /// How a bar is filled.
@@ -70,14 +71,12 @@ pub fn table(header: &[&str], rows: &[Vec<String>], n_texts: usize) -> String {
 }
 
 /// A number of pixels for an SVG attribute.
-#[expect(clippy::cast_precision_loss, reason = "a place in a picture")]
 fn scaled(part: u64, whole: u64, length: f64) -> f64 {
-    if whole == 0 { 0.0 } else { part as f64 / whole as f64 * length }
+    if whole == 0 { 0.0 } else { nearest_f64(part) / nearest_f64(whole) * length }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a place in a picture")]
 fn at(index: usize, step: f64) -> f64 {
-    index as f64 * step
+    nearest_f64(index as u64) * step
 }
 
 /// Lying bars, each a name and up to three parts: fraud, genuine, unknown.

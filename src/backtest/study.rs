@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::backtest::labels::{Labels, Verdict};
 use crate::base::amount::format_minor_wide;
+use crate::base::count::nearest_f64;
 use crate::base::time::{civil_from_days, format_rfc3339};
 use crate::base::{Currency, EntityKey};
 use crate::decision::lattice::Outcome;
@@ -359,8 +360,7 @@ impl Findings {
 /// A part of a whole, to six decimals; nothing of nothing is not known.
 pub fn share(part: u64, whole: u64) -> Option<f64> {
     let millionths = |n: u64| n.checked_mul(2_000_000)?.checked_add(whole)?.checked_div(whole * 2);
-    #[expect(clippy::cast_precision_loss, reason = "at most a million")]
-    millionths(part).filter(|_| whole > 0).map(|millionths| millionths as f64 / 1e6)
+    millionths(part).filter(|_| whole > 0).map(|millionths| nearest_f64(millionths) / 1e6)
 }
 
 /// A day as people write it.

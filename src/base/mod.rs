@@ -6,6 +6,7 @@
 
 pub mod amount;
 pub mod codec;
+pub mod count;
 pub mod country;
 pub mod digest;
 pub mod id;

@@ -26,11 +26,17 @@ pub enum Bug {
     AnswerAwaitedTwice,
     /// Windows that ran ahead of the committed offset are kept.
     AheadIsKept,
+    /// A replay makes a rule set active one record too early.
+    RulesOneEarly,
+    /// Input that is gone is not missed.
+    GapIgnored,
+    /// A rule set decides before a commit says so.
+    NoteSkipped,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 13] = [
         Self::CommitBeforeAcknowledged,
         Self::DedupeSkipped,
         Self::LateInsertLost,
@@ -41,6 +47,9 @@ impl Bug {
         Self::SnapshotOffsetStale,
         Self::AnswerAwaitedTwice,
         Self::AheadIsKept,
+        Self::RulesOneEarly,
+        Self::GapIgnored,
+        Self::NoteSkipped,
     ];
 }
 

@@ -247,7 +247,7 @@ fn default_threads() -> usize {
 }
 
 fn progress(console: &Console) -> ProgressBar {
-    if console.quiet || !std::io::stderr().is_terminal() {
+    if console.is_quiet() || !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::new_spinner();

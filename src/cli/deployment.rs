@@ -49,7 +49,7 @@ impl Deployment {
 fn input_topics(config: &Config, program: &Program) -> Result<Vec<String>, Failure> {
     let mut topics: Vec<String> = match &config.topics.inputs {
         Some(topics) => topics.clone(),
-        None => program.schema.events.iter().filter_map(|event| event.topic.clone()).collect(),
+        None => program.schema.topics(),
     };
     topics.sort();
     topics.dedup();

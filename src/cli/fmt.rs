@@ -39,7 +39,7 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
             one_file(&real, &source, arguments.check, console, &mut tally)?;
         }
     }
-    if console.format == Format::Text && !console.quiet {
+    if console.format == Format::Text && !console.is_quiet() {
         let Tally { files, changed, refused } = tally;
         let verb = if arguments.check { "not in the style" } else { "formatted" };
         let mut words = format!("{files} files, {changed} {verb}");

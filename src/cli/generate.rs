@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use clap::Args;
 use serde_json::json;
 
+use crate::base::count::nearest_f64;
 use crate::base::time::format_rfc3339;
 use crate::cli::run::{exit, show};
 use crate::cli::settings;
@@ -73,14 +74,14 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
         return write_lines(arguments, (&mut traffic, labels), pace, &stop);
     }
     let Some(config) = configuration(arguments, console) else { return Ok(Exit::Invalid) };
-    let level = if console.verbose { log::Level::DEBUG } else { log::Level::WARN };
+    let level = if console.is_verbose() { log::Level::DEBUG } else { log::Level::WARN };
     let repeat_limit = (config.log.repeat_limit.count, config.log.repeat_limit.per);
     log::init(&log::Settings { form: None, level, repeat_limit, color: console.color })
         .map_err(Failure::invalid)?;
     let pace = Pace::new(arguments.rate.unwrap_or(DEFAULT_RATE));
     match send(arguments, &config, (&mut traffic, labels), (pace, &stop)) {
         Ok(sent) => {
-            if !console.quiet {
+            if !console.is_quiet() {
                 console.message(&format!("{sent} records sent"));
             }
             Ok(Exit::Ok)
@@ -224,8 +225,7 @@ impl Pace {
 
     /// When the next one is due, after the beginning.
     pub(crate) fn next_at(&self) -> Duration {
-        #[expect(clippy::cast_precision_loss, reason = "exact below 2^53 records")]
-        let seconds = self.taken as f64 / self.per_second;
+        let seconds = nearest_f64(self.taken) / self.per_second;
         Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
     }
 
@@ -288,8 +288,7 @@ fn unwritable(path: &std::path::Path, error: &io::Error) -> Failure {
 pub(crate) fn rate(text: &str) -> Result<f64, String> {
     let wrong = || "write a rate such as 200/s".to_owned();
     let per_second = match units::rate(text) {
-        #[expect(clippy::cast_precision_loss, reason = "no rate needs more than 53 bits")]
-        Some(rate) => rate.count as f64 / rate.per.as_secs_f64(),
+        Some(rate) => nearest_f64(rate.count) / rate.per.as_secs_f64(),
         None => text.parse().map_err(|_| wrong())?,
     };
     if (1e-3..=1e6).contains(&per_second) {

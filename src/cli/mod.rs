@@ -6,10 +6,12 @@ pub mod cost;
 pub mod demo;
 mod deployment;
 pub mod diff;
+pub mod docs;
 pub mod explain;
 pub mod fmt;
 pub mod generate;
 mod history;
+pub mod init;
 mod junit;
 pub mod lsp;
 pub mod overlap;
@@ -95,7 +97,6 @@ pub enum Color {
 }
 
 /// Where a command speaks.
-#[expect(clippy::struct_excessive_bools, reason = "switches of the command line")]
 #[derive(Clone, Copy, Debug)]
 pub struct Console {
     /// How data is written.
@@ -106,13 +107,32 @@ pub struct Console {
     pub color: bool,
     /// Whether data for people is colored.
     pub color_data: bool,
-    /// Say only what must be said.
-    pub quiet: bool,
-    /// Say more.
-    pub verbose: bool,
+    /// How much is said.
+    voice: Voice,
+}
+
+/// How much a command says beside its data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Voice {
+    /// Only what must be said.
+    Quiet,
+    /// What helps.
+    Plain,
+    /// More.
+    Verbose,
 }
 
 impl Console {
+    /// Whether only what must be said is said.
+    pub fn is_quiet(&self) -> bool {
+        self.voice == Voice::Quiet
+    }
+
+    /// Whether more is said.
+    pub fn is_verbose(&self) -> bool {
+        self.voice == Voice::Verbose
+    }
+
     /// Writes data to standard output. A reader that has gone away is no error; any other loss makes the command end as
     /// one that failed, whatever it did.
     pub fn data(&self, text: &str) {
@@ -187,12 +207,16 @@ enum Command {
     Demo(demo::Arguments),
     /// Two rule sets: what changed in words, in state, and in decisions on a history.
     Diff(diff::Arguments),
+    /// A page for each rule: what it catches, parameters, fields, windows, cost of state, tests.
+    Docs(docs::Arguments),
     /// One event and a rule: every part of the condition with its value, windows and events counted.
     Explain(explain::Arguments),
     /// Lay rule files out in the one style; `--check` only says which are not.
     Fmt(fmt::Arguments),
     /// Write made-up wallet and bank traffic, fraud mixed in, to standard output or into Kafka.
     Generate(generate::Arguments),
+    /// A new project to begin with: schema, rules with tests, lists, policy, configuration.
+    Init(init::Arguments),
     /// Answer an editor over standard input and output: the language server.
     Lsp(lsp::Arguments),
     /// Which rules hit the same events of a history.
@@ -237,8 +261,11 @@ pub fn main() -> ExitCode {
         junit: cli.format == FormatName::Junit,
         color: colored(std::io::stderr().is_terminal()),
         color_data: colored(std::io::stdout().is_terminal()),
-        quiet: cli.quiet,
-        verbose: cli.verbose,
+        voice: match (cli.quiet, cli.verbose) {
+            (true, _) => Voice::Quiet,
+            (false, true) => Voice::Verbose,
+            (false, false) => Voice::Plain,
+        },
     };
     let ended = match &cli.command {
         Command::Backtest(arguments) => backtest::run(arguments, &console),
@@ -246,9 +273,11 @@ pub fn main() -> ExitCode {
         Command::Cost(arguments) => cost::run(arguments, &console),
         Command::Demo(arguments) => demo::run(arguments, &console),
         Command::Diff(arguments) => diff::run(arguments, &console),
+        Command::Docs(arguments) => docs::run(arguments, &console),
         Command::Explain(arguments) => explain::run(arguments, &console),
         Command::Fmt(arguments) => fmt::run(arguments, &console),
         Command::Generate(arguments) => generate::run(arguments, &console),
+        Command::Init(arguments) => init::run(arguments, &console),
         Command::Lsp(arguments) => lsp::run(arguments),
         Command::Overlap(arguments) => overlap::run(arguments, &console),
         Command::Reload(arguments) => reload::run(arguments, &console),

@@ -10,9 +10,11 @@ use crate::cli::deployment::Deployment;
 use crate::cli::settings::Settings;
 use crate::cli::{Console, Exit, Failure};
 use crate::config::{Config, Log, LogFormat};
+use crate::rules::locality::foreign;
+use crate::rules::program::Program;
 use crate::runtime::clock::{Clock as _, SystemClock};
 use crate::runtime::{
-    self, Backfill, DecidingEngines, Planned, Reload, Reloader, RunError, Since, Stop, Views,
+    self, Backfill, DecidingEngines, Laid, Planned, Reload, Reloader, RunError, Since, Stop, Views,
     engine_options,
 };
 use crate::telemetry::board::Identity;
@@ -78,7 +80,8 @@ fn serve(
     let board = Arc::new(Board::new(1, identity));
     let health = Arc::new(Health::new(config.http.progress_timeout));
     let address = config.http.listen;
-    let (reloader, incoming) = Reloader::new(&config.rules.path, Arc::clone(&board));
+    let laid = laid(config, &program, &inputs);
+    let (reloader, incoming) = Reloader::new(&config.rules.path, laid, Arc::clone(&board));
     let reloader = Arc::new(reloader);
     let _watch = reloader
         .watch(config.rules.watch_interval)
@@ -98,6 +101,15 @@ fn serve(
         .partitioned_by(config.kafka.partitioned_by.as_deref());
     let views = Views { board, health, stop };
     runtime::run(config, &inputs, &mut engines, &views)
+}
+
+/// What cannot change while the service runs.
+fn laid(config: &Config, program: &Program, inputs: &[String]) -> Laid {
+    let spread = config.kafka.partitioned_by.as_ref().map(|entity| {
+        let by_partition = foreign(program, entity).is_some_and(|foreign| foreign.is_empty());
+        (entity.clone(), by_partition)
+    });
+    Laid { inputs: config.topics.inputs.is_none().then(|| inputs.to_vec()), spread }
 }
 
 /// What is answered to whoever asks for a reload.
@@ -145,7 +157,7 @@ fn greet(
     ruleset: &str,
     http: std::net::SocketAddr,
 ) {
-    if console.quiet {
+    if console.is_quiet() {
         return;
     }
     let mode = match config.delivery.mode {
@@ -173,7 +185,7 @@ fn log_settings(log: &Log, console: Console) -> log::Settings {
         LogFormat::Text => Some(log::Form::Text),
         LogFormat::Json => Some(log::Form::Json),
     };
-    let level = match (console.quiet, console.verbose) {
+    let level = match (console.is_quiet(), console.is_verbose()) {
         (true, _) => log::level("warn"),
         (_, true) => log::level("debug"),
         _ => log::level(&log.level),

@@ -43,7 +43,7 @@ impl Settings {
     pub fn load(&self, console: &Console) -> Option<Loaded> {
         match config::load(&self.sources()) {
             Ok(loaded) => {
-                for name in loaded.unknown_variables.iter().filter(|_| !console.quiet) {
+                for name in loaded.unknown_variables.iter().filter(|_| !console.is_quiet()) {
                     console.message(&format!(
                         "warning: the environment variable `{name}` sets nothing; a key is set by a name such as `RISKWEIR__KAFKA__GROUP_ID`"
                     ));

@@ -132,7 +132,7 @@ fn examine_one(
 fn tell(one: &Examined, console: &Console) {
     match &one.outcome {
         Ok(totals) => {
-            if !console.quiet {
+            if !console.is_quiet() {
                 let Totals { frames, raw_bytes, file_bytes } = totals;
                 console.data(&format!(
                     "{}: valid, {frames} frames, {file_bytes} bytes ({raw_bytes} before compression)\n",

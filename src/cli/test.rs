@@ -70,7 +70,7 @@ fn report_text(sources: &Sources, results: &[TestResult], console: &Console) {
     for result in results {
         let TestResult { rule, title, span, failures } = result;
         if failures.is_empty() {
-            if console.verbose {
+            if console.is_verbose() {
                 text.push_str(&format!("ok    {rule}: {title}\n"));
             }
             continue;

@@ -1,8 +1,16 @@
 //! Alert episodes: `once per KEY per D` lets the first alert through and counts the repeats.
 //!
-//! The first hit opens an episode and raises an alert. Hits within `D` of the last raised alert are thinned: counted,
-//! not raised. The next hit after `D` raises again; it belongs to the same episode when the episode was not quiet for
-//! `D`, else it opens a new one.
+//! The first hit opens an episode and raises an alert. Hits less than `D` before or after a raised alert are thinned:
+//! counted, not raised. The next hit `D` after it raises again; it belongs to the same episode when the episode was not
+//! quiet for `D`, else it opens a new one. A hit that comes late, and lies `D` or more before the first alert of an
+//! episode, opens one of its own: an alert about later events says nothing about it.
+//!
+//! INVARIANT: two alerts of an episode that follow each other are less than `2 D` apart, so whatever lies between its first
+//! and its last alert is less than `D` from one of them. So an episode is its first and last alert and its end. Episodes
+//! of a key do not overlap, and the order of their beginnings is that of their ends.
+//!
+//! A key keeps its latest [`MOST_PER_KEY`] episodes, each until nothing that comes can be near it, and for `D` of the clock
+//! at least: events that come far too late are thinned among themselves.
 //!
 //! # Cost
 //! O(log n) in the number of open episodes, per alert; [`Episodes::expire`] is amortised O(log n).
@@ -15,6 +23,21 @@ use crate::state::walk::Walk;
 
 /// Which alerts belong together: a stable number of the rule, and the key.
 pub type EpisodeKey = (u64, EntityKey);
+
+/// Most episodes of one key that are open at once; the oldest makes room. What is forgotten may raise one alert more.
+const MOST_PER_KEY: usize = 4;
+
+/// An episode: whose, and the time of its first alert.
+type Place = (EpisodeKey, i64);
+
+/// When a hit is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct At {
+    /// By the event.
+    pub time_ms: i64,
+    /// Where its partition's clock stands.
+    pub clock_ms: i64,
+}
 
 /// The state of one episode after a hit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,25 +67,32 @@ struct Open {
     seq: u32,
     count: u32,
     thinned: u32,
+    /// Its last alert.
     raised_ms: i64,
+    /// Hits from here on are no longer part of it.
     quiet_ms: i64,
+    /// It is forgotten when the clock comes here.
+    kept_ms: i64,
 }
 
 impl Open {
-    fn save(key: &EpisodeKey, open: &Self, code: &mut Encoder<'_>) {
+    fn save((key, first_ms): &Place, open: &Self, code: &mut Encoder<'_>) {
         code.word(key.0);
         code.wide(key.1.0);
+        code.int(*first_ms);
         code.text(&open.id);
         for number in [open.seq, open.count, open.thinned] {
             code.var(u64::from(number));
         }
-        code.int(open.raised_ms);
-        code.int(open.quiet_ms);
+        for time_ms in [open.raised_ms, open.quiet_ms, open.kept_ms] {
+            code.int(time_ms);
+        }
     }
 
-    fn load(code: &mut Decoder<'_>) -> Result<(EpisodeKey, Self), Damaged> {
+    fn load(code: &mut Decoder<'_>) -> Result<(Place, Self), Damaged> {
         const WHAT: &str = "alert episode";
         let key = (code.word(WHAT)?, EntityKey(code.wide(WHAT)?));
+        let first_ms = code.int(WHAT)?;
         let open = Self {
             id: code.text(WHAT)?.to_owned(),
             seq: code.narrow(WHAT)?,
@@ -70,32 +100,39 @@ impl Open {
             thinned: code.narrow(WHAT)?,
             raised_ms: code.int(WHAT)?,
             quiet_ms: code.int(WHAT)?,
+            kept_ms: code.int(WHAT)?,
         };
-        Ok((key, open))
+        Ok(((key, first_ms), open))
     }
 }
 
 /// All open episodes of an engine.
 #[derive(Clone, Debug, Default)]
 pub struct Episodes {
-    open: BTreeMap<EpisodeKey, Open>,
-    by_quiet: BTreeSet<(i64, EpisodeKey)>,
-    saving: Option<Walk<EpisodeKey>>,
+    open: BTreeMap<Place, Open>,
+    by_end: BTreeSet<(i64, Place)>,
+    saving: Option<Walk<Place>>,
 }
 
 impl Episodes {
-    /// Records a hit at `time_ms` of an alert thinned to one per `span_ms`; `alert_id` is its id if it is raised.
-    pub fn hit(&mut self, key: EpisodeKey, time_ms: i64, span_ms: i64, alert_id: &str) -> Raise {
+    /// Records a hit of an alert thinned to one per `span_ms`; `alert_id` is its id if it is raised.
+    pub fn hit(&mut self, key: EpisodeKey, at: At, span_ms: i64, alert_id: &str) -> Raise {
+        let At { time_ms, clock_ms } = at;
         let quiet_ms = time_ms.saturating_add(span_ms);
-        self.touch(key);
-        let Some(open) = self.open.get_mut(&key).filter(|open| time_ms < open.quiet_ms) else {
-            return self.open_new(key, time_ms, quiet_ms, alert_id);
+        let kept_ms = quiet_ms.max(clock_ms.saturating_add(span_ms));
+        let near = self.open.range((key, i64::MIN)..(key, quiet_ms)).next_back();
+        let Some(place) = near.filter(|(_, open)| time_ms < open.quiet_ms).map(|(at, _)| *at)
+        else {
+            return self.open_new((key, time_ms), (quiet_ms, kept_ms), alert_id);
         };
+        self.touch(place);
+        let Some(open) = self.open.get_mut(&place) else { return Raise::Thinned };
         open.count = open.count.saturating_add(1);
-        if quiet_ms > open.quiet_ms {
-            self.by_quiet.remove(&(open.quiet_ms, key));
-            self.by_quiet.insert((quiet_ms, key));
-            open.quiet_ms = quiet_ms;
+        open.quiet_ms = open.quiet_ms.max(quiet_ms);
+        if kept_ms > open.kept_ms {
+            self.by_end.remove(&(open.kept_ms, place));
+            self.by_end.insert((kept_ms, place));
+            open.kept_ms = kept_ms;
         }
         if time_ms < open.raised_ms.saturating_add(span_ms) {
             open.thinned = open.thinned.saturating_add(1);
@@ -114,13 +151,11 @@ impl Episodes {
 
     /// Forgets the episodes that were quiet for their span at `clock_ms`.
     pub fn expire(&mut self, clock_ms: i64) {
-        while let Some(&(quiet_ms, key)) = self.by_quiet.first() {
-            if quiet_ms > clock_ms {
+        while let Some(&(kept_ms, place)) = self.by_end.first() {
+            if kept_ms > clock_ms {
                 return;
             }
-            self.by_quiet.remove(&(quiet_ms, key));
-            self.touch(key);
-            self.open.remove(&key);
+            self.forget(place);
         }
     }
 
@@ -152,16 +187,23 @@ impl Episodes {
     /// Where they are damaged, or come twice.
     pub fn load(&mut self, code: &mut Decoder<'_>) -> Result<(), Damaged> {
         while code.rest() > 0 {
-            let (key, open) = Open::load(code)?;
-            self.by_quiet.insert((open.quiet_ms, key));
-            code.demand(self.open.insert(key, open).is_none(), "an episode comes twice")?;
+            let (place, open) = Open::load(code)?;
+            self.by_end.insert((open.kept_ms, place));
+            code.demand(self.open.insert(place, open).is_none(), "an episode comes twice")?;
         }
         Ok(())
     }
 
-    fn touch(&mut self, key: EpisodeKey) {
+    fn touch(&mut self, place: Place) {
         if let Some(walk) = &mut self.saving {
-            walk.touch(key, self.open.get(&key), Open::save);
+            walk.touch(place, self.open.get(&place), Open::save);
+        }
+    }
+
+    fn forget(&mut self, place: Place) {
+        self.touch(place);
+        if let Some(open) = self.open.remove(&place) {
+            self.by_end.remove(&(open.kept_ms, place));
         }
     }
 
@@ -180,14 +222,19 @@ impl Episodes {
         self.open.len() * 256
     }
 
-    fn open_new(&mut self, key: EpisodeKey, time_ms: i64, quiet_ms: i64, alert_id: &str) -> Raise {
-        let id = alert_id.to_owned();
-        let open =
-            Open { id: id.clone(), seq: 1, count: 1, thinned: 0, raised_ms: time_ms, quiet_ms };
-        if let Some(old) = self.open.insert(key, open) {
-            self.by_quiet.remove(&(old.quiet_ms, key));
+    fn open_new(&mut self, place: Place, (quiet_ms, kept_ms): (i64, i64), alert_id: &str) -> Raise {
+        let (key, time_ms) = place;
+        let of_key = self.open.range((key, i64::MIN)..=(key, i64::MAX));
+        if let Some((oldest, _)) = of_key.clone().next().filter(|_| of_key.count() >= MOST_PER_KEY)
+        {
+            self.forget(*oldest);
         }
-        self.by_quiet.insert((quiet_ms, key));
+        let (id, raised_ms) = (alert_id.to_owned(), time_ms);
+        let open =
+            Open { id: id.clone(), seq: 1, count: 1, thinned: 0, raised_ms, quiet_ms, kept_ms };
+        self.touch(place);
+        self.open.insert(place, open);
+        self.by_end.insert((kept_ms, place));
         Raise::Alert(Episode { id, seq: 1, count: 1, thinned: 0 })
     }
 }
@@ -202,20 +249,35 @@ mod tests {
         Raise::Alert(Episode { id: id.to_owned(), seq, count, thinned })
     }
 
+    /// A hit of an alert thinned to one per 100 ms, on a clock that stands at `clock_ms`.
+    fn hit_at(
+        episodes: &mut Episodes,
+        key: EpisodeKey,
+        (time_ms, clock_ms): (i64, i64),
+        id: &str,
+    ) -> Raise {
+        episodes.hit(key, At { time_ms, clock_ms }, 100, id)
+    }
+
+    /// The same, of an event in time.
+    fn hit(episodes: &mut Episodes, key: EpisodeKey, time_ms: i64, id: &str) -> Raise {
+        hit_at(episodes, key, (time_ms, time_ms), id)
+    }
+
     #[test]
     fn repeats_are_counted_and_raised_again_after_the_span() {
         let mut episodes = Episodes::default();
-        assert_eq!(episodes.hit(KEY, 0, 100, "a"), alert("a", 1, 1, 0));
-        assert_eq!(episodes.hit(KEY, 40, 100, "b"), Raise::Thinned);
-        assert_eq!(episodes.hit(KEY, 99, 100, "c"), Raise::Thinned);
-        assert_eq!(episodes.hit(KEY, 100, 100, "d"), alert("a", 2, 4, 2));
+        assert_eq!(hit(&mut episodes, KEY, 0, "a"), alert("a", 1, 1, 0));
+        assert_eq!(hit(&mut episodes, KEY, 40, "b"), Raise::Thinned);
+        assert_eq!(hit(&mut episodes, KEY, 99, "c"), Raise::Thinned);
+        assert_eq!(hit(&mut episodes, KEY, 100, "d"), alert("a", 2, 4, 2));
     }
 
     #[test]
     fn a_quiet_span_closes_the_episode() {
         let mut episodes = Episodes::default();
-        episodes.hit(KEY, 0, 100, "a");
-        assert_eq!(episodes.hit(KEY, 100, 100, "b"), alert("b", 1, 1, 0));
+        hit(&mut episodes, KEY, 0, "a");
+        assert_eq!(hit(&mut episodes, KEY, 100, "b"), alert("b", 1, 1, 0));
         episodes.expire(199);
         assert_eq!(episodes.len(), 1);
         episodes.expire(200);
@@ -225,15 +287,84 @@ mod tests {
     #[test]
     fn other_keys_and_other_rules_are_apart() {
         let mut episodes = Episodes::default();
-        episodes.hit(KEY, 0, 100, "a");
-        assert_eq!(episodes.hit((2, EntityKey(7)), 1, 100, "b"), alert("b", 1, 1, 0));
-        assert_eq!(episodes.hit((1, EntityKey(8)), 1, 100, "c"), alert("c", 1, 1, 0));
+        hit(&mut episodes, KEY, 0, "a");
+        assert_eq!(hit(&mut episodes, (2, EntityKey(7)), 1, "b"), alert("b", 1, 1, 0));
+        assert_eq!(hit(&mut episodes, (1, EntityKey(8)), 1, "c"), alert("c", 1, 1, 0));
     }
 
     #[test]
-    fn a_late_hit_joins_the_open_episode() {
+    fn a_late_hit_is_thinned_by_a_later_alert_within_the_span_only() {
         let mut episodes = Episodes::default();
-        episodes.hit(KEY, 50, 100, "a");
-        assert_eq!(episodes.hit(KEY, 10, 100, "b"), Raise::Thinned);
+        hit(&mut episodes, KEY, 500, "a");
+        assert_eq!(hit_at(&mut episodes, KEY, (401, 500), "b"), Raise::Thinned);
+        assert_eq!(hit_at(&mut episodes, KEY, (400, 500), "c"), alert("c", 1, 1, 0));
+        // 330 is within 100 of the alert at 400, 499 of that at 500, and 420 of both.
+        for time_ms in [330, 499, 420] {
+            assert_eq!(hit_at(&mut episodes, KEY, (time_ms, 500), "d"), Raise::Thinned);
+        }
+        assert_eq!(hit_at(&mut episodes, KEY, (300, 500), "e"), alert("e", 1, 1, 0));
+        // The latest goes on as if nothing had come late: a, b, 499, 420 and this one.
+        assert_eq!(hit(&mut episodes, KEY, 598, "f"), Raise::Thinned);
+        assert_eq!(hit(&mut episodes, KEY, 600, "g"), alert("a", 2, 6, 4));
+    }
+
+    #[test]
+    fn between_two_alerts_of_an_episode_a_late_hit_is_thinned() {
+        let mut episodes = Episodes::default();
+        hit(&mut episodes, KEY, 0, "a");
+        hit(&mut episodes, KEY, 99, "b");
+        assert_eq!(hit(&mut episodes, KEY, 198, "c"), alert("a", 2, 3, 1));
+        // 98 and 99 are within 100 of the first alert, 100 and 150 of the second.
+        for time_ms in [1, 98, 99, 100, 150, 197] {
+            assert_eq!(
+                hit_at(&mut episodes, KEY, (time_ms, 198), "d"),
+                Raise::Thinned,
+                "{time_ms}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_flood_of_hits_far_too_late_is_thinned_like_any_other() {
+        let mut episodes = Episodes::default();
+        let mut raised = 0;
+        hit(&mut episodes, KEY, 1_000_000, "a");
+        for time_ms in 0..1_000 {
+            episodes.expire(1_000_000);
+            let found = hit_at(&mut episodes, KEY, (time_ms, 1_000_000), "b");
+            raised += i32::from(found != Raise::Thinned);
+        }
+        // One per 100 ms of a thousand.
+        assert_eq!((raised, episodes.len()), (10, 2));
+    }
+
+    #[test]
+    fn a_key_keeps_a_bounded_number_of_episodes_and_the_latest_of_them() {
+        let mut episodes = Episodes::default();
+        for n in 0..50 {
+            hit_at(&mut episodes, KEY, (n * 1_000, 0), "a");
+        }
+        assert_eq!(episodes.len(), MOST_PER_KEY);
+        assert_eq!(hit_at(&mut episodes, KEY, (48_950, 49_000), "b"), Raise::Thinned);
+        episodes.expire(49_200);
+        assert!(episodes.is_empty() && episodes.by_end.is_empty());
+    }
+
+    #[test]
+    fn saved_episodes_go_on_where_they_stood() {
+        let mut episodes = Episodes::default();
+        for (time_ms, id) in [(500, "a"), (300, "b"), (250, "c")] {
+            hit_at(&mut episodes, KEY, (time_ms, 500), id);
+        }
+        let mut bytes = Vec::new();
+        episodes.begin_save();
+        assert!(episodes.save_part(1 << 20, &mut Encoder::new(&mut bytes)));
+        let mut loaded = Episodes::default();
+        loaded.load(&mut Decoder::new(&bytes)).unwrap();
+        for episodes in [&mut episodes, &mut loaded] {
+            assert_eq!(episodes.len(), 2);
+            assert_eq!(hit_at(episodes, KEY, (499, 500), "d"), Raise::Thinned);
+            assert_eq!(hit_at(episodes, KEY, (400, 500), "e"), alert("e", 1, 1, 0));
+        }
     }
 }

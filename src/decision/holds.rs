@@ -1,6 +1,7 @@
 //! Open holds: placed by a decision, ended by their deadline on the clock of the stream that placed them.
 //!
-//! INVARIANT: one payment has at most one open hold; a second decision about it joins the hold that is there.
+//! INVARIANT: one payment (event type, id and body) has at most one open hold; a second decision about it joins the hold
+//! that is there.
 //! Order of expiry is (deadline, hold id), so it never depends on the order of insertion.
 //!
 //! # Cost
@@ -13,7 +14,7 @@ use crate::base::codec::{Damaged, Decoder, Encoder};
 use crate::rules::syntax::ast::Otherwise;
 use crate::state::walk::Walk;
 
-/// Identity of a hold: the key of the payment (event type and id).
+/// Identity of a hold: the key of the payment (event type, id and body).
 pub type HoldKey = EntityKey;
 
 /// One open hold, with all that its records say.
@@ -25,7 +26,9 @@ pub struct Hold {
     pub event_type: String,
     /// Its id.
     pub event_id: String,
-    /// Its time in ms: the hold was placed then.
+    /// Its time in ms.
+    pub event_ms: i64,
+    /// When the hold was placed, ms: the event's time, but never beyond its partition's clock.
     pub placed_ms: i64,
     /// Its amount (decimal text) and currency.
     pub amount: Option<(String, String)>,
@@ -161,6 +164,7 @@ impl Hold {
         for text in [&hold.hold_id, &hold.event_type, &hold.event_id, &hold.decision_id] {
             code.text(text);
         }
+        code.int(hold.event_ms);
         code.int(hold.placed_ms);
         code.int(hold.deadline_ms);
         code.flag(hold.amount.is_some());
@@ -183,7 +187,8 @@ impl Hold {
         let (stream, key) = (code.narrow(WHAT)?, EntityKey(code.wide(WHAT)?));
         let mut text = || code.text(WHAT).map(str::to_owned);
         let (hold_id, event_type, event_id, decision_id) = (text()?, text()?, text()?, text()?);
-        let (placed_ms, deadline_ms) = (code.int(WHAT)?, code.int(WHAT)?);
+        let (event_ms, placed_ms, deadline_ms) =
+            (code.int(WHAT)?, code.int(WHAT)?, code.int(WHAT)?);
         let amount = if code.flag(WHAT)? {
             Some((code.text(WHAT)?.to_owned(), code.text(WHAT)?.to_owned()))
         } else {
@@ -196,6 +201,7 @@ impl Hold {
             hold_id,
             event_type,
             event_id,
+            event_ms,
             placed_ms,
             amount,
             placed_by,
@@ -229,6 +235,7 @@ mod tests {
             hold_id: id.to_owned(),
             event_type: "transfer".to_owned(),
             event_id: id.to_owned(),
+            event_ms: 0,
             placed_ms: 0,
             amount: None,
             placed_by: vec!["R-1".to_owned()],

@@ -1,7 +1,8 @@
-//! The one fixed lattice that turns candidates into an outcome.
+//! The one fixed order that turns candidates into an outcome.
 //!
-//! `mandatory block > mandatory hold > allow > block > hold > step_up > pass`. Alerts are independent of it. The order
-//! in which candidates come never matters.
+//! An `allow` puts aside every candidate that is not mandatory. Of what is left the strictest wins: `block > hold >
+//! step_up > allow > pass`. So a mandatory candidate can make an outcome stricter, never milder. Alerts are independent
+//! of it. The order in which candidates come never matters.
 
 use core::fmt;
 
@@ -61,25 +62,42 @@ pub struct Candidate {
     pub force: Force,
 }
 
-impl Candidate {
-    /// Its place in the lattice; higher wins.
-    pub fn rank(self) -> u8 {
-        match (self.outcome, self.force) {
-            (Outcome::Block, Force::Mandatory) => 6,
-            (Outcome::Hold, Force::Mandatory) => 5,
-            (Outcome::Allow, _) => 4,
-            (Outcome::Block, Force::Ordinary) => 3,
-            (Outcome::Hold, Force::Ordinary) => 2,
-            (Outcome::StepUp, _) => 1,
-            (Outcome::Pass, _) => 0,
-        }
+/// What became of the candidates of one event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ruling {
+    /// The outcome.
+    pub outcome: Outcome,
+    /// Whether an `allow` put aside what is not mandatory.
+    pub allowed: bool,
+}
+
+impl Ruling {
+    /// Whether the candidate, one of those that were ruled on, brought the outcome about, alone or with others.
+    pub fn is_by(self, candidate: Candidate) -> bool {
+        candidate.outcome == self.outcome && stands(candidate, self.allowed)
     }
 }
 
-/// The candidate that wins; `pass` where there is none.
-pub fn decide(candidates: impl IntoIterator<Item = Candidate>) -> Candidate {
-    let nothing = Candidate { outcome: Outcome::Pass, force: Force::Ordinary };
-    candidates
-        .into_iter()
-        .fold(nothing, |best, next| if next.rank() > best.rank() { next } else { best })
+/// Rules on the candidates of one event; `pass` where nothing is left of them.
+pub fn decide(candidates: impl Iterator<Item = Candidate> + Clone) -> Ruling {
+    let allowed = candidates.clone().any(|candidate| candidate.outcome == Outcome::Allow);
+    let standing = candidates.filter(|candidate| stands(*candidate, allowed));
+    let strictest = standing.map(|candidate| candidate.outcome).max_by_key(|it| strictness(*it));
+    Ruling { outcome: strictest.unwrap_or(Outcome::Pass), allowed }
+}
+
+/// Whether the candidate is left where an `allow` is or is not among them.
+fn stands(candidate: Candidate, allowed: bool) -> bool {
+    !allowed || candidate.force == Force::Mandatory || candidate.outcome == Outcome::Allow
+}
+
+/// The place of an outcome among candidates that stand; higher wins.
+fn strictness(outcome: Outcome) -> u8 {
+    match outcome {
+        Outcome::Pass => 0,
+        Outcome::Allow => 1,
+        Outcome::StepUp => 2,
+        Outcome::Hold => 3,
+        Outcome::Block => 4,
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! INVARIANT: the result does not depend on the order of the hits.
 
-use crate::decision::lattice::{Candidate, Force, Outcome, decide};
+use crate::decision::lattice::{Candidate, Force, Outcome, Ruling, decide};
 use crate::decision::score::ScoreSheet;
 use crate::rules::program::{
     ActionPlan, Mode, Policy, Program, RuleBody, RuleId, ScoreGroup, StepUpOtherwise,
@@ -21,7 +21,7 @@ pub enum Reach {
 /// Until when and how a payment is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HoldTerms {
-    /// Longest of the holds that won.
+    /// Longest of the holds that stand: all of them, or where an `allow` is, those of mandatory rules.
     pub for_ms: i64,
     /// Strictest of what they say for the deadline.
     pub otherwise: Otherwise,
@@ -31,15 +31,40 @@ pub struct HoldTerms {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resolution<'p> {
     /// What won.
-    pub winner: Candidate,
+    pub ruling: Ruling,
     /// Risk points, 0 to 100.
     pub score: i32,
     /// Index of the band that the score falls into.
     pub band: Option<usize>,
     /// Terms, when the outcome is `hold`.
     pub hold: Option<HoldTerms>,
-    /// Method, when the outcome is `step_up`: the strictest, then the first by name.
+    /// Method, when the outcome is `step_up`: that of the strictest that stands, then the first by the method's name.
     pub step_up: Option<(&'p str, Option<StepUpOtherwise>)>,
+}
+
+impl Resolution<'_> {
+    /// The outcome.
+    pub fn outcome(&self) -> Outcome {
+        self.ruling.outcome
+    }
+
+    /// Whether this rule, one of those that hit, brought the outcome about, alone or with others.
+    pub fn is_by(&self, program: &Program, body: &RuleBody) -> bool {
+        let force = force_of(program, body);
+        let mut wishes = body.actions.iter().filter_map(|action| candidate(action, force));
+        wishes.any(|wish| self.ruling.is_by(wish))
+    }
+
+    /// What the score band does.
+    pub fn band_action<'p>(&self, policy: &'p Policy) -> Option<&'p ActionPlan> {
+        self.band.and_then(|index| policy.bands.get(index)).map(|(_, _, action)| action)
+    }
+
+    /// Whether the score band brought the outcome about, alone or with rules.
+    pub fn is_by_band(&self, policy: &Policy) -> bool {
+        let wish = self.band_action(policy).and_then(|action| candidate(action, Force::Ordinary));
+        wish.is_some_and(|wish| self.ruling.is_by(wish))
+    }
 }
 
 /// The candidate that an action adds, if it adds one.
@@ -98,9 +123,9 @@ pub fn resolve<'p>(
     if reach == Reach::AlertsOnly {
         candidates.clear();
     }
-    let winner = decide(candidates.iter().map(|(found, _)| *found));
+    let ruling = decide(candidates.iter().map(|(found, _)| *found));
     let winning =
-        || candidates.iter().filter(|(found, _)| *found == winner).map(|(_, action)| *action);
+        || candidates.iter().filter(|(found, _)| ruling.is_by(*found)).map(|(_, action)| *action);
     let hold = winning().filter_map(hold_terms).reduce(|a, b| HoldTerms {
         for_ms: a.for_ms.max(b.for_ms),
         otherwise: a.otherwise.max(b.otherwise),
@@ -108,7 +133,7 @@ pub fn resolve<'p>(
     let step_up = winning()
         .filter_map(step_up_terms)
         .max_by_key(|(method, otherwise)| (strictness(*otherwise), core::cmp::Reverse(*method)));
-    Resolution { winner, score, band, hold, step_up }
+    Resolution { ruling, score, band, hold, step_up }
 }
 
 /// Whether one of the rules that say a group's cap acts on this event: a live one by its dates, a canary where it hits.

@@ -62,7 +62,7 @@ pub struct DecisionBody<'a> {
     pub score_groups: Vec<GroupPoints<'a>>,
     /// The score band in force.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub band: Option<Band>,
+    pub band: Option<Band<'a>>,
     /// Method of the second factor, when the outcome is `step_up`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub step_up: Option<StepUp<'a>>,
@@ -153,11 +153,14 @@ pub struct GroupPoints<'a> {
 
 /// A score band.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
-pub struct Band {
+pub struct Band<'a> {
     /// Lowest score.
     pub from: i32,
     /// Highest score.
     pub to: i32,
+    /// What the policy says of the band's action.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Cow<'a, str>>,
 }
 
 /// A request for a second factor.
@@ -310,9 +313,10 @@ pub struct Undecided<'a> {
 pub struct AlertRecord<'a> {
     /// `riskweir.alert.v1`.
     pub schema: &'a str,
-    /// Digest of rule and event.
+    /// Digest of rule, alert of the rule, and decision.
     pub alert_id: &'a str,
-    /// Stable id of the rule, or `policy` for a score band, `id_reuse` for a reused event id.
+    /// Stable id of the rule, or `policy` for a score band, `id_reuse` for a reused event id, `breaker` for a rule that
+    /// stopped too much.
     pub rule: &'a str,
     /// Name of the rule.
     pub name: &'a str,
@@ -377,7 +381,7 @@ pub struct EpisodeRef<'a> {
 pub struct HoldRecord<'a> {
     /// `riskweir.hold.v1`.
     pub schema: &'a str,
-    /// Digest of event type, event id and body of the event that placed it. One payment has one open hold.
+    /// Digest of event type, event id and body of the event that placed it. What these three name has one open hold.
     pub hold_id: &'a str,
     /// `placed` or `expired`.
     #[schemars(extend("enum" = ["placed", "expired"]))]
@@ -392,7 +396,7 @@ pub struct HoldRecord<'a> {
     /// In words.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<&'a str>,
-    /// When it was placed, event time.
+    /// When it was placed: the event's time, or where that lies in the future, its partition's clock.
     #[schemars(extend("format" = "date-time"))]
     pub placed_at: &'a str,
     /// When it ends without a human, event time.

@@ -11,6 +11,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
+use crate::base::count::nearest_f64;
 use crate::demo::latency::Latencies;
 use crate::demo::traffic::{Scenario, TrafficEvent};
 use crate::demo::wire::{Alert, Decision, Hold};
@@ -59,9 +60,8 @@ impl Verdicts {
 }
 
 /// A share; none of nothing.
-#[expect(clippy::cast_precision_loss, reason = "counts of a demonstration")]
 pub fn share(part: u64, whole: u64) -> Option<f64> {
-    (whole > 0).then(|| part as f64 / whole as f64)
+    (whole > 0).then(|| nearest_f64(part) / nearest_f64(whole))
 }
 
 /// What one rule did.

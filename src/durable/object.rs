@@ -44,7 +44,7 @@ macro_rules! built {
                 Ok(key) => builder.with_config(key, value),
                 Err(_) => builder,
             });
-        Arc::new(builder.build().map_err(words)?)
+        Arc::new(builder.build().map_err(|error| error.to_string())?)
     }};
 }
 
@@ -296,11 +296,6 @@ fn trouble(error: &Error) -> Trouble {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` calls")]
-fn words(error: Error) -> String {
-    error.to_string()
-}
-
 /// The store of a URL, and the folder in it.
 fn store(
     url: &str,
@@ -320,7 +315,9 @@ fn store(
         ObjectStoreScheme::MicrosoftAzure => {
             built!(object_store::azure::MicrosoftAzureBuilder, url, variables)
         }
-        _ => Arc::from(object_store::parse_url_opts(&parsed, variables).map_err(words)?.0),
+        _ => Arc::from(
+            object_store::parse_url_opts(&parsed, variables).map_err(|error| error.to_string())?.0,
+        ),
     };
     Ok((store, prefix))
 }

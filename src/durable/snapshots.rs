@@ -388,8 +388,8 @@ impl Snapshots {
             return Ok(());
         }
         for found in self.list()? {
-            let input = self.storage.open(&found.name)?;
             // WHY: what cannot be read now may be readable later, and may need any of them.
+            let Ok(input) = self.storage.open(&found.name) else { return Ok(()) };
             let Ok(reader) = ContainerReader::open(input) else { return Ok(()) };
             let needed = self.rules_name(&reader.header().ruleset);
             superfluous.retain(|name| *name != needed);

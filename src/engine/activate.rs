@@ -19,7 +19,7 @@ use crate::engine::lists::Lists;
 use crate::engine::memory::Memory;
 use crate::engine::options::EngineOptions;
 use crate::engine::restore::{place_of, rule_counters};
-use crate::engine::step::{Engine, Remembered, Setup, repeats_span_ms, state_options};
+use crate::engine::step::{Engine, Remembered, Setup, most_ids, state_options};
 use crate::rules::eval::EvalError;
 use crate::rules::program::{ListId, Program};
 use crate::state::{StateOptions, Table};
@@ -96,8 +96,7 @@ impl Engine {
         if old.digest != program.digest {
             remembered.breakers = Breakers::new(&program);
         }
-        remembered.seen.set_bounds(options.dedupe_window_ms, options.dedupe_max_ids as usize);
-        remembered.repeats.set_span(repeats_span_ms(&options));
+        remembered.seen.set_bounds(options.dedupe_window_ms, most_ids(&program, &options));
         let passed = remembered.memory.passed();
         let options = state_options(&options);
         let clock_ms = remembered.clocks.furthest_ms();

@@ -22,7 +22,7 @@ pub struct RuleCounters {
     pub snoozed: u64,
     /// Holds that it placed or helped to place.
     pub holds: u64,
-    /// Events that it wanted blocked.
+    /// Events that it blocked, alone or with others; those where an `allow` overrode it are none.
     pub blocks: u64,
 }
 
@@ -59,6 +59,8 @@ pub struct Counters {
     pub evictions: u64,
     /// Rules whose breaker tripped.
     pub breaker_trips: u64,
+    /// Times that the older half of the remembered ids was forgotten before its time, for want of room.
+    pub ids_cut_short: u64,
 }
 
 impl Counters {

@@ -1,5 +1,7 @@
 //! Writing records: from facts to JSON bodies on the sink. Nothing is decided here.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Serialize;
@@ -71,15 +73,19 @@ pub(super) fn answer(
 ) {
     let program = &scene.setup.program;
     let groups = sheet.capped(&program.groups);
-    let hold_id = (resolution.winner.outcome == Outcome::Hold).then(|| scene.hold_id());
+    let hold_id = (resolution.outcome() == Outcome::Hold).then(|| scene.hold_id());
     let band = resolution.band.and_then(|index| program.policy.bands.get(index));
     let body = DecisionBody {
-        outcome: outcome_word(resolution.winner.outcome),
+        outcome: outcome_word(resolution.outcome()),
         score: resolution.score,
         score_groups: groups
             .map(|(group, points)| GroupPoints { group: &group.name, points })
             .collect(),
-        band: band.map(|(from, to, _)| Band { from: *from, to: *to }),
+        band: band.map(|(from, to, _)| Band {
+            from: *from,
+            to: *to,
+            reason: told.band_reason.as_deref().map(Cow::Borrowed),
+        }),
         step_up: resolution.step_up.map(|(method, otherwise)| step_up(method, otherwise)),
         hold_id: hold_id.as_deref(),
         contributions: &told.contributions,
@@ -110,9 +116,13 @@ fn without_details<'b>(
 ) -> DecisionBody<'b> {
     let mut score_groups = body.score_groups;
     score_groups.truncate(MAX_TRIMMED);
+    let band = body
+        .band
+        .map(|band| Band { reason: band.reason.map(|reason| Cow::Owned(cut(&reason))), ..band });
     let (shadow, snoozed, undecided, exempt, tags) = (&[], &[], &[], &[], &[]);
     DecisionBody {
         score_groups,
+        band,
         contributions,
         shadow,
         snoozed,
@@ -242,13 +252,13 @@ pub(super) fn hold(
     out: &mut Vec<u8>,
     sink: &mut impl Sink,
 ) {
-    let (placed_at, deadline_at) =
-        (format_rfc3339(hold.placed_ms), format_rfc3339(hold.deadline_ms));
+    let [time, placed_at, deadline_at] =
+        [hold.event_ms, hold.placed_ms, hold.deadline_ms].map(format_rfc3339);
     let record = HoldRecord {
         schema: OutputTopic::Holds.schema(),
         hold_id: &hold.hold_id,
         state,
-        subject: EventRef { id: &hold.event_id, event_type: &hold.event_type, time: &placed_at },
+        subject: EventRef { id: &hold.event_id, event_type: &hold.event_type, time: &time },
         amount: hold.amount.as_ref().map(|(value, currency)| MoneyText { value, currency }),
         placed_by: hold.placed_by.iter().map(String::as_str).collect(),
         reasons: hold.reasons.iter().map(String::as_str).collect(),

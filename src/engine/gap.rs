@@ -1,56 +1,123 @@
 //! A hole in the input: records that nobody has any more are missing from the windows.
 //!
-//! From the first event after the hole until the longest window of the rule set has passed, decisions say so.
+//! From the first event after the hole until the longest window of the rule set has passed, and the time for which ids are
+//! remembered, decisions say so.
+//!
+//! Several partitions may lack records, and each goes on at a time of its own. So the first event after the hole is one per
+//! partition; decisions of all say so until that has passed the latest of these, because a key may have
+//! events in any; and it is over when the partition furthest behind has passed that.
 
+use crate::base::codec::{Damaged, Decoder, Encoder};
+use crate::engine::streams::{ClockId, Placement, Timeliness};
 use crate::rules::program::Program;
 
 /// Whether windows reach into a hole.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Gap {
-    /// They do not.
-    #[default]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Gap {
+    /// By the number of the clock.
+    ends: Vec<End>,
+    /// The same for clocks that come: their records may be missing as well.
+    others: bool,
+}
+
+/// What a partition knows of the hole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// Nothing is missing.
     None,
-    /// The next event is the first after the hole.
+    /// Its next event is the first after the hole.
     Here,
     /// Events before this time have windows that reach into the hole, ms.
     Until(i64),
 }
 
 impl Gap {
-    /// Whether an event's windows reach into the hole. `clock_ms`: its partition's clock after it.
-    pub(super) fn touches(&mut self, time_ms: i64, clock_ms: i64, program: &Program) -> bool {
-        match *self {
-            Self::None => false,
-            Self::Here => {
-                *self = Self::Until(clock_ms.saturating_add(longest_reach_ms(program)));
-                true
+    /// Records of any partition may be missing before its next one; `n` clocks are known.
+    pub(super) fn note(&mut self, n: usize) {
+        self.ends.clear();
+        self.ends.resize(n, End::Here);
+        self.others = true;
+    }
+
+    /// Whether an event's windows reach into the hole. `late_ms`: the time of the latest event that may
+    /// still come late, by the clock of the partition furthest behind.
+    pub(super) fn touches(
+        &mut self,
+        (time_ms, clock): (i64, ClockId),
+        placement: &Placement,
+        late_ms: i64,
+        (program, dedupe_window_ms): (&Program, i64),
+    ) -> bool {
+        if self.ends.is_empty() && !self.others {
+            return false;
+        }
+        let at = clock.0 as usize;
+        if self.others && at >= self.ends.len() {
+            self.ends.resize(at + 1, End::Here);
+        }
+        if let Some(end @ End::Here) = self.ends.get_mut(at) {
+            // WHY: an event from the future says nothing about where its partition goes on.
+            if placement.timeliness != Timeliness::Future {
+                let reach_ms = longest_reach_ms(program).max(dedupe_window_ms);
+                *end = End::Until(placement.clock_ms.saturating_add(reach_ms));
             }
-            Self::Until(end_ms) => {
-                if clock_ms >= end_ms {
-                    *self = Self::None;
-                }
-                time_ms < end_ms
+            return true;
+        }
+        let until = |end: &End| if let End::Until(end_ms) = end { Some(*end_ms) } else { None };
+        let Some(end_ms) = self.ends.iter().filter_map(until).max() else { return false };
+        if late_ms >= end_ms {
+            self.pass();
+        }
+        time_ms < end_ms
+    }
+
+    /// The hole is behind all that were heard since; one that was not may still come with a hole of its own.
+    fn pass(&mut self) {
+        for end in &mut self.ends {
+            if matches!(end, End::Until(_)) {
+                *end = End::None;
             }
+        }
+        if self.ends.iter().all(|end| *end == End::None) {
+            self.ends.clear();
+        }
+        self.others = false;
+    }
+
+    /// Writes it.
+    pub(super) fn save(&self, code: &mut Encoder<'_>) {
+        code.flag(self.others);
+        code.count(self.ends.len());
+        for end in &self.ends {
+            let (kind, end_ms) = match *end {
+                End::None => (0, 0),
+                End::Here => (1, 0),
+                End::Until(end_ms) => (2, end_ms),
+            };
+            code.byte(kind);
+            code.int(end_ms);
         }
     }
 
-    /// As two words, for a snapshot.
-    pub(super) fn words(self) -> (u8, i64) {
-        match self {
-            Self::None => (0, 0),
-            Self::Here => (1, 0),
-            Self::Until(end_ms) => (2, end_ms),
+    /// Reads what was written.
+    ///
+    /// # Errors
+    /// Where it is damaged.
+    pub(super) fn load(code: &mut Decoder<'_>) -> Result<Self, Damaged> {
+        const WHAT: &str = "hole in the input";
+        let others = code.flag(WHAT)?;
+        let n = code.count(2, WHAT)?;
+        let mut ends = Vec::with_capacity(n);
+        for _ in 0..n {
+            let (kind, end_ms) = (code.byte(WHAT)?, code.int(WHAT)?);
+            ends.push(match kind {
+                0 => End::None,
+                1 => End::Here,
+                2 => End::Until(end_ms),
+                _ => return Err(code.damaged(WHAT)),
+            });
         }
-    }
-
-    /// Back from two words.
-    pub(super) fn of_words(kind: u8, end_ms: i64) -> Option<Self> {
-        match kind {
-            0 => Some(Self::None),
-            1 => Some(Self::Here),
-            2 => Some(Self::Until(end_ms)),
-            _ => None,
-        }
+        Ok(Self { ends, others })
     }
 }
 

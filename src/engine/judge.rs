@@ -1,20 +1,23 @@
 //! Judging one event: every rule of its type, once, in rule order.
 //!
 //! A rule that is true acts, or only watches ([`Watch`]), or is snoozed for a key of this event. What only watches is
-//! evaluated on the same state and recorded like a hit.
+//! evaluated on the same state and recorded like a hit. When all rules have spoken, [`settle`] resolves what they want,
+//! and takes back from it the rules whose breaker trips.
 
 use crate::base::TextRef;
 use crate::decision::canary;
+use crate::decision::lattice::Outcome;
+use crate::decision::resolve::{Reach, Resolution, resolve};
+use crate::decision::score::ScoreSheet;
 use crate::decision::wire::Because;
 use crate::engine::breaker::Breakers;
 use crate::engine::counters::Counters;
 use crate::engine::memory::{key_of, key_parts};
+use crate::engine::streams::ClockId;
 use crate::event::schema::SlotId;
 use crate::rules::eval::trace::Trace;
 use crate::rules::eval::{Host, Run, Verdict};
-use crate::rules::program::{
-    ActionPlan, IfMissing, Mode, Program, RuleBody, RuleId, RuleInfo, Snooze,
-};
+use crate::rules::program::{IfMissing, Mode, Program, RuleBody, RuleId, Snooze};
 use crate::window::spec::Coverage;
 
 /// A rule that counts as hit.
@@ -66,6 +69,14 @@ impl Judgement<'_> {
             && self.undecided.is_empty()
             && self.exempt.is_empty()
     }
+
+    /// Makes hits of these rules ones of rules that only watch.
+    fn disarm(&mut self, rules: &[RuleId]) {
+        let tripped = |hit: &mut Hit<'_>| rules.contains(&hit.body.rule);
+        let because = Some(Because::Breaker);
+        self.shadow.extend(self.hits.extract_if(.., tripped).map(|hit| Hit { because, ..hit }));
+        self.shadow.sort_by_key(|hit| hit.body.rule);
+    }
 }
 
 /// What judging an event leaves behind.
@@ -73,9 +84,10 @@ impl Judgement<'_> {
 pub(super) struct Marks<'m> {
     pub(super) counters: &'m mut Counters,
     pub(super) breakers: &'m mut Breakers,
-    /// The partition's clock, when this event can stop money and is judged for the first time.
-    pub(super) stops_at_ms: Option<i64>,
 }
+
+/// By which partition's clock, and at what time of it in ms, breakers count what an event stops.
+pub(super) type StopsAt = (ClockId, i64);
 
 /// Judges all rules of the event's type.
 ///
@@ -147,33 +159,47 @@ fn speak<'p, H: Host>(
     }
     counter.hits += 1;
     match watch {
-        Watch::Acts if is_one_too_many(rule, body, marks, judgement) => {
-            let because = Some(Because::Breaker);
-            judgement.shadow.push(Hit { body, by_missing, because });
-        }
         Watch::Acts => judgement.hits.push(Hit { body, by_missing, because: None }),
         Watch::Watches(because) => judgement.shadow.push(Hit { body, by_missing, because }),
     }
 }
 
-/// Counts what the rule is about to stop, and says whether its breaker keeps it from doing so. A mandatory rule goes on;
-/// that it stops more than it should is told all the same.
-fn is_one_too_many(
-    rule: &RuleInfo,
-    body: &RuleBody,
-    marks: &mut Marks<'_>,
-    judgement: &mut Judgement<'_>,
-) -> bool {
-    let stops =
-        |action: &ActionPlan| matches!(action, ActionPlan::Block { .. } | ActionPlan::Hold { .. });
-    let Some(clock_ms) = marks.stops_at_ms.filter(|_| body.actions.iter().any(stops)) else {
-        return false;
-    };
-    let trips = marks.breakers.count(body.rule, clock_ms);
-    if trips {
-        judgement.tripped.push(body.rule);
+/// Resolves what the hits want. What a rule stops is counted by its breaker, if the event can stop money and is judged for
+/// the first time; a rule that thereby trips only watches this event already, and the others are resolved without it. A
+/// mandatory rule goes on; that it stops more than it should is told all the same.
+///
+/// WHY: only after all have spoken. What an `allow` puts aside and what another rule outdoes stopped nothing, and a rule
+/// must not lose its force over it.
+///
+/// # Cost
+/// That of resolving once, and once more for each time that rules trip.
+pub(super) fn settle<'p>(
+    program: &'p Program,
+    judgement: &mut Judgement<'p>,
+    (moment, stops_at): ((i64, Reach), Option<StopsAt>),
+    breakers: &mut Breakers,
+    sheet: &mut ScoreSheet,
+) -> Resolution<'p> {
+    let mut counted: Vec<RuleId> = Vec::new();
+    loop {
+        let bodies: Vec<&'p RuleBody> = judgement.hits.iter().map(|hit| hit.body).collect();
+        let resolution = resolve(program, &bodies, moment, sheet);
+        let stops = matches!(resolution.outcome(), Outcome::Hold | Outcome::Block);
+        let Some(stops_at) = stops_at.filter(|_| stops) else { return resolution };
+        let mut tripped: Vec<RuleId> = Vec::new();
+        for body in bodies.into_iter().filter(|body| resolution.is_by(program, body)) {
+            if !counted.contains(&body.rule) {
+                counted.push(body.rule);
+                tripped.extend(breakers.count(body.rule, stops_at).then_some(body.rule));
+            }
+        }
+        judgement.tripped.extend(&tripped);
+        tripped.retain(|rule| !program.rules[usize::from(rule.0)].mandatory);
+        if tripped.is_empty() {
+            return resolution;
+        }
+        judgement.disarm(&tripped);
     }
-    trips && !rule.mandatory
 }
 
 fn watch<H: Host>(

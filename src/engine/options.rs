@@ -11,9 +11,10 @@ pub struct EngineOptions {
     pub allowed_lateness_ms: i64,
     /// An event whose time is this much ahead of its arrival is decided, flagged, and not remembered.
     pub future_guard_ms: i64,
-    /// For how long (event time) ids are remembered to recognise duplicates.
+    /// For how long (event time, by the partition furthest behind) ids are remembered to recognise duplicates.
     pub dedupe_window_ms: i64,
-    /// Most ids remembered; beyond it the window shrinks, counted.
+    /// Most ids remembered, by all who share the budget together, and of it a quarter at most; beyond it the window
+    /// shrinks, counted.
     pub dedupe_max_ids: u32,
     /// Events per key that are kept exactly; beyond it long windows become tiles with a stated error.
     pub exact_events_per_key: u32,
@@ -21,8 +22,9 @@ pub struct EngineOptions {
     pub partition_idle_ms: i64,
     /// Byte budget for all state; `None`: the policy's.
     pub state_bytes: Option<u64>,
-    /// Engines that share the budget, one per partition; at least 1. No part of the digest: a decision is the same
-    /// however the work is shared, unless keys were evicted, and then it says so.
+    /// Engines that share the budget and the ids, one per partition; at least 1. No part of the digest: a decision is the
+    /// same however the work is shared, unless keys were evicted, and then it says so, or ids were forgotten early, and
+    /// then that is counted.
     pub sharers: u32,
     /// Largest record in bytes.
     pub max_record_bytes: u32,
@@ -40,7 +42,7 @@ pub enum DecisionsWanted {
     /// One per event.
     #[default]
     All,
-    /// Those with a hit, an outcome other than `pass`, or a remark such as `duplicate`.
+    /// Those with a hit, a score band in force, an outcome other than `pass`, or a remark such as `duplicate`.
     Notable,
     /// None.
     None,

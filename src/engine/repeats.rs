@@ -21,13 +21,13 @@ pub struct Answer {
     pub body: Arc<[u8]>,
 }
 
-/// Answers by event id digest, kept for a span of the clock.
+/// Answers by event id digest, kept as long as the ids: each goes with the generation of its id
+/// ([`crate::state::SeenIds::generations`]).
 ///
 /// They stand in a row, oldest first, and never change: a save copies the row in slices, and what leaves the row before
 /// it was copied waits for it.
 #[derive(Clone, Debug, Default)]
 pub struct Repeats {
-    span_ms: i64,
     kept: VecDeque<Kept>,
     /// Number of the first answer of the row; they are numbered in the order in which they came.
     first: u64,
@@ -40,7 +40,8 @@ pub struct Repeats {
 
 #[derive(Clone, Debug)]
 struct Kept {
-    end_ms: i64,
+    /// The generation of its id.
+    generation: u64,
     id_digest: u64,
     answer: Answer,
 }
@@ -58,16 +59,6 @@ struct Saving {
 const ANSWER_BYTES: usize = 96;
 
 impl Repeats {
-    /// Keeps answers for this span.
-    pub fn new(span_ms: i64) -> Self {
-        Self { span_ms, ..Self::default() }
-    }
-
-    /// Keeps further answers for another span.
-    pub fn set_span(&mut self, span_ms: i64) {
-        self.span_ms = span_ms;
-    }
-
     /// The answer that was given.
     pub fn get(&self, id_digest: u64) -> Option<&Answer> {
         let (_, number) = self.index.find(id_digest, |(id, _)| *id == id_digest)?;
@@ -75,17 +66,16 @@ impl Repeats {
         self.kept.get(at).map(|kept| &kept.answer)
     }
 
-    /// Keeps an answer; the first one stays.
-    pub fn put(&mut self, id_digest: u64, answer: Answer, clock_ms: i64) {
+    /// Keeps an answer for an id of the present generation; the first one stays.
+    pub fn put(&mut self, id_digest: u64, answer: Answer, generation: u64) {
         if self.get(id_digest).is_none() {
-            let end_ms = clock_ms.saturating_add(self.span_ms);
-            self.push(Kept { end_ms, id_digest, answer });
+            self.push(Kept { generation, id_digest, answer });
         }
     }
 
-    /// Forgets answers whose span is over.
-    pub fn expire(&mut self, clock_ms: i64) {
-        while self.kept.front().is_some_and(|kept| kept.end_ms <= clock_ms) {
+    /// Forgets the answers for ids of generations before `oldest`.
+    pub fn expire(&mut self, oldest: u64) {
+        while self.kept.front().is_some_and(|kept| kept.generation < oldest) {
             self.drop_oldest();
         }
     }
@@ -98,7 +88,7 @@ impl Repeats {
         }
     }
 
-    /// Whether an answer was ever given up before its span was over: then a missing answer proves nothing.
+    /// Whether an answer was ever given up before its id: then a missing answer proves nothing.
     pub fn lost_answers(&self) -> bool {
         self.lost
     }
@@ -184,6 +174,8 @@ impl Repeats {
         while code.rest() > 0 {
             let kept = Kept::load(code)?;
             code.demand(self.get(kept.id_digest).is_none(), "an answer comes twice")?;
+            let newest = self.kept.back().map_or(0, |kept| kept.generation);
+            code.demand(newest <= kept.generation, "answers come in their order")?;
             self.push(kept);
         }
         Ok(())
@@ -196,7 +188,7 @@ impl Kept {
     }
 
     fn save(&self, code: &mut Encoder<'_>) {
-        code.int(self.end_ms);
+        code.var(self.generation);
         code.word(self.id_digest);
         let outcome = Outcome::ALL.iter().position(|known| *known == self.answer.outcome);
         code.count(outcome.unwrap_or(0));
@@ -205,12 +197,12 @@ impl Kept {
 
     fn load(code: &mut Decoder<'_>) -> Result<Self, Damaged> {
         const WHAT: &str = "answer to an event";
-        let (end_ms, id_digest) = (code.int(WHAT)?, code.word(WHAT)?);
+        let (generation, id_digest) = (code.var(WHAT)?, code.word(WHAT)?);
         let outcome = Outcome::ALL.get(code.index(WHAT)?).copied();
         let outcome = outcome.ok_or_else(|| code.damaged(WHAT))?;
         let body: Arc<[u8]> = code.bytes(WHAT)?.into();
         code.demand(core::str::from_utf8(&body).is_ok(), WHAT)?;
-        Ok(Self { end_ms, id_digest, answer: Answer { outcome, body } })
+        Ok(Self { generation, id_digest, answer: Answer { outcome, body } })
     }
 }
 
@@ -224,8 +216,8 @@ mod tests {
 
     #[test]
     fn an_answer_given_up_early_is_owned_up_to() {
-        let mut repeats = Repeats::new(100);
-        repeats.put(1, answer("held"), 0);
+        let mut repeats = Repeats::default();
+        repeats.put(1, answer("held"), 1);
         repeats.shrink(1_000_000);
         assert!(!repeats.lost_answers());
         repeats.shrink(0);
@@ -235,15 +227,15 @@ mod tests {
     #[test]
     fn what_is_saved_is_what_was_there_at_the_beginning() {
         for budget in [1, 100, 10_000] {
-            let mut repeats = Repeats::new(100);
-            (0..50).for_each(|id| repeats.put(id, answer(&format!("answer {id}")), 0));
+            let mut repeats = Repeats::default();
+            (0..50).for_each(|id| repeats.put(id, answer(&format!("answer {id}")), 1 + id / 30));
             repeats.shrink(repeats.bytes() - 500);
             let golden = repeats.clone();
             repeats.begin_save();
-            let mut restored = Repeats::new(100);
+            let mut restored = Repeats::default();
             restored.set_lost(repeats.lost_answers());
             for id in 100.. {
-                repeats.put(id, answer("later"), 0);
+                repeats.put(id, answer("later"), 2);
                 repeats.shrink(repeats.bytes().saturating_sub(400));
                 let mut part = Vec::new();
                 let complete = repeats.save_part(budget, &mut Encoder::new(&mut part));
@@ -254,20 +246,22 @@ mod tests {
             }
             assert_eq!((restored.len(), restored.bytes()), (golden.len(), golden.bytes()));
             assert!((0..200).all(|id| restored.get(id) == golden.get(id)));
-            restored.expire(100);
+            restored.expire(2);
+            assert_eq!(restored.len(), 20, "those of the second generation");
+            restored.expire(3);
             assert!(restored.is_empty());
         }
     }
 
     #[test]
-    fn the_first_answer_stays_until_its_span_is_over() {
-        let mut repeats = Repeats::new(100);
-        repeats.put(1, answer("first"), 0);
-        repeats.put(1, answer("second"), 50);
+    fn the_first_answer_stays_as_long_as_the_generation_of_its_id() {
+        let mut repeats = Repeats::default();
+        repeats.put(1, answer("first"), 4);
+        repeats.put(1, answer("second"), 5);
         assert_eq!(repeats.get(1), Some(&answer("first")));
-        repeats.expire(99);
+        repeats.expire(4);
         assert!(repeats.get(1).is_some());
-        repeats.expire(100);
+        repeats.expire(5);
         assert_eq!((repeats.get(1), repeats.bytes()), (None, 0));
     }
 }

@@ -21,13 +21,13 @@ use crate::engine::memory::{Memory, Passed};
 use crate::engine::options::EngineOptions;
 use crate::engine::repeats::Repeats;
 use crate::engine::snapshot::{MAGIC, SNAPSHOT_VERSION, kind};
-use crate::engine::step::{Engine, Remembered, Setup, no_ids, no_repeats, state_options};
+use crate::engine::step::{Engine, Remembered, Setup, most_ids, state_options};
 use crate::engine::streams::{Clock, ClockId, Clocks, Source};
 use crate::engine::trail::Trail;
 use crate::event::error::REASONS;
 use crate::rules::eval::EvalError;
 use crate::rules::program::{ListId, Program};
-use crate::state::{SeenLoader, StateOptions, TableLoader};
+use crate::state::{SeenIds, SeenLoader, StateOptions, TableLoader};
 
 /// Why a snapshot is not restored.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -59,6 +59,8 @@ pub struct Restore {
     options: EngineOptions,
     loading: Option<Loading>,
     ended: bool,
+    /// A section whose end has not come yet.
+    cut: Vec<u8>,
 }
 
 /// What was read so far.
@@ -97,17 +99,38 @@ impl Restore {
     /// Begins a restore for a rule set. Where the snapshot is of another one, its state is carried over as
     /// [`Engine::activate`] would.
     pub fn new(program: Arc<Program>, options: EngineOptions) -> Self {
-        Self { program, options, loading: None, ended: false }
+        Self { program, options, loading: None, ended: false, cut: Vec::new() }
     }
 
-    /// Reads one part: whole sections, in the order in which they were written.
+    /// Reads the next bytes, in the order in which they were written; they may be cut anywhere.
     ///
     /// # Errors
-    /// Where the part is damaged or of another version; the restore is of no use then.
+    /// Where they are damaged or of another version; the restore is of no use then.
+    ///
+    /// # Cost
+    /// Memory of one section beside the bytes.
     pub fn part(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
+        if self.cut.is_empty() {
+            let read = self.sections(bytes)?;
+            self.cut.extend_from_slice(&bytes[read..]);
+            return Ok(());
+        }
+        let mut held = core::mem::take(&mut self.cut);
+        held.extend_from_slice(bytes);
+        let read = self.sections(&held)?;
+        held.drain(..read);
+        self.cut = held;
+        Ok(())
+    }
+
+    /// Reads the sections that are there whole; gives how many bytes they were.
+    fn sections(&mut self, bytes: &[u8]) -> Result<usize, RestoreError> {
         let mut code = Decoder::new(bytes);
         while code.rest() > 0 {
             code.demand(!self.ended, "nothing comes after the end")?;
+            if !is_whole(code.clone()) {
+                break;
+            }
             let kind = code.byte("kind of a section")?;
             let number = code.index("number of a section")?;
             let mut section = code.framed("section")?;
@@ -125,7 +148,7 @@ impl Restore {
             }
             section.end("end of a section")?;
         }
-        Ok(())
+        Ok(bytes.len() - code.rest())
     }
 
     /// The digest of the rule set that the snapshot was taken of, once its head was read.
@@ -138,7 +161,7 @@ impl Restore {
     /// # Errors
     /// Where parts are missing or contradict each other.
     pub fn finish(self) -> Result<Engine, RestoreError> {
-        let Self { program, options, loading, ended } = self;
+        let Self { program, options, loading, ended, cut: _ } = self;
         let Some(loading) = loading.filter(|_| ended) else {
             return Err(RestoreError::Incomplete);
         };
@@ -191,17 +214,15 @@ impl Loading {
         let clocks = load_clocks(code)?;
         let sources = load_sources(clocks.len(), code)?;
         let trail = Trail::of(code.word(WHAT)?);
-        let (gap, gap_ms) = (code.byte(WHAT)?, code.int(WHAT)?);
-        let gap = Gap::of_words(gap, gap_ms)
-            .ok_or_else(|| code.damaged("a gap is none, here or until"))?;
+        let gap = Gap::load(code)?;
         let passed = Passed { evictions: load_count(code)?, advances: code.var(WHAT)? };
         let (counters, rules) = load_counters(code)?;
-        let breakers = Breakers::load(code)?;
+        let breakers = Breakers::load(clocks.len(), code)?;
         let n = code.count(1, WHAT)?;
         let lists: Result<Vec<String>, Damaged> =
             (0..n).map(|_| code.text(WHAT).map(str::to_owned)).collect();
         let (known, expired_ms) = (code.flag(WHAT)?, code.int(WHAT)?);
-        let mut repeats = no_repeats(options);
+        let mut repeats = Repeats::default();
         repeats.set_lost(code.flag(WHAT)?);
         let expected = Expected {
             edits: code.index(WHAT)?,
@@ -209,7 +230,9 @@ impl Loading {
             episodes: code.index(WHAT)?,
             holds: code.index(WHAT)?,
         };
-        let seen = SeenLoader::new(no_ids(options), code)?;
+        // How many they may be is set when the rule set is at hand.
+        let seen = SeenIds::new(options.dedupe_window_ms, usize::MAX);
+        let seen = SeenLoader::new(seen, code)?;
         let n = code.count(32, WHAT)?;
         let mut tables = Vec::with_capacity(n);
         for _ in 0..n {
@@ -262,11 +285,13 @@ impl Loading {
             Lists::with_edits(&program.lists, self.lists_expired_ms, self.edits, place, same);
         let mut counters = self.counters;
         counters.rules = rule_counters(&self.rules, program);
+        let mut seen = self.seen.finish()?;
+        seen.set_bounds(options.dedupe_window_ms, most_ids(program, options));
         Ok(Remembered {
             clocks,
             memory: Memory::of(program, tables, self.passed),
             lists,
-            seen: self.seen.finish()?,
+            seen,
             repeats: self.repeats,
             holds: self.holds,
             episodes: self.episodes,
@@ -276,6 +301,12 @@ impl Loading {
             breakers: if same { self.breakers.of(program) } else { Breakers::new(program) },
         })
     }
+}
+
+/// Whether the next section is there up to its end.
+fn is_whole(mut code: Decoder<'_>) -> bool {
+    let mut head = || code.byte("kind").and_then(|_| code.index("number"));
+    head().is_ok() && code.framed("section").is_ok()
 }
 
 /// Where a list stands in a rule set.
@@ -354,6 +385,7 @@ fn load_counters(code: &mut Decoder<'_>) -> Result<(Counters, RuleCounts), Damag
         &mut counters.holds_expired,
         &mut counters.evictions,
         &mut counters.breaker_trips,
+        &mut counters.ids_cut_short,
     ] {
         *count = load_count(code)?;
     }

@@ -3,7 +3,7 @@
 use crate::base::amount::format_minor;
 use crate::base::time::TimeText;
 use crate::base::{Digest, EntityKey, TextRef};
-use crate::decision::holds::{Hold, HoldKey};
+use crate::decision::holds::HoldKey;
 use crate::decision::wire::{EventRef, SourceRef};
 use crate::engine::port::Input;
 use crate::engine::step::{Decoded, Setup, Shape};
@@ -20,9 +20,9 @@ pub(super) struct Scene<'a> {
     pub(super) event: &'a EventType,
     pub(super) shape: &'a Shape,
     pub(super) decision_id: String,
+    /// The event's time, or where it comes from the future, its partition's clock.
+    pub(super) now_ms: i64,
     body_digest: u64,
-    /// The hold that is open on this payment.
-    open_hold: Option<String>,
     id: &'a str,
     time: TimeText,
     topic: &'a str,
@@ -54,8 +54,8 @@ impl<'a> Scene<'a> {
             event,
             shape,
             decision_id: Digest::of_parts(&parts).short_hex(),
+            now_ms: standing.now_ms(decoded),
             body_digest: standing.body_digest,
-            open_hold: None,
             id,
             time: TimeText::of(decoded.row.time_ms),
             topic: &source.topic,
@@ -82,33 +82,30 @@ impl<'a> Scene<'a> {
         if outlet.is_empty() { self.id.as_bytes() } else { outlet.as_bytes() }
     }
 
-    /// What a payment is held under: one payment has one open hold.
-    pub(super) fn hold_key(&self) -> HoldKey {
-        let parts = [self.event.name.as_bytes(), self.id.as_bytes()].map(EntityKey::of_text);
-        EntityKey::combine(&parts)
-    }
-
-    /// The event joins this hold, if it holds anything at all.
-    pub(super) fn join(&mut self, open_hold: Option<&Hold>) {
-        self.open_hold = open_hold.map(|hold| hold.hold_id.clone());
-    }
-
-    /// The hold that is joined, or else a new one: event type, event id and body.
+    /// What a payment is held under, so that it has one open hold: event type, event id and body.
     ///
-    /// WHY: with the body. An id that is used again after its hold ended is another payment, and readers of holds leave
-    /// out what they know: under the old id its hold would pass for a repeat, and the money would go.
+    /// WHY: with the body. An id that is used again is another payment. It must not inherit the deadline of the first,
+    /// which may be a minute away, nor pass for a repeat with readers of holds, who leave out what they know.
+    pub(super) fn hold_key(&self) -> HoldKey {
+        let body = self.body_digest.to_le_bytes();
+        let parts = [self.event.name.as_bytes(), self.id.as_bytes(), &body];
+        EntityKey::combine(&parts.map(EntityKey::of_text))
+    }
+
+    /// The id of the hold of this payment, made of the same.
     pub(super) fn hold_id(&self) -> String {
-        if let Some(open) = &self.open_hold {
-            return open.clone();
-        }
         let (name, id) = (self.event.name.as_bytes(), self.id.as_bytes());
         let parts: [&[u8]; 4] = [b"hold", name, id, &self.body_digest.to_le_bytes()];
         Digest::of_parts(&parts).short_hex()
     }
 
-    /// The alert of a rule (or band) about this event.
-    pub(super) fn alert_id(&self, rule: &str) -> String {
-        let parts: [&[u8]; 3] = [b"alert", rule.as_bytes(), self.decision_id.as_bytes()];
+    /// The alert of a rule (or band) about this event. A rule that alerts more than once says about what.
+    pub(super) fn alert_id(&self, rule: &str, about: &str) -> String {
+        let about = Some(about.as_bytes()).filter(|about| !about.is_empty());
+        let parts: Vec<&[u8]> = [b"alert", rule.as_bytes(), self.decision_id.as_bytes()]
+            .into_iter()
+            .chain(about)
+            .collect();
         Digest::of_parts(&parts).short_hex()
     }
 

@@ -1,6 +1,7 @@
 //! The whole state of an engine, written in parts while it goes on deciding.
 //!
-//! A snapshot is a sequence of sections `(kind, number, length, payload)`; a part is any number of whole sections. The
+//! A snapshot is a sequence of sections `(kind, number, length, payload)`. A part is any number of whole sections; whoever
+//! stores parts may cut them anywhere, for the reader puts sections together again. The
 //! first section tells what the reader must know: version, rule set, tables and all that is small. The others carry
 //! the cells of one store each, and may come interleaved.
 //!
@@ -20,7 +21,8 @@
 //!
 //! # Cost
 //! Beginning: one bit per key, and the descriptions of the tables. A part: about its budget in bytes, and whatever
-//! changed since the part before (written once); a busy key is written whole.
+//! changed since the part before (written once); a busy key is written whole. So a part has no upper bound: where many busy
+//! keys change between two parts, all of them are in it.
 
 use crate::base::codec::Encoder;
 use crate::engine::counters::{Counters, RuleCounters};
@@ -130,8 +132,7 @@ impl Engine {
     fn write_sides(&mut self, out: &mut Vec<u8>) {
         let Remembered { memory, lists, holds, episodes, .. } = &mut self.remembered;
         for (number, table) in (0_u64..).zip(memory.tables_mut()) {
-            let side = table.save_side();
-            if !side.is_empty() {
+            for side in table.save_side() {
                 section(out, kind::TABLE_SIDE, number, |code| code.raw(&side));
             }
         }
@@ -212,9 +213,7 @@ impl Engine {
             code.var(u64::from(source.clock.0));
         }
         code.word(trail.digest());
-        let (kind, end_ms) = gap.words();
-        code.byte(kind);
-        code.int(end_ms);
+        gap.save(code);
         let Passed { evictions, advances } = memory.passed();
         code.var(evictions);
         code.var(advances);
@@ -299,6 +298,7 @@ fn scalars(counters: &Counters) -> impl Iterator<Item = u64> {
         holds_expired,
         evictions,
         breaker_trips,
+        ids_cut_short,
     } = counters;
     let others = [
         *late,
@@ -311,6 +311,7 @@ fn scalars(counters: &Counters) -> impl Iterator<Item = u64> {
         *holds_expired,
         *evictions,
         *breaker_trips,
+        *ids_cut_short,
     ];
     core::iter::once(*read).chain(*outcomes).chain(others)
 }

@@ -27,7 +27,7 @@ use crate::event::schema::{EventId, EventType, FieldType, MoneyCurrency, Role, S
 use crate::rules::eval::outline::Outline;
 use crate::rules::eval::{EvalError, EvalPlan, Evaluator};
 use crate::rules::program::{Message, Mode, NodeId, Program, RuleId};
-use crate::state::{SeenIds, StateOptions, Table};
+use crate::state::{BYTES_PER_ID, SeenIds, StateOptions, Table};
 
 /// Entries of one key that stay a plain ring.
 const RING_CAP: u32 = 64;
@@ -37,6 +37,12 @@ const BUDGET_CHECK_RECORDS: u64 = 64;
 
 /// Answers kept for repeated events may take one part in this many of the state budget.
 const REPEATS_SHARE: u64 = 8;
+
+/// Remembered ids may take one part in this many of the state budget.
+///
+/// WHY: what they take the windows lack, and rules whose windows are evicted stop nothing. An id that is forgotten too
+/// early costs less: most repeats come within minutes, and one that comes late is too late to stop money.
+const IDS_SHARE: u64 = 4;
 
 /// What is fixed while a rule set is active.
 #[derive(Debug)]
@@ -315,9 +321,10 @@ impl Engine {
         self.remembered.trail.digest()
     }
 
-    /// Records before the next one are missing for good: decisions say `state_gap` until no window reaches there.
+    /// Records before the next one of each partition may be missing for good: decisions say `state_gap` until no window
+    /// reaches there.
     pub fn note_gap(&mut self) {
-        self.remembered.gap = Gap::Here;
+        self.remembered.gap.note(self.remembered.clocks.all().len());
     }
 
     /// Rules whose breaker has tripped: they only watch until another rule set is active.
@@ -416,20 +423,24 @@ pub(super) fn state_options(options: &EngineOptions) -> StateOptions {
 }
 
 /// A memory of ids without any.
-pub(super) fn no_ids(options: &EngineOptions) -> SeenIds {
-    SeenIds::new(options.dedupe_window_ms, options.dedupe_max_ids as usize)
+pub(super) fn no_ids(program: &Program, options: &EngineOptions) -> SeenIds {
+    SeenIds::new(options.dedupe_window_ms, most_ids(program, options))
 }
 
-/// A memory of answers without any.
-///
-/// WHY: ids are remembered for up to two windows, and a repeat must find its answer as long.
-pub(super) fn no_repeats(options: &EngineOptions) -> Repeats {
-    Repeats::new(repeats_span_ms(options))
+/// How many ids one engine remembers: its part of the setting, in its part of the budget.
+pub(super) fn most_ids(program: &Program, options: &EngineOptions) -> usize {
+    let set = options.dedupe_max_ids / options.sharers.max(1);
+    let share = share_of(budget_bytes(program, options), IDS_SHARE) / BYTES_PER_ID;
+    share.min(set as usize)
 }
 
-/// For how long answers are remembered.
-pub(super) fn repeats_span_ms(options: &EngineOptions) -> i64 {
-    options.dedupe_window_ms.saturating_mul(2)
+/// One engine's part of the byte budget.
+fn budget_bytes(program: &Program, options: &EngineOptions) -> u64 {
+    options.state_bytes.unwrap_or(program.policy.state_bytes) / u64::from(options.sharers.max(1))
+}
+
+fn share_of(budget: u64, parts: u64) -> usize {
+    usize::try_from(budget / parts).unwrap_or(usize::MAX)
 }
 
 impl Remembered {
@@ -439,22 +450,20 @@ impl Remembered {
             clocks: Clocks::default(),
             memory: Memory::new(program, state_options(options)),
             lists: Lists::new(&program.lists),
-            seen: no_ids(options),
-            repeats: no_repeats(options),
+            seen: no_ids(program, options),
+            repeats: Repeats::default(),
             holds: HoldBook::default(),
             episodes: Episodes::default(),
             counters: Counters { rules, ..Counters::default() },
             trail: Trail::default(),
-            gap: Gap::None,
+            gap: Gap::default(),
             breakers: Breakers::new(program),
         }
     }
 
     fn fit(&mut self, setup: &Setup) {
-        let budget = setup.options.state_bytes.unwrap_or(setup.program.policy.state_bytes)
-            / u64::from(setup.options.sharers.max(1));
-        let share = usize::try_from(budget / REPEATS_SHARE).unwrap_or(usize::MAX);
-        self.repeats.shrink(share);
+        let budget = budget_bytes(&setup.program, &setup.options);
+        self.repeats.shrink(share_of(budget, REPEATS_SHARE));
         let others = self.other_bytes();
         self.memory.fit(budget, others);
         self.counters.evictions = self.memory.evictions();

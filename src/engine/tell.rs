@@ -3,11 +3,12 @@
 
 use std::borrow::Cow;
 
+use crate::decision::resolve::Resolution;
 use crate::decision::wire::{
     Condition, Contribution, Moment, Snoozed, StepTaken, Undecided, WindowRef,
 };
 use crate::engine::judge::{Hit, Judgement};
-use crate::event::schema::SlotId;
+use crate::event::schema::{EventType, SlotId};
 use crate::rules::eval::trace::Trace;
 use crate::rules::eval::{Host, Run, Truth, explain};
 use crate::rules::program::{
@@ -25,12 +26,16 @@ pub(super) struct Told<'p> {
     pub(super) exempt: Vec<&'p str>,
     pub(super) tags: Vec<&'p str>,
     pub(super) alerts: Vec<AlertWish<'p>>,
+    /// What the score band says of its action.
+    pub(super) band_reason: Option<String>,
 }
 
 /// An alert that a rule wants; `once per` decides later whether it is raised.
 #[derive(Debug)]
 pub(super) struct AlertWish<'p> {
     pub(super) rule: RuleId,
+    /// Which alert of the rule it is, by queue and keys: it says the same after the rule was edited elsewhere.
+    pub(super) place: String,
     pub(super) queue: Option<&'p str>,
     pub(super) once: Option<(&'p [SlotId], i64)>,
     pub(super) message: String,
@@ -46,10 +51,11 @@ impl<'p> Told<'p> {
     }
 }
 
-/// Tells everything about a judgement that is not silent.
+/// Tells everything about a judgement that is not silent, and what the score band says.
 pub(super) fn tell<'p, H: Host>(
     program: &'p Program,
     judgement: &Judgement<'p>,
+    resolution: &Resolution<'p>,
     run: &mut Run<'_, H>,
 ) -> Told<'p> {
     let trace = Trace { program, event: run.row.event() };
@@ -62,10 +68,11 @@ pub(super) fn tell<'p, H: Host>(
                 .map(|wish| AlertWish { contribution: Some(at), ..wish }),
         );
         told.contributions.push(contribution);
-        told.tags.extend(hit.body.actions.iter().filter_map(|action| match action {
-            ActionPlan::Tag(tag) => Some(tag.as_str()),
-            _ => None,
-        }));
+        told.tags.extend(hit.body.actions.iter().filter_map(tag));
+    }
+    if let Some(action) = resolution.band_action(&program.policy) {
+        told.tags.extend(tag(action));
+        told.band_reason = action.message().map(|message| trace.render(run, message));
     }
     told.tags.sort_unstable();
     told.tags.dedup();
@@ -182,7 +189,7 @@ fn alert_wishes<'p, H: Host>(
     run: &mut Run<'_, H>,
 ) -> impl Iterator<Item = AlertWish<'p>> {
     let info = rule(trace.program, body.rule);
-    let wish = move |action: &'p ActionPlan| {
+    let wish = move |(at, action): (usize, &'p ActionPlan)| {
         let ActionPlan::Alert { queue, once, message } = action else { return None };
         let message = match message {
             Some(message) => trace.render(run, message),
@@ -190,13 +197,32 @@ fn alert_wishes<'p, H: Host>(
         };
         Some(AlertWish {
             rule: body.rule,
+            place: place(trace.program.schema.event(trace.event), body, at),
             queue: queue.as_deref(),
             once: once.as_ref().map(|(slots, span_ms)| (slots.as_slice(), *span_ms)),
             message,
             contribution: None,
         })
     };
-    body.actions.iter().filter_map(wish)
+    body.actions.iter().enumerate().filter_map(wish)
+}
+
+/// The queue and the keys of the alert that stands here among a rule's actions, and which of several with the same.
+fn place(event: &EventType, body: &RuleBody, at: usize) -> String {
+    let told = |action: &ActionPlan| match action {
+        ActionPlan::Alert { queue, once, .. } => {
+            let slots = once.as_ref().map_or(&[][..], |(slots, _)| slots.as_slice());
+            let name = |slot: &SlotId| event.fields.iter().find(|field| field.slot == *slot);
+            let names: Vec<&str> =
+                slots.iter().filter_map(name).map(|field| field.name.as_str()).collect();
+            format!("{} per {}", queue.as_deref().unwrap_or_default(), names.join(","))
+        }
+        _ => String::new(),
+    };
+    let mut upto = body.actions.iter().take(at + 1).map(told);
+    let own = upto.next_back().unwrap_or_default();
+    let same = upto.filter(|earlier| *earlier == own).count();
+    format!("{own} {same}")
 }
 
 /// `if missing review`: an alert to a person and nothing else, in the queue of the rule's own alert when it has one.
@@ -214,6 +240,7 @@ fn review_wish<'p>(
     let missing = undecided.missing.join(", ");
     AlertWish {
         rule: body.rule,
+        place: "review".to_owned(),
         queue: queue.or(Some("review")),
         once: once.map(|(slots, span_ms)| (slots.as_slice(), *span_ms)),
         message: format!("{}: cannot be decided, missing: {missing}", title(info, &[])),
@@ -239,6 +266,13 @@ fn undecided<'p, H: Host>(
     let causes = trace.missing(run, body);
     let missing = causes.iter().map(|cause| cause.describe(&trace.program.sources)).collect();
     Undecided { rule: &info.id, name: &info.name, missing, then }
+}
+
+fn tag(action: &ActionPlan) -> Option<&str> {
+    match action {
+        ActionPlan::Tag(tag) => Some(tag),
+        _ => None,
+    }
 }
 
 fn reason(action: &ActionPlan) -> Option<&Message> {

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use crate::base::planted::{Bug, is_planted};
 use crate::base::{EntityKey, Value};
-use crate::decision::episodes::{Episodes, Raise};
+use crate::decision::episodes::{At, Episodes, Raise};
 use crate::decision::holds::{Hold, Placed};
 use crate::decision::lattice::Outcome;
 use crate::decision::resolve::{HoldTerms, Reach, Resolution, resolve};
 use crate::decision::wire::{Condition, EntityRef, Provenance};
 use crate::engine::emit::{self, AlertFacts};
-use crate::engine::judge::{Hit, Judgement, Marks, judge};
+use crate::engine::judge::{Hit, Judgement, Marks, StopsAt, judge, settle};
 use crate::engine::lists::Lists;
 use crate::engine::memory::{Memory, NoState, StateHost, key_of, key_parts};
 use crate::engine::options::DecisionsWanted;
@@ -24,9 +24,24 @@ use crate::rules::eval::Run;
 use crate::rules::eval::outline::Outline;
 use crate::rules::eval::render::duration;
 use crate::rules::eval::trace::Trace;
-use crate::rules::program::{ActionPlan, Message, NodeId, RuleBody, RuleId, SeverityLevel};
+use crate::rules::program::{ActionPlan, Message, NodeId, Program, RuleId, SeverityLevel};
 use crate::state::{Seen, variant_of};
 use crate::window::spec::Coverage;
+
+/// What was found about one event: what the rules said, what follows from it, and both in words.
+#[derive(Debug)]
+struct Verdict<'p> {
+    judgement: Judgement<'p>,
+    resolution: Resolution<'p>,
+    told: Told<'p>,
+}
+
+impl<'p> Verdict<'p> {
+    /// The hits that brought the outcome about.
+    fn brought_about(&self, program: &Program) -> impl Iterator<Item = &Hit<'p>> {
+        self.judgement.hits.iter().filter(|hit| self.resolution.is_by(program, hit.body))
+    }
+}
 
 /// One event on its way through the engine.
 #[derive(Debug)]
@@ -52,6 +67,16 @@ pub(super) struct Standing {
     pub(super) gap: bool,
 }
 
+impl Standing {
+    /// The event's time for what is remembered of it; that of an event from the future is where its partition's clock
+    /// stands.
+    ///
+    /// WHY: a time far ahead would keep members on lists, payments on hold and alerts silent until then.
+    pub(super) fn now_ms(&self, decoded: Decoded<'_>) -> i64 {
+        decoded.row.time_ms.min(self.placement.clock_ms)
+    }
+}
+
 impl<'a, S: Sink> Turn<'a, S> {
     /// Takes the turn.
     pub(super) fn take(mut self) {
@@ -67,8 +92,8 @@ impl<'a, S: Sink> Turn<'a, S> {
             return;
         }
         self.count(&standing);
-        let (judgement, told) = self.judge(&standing, stops_at_ms(&standing));
-        self.conclude(&standing, &judgement, &told);
+        let judged = self.judge(&standing, self.stops_at(&standing));
+        self.conclude(&standing, &judged);
         let timeliness = standing.placement.timeliness;
         let lost = is_planted(Bug::LateInsertLost) && timeliness != Timeliness::OnTime;
         if timeliness != Timeliness::Future && !lost {
@@ -95,33 +120,37 @@ impl<'a, S: Sink> Turn<'a, S> {
     /// Places the event on its partition's clock, lets deadlines come, and asks whether it was seen before.
     fn stand(&mut self) -> Standing {
         let Decoded { raw, row } = self.decoded;
-        let Remembered { clocks, seen, .. } = &mut *self.remembered;
+        let Remembered { clocks, seen, counters, .. } = &mut *self.remembered;
         let (clock, arrival_ms) = (self.source.clock, self.input.arrival_ms);
         let placement = clocks.place(clock, row.time_ms, arrival_ms, &self.setup.options);
         let digester = self.setup.digester(row);
         let (id_digest, body_digest) = (digester.id(row, raw), digester.body(row, raw));
-        let mut seen = seen.check_and_insert(id_digest, body_digest, placement.clock_ms);
+        let clock_ms = clocks.get(clock).now_ms.unwrap_or(i64::MIN);
+        let state_ms = clocks.state_clock_ms(self.setup.options.partition_idle_ms);
+        let ids = seen;
+        let mut seen = ids.check_and_insert(id_digest, body_digest, clock_ms, state_ms);
+        counters.ids_cut_short = ids.early_rotations();
         if is_planted(Bug::DedupeSkipped) {
             seen = Seen::New;
         }
         if placement.timeliness != Timeliness::Future {
-            self.pass_time(placement.clock_ms);
+            self.pass_time(placement.clock_ms, state_ms);
         }
         let answer_id = variant_of(id_digest, body_digest);
-        let program = &self.setup.program;
-        let gap = self.remembered.gap.touches(row.time_ms, placement.clock_ms, program);
+        let late_ms = state_ms.saturating_sub(self.setup.options.allowed_lateness_ms);
+        let place = (row.time_ms, clock);
+        let reach = (&*self.setup.program, self.setup.options.dedupe_window_ms);
+        let gap = self.remembered.gap.touches(place, &placement, late_ms, reach);
         Standing { placement, seen, answer_id, body_digest, gap }
     }
 
     /// What the clock brings: state that no window sees is forgotten, holds whose deadline has come end.
-    fn pass_time(&mut self, clock_ms: i64) {
-        let horizon_ms =
-            self.remembered.clocks.state_clock_ms(self.setup.options.partition_idle_ms);
-        let Remembered { memory, lists, repeats, episodes, .. } = &mut *self.remembered;
+    fn pass_time(&mut self, clock_ms: i64, horizon_ms: i64) {
+        let Remembered { memory, lists, seen, repeats, episodes, .. } = &mut *self.remembered;
         memory.advance(horizon_ms);
         let kept_ms = horizon_ms.saturating_sub(self.setup.options.allowed_lateness_ms);
         lists.expire(kept_ms);
-        repeats.expire(kept_ms);
+        repeats.expire(seen.generations().0);
         episodes.expire(kept_ms);
         while let Some(hold) = self.remembered.holds.take_expired(self.source.clock.0, clock_ms) {
             self.remembered.counters.holds_expired += 1;
@@ -143,71 +172,85 @@ impl<'a, S: Sink> Turn<'a, S> {
         }
     }
 
-    /// Judges every rule, and puts into words what they said while the evidence is at hand.
-    /// `stops_at_ms` is the clock by which breakers count what is stopped, if anything can be.
-    fn judge(
-        &mut self,
-        standing: &Standing,
-        stops_at_ms: Option<i64>,
-    ) -> (Judgement<'a>, Told<'a>) {
+    /// Judges every rule, resolves what they want, and puts into words what they said while the evidence is at hand.
+    /// `stops_at` is the clock by which breakers count what is stopped, if anything can be.
+    fn judge(&mut self, standing: &Standing, stops_at: Option<StopsAt>) -> Verdict<'a> {
         let setup = self.setup;
+        let program = &setup.program;
+        let reach = match standing.placement.timeliness {
+            Timeliness::TooLate => Reach::AlertsOnly,
+            Timeliness::OnTime | Timeliness::Late | Timeliness::Future => Reach::Full,
+        };
+        let mut sheet = core::mem::take(&mut self.work.sheet);
         let Remembered { memory, lists, counters, breakers, .. } = &mut *self.remembered;
         let (began_ms, arrival) = (standing.placement.began_ms, counters.read);
-        let mut marks = Marks { counters, breakers, stops_at_ms };
+        let mut marks = Marks { counters, breakers };
         let evidence = Evidence { setup, memory, lists, decoded: self.decoded, began_ms, arrival };
-        let (mut judgement, told) = evidence.with_run(self.work, |run| {
-            let judgement = judge(&setup.program, run, &mut marks);
-            let told = if judgement.is_silent() {
+        let mut verdict = evidence.with_run(self.work, |run| {
+            let mut judgement = judge(program, run, &mut marks);
+            let grounds = ((self.decoded.row.time_ms, reach), stops_at);
+            let resolution = settle(program, &mut judgement, grounds, marks.breakers, &mut sheet);
+            let told = if judgement.is_silent() && resolution.band.is_none() {
                 Told::default()
             } else {
-                tell(&setup.program, &judgement, run)
+                tell(program, &judgement, &resolution, run)
             };
-            (judgement, told)
+            Verdict { judgement, resolution, told }
         });
-        judgement.coverage = judgement.coverage.max(self.work.answers.shortfall());
-        (judgement, told)
+        self.work.sheet = sheet;
+        let coverage = verdict.judgement.coverage.max(self.work.answers.shortfall());
+        verdict.judgement.coverage = coverage;
+        verdict
+    }
+
+    /// The clock by which breakers count what the event stops. One that is too late stops nothing.
+    fn stops_at(&self, standing: &Standing) -> Option<StopsAt> {
+        let Placement { timeliness, clock_ms, .. } = standing.placement;
+        (timeliness != Timeliness::TooLate).then_some((self.source.clock, clock_ms))
     }
 
     /// Turns the judgement into what leaves: a decision, alerts, a hold; and into what the lists remember.
-    fn conclude(&mut self, standing: &Standing, judgement: &Judgement<'a>, told: &Told<'a>) {
-        let resolution = self.resolve(standing, judgement);
-        let outcome = resolution.winner.outcome;
+    fn conclude(&mut self, standing: &Standing, verdict: &Verdict<'a>) {
+        let Verdict { judgement, resolution, told } = verdict;
+        let outcome = resolution.outcome();
         self.remembered.counters.count_outcome(outcome);
+        if outcome == Outcome::Block {
+            self.count_blocks(verdict);
+        }
         self.mark_outcome(outcome, resolution.score);
         let remarkable = remarks(standing, judgement).next().is_some();
-        let quiet = judgement.is_silent() && outcome == Outcome::Pass && !remarkable;
+        let silent = judgement.is_silent() && resolution.band.is_none();
+        let quiet = silent && outcome == Outcome::Pass && !remarkable;
         let wanted = self.setup.options.decisions;
         self.work.raised.clear();
         if quiet && wanted != DecisionsWanted::All {
             self.show(judgement, outcome, resolution.score, 0);
             return;
         }
-        let mut scene = Scene::new(self.setup, self.source, self.input, self.decoded, standing);
-        if outcome == Outcome::Hold {
-            scene.join(self.remembered.holds.get(scene.hold_key()));
-        }
-        let hold = resolution.hold.map(|terms| new_hold(&scene, terms, judgement, told));
+        let scene = Scene::new(self.setup, self.source, self.input, self.decoded, standing);
+        let hold = resolution.hold.map(|terms| new_hold(&scene, terms, verdict));
         let mut answer = core::mem::take(&mut self.work.answer);
         let provenance = provenance(standing, judgement);
-        emit::answer(&scene, &resolution, told, &self.work.sheet, &provenance, &mut answer);
+        emit::answer(&scene, resolution, told, &self.work.sheet, &provenance, &mut answer);
         if wanted != DecisionsWanted::None {
             emit::decision(&scene, false, &answer, &mut self.work.body, self.sink);
         }
         if !quiet {
             self.remembered.trail.add_bytes(&answer);
             let kept = Answer { outcome, body: self.shared(&answer) };
-            self.remembered.repeats.put(standing.answer_id, kept, standing.placement.clock_ms);
+            let (_, generation) = self.remembered.seen.generations();
+            self.remembered.repeats.put(standing.answer_id, kept, generation);
         }
         self.work.answer = answer;
         let alerts_before = self.remembered.counters.alerts;
-        self.raise(&scene, standing, &resolution, told);
+        self.raise(&scene, standing, resolution, told);
         for rule in &judgement.tripped {
-            self.trip(&scene, &resolution, *rule);
+            self.trip(&scene, resolution, *rule);
         }
         if let Some(hold) = hold {
-            self.place(&scene, &hold, judgement);
+            self.place(&scene, &hold, verdict);
         }
-        self.write_lists(judgement);
+        self.write_lists(standing, judgement);
         let n_alerts = self.remembered.counters.alerts - alerts_before;
         self.show(judgement, outcome, resolution.score, n_alerts);
     }
@@ -244,19 +287,11 @@ impl<'a, S: Sink> Turn<'a, S> {
         Arc::clone(&self.work.last_answer)
     }
 
-    fn resolve(&mut self, standing: &Standing, judgement: &Judgement<'a>) -> Resolution<'a> {
-        let reach = match standing.placement.timeliness {
-            Timeliness::TooLate => Reach::AlertsOnly,
-            Timeliness::OnTime | Timeliness::Late | Timeliness::Future => Reach::Full,
-        };
-        let bodies: Vec<&RuleBody> = judgement.hits.iter().map(|hit| hit.body).collect();
-        for hit in &judgement.hits {
-            if hit.body.actions.iter().any(|action| matches!(action, ActionPlan::Block { .. })) {
-                self.remembered.counters.rules[usize::from(hit.body.rule.0)].blocks += 1;
-            }
+    /// Counts the rules that blocked the event.
+    fn count_blocks(&mut self, verdict: &Verdict<'_>) {
+        for hit in verdict.brought_about(&self.setup.program) {
+            self.remembered.counters.rules[usize::from(hit.body.rule.0)].blocks += 1;
         }
-        let moment = (self.decoded.row.time_ms, reach);
-        resolve(&self.setup.program, &bodies, moment, &mut self.work.sheet)
     }
 
     /// Answers a repeated event as it was answered the first time.
@@ -289,15 +324,13 @@ impl<'a, S: Sink> Turn<'a, S> {
     /// Judges a repeated event whose first answer may have been given up to save memory: it must not pass for want of
     /// an answer. Nothing is remembered, raised or held anew; the windows already hold the event.
     fn judge_again(&mut self, standing: &Standing) {
-        let (judgement, told) = self.judge(standing, None);
-        let resolution = self.resolve(standing, &judgement);
-        self.remembered.counters.count_outcome(resolution.winner.outcome);
-        self.mark_outcome(resolution.winner.outcome, resolution.score);
+        let Verdict { judgement, resolution, told } = self.judge(standing, None);
+        self.remembered.counters.count_outcome(resolution.outcome());
+        self.mark_outcome(resolution.outcome(), resolution.score);
         if self.setup.options.decisions == DecisionsWanted::None {
             return;
         }
-        let mut scene = Scene::new(self.setup, self.source, self.input, self.decoded, standing);
-        scene.join(self.remembered.holds.get(scene.hold_key()));
+        let scene = Scene::new(self.setup, self.source, self.input, self.decoded, standing);
         let provenance = provenance(standing, &judgement);
         let Work { answer, body, sheet, .. } = &mut *self.work;
         emit::answer(&scene, &resolution, &told, sheet, &provenance, answer);
@@ -313,18 +346,20 @@ impl<'a, S: Sink> Turn<'a, S> {
         told: &Told<'_>,
     ) {
         for wish in &told.alerts {
-            self.raise_wish(scene, resolution, wish, told.conditions(wish));
+            self.raise_wish(scene, standing, resolution, (wish, told.conditions(wish)));
         }
         let band = resolution.band.and_then(|index| self.setup.program.policy.bands.get(index));
         if let Some((from, to, ActionPlan::Alert { queue, .. })) = band {
-            let message =
-                format!("risk score {} lies in the band {from} to {to}", resolution.score);
-            let notice = Notice { rule: "policy", queue: queue.as_deref(), message };
+            let message = told.band_reason.clone().unwrap_or_else(|| {
+                format!("risk score {} lies in the band {from} to {to}", resolution.score)
+            });
+            let notice = Notice { rule: "policy", about: "", queue: queue.as_deref(), message };
             self.notify(scene, resolution, &notice);
         }
         if standing.seen == Seen::Reused {
             let message = "the event id came before with another body".to_owned();
-            let notice = Notice { rule: "id_reuse", queue: Some("integrity"), message };
+            let queue = Some("integrity");
+            let notice = Notice { rule: "id_reuse", about: "", queue, message };
             self.notify(scene, resolution, &notice);
         }
     }
@@ -344,29 +379,31 @@ impl<'a, S: Sink> Turn<'a, S> {
             terms.0,
             duration(terms.1)
         );
-        let notice = Notice { rule: "breaker", queue: Some("operators"), message };
+        let queue = Some("operators");
+        let notice = Notice { rule: "breaker", about: &info.id, queue, message };
         self.notify(scene, resolution, &notice);
     }
 
     fn raise_wish(
         &mut self,
         scene: &Scene<'_>,
+        standing: &Standing,
         resolution: &Resolution<'_>,
-        wish: &AlertWish<'_>,
-        conditions: &[Condition<'_>],
+        (wish, conditions): (&AlertWish<'_>, &[Condition<'_>]),
     ) {
         let Decoded { raw, row } = self.decoded;
         let info = rule(&self.setup.program, wish.rule);
-        let alert_id = scene.alert_id(&info.id);
+        let alert_id = scene.alert_id(&info.id, &wish.place);
         let slots = wish.once.map_or(&[][..], |(slots, _)| slots);
         let key = key_of(row, raw, &key_parts(scene.event, slots)).filter(|_| !slots.is_empty());
         let Remembered { episodes, counters, .. } = &mut *self.remembered;
         let counter = &mut counters.rules[usize::from(wish.rule.0)];
         let episode = match (wish.once, key) {
             (Some((_, span_ms)), Some(key)) => {
+                let at = At { time_ms: scene.now_ms, clock_ms: standing.placement.clock_ms };
                 // WHY: by its id, so that a rule with another name goes on thinning.
-                let series = EntityKey::of_text(info.id.as_bytes()).hash64();
-                match episodes.hit((series, key), row.time_ms, span_ms, &alert_id) {
+                let series = series(&info.id, wish, standing.placement.timeliness);
+                match episodes.hit((series, key), at, span_ms, &alert_id) {
                     Raise::Alert(episode) => episode,
                     Raise::Thinned => {
                         counter.thinned += 1;
@@ -391,7 +428,7 @@ impl<'a, S: Sink> Turn<'a, S> {
             entities: entities.map(|(name, value)| EntityRef { name, value }).collect(),
             episode: &episode,
             conditions,
-            outcome: resolution.winner.outcome,
+            outcome: resolution.outcome(),
             score: resolution.score,
         };
         emit::alert(scene, facts, &mut self.work.body, self.sink);
@@ -399,7 +436,7 @@ impl<'a, S: Sink> Turn<'a, S> {
     }
 
     fn notify(&mut self, scene: &Scene<'_>, resolution: &Resolution<'_>, notice: &Notice<'_>) {
-        let alert_id = scene.alert_id(notice.rule);
+        let alert_id = scene.alert_id(notice.rule, notice.about);
         self.remembered.counters.alerts += 1;
         let facts = AlertFacts {
             alert_id: &alert_id,
@@ -412,20 +449,20 @@ impl<'a, S: Sink> Turn<'a, S> {
             entities: Vec::new(),
             episode: &Episodes::single(&alert_id),
             conditions: &[],
-            outcome: resolution.winner.outcome,
+            outcome: resolution.outcome(),
             score: resolution.score,
         };
         emit::alert(scene, facts, &mut self.work.body, self.sink);
         self.mark_record();
     }
 
-    fn place(&mut self, scene: &Scene<'_>, hold: &Hold, judgement: &Judgement<'_>) {
+    fn place(&mut self, scene: &Scene<'_>, hold: &Hold, verdict: &Verdict<'_>) {
         let Remembered { holds, counters, .. } = &mut *self.remembered;
         if holds.place(self.source.clock.0, scene.hold_key(), hold.clone()) == Placed::Joined {
             return;
         }
         counters.holds_placed += 1;
-        for hit in holding(judgement) {
+        for hit in verdict.brought_about(&self.setup.program) {
             counters.rules[usize::from(hit.body.rule.0)].holds += 1;
         }
         emit::hold("placed", hold, self.setup, &mut self.work.body, self.sink);
@@ -433,15 +470,15 @@ impl<'a, S: Sink> Turn<'a, S> {
     }
 
     /// What the rules that hit write on lists; in rule order, removals after additions.
-    fn write_lists(&mut self, judgement: &Judgement<'_>) {
-        let time_ms = self.decoded.row.time_ms;
+    fn write_lists(&mut self, standing: &Standing, judgement: &Judgement<'_>) {
+        let now_ms = standing.now_ms(self.decoded);
         let lists = &mut self.remembered.lists;
         let actions = || judgement.hits.iter().flat_map(|hit| &hit.body.actions);
         for action in actions() {
             if let ActionPlan::Add { slot, list, for_ms } = action {
                 let value = scene::text(self.decoded, *slot);
                 if !value.is_empty() {
-                    lists.put(*list, value.as_bytes(), time_ms.saturating_add(*for_ms));
+                    lists.put(*list, value.as_bytes(), now_ms.saturating_add(*for_ms));
                 }
             }
         }
@@ -550,15 +587,10 @@ impl Evidence<'_, '_> {
 #[derive(Debug)]
 struct Notice<'a> {
     rule: &'a str,
+    /// What tells it from others of its kind about one event.
+    about: &'a str,
     queue: Option<&'a str>,
     message: String,
-}
-
-/// The clock by which breakers count what the event stops. One that is too late stops nothing, and one from the future
-/// is not remembered.
-fn stops_at_ms(standing: &Standing) -> Option<i64> {
-    let Placement { timeliness, clock_ms, .. } = standing.placement;
-    matches!(timeliness, Timeliness::OnTime | Timeliness::Late).then_some(clock_ms)
 }
 
 /// What is out of the ordinary about a decision.
@@ -580,6 +612,16 @@ fn remarks(standing: &Standing, judgement: &Judgement<'_>) -> impl Iterator<Item
     [timeliness, coverage, reuse, gap].into_iter().flatten()
 }
 
+/// The number under which an alert is thinned: of the rule, by its id, so that one with another name goes on thinning, and
+/// of the place of the action in it. What cannot be decided and what comes from the future are apart.
+///
+/// WHY: whoever can date an event ahead, or leave out a field, must not silence the alert about the next one.
+fn series(id: &str, wish: &AlertWish<'_>, timeliness: Timeliness) -> u64 {
+    let future: &[u8] = if timeliness == Timeliness::Future { b"future" } else { b"" };
+    let parts = [id.as_bytes(), wish.place.as_bytes(), future].map(EntityKey::of_text);
+    EntityKey::combine(&parts).hash64()
+}
+
 /// The circumstances as they are written.
 fn provenance(standing: &Standing, judgement: &Judgement<'_>) -> Vec<Provenance> {
     let mut remarks: Vec<Provenance> = remarks(standing, judgement).collect();
@@ -590,36 +632,28 @@ fn provenance(standing: &Standing, judgement: &Judgement<'_>) -> Vec<Provenance>
     remarks
 }
 
-/// The hits that asked for a hold.
-fn holding<'j, 'p>(judgement: &'j Judgement<'p>) -> impl Iterator<Item = &'j Hit<'p>> {
-    judgement.hits.iter().filter(|hit| {
-        hit.body.actions.iter().any(|action| matches!(action, ActionPlan::Hold { .. }))
-    })
-}
-
-fn new_hold(
-    scene: &Scene<'_>,
-    terms: HoldTerms,
-    judgement: &Judgement<'_>,
-    told: &Told<'_>,
-) -> Hold {
+/// The hold that the verdict asks for. Those who only wanted one, and were overridden, are not named.
+fn new_hold(scene: &Scene<'_>, terms: HoldTerms, verdict: &Verdict<'_>) -> Hold {
     let program = &scene.setup.program;
-    let mut placed_by: Vec<String> =
-        holding(judgement).map(|hit| rule(program, hit.body.rule).id.clone()).collect();
-    if placed_by.is_empty() {
-        placed_by.push("policy".to_owned());
-    }
-    let contributions = told.contributions.iter().filter(|told| told.actions.contains(&"hold"));
-    let time_ms = scene.decoded.row.time_ms;
+    let Verdict { judgement, resolution, told } = verdict;
+    let by_band = resolution.is_by_band(&program.policy);
+    let rules = verdict.brought_about(program).map(|hit| rule(program, hit.body.rule).id.clone());
+    let placed_by = rules.chain(by_band.then(|| "policy".to_owned())).collect();
+    let held = judgement.hits.iter().zip(&told.contributions);
+    let held = held.filter(|(hit, _)| resolution.is_by(program, hit.body));
+    let reasons = held.flat_map(|(_, told)| &told.reasons);
+    let reasons = reasons.chain(told.band_reason.as_ref().filter(|_| by_band));
+    let now_ms = scene.now_ms;
     Hold {
         hold_id: scene.hold_id(),
         event_type: scene.event.name.clone(),
         event_id: scene.event_id().to_owned(),
-        placed_ms: time_ms,
+        event_ms: scene.decoded.row.time_ms,
+        placed_ms: now_ms,
         amount: scene.amount(),
         placed_by,
-        reasons: emit::fitting_reasons(contributions.flat_map(|told| &told.reasons)),
-        deadline_ms: time_ms.saturating_add(terms.for_ms),
+        reasons: emit::fitting_reasons(reasons),
+        deadline_ms: now_ms.saturating_add(terms.for_ms),
         otherwise: terms.otherwise,
         decision_id: scene.decision_id.clone(),
         output_key: scene.output_key().to_vec(),

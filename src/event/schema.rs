@@ -188,6 +188,15 @@ impl Schema {
         &self.events[usize::from(id.0)]
     }
 
+    /// The topics that events name, sorted, each once.
+    pub fn topics(&self) -> Vec<String> {
+        let mut topics: Vec<String> =
+            self.events.iter().filter_map(|event| event.topic.clone()).collect();
+        topics.sort();
+        topics.dedup();
+        topics
+    }
+
     /// The event type with this name.
     pub fn event_named(&self, name: &str) -> Option<EventId> {
         let index = self.events.iter().position(|event| event.name == name)?;

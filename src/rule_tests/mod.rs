@@ -168,7 +168,10 @@ fn set(
         (TestValue::Constant(Constant::Int(ms)), FieldType::Time { .. }) => {
             builder.time(field, *ms)
         }
-        #[expect(clippy::cast_precision_loss, reason = "a test writes small numbers")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "the nearest number is what the field would hold"
+        )]
         (TestValue::Constant(Constant::Int(int)), FieldType::Number) => {
             builder.number(field, *int as f64)
         }
@@ -300,7 +303,7 @@ fn same_value(found: Value, wanted: &Constant) -> bool {
         (Value::Number(found), Constant::Number(wanted)) => {
             (found - wanted).abs() <= 1e-9 * wanted.abs().max(1.0)
         }
-        #[expect(clippy::cast_precision_loss, reason = "a test writes small numbers")]
+        #[expect(clippy::cast_precision_loss, reason = "compared to nine decimals, as numbers are")]
         (Value::Number(found), Constant::Int(wanted)) => (found - *wanted as f64).abs() <= 1e-9,
         // A test writes money in whole minor units; an average is compared at that precision.
         (Value::Money(found), Constant::Money(wanted)) => {

@@ -98,7 +98,7 @@ fn follows(program: &Program, entity: EntityId, event: EventId, lookup: &Lookup)
 }
 
 /// The expressions of a rule.
-fn roots(body: &RuleBody) -> Vec<NodeId> {
+pub(super) fn roots(body: &RuleBody) -> Vec<NodeId> {
     let RuleBody { guard, when, unless, lets, .. } = body;
     let mut open: Vec<NodeId> = [*guard, Some(*when), *unless].into_iter().flatten().collect();
     open.extend(lets.iter().map(|(_, node)| *node));

@@ -9,6 +9,7 @@ pub mod format;
 pub mod locality;
 pub mod oracle;
 pub mod program;
+pub mod reads;
 pub mod syntax;
 
 pub use check::due::{Day, due};

@@ -219,6 +219,11 @@ impl<R: Reader, S: Step> Reading<R, S> {
         self.replay.slice(length, clock, &mut |input: &Input<'_>| engine.replay(input))
     }
 
+    /// Whether records that it is to read were deleted meanwhile.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.replay.is_gone()
+    }
+
     /// How many records lie between the offsets that it is to read up to and these.
     pub(crate) fn distance(&self, ends: &BTreeMap<Partition, i64>) -> i64 {
         let distance = |(partition, end): (&Partition, &i64)| {

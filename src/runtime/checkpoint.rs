@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::base::planted::{Bug, is_planted};
 use crate::config::Snapshot;
+use crate::durable::container::MAX_PART_BYTES;
 use crate::durable::{Header, Job, Position, Report, SnapshotError, Snapshots, Trouble};
 use crate::runtime::clock::Clock;
 use crate::runtime::error::RunError;
@@ -21,6 +22,18 @@ use crate::telemetry::happening;
 
 /// About how many bytes of state one slice writes: well under a millisecond of work.
 const SLICE_BYTES: usize = 128 << 10;
+
+/// Longest piece in which a part goes to the writer. WHY: a part has no bound where many busy keys change at once, and what
+/// holds it has one.
+const PIECE_BYTES: usize = MAX_PART_BYTES / 8;
+
+/// A part in pieces that can be stored.
+fn pieces(part: Vec<u8>) -> Vec<Vec<u8>> {
+    if part.len() <= PIECE_BYTES {
+        return vec![part];
+    }
+    part.chunks(PIECE_BYTES).map(<[u8]>::to_vec).collect()
+}
 
 fn at(vault: &dyn Vault, shard: &str, settings: &Snapshot) -> Result<Snapshots, SnapshotError> {
     Snapshots::new(vault.storage()?, shard, settings.keep)
@@ -225,7 +238,7 @@ impl Checkpoints {
         }
         let mut part = Vec::with_capacity(SLICE_BYTES + SLICE_BYTES / 4);
         let complete = engine.snapshot_part(SLICE_BYTES, &mut part);
-        self.waiting.push_back(Job::Part(part));
+        self.waiting.extend(pieces(part).into_iter().map(Job::Part));
         if complete {
             self.waiting.push_back(Job::End);
             self.stage = Stage::Ending;
@@ -328,5 +341,21 @@ impl Checkpoints {
     /// What became of the rule set that was to be kept: its identity, and why it is not.
     pub(crate) fn take_kept(&mut self) -> Option<(String, Option<String>)> {
         self.kept.take()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_longer_than_a_frame_is_stored_in_pieces_that_are_not() {
+        let bytes = |n: usize| -> Vec<u8> { (0..=250).cycle().take(n).collect() };
+        let part = bytes(MAX_PART_BYTES + 5);
+        let pieces = super::pieces(part.clone());
+        assert_eq!(pieces.len(), 9);
+        assert!(pieces.iter().all(|piece| piece.len() <= MAX_PART_BYTES));
+        assert!(pieces.concat() == part);
+        assert_eq!(super::pieces(bytes(1_000)), [bytes(1_000)]);
     }
 }

@@ -85,6 +85,27 @@ impl Epochs {
         self.known.first()
     }
 
+    /// The one of a number.
+    pub(crate) fn find(&self, number: u64) -> Option<&Epoch> {
+        self.known.iter().find(|epoch| epoch.number == number)
+    }
+
+    /// Whether somebody who decided in epoch `number` of the history `of` was in this history, too.
+    pub(crate) fn had(&self, number: u64, of: &Self) -> bool {
+        let (Some(here), Some(there)) = (self.find(number), of.find(number)) else { return false };
+        let alike = |here: &BTreeMap<Partition, i64>, there: &BTreeMap<Partition, i64>| {
+            there.iter().all(|(at, from)| here.get(at).is_none_or(|it| it == from))
+        };
+        let read_alike = match (&here.fill, &there.fill) {
+            (None, None) => true,
+            (Some(here), Some(there)) => {
+                here.since_ms == there.since_ms && alike(&here.from, &there.from)
+            }
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        here.ruleset == there.ruleset && alike(&here.from, &there.from) && read_alike
+    }
+
     /// Those after a number, oldest first.
     pub(crate) fn after(&self, number: u64) -> impl Iterator<Item = &Epoch> {
         self.known.iter().filter(move |epoch| epoch.number > number)
@@ -158,5 +179,32 @@ mod tests {
         epochs.forget_before(2);
         assert_eq!(epochs.begin("r3", BTreeMap::new(), None), 3);
         assert_eq!(epochs.first().map(|epoch| epoch.number), Some(2));
+    }
+
+    #[test]
+    fn an_epoch_that_somebody_else_began_otherwise_is_not_ours() {
+        let at = partition(0);
+        let fill = |since_ms: i64, start: i64| Fill {
+            since_ms,
+            from: BTreeMap::from([(partition(0), start)]),
+        };
+        let history = |ruleset: &str, from: i64, fill: Option<Fill>| {
+            let mut epochs = Epochs::default();
+            epochs.begin("r1", BTreeMap::from([(at.clone(), 0)]), None);
+            epochs.begin(ruleset, BTreeMap::from([(at.clone(), from)]), fill);
+            epochs
+        };
+        let ours = history("r2", 100, Some(fill(5, 40)));
+        assert!(history("r2", 100, Some(fill(5, 40))).had(2, &ours));
+        for other in [
+            history("r3", 100, Some(fill(5, 40))),
+            history("r2", 101, Some(fill(5, 40))),
+            history("r2", 100, Some(fill(6, 40))),
+            history("r2", 100, Some(fill(5, 41))),
+            history("r2", 100, None),
+        ] {
+            assert!(other.had(1, &ours) && !other.had(2, &ours), "{other:?}");
+        }
+        assert!(!Epochs::default().had(1, &ours));
     }
 }

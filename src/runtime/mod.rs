@@ -36,8 +36,8 @@ pub use kafka::feed::Feed;
 pub use kafka::mock::EmbeddedBroker;
 pub use kafka::watch::{Seen, Watch};
 pub use port::{Engines, Input, Output, OutputTopic, Spread, Step};
-pub use reload::{Backfill, Reload, Reloader};
-pub use rulesets::DecidingEngines;
+pub use reload::{Backfill, Laid, Reload, Reloader};
+pub use rulesets::{Asked, DecidingEngines, Wish};
 pub use stop::Stop;
 
 use crate::config::{Config, DeliveryMode};

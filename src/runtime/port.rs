@@ -2,6 +2,8 @@
 
 pub use crate::engine::{Output, OutputTopic};
 
+use std::collections::BTreeSet;
+
 use crate::durable::{LoadError, Parts};
 use crate::runtime::backfill::{Planned, Since};
 use crate::runtime::error::RunError;
@@ -109,6 +111,9 @@ pub enum Spread {
 /// What became of the aggregates when a rule set became active.
 pub use crate::engine::ActivationReport;
 
+/// The identity of the rule set of whoever has only one.
+const THE_ONE: &str = "the-one";
+
 /// Makes engines, of one rule set after the other.
 ///
 /// A rule set is named by an identity: a text without `;`, `,`, `:`, `@` and `=` that is the same for the same rules,
@@ -118,9 +123,8 @@ pub trait Engines {
     type Engine: Step;
 
     /// The identity of the rule set that is to decide.
-    #[expect(clippy::unnecessary_literal_bound, reason = "whoever has several gives its own text")]
     fn wanted(&self) -> &str {
-        "the-one"
+        THE_ONE
     }
 
     /// Takes note of a rule set that came since, if one did: from now on it is wanted.
@@ -143,6 +147,9 @@ pub trait Engines {
     /// The wanted rule set did not become active, and why: the one that is active stays.
     fn refuse(&mut self, _active: &str, _reason: &str) {}
 
+    /// The wanted rule set is the one that decides. Called often.
+    fn tell_active(&mut self) {}
+
     /// The wanted rule set as bytes, from which [`Engines::learn`] makes it again.
     fn bundle(&self) -> Vec<u8> {
         Vec::new()
@@ -152,6 +159,9 @@ pub trait Engines {
     fn learn(&mut self, _id: &str, _bundle: &[u8]) -> bool {
         false
     }
+
+    /// Drops what is at hand of rule sets of the past, but for these.
+    fn retain(&mut self, _named: &BTreeSet<String>) {}
 
     /// How the wanted rule set may be spread over engines.
     fn spread(&self) -> Spread {

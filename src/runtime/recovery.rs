@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::base::planted::{Bug, is_planted};
 use crate::config::Config;
-use crate::durable::{Position as Place, Reason, Search};
+use crate::durable::{LoadError, Position as Place, Reason, Search};
 use crate::runtime::backfill::{Range, Reading};
 use crate::runtime::clock::Clock;
 use crate::runtime::epochs::{Epochs, Fill};
@@ -37,6 +37,17 @@ enum Loaded {
     None,
     /// There were some, and none of them is whole.
     Lost,
+}
+
+/// How far a recovery is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// There is more to do.
+    More,
+    /// All shards stand where they should.
+    Complete,
+    /// Records that were to be replayed have been deleted since it was planned.
+    Gone,
 }
 
 /// What is still to be done until all shards stand at their committed offsets.
@@ -125,10 +136,6 @@ impl<R: Reader, S: Step> Recovery<R, S> {
         };
         let is_ahead = starts.iter().any(ahead) && !is_planted(Bug::AheadIsKept);
         let is_far = !starts.iter().all(holds) || starts.iter().any(far);
-        if is_ahead {
-            happening::WindowsDiscarded { reason: "records were stepped that nobody committed" }
-                .emit();
-        }
         let notes: Vec<(&Partition, i64, Note)> = starts
             .iter()
             .filter_map(|(partition, position)| {
@@ -136,8 +143,21 @@ impl<R: Reader, S: Step> Recovery<R, S> {
                 Some((partition, position.offset, Note::parse(&position.note)))
             })
             .collect();
-        shard.epochs =
+        let told =
             Epochs::of_notes(&notes.iter().map(|(partition, at, note)| (*partition, *at, note)));
+        // WHY: the group knows nothing of the epoch that the state is in, or somebody else decided by other rules since.
+        let is_strange =
+            shard.epoch > 0 && told.last().is_some() && !told.had(shard.epoch, &shard.epochs);
+        if is_ahead || is_strange {
+            let reason = if is_ahead {
+                "records were stepped that nobody committed"
+            } else {
+                "they are of a rule set that no commit names there"
+            };
+            happening::WindowsDiscarded { reason }.emit();
+        }
+        let is_ahead = is_ahead || is_strange;
+        shard.epochs = told;
         learn(shard, tools.engines);
         if !tools.config.recovery.replay {
             if is_ahead {
@@ -146,7 +166,7 @@ impl<R: Reader, S: Step> Recovery<R, S> {
             return Ok(());
         }
         let mut loaded = Loaded::None;
-        if is_ahead || is_far {
+        if is_ahead || is_far || lacks_input(shard, starts, tools)? {
             loaded = load(shard, starts, tools)?;
         }
         if loaded != Loaded::Yes && (is_ahead || shard.applied.is_empty()) {
@@ -186,8 +206,14 @@ impl<R: Reader, S: Step> Recovery<R, S> {
             stretches
         };
         for epoch in shard.epochs.after(shard.epoch) {
-            let bound =
-                |partition: &Partition, end: i64| epoch.from.get(partition).copied().unwrap_or(end);
+            let bound = |partition: &Partition, end: i64| {
+                let from = epoch.from.get(partition).copied().unwrap_or(end);
+                if is_planted(Bug::RulesOneEarly) {
+                    one_early(shard, partition, from)
+                } else {
+                    from
+                }
+            };
             let (number, ruleset) = (epoch.number, epoch.ruleset.clone());
             let then = Some(Then { number, ruleset, past: pasts.remove(&number) });
             let stretches = stretches(&bound);
@@ -206,7 +232,7 @@ impl<R: Reader, S: Step> Recovery<R, S> {
         (log, clock): (&L, &dyn Clock),
         engines: &mut E,
         shards: &mut [Shard<S>],
-    ) -> Result<bool, RunError> {
+    ) -> Result<Progress, RunError> {
         if self.past.is_some() {
             return self.read_past(length, clock, engines, shards);
         }
@@ -216,11 +242,14 @@ impl<R: Reader, S: Step> Recovery<R, S> {
             let replay = Replay::start(log, pending.stretches.clone())?;
             self.current = Some((pending, replay));
         }
-        let Some((pending, replay)) = &mut self.current else { return Ok(true) };
-        let Some(shard) = shards.get_mut(pending.shard) else { return Ok(true) };
+        let Some((pending, replay)) = &mut self.current else { return Ok(Progress::Complete) };
+        let Some(shard) = shards.get_mut(pending.shard) else { return Ok(Progress::Complete) };
         let engine = &mut shard.engine;
         let complete =
             replay.slice(length, clock, &mut |input: &Input<'_>| engine.replay(input))?;
+        if replay.is_gone() && !is_planted(Bug::GapIgnored) {
+            return Ok(Progress::Gone);
+        }
         if complete {
             self.n_records += replay.n_records();
             for stretch in &pending.stretches {
@@ -233,7 +262,11 @@ impl<R: Reader, S: Step> Recovery<R, S> {
                 self.past = begin_epoch((at, shard), then, engines, (log, clock))?;
             }
         }
-        Ok(self.is_complete())
+        Ok(self.so_far())
+    }
+
+    fn so_far(&self) -> Progress {
+        if self.is_complete() { Progress::Complete } else { Progress::More }
     }
 
     /// The same for the past that an epoch begins with.
@@ -243,10 +276,10 @@ impl<R: Reader, S: Step> Recovery<R, S> {
         clock: &dyn Clock,
         engines: &mut E,
         shards: &mut [Shard<S>],
-    ) -> Result<bool, RunError> {
-        let Some((reading, _)) = &mut self.past else { return Ok(self.is_complete()) };
+    ) -> Result<Progress, RunError> {
+        let Some((reading, _)) = &mut self.past else { return Ok(self.so_far()) };
         if !reading.slice(length, clock)? {
-            return Ok(false);
+            return Ok(if reading.is_gone() { Progress::Gone } else { Progress::More });
         }
         if let Some((reading, (number, ruleset))) = self.past.take()
             && let Some(shard) = shards.get_mut(reading.shard)
@@ -258,8 +291,15 @@ impl<R: Reader, S: Step> Recovery<R, S> {
             _ = engines.activate_filled(&mut shard.engine, &ruleset, (engine, since_ms))?;
             (shard.ruleset, shard.epoch) = (ruleset, number);
         }
-        Ok(self.is_complete())
+        Ok(self.so_far())
     }
+}
+
+/// A planted mistake: one record before an offset, if there is one.
+fn one_early<S>(shard: &Shard<S>, partition: &Partition, from: i64) -> i64 {
+    let known = shard.applied.get(partition);
+    let first = shard.epochs.first().and_then(|epoch| epoch.from.get(partition));
+    known.or(first).map_or(from, |begin| (from - 1).max(*begin))
 }
 
 /// Makes the rule set of an epoch active, or begins to read the past that it needs first.
@@ -397,6 +437,12 @@ fn load<L: Log, E: Engines>(
     let search = snapshots
         .load_newest(&committed, |header, parts| {
             let ruleset = &header.ruleset;
+            let epoch = shard.epochs.find(header.epoch);
+            if shard.epochs.last().is_some() && epoch.is_none_or(|it| it.ruleset != *ruleset) {
+                let epoch = header.epoch;
+                let reason = format!("no commit names its epoch, {epoch} with rule set {ruleset}");
+                return Err(LoadError::Refused(reason));
+            }
             if !engines.knows(ruleset)
                 && let Ok(bundle) = snapshots.load_rules(ruleset)
             {
@@ -443,6 +489,39 @@ fn load<L: Log, E: Engines>(
     Ok(Loaded::Yes)
 }
 
+/// Whether the input does not hold all that the state lacks.
+fn lacks_input<L: Log, E: Engines>(
+    shard: &Shard<E::Engine>,
+    starts: &[Start],
+    tools: &Tools<'_, L, E>,
+) -> Result<bool, RunError> {
+    if shard.checkpoints.is_none() {
+        return Ok(false);
+    }
+    for (partition, position) in starts {
+        let Some(end) = position.as_ref().map(|at| at.offset) else { continue };
+        let applied = shard.applied.get(partition).copied().filter(|applied| *applied < end);
+        if let Some(applied) = applied
+            && oldest(partition, tools)? > applied
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// From which offset on a partition's records are needed where no state holds any of them. None: from wherever they begin.
+fn beginning<S>(shard: &Shard<S>, partition: &Partition, loaded: Loaded) -> Option<i64> {
+    shard.checkpoints.as_ref()?;
+    match shard.epochs.first() {
+        // WHY: the first epoch began at the first record that was ever decided.
+        Some(first) if first.number == 1 => first.from.get(partition).copied(),
+        Some(_) => Some(0),
+        // WHY: snapshots that cannot be used may have seen any record; so all of them are needed.
+        None => (loaded == Loaded::Lost).then_some(0),
+    }
+}
+
 /// Asks the input whether it still holds what is to be replayed.
 fn mind_gap<L: Log, E: Engines>(
     shard: &mut Shard<E::Engine>,
@@ -452,12 +531,11 @@ fn mind_gap<L: Log, E: Engines>(
 ) -> Result<(), RunError> {
     for (partition, position) in starts {
         let Some(end) = position.as_ref().map(|at| at.offset) else { continue };
-        // WHY: snapshots that cannot be used may have seen any record; so all of them are needed.
-        let lost = (loaded == Loaded::Lost).then_some(0);
-        let from = shard.applied.get(partition).copied().or(lost);
+        let from = shard.applied.get(partition).copied();
+        let from = from.or_else(|| beginning(shard, partition, loaded));
         let Some(from) = from.filter(|from| *from < end) else { continue };
         let low = oldest(partition, tools)?;
-        if from >= low {
+        if from >= low || is_planted(Bug::GapIgnored) {
             continue;
         }
         let (topic, number) = (partition.topic.to_string(), partition.number);

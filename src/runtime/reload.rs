@@ -19,6 +19,7 @@ use crate::diag::render::{self, Style};
 use crate::diag::{Severity, Sources};
 use crate::loader::load;
 use crate::rules::compile;
+use crate::rules::locality::{Foreign, foreign};
 use crate::rules::program::Program;
 use crate::runtime::backfill::{Planned, Since};
 use crate::runtime::rulesets::{Asked, Wish};
@@ -64,13 +65,58 @@ pub enum Backfill {
     Waiting,
 }
 
+/// What a service decided on when it started and cannot change while it runs: which topics it reads, and how its state is
+/// divided.
+#[derive(Clone, Debug, Default)]
+pub struct Laid {
+    /// The input topics where the schema names them; `None` where the configuration does.
+    pub inputs: Option<Vec<String>>,
+    /// `kafka.partitioned_by`, and whether the first rule set could be decided partition by partition.
+    pub spread: Option<(String, bool)>,
+}
+
+impl Laid {
+    /// Whether a rule set can take over without a restart.
+    ///
+    /// # Errors
+    /// Why not, and what to do.
+    fn check(&self, program: &Program) -> Result<(), String> {
+        if let Some(inputs) = &self.inputs {
+            let wanted = program.schema.topics();
+            if wanted != *inputs {
+                return Err(format!(
+                    "the schema names the topics {}, and this process reads {}: restart it with the new rules",
+                    wanted.join(", "),
+                    inputs.join(", ")
+                ));
+            }
+        }
+        let Some((entity, by_partition)) = &self.spread else { return Ok(()) };
+        let Some(foreign) = foreign(program, entity) else {
+            return Err(format!(
+                "`kafka.partitioned_by` names `{entity}`, which is no entity of these rules"
+            ));
+        };
+        match (foreign.first(), by_partition) {
+            (Some(Foreign { rule, key }), true) => Err(format!(
+                "rule `{rule}` reads by `{key}`, which other partitions know, too, and this process keeps its windows partition by partition: write the rule by `{entity}`, or restart one instance alone with the new rules"
+            )),
+            (None, false) => Err(format!(
+                "these rules can be decided partition by partition by `{entity}`, and this process keeps its windows in one piece: restart it with the new rules"
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// Looks at the rule folder and hands rule sets over.
 #[derive(Debug)]
 pub struct Reloader {
     folder: PathBuf,
+    laid: Laid,
     board: Arc<Board>,
-    /// Where rule sets go. One look at a time.
-    outgoing: Mutex<Sender<Wish>>,
+    /// Where rule sets go, and the digest of the last that went there. One look at a time.
+    outgoing: Mutex<(Sender<Wish>, Option<String>)>,
 }
 
 /// What a folder looks like from outside: names, lengths, times.
@@ -78,32 +124,29 @@ type Fingerprint = BTreeMap<PathBuf, (u64, Option<SystemTime>)>;
 
 impl Reloader {
     /// A reloader beside the rule set that the board names, and where further ones arrive.
-    pub fn new(folder: &Path, board: Arc<Board>) -> (Self, Receiver<Wish>) {
+    pub fn new(folder: &Path, laid: Laid, board: Arc<Board>) -> (Self, Receiver<Wish>) {
         let (outgoing, incoming) = channel();
-        let outgoing = Mutex::new(outgoing);
-        (Self { folder: folder.to_owned(), board, outgoing }, incoming)
+        let outgoing = Mutex::new((outgoing, None));
+        (Self { folder: folder.to_owned(), laid, board, outgoing }, incoming)
     }
 
     /// Reads and compiles the folder, and hands the rule set over if it is another one. With `backfill` the past is read
     /// again for it, or, if it is active already, for what is warming; this waits a while to be told what will be read.
     pub fn check(&self, backfill: Option<Since>) -> Reload {
-        let outgoing = self.outgoing.lock().unwrap_or_else(PoisonError::into_inner);
-        let outcome = match self.compile() {
+        self.take(|| self.compile().map(Arc::new), backfill)
+    }
+
+    /// Hands a rule set over if it is another one than decides, or than is about to; `backfill` as in [`Reloader::check`].
+    pub fn take(
+        &self,
+        compile: impl FnOnce() -> Result<Arc<Program>, String>,
+        backfill: Option<Since>,
+    ) -> Reload {
+        let mut outgoing = self.outgoing.lock().unwrap_or_else(PoisonError::into_inner);
+        let fits = |program: Arc<Program>| self.laid.check(&program).map(|()| program);
+        let outcome = match compile().and_then(fits) {
             Err(reason) => Reload::Refused { reason },
-            Ok(program) => {
-                let ruleset = program.digest.short_hex();
-                let is_active = ruleset == self.board.ruleset();
-                let told = if is_active && backfill.is_none() {
-                    Ok(None)
-                } else {
-                    hand_over(&outgoing, program, backfill)
-                };
-                match told {
-                    Ok(backfill) if is_active => Reload::Unchanged { ruleset, backfill },
-                    Ok(backfill) => Reload::Taken { ruleset, backfill },
-                    Err(()) => Reload::Refused { reason: "the service is stopping".to_owned() },
-                }
-            }
+            Ok(program) => self.offer(&mut outgoing, program, backfill),
         };
         drop(outgoing);
         match &outcome {
@@ -116,6 +159,31 @@ impl Reloader {
             }
         }
         outcome
+    }
+
+    fn offer(
+        &self,
+        (sender, last): &mut (Sender<Wish>, Option<String>),
+        program: Arc<Program>,
+        backfill: Option<Since>,
+    ) -> Reload {
+        let ruleset = program.digest.short_hex();
+        // WHY: what was handed over last and is not active is still to become so, or was refused; in either case only
+        // another hand-over says that this one is wanted instead.
+        let is_last = last.as_ref().is_none_or(|last| *last == ruleset);
+        let is_active = is_last && ruleset == self.board.ruleset();
+        if is_active && backfill.is_none() {
+            return Reload::Unchanged { ruleset, backfill: None };
+        }
+        let Ok(backfill) = hand_over(sender, program, backfill) else {
+            return Reload::Refused { reason: "the service is stopping".to_owned() };
+        };
+        *last = Some(ruleset.clone());
+        if is_active {
+            Reload::Unchanged { ruleset, backfill }
+        } else {
+            Reload::Taken { ruleset, backfill }
+        }
     }
 
     fn compile(&self) -> Result<Program, String> {
@@ -168,12 +236,12 @@ impl Reloader {
 /// Hands a rule set to the cell.
 fn hand_over(
     outgoing: &Sender<Wish>,
-    program: Program,
+    program: Arc<Program>,
     backfill: Option<Since>,
 ) -> Result<Option<Backfill>, ()> {
     let (answer, told) = channel();
     let asked = backfill.map(|since| Asked { since, answer: Some(answer) });
-    let wish = Wish { program: Arc::new(program), backfill: asked };
+    let wish = Wish { program, backfill: asked };
     outgoing.send(wish).map_err(|_| ())?;
     Ok(backfill.map(|_| match told.recv_timeout(PLAN_LIMIT) {
         Ok(planned) => Backfill::Planned(planned),
@@ -207,4 +275,91 @@ fn look(path: &Path, found: &mut Fingerprint) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diag::Source;
+    use crate::telemetry::board::Identity;
+
+    fn program(most: u32) -> Arc<Program> {
+        let text = format!(
+            "event pay from \"t\"\n  id i : text\n  time at : time\n  key card : card\nrule often \"many\"\n  id \"R-1\"  owner tests  severity low\n  on pay\n  when count(pay) by card over last 1h > {most}\n  then score +1 in often\n"
+        );
+        let files = vec![Source { path: "rules.risk".to_owned(), text }];
+        let (program, found) = compile(&Sources { files });
+        Arc::new(program.unwrap_or_else(|| panic!("{found:#?}")))
+    }
+
+    #[test]
+    fn a_folder_that_goes_back_before_the_other_rule_set_is_active_takes_that_back_too() {
+        let (one, other) = (program(1), program(2));
+        let identity = Identity { ruleset: one.digest.short_hex(), ..Identity::default() };
+        let board = Arc::new(Board::new(1, identity));
+        let (reloader, incoming) =
+            Reloader::new(Path::new("rules"), Laid::default(), Arc::clone(&board));
+        let give = |program: &Arc<Program>| reloader.take(|| Ok(Arc::clone(program)), None);
+        let digest = |program: &Arc<Program>| program.digest.short_hex();
+        let taken =
+            |program: &Arc<Program>| Reload::Taken { ruleset: digest(program), backfill: None };
+        let unchanged =
+            |program: &Arc<Program>| Reload::Unchanged { ruleset: digest(program), backfill: None };
+        assert_eq!(give(&one), unchanged(&one));
+        assert_eq!(give(&other), taken(&other));
+        // The board still names the first: the cell has not come to it yet.
+        assert_eq!(give(&one), taken(&one));
+        let wanted: Vec<_> = incoming.try_iter().map(|wish| wish.program.digest).collect();
+        assert_eq!(wanted, [other.digest, one.digest]);
+        assert_eq!(give(&one), unchanged(&one));
+        // A rule set that was handed over and refused by the cell can be handed over again.
+        assert_eq!(give(&other), taken(&other));
+        assert_eq!(give(&other), taken(&other));
+        board.set_ruleset(&other.digest.short_hex());
+        assert_eq!(give(&other), unchanged(&other));
+        assert_eq!(give(&one), taken(&one));
+    }
+
+    fn of_text(text: &str) -> Program {
+        let files = vec![Source { path: "rules.risk".to_owned(), text: text.to_owned() }];
+        let (program, found) = compile(&Sources { files });
+        program.unwrap_or_else(|| panic!("{found:#?}"))
+    }
+
+    const TWO_KEYS: &str = "event pay from \"t\"\n  id i : text\n  time at : time\n  key card : card\n  key device : device\n";
+
+    fn counting(key: &str) -> String {
+        format!(
+            "{TWO_KEYS}rule often \"many\"\n  id \"R-1\"  owner tests  severity low\n  on pay\n  when count(pay) by {key} over last 1h > 3\n  then score +1 in often\n"
+        )
+    }
+
+    #[test]
+    fn rules_that_read_another_topic_need_a_restart() {
+        let laid = Laid { inputs: Some(vec!["t".to_owned()]), spread: None };
+        assert_eq!(laid.check(&of_text(&counting("card"))), Ok(()));
+        let other = format!(
+            "{}event login from \"u\"\n  id i : text\n  time at : time\n",
+            counting("card")
+        );
+        let refused = laid.check(&of_text(&other)).unwrap_err();
+        assert!(refused.contains("topics t, u") && refused.contains("restart"), "{refused}");
+        // Where the configuration names the topics, the schema has no say.
+        let laid = Laid { inputs: None, spread: None };
+        assert_eq!(laid.check(&of_text(&other)), Ok(()));
+    }
+
+    #[test]
+    fn rules_that_divide_state_otherwise_need_a_restart() {
+        let laid =
+            |by_partition| Laid { inputs: None, spread: Some(("card".to_owned(), by_partition)) };
+        let (own, foreign) = (of_text(&counting("card")), of_text(&counting("device")));
+        assert_eq!(laid(true).check(&own), Ok(()));
+        assert_eq!(laid(false).check(&foreign), Ok(()));
+        let refused = laid(true).check(&foreign).unwrap_err();
+        assert!(refused.contains("`often`") && refused.contains("`device`"), "{refused}");
+        assert!(laid(false).check(&own).unwrap_err().contains("restart"));
+        let misspelt = Laid { inputs: None, spread: Some(("crad".to_owned(), true)) };
+        assert!(misspelt.check(&own).unwrap_err().contains("no entity"));
+    }
 }

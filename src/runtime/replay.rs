@@ -63,6 +63,8 @@ pub(crate) struct Replay<R> {
     readers: Vec<R>,
     lanes: Vec<Lane>,
     n_records: u64,
+    /// A record that was to be read is not there any more.
+    gone: bool,
 }
 
 impl<R: Reader> Replay<R> {
@@ -89,7 +91,7 @@ impl<R: Reader> Replay<R> {
             let starts = lanes.map(|lane| (lane.stretch.partition.clone(), lane.stretch.from));
             readers.push(log.reader(&starts.collect::<Vec<_>>())?);
         }
-        Ok(Self { readers, lanes, n_records: 0 })
+        Ok(Self { readers, lanes, n_records: 0, gone: false })
     }
 
     /// Works for about so long. True when everything is replayed.
@@ -100,7 +102,7 @@ impl<R: Reader> Replay<R> {
         apply: &mut dyn FnMut(&Input<'_>),
     ) -> Result<bool, RunError> {
         let deadline = clock.now() + length;
-        while clock.now() < deadline {
+        while clock.now() < deadline && !self.gone {
             let before = self.n_records;
             let any = self.read()?;
             while let Some(lane) = self.oldest() {
@@ -127,6 +129,11 @@ impl<R: Reader> Replay<R> {
         {
             lane.stretch.end = lane.stretch.end.max(end);
         }
+    }
+
+    /// Whether records that were to be read are not there any more: what was replayed is not all.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.gone
     }
 
     /// Records replayed so far.
@@ -162,7 +169,8 @@ impl<R: Reader> Replay<R> {
                 let payload = payload.map(<[u8]>::to_vec);
                 (partition, Some(Record { offset, arrival_ms, payload }))
             }
-            Read::Trouble(Trouble { code, error, .. }) => {
+            Read::Trouble(Trouble { code, error, offset_gone }) => {
+                self.gone |= offset_gone;
                 let attempted = "rebuild windows";
                 happening::KafkaTrouble { attempted, code: &code, error: &error }.emit();
                 return Ok(true);

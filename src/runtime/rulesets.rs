@@ -1,6 +1,6 @@
 //! The rule sets of a running service: the one that is wanted, those that a replay needs, and how each becomes an engine.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 
@@ -75,6 +75,8 @@ pub struct DecidingEngines {
     backfill: Option<Wanted>,
     /// Where it is told which rule set decides.
     board: Option<Arc<Board>>,
+    /// The identity that the board was told of last.
+    told: Option<String>,
     /// The entity by which input records are spread over partitions.
     partitioned_by: Option<String>,
     /// Engines that share the memory.
@@ -103,6 +105,7 @@ impl DecidingEngines {
             incoming: None,
             backfill: None,
             board: None,
+            told: None,
             partitioned_by: None,
             engines: 1,
         }
@@ -131,21 +134,6 @@ impl DecidingEngines {
     /// A rule set with the part of the memory that one engine has.
     fn part(&self, ruleset: &RuleSet) -> (Arc<Program>, EngineOptions) {
         (Arc::clone(&ruleset.program), EngineOptions { sharers: self.engines, ..ruleset.options })
-    }
-
-    fn make_active(
-        &self,
-        engine: &mut Deciding,
-        id: &str,
-        past: Option<(Deciding, i64)>,
-    ) -> Result<ActivationReport, RunError> {
-        let (program, options) = self.part(self.find(id));
-        let digest = program.digest.short_hex();
-        let report = engine.activate(program, options, past).map_err(refused)?;
-        if let Some(board) = &self.board {
-            board.set_ruleset(&digest);
-        }
-        Ok(report)
     }
 
     fn find(&self, id: &str) -> &RuleSet {
@@ -212,6 +200,15 @@ impl Engines for DecidingEngines {
         }
     }
 
+    fn tell_active(&mut self) {
+        if let Some(board) = &self.board
+            && self.told.as_ref() != Some(&self.wanted.id)
+        {
+            board.set_ruleset(&self.wanted.program.digest.short_hex());
+            self.told = Some(self.wanted.id.clone());
+        }
+    }
+
     fn bundle(&self) -> Vec<u8> {
         let file = |file: &Source| (file.path.clone(), file.text.clone());
         let files = self.wanted.program.sources.files.iter().map(file).collect();
@@ -230,6 +227,10 @@ impl Engines for DecidingEngines {
             self.known.insert(id.to_owned(), ruleset);
         }
         is_it
+    }
+
+    fn retain(&mut self, named: &BTreeSet<String>) {
+        self.known.retain(|id, _| named.contains(id));
     }
 
     fn spread(&self) -> Spread {
@@ -278,7 +279,8 @@ impl Engines for DecidingEngines {
     }
 
     fn activate(&mut self, engine: &mut Deciding, id: &str) -> Result<ActivationReport, RunError> {
-        self.make_active(engine, id, None)
+        let (program, options) = self.part(self.find(id));
+        engine.activate(program, options, None).map_err(refused)
     }
 
     fn activate_filled(
@@ -287,6 +289,42 @@ impl Engines for DecidingEngines {
         id: &str,
         past: (Deciding, i64),
     ) -> Result<ActivationReport, RunError> {
-        self.make_active(engine, id, Some(past))
+        let (program, options) = self.part(self.find(id));
+        engine.activate(program, options, Some(past)).map_err(refused)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    fn program(most: u32) -> Arc<Program> {
+        let text = format!(
+            "event pay from \"t\"\n  id i : text\n  time at : time\n  key card : card\nrule often \"many\"\n  id \"R-1\"  owner tests  severity low\n  on pay\n  when count(pay) by card over last 1h > {most}\n  then score +1 in often\n"
+        );
+        let files = vec![Source { path: "rules.risk".to_owned(), text }];
+        let (program, found) = compile(&Sources { files });
+        Arc::new(program.unwrap_or_else(|| panic!("{found:#?}")))
+    }
+
+    #[test]
+    fn rule_sets_that_no_epoch_names_are_let_go() {
+        let (wishes, incoming) = channel();
+        let board = Arc::new(Board::new(1, crate::telemetry::board::Identity::default()));
+        let engines = DecidingEngines::new(program(0), EngineOptions::default());
+        let mut engines = engines.following(incoming, board);
+        let first = engines.wanted().to_owned();
+        let mut last = first.clone();
+        for most in 1..20 {
+            wishes.send(Wish { program: program(most), backfill: None }).unwrap();
+            assert!(engines.poll());
+            assert!(engines.knows(&last), "a refused rule set gives way to the one before");
+            last = engines.wanted().to_owned();
+            engines.retain(&BTreeSet::from([first.clone(), last.clone()]));
+        }
+        assert!(engines.knows(&first) && engines.knows(&last));
+        assert_eq!(engines.known.len(), 1);
     }
 }

@@ -69,6 +69,11 @@ impl<S: Step> Shard<S> {
         Standing { applied, epoch: self.epoch, ruleset }
     }
 
+    /// Whether an epoch names the rule set that the engine decides by.
+    pub(crate) fn is_named(&self) -> bool {
+        self.epochs.last().is_some_and(|epoch| epoch.ruleset == self.ruleset)
+    }
+
     /// Makes sure that a rule set could be found again before it decides anything.
     pub(crate) fn prepare<E: Engines<Engine = S>>(
         &mut self,
@@ -96,6 +101,8 @@ impl<S: Step> Shard<S> {
                 return Prepared::Yes;
             }
             Some((id, Some(reason))) if id == wanted => {
+                // WHY: whoever asks again is to have it tried again.
+                self.keeping = None;
                 return Prepared::No(format!(
                     "it could not be kept beside the snapshots: {reason}"
                 ));
@@ -119,8 +126,8 @@ impl<S: Step> Shard<S> {
         past: Option<(S, Fill)>,
         engines: &mut E,
     ) -> Result<(), RunError> {
-        let is_active = self.epochs.last().is_some_and(|epoch| epoch.ruleset == wanted);
-        if is_active && past.is_none() {
+        let is_noted = self.epochs.last().is_some_and(|epoch| epoch.ruleset == wanted);
+        if is_noted && self.ruleset == wanted && past.is_none() {
             return Ok(());
         }
         if let Some(checkpoints) = &mut self.checkpoints {
@@ -164,6 +171,7 @@ impl<S: Step> Shard<S> {
         }
         let due = |checkpoints: &Checkpoints| checkpoints.is_due(clock, committed);
         let due = self.checkpoints.as_ref().is_some_and(due) && !self.applied.is_empty();
+        let due = due && self.is_named();
         let standing = due.then(|| self.standing());
         let Some(checkpoints) = &mut self.checkpoints else { return };
         if let Some(standing) = standing {
@@ -173,6 +181,12 @@ impl<S: Step> Shard<S> {
         if let Some(oldest) = checkpoints.oldest_epoch() {
             self.epochs.forget_before(oldest);
         }
+    }
+
+    /// The rule sets that it may come back to: the one that decides, and those of its epochs.
+    pub(crate) fn rulesets(&self) -> impl Iterator<Item = &str> {
+        let of_epochs = self.epochs.after(0).map(|epoch| epoch.ruleset.as_str());
+        core::iter::once(self.ruleset.as_str()).chain(of_epochs)
     }
 
     /// Whether a snapshot is being taken.

@@ -11,7 +11,7 @@ pub mod table;
 pub mod walk;
 
 pub use expiring::ExpiringMap;
-pub use ids::{Seen, SeenIds, SeenLoader, variant_of};
+pub use ids::{BYTES_PER_ID, Seen, SeenIds, SeenLoader, variant_of};
 pub use table::{Evicted, Guess, ReadAt, StateOptions, Stored, Swept, Table, TableLoader};
 
 pub use crate::window::ReadPlan;

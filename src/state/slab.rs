@@ -48,9 +48,12 @@ struct Saving {
     end: usize,
     /// A bit per cell that went out ahead of its turn.
     done: Vec<u64>,
-    /// What went out ahead.
-    side: Vec<u8>,
+    /// What went out ahead, in pieces of whole cells.
+    side: Vec<Vec<u8>>,
 }
+
+/// A piece of what went out ahead takes no further cell once it is this long.
+const PIECE_BYTES: usize = 1 << 20;
 
 impl<T> Default for Slab<T> {
     fn default() -> Self {
@@ -123,8 +126,9 @@ impl<T> Slab<T> {
         code.var(u64::from(self.free.wrapping_add(1)));
     }
 
-    /// Takes what went out ahead of its turn since the last part.
-    pub fn take_side(&mut self) -> Vec<u8> {
+    /// Takes what went out ahead of its turn since the last part, in pieces of whole cells: about a megabyte each, or one
+    /// cell that is longer.
+    pub fn take_side(&mut self) -> Vec<Vec<u8>> {
         self.saving.as_mut().map(|saving| core::mem::take(&mut saving.side)).unwrap_or_default()
     }
 }
@@ -191,9 +195,14 @@ impl<T: Save> Slab<T> {
             return;
         }
         saving.done[index / 64] |= 1 << (index % 64);
-        let mut code = Encoder::new(&mut saving.side);
+        let mut piece = saving.side.pop().unwrap_or_default();
+        if piece.len() >= PIECE_BYTES {
+            saving.side.push(core::mem::take(&mut piece));
+        }
+        let mut code = Encoder::new(&mut piece);
         code.var(u64::from(at));
         save_cell(cell, &mut code);
+        saving.side.push(piece);
     }
 
     /// Writes the next cells until about `budget` bytes are written, at least one; says whether all are written.
@@ -389,7 +398,7 @@ mod tests {
         let load = |code: &mut Decoder<'_>| code.word("value");
         for round in 0.. {
             change(slab, round);
-            let side = slab.take_side();
+            let side = slab.take_side().concat();
             let mut part = Vec::new();
             let complete = slab.save_part(budget, &mut Encoder::new(&mut part));
             loader.side(&mut Decoder::new(&side), load).unwrap();
@@ -441,6 +450,28 @@ mod tests {
             assert_eq!(contents(&restored), before, "parts of {budget}");
             assert_eq!((restored.insert(1), restored.insert(2), restored.insert(3)), (7, 3, 10));
         }
+    }
+
+    #[test]
+    fn what_goes_out_ahead_comes_in_pieces_of_whole_cells() {
+        // A cell is its number, a byte and eight: 10 bytes below 128, 11 from there, 12 from 16,384 on.
+        let mut slab = Slab::default();
+        for value in 0..200_000_u64 {
+            slab.insert(value);
+        }
+        slab.begin_save();
+        (0..200_000).for_each(|at| *slab.get_mut(at).unwrap() += 1);
+        let pieces = slab.take_side();
+        let all = 128 * 10 + (16_384 - 128) * 11 + (200_000 - 16_384) * 12;
+        assert_eq!(pieces.iter().map(Vec::len).sum::<usize>(), all);
+        assert_eq!(pieces.len(), 3);
+        assert!(pieces.iter().all(|piece| piece.len() < PIECE_BYTES + 12));
+        let mut loader = SlabLoader::new(&mut Decoder::new(&[0xc0, 0x9a, 0x0c, 0])).unwrap();
+        let load = |code: &mut Decoder<'_>| code.word("value");
+        for piece in &pieces {
+            loader.side(&mut Decoder::new(piece), load).unwrap();
+        }
+        assert!(slab.take_side().is_empty());
     }
 
     #[test]

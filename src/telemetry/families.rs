@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use prometheus::proto::{Bucket, Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 
+use crate::base::count::nearest_f64;
 use crate::telemetry::board::Identity;
 use crate::telemetry::books::{
     Books, DECISION_BOUNDS_S, EngineReport, Histogram, LATENCY_BOUNDS_S, NewestSnapshot,
@@ -34,7 +35,7 @@ pub(crate) fn of(cells: &[Books], identity: &Identity) -> Vec<MetricFamily> {
     let reloads = identity
         .reloads
         .iter()
-        .map(|(outcome, n)| (vec![("outcome", (*outcome).to_owned())], number(*n)));
+        .map(|(outcome, n)| (vec![("outcome", (*outcome).to_owned())], nearest_f64(*n)));
     families.push(counter(
         "riskweir_rule_reloads_total",
         "Rule sets that came while the process ran.",
@@ -149,6 +150,11 @@ fn state(cells: &[Books]) -> Vec<MetricFamily> {
             count(|e| e.state_evictions),
         ),
         counter(
+            "riskweir_ids_cut_short_total",
+            "Times that ids were forgotten early for want of room: older repeats are decided anew.",
+            count(|e| e.ids_cut_short),
+        ),
+        counter(
             "riskweir_breaker_trips_total",
             "Rules that stopped more than the breaker of the policy allows.",
             count(|e| e.breaker_trips),
@@ -213,7 +219,7 @@ fn snapshots(cells: &[Books]) -> Vec<MetricFamily> {
         gauge(
             "riskweir_snapshot_bytes",
             "Length of the newest snapshot on its storage.",
-            newest(|newest| Some(number(newest.size_bytes))),
+            newest(|newest| Some(nearest_f64(newest.size_bytes))),
         ),
         counter("riskweir_snapshot_errors_total", "Snapshots that could not be written.", errors),
     ]
@@ -228,11 +234,11 @@ fn gather(cells: &[Books], each: impl Fn(&Books, &mut Samples)) -> Samples {
 }
 
 fn total(cells: &[Books], pick: impl Fn(&Books) -> u64) -> Samples {
-    Samples::from([(Vec::new(), number(cells.iter().map(pick).sum()))])
+    Samples::from([(Vec::new(), nearest_f64(cells.iter().map(pick).sum()))])
 }
 
 fn add(samples: &mut Samples, labels: Vec<(&'static str, String)>, n: u64) {
-    *samples.entry(labels).or_default() += number(n);
+    *samples.entry(labels).or_default() += nearest_f64(n);
 }
 
 fn labeled(samples: &mut Samples, label: &'static str, counts: &BTreeMap<&'static str, u64>) {
@@ -251,14 +257,6 @@ fn merged(
         merged.add(pick(books));
     }
     merged
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "the text format carries numbers as f64; exact below 2^53"
-)]
-fn number(n: u64) -> f64 {
-    n as f64
 }
 
 #[expect(clippy::cast_precision_loss, reason = "times in ms lie far below 2^53")]

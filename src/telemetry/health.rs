@@ -12,6 +12,8 @@ pub struct Health {
     ticked: AtomicU64,
     /// Since when outputs wait without one being acknowledged, ms after the start plus 1; 0 when none waits.
     stuck_since: AtomicU64,
+    /// The same for a rule set that has no name yet by which a restart would find it.
+    unnamed_since: AtomicU64,
     assigned: AtomicBool,
     recovering: AtomicBool,
     stopping: AtomicBool,
@@ -36,6 +38,7 @@ impl Health {
             limit,
             ticked: AtomicU64::new(0),
             stuck_since: AtomicU64::new(0),
+            unnamed_since: AtomicU64::new(0),
             assigned: AtomicBool::new(false),
             recovering: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
@@ -49,16 +52,21 @@ impl Health {
 
     /// Outputs wait for the broker (`true`), or none waits or one was just acknowledged (`false`).
     pub fn set_waiting(&self, waiting: bool) {
-        if waiting {
-            let kept = self.stuck_since.compare_exchange(
-                0,
-                self.now(),
-                Ordering::Relaxed,
-                Ordering::Relaxed,
-            );
-            _ = kept;
+        self.mark(&self.stuck_since, waiting);
+    }
+
+    /// Nothing may be decided, because the rule set is not yet kept beside the snapshots or noted in the group.
+    pub fn set_unnamed(&self, unnamed: bool) {
+        self.mark(&self.unnamed_since, unnamed);
+    }
+
+    /// Since when something is so; 0: it is not.
+    fn mark(&self, since: &AtomicU64, is_so: bool) {
+        if is_so {
+            // WHY: the first time counts.
+            _ = since.compare_exchange(0, self.now(), Ordering::Relaxed, Ordering::Relaxed);
         } else {
-            self.stuck_since.store(0, Ordering::Relaxed);
+            since.store(0, Ordering::Relaxed);
         }
     }
 
@@ -85,7 +93,8 @@ impl Health {
 
     /// Whether the process makes progress on its partitions.
     pub fn ready(&self) -> Vec<Check> {
-        let stuck = self.stuck_since.load(Ordering::Relaxed);
+        let passes =
+            |since: &AtomicU64| since.load(Ordering::Relaxed) == 0 || self.within_limit(since);
         let check = |name, ok, detail| Check { name, ok, detail };
         vec![
             check("poll_loop", self.within_limit(&self.ticked), "the poll loop stands still"),
@@ -101,8 +110,13 @@ impl Health {
             ),
             check(
                 "outputs",
-                stuck == 0 || self.within_limit(&self.stuck_since),
+                passes(&self.stuck_since),
                 "outputs wait for the broker and none gets acknowledged",
+            ),
+            check(
+                "rule_set",
+                passes(&self.unnamed_since),
+                "the rule set cannot be kept beside the snapshots or noted in the group, so nothing is decided",
             ),
             check("running", !self.stopping.load(Ordering::Relaxed), "the process is stopping"),
         ]
@@ -156,5 +170,13 @@ mod tests {
         health.set_waiting(false);
         health.tick();
         assert!(!failing(health.ready()).contains(&"outputs"));
+        health.set_unnamed(true);
+        let later = Instant::now() + Duration::from_millis(5);
+        while Instant::now() < later {
+            std::hint::spin_loop();
+        }
+        assert!(failing(health.ready()).contains(&"rule_set"));
+        health.set_unnamed(false);
+        assert!(!failing(health.ready()).contains(&"rule_set"));
     }
 }

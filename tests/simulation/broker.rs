@@ -8,6 +8,39 @@ use std::sync::Arc;
 
 use riskweir::runtime::log::{Partition, Position, Wire};
 
+/// The input topics, each with the same number of partitions; a *lane* is one partition of one of them, by a number over
+/// all: that of its topic times the partitions of a topic, and that of the partition.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Layout {
+    pub(crate) topics: Vec<Arc<str>>,
+    pub(crate) n_partitions: usize,
+}
+
+impl Layout {
+    pub(crate) fn new(topics: &[&str], n_partitions: usize) -> Self {
+        Self { topics: topics.iter().map(|&topic| topic.into()).collect(), n_partitions }
+    }
+
+    pub(crate) fn n_lanes(&self) -> usize {
+        self.topics.len() * self.n_partitions
+    }
+
+    pub(crate) fn lane_of(&self, topic: &str, number: i32) -> Option<usize> {
+        let at = self.topics.iter().position(|known| &**known == topic)?;
+        let number = usize::try_from(number).ok().filter(|number| *number < self.n_partitions)?;
+        Some(at * self.n_partitions + number)
+    }
+
+    pub(crate) fn lane(&self, partition: &Partition) -> usize {
+        self.lane_of(&partition.topic, partition.number).expect("a partition of the input")
+    }
+
+    pub(crate) fn place(&self, lane: usize) -> Partition {
+        let topic = Arc::clone(&self.topics[lane / self.n_partitions]);
+        Partition { topic, number: i32::try_from(lane % self.n_partitions).unwrap() }
+    }
+}
+
 /// Number of a transaction, for ever.
 pub(crate) type TxnNo = usize;
 /// Number of a group member, for ever.
@@ -32,8 +65,9 @@ pub(crate) struct InputLog {
 }
 
 impl InputLog {
-    /// The first record at or after an offset.
+    /// The first record at or after an offset that is still there.
     pub(crate) fn at(&self, offset: i64) -> Option<&Record> {
+        let offset = offset.max(self.low);
         self.records.get(self.records.partition_point(|record| record.offset < offset))
     }
 }
@@ -103,6 +137,8 @@ pub(crate) struct Visible {
 /// See the module.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Broker {
+    pub(crate) layout: Layout,
+    /// By lane.
     pub(crate) inputs: Vec<InputLog>,
     pub(crate) written: Vec<Wire>,
     pub(crate) fates: Vec<Fate>,
@@ -273,7 +309,8 @@ impl Group {
             .collect()
     }
 
-    /// Ends a rebalance when everybody has joined, or the wait is over: shares out `n` partitions by range.
+    /// Ends a rebalance when everybody has joined, or the wait is over: shares out the numbers of `n` partitions by range,
+    /// so that a number of all topics goes to one member.
     pub(crate) fn settle(&mut self, now: u64, n: usize) -> bool {
         let Some(until) = self.preparing else { return false };
         if now >= until {

@@ -1,35 +1,78 @@
 //! The properties, judged whenever something becomes visible to readers of committed data.
 //!
-//! The golden run is the same input through one engine per partition, with nothing between. So it also says that a
-//! partition's answers hang on nothing but the partition, however partitions were shared out and interleaved.
+//! Which rule set decides a record is what the committed notes say, and nothing else: from them the judge knows the
+//! *history* of a lane, and its golden run is one engine that takes this lane alone and changes rule sets where the history
+//! says so. So it also says that a lane's answers hang on nothing but the lane, however partitions were shared out and
+//! interleaved.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use riskweir::config::DeliveryMode;
-use riskweir::runtime::log::Wire;
+use riskweir::runtime::log::{Position, Wire};
 use serde_json::Value;
 
 use super::broker::Broker;
+use super::workload::Workload;
 
 /// Name of an output topic, and a body.
 pub(crate) type Answer = (String, Vec<u8>);
 
-/// What each record of a partition has to bring about, by offset.
+/// What each record of a lane has to bring about, by offset.
 pub(crate) type Golden = BTreeMap<i64, Vec<Answer>>;
 
 /// The topics of the outputs.
 pub(crate) const AUDIT: &str = "risk.audit";
+const DECISIONS: &str = "risk.decisions";
 const HOLDS: &str = "risk.holds";
+const DEAD_LETTER: &str = "risk.dead_letter";
+
+/// From which offset on a rule set of the shelf decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Epoch {
+    number: u64,
+    set: usize,
+    from: i64,
+}
+
+/// One lane.
+#[derive(Clone, Debug, Default)]
+struct Lane {
+    history: Vec<Epoch>,
+    /// Golden runs under parts of the history, `first..end`.
+    golden: BTreeMap<(usize, usize), Golden>,
+    seen: BTreeMap<i64, BTreeMap<Answer, usize>>,
+    /// Records whose decision says that records before it are missing; what else they brought about that a golden run
+    /// lacks.
+    marked: BTreeSet<i64>,
+    strange: BTreeMap<i64, Answer>,
+    committed: Option<i64>,
+}
+
+/// What happened that shows in the judgement only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Seen {
+    /// Changes of a lane's rule set.
+    pub(crate) changes: u64,
+    /// Of those, back to one that decided before.
+    pub(crate) back: u64,
+    /// Answers by a rule set that was active when whoever gave them last knew.
+    pub(crate) stale: u64,
+    /// Decisions that say that records are missing.
+    pub(crate) marked: u64,
+}
 
 /// See the module.
 #[derive(Clone, Debug)]
 pub(crate) struct Check {
     exactly_once: bool,
-    golden: Vec<Golden>,
-    announcement: Vec<u8>,
-    seen: BTreeMap<(usize, i64), BTreeMap<Answer, usize>>,
-    committed: Vec<i64>,
+    workload: Arc<Workload>,
+    lanes: Vec<Lane>,
     placed: BTreeMap<String, Vec<u8>>,
+    /// Snapshots were damaged: where all of a shard are, it begins with the oldest rule set that notes still name.
+    pub(crate) damaged: bool,
+    /// Somebody accepted that input is missing.
+    pub(crate) gaps: bool,
+    pub(crate) saw: Seen,
 }
 
 fn header<'a>(wire: &'a Wire, name: &str) -> &'a str {
@@ -46,57 +89,203 @@ fn common(one: &[u8], other: &[u8]) -> usize {
     one.iter().zip(other).take_while(|(one, other)| one == other).count()
 }
 
+fn count(answers: &[Answer], answer: &Answer) -> usize {
+    answers.iter().filter(|wanted| *wanted == answer).count()
+}
+
+/// The epochs of a note, `1;…;e=NUMBER:SET@FROM,…`: number, rule set, first offset.
+fn epochs_of(note: &str) -> Option<Vec<(u64, &str, i64)>> {
+    let mut parts = note.split(';');
+    let listed = parts.find_map(|part| part.strip_prefix("e=")).unwrap_or("");
+    let epoch = |text| {
+        let (number, rest) = str::split_once(text, ':')?;
+        let (set, from) = rest.split_once('@')?;
+        Some((number.parse().ok()?, set, from.parse().ok()?))
+    };
+    listed.split(',').filter(|text| !text.is_empty()).map(epoch).collect()
+}
+
+impl Lane {
+    fn run(&mut self, (workload, lane): (&Workload, usize), part: (usize, usize)) -> &Golden {
+        self.golden.entry(part).or_insert_with(|| {
+            let epochs = self.history[part.0..part.1].iter();
+            let history: Vec<(usize, i64)> = epochs.map(|epoch| (epoch.set, epoch.from)).collect();
+            workload.golden(lane, &history)
+        })
+    }
+
+    /// The part of the history that decides a record in a golden run under `part`.
+    fn set_at(&self, (first, end): (usize, usize), offset: i64) -> Option<usize> {
+        let known = &self.history[first..end];
+        let last = known.iter().rev().find(|epoch| epoch.from <= offset);
+        last.or(known.first()).map(|epoch| epoch.set)
+    }
+
+    /// Parts of the history under which an answer may have been given, that which counts first.
+    fn parts(&self, exactly_once: bool, damaged: bool) -> Vec<(usize, usize)> {
+        let n = self.history.len();
+        let ends = if exactly_once { n.min(1)..1 } else { 1..n };
+        let ends = [n].into_iter().chain(ends.rev()).filter(|end| *end > 0 && *end <= n);
+        let firsts = |end: usize| if damaged { 0..end } else { 0..end.min(1) };
+        let mut parts: Vec<(usize, usize)> =
+            ends.flat_map(|end| firsts(end).map(move |first| (first, end))).collect();
+        parts.dedup();
+        parts
+    }
+}
+
 impl Check {
-    pub(crate) fn new(mode: DeliveryMode, golden: Vec<Golden>, announcement: Vec<u8>) -> Self {
-        let committed = vec![0; golden.len()];
-        let exactly_once = mode == DeliveryMode::Transactional;
-        let (seen, placed) = (BTreeMap::new(), BTreeMap::new());
-        Self { exactly_once, golden, announcement, seen, committed, placed }
+    pub(crate) fn new(exactly_once: bool, workload: Arc<Workload>) -> Self {
+        let lanes = vec![Lane::default(); workload.layout.n_lanes()];
+        let (placed, saw) = (BTreeMap::new(), Seen::default());
+        Self { exactly_once, workload, lanes, placed, damaged: false, gaps: false, saw }
     }
 
     pub(crate) fn n_records(&self) -> usize {
-        self.golden.iter().map(BTreeMap::len).sum()
+        self.workload.inputs.iter().map(Vec::len).sum()
     }
 
-    fn wanted(&self, partition: usize, offset: i64, answer: &Answer) -> usize {
-        let golden = self.golden.get(partition).and_then(|golden| golden.get(&offset));
-        golden.map_or(0, |answers| answers.iter().filter(|wanted| *wanted == answer).count())
+    fn place(&self, lane: usize) -> String {
+        let partition = self.workload.layout.place(lane);
+        format!("{}-{}", partition.topic, partition.number)
     }
 
-    /// An output is visible: P1, P2, P4, P7.
-    pub(crate) fn sees(&mut self, wire: &Wire) -> Result<(), String> {
-        if &*wire.topic == AUDIT {
-            let same = wire.body == self.announcement;
-            return if same { Ok(()) } else { Err("P4: another rule set is announced".to_owned()) };
-        }
-        let place =
-            (header(wire, "source_partition").parse(), header(wire, "source_offset").parse());
-        let (Ok(partition), Ok(offset)) = place else {
-            return Err(format!("P1: an output of no record: {}", text(&wire.body)));
-        };
-        let answer = (wire.topic.to_string(), wire.body.clone());
-        let wanted = self.wanted(partition, offset, &answer);
-        let coordinates = format!("record {partition}@{offset}");
-        if wanted == 0 {
-            let golden = self.golden.get(partition).and_then(|golden| golden.get(&offset));
-            let golden = golden.into_iter().flatten().filter(|(topic, _)| *topic == answer.0);
-            let nearest = golden.max_by_key(|(_, body)| common(body, &answer.1));
-            let nearest: &[u8] = nearest.map_or(&[], |(_, body)| body);
-            let from = common(nearest, &answer.1).saturating_sub(60);
-            let here = text(answer.1.get(from..).unwrap_or_default());
-            let there = text(nearest.get(from..).unwrap_or_default());
-            let topic = &answer.0;
+    /// A position is committed: what its note says about rule sets. P14.
+    pub(crate) fn learns(&mut self, lane: usize, position: &Position) -> Result<(), String> {
+        let (at, note) = (self.place(lane), &position.note);
+        let Some(told) = epochs_of(note) else { return Err(format!("P14: no note: {note}")) };
+        let Lane { history, committed, golden, .. } = &mut self.lanes[lane];
+        if told.last().map_or(0, |it| it.0) < history.last().map_or(0, |it| it.number) {
             return Err(format!(
-                "P4: {coordinates} is answered otherwise in {topic} than in the golden run, from byte {from} on\n  here:   {here}\n  golden: {there}"
+                "P14: {at}@{} goes back to an earlier epoch: {note}",
+                position.offset
             ));
         }
-        self.judge_hold(&answer)?;
-        let copies = self.seen.entry((partition, offset)).or_default().entry(answer).or_default();
-        *copies += 1;
-        if self.exactly_once && *copies > wanted {
-            return Err(format!("P1: {coordinates} is answered twice: {}", text(&wire.body)));
+        for (number, id, from) in told {
+            let Some(set) = self.workload.find(id) else {
+                return Err(format!("P14: {at} is decided by a rule set that nobody gave: {note}"));
+            };
+            let epoch = Epoch { number, set, from };
+            let known = history.iter().find(|known| known.number == number);
+            if known.is_some_and(|known| *known != epoch) {
+                return Err(format!("P14: {at} has two epochs {number}: {known:?}, {epoch:?}"));
+            }
+            if known.is_some() || number < history.last().map_or(0, |it| it.number) {
+                continue;
+            }
+            let right = committed.map_or(from <= position.offset, |committed| from == committed);
+            if !right {
+                return Err(format!(
+                    "P14: epoch {number} of {at} begins at {from}, committed is {committed:?}: {note}"
+                ));
+            }
+            if let Some(last) = history.last() {
+                self.saw.changes += 1;
+                self.saw.back += u64::from(history.iter().any(|known| known.set == set));
+                debug_assert!(last.from <= from);
+            }
+            history.push(epoch);
+            golden.clear();
         }
         Ok(())
+    }
+
+    /// An output is visible: P1, P2, P4, P7, P14.
+    pub(crate) fn sees(&mut self, wire: &Wire) -> Result<(), String> {
+        let number = header(wire, "source_partition").parse();
+        let lane = number
+            .ok()
+            .and_then(|number| self.workload.layout.lane_of(header(wire, "source_topic"), number));
+        let (Some(lane), Ok(offset)) = (lane, header(wire, "source_offset").parse::<i64>()) else {
+            return Err(format!("P1: an output of no record: {}", text(&wire.body)));
+        };
+        if &*wire.topic == AUDIT {
+            return self.judge_announcement((lane, offset), &wire.body);
+        }
+        let answer: Answer = (wire.topic.to_string(), wire.body.clone());
+        self.judge_hold(&answer)?;
+        let workload = Arc::clone(&self.workload);
+        let state = &mut self.lanes[lane];
+        let mut wanted = 0;
+        for (rank, part) in state.parts(self.exactly_once, self.damaged).into_iter().enumerate() {
+            let golden = state.run((&workload, lane), part);
+            wanted = golden.get(&offset).map_or(0, |answers| count(answers, &answer));
+            if wanted > 0 {
+                self.saw.stale += u64::from(rank > 0 && part.0 == 0);
+                break;
+            }
+        }
+        if wanted == 0 {
+            self.judge_strange((lane, offset), &answer)?;
+            wanted = 1;
+        }
+        let seen = self.lanes[lane].seen.entry(offset).or_default();
+        let copies = seen.entry(answer).or_default();
+        *copies += 1;
+        if self.exactly_once && *copies > wanted {
+            let at = self.place(lane);
+            return Err(format!("P1: {at}@{offset} is answered twice: {}", text(&wire.body)));
+        }
+        Ok(())
+    }
+
+    fn judge_announcement(
+        &mut self,
+        (lane, offset): (usize, i64),
+        body: &[u8],
+    ) -> Result<(), String> {
+        let state = &self.lanes[lane];
+        let parts = state.parts(self.exactly_once, self.damaged).into_iter();
+        let sets: BTreeSet<usize> = parts.filter_map(|part| state.set_at(part, offset)).collect();
+        if sets.iter().any(|set| self.workload.announcement(*set) == body) {
+            return Ok(());
+        }
+        let (at, body) = (self.place(lane), text(body));
+        Err(format!("P14: {at}@{offset} announces another rule set than decides: {body}"))
+    }
+
+    /// An answer that no golden run gives: right only where somebody accepted that records are missing, and it says so.
+    fn judge_strange(
+        &mut self,
+        (lane, offset): (usize, i64),
+        answer: &Answer,
+    ) -> Result<(), String> {
+        let (topic, body) = answer;
+        if self.gaps && topic == DECISIONS {
+            let decision: Value =
+                serde_json::from_slice(body).map_err(|error| error.to_string())?;
+            let words = decision["provenance"].as_array().cloned().unwrap_or_default();
+            if words.iter().any(|word| word == "state_gap") {
+                self.saw.marked += 1;
+                self.lanes[lane].marked.insert(offset);
+                return Ok(());
+            }
+        } else if self.gaps && topic != DEAD_LETTER {
+            // Judged with its decision, which may become visible after it.
+            self.lanes[lane].strange.insert(offset, answer.clone());
+            return Ok(());
+        }
+        Err(self.otherwise((lane, offset), answer))
+    }
+
+    fn otherwise(&self, (lane, offset): (usize, i64), (topic, body): &Answer) -> String {
+        let state = &self.lanes[lane];
+        if state.history.is_empty() {
+            let at = self.place(lane);
+            return format!("P14: {at}@{offset} is answered, and no commit says by which rule set");
+        }
+        let golden = state.golden.get(&(0, state.history.len()));
+        let golden = golden.and_then(|golden| golden.get(&offset));
+        let golden = golden.into_iter().flatten().filter(|(known, _)| known == topic);
+        let nearest = golden.max_by_key(|(_, golden)| common(golden, body));
+        let nearest: &[u8] = nearest.map_or(&[], |(_, golden)| golden);
+        let from = common(nearest, body).saturating_sub(60);
+        let here = text(body.get(from..).unwrap_or_default());
+        let there = text(nearest.get(from..).unwrap_or_default());
+        let (at, history) = (self.place(lane), &state.history);
+        format!(
+            "P4: {at}@{offset} is answered otherwise in {topic} than in the golden run, from byte {from} on\n  here:   {here}\n  golden: {there}\n  rule sets: {history:?}"
+        )
     }
 
     fn judge_hold(&mut self, (topic, body): &Answer) -> Result<(), String> {
@@ -110,64 +299,93 @@ impl Check {
         // WHY: another body under a known id is another decision; it may hold the payment again after its hold ended.
         let id = format!("{} {}", hold["hold_id"], hold["decision_id"]);
         let first = self.placed.entry(id).or_insert_with(|| body.clone());
-        if first != body {
+        if first != body && !self.gaps {
             return Err(format!("P2: a payment is held twice: {} and {}", text(first), text(body)));
         }
         Ok(())
     }
 
-    fn missing(&self, partition: usize, offset: i64) -> Option<&Answer> {
-        let answers = self.golden.get(partition)?.get(&offset)?;
-        let seen = self.seen.get(&(partition, offset));
-        let n_seen = |answer: &Answer| seen.and_then(|seen| seen.get(answer)).copied().unwrap_or(0);
-        answers.iter().find(|answer| n_seen(answer) < self.wanted(partition, offset, answer))
+    /// What a record still lacks; none when it has all answers of one golden run, or says that records are missing.
+    fn missing(&mut self, lane: usize, offset: i64) -> Option<Answer> {
+        let workload = Arc::clone(&self.workload);
+        let state = &mut self.lanes[lane];
+        let mut first = None;
+        for part in state.parts(self.exactly_once, self.damaged) {
+            // WHY: an earlier rule set's answers alone are not enough for what is committed under a later one.
+            if part.1 < state.history.len() {
+                break;
+            }
+            let answers = state.run((&workload, lane), part).get(&offset).cloned();
+            let answers = answers.unwrap_or_default();
+            let seen = state.seen.get(&offset);
+            let n_seen =
+                |answer: &Answer| seen.and_then(|seen| seen.get(answer)).copied().unwrap_or(0);
+            let lacks = answers.iter().find(|answer| n_seen(answer) < count(&answers, answer));
+            let lacks = lacks?;
+            first.get_or_insert_with(|| lacks.clone());
+        }
+        first.filter(|_| !state.marked.contains(&offset))
     }
 
     /// A position is committed: P1, P3, P5, P6.
-    pub(crate) fn committed(&mut self, partition: i32, offset: i64) -> Result<(), String> {
-        let partition = usize::try_from(partition).map_err(|error| error.to_string())?;
-        let before = self.committed[partition];
+    pub(crate) fn committed(&mut self, lane: usize, offset: i64) -> Result<(), String> {
+        let before = self.lanes[lane].committed.unwrap_or(0);
+        let at = self.place(lane);
         if offset < before {
-            return Err(format!("P5: partition {partition} goes back from {before} to {offset}"));
+            return Err(format!("P5: {at} goes back from {before} to {offset}"));
         }
+        self.lanes[lane].committed = Some(offset);
         if offset == before {
             return Ok(());
         }
-        let golden = &self.golden[partition];
-        if !golden.contains_key(&(offset - 1)) && !golden.contains_key(&offset) {
-            return Err(format!("P5: {partition}@{offset} is no next record to read"));
+        let mut records = self.workload.inputs[lane].iter().map(|(_, record)| record.offset);
+        let first = records.clone().next().unwrap_or(0);
+        if offset > first && !records.any(|record| record == offset || record + 1 == offset) {
+            return Err(format!("P5: {at}@{offset} is no next record to read"));
         }
-        for record in golden.range(before..offset).map(|(offset, _)| *offset) {
-            if let Some((topic, body)) = self.missing(partition, record) {
-                let what = if topic == HOLDS { "P3" } else { "P6" };
-                let body = text(body);
+        let workload = Arc::clone(&self.workload);
+        let records = workload.inputs[lane].iter().map(|(_, record)| record.offset);
+        for record in records.filter(|record| (before..offset).contains(record)) {
+            if let Some((topic, body)) = self.missing(lane, record) {
+                let (what, body) = (if topic == HOLDS { "P3" } else { "P6" }, text(&body));
                 return Err(format!(
-                    "{what}: {partition}@{offset} is committed but record {record} lacks {body}"
+                    "{what}: {at}@{offset} is committed but {record} lacks {body}"
                 ));
             }
+            let state = &self.lanes[lane];
+            if let Some(strange) = state.strange.get(&record)
+                && !state.marked.contains(&record)
+            {
+                return Err(self.otherwise((lane, record), strange));
+            }
         }
-        self.committed[partition] = offset;
         Ok(())
     }
 
-    /// Whether the positions stand behind the last record of every partition.
+    /// Whether the positions stand behind the last record of every lane.
     pub(crate) fn is_decided(&self) -> bool {
-        let end = |golden: &Golden| golden.last_key_value().map_or(0, |(offset, _)| offset + 1);
-        self.golden.iter().zip(&self.committed).all(|(golden, committed)| end(golden) == *committed)
+        let last = |records: &Vec<(u64, super::broker::Record)>| {
+            records.last().map_or(0, |(_, record)| record.offset + 1)
+        };
+        let mut pairs = self.workload.inputs.iter().zip(&self.lanes);
+        pairs.all(|(records, lane)| last(records) == lane.committed.unwrap_or(0))
     }
 
     /// What is not decided, in words.
     pub(crate) fn open(&self, broker: &Broker) -> String {
         let highs: Vec<i64> = broker.inputs.iter().map(|log| log.high).collect();
-        format!("positions {:?} of {highs:?}", self.committed)
+        let committed: Vec<Option<i64>> = self.lanes.iter().map(|lane| lane.committed).collect();
+        format!("positions {committed:?} of {highs:?}")
     }
 
     /// The end: every record has exactly its answers.
-    pub(crate) fn verdict(&self) -> Result<(), String> {
-        for (partition, golden) in self.golden.iter().enumerate() {
-            for offset in golden.keys() {
-                if let Some((_, body)) = self.missing(partition, *offset) {
-                    return Err(format!("P1: {partition}@{offset} lacks {}", text(body)));
+    pub(crate) fn verdict(&mut self) -> Result<(), String> {
+        let workload = Arc::clone(&self.workload);
+        for (lane, records) in workload.inputs.iter().enumerate() {
+            for (_, record) in records {
+                if let Some((_, body)) = self.missing(lane, record.offset) {
+                    let (at, offset) = (self.place(lane), record.offset);
+                    return Err(format!("P1: {at}@{offset} lacks {}", text(&body)));
                 }
             }
         }

@@ -9,6 +9,7 @@ use std::io::{Cursor, Read};
 use std::sync::MutexGuard;
 use std::time::Duration;
 
+use riskweir::durable::snapshots::ENDING;
 use riskweir::durable::writer::{Outcome, Scribe};
 use riskweir::durable::{Job, Report, Snapshots, Storage, StorageError, Stored, Trouble};
 use riskweir::runtime::vault::{SnapshotQueue, Vault};
@@ -41,6 +42,8 @@ pub(crate) struct Disk {
     published: BTreeMap<String, Object>,
     /// What is under construction, by the handle that writes it.
     partials: BTreeMap<u64, (String, Object)>,
+    /// The handle that writes a folder, and whose it is.
+    locks: BTreeMap<String, (u64, (usize, u64))>,
 }
 
 impl Disk {
@@ -50,10 +53,25 @@ impl Disk {
         self.published.values_mut().chain(partials).for_each(|object| object.lose_power(dice));
     }
 
-    /// A byte of a published object turns; tells which.
+    /// A life has ended: others may write.
+    pub(crate) fn release(&mut self, owner: (usize, u64)) {
+        self.locks.retain(|_, (_, holder)| *holder != owner);
+    }
+
+    /// The snapshots of a shard, oldest first.
+    pub(crate) fn snapshots(&self, shard: &str) -> Vec<&[u8]> {
+        let start = format!("{shard}/");
+        let named = |name: &str| name.starts_with(&start) && name.ends_with(ENDING);
+        let objects = self.published.iter().filter(|(name, _)| named(name));
+        objects.map(|(_, object)| object.bytes.as_slice()).collect()
+    }
+
+    /// A byte of a published snapshot turns; tells which.
     pub(crate) fn rot(&mut self, dice: &mut Dice) -> Option<String> {
-        let pick = usize::try_from(dice.below(self.published.len().max(1) as u64)).unwrap();
-        let (name, object) = self.published.iter_mut().nth(pick)?;
+        let snapshots = || self.published.keys().filter(|name| name.ends_with(ENDING));
+        let pick = usize::try_from(dice.below(snapshots().count().max(1) as u64)).unwrap();
+        let name = snapshots().nth(pick)?.clone();
+        let object = self.published.get_mut(&name)?;
         let at = usize::try_from(dice.below(object.bytes.len().max(1) as u64)).unwrap();
         let byte = object.bytes.get_mut(at)?;
         *byte ^= 1 << dice.below(8);
@@ -102,7 +120,8 @@ impl SimStorage {
     }
 
     fn disk<'a>(&self, state: &'a mut State) -> &'a mut Disk {
-        &mut state.disks[self.ctx.slot]
+        let disk = state.disk_of(self.ctx.slot);
+        &mut state.disks[disk]
     }
 
     fn partial<'a>(&self, state: &'a mut State) -> Option<&'a mut Object> {
@@ -117,8 +136,12 @@ impl Storage for SimStorage {
 
     fn claim(&mut self, folder: &str) -> Result<(), StorageError> {
         let mut state = self.step("claim", folder)?;
-        let start = format!("{folder}/");
-        self.disk(&mut state).partials.retain(|_, (name, _)| !name.starts_with(&start));
+        let (start, me) = (format!("{folder}/"), (self.handle, (self.ctx.slot, self.ctx.life)));
+        let disk = self.disk(&mut state);
+        if *disk.locks.entry(folder.to_owned()).or_insert(me) != me {
+            return Err(Self::error("claim", folder, Trouble::Busy));
+        }
+        disk.partials.retain(|_, (name, _)| !name.starts_with(&start));
         Ok(())
     }
 
@@ -200,6 +223,13 @@ impl Storage for SimStorage {
         let mut state = self.step("delete", name)?;
         self.disk(&mut state).published.remove(name);
         Ok(())
+    }
+}
+
+impl Drop for SimStorage {
+    fn drop(&mut self) {
+        let mut state = self.ctx.quietly();
+        self.disk(&mut state).locks.retain(|_, (handle, _)| *handle != self.handle);
     }
 }
 

@@ -47,12 +47,13 @@ pub(crate) struct Member {
     pub(crate) lost: bool,
     pub(crate) told: VecDeque<Told>,
     pub(crate) events: VecDeque<GroupEvent>,
-    pub(crate) fetches: BTreeMap<i32, Fetch>,
-    /// The partition that records come from now.
-    current: i32,
+    /// By lane.
+    pub(crate) fetches: BTreeMap<usize, Fetch>,
+    /// The lane that records come from now.
+    current: usize,
     pub(crate) commit_failed: bool,
     /// What commits without waiting have reached.
-    pub(crate) acknowledged: BTreeMap<i32, i64>,
+    pub(crate) acknowledged: BTreeMap<usize, i64>,
     /// A commit without waiting does not overtake another.
     commits_until: u64,
 }
@@ -61,11 +62,10 @@ pub(crate) struct Member {
 pub(crate) struct SimSource {
     ctx: Ctx,
     client: u64,
-    topic: std::sync::Arc<str>,
 }
 
 impl SimSource {
-    pub(crate) fn open(ctx: &Ctx, topic: &str) -> Self {
+    pub(crate) fn open(ctx: &Ctx) -> Self {
         let mut state = ctx.call();
         let client = state.new_client();
         let member = Member {
@@ -91,7 +91,7 @@ impl SimSource {
         let at = state.now + state.profile.heartbeat;
         state.at(at, Event::Heartbeat(client));
         drop(state);
-        Self { ctx: ctx.clone(), client, topic: topic.into() }
+        Self { ctx: ctx.clone(), client }
     }
 
     fn member<'a>(&self, state: &'a State) -> &'a Member {
@@ -104,15 +104,18 @@ impl SimSource {
 
     /// What a poll finds at once.
     fn next(&self, state: &mut State) -> Option<Polled<Taken>> {
-        let topic = &self.topic;
+        let topics = state.broker.layout.topics.clone();
         let member = self.member_mut(state);
         if !member.told.is_empty() {
             while let Some(told) = member.told.pop_front() {
-                let partition = |number| Partition { topic: Arc::clone(topic), number };
+                let of_topic = |topic: &Arc<str>, share: &[i32]| -> Vec<Partition> {
+                    let partition = |number| Partition { topic: Arc::clone(topic), number };
+                    share.iter().copied().map(partition).collect()
+                };
                 member.events.push_back(match told {
-                    Told::Assigned(share) => {
-                        GroupEvent::Assigned(share.into_iter().map(partition).collect())
-                    }
+                    Told::Assigned(share) => GroupEvent::Assigned(
+                        topics.iter().flat_map(|topic| of_topic(topic, &share)).collect(),
+                    ),
                     Told::Revoked => GroupEvent::Revoked,
                 });
             }
@@ -134,29 +137,28 @@ impl SimSource {
     fn fetch(&self, state: &mut State) -> Option<Polled<Taken>> {
         let inputs = &state.broker.inputs;
         let member = state.members.get(&self.client)?;
-        let log = |number: i32| &inputs[usize::try_from(number).unwrap()];
-        let with: Vec<i32> = member
+        let with: Vec<usize> = member
             .fetches
             .iter()
             .filter(|(_, fetch)| !fetch.paused)
-            .filter(|(number, fetch)| log(**number).at(fetch.next).is_some())
-            .map(|(number, _)| *number)
+            .filter(|(lane, fetch)| inputs[**lane].at(fetch.next).is_some())
+            .map(|(lane, _)| *lane)
             .collect();
         if with.is_empty() {
             return None;
         }
         let stays = with.contains(&member.current) && !state.dice.one_in(4);
-        let number = if stays { member.current } else { state.dice.pick(&with) };
-        let log = &state.broker.inputs[usize::try_from(number).unwrap()];
+        let lane = if stays { member.current } else { state.dice.pick(&with) };
+        let log = &state.broker.inputs[lane];
         let member = state.members.get_mut(&self.client)?;
-        member.current = number;
-        let fetch = member.fetches.get_mut(&number)?;
+        member.current = lane;
+        let fetch = member.fetches.get_mut(&lane)?;
         if fetch.next < log.low {
             return Some(Polled::Trouble(trouble("AutoOffsetReset", true)));
         }
         let record = log.at(fetch.next)?.clone();
         fetch.next = record.offset + 1;
-        Some(Polled::Record(Taken { topic: Arc::clone(&self.topic), partition: number, record }))
+        Some(Polled::Record(Taken { partition: state.broker.layout.place(lane), record }))
     }
 
     /// A call that needs an answer within `timeout`: waits for the way there, and says whether it got there.
@@ -210,7 +212,8 @@ impl Source for SimSource {
                 let slot = self.ctx.slot;
                 state.note(|| match &polled {
                     Polled::Record(taken) => {
-                        format!("#{slot} takes {}@{}", taken.partition, taken.record.offset)
+                        let Partition { topic, number } = &taken.partition;
+                        format!("#{slot} takes {topic}-{number}@{}", taken.record.offset)
                     }
                     Polled::Nothing => format!("#{slot} hears of the group"),
                     Polled::Trouble(trouble) => format!("#{slot} polls: {}", trouble.code),
@@ -273,13 +276,14 @@ impl Source for SimSource {
 
     fn assign(&self, starts: &[(Partition, Option<i64>)]) -> Result<(), RunError> {
         let mut state = self.ctx.call();
-        let lows: BTreeMap<i32, i64> =
-            (0..).zip(&state.broker.inputs).map(|(number, log)| (number, log.low)).collect();
+        let broker = &state.broker;
         let fetch = |(partition, start): &(Partition, Option<i64>)| {
-            let next = start.unwrap_or(lows[&partition.number]);
-            (partition.number, Fetch { next, paused: false })
+            let lane = broker.layout.lane(partition);
+            let next = start.unwrap_or(broker.inputs[lane].low);
+            (lane, Fetch { next, paused: false })
         };
-        self.member_mut(&mut state).fetches = starts.iter().map(fetch).collect();
+        let fetches = starts.iter().map(fetch).collect();
+        self.member_mut(&mut state).fetches = fetches;
         let slot = self.ctx.slot;
         state.note(|| format!("#{slot} reads on from {starts:?}"));
         Ok(())
@@ -343,7 +347,8 @@ impl Source for SimSource {
 
     fn acknowledged(&self, partition: &Partition) -> Option<i64> {
         let state = self.ctx.quietly();
-        self.member(&state).acknowledged.get(&partition.number).copied()
+        let lane = state.broker.layout.lane(partition);
+        self.member(&state).acknowledged.get(&lane).copied()
     }
 
     fn membership(&self) -> Option<(MemberId, i32)> {
@@ -354,18 +359,17 @@ impl Source for SimSource {
 
     fn tail(&self, partition: &Partition) -> Option<i64> {
         let state = self.ctx.quietly();
-        let number = usize::try_from(partition.number).ok()?;
-        state.broker.inputs.get(number).map(|log| log.high)
+        Some(state.broker.inputs[state.broker.layout.lane(partition)].high)
     }
 
     fn n_partitions(&self, _topic: &str, timeout: Duration) -> Result<u32, LogError> {
         let state = self.reach(timeout)?;
-        Ok(u32::try_from(state.broker.inputs.len()).unwrap())
+        Ok(u32::try_from(state.broker.layout.n_partitions).unwrap())
     }
 
     fn bounds(&self, partition: &Partition, timeout: Duration) -> Result<(i64, i64), LogError> {
         let state = self.reach(timeout)?;
-        let log = &state.broker.inputs[usize::try_from(partition.number).unwrap()];
+        let log = &state.broker.inputs[state.broker.layout.lane(partition)];
         Ok((log.low, log.high))
     }
 
@@ -377,7 +381,7 @@ impl Source for SimSource {
     ) -> Result<Vec<Option<i64>>, LogError> {
         let state = self.reach(timeout)?;
         let at = |partition: &Partition| {
-            let log = &state.broker.inputs[usize::try_from(partition.number).unwrap()];
+            let log = &state.broker.inputs[state.broker.layout.lane(partition)];
             let held = log.records.iter().filter(|record| record.offset >= log.low);
             let mut young = held.filter(|record| record.arrival_ms >= time_ms.max(0));
             young.next().map(|record| record.offset)

@@ -8,7 +8,8 @@
 //! - [`broker`]: topics, transactions and the group as a broker keeps them;
 //! - [`member`], [`writer`], [`reader`]: the clients, and the ports they answer ([`ports`]);
 //! - [`disk`]: where snapshots lie, and what a loss of power leaves of them;
-//! - [`workload`]: records, rule sets and the golden run;
+//! - [`workload`]: records, rule sets ([`shelf`]) and golden runs;
+//! - [`operator`]: what people do around it: other rule sets, gaps that are accepted; and input that is deleted;
 //! - [`check`]: the properties, judged whenever something becomes visible;
 //! - [`run`]: one seed from start to verdict.
 
@@ -19,10 +20,12 @@ pub(crate) mod dice;
 pub(crate) mod disk;
 pub(crate) mod member;
 pub(crate) mod network;
+pub(crate) mod operator;
 pub(crate) mod ports;
 pub(crate) mod profile;
 pub(crate) mod reader;
 pub(crate) mod run;
+pub(crate) mod shelf;
 pub(crate) mod workload;
 pub(crate) mod world;
 pub(crate) mod writer;

@@ -13,8 +13,12 @@ pub(crate) const REBALANCE: u64 = 40 * S;
 /// Something that happens at its time.
 #[derive(Clone, Debug)]
 pub(crate) enum Event {
-    /// A record of the input arrives at the broker.
+    /// A record of the input arrives at the broker, in this lane.
     Produce(usize, Record),
+    /// The rule folder has another rule set, by its number.
+    Folder(usize),
+    /// An instance looks at the rule folder.
+    LookAtRules(usize),
     /// An instance is started.
     Start(usize),
     /// See `State::look`.
@@ -89,8 +93,10 @@ impl State {
 
     pub(crate) fn happen(&mut self, event: Event) {
         match event {
-            Event::Produce(partition, record) => self.produce(partition, record),
-            Event::Start(slot) => self.starts.push_back(slot),
+            Event::Produce(lane, record) => self.produce(lane, record),
+            Event::Folder(ruleset) => self.change_folder(ruleset),
+            Event::LookAtRules(slot) => self.look_at_rules(slot),
+            Event::Start(slot) => self.start(slot),
             Event::Look => self.look(),
             Event::Heartbeat(client) => self.heartbeat(client),
             Event::Join(client) => self.join(client),
@@ -120,19 +126,26 @@ impl State {
         }
     }
 
-    fn produce(&mut self, partition: usize, record: Record) {
-        let log = &mut self.broker.inputs[partition];
+    fn produce(&mut self, lane: usize, record: Record) {
+        let log = &mut self.broker.inputs[lane];
         let offset = record.offset;
         log.high = offset + 1;
         log.records.push(record);
         self.produced += 1;
-        self.note(|| format!("input {partition}@{offset}"));
+        self.note(|| format!("input {lane}@{offset}"));
         self.wake_all();
     }
 
     /// What is visible from now on is judged.
     pub(crate) fn visible(&mut self, visible: Option<Visible>) {
         let Some(visible) = visible else { return };
+        // WHY: what a transaction commits together is there together.
+        for (partition, position) in &visible.positions {
+            let lane = self.broker.layout.lane(partition);
+            if let Err(what) = self.check.learns(lane, position) {
+                self.fail(what);
+            }
+        }
         for place in visible.outputs {
             let wire = &self.broker.written[place];
             if let Err(what) = self.check.sees(wire) {
@@ -140,9 +153,10 @@ impl State {
             }
         }
         for (partition, position) in visible.positions {
-            self.note(|| format!("committed {}@{}", partition.number, position.offset));
+            let lane = self.broker.layout.lane(&partition);
+            self.note(|| format!("committed {lane}@{} {}", position.offset, position.note));
             self.stats.commits += 1;
-            if let Err(what) = self.check.committed(partition.number, position.offset) {
+            if let Err(what) = self.check.committed(lane, position.offset) {
                 self.fail(what);
             }
         }
@@ -163,7 +177,7 @@ impl State {
     }
 
     pub(crate) fn settle_group(&mut self) {
-        let n_partitions = self.broker.inputs.len();
+        let n_partitions = self.broker.layout.n_partitions;
         if !self.broker.group.settle(self.now, n_partitions) {
             return;
         }
@@ -332,7 +346,8 @@ impl State {
         }
         let up = self.members.get(&client).map(|member| self.up(member.owner));
         if let (false, Some(Up::Yes), Some(member)) = (failed, up, self.members.get_mut(&client)) {
-            let reached = positions.iter().map(|(at, position)| (at.number, position.offset));
+            let layout = &self.broker.layout;
+            let reached = positions.iter().map(|(at, position)| (layout.lane(at), position.offset));
             member.acknowledged.extend(reached);
         }
         self.visible(result.ok());

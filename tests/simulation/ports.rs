@@ -1,7 +1,6 @@
 //! The ports of the runtime, answered by the simulation.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use riskweir::runtime::clock::Clock;
@@ -28,16 +27,15 @@ pub(crate) fn micros(length: Duration) -> u64 {
 /// A record in a client's memory.
 #[derive(Clone, Debug)]
 pub(crate) struct Taken {
-    pub(crate) topic: Arc<str>,
-    pub(crate) partition: i32,
+    pub(crate) partition: Partition,
     pub(crate) record: Record,
 }
 
 impl Fetched for Taken {
     fn input(&self) -> Input<'_> {
         Input {
-            topic: &self.topic,
-            partition: self.partition,
+            topic: &self.partition.topic,
+            partition: self.partition.number,
             offset: self.record.offset,
             arrival_ms: Some(self.record.arrival_ms),
             payload: self.record.payload.as_deref(),
@@ -48,7 +46,6 @@ impl Fetched for Taken {
 /// The log as one life of one instance sees it.
 pub(crate) struct SimLog {
     pub(crate) ctx: Ctx,
-    pub(crate) topic: String,
     /// The transactional id, if any.
     pub(crate) id: Option<String>,
 }
@@ -59,7 +56,7 @@ impl Log for SimLog {
     type Reader = SimReader;
 
     fn source(&self, _topics: &[String]) -> Result<SimSource, RunError> {
-        Ok(SimSource::open(&self.ctx, &self.topic))
+        Ok(SimSource::open(&self.ctx))
     }
 
     fn writer(&self) -> Result<SimWriter, RunError> {

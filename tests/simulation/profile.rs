@@ -16,10 +16,18 @@ pub(crate) const S: u64 = 1_000_000;
 #[derive(Clone, Debug)]
 pub(crate) struct Profile {
     pub(crate) mode: DeliveryMode,
+    pub(crate) n_topics: usize,
     pub(crate) n_partitions: usize,
     pub(crate) n_instances: usize,
-    /// One engine per partition, or one for all of them.
+    /// One engine per partition number, or one for everything.
     pub(crate) by_partition: bool,
+    /// One place of snapshots for all instances, or one for each.
+    pub(crate) shared_disk: bool,
+    /// How often another rule set lies in the folder.
+    pub(crate) changes: usize,
+    /// Input that is deleted, per look around: no more than snapshots have seen, or anything that is committed.
+    pub(crate) retention: u64,
+    pub(crate) harsh: bool,
     pub(crate) n_records: usize,
     /// Time over which the input is produced.
     pub(crate) span: u64,
@@ -90,20 +98,31 @@ impl Profile {
             maybe(&[20, 100]),
             maybe(&[1, 2]),
             maybe(&[2, 6]),
+            maybe(&[4, 20]),
         ];
+        let snapshots = dice.pick(&[0, 50 * MS, 200 * MS, S]);
+        // WHY: without snapshots there is no place for rule sets, and a restart knows the present one only.
+        let changes = if snapshots > 0 { dice.pick(&[0, 0, 2, 4, 8]) } else { 0 };
+        let (n_topics, n_partitions) = (dice.pick(&[1, 1, 2]), dice.pick(&[1, 1, 2, 3, 4]));
         let mode =
             if transactional { DeliveryMode::Transactional } else { DeliveryMode::Idempotent };
         Self {
             mode,
-            n_partitions: dice.pick(&[1, 1, 2, 3, 4]),
+            n_topics,
+            n_partitions: if n_topics > 1 { n_partitions.min(3) } else { n_partitions },
             n_instances,
             by_partition: n_instances > 1 || dice.one_in(2),
+            // WHY: who takes a partition over must find its rule sets.
+            shared_disk: n_instances > 1 && (changes > 0 || dice.one_in(2)),
+            changes,
+            retention: if snapshots > 0 { faults[15] } else { 0 },
+            harsh: snapshots > 0 && faults[15] > 0 && dice.one_in(2),
             n_records: usize::try_from(10 + dice.below(110)).unwrap(),
             span,
             faults_until: span + dice.pick(&[0, S, 3 * S, 8 * S]),
             commit_interval: dice.pick(&[5, 10, 10, 50]) * MS,
             transaction_timeout: dice.pick(&[4, 8, 15]) * S,
-            session: 6 * S,
+            session: dice.pick(&[2, 6]) * S,
             heartbeat: dice.pick(&[100, 300, 1_000]) * MS,
             latency: dice.pick(&[300, 2 * MS, 2 * MS, 20 * MS]),
             room: dice.pick(&[3, 20, 1_000]),
@@ -121,7 +140,7 @@ impl Profile {
             commit_fault: faults[9],
             call_fault: faults[10],
             trouble: faults[11],
-            snapshots: dice.pick(&[0, 50 * MS, 200 * MS, S]),
+            snapshots,
             disk_fault: faults[12],
             power_loss: faults[13],
             rot: faults[14],
@@ -130,16 +149,31 @@ impl Profile {
         }
     }
 
+    /// Two instances whose rule set changes all the time while partitions go to and fro: whoever gets one back has warm
+    /// windows from before a change, and replays over it.
+    pub(crate) fn restless(self) -> Self {
+        let (n_instances, n_partitions) = (2, self.n_partitions.max(2));
+        let calm =
+            Self { n_instances, n_partitions, by_partition: true, shared_disk: true, ..self };
+        let (span, faults_until) = (4 * S, 8 * S);
+        Self { snapshots: S, changes: 24, churn: 10, n_records: 240, span, faults_until, ..calm }
+    }
+
     /// A small deployment where nothing goes wrong.
     pub(crate) fn calm(mode: DeliveryMode) -> Self {
         Self {
             mode,
+            n_topics: 1,
             n_partitions: 1,
             n_instances: 1,
             by_partition: true,
+            shared_disk: false,
+            changes: 3,
+            retention: 0,
+            harsh: false,
             n_records: 12,
-            span: 200 * MS,
-            faults_until: 200 * MS,
+            span: S,
+            faults_until: 1_200 * MS,
             commit_interval: 10 * MS,
             transaction_timeout: 8 * S,
             session: 6 * S,
@@ -169,6 +203,11 @@ impl Profile {
         }
     }
 
+    /// Whether every engine has one lane.
+    pub(crate) fn is_single(&self) -> bool {
+        self.n_topics == 1 && (self.by_partition || self.n_partitions == 1)
+    }
+
     /// No more faults.
     pub(crate) fn heal(&mut self) {
         for chance in [
@@ -187,6 +226,7 @@ impl Profile {
             &mut self.disk_fault,
             &mut self.power_loss,
             &mut self.rot,
+            &mut self.retention,
         ] {
             *chance = 0;
         }

@@ -23,6 +23,7 @@ struct Lane {
 #[derive(Clone, Debug)]
 pub(crate) struct ReaderState {
     pub(crate) owner: (usize, u64),
+    /// By partition number: a reader has one topic.
     lanes: BTreeMap<i32, Lane>,
 }
 
@@ -39,7 +40,7 @@ impl SimReader {
         let client = state.new_client();
         let mut lanes = BTreeMap::new();
         for (partition, start) in starts {
-            let low = state.broker.inputs[usize::try_from(partition.number).unwrap()].low;
+            let low = state.broker.inputs[state.broker.layout.lane(partition)].low;
             let lane = Lane { next: start.unwrap_or(low), paused: false, told_end: None };
             lanes.insert(partition.number, lane);
         }
@@ -70,16 +71,17 @@ impl SimReader {
         let first = usize::try_from(state.dice.below(numbers.len() as u64)).unwrap();
         let reader = state.readers.get_mut(&self.client)?;
         for number in numbers.iter().cycle().skip(first).take(numbers.len()) {
-            let log = &state.broker.inputs[usize::try_from(*number).unwrap()];
+            let partition = Partition { topic: Arc::clone(&self.topic), number: *number };
+            let log = &state.broker.inputs[state.broker.layout.lane(&partition)];
             let lane = reader.lanes.get_mut(number)?;
+            if lane.next < log.low {
+                let (code, error) = ("AutoOffsetReset".to_owned(), "simulated: gone".to_owned());
+                return Some(Read::Trouble(Trouble { code, error, offset_gone: true }));
+            }
             if let Some(record) = log.at(lane.next) {
                 lane.next = record.offset + 1;
                 let record = record.clone();
-                return Some(Read::Record(Taken {
-                    topic: Arc::clone(&self.topic),
-                    partition: *number,
-                    record,
-                }));
+                return Some(Read::Record(Taken { partition, record }));
             }
             if lane.told_end != Some(log.high) {
                 lane.told_end = Some(log.high);

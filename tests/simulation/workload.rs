@@ -1,117 +1,37 @@
-//! Records, rule sets and the golden run of a seed.
+//! Records, rule sets and the golden runs of a seed.
 //!
-//! Keys and ids carry their partition, so a partition's answers hang on its own records alone. That is what a group
-//! of several instances asks of a rule set, and what lets the golden run take one partition at a time.
+//! Keys and ids carry their lane (a partition of a topic), so a lane's answers hang on its own records and on the rule sets
+//! alone. That is what a group of several instances asks of a rule set, and what lets a golden run take one lane at a time.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::mpsc::channel;
 
 use riskweir::base::time::format_rfc3339;
 use riskweir::config::{self, Config, DeliveryMode, Sources};
-use riskweir::diag::{Source, Sources as RuleSources};
-use riskweir::rules::program::Program;
 use riskweir::runtime::port::{Engines as _, Spread, Step as _};
-use riskweir::runtime::{Deciding, DecidingEngines, Input, Output, OutputTopic, engine_options};
+use riskweir::runtime::{DecidingEngines, Input, Output, OutputTopic, Wish, engine_options};
+use riskweir::telemetry::Board;
+use riskweir::telemetry::board::Identity;
 
-use super::broker::Record;
+use super::broker::{Layout, Record};
 use super::check::{AUDIT, Golden};
 use super::dice::Dice;
 use super::ports::WALL_MS;
 use super::profile::{MS, Profile};
-
-/// The topic of the input.
-pub(crate) const TOPIC: &str = "payments";
-
-const EVENTS: &str = r#"
-event payment from "payments" when "/type" = "payment"
-  id    id     : text
-  time  at     : time
-  key   card   : card
-  field amount : money currency EUR
-  field shop   : text?
-event login from "payments" when "/type" = "login"
-  id   id   : text
-  time at   : time
-  key  card : card
-  field ok  : bool
-"#;
-
-/// Velocity, holds with two deadlines, an episode.
-const VELOCITY: &str = r#"
-rule large "More than nine hundred"
-  id "R-1"  owner fraud  severity high
-  on payment
-  when amount > 900 EUR
-  then hold for 20m otherwise block reason "{amount} is a lot"
-rule fast "Four in ten minutes"
-  id "R-2"  owner fraud  severity medium
-  on payment
-  when count(payment) by card over last 10m >= 4
-  then score +35 in velocity cap 50
-       alert queue l1 once per card per 30m message "now {amount}"
-rule spent "More than two thousand in an hour"
-  id "R-3"  owner fraud  severity high
-  on payment
-  when sum(payment.amount in EUR) by card over last 1h > 2_000 EUR
-  then hold for 45m otherwise release reason "much in an hour"
-"#;
-
-/// State of every kind: lists that rules change, distinct values, extremes, deviation, what came last.
-const STATE: &str = r#"
-list blocked : card
-rule guessing "Two failed logins"
-  id "R-1"  owner fraud  severity medium
-  on login where ok = false
-  when count(login where ok = false) by card over last 30m >= 2
-  then add card to blocked for 40m
-rule from_blocked "A card that guessed"
-  id "R-2"  owner fraud  severity high
-  on payment
-  when card in blocked
-  then block reason "blocked card"
-rule shops "Three shops in an hour"
-  id "R-3"  owner fraud  severity low
-  on payment
-  when distinct(payment.shop) by card over last 1h >= 3
-  then score +20 in shops
-       alert queue l2
-rule larger "The largest in two hours"
-  id "R-4"  owner fraud  severity medium
-  on payment
-  when amount > max(payment.amount) by card over prior 2h
-  if missing skip
-  then score +15 in size
-rule unusual "Far above the average"
-  id "R-5"  owner fraud  severity high
-  on payment
-  when amount > avg(payment.amount) by card over prior 3h + 2 * stddev(payment.amount) by card over prior 3h
-  if missing skip
-  then hold for 1h otherwise block reason "unusual"
-rule moved "Another shop than last time"
-  id "R-6"  owner fraud  severity low
-  on payment
-  when shop != last(payment.shop) by card over prior 1h
-  if missing skip
-  then score +5 in shops
-       tag moved
-"#;
+use super::shelf::{self, RuleSet, TOPICS};
 
 /// Everything that a seed runs on.
 #[derive(Debug)]
 pub(crate) struct Workload {
-    pub(crate) program: Arc<Program>,
+    pub(crate) layout: Layout,
+    /// What may lie in the rule folder; the first does at the start.
+    pub(crate) sets: Vec<RuleSet>,
+    /// When another one does.
+    pub(crate) changes: Vec<(u64, usize)>,
     pub(crate) config: Config,
-    /// Per partition: when each record arrives, and the record.
+    /// Per lane: when each record arrives, and the record.
     pub(crate) inputs: Vec<Vec<(u64, Record)>>,
-    pub(crate) golden: Vec<Golden>,
-    pub(crate) announcement: Vec<u8>,
-}
-
-fn program(rules: &str) -> Arc<Program> {
-    let text = format!("{EVENTS}{rules}");
-    let files = vec![Source { path: "rules.risk".to_owned(), text }];
-    let (program, report) = riskweir::rules::compile(&RuleSources { files });
-    Arc::new(program.unwrap_or_else(|| panic!("{report:#?}")))
 }
 
 fn settings(profile: &Profile, decisions: &str) -> Config {
@@ -120,9 +40,9 @@ fn settings(profile: &Profile, decisions: &str) -> Config {
         DeliveryMode::Transactional => "transactional",
     };
     let ms = |length: u64| format!("{}ms", length / MS);
-    // WHY: with several partitions in one engine, what is forgotten hangs on the slowest and the fastest of them.
-    let single = profile.by_partition || profile.n_partitions == 1;
-    let (skew, window, lateness) = if single { ("1h", "2h", "5m") } else { ("365d", "30d", "30d") };
+    // WHY: with several lanes in one engine, what is forgotten hangs on the slowest and the fastest of them.
+    let (skew, window, lateness) =
+        if profile.is_single() { ("1h", "2h", "5m") } else { ("365d", "30d", "30d") };
     let settings = [
         ("kafka.brokers", "localhost:1".to_owned()),
         ("delivery.mode", mode.to_owned()),
@@ -144,10 +64,11 @@ fn settings(profile: &Profile, decisions: &str) -> Config {
     loaded.unwrap_or_else(|errors| panic!("{errors:#?}")).config
 }
 
-/// Makes the records of one partition.
+/// Makes the records of one lane.
 struct Maker<'a> {
     dice: &'a mut Dice,
-    partition: usize,
+    lane: usize,
+    topic: usize,
     n_made: usize,
     event_ms: i64,
     bodies: Vec<String>,
@@ -181,31 +102,34 @@ impl Maker<'_> {
         self.n_made += 1;
         // WHY: now and then another body under a known id.
         let number = if number > 0 && self.dice.one_in(25) { number - 1 } else { number };
-        let (partition, card) = (self.partition, self.dice.below(3));
-        let head =
-            format!(r#""id":"p{partition}-{number}","at":"{at}","card":"c{partition}-{card}""#);
-        let body = if self.dice.one_in(5) {
+        let (lane, card) = (self.lane, self.dice.below(3));
+        let head = format!(r#""id":"p{lane}-{number}","at":"{at}","card":"c{lane}-{card}""#);
+        let amount = self.dice.pick(&["1.00", "20.50", "99.99", "300.00", "901.00", "1500.00"]);
+        let body = if self.dice.one_in(if self.topic == 0 { 5 } else { 2 }) {
             let ok = self.dice.one_in(2);
             format!(r#"{{"type":"login",{head},"ok":{ok}}}"#)
-        } else {
-            let amount = self.dice.pick(&["1.00", "20.50", "99.99", "300.00", "901.00", "1500.00"]);
+        } else if self.topic == 0 {
             let shop = self.dice.pick(&["", r#","shop":"a""#, r#","shop":"b""#, r#","shop":"c""#]);
             format!(r#"{{"type":"payment",{head},"amount":"{amount}"{shop}}}"#)
+        } else {
+            format!(r#"{{"type":"topup",{head},"amount":"{amount}"}}"#)
         };
         self.bodies.push(body.clone());
         Some(body.into_bytes())
     }
 }
 
-fn partition_of(
+/// The records of a lane, and when they come.
+fn lane_of(
     dice: &mut Dice,
     profile: &Profile,
-    partition: usize,
-    n: usize,
+    lane: usize,
+    n_records: usize,
 ) -> Vec<(u64, Record)> {
-    let mut maker = Maker { dice, partition, n_made: 0, event_ms: WALL_MS, bodies: Vec::new() };
+    let topic = lane / profile.n_partitions;
+    let mut maker = Maker { dice, lane, topic, n_made: 0, event_ms: WALL_MS, bodies: Vec::new() };
     let (mut records, mut offset) = (Vec::new(), 0_i64);
-    let mut times: Vec<u64> = (0..n).map(|_| maker.dice.below(profile.span)).collect();
+    let mut times: Vec<u64> = (0..n_records).map(|_| maker.dice.below(profile.span)).collect();
     times.sort_unstable();
     for time in times {
         offset += maker.dice.pick(&[0, 0, 0, 0, 1, 2]);
@@ -229,66 +153,92 @@ fn topic_name(topic: OutputTopic) -> &'static str {
 }
 
 impl Workload {
-    /// Draws the records and runs them through one engine per partition.
+    /// Draws rule sets, when they change, and the records.
     pub(crate) fn draw(dice: &mut Dice, profile: &Profile) -> Self {
-        let rules = dice.pick(&[VELOCITY, STATE]);
         let decisions = dice.pick(&["all", "all", "notable", "none"]);
-        let program = program(rules);
+        // WHY: only decisions say that records are missing.
+        let decisions = if profile.harsh { "all" } else { decisions };
         let config = settings(profile, decisions);
-        let mut left = profile.n_records;
-        let mut inputs = Vec::new();
-        for partition in 0..profile.n_partitions {
-            let others = profile.n_partitions - partition;
-            // WHY: one partition in six has nothing at all.
+        let layout = Layout::new(&TOPICS[..profile.n_topics], profile.n_partitions);
+        let kind = (profile.n_topics, profile.is_single());
+        let sets = shelf::draw(dice, kind, engine_options(&config));
+        let mut changes = Vec::new();
+        for _ in 0..profile.changes {
+            let time = dice.below(profile.faults_until.min(2 * profile.span));
+            let set = usize::try_from(dice.below(sets.len() as u64)).unwrap();
+            changes.push((time, set));
+        }
+        let (mut inputs, mut left) = (Vec::new(), profile.n_records);
+        for lane in 0..layout.n_lanes() {
+            let others = layout.n_lanes() - lane;
+            // WHY: one lane in six has nothing at all.
             let share = if others > 1 && dice.one_in(6) { 0 } else { left / others };
             left -= share;
-            inputs.push(partition_of(dice, profile, partition, share));
+            inputs.push(lane_of(dice, profile, lane, share));
         }
-        let mut made =
-            Self { program, config, inputs, golden: Vec::new(), announcement: Vec::new() };
-        made.golden =
-            (0..profile.n_partitions).map(|partition| made.golden_run(partition)).collect();
-        made
+        Self { layout, sets, changes, config, inputs }
     }
 
-    /// The engines of an instance.
-    pub(crate) fn engines(&self) -> DecidingEngines {
-        let engines = DecidingEngines::new(Arc::clone(&self.program), engine_options(&self.config));
+    /// Engines that begin with a rule set of the shelf, a good one.
+    pub(crate) fn engines(&self, set: usize) -> DecidingEngines {
+        let program = self.sets[set].program.as_ref().expect("a good rule set");
+        let engines = DecidingEngines::new(Arc::clone(program), engine_options(&self.config));
         engines.partitioned_by(self.config.kafka.partitioned_by.as_deref())
     }
 
-    fn engine(&self) -> Deciding {
-        let mut engines = self.engines();
-        if engines.spread() == Spread::ByPartition {
-            engines.share(u32::try_from(self.inputs.len()).unwrap());
-        }
-        let wanted = engines.wanted().to_owned();
-        engines.fresh(&wanted).unwrap()
+    /// A rule set, by its name in notes.
+    pub(crate) fn find(&self, id: &str) -> Option<usize> {
+        self.sets.iter().position(|set| set.program.is_some() && set.id == id)
     }
 
-    fn golden_run(&mut self, partition: usize) -> Golden {
-        let mut engine = self.engine();
+    /// What the records of a lane bring about when rule sets of the shelf decide from these offsets on: one engine that
+    /// takes this lane alone, with nothing between. The first decides from the beginning.
+    pub(crate) fn golden(&self, lane: usize, history: &[(usize, i64)]) -> Golden {
         let mut golden = BTreeMap::new();
+        let Some((first, _)) = history.first() else { return golden };
+        let (sender, receiver) = channel();
+        let board = Arc::new(Board::new(1, Identity::default()));
+        let mut engines = self.engines(*first).following(receiver, board);
+        for (set, _) in history {
+            // WHY: engines know what was wanted once.
+            let program = Arc::clone(self.sets[*set].program.as_ref().unwrap());
+            sender.send(Wish { program, backfill: None }).unwrap();
+            engines.poll();
+        }
+        if engines.spread() == Spread::ByPartition {
+            engines.share(u32::try_from(self.layout.n_partitions).unwrap());
+        }
+        let mut engine = engines.fresh(&self.sets[*first].id).unwrap();
+        let mut later = history.iter().skip(1).peekable();
         let mut outputs: Vec<Output> = Vec::new();
-        for (_, record) in &self.inputs[partition] {
+        let place = self.layout.place(lane);
+        for (_, record) in &self.inputs[lane] {
+            while let Some((set, _)) = later.next_if(|(_, from)| *from <= record.offset) {
+                engines.activate(&mut engine, &self.sets[*set].id).unwrap();
+            }
             let input = Input {
-                topic: TOPIC,
-                partition: i32::try_from(partition).unwrap(),
+                topic: &place.topic,
+                partition: place.number,
                 offset: record.offset,
                 arrival_ms: Some(record.arrival_ms),
                 payload: record.payload.as_deref(),
             };
             engine.step(&input, &mut outputs);
-            let mut answers = Vec::new();
-            for output in outputs.drain(..) {
-                if output.topic == OutputTopic::Audit {
-                    self.announcement = output.body;
-                } else {
-                    answers.push((topic_name(output.topic).to_owned(), output.body));
-                }
-            }
-            golden.insert(record.offset, answers);
+            let answers = outputs.drain(..).filter(|output| output.topic != OutputTopic::Audit);
+            let answers = answers.map(|output| (topic_name(output.topic).to_owned(), output.body));
+            golden.insert(record.offset, answers.collect());
         }
         golden
+    }
+
+    /// What is announced when a rule set becomes active.
+    pub(crate) fn announcement(&self, set: usize) -> Vec<u8> {
+        let mut engine = self.engines(set).fresh(&self.sets[set].id).unwrap();
+        let mut outputs: Vec<Output> = Vec::new();
+        let input =
+            Input { topic: TOPICS[0], partition: 0, offset: 0, arrival_ms: None, payload: None };
+        engine.step(&input, &mut outputs);
+        let audit = outputs.into_iter().find(|output| output.topic == OutputTopic::Audit);
+        audit.map(|output| output.body).unwrap_or_default()
     }
 }

@@ -8,18 +8,20 @@ use std::collections::{BTreeMap, VecDeque};
 use std::panic::resume_unwind;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use riskweir::runtime::{RunError, Stop};
+use riskweir::config::DeliveryMode;
+use riskweir::runtime::{Reloader, RunError, Stop};
 use riskweir::telemetry::board::Board;
 use riskweir::telemetry::books::Books;
 
 use super::broker::Broker;
-use super::check::Check;
+use super::check::{Check, Seen};
 use super::dice::Dice;
 use super::disk::Disk;
 use super::member::Member;
 use super::network::Event;
 use super::profile::{MS, Profile, S};
 use super::reader::ReaderState;
+use super::workload::Workload;
 use super::writer::WriterState;
 
 /// Between two looks around.
@@ -32,6 +34,11 @@ const STOP_LIMIT: u64 = 30 * S;
 const MOST_CALLS: u64 = 3_000_000;
 /// Lines of the trace that are kept for the report of a failure.
 const TAIL: usize = 160;
+
+/// The same, or all of them where the trace of one seed is asked for.
+fn tail() -> usize {
+    if std::env::var_os("RISKWEIR_SIM_SEED").is_some() { usize::MAX } else { TAIL }
+}
 
 /// Whose turn it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +86,7 @@ pub(crate) struct Instance {
     pub(crate) cut_until: u64,
     pub(crate) stop: Option<Stop>,
     pub(crate) board: Option<Arc<Board>>,
+    pub(crate) reloader: Option<Arc<Reloader>>,
     pub(crate) calls: u64,
 }
 
@@ -109,7 +117,7 @@ impl Trace {
             self.digest = (self.digest ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
         }
         self.lines += 1;
-        if self.tail.len() == TAIL {
+        if self.tail.len() >= tail() {
             self.tail.pop_front();
         }
         self.tail.push_back(line);
@@ -136,6 +144,11 @@ pub(crate) struct State {
     pub(crate) disks: Vec<Disk>,
     pub(crate) trace: Trace,
     pub(crate) check: Check,
+    pub(crate) workload: Arc<Workload>,
+    /// Which rule set lies in the folder.
+    pub(crate) folder: usize,
+    /// Starts accept that input is missing.
+    pub(crate) accept_gaps: bool,
     /// Instances that the main thread is to start.
     pub(crate) starts: VecDeque<usize>,
     pub(crate) failure: Option<String>,
@@ -148,7 +161,7 @@ pub(crate) struct State {
 
 impl Stats {
     /// All of them by name.
-    pub(crate) fn named(&self) -> [(&'static str, u64); 18] {
+    pub(crate) fn named(&self) -> [(&'static str, u64); 26] {
         [
             ("calls", self.calls),
             ("crashes", self.crashes),
@@ -168,6 +181,14 @@ impl Stats {
             ("disk faults", self.disk_faults),
             ("power losses", self.power_losses),
             ("rotten", self.rotten),
+            ("folders", self.folders),
+            ("refused", self.refused),
+            ("deletions", self.deletions),
+            ("gaps", self.gaps),
+            ("changes", self.seen.changes),
+            ("changes back", self.seen.back),
+            ("stale answers", self.seen.stale),
+            ("marked", self.seen.marked),
         ]
     }
 }
@@ -193,10 +214,17 @@ pub(crate) struct Stats {
     pub(crate) disk_faults: u64,
     pub(crate) power_losses: u64,
     pub(crate) rotten: u64,
+    pub(crate) folders: u64,
+    pub(crate) refused: u64,
+    pub(crate) deletions: u64,
+    pub(crate) gaps: u64,
+    pub(crate) seen: Seen,
 }
 
 impl State {
-    pub(crate) fn new(dice: Dice, profile: Profile, check: Check) -> Self {
+    pub(crate) fn new(dice: Dice, profile: Profile, workload: Arc<Workload>) -> Self {
+        let exactly_once = profile.mode == DeliveryMode::Transactional;
+        let check = Check::new(exactly_once, Arc::clone(&workload));
         let n_instances = profile.n_instances;
         let instances = (0..profile.n_instances).map(|_| Instance::default()).collect();
         let trace = Trace { digest: 0xcbf2_9ce4_8422_2325, lines: 0, tail: VecDeque::new() };
@@ -218,6 +246,9 @@ impl State {
             disks: vec![Disk::default(); n_instances],
             trace,
             check,
+            workload,
+            folder: 0,
+            accept_gaps: false,
             starts: VecDeque::new(),
             failure: None,
             produced: 0,
@@ -359,16 +390,19 @@ impl State {
         let life = instance.life;
         instance.alive = false;
         (instance.killed, instance.stop, instance.board) = (false, None, None);
+        instance.reloader = None;
         (instance.paused_until, instance.cut_until) = (0, self.now.min(instance.cut_until));
         self.members.retain(|_, member| member.owner != (slot, life));
         self.writers.retain(|_, writer| writer.owner != (slot, life));
         self.readers.retain(|_, reader| reader.owner != (slot, life));
+        let disk = self.disk_of(slot);
+        self.disks[disk].release((slot, life));
         self.trouble_disk(slot, end);
         match end {
             End::Panicked(text) => self.fail(format!("an instance panicked: {text}")),
             End::Killed => {}
             End::Returned(Ok(books)) => self.judge_stop(books),
-            End::Returned(Err(error)) => self.judge_error(error),
+            End::Returned(Err(error)) => self.judge_error(slot, error),
         }
         if matches!(self.phase, Phase::Faults | Phase::Calm(_)) {
             let delay = self.dice.pick(&[MS, 50 * MS, 500 * MS, 2 * S, 8 * S]);
@@ -379,15 +413,18 @@ impl State {
     /// What the end of a life does to its disk.
     fn trouble_disk(&mut self, slot: usize, end: &End) {
         let Profile { power_loss, rot, .. } = self.profile;
-        if matches!(end, End::Killed) && self.strikes(power_loss) {
+        let disk = self.disk_of(slot);
+        // WHY: a disk that several share does not lose its power with one of them.
+        if matches!(end, End::Killed) && !self.profile.shared_disk && self.strikes(power_loss) {
             self.stats.power_losses += 1;
             self.note(|| format!("#{slot} has lost its power"));
-            self.disks[slot].lose_power(&mut self.dice);
+            self.disks[disk].lose_power(&mut self.dice);
         }
         if self.strikes(rot)
-            && let Some(what) = self.disks[slot].rot(&mut self.dice)
+            && let Some(what) = self.disks[disk].rot(&mut self.dice)
         {
             self.stats.rotten += 1;
+            self.check.damaged = true;
             self.note(|| format!("{what} of #{slot} has turned"));
         }
     }
@@ -399,7 +436,19 @@ impl State {
         }
     }
 
-    fn judge_error(&mut self, error: &RunError) {
+    /// What a recovery decides again is what the notes say was decided, by their digest; where one instance reads one
+    /// partition at a time. What is missing for good, or cannot be read any more, makes a difference.
+    pub(crate) fn judge_replays(&mut self, errors: &str) {
+        let differs = errors.lines().find(|line| line.contains("Replay decided otherwise"));
+        if let Some(line) = differs
+            && !self.check.gaps
+            && !self.check.damaged
+        {
+            self.fail(format!("P4: a replay decided otherwise than the first time: {line}"));
+        }
+    }
+
+    fn judge_error(&mut self, slot: usize, error: &RunError) {
         self.stats.errors += 1;
         let may_pass = matches!(
             error,
@@ -408,6 +457,9 @@ impl State {
                 | RunError::StopTimeout { .. }
                 | RunError::Fenced { .. }
         );
+        if self.stats.deletions > 0 && matches!(error, RunError::InputGone { .. }) {
+            return self.judge_gap(slot, error);
+        }
         let disk = self.profile.disk_fault > 0 || self.stats.disk_faults > 0;
         let may_pass = may_pass || (disk && matches!(error, RunError::Snapshots { .. }));
         if !may_pass {
@@ -427,7 +479,8 @@ impl State {
             Phase::Faults if self.now >= self.profile.faults_until => self.calm_down(),
             Phase::Faults => self.strike(),
             Phase::Calm(since) => {
-                if self.all_decided() && self.now > since + self.profile.quiet {
+                let followed = self.follow_folder();
+                if followed && self.all_decided() && self.now > since + self.profile.quiet {
                     self.note(|| "everything is decided".to_owned());
                     self.phase = Phase::Stopping(self.now);
                     let stops = self.instances.iter().filter_map(|instance| instance.stop.clone());
@@ -436,7 +489,12 @@ impl State {
                     self.events.retain(|_, event| !matches!(event, Event::Start(_)));
                 } else if self.now > since + LIVENESS {
                     let open = self.check.open(&self.broker);
-                    self.fail(format!("P16: not everything is decided in time: {open}"));
+                    let what = if followed {
+                        "P16: not everything is decided"
+                    } else {
+                        "P14: not everybody decides by the rules in the folder"
+                    };
+                    self.fail(format!("{what} in time: {open}"));
                 }
             }
             Phase::Stopping(since) => {
@@ -466,6 +524,7 @@ impl State {
     fn calm_down(&mut self) {
         self.note(|| "faults stop".to_owned());
         self.profile.heal();
+        self.mend_folder();
         self.phase = Phase::Calm(self.now);
         let now = self.now;
         for instance in &mut self.instances {
@@ -500,7 +559,10 @@ impl State {
                 self.note(|| format!("#{slot} is asked to stop"));
             }
         }
-        let Profile { outage, jump, churn, .. } = self.profile;
+        let Profile { outage, jump, churn, retention, .. } = self.profile;
+        if self.strikes(retention) {
+            self.delete_input();
+        }
         if self.strikes(outage) {
             let length = self.dice.pick(&[S / 2, 3 * S, 9 * S]);
             self.stats.cuts += 1;

@@ -255,12 +255,26 @@ impl<'a> Fleet<'a> {
         assert!(!among.iter().any(|it| it.has_ended()), "{}", describe());
     }
 
-    /// What `backtest` answers, partition by partition, as the service would write it: kind of output to bodies.
+    /// What `backtest` answers, as the service would write it: kind of output to bodies.
     #[track_caller]
     pub(crate) fn golden(&self) -> BTreeMap<&'static str, BTreeSet<Vec<u8>>> {
-        let records = self.broker.read(&self.input(), Isolation::Committed);
         let mut golden: BTreeMap<&'static str, BTreeSet<Vec<u8>>> = BTreeMap::new();
-        for partition in 0..self.n_partitions {
+        for answers in self.golden_in_order(2) {
+            for (kind, bodies) in answers {
+                golden.entry(kind).or_default().extend(bodies);
+            }
+        }
+        golden
+    }
+
+    /// The same of each partition by itself and in order, by so many threads.
+    #[track_caller]
+    pub(crate) fn golden_in_order(
+        &self,
+        threads: u16,
+    ) -> Vec<BTreeMap<&'static str, Vec<Vec<u8>>>> {
+        let records = self.broker.read(&self.input(), Isolation::Committed);
+        let answers = |partition: i32| {
             let file = self.folder.path().join(self.input());
             let mut text = Vec::new();
             for record in records.iter().filter(|record| record.partition == partition) {
@@ -268,30 +282,29 @@ impl<'a> Fleet<'a> {
                 text.push(b'\n');
             }
             fs::write(&file, text).unwrap();
-            let out = self.folder.path().join(format!("golden-{partition}"));
-            self.backtest(&file, &out);
-            for kind in ["decisions", "alerts", "holds", "dead_letter"] {
+            let out = self.folder.path().join(format!("golden-{partition}-{threads}"));
+            self.backtest(&file, &out, threads);
+            let place = format!(r#""topic":"{}","partition":{partition},"#, self.input());
+            let file_place = format!(r#""topic":"{}","partition":0,"#, self.input());
+            let (words, file_words) =
+                (format!("`{}`-{partition}:", self.input()), format!("`{}`-0:", self.input()));
+            let as_read = |line: &str| {
+                line.replace(&file_place, &place).replace(&file_words, &words).into_bytes()
+            };
+            let read = |kind: &'static str| {
                 let text = fs::read_to_string(out.join(format!("{kind}.ndjson"))).unwrap();
-                let place = format!(r#""topic":"{}","partition":{partition},"#, self.input());
-                let file_place = format!(r#""topic":"{}","partition":0,"#, self.input());
-                let (words, file_words) =
-                    (format!("`{}`-{partition}:", self.input()), format!("`{}`-0:", self.input()));
-                let as_read = |line: &str| {
-                    let line = line.replace(&file_place, &place).replace(&file_words, &words);
-                    line.into_bytes()
-                };
-                let lines = text.lines().map(as_read);
-                golden.entry(kind).or_default().extend(lines);
-            }
-        }
-        golden
+                (kind, text.lines().map(as_read).collect())
+            };
+            ["decisions", "alerts", "holds", "dead_letter"].map(read).into_iter().collect()
+        };
+        (0..self.n_partitions).map(answers).collect()
     }
 
-    fn backtest(&self, input: &Path, out: &Path) {
+    fn backtest(&self, input: &Path, out: &Path, threads: u16) {
         let done = command()
             .arg("backtest")
             .args(["--rules", self.rules().to_str().unwrap(), "--input", input.to_str().unwrap()])
-            .args(["--out", out.to_str().unwrap()])
+            .args(["--out", out.to_str().unwrap(), "--threads", &threads.to_string()])
             .output()
             .unwrap();
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));

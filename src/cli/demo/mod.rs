@@ -96,7 +96,7 @@ pub(crate) struct Shared {
 /// When the rules cannot be read or the address is taken.
 pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
     let Some(mut config) = configuration(arguments, console) else { return Ok(Exit::Invalid) };
-    let level = if console.verbose { log::Level::INFO } else { log::Level::ERROR };
+    let level = if console.is_verbose() { log::Level::INFO } else { log::Level::ERROR };
     let repeat_limit = (config.log.repeat_limit.count, config.log.repeat_limit.per);
     log::init(&log::Settings { form: None, level, repeat_limit, color: console.color })
         .map_err(Failure::invalid)?;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use crate::base::count::nearest_f64;
 use crate::cli::demo::Shared;
 use crate::cli::{Console, Format};
 use crate::config::{Config, Topics};
@@ -99,7 +100,7 @@ impl<'a> View<'a> {
             self.console.data(&format!("{line}\n"));
             return;
         }
-        if self.console.quiet {
+        if self.console.is_quiet() {
             return;
         }
         let live = self.program.rules.iter().filter(|rule| rule.mode.acts()).count();
@@ -213,13 +214,13 @@ impl<'a> View<'a> {
     pub(super) fn status(&mut self, shared: &Shared) {
         let every = if self.is_terminal { STATUS_EVERY.0 } else { STATUS_EVERY.1 };
         let since = self.status_at.elapsed();
-        if self.console.quiet || since < every || shared.began.get().is_none() {
+        if self.console.is_quiet() || since < every || shared.began.get().is_none() {
             return;
         }
         self.status_at = Instant::now();
         let line = {
             let tally = lock(&shared.tally);
-            let rate = to_f64(tally.sent - self.sent_before) / since.as_secs_f64();
+            let rate = nearest_f64(tally.sent - self.sent_before) / since.as_secs_f64();
             self.sent_before = tally.sent;
             self.line(&tally, rate, shared)
         };
@@ -268,11 +269,6 @@ impl<'a> View<'a> {
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Option<T> {
     serde_json::from_slice(body).ok()
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts of a demonstration")]
-fn to_f64(count: u64) -> f64 {
-    count as f64
 }
 
 // WHY: nothing under this lock can leave half a change behind, so a poisoned lock is as good as a sound one.

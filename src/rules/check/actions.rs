@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diag::{Diagnostic, Span, codes};
 use crate::event::schema::SlotId;
-use crate::rules::check::checker::Checker;
+use crate::rules::check::checker::{Checked, Checker};
 use crate::rules::check::refusal::Refusal;
 use crate::rules::check::schema::dotted;
 use crate::rules::check::{literals, types};
@@ -157,18 +157,11 @@ impl Checker<'_, '_> {
     }
 
     fn positive(&mut self, ms: i64, span: Span) -> Option<()> {
-        if ms > 0 {
-            return Some(());
-        }
-        self.refuse(
-            Diagnostic::new(codes::E0511, span, "this time is empty")
-                .with_help("give it a positive length"),
-        )
+        positive(ms, span, self.report)
     }
 
     /// A message that may be absent; the outer `None` says that it was refused.
-    #[expect(clippy::option_option, reason = "the outer says whether it was refused")]
-    fn optional_message(&mut self, text: Option<&Text>) -> Option<Option<Message>> {
+    fn optional_message(&mut self, text: Option<&Text>) -> Checked<Option<Message>> {
         match text {
             None => Some(None),
             Some(text) => self.message(text).map(Some),
@@ -246,6 +239,18 @@ impl Checker<'_, '_> {
     }
 }
 
+/// Refuses a time without length.
+fn positive(ms: i64, span: Span, report: &mut Vec<Diagnostic>) -> Option<()> {
+    if ms > 0 {
+        return Some(());
+    }
+    report.push(
+        Diagnostic::new(codes::E0511, span, "this time is empty")
+            .with_help("give it a positive length"),
+    );
+    None
+}
+
 /// A score with its group.
 pub(super) fn score(
     points: ast::Decimal,
@@ -275,6 +280,12 @@ pub(super) fn without_event(action: &Action, report: &mut Vec<Diagnostic>) -> Op
     let plain = |text: &Option<Text>| {
         text.as_ref().map(|text| Message(vec![MessagePart::Text(text.text.clone())]))
     };
+    if let ActionKind::Hold { for_ms, .. }
+    | ActionKind::StepUp { otherwise: Some(ast::StepUpOtherwise::Hold(for_ms)), .. } =
+        &action.kind
+    {
+        positive(*for_ms, action.span, report)?;
+    }
     match &action.kind {
         ActionKind::Allow => Some(ActionPlan::Allow),
         ActionKind::Block(reason) => Some(ActionPlan::Block { reason: plain(reason) }),

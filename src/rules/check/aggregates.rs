@@ -6,7 +6,7 @@ use crate::diag::{Diagnostic, Span, codes, suggest};
 use crate::event::schema::{EventId, FieldId, FieldType, SlotId};
 use crate::rules::check::arena::Ir;
 use crate::rules::check::canonical::Writer;
-use crate::rules::check::checker::{Checker, Scope};
+use crate::rules::check::checker::{Checked, Checker, Scope};
 use crate::rules::check::functions::{example, walk, word};
 use crate::rules::check::measures::{Kind, Named, Request};
 use crate::rules::check::schema::{dotted, unknown_event};
@@ -303,13 +303,12 @@ impl Checker<'_, '_> {
     }
 
     /// The currency of a money column; `Some(None)` for other types.
-    #[expect(clippy::option_option, reason = "the outer says whether it was refused")]
     fn column_currency(
         &mut self,
         aggregate: &Aggregate,
         event: EventId,
         field: FieldId,
-    ) -> Option<Option<Currency>> {
+    ) -> Checked<Option<Currency>> {
         let declared = self.build.world.schema.event(event).field(field);
         let is_money = matches!(declared.ty, FieldType::Money { .. });
         match (&aggregate.currency, is_money) {
@@ -415,13 +414,12 @@ impl Checker<'_, '_> {
     }
 
     /// The filter of a measure with a column: the value must be there. Left out when that is certain.
-    #[expect(clippy::option_option, reason = "the outer says whether it was refused")]
     pub(super) fn with_presence(
         &mut self,
         event: EventId,
         filter: Option<NodeId>,
         column: &Column,
-    ) -> Option<Option<NodeId>> {
+    ) -> Checked<Option<NodeId>> {
         let Some(field) = column.field else { return Some(filter) };
         let declared = self.build.world.schema.event(event).field(field);
         let converted = match column.ty {

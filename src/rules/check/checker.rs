@@ -20,6 +20,9 @@ use crate::rules::check::world::World;
 use crate::rules::program::{Constant, ListId, NodeId, Op, Type};
 use crate::rules::syntax::ast::{CompareOp, Expr, ExprKind, Made, Name, Text};
 
+/// What reading a part of a rule gives: none where it was refused, which is reported then.
+pub(super) type Checked<T> = Option<T>;
+
 /// Everything that grows while rules are checked.
 #[derive(Debug)]
 pub(super) struct Build<'a> {

@@ -6,7 +6,7 @@ use crate::diag::suggest::{self, Candidate};
 use crate::diag::{Diagnostic, Span, codes};
 use crate::event::schema::{EventId, FieldId, FieldType, MoneyCurrency};
 use crate::rules::check::arena::{Ir, operands};
-use crate::rules::check::checker::{Checker, FeatureState, Param, Scope};
+use crate::rules::check::checker::{Checked, Checker, FeatureState, Param, Scope};
 use crate::rules::check::limits::MAX_LISTED;
 use crate::rules::check::refusal::did_you_mean;
 use crate::rules::check::schema::dotted;
@@ -225,11 +225,7 @@ impl Checker<'_, '_> {
     }
 
     /// A bare word of the set that the place asks for. Outer `None`: the place asks for no set.
-    #[expect(
-        clippy::option_option,
-        reason = "the outer says whether it is a word of a set, the inner whether it is known"
-    )]
-    fn word(&mut self, name: &str, hint: Option<Type>, span: Span) -> Option<Option<NodeId>> {
+    fn word(&mut self, name: &str, hint: Option<Type>, span: Span) -> Option<Checked<NodeId>> {
         let world = self.build.world;
         let ty = hint?;
         let code = match ty {

@@ -1,7 +1,7 @@
 //! Comparisons and arithmetic: which types meet, in which unit, and what comes out.
 
 use crate::diag::{Diagnostic, Span, codes};
-use crate::rules::check::checker::Checker;
+use crate::rules::check::checker::{Checked, Checker};
 use crate::rules::check::{literals, types};
 use crate::rules::program::{Constant, NodeId, Op, Type};
 use crate::rules::syntax::ast::{
@@ -73,14 +73,13 @@ impl Checker<'_, '_> {
     }
 
     /// `value > average + factor * deviation` of the same entries, decided in integers. Outer `None`: another shape.
-    #[expect(clippy::option_option, reason = "the outer says whether it has the shape")]
     fn compare_deviation(
         &mut self,
         op: CompareOp,
         left: NodeId,
         right: NodeId,
         span: Span,
-    ) -> Option<Option<NodeId>> {
+    ) -> Option<Checked<NodeId>> {
         if matches!(op, CompareOp::Eq | CompareOp::Ne) {
             return None;
         }

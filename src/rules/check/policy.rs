@@ -1,6 +1,6 @@
 //! The decision policy; without one, the defaults.
 
-use crate::diag::{Diagnostic, codes, suggest};
+use crate::diag::{Diagnostic, Span, codes, suggest};
 use crate::rules::check::schema::default_currency;
 use crate::rules::check::{actions, literals};
 use crate::rules::program::{ActionPlan, Policy};
@@ -93,26 +93,26 @@ impl Builder<'_> {
             },
             PolicyClauseKind::Band(from, to, action) => self.band(*from, *to, action, clause),
             PolicyClauseKind::State(bytes) => self.policy.state_bytes = *bytes,
-            PolicyClauseKind::Breaker(count, per_ms) => {
-                match literals::whole(*count, 1..=i32::MAX)
-                    .and_then(|count| u32::try_from(count).ok())
-                {
-                    Some(_) if *per_ms <= 0 => self.report.push(
-                        Diagnostic::new(codes::E0511, span, "a breaker counts over some time")
-                            .with_help("write `breaker 1000 per 1h`"),
-                    ),
-                    Some(count) => self.policy.breaker = Some((count, *per_ms)),
-                    None => self.report.push(
-                        Diagnostic::new(codes::E0511, span, "a breaker counts whole hits")
-                            .with_help("write `breaker 1000 per 1h`"),
-                    ),
-                }
-            }
+            PolicyClauseKind::Breaker(count, per_ms) => self.breaker(*count, *per_ms, span),
             // Read where the time zone is known.
             PolicyClauseKind::Rates { .. } => {}
             PolicyClauseKind::Budget(ns) => self.policy.budget_ns = Some(*ns),
             PolicyClauseKind::Approvals(..) => self.not_in_force(word, clause),
         }
+    }
+
+    fn breaker(&mut self, count: Decimal, per_ms: i64, span: Span) {
+        let count = literals::whole(count, 1..=i32::MAX).and_then(|it| u32::try_from(it).ok());
+        let wrong = match count {
+            None => "a breaker counts whole hits",
+            Some(_) if per_ms <= 0 => "a breaker that counts over no time never trips",
+            Some(count) => {
+                self.policy.breaker = Some((count, per_ms));
+                return;
+            }
+        };
+        let diagnostic = Diagnostic::new(codes::E0511, span, wrong);
+        self.report.push(diagnostic.with_help("write `breaker 1000 per 1h`"));
     }
 
     fn not_in_force(&mut self, word: &str, clause: &PolicyClause) {

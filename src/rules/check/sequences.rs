@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use crate::diag::{Diagnostic, Span, codes};
 use crate::event::schema::{EventId, FieldId};
 use crate::rules::check::aggregates::{Column, Frame};
-use crate::rules::check::checker::{Checker, Scope};
+use crate::rules::check::checker::{Checked, Checker, Scope};
 use crate::rules::check::functions::walk;
 use crate::rules::check::limits::{MAX_SEQUENCE_STEPS, MAX_WINDOW_MS};
 use crate::rules::check::literals;
@@ -224,8 +224,7 @@ impl Checker<'_, '_> {
     }
 
     /// What a step asks of its event alone, decided when that event is.
-    #[expect(clippy::option_option, reason = "the outer says whether it was refused")]
-    fn alone(&mut self, event: EventId, conditions: &[&Expr]) -> Option<Option<NodeId>> {
+    fn alone(&mut self, event: EventId, conditions: &[&Expr]) -> Checked<Option<NodeId>> {
         let mut scope = Scope::of(event);
         scope.params.clone_from(&self.scope.params);
         scope.in_step = true;
@@ -282,16 +281,12 @@ impl Checker<'_, '_> {
 
     /// The meaning of a path that names a step, or that stands where bare names mean a step's fields. Outer `None`: it
     /// is neither.
-    #[expect(
-        clippy::option_option,
-        reason = "the outer says whether it names a step, the inner whether it is known"
-    )]
     pub(super) fn step_path(
         &mut self,
         path: &Path,
         name: &str,
         hint: Option<Type>,
-    ) -> Option<Option<NodeId>> {
+    ) -> Option<Checked<NodeId>> {
         if let Some((step, field)) = self.named_step(path, name) {
             let (step, field) = (step.clone(), field.to_owned());
             return Some(self.step_field(&step, &field, path, hint));

@@ -2,7 +2,7 @@
 
 use crate::diag::{Diagnostic, Span, codes, suggest};
 use crate::event::schema::{EventId, FieldId, SlotId};
-use crate::rules::check::checker::Checker;
+use crate::rules::check::checker::{Checked, Checker};
 use crate::rules::check::functions::word;
 use crate::rules::check::limits::MAX_WINDOW_MS;
 use crate::rules::check::measures::duration;
@@ -221,8 +221,7 @@ impl Checker<'_, '_> {
     }
 
     /// The node that names the time zone of a window by the calendar, `Some(None)` for the policy's.
-    #[expect(clippy::option_option, reason = "the outer says whether it was refused")]
-    pub(super) fn zone(&mut self, window: &Window) -> Option<Option<NodeId>> {
+    pub(super) fn zone(&mut self, window: &Window) -> Checked<Option<NodeId>> {
         let WindowKind::Calendar { zone: Some(zone), .. } = &window.kind else { return Some(None) };
         match zone {
             ZoneName::Named(text) => {

@@ -4,6 +4,7 @@
 //! committed offset lies elsewhere (a commit that never landed, another instance that went on), the engine is built
 //! anew and the input is replayed up to the committed offset, so no record moves a window twice.
 
+mod notes;
 mod rules;
 
 use std::collections::BTreeMap;
@@ -21,7 +22,7 @@ use crate::runtime::error::{RunError, Stage};
 use crate::runtime::log::{Fetched, GroupEvent, Log, Partition, Polled, Source, Trouble};
 use crate::runtime::note::Entry;
 use crate::runtime::port::{Engines, Input, Output, Spread, Step};
-use crate::runtime::recovery::{Recovery, Start, Tools};
+use crate::runtime::recovery::{Progress, Recovery, Start, Tools};
 use crate::runtime::shard::Shard;
 use crate::runtime::trace::TraceParent;
 use crate::runtime::{Views, World};
@@ -51,6 +52,8 @@ struct Assigned {
     next: i64,
     /// Its shard's place.
     shard: usize,
+    /// Nobody has committed an offset, no record of it was read, and where it begins is not known.
+    untouched: bool,
 }
 
 /// See the module.
@@ -71,12 +74,16 @@ pub(crate) struct Cell<'a, E: Engines, L: Log> {
     /// Reads the past for a rule set that is to become active.
     filling: Option<Filling<L::Reader, E::Engine>>,
     fill_again_at: Duration,
+    /// Before then it is not tried again to keep a rule set that could not be kept.
+    keep_again_at: Duration,
     /// How long the last batch of records took.
     deciding_took: Duration,
     paused: bool,
     outputs: Vec<Output>,
     /// The latest epochs of each partition, for the notes of commits.
     notes: BTreeMap<Partition, Vec<Entry>>,
+    /// Whether the group has committed the latest epochs; until then nothing is read and no snapshot is taken.
+    noted: bool,
     /// The input topics, and whether this instance ever had all of their partitions.
     inputs: &'a [String],
     had_all: bool,
@@ -115,10 +122,12 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
             early: Vec::new(),
             filling: None,
             fill_again_at: Duration::ZERO,
+            keep_again_at: Duration::ZERO,
             deciding_took: Duration::ZERO,
             paused: false,
             outputs: Vec::new(),
             notes: BTreeMap::new(),
+            noted: true,
             inputs,
             had_all: false,
             lacks_since: None,
@@ -173,8 +182,11 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
                 self.recover()?;
             } else if self.is_closing() {
                 self.close_filling()?;
+            } else if !self.follow_rules()? {
+                self.views.health.set_unnamed(!self.assigned.is_empty());
+                self.wait_for_note()?;
             } else {
-                self.follow_rules()?;
+                self.views.health.set_unnamed(false);
                 if !self.is_closing() {
                     self.decide()?;
                 }
@@ -197,15 +209,6 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
         self.checkpoint();
         self.deciding_took = self.world.clock.now().saturating_sub(began_at);
         Ok(())
-    }
-
-    /// Brings the notes of commits up to date.
-    fn write_notes(&mut self) {
-        self.notes.clear();
-        for Assigned { partition, shard, .. } in &self.assigned {
-            let Some(shard) = self.shards.get(*shard) else { continue };
-            self.notes.insert(partition.clone(), shard.epochs.entries(partition));
-        }
     }
 
     /// A slice of each snapshot that is due or being taken.
@@ -261,7 +264,7 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
 
     /// Tells the shards what their engines hold.
     fn note_applied(&mut self) {
-        for Assigned { partition, next, shard } in &self.assigned {
+        for Assigned { partition, next, shard, .. } in &self.assigned {
             let Some(shard) = self.shards.get_mut(*shard) else { continue };
             match shard.applied.get_mut(partition) {
                 Some(applied) => *applied = *next,
@@ -305,7 +308,8 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
             self.source.pause()?;
             self.paused = true;
             happening::BackPressure { in_flight: self.delivery.in_flight() }.emit();
-        } else if room && self.paused {
+        } else if room && self.paused && !self.assigned.is_empty() {
+            // WHY: without partitions of its own it stays paused, because what it was given is not to be read.
             self.source.resume()?;
             self.paused = false;
         }
@@ -314,6 +318,9 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
 
     /// Takes a batch of records.
     fn fill(&mut self) -> Result<(), RunError> {
+        if !self.early.is_empty() {
+            self.take_all_early()?;
+        }
         let mut wait = self.delivery.patience(self.world.clock);
         if self.filling.is_some() || self.shards.iter().any(Shard::is_saving) {
             wait = wait.min(SAVING);
@@ -444,11 +451,13 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
             self.note_applied();
         }
         self.assigned.clear();
+        self.noted = true;
         self.lacks_since = None;
         // WHY: it may be somebody else's past; whoever asked for it gets it from the beginning.
         self.filling = None;
         for shard in &mut self.shards {
-            shard.keeping = None;
+            // WHY: whoever has the partitions next may drop what was kept.
+            (shard.keeping, shard.kept) = (None, None);
             // WHY: whoever has the partition next writes its snapshots; the state stays warm here.
             if &*shard.name != WHOLE
                 && let Some(checkpoints) = &mut shard.checkpoints
@@ -525,6 +534,7 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
                 partition,
                 next: start.unwrap_or(0),
                 shard,
+                untouched: start.is_none(),
             })
             .collect();
         self.write_notes();
@@ -630,7 +640,11 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
     fn recover(&mut self) -> Result<(), RunError> {
         let Some(recovery) = &mut self.recovery else { return Ok(()) };
         let world = (self.world.log, self.world.clock);
-        let complete = recovery.slice(SLICE, world, &mut *self.engines, &mut self.shards)?;
+        let progress = recovery.slice(SLICE, world, &mut *self.engines, &mut self.shards)?;
+        if progress == Progress::Gone {
+            return self.restart("records that are to be replayed were deleted meanwhile");
+        }
+        let complete = progress == Progress::Complete;
         let (records, took) = recovery.progress(self.world.clock);
         match self.source.poll(Duration::ZERO)? {
             Polled::Nothing | Polled::Trouble(_) => {}
@@ -640,12 +654,12 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
         if complete {
             self.recovery = None;
             happening::RecoveryFinished { records, took }.emit();
-            self.take_all_early()?;
             self.views.health.set_recovering(false);
         }
         Ok(())
     }
 
+    /// Takes the records that came while they could not be decided.
     fn take_all_early(&mut self) -> Result<(), RunError> {
         for early in core::mem::take(&mut self.early) {
             self.take_early(&early)?;
@@ -764,7 +778,7 @@ fn step<S: Step>(
     let began = Instant::now();
     let outcome = engine.step(input, outputs);
     books.decision_duration.observe(began.elapsed());
-    ours.next = input.offset + 1;
+    (ours.next, ours.untouched) = (input.offset + 1, false);
     let (partition, digest) = (ours.partition.clone(), engine.digest());
     Ok(Handled {
         partition,

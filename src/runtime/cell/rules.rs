@@ -1,9 +1,11 @@
-//! How a cell makes another rule set active: once it is kept beside the snapshots, between two records, with nothing in
-//! flight; and, if that was asked for, once the past was read again for it.
+//! How a cell follows the rule set that is wanted: it is kept beside the snapshots first; if that was asked for, the past is
+//! read again for it; then, between two records and with nothing in flight, it begins an epoch, which a commit notes before
+//! anything is decided in it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::base::planted::{Bug, is_planted};
 use crate::runtime::backfill::{Planned, Range, Reading};
 use crate::runtime::cell::{Assigned, Cell, SETTLE, SLICE};
 use crate::runtime::early::Early;
@@ -36,15 +38,51 @@ pub(super) struct Filling<R, S> {
 type Fills<S> = BTreeMap<usize, (S, Fill)>;
 
 impl<E: Engines, L: Log> Cell<'_, E, L> {
-    /// Makes the wanted rule set active where it is not.
-    pub(super) fn follow_rules(&mut self) -> Result<(), RunError> {
+    /// Makes the wanted rule set active where it is not. False: nothing may be decided yet, because the group has not
+    /// committed which rule set it is.
+    pub(super) fn follow_rules(&mut self) -> Result<bool, RunError> {
+        if !self.noted && !self.note()? {
+            return Ok(false);
+        }
         if self.engines.poll() {
             self.filling = None;
+            self.keep_again_at = Duration::ZERO;
         }
-        if self.shards.iter().all(|shard| self.is_as_wanted(shard)) {
-            return Ok(());
+        if self.all_at_work(|shard| is_active(shard, self.engines.wanted())) {
+            if !self.assigned.is_empty() {
+                self.engines.tell_active();
+            }
+            if self.engines.backfill(true).is_none() {
+                return Ok(true);
+            }
         }
         let wanted = self.engines.wanted().to_owned();
+        if !self.prepare(&wanted)
+            || !self.know_beginnings()
+            || !self.has_read_the_past(&wanted)?
+            || !self.settle(SETTLE)?
+        {
+            // WHY: what is active goes on; but nothing begins that has no name yet.
+            return Ok(self.all_at_work(Shard::is_named));
+        }
+        if self.filling.is_some() {
+            self.begin_closing()?;
+            return Ok(true);
+        }
+        self.enter(&wanted, Fills::new())
+    }
+
+    /// Whether all shards that have partitions are so.
+    fn all_at_work(&self, is: impl Fn(&Shard<E::Engine>) -> bool) -> bool {
+        self.assigned.iter().all(|ours| self.shards.get(ours.shard).is_some_and(&is))
+    }
+
+    /// Whether the wanted rule set may become active now in every shard that is at work and is not as wanted.
+    fn prepare(&mut self, wanted: &str) -> bool {
+        // WHY: a disk that is full is full a moment later, too; each try writes and tells.
+        if self.world.clock.now() < self.keep_again_at {
+            return false;
+        }
         let (mut behind, mut ready) = (false, !self.assigned.is_empty());
         for at in 0..self.shards.len() {
             let is_ours = self.assigned.iter().any(|ours| ours.shard == at);
@@ -53,22 +91,17 @@ impl<E: Engines, L: Log> Cell<'_, E, L> {
             }
             behind = true;
             let Some(shard) = self.shards.get_mut(at) else { continue };
-            match shard.prepare(&wanted, &*self.engines) {
+            match shard.prepare(wanted, &*self.engines) {
                 Prepared::Yes => {}
                 Prepared::NotYet => ready = false,
                 Prepared::No(reason) => {
+                    self.keep_again_at = self.world.clock.now() + TRY_AGAIN;
                     self.refuse(at, &reason);
-                    return Ok(());
+                    return false;
                 }
             }
         }
-        if !behind || !ready || !self.has_read_the_past(&wanted)? || !self.settle(SETTLE)? {
-            return Ok(());
-        }
-        if self.filling.is_some() {
-            return self.begin_closing();
-        }
-        self.enter(&wanted, Fills::new())
+        behind && ready
     }
 
     fn is_as_wanted(&self, shard: &Shard<E::Engine>) -> bool {
@@ -174,6 +207,10 @@ impl<E: Engines, L: Log> Cell<'_, E, L> {
                 reading.extend(ends);
             }
             if !reading.slice(length, clock)? {
+                if reading.is_gone() {
+                    self.fill_again_at = clock.now() + TRY_AGAIN;
+                    return Ok(false);
+                }
                 near = false;
                 break;
             }
@@ -213,6 +250,10 @@ impl<E: Engines, L: Log> Cell<'_, E, L> {
         let Some(filling) = &mut self.filling else { return Ok(()) };
         for reading in &mut filling.readings {
             if !reading.slice(SLICE, clock)? {
+                if reading.is_gone() {
+                    // WHY: deciding goes on meanwhile, and what is left of the past is looked for again.
+                    (self.filling, self.fill_again_at) = (None, clock.now() + TRY_AGAIN);
+                }
                 return Ok(());
             }
         }
@@ -225,12 +266,11 @@ impl<E: Engines, L: Log> Cell<'_, E, L> {
             fills.insert(shard, (engine, fill));
             self.views.health.tick();
         }
-        self.enter(&ruleset, fills)?;
-        self.take_all_early()
+        self.enter(&ruleset, fills).map(drop)
     }
 
-    /// Makes the rule set active in the shards that have partitions.
-    fn enter(&mut self, wanted: &str, mut fills: Fills<E::Engine>) -> Result<(), RunError> {
+    /// Makes the rule set active in the shards that have partitions. True: the group has committed that.
+    fn enter(&mut self, wanted: &str, mut fills: Fills<E::Engine>) -> Result<bool, RunError> {
         self.note_applied();
         for at in 0..self.shards.len() {
             let from = self.ends(at);
@@ -238,22 +278,29 @@ impl<E: Engines, L: Log> Cell<'_, E, L> {
                 continue;
             };
             if let Err(error) = shard.enter(wanted, from, fills.remove(&at), &mut *self.engines) {
+                // WHY: what other shards began is noted all the same; they go back with an epoch of their own.
                 self.refuse(at, &error.to_string());
-                return Ok(());
+                break;
             }
             self.views.health.tick();
         }
         self.engines.end_backfill();
+        // WHY: a rule set with its lists may be large, and whoever changes a list every minute makes many.
+        let named = self.shards.iter().flat_map(Shard::rulesets).map(str::to_owned).collect();
+        self.engines.retain(&named);
         self.write_notes();
-        // WHY: whoever commits by itself, not with the next outputs, writes the new notes before anything else goes out.
-        let _settled: bool = self.settle(SETTLE)?;
-        Ok(())
+        if is_planted(Bug::NoteSkipped) {
+            return Ok(true);
+        }
+        self.noted = false;
+        self.note()
     }
 }
 
 /// What came of planning: the readers, if there is something to read.
 type Planning<E, L> = Option<Filling<<L as Log>::Reader, <E as Engines>::Engine>>;
 
+/// Whether a shard decides by the wanted rule set, and says so.
 fn is_active<S>(shard: &Shard<S>, wanted: &str) -> bool {
-    shard.epochs.last().is_some_and(|epoch| epoch.ruleset == wanted)
+    shard.ruleset == wanted && shard.epochs.last().is_some_and(|epoch| epoch.ruleset == wanted)
 }

@@ -259,6 +259,17 @@ impl<S: Source, W: Writer> Delivery<S> for Idempotent<W> {
         }
     }
 
+    fn note(&mut self, positions: Vec<(Partition, i64, Option<u64>)>) {
+        for (partition, next, digest) in positions {
+            let lane = self.lanes.iter_mut().find(|lane| lane.partition == partition);
+            let Some(lane) = lane else { continue };
+            if !lane.begun {
+                (lane.tracker, lane.begun) = (Tracker::new(next), true);
+            }
+            lane.digest = digest;
+        }
+    }
+
     fn accept(
         &mut self,
         record: Handled,

@@ -69,6 +69,10 @@ pub(crate) trait Delivery<S> {
     /// The group gave us these partitions, to be read from these offsets.
     fn assigned(&mut self, starts: &[(Partition, Option<i64>)]);
 
+    /// Has the next commit name these positions, with the engine's digest at each, though no record was taken since the
+    /// last: what their notes say is new. Nothing else is on its way.
+    fn note(&mut self, positions: Vec<(Partition, i64, Option<u64>)>);
+
     /// Takes the outputs of one record.
     fn accept(
         &mut self,

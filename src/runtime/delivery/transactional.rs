@@ -47,6 +47,9 @@ const MARKS: Duration = Duration::from_millis(4);
 /// How long the cell may wait for a record while a commit is under way.
 const COMMITTING: Duration = Duration::from_micros(500);
 
+/// Why the cell must begin anew.
+const STRANGE: &str = "somebody else moved the group's offsets";
+
 /// Records and their outputs that go into one transaction.
 #[derive(Default)]
 struct Batch {
@@ -60,6 +63,11 @@ struct Batch {
 }
 
 impl Batch {
+    /// Whether there is nothing to commit.
+    fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
     fn all_sent(&self) -> bool {
         self.n_sent == self.wires.len()
     }
@@ -97,6 +105,8 @@ pub(crate) struct Transactional<'a, L: Log> {
     reports: Vec<Report>,
     /// When somebody, or the broker, fenced our producer of late.
     fenced_at: Vec<Duration>,
+    /// Somebody else moved the group's offsets: what is at hand must not be written.
+    strange: bool,
 }
 
 /// What a failed step of a transaction means.
@@ -145,6 +155,7 @@ impl<'a, L: Log> Transactional<'a, L> {
             committed: BTreeMap::new(),
             reports: Vec::new(),
             fenced_at: Vec::new(),
+            strange: false,
         })
     }
 
@@ -304,6 +315,9 @@ impl<'a, L: Log> Transactional<'a, L> {
         wait: Duration,
         around: &mut Around<'_, S>,
     ) -> Result<Turn, RunError> {
+        if self.strange {
+            return Ok(Turn::Restart(STRANGE));
+        }
         around.health.set_waiting(true);
         let (error, renew) = match self.step(wait, around) {
             Ok(_) => return Ok(Turn::Fine),
@@ -311,6 +325,7 @@ impl<'a, L: Log> Transactional<'a, L> {
             Err(Fault::GroupLost(error)) => {
                 self.tell_repeated(&error.text, false);
                 self.abandon();
+                around.health.set_waiting(false);
                 return Ok(Turn::Restart("the group took the partitions away before a commit"));
             }
             Err(Fault::Abort(error)) => self.abort(error),
@@ -323,10 +338,15 @@ impl<'a, L: Log> Transactional<'a, L> {
         match if renew { self.renew(around)? } else { Fate::Lost } {
             Fate::Lost => {}
             Fate::Landed => {
+                around.health.set_waiting(false);
                 self.complete(around.books, around.clock);
                 return Ok(Turn::Fine);
             }
-            Fate::Strange => return Ok(Turn::Restart("somebody else moved the group's offsets")),
+            Fate::Strange => {
+                around.health.set_waiting(false);
+                self.strange = true;
+                return Ok(Turn::Restart(STRANGE));
+            }
         }
         if around.stop.expired() {
             return Err(stop_timeout(around.stop));
@@ -396,11 +416,16 @@ impl<'a, L: Log> Transactional<'a, L> {
         let partitions: Vec<Partition> = batch.ends.keys().cloned().collect();
         let now =
             committed(around.source, &partitions, self.timeout, (around.stop, around.health))?;
-        let now: Vec<Option<i64>> =
-            now.into_iter().map(|position| position.map(|position| position.offset)).collect();
-        let before = |partition: &Partition| self.committed.get(partition).copied().flatten();
-        let landed = batch.ends.values().zip(&now).all(|((end, _), now)| *now == Some(*end));
-        let lost = partitions.iter().zip(&now).all(|(partition, now)| *now == before(partition));
+        let (mut landed, mut lost) = (true, true);
+        for ((partition, (end, digest)), now) in batch.ends.iter().zip(now) {
+            let before = self.committed.get(partition).copied().flatten();
+            let offset = now.as_ref().map(|now| now.offset);
+            // WHY: where only a note is new, the offset is the same either way.
+            let ours = position(around, partition, *end, *digest);
+            let is_ours = before != Some(*end) || now.is_some_and(|now| now.note == ours.note);
+            landed &= offset == Some(*end) && is_ours;
+            lost &= offset == before && !(before == Some(*end) && is_ours);
+        }
         Ok(if landed {
             Fate::Landed
         } else if lost {
@@ -498,6 +523,13 @@ where
         self.committed = starts.iter().cloned().collect();
     }
 
+    fn note(&mut self, positions: Vec<(Partition, i64, Option<u64>)>) {
+        if self.closed.is_none() {
+            let ends = positions.into_iter().map(|(at, next, digest)| (at, (next, digest)));
+            self.current.ends.extend(ends);
+        }
+    }
+
     fn accept(
         &mut self,
         record: Handled,
@@ -547,7 +579,7 @@ where
         if self.closed.is_some() {
             return COMMITTING;
         }
-        if self.current.records.is_empty() {
+        if self.current.is_empty() {
             return Duration::from_millis(50);
         }
         self.until_due(clock.now())
@@ -556,7 +588,7 @@ where
     fn turn(&mut self, around: &mut Around<'_, S>) -> Result<Turn, RunError> {
         let now = around.clock.now();
         if self.closed.is_none() {
-            if self.current.records.is_empty() {
+            if self.current.is_empty() {
                 self.writer.serve(Duration::ZERO);
                 return Ok(Turn::Fine);
             }
@@ -573,7 +605,7 @@ where
     fn settle(&mut self, _limit: Duration, around: &mut Around<'_, S>) -> Result<bool, RunError> {
         loop {
             if self.closed.is_none() {
-                if self.current.records.is_empty() {
+                if self.current.is_empty() {
                     return Ok(true);
                 }
                 self.close(around.clock.now());
@@ -597,5 +629,6 @@ where
             }
         }
         self.committed.clear();
+        self.strange = false;
     }
 }

@@ -3,6 +3,7 @@
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
+use crate::runtime::error::{RunError, Stage};
 use crate::runtime::log::{ErrorKind, LogError};
 
 /// The client's name of an error, for a metric label: a closed set.
@@ -16,6 +17,11 @@ pub(crate) fn code(error: &KafkaError) -> Option<Code> {
         KafkaError::Transaction(error) => Some(error.code()),
         other => other.rdkafka_error_code(),
     }
+}
+
+/// An error after which nothing can be read.
+pub(crate) fn fatal(error: &KafkaError) -> RunError {
+    RunError::Fatal { reason: error.to_string(), stage: Stage::Receive }
 }
 
 /// An error in the runtime's terms.

@@ -10,9 +10,9 @@ use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::config::Config;
-use crate::runtime::error::{RunError, Stage};
-use crate::runtime::kafka::client;
+use crate::runtime::error::RunError;
 use crate::runtime::kafka::source::{Message, trouble};
+use crate::runtime::kafka::{classify, client};
 use crate::runtime::log::{Partition, Read, Reader};
 
 /// See the module.
@@ -26,13 +26,15 @@ impl Replayer {
         config: &Config,
         starts: &[(Partition, Option<i64>)],
     ) -> Result<Self, RunError> {
-        let consumer: BaseConsumer = client::replayer(config).create().map_err(fatal)?;
+        let consumer: BaseConsumer =
+            client::replayer(config).create().map_err(|error| classify::fatal(&error))?;
         let mut list = TopicPartitionList::new();
         for (partition, from) in starts {
             let start = from.map_or(Offset::Beginning, Offset::Offset);
-            list.add_partition_offset(&partition.topic, partition.number, start).map_err(fatal)?;
+            list.add_partition_offset(&partition.topic, partition.number, start)
+                .map_err(|error| classify::fatal(&error))?;
         }
-        consumer.assign(&list).map_err(fatal)?;
+        consumer.assign(&list).map_err(|error| classify::fatal(&error))?;
         Ok(Self { consumer })
     }
 }
@@ -51,21 +53,18 @@ impl Reader for Replayer {
             None => Ok(Read::Nothing),
             Some(Err(KafkaError::PartitionEOF(number))) => Ok(Read::End(number)),
             Some(Ok(message)) => Ok(Read::Record(Message(message))),
-            Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => Err(fatal(error)),
+            Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => {
+                Err(classify::fatal(&error))
+            }
             Some(Err(error)) => Ok(Read::Trouble(trouble(&error))),
         }
     }
 
     fn pause(&self, partition: &Partition) -> Result<(), RunError> {
-        self.consumer.pause(&one(partition)).map_err(fatal)
+        self.consumer.pause(&one(partition)).map_err(|error| classify::fatal(&error))
     }
 
     fn resume(&self, partition: &Partition) -> Result<(), RunError> {
-        self.consumer.resume(&one(partition)).map_err(fatal)
+        self.consumer.resume(&one(partition)).map_err(|error| classify::fatal(&error))
     }
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` calls")]
-fn fatal(error: KafkaError) -> RunError {
-    RunError::Fatal { reason: error.to_string(), stage: Stage::Receive }
 }

@@ -252,23 +252,24 @@ impl Source for Member {
         let mut list = TopicPartitionList::with_capacity(starts.len());
         for (partition, start) in starts {
             let offset = start.map_or(Offset::Beginning, Offset::Offset);
-            list.add_partition_offset(&partition.topic, partition.number, offset).map_err(fatal)?;
+            list.add_partition_offset(&partition.topic, partition.number, offset)
+                .map_err(|error| classify::fatal(&error))?;
         }
-        self.consumer.assign(&list).map_err(fatal)
+        self.consumer.assign(&list).map_err(|error| classify::fatal(&error))
     }
 
     fn unassign(&self) -> Result<(), RunError> {
-        self.consumer.unassign().map_err(fatal)
+        self.consumer.unassign().map_err(|error| classify::fatal(&error))
     }
 
     fn pause(&self) -> Result<(), RunError> {
-        let assigned = self.consumer.assignment().map_err(fatal)?;
-        self.consumer.pause(&assigned).map_err(fatal)
+        let assigned = self.consumer.assignment().map_err(|error| classify::fatal(&error))?;
+        self.consumer.pause(&assigned).map_err(|error| classify::fatal(&error))
     }
 
     fn resume(&self) -> Result<(), RunError> {
-        let assigned = self.consumer.assignment().map_err(fatal)?;
-        self.consumer.resume(&assigned).map_err(fatal)
+        let assigned = self.consumer.assignment().map_err(|error| classify::fatal(&error))?;
+        self.consumer.resume(&assigned).map_err(|error| classify::fatal(&error))
     }
 
     fn commit(&self, positions: &[(Partition, Position)], wait: bool) -> Result<(), LogError> {
@@ -356,9 +357,4 @@ pub(crate) fn position_list(
         }
     }
     Ok(list)
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` calls")]
-fn fatal(error: KafkaError) -> RunError {
-    RunError::Fatal { reason: error.to_string(), stage: Stage::Receive }
 }

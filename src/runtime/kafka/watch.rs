@@ -11,7 +11,7 @@ use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::config::Config;
-use crate::runtime::error::{RunError, Stage};
+use crate::runtime::error::RunError;
 use crate::runtime::kafka::source::log_line;
 use crate::runtime::kafka::{classify, client};
 use crate::telemetry::happening;
@@ -61,15 +61,17 @@ impl Watch {
         let mut next = BTreeMap::new();
         let mut list = TopicPartitionList::new();
         for topic in topics {
-            let answer = consumer.fetch_metadata(Some(topic), limit).map_err(failed)?;
+            let answer = consumer
+                .fetch_metadata(Some(topic), limit)
+                .map_err(|error| classify::fatal(&error))?;
             let found = answer.topics().iter().find(|found| found.name() == *topic);
             for partition in found.map_or(&[][..], |found| found.partitions()) {
                 list.add_partition_offset(topic, partition.id(), Offset::Beginning)
-                    .map_err(failed)?;
+                    .map_err(|error| classify::fatal(&error))?;
                 next.insert(((*topic).to_owned(), partition.id()), 0);
             }
         }
-        consumer.assign(&list).map_err(failed)?;
+        consumer.assign(&list).map_err(|error| classify::fatal(&error))?;
         Ok(Self { consumer, next, lost: 0 })
     }
 
@@ -81,7 +83,7 @@ impl Watch {
         let message = match self.consumer.poll(wait) {
             None => return Ok(None),
             Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
-                return Err(failed(KafkaError::MessageConsumptionFatal(code)));
+                return Err(classify::fatal(&KafkaError::MessageConsumptionFatal(code)));
             }
             Some(Err(error)) => {
                 let (code, text) = (classify::name(&error), error.to_string());
@@ -106,8 +108,10 @@ impl Watch {
     pub fn behind(&self, limit: Duration) -> Result<u64, RunError> {
         let mut behind = 0;
         for ((topic, partition), next) in &self.next {
-            let (_, high) =
-                self.consumer.fetch_watermarks(topic, *partition, limit).map_err(failed)?;
+            let (_, high) = self
+                .consumer
+                .fetch_watermarks(topic, *partition, limit)
+                .map_err(|error| classify::fatal(&error))?;
             behind += u64::try_from(high.saturating_sub(*next)).unwrap_or(0);
         }
         Ok(behind)
@@ -117,9 +121,4 @@ impl Watch {
     pub fn lost(&self) -> u64 {
         self.lost
     }
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "the form that `map_err` asks for")]
-fn failed(error: KafkaError) -> RunError {
-    RunError::Fatal { reason: error.to_string(), stage: Stage::Receive }
 }

@@ -57,8 +57,8 @@ impl Table {
         }
     }
 
-    /// Keys that were written ahead of their turn since the last call, because they changed.
-    pub fn save_side(&mut self) -> Vec<u8> {
+    /// Keys that were written ahead of their turn since the last call, because they changed, in pieces of whole keys.
+    pub fn save_side(&mut self) -> Vec<Vec<u8>> {
         self.slots.take_side()
     }
 

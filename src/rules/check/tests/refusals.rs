@@ -223,6 +223,11 @@ fn features_are_checked_where_they_are_defined() {
 fn policies_and_tests_are_checked() {
     refused("policy p band 10..20 -> alert band 20..30 -> alert", "E0504", "band 20..30 -> alert");
     refused("policy p timezone \"Europe/Berln\"", "E0511", "\"Europe/Berln\"");
+    refused("policy p breaker 5 per 0s", "E0511", "breaker 5 per 0s");
+    refused("policy p band 10..20 -> hold for 0s", "E0511", "hold for 0s");
+    let factor = "step_up sms otherwise hold for 0s";
+    refused(&format!("policy p band 10..20 -> {factor}"), "E0511", factor);
+    refused(&format!("rule r mode shadow on login when 1 > 2 then {factor}"), "E0511", factor);
     refused("policy p policy q", "E0510", "q");
     let rule = "rule r mode shadow on login when 1 > 2 then alert";
     let test =

@@ -1,0 +1,67 @@
+//! How a cell has the group note which rule set decides, and waits for it.
+//!
+//! INVARIANT: no record is decided in an epoch, and no snapshot taken, before the group has committed the note that names
+//! the epoch. So whatever an outsider saw, a restart finds the same rule set at the same offset.
+
+use crate::runtime::cell::{Assigned, Cell, SAVING, SETTLE};
+use crate::runtime::early::Early;
+use crate::runtime::error::RunError;
+use crate::runtime::log::{Log, Polled, Source as _};
+use crate::runtime::port::{Engines, Step as _};
+use crate::telemetry::happening;
+
+impl<E: Engines, L: Log> Cell<'_, E, L> {
+    /// Finds out where partitions begin that nobody has read: an epoch begins at an offset. False: not known yet.
+    pub(super) fn know_beginnings(&mut self) -> bool {
+        let timeout = self.config.call_timeout();
+        for ours in self.assigned.iter_mut().filter(|ours| ours.untouched) {
+            match self.source.bounds(&ours.partition, timeout) {
+                Ok((low, _)) => (ours.next, ours.untouched) = (ours.next.max(low), false),
+                Err(error) => {
+                    let attempted = "ask for the oldest offset";
+                    let (code, error) = (error.code.as_str(), error.text.as_str());
+                    happening::KafkaTrouble { attempted, code, error }.emit();
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// Has the group commit the notes that name the latest epochs. False: it has not yet.
+    pub(super) fn note(&mut self) -> Result<bool, RunError> {
+        let position = |ours: &Assigned| {
+            let digest = self.shards.get(ours.shard).and_then(|shard| shard.engine.digest());
+            (ours.partition.clone(), ours.next, digest)
+        };
+        let positions = self.assigned.iter().map(position).collect();
+        self.delivery.note(positions);
+        self.noted = self.settle(SETTLE)?;
+        Ok(self.noted)
+    }
+
+    /// Stays in the group while nothing may be decided. A record that comes all the same is kept.
+    pub(super) fn wait_for_note(&mut self) -> Result<(), RunError> {
+        if !self.paused {
+            self.source.pause()?;
+            self.paused = true;
+        }
+        if let Polled::Record(record) = self.source.poll(SAVING)? {
+            self.early.push(Early::of(&record));
+        }
+        if self.noted {
+            // The rule set is still being kept.
+            self.checkpoint();
+        }
+        Ok(())
+    }
+
+    /// Brings the notes of commits up to date.
+    pub(super) fn write_notes(&mut self) {
+        self.notes.clear();
+        for Assigned { partition, shard, .. } in &self.assigned {
+            let Some(shard) = self.shards.get(*shard) else { continue };
+            self.notes.insert(partition.clone(), shard.epochs.entries(partition));
+        }
+    }
+}
