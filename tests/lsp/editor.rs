@@ -29,7 +29,7 @@ event login from "logins"
   key   holder   : person
   key   device   : device
 
-list trusted : card
+list trusted : card from "lists/trusted.csv"
 list limits  : card gives money EUR from "lists/limits.csv"
 policy decisions
   base currency EUR
@@ -106,6 +106,7 @@ impl Editor {
         let editor = Self { folder, server, input, output, found: BTreeMap::new(), n: 0 };
         editor.write("rules/schema.risk", SCHEMA);
         editor.write("rules/lists/limits.csv", LIMITS);
+        editor.write("rules/lists/trusted.csv", "value\nc8\n");
         editor.write("rules/features.risk", FEATURES);
         editor.write("rules/cards/busy.risk", BUSY);
         editor.write("rules/snoozes.risk", SNOOZE);

@@ -138,6 +138,7 @@ fn no_text_and_no_place_ends_the_server() {
     fs::create_dir_all(rules.join("lists")).unwrap();
     fs::write(rules.join("schema.risk"), SCHEMA).unwrap();
     fs::write(rules.join("lists/limits.csv"), LIMITS).unwrap();
+    fs::write(rules.join("lists/trusted.csv"), "value\nc8\n").unwrap();
     let language = fs::read_to_string("tests/language/examples.risk").unwrap();
     let texts = [BUSY, SNOOZE, FEATURES, SCHEMA, &language];
     let mut dice = Dice::new(20_261_128);

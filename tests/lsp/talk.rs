@@ -60,8 +60,10 @@ fn findings_are_those_of_check_over_the_whole_folder() {
         "rules/other.risk",
         "rule other mode shadow on payment when amount > 5 then alert\n",
     );
-    editor.open_file("rules/cards/busy.risk");
+    let text = editor.open_file("rules/cards/busy.risk");
     editor.wait_for("rules/other.risk");
+    // The answer comes behind all that is told unasked.
+    editor.hover("rules/cards/busy.risk", &text, "rule bu|sy");
     let root = editor.uri("rules/");
     let mut told: Vec<(String, String, u64, u64, String)> = Vec::new();
     for (uri, list) in &editor.found {
