@@ -539,6 +539,21 @@ fn a_rule_that_gets_another_name_goes_on_counting_and_thinning() {
 }
 
 #[test]
+fn an_aggregate_of_entities_keeps_its_count_when_another_entity_is_declared_before() {
+    let value = "distinct(payment.shop) by card over last 1h";
+    let mut runner = running(&saying(value));
+    assert_eq!(runner.ask(LATER_S, "10.00"), said("1", false));
+    let old = saying(value);
+    let text = &old.sources.files[0].text;
+    let wider =
+        text.replace("  key   card    : card\n", "  field till : till?\n  key   card    : card\n");
+    assert_ne!(*text, wider);
+    for mut runner in changed(runner, &program(&wider)) {
+        assert_eq!(runner.ask(LATER_S + 10, "10.00"), said("1", false), "known, not warming");
+    }
+}
+
+#[test]
 fn a_new_filter_is_warming_until_its_window_has_filled() {
     let filtered = saying("count(payment where amount > 50 EUR) by card over last 1h");
     let mut runner = running(&saying("count(payment) by card over last 1h"));

@@ -110,10 +110,16 @@ impl TableIdentity {
 
 /// A type in words that say all that its remembered words depend on.
 fn type_text(program: &Program, ty: Type) -> String {
-    let Type::Enum(event, field) = ty else { return format!("{ty:?}") };
-    let field = program.schema.event(event).field(field);
-    // WHY: a member is remembered by its place among the members.
-    format!("{:?}", field.ty)
+    match ty {
+        // WHY: a member is remembered by its place among the members.
+        Type::Enum(event, field) => format!("{:?}", program.schema.event(event).field(field).ty),
+        // WHY: the number of an entity changes when another one is declared before it; its name does not.
+        Type::Entity(entity) => {
+            let name = program.schema.entities.get(usize::from(entity.0));
+            format!("entity {}", name.map_or("?", String::as_str))
+        }
+        _ => format!("{ty:?}"),
+    }
 }
 
 fn column_code(kind: ColumnKind) -> u8 {
