@@ -481,8 +481,9 @@ impl Author {
         let window = self.window();
         match self.dice.below(if depth == 0 { 3 } else { 10 }) {
             0 => "ratio".to_owned(),
-            1 => self.dice.pick(&["0.5", "1.25", "0.1", "30%"]).to_owned(),
-            2 => format!("(ratio default {})", self.dice.pick(&["0.5", "2.0"])),
+            1 => self.dice.pick(&["0.5", "1.25", "0.1", "0.3"]).to_owned(),
+            // A per cent alone beside a whole number is refused.
+            2 => format!("(ratio default {})", self.dice.pick(&["0.5", "2.0", "30%"])),
             3 => format!("({} / {})", self.integer(depth - 1), self.integer(0)),
             4 => format!("({} / {})", self.money(depth - 1), self.money(0)),
             5 => format!(
