@@ -176,7 +176,11 @@ impl Wish {
         };
         let dates = "effective 2026-01-01 .. 2026-12-31";
         let mandatory = if self.mandatory { "mandatory" } else { "" };
-        let points = format!("score +{}", self.points);
+        // A score of no points is refused, and a rule does something.
+        let points = match self.points {
+            0 => "tag seen".to_owned(),
+            points => format!("score +{points}"),
+        };
         rule(name, id, &format!("{dates} {mandatory}"), &format!("{deed} {points}"))
     }
 }
