@@ -148,7 +148,9 @@ fn question(dice: &mut Dice) -> String {
         "last(pay.cents)",
     ]);
     let (key, span) = (dice.pick(&["card", "shop"]), dice.pick(&["10s", "1m", "5m", "20m"]));
-    format!("{kind} by {key} over {} {span}", dice.pick(&["last", "prior"]))
+    // What is last, this event counted, is always this event's.
+    let counting = if kind.starts_with("last") { "prior" } else { dice.pick(&["last", "prior"]) };
+    format!("{kind} by {key} over {counting} {span}")
 }
 
 /// Rules of which each says one value about every payment.
