@@ -539,7 +539,10 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
             .collect();
         self.write_notes();
         self.views.health.set_assigned(true);
-        if !recovery.is_complete() {
+        if recovery.is_complete() {
+            // WHY: the client remembers from before a rebalance that a partition was paused.
+            self.source.resume()?;
+        } else {
             self.source.pause()?;
             self.paused = true;
             self.views.health.set_recovering(true);
