@@ -402,10 +402,14 @@ struct Arrivals {
 
 impl Arrivals {
     fn new(rules: &str) -> Self {
+        Self::with(rules, EngineOptions::default())
+    }
+
+    fn with(rules: &str, options: EngineOptions) -> Self {
         let files = vec![Source { path: "r.risk".to_owned(), text: rules.to_owned() }];
         let (program, report) = riskweir::rules::compile(&Sources { files });
         let program = Arc::new(program.unwrap_or_else(|| panic!("{report:#?}")));
-        let mut engine = Engine::new(program, EngineOptions::default()).unwrap();
+        let mut engine = Engine::new(program, options).unwrap();
         let stream = engine.open_stream("payments", 0);
         Self { engine, stream, offset: 0 }
     }
@@ -476,6 +480,25 @@ fn a_hold_of_an_event_from_the_future_ends_by_the_clock_of_its_partition() {
     assert_eq!(hold["deadline_at"], "2026-03-02T11:00:00Z");
     assert_eq!(run.now("10:59:59", "5.00"), "pass 0");
     assert_eq!(run.now("11:00:00", "5.00"), "expired p2 block; pass 0");
+}
+
+#[test]
+fn an_event_from_the_future_that_comes_again_when_its_id_is_forgotten_is_another_hold() {
+    let options = EngineOptions { dedupe_window_ms: 600_000, ..EngineOptions::default() };
+    let rules = format!(
+        r#"{PAYMENT}rule large id "R-1" owner o on payment when amount > 100 EUR then hold for 1h"#
+    );
+    let mut run = Arrivals::with(&rules, options);
+    assert_eq!(run.now("09:00:00", "5.00"), "pass 0");
+    let (_, first) = run.pay("09:00:01", FAR, "150.00");
+    assert_eq!(run.now("12:00:00", "5.00"), "expired p2 release; pass 0");
+    run.offset = 1;
+    let (found, again) = run.pay("12:00:01", FAR, "150.00");
+    assert_eq!(found, "hold 0 by R-1 future_ts; placed p2");
+    assert_eq!(first[1]["deadline_at"], "2026-03-02T10:00:00Z");
+    assert_eq!(again[1]["deadline_at"], "2026-03-02T13:00:00Z");
+    assert_ne!(first[1]["hold_id"], again[1]["hold_id"], "two records under one id are no repeat");
+    assert_eq!(again[0]["hold_id"], again[1]["hold_id"]);
 }
 
 #[test]

@@ -481,7 +481,7 @@ impl Author {
         let window = self.window();
         match self.dice.below(if depth == 0 { 3 } else { 10 }) {
             0 => "ratio".to_owned(),
-            1 => self.dice.pick(&["0.5", "1.25", "0.1", "0.3"]).to_owned(),
+            1 => self.dice.pick(&["0.5", "0.75", "0.1", "0.3"]).to_owned(),
             // A per cent alone beside a whole number is refused.
             2 => format!("(ratio default {})", self.dice.pick(&["0.5", "2.0", "30%"])),
             3 => format!("({} / {})", self.integer(depth - 1), self.integer(0)),
