@@ -106,11 +106,11 @@ pub enum Reason {
     /// It belongs to another shard than its folder says.
     #[error("it belongs to shard `{0}`")]
     OtherShard(String),
-    /// It has seen records that are not committed.
+    /// It has seen records that are not committed: the first such partition, and all that it has seen.
     #[error(
         "it has seen `{}`-{} up to {}, which is beyond the committed offset", .0.topic, .0.partition, .0.next_offset
     )]
-    Ahead(Position),
+    Ahead(Position, Vec<Position>),
     /// Whoever loaded it refused it.
     #[error("{0}")]
     Refused(String),
@@ -498,7 +498,7 @@ impl Snapshots {
             return Err(Reason::OtherShard(header.shard));
         }
         if let Some(ahead) = header.first_ahead(committed) {
-            return Err(Reason::Ahead(ahead.clone()));
+            return Err(Reason::Ahead(ahead.clone(), header.positions.clone()));
         }
         let mut parts = Parts { reader, ended: false, broken: false };
         match load(&header, &mut parts) {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::base::planted::{Bug, is_planted};
 use crate::config::Config;
-use crate::durable::{LoadError, Position as Place, Reason, Search};
+use crate::durable::{LoadError, Position as Place, Reason, Search, Skipped};
 use crate::runtime::backfill::{Range, Reading};
 use crate::runtime::clock::Clock;
 use crate::runtime::epochs::{Epochs, Fill};
@@ -462,6 +462,7 @@ fn load<L: Log, E: Engines>(
         let (snapshot, reason) = (skipped.name.as_str(), skipped.reason.to_string());
         happening::SnapshotSkipped { snapshot, place: &place, reason: &reason }.emit();
     }
+    checkpoints.set_ahead(ahead(&search.skipped, &committed));
     if search.storage_in_the_way() {
         return Err(RunError::Snapshots {
             code: crate::diag::Code("S0004"),
@@ -469,7 +470,7 @@ fn load<L: Log, E: Engines>(
             help: "look at the place and at the permissions, then start again",
         });
     }
-    let lost = search.skipped.iter().any(|skipped| !matches!(skipped.reason, Reason::Ahead(_)));
+    let lost = search.skipped.iter().any(|skipped| !matches!(skipped.reason, Reason::Ahead(..)));
     let Search { loaded: Some((found, header, (ruleset, engine))), .. } = search else {
         return Ok(if lost { Loaded::Lost } else { Loaded::None });
     };
@@ -487,6 +488,19 @@ fn load<L: Log, E: Engines>(
     checkpoints.note_kept(found.epoch);
     shard.replace(engine, (ruleset, found.epoch), applied.collect());
     Ok(Loaded::Yes)
+}
+
+/// What snapshots that were passed over have seen beyond the committed offsets.
+fn ahead<'a>(skipped: &'a [Skipped], ours: &'a [Place]) -> impl Iterator<Item = &'a Place> {
+    let seen = skipped.iter().filter_map(|skipped| match &skipped.reason {
+        Reason::Ahead(_, seen) => Some(seen),
+        _ => None,
+    });
+    // WHY: what nobody reads here any more is never committed.
+    let is_ours = move |at: &&Place| {
+        ours.iter().any(|it| (&it.topic, it.partition) == (&at.topic, at.partition))
+    };
+    seen.flatten().filter(is_ours)
 }
 
 /// Whether the input does not hold all that the state lacks.
