@@ -56,10 +56,13 @@ impl ErrorCode {
 /// # Errors
 /// Only when the input itself fails.
 pub(super) fn read(input: &mut impl BufRead) -> io::Result<Option<Incoming>> {
-    let Some(length) = headers(input)? else { return Ok(None) };
-    let Some(length) = length else {
-        let message = "a message without a `Content-Length` that can be read".to_owned();
-        return Ok(Some(Incoming::Malformed(ErrorCode::ParseError, message)));
+    let length = match headers(input)? {
+        Headers::End => return Ok(None),
+        Headers::NoLength => {
+            let message = "a message without a `Content-Length` that can be read".to_owned();
+            return Ok(Some(Incoming::Malformed(ErrorCode::ParseError, message)));
+        }
+        Headers::Length(length) => length,
     };
     if length > MAX_MESSAGE_BYTES {
         io::copy(&mut input.take(length), &mut io::sink())?;
@@ -77,22 +80,30 @@ pub(super) fn read(input: &mut impl BufRead) -> io::Result<Option<Incoming>> {
     }))
 }
 
-/// Reads the lines up to an empty one; the inner `None`: none of them is a length. What is no header is passed over,
-/// so reading finds its feet again after anything.
-#[expect(clippy::option_option, reason = "the outer is the end of the input")]
-fn headers(input: &mut impl BufRead) -> io::Result<Option<Option<u64>>> {
+/// What the lines before a message say.
+enum Headers {
+    /// The input ended.
+    End,
+    /// None of them is a length.
+    NoLength,
+    /// So many bytes follow.
+    Length(u64),
+}
+
+/// Reads the lines up to an empty one. What is no header is passed over, so reading finds its feet again after anything.
+fn headers(input: &mut impl BufRead) -> io::Result<Headers> {
     let mut length = None;
     let mut line = Vec::new();
     loop {
         line.clear();
         let n = input.by_ref().take(MAX_HEADER_BYTES).read_until(b'\n', &mut line)?;
         if n == 0 {
-            return Ok(None);
+            return Ok(Headers::End);
         }
         let text = String::from_utf8_lossy(&line);
         let text = text.trim();
         if text.is_empty() {
-            return Ok(Some(length));
+            return Ok(length.map_or(Headers::NoLength, Headers::Length));
         }
         if let Some((name, value)) = text.split_once(':')
             && name.trim().eq_ignore_ascii_case("content-length")

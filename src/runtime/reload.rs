@@ -281,16 +281,8 @@ fn look(path: &Path, found: &mut Fingerprint) -> io::Result<()> {
 mod tests {
     use super::*;
     use crate::diag::Source;
+    use crate::runtime::rulesets::tests::program;
     use crate::telemetry::board::Identity;
-
-    fn program(most: u32) -> Arc<Program> {
-        let text = format!(
-            "event pay from \"t\"\n  id i : text\n  time at : time\n  key card : card\nrule often \"many\"\n  id \"R-1\"  owner tests  severity low\n  on pay\n  when count(pay) by card over last 1h > {most}\n  then score +1 in often\n"
-        );
-        let files = vec![Source { path: "rules.risk".to_owned(), text }];
-        let (program, found) = compile(&Sources { files });
-        Arc::new(program.unwrap_or_else(|| panic!("{found:#?}")))
-    }
 
     #[test]
     fn a_folder_that_goes_back_before_the_other_rule_set_is_active_takes_that_back_too() {

@@ -295,12 +295,13 @@ impl Engines for DecidingEngines {
 }
 
 #[cfg(test)]
-mod tests {
+pub(in crate::runtime) mod tests {
     use std::sync::mpsc::channel;
 
     use super::*;
 
-    fn program(most: u32) -> Arc<Program> {
+    /// A rule set with one rule, which hits above so many payments.
+    pub(in crate::runtime) fn program(most: u32) -> Arc<Program> {
         let text = format!(
             "event pay from \"t\"\n  id i : text\n  time at : time\n  key card : card\nrule often \"many\"\n  id \"R-1\"  owner tests  severity low\n  on pay\n  when count(pay) by card over last 1h > {most}\n  then score +1 in often\n"
         );
