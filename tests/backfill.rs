@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::support::dice::Dice;
 use crate::support::rule_text::{Author, LISTS};
-use crate::support::stream::Stream;
+use crate::support::stream::rows;
 
 mod support;
 
@@ -50,19 +50,6 @@ fn rule_sets(dice: &mut Dice) -> Option<(Arc<Program>, Arc<Program>)> {
         }
     }
     Some((compile(&fewer)?, compile(&text)?))
-}
-
-/// Random rows with ids of their own.
-fn rows(program: &Program, dice: &Dice, n: usize) -> Vec<Row> {
-    let mut stream = Stream::new(&program.schema, dice.clone());
-    let row = |index| {
-        let mut row = stream.next_row();
-        let event = program.schema.event(row.event());
-        let id = row.store_text(format!("id-{index}").as_bytes());
-        row.set(event.field(event.id).slot, id.0);
-        row
-    };
-    (0..n).map(row).collect()
 }
 
 /// Decides the rows from `from` on; what came out of each.
@@ -108,7 +95,7 @@ fn check_whole_past(seed: u64) {
     let mut dice = Dice::new(seed);
     let Some((fewer, more)) = rule_sets(&mut dice) else { return };
     let options = options(&mut dice);
-    let rows = rows(&more, &dice, 300);
+    let rows = rows(&more.schema, dice.clone(), 300);
     let (before, half) = (&rows[..150], 150);
     let mut engine = engine_after(&fewer, options, before, 0);
     let past = engine_after(&more, options, before, 0);

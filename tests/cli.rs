@@ -3,14 +3,16 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use riskweir::durable::{Header, LocalDir, Position, Snapshots};
 use serde_json::Value;
-use tempfile::TempDir;
+
+mod support;
+
+use support::place::{Place, called};
 
 const RULES: &str = r#"
 event payment
@@ -39,61 +41,14 @@ test busy "the third"
 "#;
 
 /// A folder with `rules/a.risk` and `events.ndjson`.
-struct Place {
-    folder: TempDir,
+fn place(rules: &str) -> Place {
+    Place::with(&[("rules/a.risk", rules), ("events.ndjson", &events())])
 }
 
-/// What a call gave.
-struct Called {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-impl Place {
-    fn new(rules: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        fs::create_dir(folder.path().join("rules")).unwrap();
-        fs::write(folder.path().join("rules/a.risk"), rules).unwrap();
-        fs::write(folder.path().join("events.ndjson"), events()).unwrap();
-        Self { folder }
-    }
-
-    fn path(&self) -> &Path {
-        self.folder.path()
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_riskweir"));
-        command.args(arguments).current_dir(self.path()).env_remove("NO_COLOR");
-        command.stdin(Stdio::null());
-        command
-    }
-
-    fn call(&self, arguments: &[&str]) -> Called {
-        called(self.command(arguments).output().unwrap())
-    }
-
-    /// Runs `backtest` into `out` with more arguments; it must succeed.
-    #[track_caller]
-    fn backtest(&self, out: &str, more: &[&str]) -> Called {
-        let arguments = [&["backtest", "--out", out][..], more].concat();
-        let called = self.call(&arguments);
-        assert_eq!((called.code, called.err.as_str()), (0, ""), "{}", called.out);
-        called
-    }
-
-    fn read(&self, name: &str) -> String {
-        fs::read_to_string(self.path().join(name)).unwrap()
-    }
-}
-
-fn called(output: Output) -> Called {
-    Called {
-        code: output.status.code().unwrap_or(-1),
-        out: String::from_utf8(output.stdout).unwrap(),
-        err: String::from_utf8(output.stderr).unwrap(),
-    }
+/// Runs `backtest` into `out` with more arguments; it must succeed without a word on standard error.
+#[track_caller]
+fn backtest(place: &Place, out: &str, more: &[&str]) -> String {
+    place.good(&[&["backtest", "--out", out][..], more].concat())
 }
 
 /// Five hundred payments of ten cards, every seventh large, and one broken record.
@@ -127,7 +82,7 @@ const FILES: [&str; 5] =
 
 #[test]
 fn check_says_that_a_rule_set_is_good() {
-    let called = Place::new(RULES).call(&["check", "rules"]);
+    let called = place(RULES).call(&["check", "rules"]);
     assert_eq!((called.code, called.err.as_str()), (0, ""));
     assert!(called.out.starts_with("rules: rule set "), "{}", called.out);
     assert!(called.out.contains("1 event types, 2 rules"), "{}", called.out);
@@ -135,7 +90,7 @@ fn check_says_that_a_rule_set_is_good() {
 
 #[test]
 fn check_renders_mistakes_on_standard_error_and_fails() {
-    let place = Place::new(&RULES.replace("amount > 100", "amuont > 100"));
+    let place = place(&RULES.replace("amount > 100", "amuont > 100"));
     let called = place.call(&["check", "rules"]);
     assert_eq!((called.code, called.out.as_str()), (1, ""));
     assert!(called.err.contains("error[E0101]"), "{}", called.err);
@@ -146,7 +101,7 @@ fn check_renders_mistakes_on_standard_error_and_fails() {
 
 #[test]
 fn check_gives_mistakes_as_json_lines_on_standard_output() {
-    let place = Place::new(&RULES.replace("amount > 100", "amuont > 100"));
+    let place = place(&RULES.replace("amount > 100", "amuont > 100"));
     let called = place.call(&["check", "rules", "--format", "json"]);
     assert_eq!(called.code, 1);
     let codes: Vec<Value> =
@@ -157,7 +112,7 @@ fn check_gives_mistakes_as_json_lines_on_standard_output() {
 
 #[test]
 fn a_folder_that_is_not_there_is_named() {
-    let place = Place::new(RULES);
+    let place = place(RULES);
     for command in ["check", "test"] {
         let called = place.call(&[command, "nowhere"]);
         assert_eq!((called.code, called.out.as_str()), (1, ""));
@@ -171,14 +126,14 @@ fn a_folder_that_is_not_there_is_named() {
 
 #[test]
 fn test_runs_the_tests_and_fails_when_one_fails() {
-    let called = Place::new(RULES).call(&["test", "rules"]);
+    let called = place(RULES).call(&["test", "rules"]);
     assert_eq!(
         (called.code, called.out.as_str(), called.err.as_str()),
         (0, "2 passed, 0 failed\n", "")
     );
-    let verbose = Place::new(RULES).call(&["test", "rules", "--verbose"]);
+    let verbose = place(RULES).call(&["test", "rules", "--verbose"]);
     assert!(verbose.out.contains("ok    large: one cent above\n"), "{}", verbose.out);
-    let broken = Place::new(&RULES.replace("100.01 EUR", "100 EUR"));
+    let broken = place(&RULES.replace("100.01 EUR", "100 EUR"));
     let called = broken.call(&["test", "rules"]);
     assert_eq!(called.code, 1);
     assert!(called.out.contains("FAIL  large: one cent above  (a.risk:18:1)"), "{}", called.out);
@@ -193,7 +148,7 @@ fn test_runs_the_tests_and_fails_when_one_fails() {
 
 #[test]
 fn a_filter_chooses_tests_by_the_name_of_the_rule_and_one_that_fits_nothing_is_a_mistake() {
-    let place = Place::new(&RULES.replace("100.01 EUR", "100 EUR"));
+    let place = place(&RULES.replace("100.01 EUR", "100 EUR"));
     let called = place.call(&["test", "rules", "--filter", "busy"]);
     assert_eq!((called.code, called.out.as_str()), (0, "1 passed, 0 failed\n"));
     let called = place.call(&["test", "rules", "--filter", "bussy"]);
@@ -203,35 +158,35 @@ fn a_filter_chooses_tests_by_the_name_of_the_rule_and_one_that_fits_nothing_is_a
 
 #[test]
 fn backtest_writes_every_kind_of_record_and_a_table() {
-    let place = Place::new(RULES);
-    let called = place.backtest("out", &["--input", "events.ndjson"]);
+    let place = place(RULES);
+    let told = backtest(&place, "out", &["--input", "events.ndjson"]);
     assert_eq!(place.read("out/decisions.ndjson").lines().count(), 500);
     assert_eq!(place.read("out/dead_letter.ndjson").lines().count(), 1);
     // 71 of the numbers below 500 leave 3 when divided by 7.
     let held = place.read("out/holds.ndjson");
     assert_eq!(held.lines().filter(|line| line.contains(r#""state":"placed""#)).count(), 71);
-    let row = called.out.lines().find(|line| line.starts_with("R-1")).unwrap();
+    let row = told.lines().find(|line| line.starts_with("R-1")).unwrap();
     let cells: Vec<&str> = row.split_whitespace().collect();
     assert_eq!(cells[..4], ["R-1", "large", "live", "71"], "{row}");
-    assert!(called.out.contains("501 records: 500 decided"), "{}", called.out);
-    assert!(called.out.contains("1 dead-lettered"), "{}", called.out);
-    assert!(called.out.contains("dead letters: 1 invalid_json"), "{}", called.out);
+    assert!(told.contains("501 records: 500 decided"), "{told}");
+    assert!(told.contains("1 dead-lettered"), "{told}");
+    assert!(told.contains("dead letters: 1 invalid_json"), "{told}");
 }
 
 #[test]
 fn backtest_gives_its_summary_as_json() {
-    let place = Place::new(RULES);
-    let called = place.backtest("out", &["--input", "events.ndjson", "--format", "json"]);
-    let summary: Value = serde_json::from_str(&called.out).unwrap();
+    let place = place(RULES);
+    let told = backtest(&place, "out", &["--input", "events.ndjson", "--format", "json"]);
+    let summary: Value = serde_json::from_str(&told).unwrap();
     assert_eq!((&summary["records"], &summary["decided"]), (&501.into(), &500.into()));
     let large = summary["rules"].as_array().unwrap().iter().find(|rule| rule["rule"] == "R-1");
     assert_eq!(large.unwrap()["hits"], 71);
-    assert_eq!(called.out, place.read("out/summary.json"));
+    assert_eq!(told, place.read("out/summary.json"));
 }
 
 #[test]
 fn packed_files_and_any_number_of_threads_give_the_same_bytes() {
-    let place = Place::new(RULES);
+    let place = place(RULES);
     let file = |name: &str| fs::File::create(place.path().join(name)).unwrap();
     for folder in ["gz", "zst"] {
         fs::create_dir(place.path().join(folder)).unwrap();
@@ -241,9 +196,9 @@ fn packed_files_and_any_number_of_threads_give_the_same_bytes() {
     gz.finish().unwrap();
     let packed = zstd::encode_all(events().as_bytes(), 1).unwrap();
     fs::write(place.path().join("zst/events.ndjson.zst"), packed).unwrap();
-    place.backtest("one", &["--input", "events.ndjson", "--threads", "1"]);
+    backtest(&place, "one", &["--input", "events.ndjson", "--threads", "1"]);
     for threads in ["2", "4"] {
-        place.backtest(threads, &["--input", "events.ndjson", "--threads", threads]);
+        backtest(&place, threads, &["--input", "events.ndjson", "--threads", threads]);
         for name in FILES {
             let (one, more) =
                 (place.read(&format!("one/{name}")), place.read(&format!("{threads}/{name}")));
@@ -251,7 +206,7 @@ fn packed_files_and_any_number_of_threads_give_the_same_bytes() {
         }
     }
     for (out, input) in [("a", "gz/events.ndjson.gz"), ("b", "zst/events.ndjson.zst")] {
-        place.backtest(out, &["--input", input]);
+        backtest(&place, out, &["--input", input]);
         let name = input.rsplit('/').next().unwrap();
         let renamed = place.read("one/decisions.ndjson").replace("events.ndjson", name);
         assert!(place.read(&format!("{out}/decisions.ndjson")) == renamed, "{input}");
@@ -261,7 +216,7 @@ fn packed_files_and_any_number_of_threads_give_the_same_bytes() {
 /// H16: 160 KB that unfold to 100 MB in one line, and what other formats begin with.
 #[test]
 fn a_bomb_in_a_packed_file_is_one_dead_letter_and_takes_bounded_memory() {
-    let place = Place::new(RULES);
+    let place = place(RULES);
     let mut lines = vec![b'{'; 100 << 20];
     lines.push(b'\n');
     // Confluent's frame of Avro, old and new magic byte.
@@ -292,24 +247,24 @@ fn a_bomb_in_a_packed_file_is_one_dead_letter_and_takes_bounded_memory() {
 
 #[test]
 fn csv_gives_the_same_decisions_as_ndjson() {
-    let place = Place::new(RULES);
+    let place = place(RULES);
     fs::write(place.path().join("events.csv"), events_csv()).unwrap();
-    place.backtest("csv", &["--input", "events.csv"]);
-    place.backtest("ndjson", &["--input", "events.ndjson"]);
+    backtest(&place, "csv", &["--input", "events.csv"]);
+    backtest(&place, "ndjson", &["--input", "events.ndjson"]);
     let renamed = place.read("ndjson/decisions.ndjson").replace("events.ndjson", "events.csv");
     assert!(place.read("csv/decisions.ndjson") == renamed);
 }
 
 #[test]
 fn a_row_of_another_width_than_the_header_is_a_dead_letter_and_never_read_by_half() {
-    let place = Place::new(RULES);
+    let place = place(RULES);
     let rows = "id,at,card,amount\n\
         p1,2026-03-02T09:00:00Z,c1,1.00\n\
         p2,2026-03-02T09:00:01Z,c1,9,500.00\n\
         p3,2026-03-02T09:00:02Z,c1\n\
         p4,2026-03-02T09:00:03Z,c1,\"2.00\"\n";
     fs::write(place.path().join("rows.csv"), rows).unwrap();
-    place.backtest("out", &["--input", "rows.csv"]);
+    backtest(&place, "out", &["--input", "rows.csv"]);
     let letters: Vec<Value> = place
         .read("out/dead_letter.ndjson")
         .lines()
@@ -324,8 +279,8 @@ fn a_row_of_another_width_than_the_header_is_a_dead_letter_and_never_read_by_hal
 
 #[test]
 fn a_quote_that_swallows_rows_ends_the_backtest_with_its_line_and_leaves_no_summary() {
-    let place = Place::new(RULES);
-    place.backtest("out", &["--input", "events.ndjson"]);
+    let place = place(RULES);
+    backtest(&place, "out", &["--input", "events.ndjson"]);
     assert!(place.path().join("out/summary.json").exists());
     let rows = "id,at,card,amount,note\n\
         p1,2026-03-02T09:00:00Z,c1,1.00,\"open\n\
@@ -341,7 +296,7 @@ fn a_quote_that_swallows_rows_ends_the_backtest_with_its_line_and_leaves_no_summ
 
 #[test]
 fn an_entity_that_no_rule_knows_is_refused_as_the_key_of_partitions() {
-    let place = Place::new(RULES);
+    let place = place(RULES);
     fs::write(place.path().join("c.yaml"), "kafka:\n  brokers: [\"127.0.0.1:1\"]\n").unwrap();
     let validate = |entity: &str| {
         let key = format!("kafka.partitioned_by={entity}");
@@ -366,9 +321,9 @@ fn an_entity_that_no_rule_knows_is_refused_as_the_key_of_partitions() {
 
 #[test]
 fn a_pipe_among_the_rules_is_refused_and_not_waited_for() {
-    let place = Place::new(RULES);
+    let place = place(RULES);
     let pipe = place.path().join("rules/pipe.risk");
-    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let called = place.call(&["check", "rules"]);
     assert_eq!(called.code, 1);
     assert!(called.err.contains("pipe.risk` is no regular file"), "{}", called.err);
@@ -387,10 +342,10 @@ rule third
   when count(step) by who over last 2h >= 2
   then score +10 in x
 "#;
-    let place = Place::new(rules);
+    let place = place(rules);
     fs::write(place.path().join("steps.csv"), "hour,who\n1,a\n2,a\n4,a\n,\n4,\"a,\"\"b\"\n")
         .unwrap();
-    place.backtest("out", &["--input", "steps.csv"]);
+    backtest(&place, "out", &["--input", "steps.csv"]);
     let decisions: Vec<Value> = place
         .read("out/decisions.ndjson")
         .lines()
@@ -421,13 +376,13 @@ rule third
 
 #[test]
 fn several_files_are_one_history() {
-    let place = Place::new(RULES);
+    let place = place(RULES);
     let text = events();
     let (first, second) = text.split_at(text.match_indices('\n').nth(249).unwrap().0 + 1);
     fs::write(place.path().join("1.ndjson"), first).unwrap();
     fs::write(place.path().join("2.ndjson"), second).unwrap();
-    place.backtest("parts", &["--input", "1.ndjson", "2.ndjson"]);
-    place.backtest("whole", &["--input", "events.ndjson"]);
+    backtest(&place, "parts", &["--input", "1.ndjson", "2.ndjson"]);
+    backtest(&place, "whole", &["--input", "events.ndjson"]);
     let without_source = |name: &str| -> Vec<Value> {
         let text = place.read(&format!("{name}/decisions.ndjson"));
         let parse = |line: &str| {
@@ -442,10 +397,10 @@ fn several_files_are_one_history() {
 
 #[test]
 fn notable_decisions_leave_out_the_plain_passes() {
-    let place = Place::new(RULES);
-    place.backtest("all", &["--input", "events.ndjson"]);
-    place.backtest("notable", &["--input", "events.ndjson", "--decisions", "notable"]);
-    place.backtest("none", &["--input", "events.ndjson", "--decisions", "none"]);
+    let place = place(RULES);
+    backtest(&place, "all", &["--input", "events.ndjson"]);
+    backtest(&place, "notable", &["--input", "events.ndjson", "--decisions", "notable"]);
+    backtest(&place, "none", &["--input", "events.ndjson", "--decisions", "none"]);
     let plain = |line: &&str| {
         let record: Value = serde_json::from_str(line).unwrap();
         record["outcome"] == "pass" && record["score"] == 0 && record.get("contributions").is_none()
@@ -473,7 +428,7 @@ fn refused(place: &Place, arguments: &[&str], message: &str) {
 
 #[test]
 fn what_backtest_cannot_read_or_write_is_named_before_anything_is_written() {
-    let place = Place::new(RULES);
+    let place = place(RULES);
     fs::write(place.path().join("events.txt"), "").unwrap();
     fs::write(place.path().join("file"), "").unwrap();
     let run = |input: &'static str, out: &'static str| {
@@ -483,7 +438,7 @@ fn what_backtest_cannot_read_or_write_is_named_before_anything_is_written() {
     refused(&place, &run("missing.ndjson", "out"), "could not read `missing.ndjson`");
     assert!(!place.path().join("out").exists(), "nothing is written");
     refused(&place, &run("events.ndjson", "file"), "could not write `file`");
-    place.backtest("out", &["--input", "events.ndjson"]);
+    backtest(&place, "out", &["--input", "events.ndjson"]);
     let own = ["backtest", "--input", "out/decisions.ndjson", "--out", "out"];
     refused(&place, &own, "`out/decisions.ndjson` is an input and would be overwritten");
     assert_eq!(place.read("out/decisions.ndjson").lines().count(), 500);
@@ -495,7 +450,7 @@ fn what_backtest_cannot_read_or_write_is_named_before_anything_is_written() {
 
 #[test]
 fn rules_with_mistakes_run_no_backtest() {
-    let place = Place::new(&RULES.replace("amount > 100", "amuont > 100"));
+    let place = place(&RULES.replace("amount > 100", "amuont > 100"));
     let called = place.call(&["backtest", "--input", "events.ndjson", "--out", "out"]);
     assert_eq!((called.code, called.out.as_str()), (1, ""));
     assert!(called.err.contains("error[E0101]"), "{}", called.err);
@@ -504,7 +459,7 @@ fn rules_with_mistakes_run_no_backtest() {
 
 #[test]
 fn a_wrong_call_ends_with_2_and_help_with_0() {
-    let place = Place::new(RULES);
+    let place = place(RULES);
     for arguments in [
         &["backtest"][..],
         &["chekc"],
@@ -525,7 +480,7 @@ fn a_wrong_call_ends_with_2_and_help_with_0() {
 
 #[test]
 fn colors_are_for_terminals_unless_asked_for() {
-    let place = Place::new(&RULES.replace("amount > 100", "amuont > 100"));
+    let place = place(&RULES.replace("amount > 100", "amuont > 100"));
     let has_color = |arguments: &[&str], no_color: Option<&str>| {
         let mut command = place.command(arguments);
         if let Some(value) = no_color {
@@ -542,7 +497,7 @@ fn colors_are_for_terminals_unless_asked_for() {
 
 #[test]
 fn a_reader_that_goes_away_is_no_mistake() {
-    let place = Place::new(RULES);
+    let place = place(RULES);
     let mut command = place.command(&["backtest", "--input", "events.ndjson", "--out", "out"]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
@@ -582,7 +537,7 @@ fn snapshots(place: &Place) -> Vec<String> {
 
 #[test]
 fn snapshot_inspect_lists_what_snapshots_say_about_themselves() {
-    let place = Place::new(RULES);
+    let place = place(RULES);
     let names = snapshots(&place);
     let called = place.call(&["snapshot", "inspect", "state"]);
     assert_eq!((called.code, called.err.as_str()), (0, ""));
@@ -605,7 +560,7 @@ fn snapshot_inspect_lists_what_snapshots_say_about_themselves() {
 
 #[test]
 fn snapshot_verify_names_the_damaged_one_and_fails() {
-    let place = Place::new(RULES);
+    let place = place(RULES);
     let names = snapshots(&place);
     let called = place.call(&["snapshot", "verify", "state"]);
     assert_eq!((called.code, called.err.as_str()), (0, ""));
@@ -636,7 +591,7 @@ fn snapshot_verify_names_the_damaged_one_and_fails() {
 #[test]
 fn a_snapshot_three_times_the_memory_is_verified_in_parts() {
     const MIB: usize = 1 << 20;
-    let place = Place::new(RULES);
+    let place = place(RULES);
     let storage = Box::new(LocalDir::new(place.path().join("state")));
     let mut snapshots = Snapshots::new(storage, "payments-0", 2).unwrap();
     snapshots.begin(&header(17)).unwrap();
@@ -668,7 +623,7 @@ fn a_snapshot_three_times_the_memory_is_verified_in_parts() {
 
 #[test]
 fn snapshot_finds_its_place_in_the_configuration_and_says_when_nothing_is_there() {
-    let place = Place::new(RULES);
+    let place = place(RULES);
     snapshots(&place);
     let brokers = ["--brokers", "127.0.0.1:1"];
     let set = ["snapshot", "verify", "--set", "snapshot.dir=state"];
@@ -688,7 +643,7 @@ fn snapshot_finds_its_place_in_the_configuration_and_says_when_nothing_is_there(
 
 #[test]
 fn a_place_for_snapshots_that_was_not_built_in_or_makes_no_sense_is_refused() {
-    let place = Place::new(RULES);
+    let place = place(RULES);
     let validate =
         |setting: &str| place.call(&["validate", "--brokers", "127.0.0.1:1", "--set", setting]);
     let called = validate("snapshot.dir=ftp://host/state");
@@ -710,7 +665,7 @@ fn a_place_for_snapshots_that_was_not_built_in_or_makes_no_sense_is_refused() {
 
 #[test]
 fn a_backfill_from_nowhere_or_from_the_future_is_refused_before_anybody_is_asked() {
-    let place = Place::new(RULES);
+    let place = place(RULES);
     for (from, word) in [
         ("7d", "says not from when on"),
         ("from=soon", "neither a duration nor a time"),
@@ -729,7 +684,7 @@ fn a_backfill_from_nowhere_or_from_the_future_is_refused_before_anybody_is_asked
 
 #[test]
 fn cost_tells_work_and_state_before_anything_runs() {
-    let place = Place::new(RULES);
+    let place = place(RULES);
     let called = place.call(&["cost", "rules"]);
     assert_eq!(called.code, 0, "{}", called.err);
     // Of `large` a field and a comparison; of `busy` a key, a count and a comparison; the event is written once.
@@ -754,7 +709,7 @@ fn cost_tells_work_and_state_before_anything_runs() {
 
 #[test]
 fn check_warns_of_what_is_due_on_a_day_and_of_nothing_without_one() {
-    let place = Place::new(&RULES.replace("owner fraud", "owner fraud review by 2026-03-31"));
+    let place = place(&RULES.replace("owner fraud", "owner fraud review by 2026-03-31"));
     let called = place.call(&["check", "rules", "--strict"]);
     assert_eq!((called.code, called.err.as_str()), (0, ""));
     assert_eq!(place.call(&["check", "rules", "--strict", "--as-of", "2026-03-31"]).code, 0);
@@ -767,7 +722,7 @@ fn check_warns_of_what_is_due_on_a_day_and_of_nothing_without_one() {
 /// Each was accepted by `validate`, and `run` ended with it.
 #[test]
 fn validate_and_run_refuse_the_same_in_the_same_words() {
-    let place = Place::new(&RULES.replace("event payment\n", "event payment from \"payments\"\n"));
+    let place = place(&RULES.replace("event payment\n", "event payment from \"payments\"\n"));
     fs::write(place.path().join("a_file"), "").unwrap();
     for (setting, told) in [
         ("kafka.session_timeout=0s", "error[C0005]: `kafka.session_timeout` expects"),
@@ -797,8 +752,8 @@ fn validate_and_run_refuse_the_same_in_the_same_words() {
 
 #[test]
 fn the_digest_of_the_configuration_is_that_of_the_decisions() {
-    let place = Place::new(&RULES.replace("event payment\n", "event payment from \"payments\"\n"));
-    place.backtest("out", &["--input", "events.ndjson"]);
+    let place = place(&RULES.replace("event payment\n", "event payment from \"payments\"\n"));
+    backtest(&place, "out", &["--input", "events.ndjson"]);
     let first = place.read("out/decisions.ndjson");
     let decision: Value = serde_json::from_str(first.lines().next().unwrap()).unwrap();
     let validate = |more: &[&str]| {
@@ -821,7 +776,7 @@ fn the_digest_of_the_configuration_is_that_of_the_decisions() {
 #[cfg(target_os = "linux")]
 #[test]
 fn data_that_does_not_get_to_standard_output_ends_with_a_message_unless_the_reader_has_left() {
-    let place = Place::new(RULES);
+    let place = place(RULES);
     let onto = |arguments: &[&str], file: &str| {
         let out = fs::OpenOptions::new().write(true).open(file).unwrap();
         called(place.command(arguments).stdout(out).output().unwrap())
@@ -844,7 +799,7 @@ fn data_that_does_not_get_to_standard_output_ends_with_a_message_unless_the_read
 /// An event whose time is wrong by decades moved the clock, and nothing said why nothing was stopped any more.
 #[test]
 fn a_backtest_tells_which_event_moved_the_clock_and_can_keep_it_from_doing_so() {
-    let place = Place::new(RULES);
+    let place = place(RULES);
     let payment = |id: &str, at: &str| {
         format!("{{\"id\":\"{id}\",\"at\":\"{at}\",\"card\":\"c\",\"amount\":\"150.00\"}}\n")
     };
@@ -855,7 +810,7 @@ fn a_backtest_tells_which_event_moved_the_clock_and_can_keep_it_from_doing_so() 
         payment("c", "2026-03-02T09:02:00Z"),
     ];
     fs::write(place.path().join("leap.ndjson"), lines.concat()).unwrap();
-    let told = place.backtest("out", &["--input", "leap.ndjson"]).out;
+    let told = backtest(&place, "out", &["--input", "leap.ndjson"]);
     // 73 years of which 18 have a leap day.
     let days = 73 * 365 + 18;
     let leap = format!("line 2 of leap.ndjson moved the clock by {days}d to 2099-03-02T09:00:00Z");
@@ -866,7 +821,7 @@ fn a_backtest_tells_which_event_moved_the_clock_and_can_keep_it_from_doing_so() 
     assert_eq!(summary["clock_leap"]["place"], "line 2 of leap.ndjson");
     // The same as in the service: decided, not remembered, and the clock stays.
     let arrived = ["--input", "leap.ndjson", "--arrived", "2026-03-03T00:00:00Z"];
-    let told = place.backtest("guarded", &arrived).out;
+    let told = backtest(&place, "guarded", &arrived);
     assert!(told.contains("1 event later than `--arrived`") && !told.contains("moved"), "{told}");
     let summary: Value = serde_json::from_str(&place.read("guarded/summary.json")).unwrap();
     assert_eq!((&summary["too_late"], &summary["future"]), (&Value::from(0), &Value::from(1)));
@@ -879,7 +834,7 @@ fn a_backtest_tells_which_event_moved_the_clock_and_can_keep_it_from_doing_so() 
 
 #[test]
 fn a_file_of_which_nothing_can_be_decided_ends_with_1_and_says_why() {
-    let place = Place::new(RULES);
+    let place = place(RULES);
     fs::write(place.path().join("other.ndjson"), "{\"a\":1}\n{\"a\":2}\nnot json\n").unwrap();
     let called = place.call(&["backtest", "--input", "other.ndjson", "--out", "out"]);
     assert_eq!(called.code, 1);
@@ -896,12 +851,12 @@ fn a_file_of_which_nothing_can_be_decided_ends_with_1_and_says_why() {
         assert_eq!(called.code, 1, "{command}");
     }
     // One bad record among good ones is a dead letter and no failure.
-    place.backtest("good", &["--input", "events.ndjson"]);
+    backtest(&place, "good", &["--input", "events.ndjson"]);
 }
 
 #[test]
 fn a_byte_order_mark_is_no_part_of_the_first_record() {
-    let place = Place::new(RULES);
+    let place = place(RULES);
     let marked = |name: &str, text: &str| {
         fs::write(place.path().join(name), format!("\u{feff}{text}")).unwrap();
     };
@@ -909,9 +864,9 @@ fn a_byte_order_mark_is_no_part_of_the_first_record() {
     marked("marked.csv", &events_csv());
     marked("labels.csv", "event_id,verdict\np3,fraud\n");
     marked("labels.ndjson", "{\"event_id\":\"p3\",\"verdict\":\"fraud\"}\n");
-    place.backtest("plain", &["--input", "events.ndjson", "--labels", "labels.csv"]);
-    place.backtest("json", &["--input", "marked.ndjson", "--labels", "labels.ndjson"]);
-    place.backtest("csv", &["--input", "marked.csv"]);
+    backtest(&place, "plain", &["--input", "events.ndjson", "--labels", "labels.csv"]);
+    backtest(&place, "json", &["--input", "marked.ndjson", "--labels", "labels.ndjson"]);
+    backtest(&place, "csv", &["--input", "marked.csv"]);
     let n_decided = |out: &str| place.read(&format!("{out}/decisions.ndjson")).lines().count();
     assert_eq!([n_decided("plain"), n_decided("json"), n_decided("csv")], [500; 3]);
     assert_eq!(place.read("json/dead_letter.ndjson").lines().count(), 1);
@@ -921,7 +876,7 @@ fn a_byte_order_mark_is_no_part_of_the_first_record() {
 
 #[test]
 fn no_report_is_written_over_a_file_that_is_read() {
-    let place = Place::new(&RULES.replace(
+    let place = place(&RULES.replace(
         "when amount > 100 EUR",
         "param limit = 100 EUR tune 50 EUR..100 EUR step 50 EUR\n  when amount > limit",
     ));
@@ -954,7 +909,7 @@ fn a_failed_test_speaks_the_words_of_rules() {
         "  let spent = sum(payment.amount) by card over last 10m\n  when count(payment) by card over last 10m >= 3\n",
     );
     let rules = rules.replace("expect hit, score +10\n", "expect hit, score +11, spent = 4 EUR\n");
-    let called = Place::new(&rules).call(&["test", "rules"]);
+    let called = place(&rules).call(&["test", "rules"]);
     let does =
         "but it hits and does `hold for 1h otherwise release, alert queue l1 once per card per 1h`";
     for wanted in [
@@ -979,7 +934,7 @@ fn explain_shows_which_steps_of_a_sequence_were_taken_and_when() {
     let rule = "rule chain\n  id \"R-3\"  owner fraud\n  on payment\n  when sequence by card within 1h [\n    \
         2 times payment as probe where amount < 10 EUR,\n    payment as strike where amount > 100 EUR,\n    \
         without payment where amount = 50 EUR,\n    this where amount > 200 EUR ]\n  then alert\n";
-    let place = Place::new(&format!("{RULES}{rule}"));
+    let place = place(&format!("{RULES}{rule}"));
     let payment = |id: &str, minute: u32, amount: &str| {
         format!(
             "{{\"id\":\"{id}\",\"at\":\"2026-03-02T09:{minute:02}:00Z\",\"card\":\"c\",\"amount\":\"{amount}\"}}\n"
@@ -1017,7 +972,7 @@ fn explain_shows_which_steps_of_a_sequence_were_taken_and_when() {
     assert_eq!(steps[0]["taken"], serde_json::json!(["2026-03-02T09:01:00Z"]));
     assert_eq!((&steps[0]["times"], &steps[1]["taken"]), (&Value::from(2), &serde_json::json!([])));
     // What explaining asks changes nothing of what is decided.
-    place.backtest("out", &["--input", "chain.ndjson"]);
+    backtest(&place, "out", &["--input", "chain.ndjson"]);
     let decisions = place.read("out/decisions.ndjson");
     let decided: Value = serde_json::from_str(decisions.lines().nth(2).unwrap()).unwrap();
     assert_eq!(json["decision"], decided);
@@ -1026,7 +981,7 @@ fn explain_shows_which_steps_of_a_sequence_were_taken_and_when() {
 /// A second write of a payment, a day after the first, is a payment of its own, and its decision has the same id.
 #[test]
 fn an_id_that_comes_again_after_the_dedupe_window_is_decided_again_under_the_same_decision_id() {
-    let place = Place::new(RULES);
+    let place = place(RULES);
     let payment = |id: &str, at: &str| {
         format!("{{\"id\":\"{id}\",\"at\":\"{at}\",\"card\":\"c\",\"amount\":\"150.00\"}}\n")
     };
@@ -1041,7 +996,7 @@ fn an_id_that_comes_again_after_the_dedupe_window_is_decided_again_under_the_sam
     fs::write(place.path().join("again.ndjson"), events.concat()).unwrap();
     let arguments =
         ["--input", "again.ndjson", "--dedupe-window", "1h", "--allowed-lateness", "48h"];
-    place.backtest("out", &arguments);
+    backtest(&place, "out", &arguments);
     let decisions: Vec<Value> = place
         .read("out/decisions.ndjson")
         .lines()
@@ -1063,7 +1018,7 @@ fn an_id_that_comes_again_after_the_dedupe_window_is_decided_again_under_the_sam
 
 #[test]
 fn messages_name_what_was_given_and_what_can_be_done() {
-    let place = Place::new(RULES);
+    let place = place(RULES);
     let called = place.call(&["snapshot", "inspect", "nowhere"]);
     assert!(called.err.contains("error[S0004]: could not list `nowhere`: "), "{}", called.err);
     // The rules are good and know none of the topics of the demonstration, in a folder of another name.

@@ -18,7 +18,6 @@ use support::s3::{BUCKET, Store};
 use support::wait;
 
 const LOADED: &str = "Windows come from a snapshot.";
-const DIFFERS: &str = "Replay decided otherwise";
 const RARELY: &str = "snapshot.interval=1h";
 
 /// A fleet whose instances share a folder of a store.
@@ -66,15 +65,6 @@ impl Cloud<'_> {
     }
 }
 
-#[track_caller]
-fn stop(service: Binary) -> String {
-    service.signal("-TERM");
-    let (code, said) = service.ended();
-    assert_eq!(code, Some(0), "{said}");
-    assert!(!said.contains(DIFFERS), "{said}");
-    said
-}
-
 #[test]
 fn after_a_kill_the_next_start_loads_its_snapshot_from_the_store() {
     for mode in ["transactional", "idempotent"] {
@@ -92,7 +82,7 @@ fn after_a_kill_the_next_start_loads_its_snapshot_from_the_store() {
         let service = cloud.start("one", &[RARELY]);
         cloud.fleet.wait_committed(3_000, &[&service]);
         let before = cloud.snapshots("p0").last().cloned();
-        let said = stop(service);
+        let said = service.stop_in_order();
         assert!(said.contains(LOADED), "{said}");
         // The orderly stop left one more, and the command line reads all of them.
         assert!(cloud.snapshots("p0").last() > before.as_ref());
@@ -120,7 +110,7 @@ fn an_instance_takes_a_partition_over_with_the_snapshot_that_another_one_wrote()
     one.kill();
     cloud.fleet.produce(&payments.take(1_000));
     cloud.fleet.wait_committed(3_000, &[&two]);
-    let said = stop(two);
+    let said = two.stop_in_order();
     assert!(said.contains(LOADED), "{said}");
     cloud.fleet.check_golden();
 }
@@ -146,7 +136,7 @@ fn a_store_that_goes_away_stops_no_decision_and_is_used_again_when_it_is_back() 
     cloud.fleet.produce(&payments.take(500));
     cloud.fleet.wait_committed(2_000, &[&service]);
     cloud.wait_snapshot("p0", before.as_ref(), &service);
-    stop(service);
+    service.stop_in_order();
     cloud.fleet.check_golden();
 }
 
@@ -169,6 +159,6 @@ fn a_start_without_its_store_ends_and_says_why() {
     let service = cloud.start("one", &[]);
     cloud.fleet.produce(&payments.take(100));
     cloud.fleet.wait_committed(300, &[&service]);
-    stop(service);
+    service.stop_in_order();
     cloud.fleet.check_golden();
 }

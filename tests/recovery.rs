@@ -9,7 +9,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use support::binary::Binary;
+use support::binary::{Binary, DIFFERS};
 use support::broker::Broker;
 use support::fleet::{Fleet, Payments};
 use support::wait;
@@ -18,7 +18,6 @@ const MODES: [&str; 2] = ["transactional", "idempotent"];
 const LOADED: &str = "Windows come from a snapshot.";
 const REBUILT: &str = "Windows are rebuilt; deciding live.";
 const SKIPPED: &str = "Snapshot is not used; trying the one before it.";
-const DIFFERS: &str = "Replay decided otherwise";
 /// No snapshot but that of an orderly stop.
 const RARELY: &str = "snapshot.interval=1h";
 
@@ -42,15 +41,6 @@ fn number(line: &Value, name: &str) -> u64 {
 /// How many records the start replayed; none when there was nothing to replay.
 fn replayed(said: &str) -> u64 {
     lines(said, REBUILT).iter().map(|line| number(line, "records")).sum()
-}
-
-#[track_caller]
-fn stop(service: Binary) -> String {
-    service.signal("-TERM");
-    let (code, said) = service.ended();
-    assert_eq!(code, Some(0), "{said}");
-    assert!(!said.contains(DIFFERS), "{said}");
-    said
 }
 
 /// Waits for so many snapshots after those that there are.
@@ -80,7 +70,7 @@ fn with_two_snapshots(test: &str, mode: &'static str) -> (Fleet<'static>, Paymen
         n += more;
         let service = fleet.start("one", &[RARELY]);
         fleet.wait_committed(n, &[&service]);
-        stop(service);
+        service.stop_in_order();
     }
     assert_eq!(fleet.snapshot_files("one").len(), 2);
     fleet.produce(&payments.take(500));
@@ -96,7 +86,7 @@ fn check_goes_on(fleet: &Fleet<'_>, payments: &mut Payments, n_replayed: u64) ->
     fleet.produce(&payments.take(400));
     let service = fleet.start("one", &[RARELY]);
     fleet.wait_committed(3_400, &[&service]);
-    let said = stop(service);
+    let said = service.stop_in_order();
     assert_eq!(replayed(&said), n_replayed, "{said}");
     fleet.check_golden();
     said
@@ -127,7 +117,7 @@ fn snapshots_between_records_are_used_after_a_kill() {
         fleet.produce(&payments.take(500));
         let second = fleet.start("one", &[]);
         fleet.wait_committed(3_000, &[&second]);
-        let said = stop(second);
+        let said = second.stop_in_order();
         assert_eq!(lines(&said, LOADED).len(), 1, "{said}");
         assert!(replayed(&said) < 2_500, "{said}");
         fleet.check_golden();
@@ -141,13 +131,13 @@ fn after_a_stop_in_order_the_next_start_replays_nothing() {
         fleet.produce(&payments.take(2_000));
         let first = fleet.start("one", &[RARELY]);
         fleet.wait_committed(2_000, &[&first]);
-        stop(first);
+        first.stop_in_order();
         assert!(!fleet.snapshot_files("one").is_empty());
         fleet.produce(&payments.take(500));
         let second = fleet.start("one", &[RARELY]);
         // WHY: a member that left the group keeps nobody waiting for its session to end.
         fleet.wait_committed(2_500, &[&second]);
-        let said = stop(second);
+        let said = second.stop_in_order();
         assert_eq!((lines(&said, LOADED).len(), replayed(&said)), (1, 0), "{said}");
         fleet.check_golden();
     }
@@ -304,7 +294,7 @@ fn a_snapshot_folder_that_goes_away_stops_no_decision_and_is_used_again_when_it_
         let second = fleet.start("one", &[RARELY]);
         fleet.produce(&payments.take(50));
         fleet.wait_committed(n + 50, &[&second]);
-        assert_eq!(lines(&stop(second), LOADED).len(), 1);
+        assert_eq!(lines(&second.stop_in_order(), LOADED).len(), 1);
         fleet.check_golden();
     }
 }
@@ -315,7 +305,7 @@ fn a_full_disk_stops_no_decision_and_the_earlier_snapshot_stays() {
     fleet.produce(&payments.take(2_000));
     let first = fleet.start("one", &[RARELY]);
     fleet.wait_committed(2_000, &[&first]);
-    stop(first);
+    first.stop_in_order();
     let before = fleet.snapshot_files("one");
     let good = before.last().cloned().unwrap();
     // Files of this process may have 4 KiB: no snapshot fits, as on a disk that is full.
@@ -350,7 +340,7 @@ fn a_full_disk_stops_no_decision_and_the_earlier_snapshot_stays() {
     let last = fleet.start("one", &[RARELY]);
     fleet.produce(&payments.take(50));
     fleet.wait_committed(n + 50, &[&last]);
-    assert_eq!(lines(&stop(last), LOADED).len(), 1);
+    assert_eq!(lines(&last.stop_in_order(), LOADED).len(), 1);
     fleet.check_golden();
 }
 
@@ -367,12 +357,12 @@ fn a_partition_without_records_keeps_no_snapshot_from_being_taken() {
         let first = fleet.snapshot_files("one").pop();
         fleet.produce(&payments.take(100));
         wait_snapshot(&fleet, &service, first.as_deref());
-        stop(service);
+        service.stop_in_order();
         let second = fleet.start("one", &[RARELY]);
         fleet.produce(&payments.take(100));
         fleet.wait_committed(1_200, &[&second]);
         // The snapshot of a stop is of use although a partition has no offset.
-        assert_eq!(lines(&stop(second), LOADED).len(), 1);
+        assert_eq!(lines(&second.stop_in_order(), LOADED).len(), 1);
         fleet.check_golden();
     }
 }
@@ -397,7 +387,7 @@ fn a_partition_that_moves_takes_its_snapshots_along() {
         one.kill();
         fleet.produce(&payments.take(200));
         fleet.wait_committed(1_400, &[&two]);
-        let said = stop(two);
+        let said = two.stop_in_order();
         assert!(lines(&said, LOADED).len() >= 2, "{said}");
         fleet.check_golden();
     }
@@ -416,6 +406,6 @@ fn a_rule_set_that_needs_all_partitions_is_refused_where_there_are_others() {
     assert!(said.contains("error[K0013]") && said.contains("kafka.partitioned_by"), "{said}");
     fleet.produce(&payments.take(100));
     fleet.wait_committed(200, &[&one]);
-    stop(one);
+    one.stop_in_order();
     fleet.check_golden();
 }

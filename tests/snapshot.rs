@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::support::dice::Dice;
 use crate::support::rule_text::{Author, LISTS, sources};
-use crate::support::stream::Stream;
+use crate::support::stream::rows;
 
 mod support;
 
@@ -644,19 +644,6 @@ fn what_rules_put_on_a_list_stays_when_the_rule_set_changes() {
     }
 }
 
-/// Random rows with ids of their own.
-fn rows(program: &Program, dice: Dice, n: usize) -> Vec<Row> {
-    let mut stream = Stream::new(&program.schema, dice);
-    let row = |index| {
-        let mut row = stream.next_row();
-        let event = program.schema.event(row.event());
-        let id = row.store_text(format!("id-{index}").as_bytes());
-        row.set(event.field(event.id).slot, id.0);
-        row
-    };
-    (0..n).map(row).collect()
-}
-
 fn decide(engine: &mut Engine, rows: &[Row], from: usize) -> Vec<Output> {
     let mut out = Vec::new();
     for (index, row) in rows.iter().enumerate().skip(from) {
@@ -692,7 +679,7 @@ fn check_fewer_rules(seed: u64) {
         Some(Arc::new(program))
     };
     let (Some(all), Some(fewer)) = (compile(&text), compile(&fewer)) else { return };
-    let rows = rows(&all, dice.clone(), 400);
+    let rows = rows(&all.schema, dice.clone(), 400);
     let options = EngineOptions::default();
     let half = rows.len() / 2;
     let mut engine = Engine::new(Arc::clone(&all), options).unwrap();

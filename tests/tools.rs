@@ -7,10 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
+
+mod support;
+
+use support::place::{Place, called};
 
 const RULES: &str = r#"
 event payment
@@ -64,72 +67,15 @@ const LABELS: &str = "event_id,verdict,reported_at,note\n\
     p6,fraud,2026-03-04T10:00:00Z,late\n\
     p9,fraud,,another file's\n";
 
-struct Place {
-    folder: TempDir,
+/// A folder with the rules, events and labels above.
+fn place() -> Place {
+    Place::with(&[("rules/a.risk", RULES), ("events.ndjson", EVENTS), ("labels.csv", LABELS)])
 }
 
-struct Called {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-impl Place {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let place = Self { folder };
-        place.write("rules/a.risk", RULES);
-        place.write("events.ndjson", EVENTS);
-        place.write("labels.csv", LABELS);
-        place
-    }
-
-    fn path(&self) -> &Path {
-        self.folder.path()
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        let path = self.path().join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    }
-
-    fn read(&self, name: &str) -> String {
-        fs::read_to_string(self.path().join(name)).unwrap()
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_riskweir"));
-        command.args(arguments).current_dir(self.path()).env_remove("NO_COLOR");
-        command.stdin(Stdio::null());
-        command
-    }
-
-    fn call(&self, arguments: &[&str]) -> Called {
-        called(self.command(arguments).output().unwrap())
-    }
-
-    /// Calls, and it must succeed without a word on standard error.
-    #[track_caller]
-    fn good(&self, arguments: &[&str]) -> String {
-        let called = self.call(arguments);
-        assert_eq!((called.code, called.err.as_str()), (0, ""), "{}", called.out);
-        called.out
-    }
-
-    #[track_caller]
-    fn good_json(&self, arguments: &[&str]) -> Value {
-        let out = self.good(&[arguments, &["--format", "json"]].concat());
-        serde_json::from_str(&out).unwrap()
-    }
-}
-
-fn called(output: Output) -> Called {
-    Called {
-        code: output.status.code().unwrap_or(-1),
-        out: String::from_utf8(output.stdout).unwrap(),
-        err: String::from_utf8(output.stderr).unwrap(),
-    }
+#[track_caller]
+fn good_json(place: &Place, arguments: &[&str]) -> Value {
+    let out = place.good(&[arguments, &["--format", "json"]].concat());
+    serde_json::from_str(&out).unwrap()
 }
 
 const UNTIDY: &str = "rule  r  on payment   when amount>5 EUR # why\nthen alert\n";
@@ -137,7 +83,7 @@ const TIDY: &str = "rule r\n  on payment\n  when amount > 5 EUR  # why\n  then a
 
 #[test]
 fn fmt_writes_the_files_that_are_not_in_the_style_and_names_them() {
-    let place = Place::new();
+    let place = place();
     place.write("rules/b.risk", UNTIDY);
     place.write("rules/list.csv", "a ,b\n");
     place.write("rules/a.risk", TIDY);
@@ -153,7 +99,7 @@ fn fmt_writes_the_files_that_are_not_in_the_style_and_names_them() {
 
 #[test]
 fn fmt_check_writes_nothing_and_fails_with_the_names() {
-    let place = Place::new();
+    let place = place();
     place.write("rules/a.risk", TIDY);
     assert_eq!(place.call(&["fmt", "--check"]).code, 0);
     place.write("rules/b.risk", UNTIDY);
@@ -168,7 +114,7 @@ fn fmt_check_writes_nothing_and_fails_with_the_names() {
 
 #[test]
 fn fmt_leaves_a_file_with_mistakes_alone_and_shows_them() {
-    let place = Place::new();
+    let place = place();
     let broken = "rule r on payment wehn  amount > 5 EUR then alert\n";
     place.write("rules/b.risk", broken);
     place.write("rules/c.risk", UNTIDY);
@@ -181,7 +127,7 @@ fn fmt_leaves_a_file_with_mistakes_alone_and_shows_them() {
 
 #[test]
 fn fmt_reads_standard_input() {
-    let place = Place::new();
+    let place = place();
     let mut child =
         place.command(&["fmt", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(UNTIDY.as_bytes()).unwrap();
@@ -191,7 +137,7 @@ fn fmt_reads_standard_input() {
 
 #[test]
 fn junit_has_a_suite_for_each_rule_and_says_what_failed() {
-    let place = Place::new();
+    let place = place();
     place.write("rules/a.risk", &RULES.replace("expect hit, score +10", "expect no hit"));
     let called = place.call(&["test", "--format", "junit"]);
     assert_eq!(called.code, 1);
@@ -238,7 +184,7 @@ const ELEMENTS: &[(&str, &[&str], &[&str])] = &[
 
 #[test]
 fn junit_of_the_shipped_rules_and_of_broken_ones_is_shaped_as_the_schema_demands() {
-    let place = Place::new();
+    let place = place();
     place.write("rules/a.risk", &RULES.replace("expect hit", "expect no hit"));
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("rules");
     let tag = regex::Regex::new(r#"<(/?)([a-z-]+)((?: [a-z]+="[^"<]*")*)(/?)>"#).unwrap();
@@ -287,7 +233,7 @@ fn junit_of_the_shipped_rules_and_of_broken_ones_is_shaped_as_the_schema_demands
 
 #[test]
 fn a_page_for_each_rule_tells_what_it_does_reads_and_costs() {
-    let place = Place::new();
+    let place = place();
     let about = "# Catches  a hurried | hand.\n# Why      somebody is in it.\nrule busy";
     place.write("rules/a.risk", &RULES.replace("rule busy", about));
     let said = place.good(&["docs", "rules", "--out", "pages"]);
@@ -334,7 +280,7 @@ fn a_page_for_each_rule_tells_what_it_does_reads_and_costs() {
 
 #[test]
 fn a_new_project_of_each_profile_is_good_at_once_and_its_page_tells_the_truth() {
-    let place = Place::new();
+    let place = place();
     for profile in ["wallet", "bank", "cards"] {
         place.call(&["init", profile, profile]);
         let folder = place.path().join(profile);
@@ -377,14 +323,14 @@ const BACKTEST: [&str; 8] =
     ["backtest", "--rules", "rules", "--input", "events.ndjson", "--out", "out", "--quiet"];
 
 fn quality(place: &Place, more: &[&str]) -> Value {
-    let summary = place.good_json(&[&BACKTEST[..], more].concat());
+    let summary = good_json(place, &[&BACKTEST[..], more].concat());
     assert_eq!(summary, serde_json::from_str::<Value>(&place.read("out/summary.json")).unwrap());
     summary["quality"].clone()
 }
 
 #[test]
 fn backtest_with_labels_says_what_was_worked_out_by_hand() {
-    let quality = quality(&Place::new(), &["--labels", "labels.csv"]);
+    let quality = quality(&place(), &["--labels", "labels.csv"]);
     // p7 has no label, so it is genuine; the label of p4 that was reported last counts.
     assert_eq!(quality["events"], json!({ "fraud": 4, "genuine": 3, "unknown": 0 }));
     assert_eq!(quality["labels"], 6);
@@ -430,7 +376,7 @@ fn backtest_with_labels_says_what_was_worked_out_by_hand() {
 #[test]
 fn labels_after_the_cut_off_are_unknown_and_young_events_do_not_count() {
     let until = ["--labels-until", "2026-03-03T12:00:00Z", "--labels-mature", "6h"];
-    let quality = quality(&Place::new(), &[&["--labels", "labels.csv"][..], &until].concat());
+    let quality = quality(&place(), &[&["--labels", "labels.csv"][..], &until].concat());
     // p6 was reported later and is old enough to be taken for genuine; p7 is three hours old and unlabelled.
     assert_eq!(quality["events"], json!({ "fraud": 3, "genuine": 3, "unknown": 1 }));
     let large = &quality["rules"][1];
@@ -442,7 +388,7 @@ fn labels_after_the_cut_off_are_unknown_and_young_events_do_not_count() {
 
 #[test]
 fn labels_may_be_ndjson_with_other_names() {
-    let place = Place::new();
+    let place = place();
     place.write("l.jsonl", "{\"tx\":\"p1\",\"bad\":1}\n\n{\"tx\":\"p2\",\"bad\":false}\n");
     let names = ["--labels", "l.jsonl", "--label-id", "tx", "--label-verdict", "bad"];
     let quality = quality(&place, &names);
@@ -451,7 +397,7 @@ fn labels_may_be_ndjson_with_other_names() {
 
 #[test]
 fn labels_that_cannot_be_understood_name_their_line_and_show_no_value() {
-    let place = Place::new();
+    let place = place();
     let labels = |text: &str| {
         place.write("l.csv", text);
         let called = place.call(&[&BACKTEST[..], &["--labels", "l.csv"]].concat());
@@ -498,7 +444,7 @@ fn random_stream() -> (String, BTreeMap<String, (bool, u64)>) {
 
 #[test]
 fn figures_against_labels_are_those_of_a_naive_count_over_the_decisions() {
-    let place = Place::new();
+    let place = place();
     let (events, truth) = random_stream();
     place.write("events.ndjson", &events);
     let labels: Vec<String> = truth
@@ -562,7 +508,7 @@ fn figures_against_labels_are_those_of_a_naive_count_over_the_decisions() {
 
 #[test]
 fn the_table_against_labels_is_for_people() {
-    let out = Place::new().good(&[&BACKTEST[..], &["--labels", "labels.csv"]].concat());
+    let out = place().good(&[&BACKTEST[..], &["--labels", "labels.csv"]].concat());
     let (_, table) = out.split_once("against the labels\n").unwrap();
     let expected = "\
 rule  name   mode  hits  fraud  genuine  precision  recall  only this  value caught  wrongly stopped
@@ -601,7 +547,7 @@ fn assert_well_formed(html: &str) {
 
 #[test]
 fn the_report_is_one_page_that_asks_nothing_of_a_network_and_holds_no_foreign_tags() {
-    let place = Place::new();
+    let place = place();
     let evil = RULES.replace("id \"R-1\"", "id \"<script>alert(1)</script>\"");
     place.write("rules/a.risk", &evil);
     let plain = place.good(&BACKTEST);
@@ -646,7 +592,7 @@ fn without_set(text: &str) -> String {
 
 #[test]
 fn explain_shows_every_part_with_its_value_its_window_and_what_was_not_read() {
-    let place = Place::new();
+    let place = place();
     place.write("rules/b.risk", BOTH);
     let text = explain(&place, &["--event", "p2", "--rule", "both"]);
     let expected = "\
@@ -672,16 +618,16 @@ R-2 busy  HIT   set ........  event p5 (payment) 2026-03-02T08:04:00Z
 
 #[test]
 fn explain_starts_from_a_decision_too_and_speaks_json() {
-    let place = Place::new();
+    let place = place();
     place.good(&BACKTEST);
     let decisions = place.read("out/decisions.ndjson");
     let line = decisions.lines().find(|line| line.contains("\"p5\"")).unwrap();
     let decision: Value = serde_json::from_str(line).unwrap();
     let id = decision["decision_id"].as_str().unwrap();
     let ask = ["explain", "--input", "events.ndjson", "--decision"];
-    let by_id = place.good_json(&[&ask[..], &[id]].concat());
+    let by_id = good_json(&place, &[&ask[..], &[id]].concat());
     place.write("decision.json", line);
-    assert_eq!(by_id, place.good_json(&[&ask[..], &["decision.json"]].concat()));
+    assert_eq!(by_id, good_json(&place, &[&ask[..], &["decision.json"]].concat()));
     assert_eq!(by_id["decision"], decision, "it is the decision of the backtest");
     let names: Vec<&Value> =
         by_id["rules"].as_array().unwrap().iter().map(|r| &r["name"]).collect();
@@ -702,7 +648,7 @@ fn explain_starts_from_a_decision_too_and_speaks_json() {
 
 #[test]
 fn overlap_says_which_rules_hit_the_same_events_and_what_each_has_alone() {
-    let out = Place::new().good(&["overlap", "--input", "events.ndjson"]);
+    let out = place().good(&["overlap", "--input", "events.ndjson"]);
     let expected = "\
 rule  name   hits  only this
 R-2   busy      2          1
@@ -713,7 +659,7 @@ rule      other rule  both  of the first  of the other  fraud
 R-2 busy  R-1 large      1        50.0 %        25.0 %      -
 ";
     assert_eq!(out, expected);
-    let json = Place::new().good_json(&["overlap", "--input", "events.ndjson"]);
+    let json = good_json(&place(), &["overlap", "--input", "events.ndjson"]);
     assert_eq!(
         json["rules"][1],
         json!({ "rule": "R-1", "name": "large", "hits": 4, "only_this": 3 })
@@ -723,7 +669,7 @@ R-2 busy  R-1 large      1        50.0 %        25.0 %      -
 
 #[test]
 fn sweep_tries_every_value_of_a_range_and_is_what_was_worked_out_by_hand() {
-    let place = Place::new();
+    let place = place();
     let sweep = ["sweep", "R-1", "--input", "events.ndjson", "--labels", "labels.csv"];
     let out = place.good(&[&sweep[..], &["--report", "s.html"]].concat());
     let expected = "\
@@ -738,7 +684,7 @@ value      hits  alerts  fraud  precision  recall  value caught  wrongly stopped
     assert_eq!(out, expected);
     assert_well_formed(&place.read("s.html"));
     assert!(place.read("s.html").contains("aria-label=\"alerts against recall\""));
-    let json = place.good_json(&["sweep", "busy", "--param", "n", "--input", "events.ndjson"]);
+    let json = good_json(&place, &["sweep", "busy", "--param", "n", "--input", "events.ndjson"]);
     let points = json["params"][0]["points"].as_array().unwrap();
     let hits: Vec<(&str, u64)> = points
         .iter()
@@ -752,7 +698,7 @@ value      hits  alerts  fraud  precision  recall  value caught  wrongly stopped
 
 #[test]
 fn diff_says_in_words_what_changed_in_state_and_in_decisions() {
-    let place = Place::new();
+    let place = place();
     let changed = RULES
         .replace("param limit = 100 EUR", "param limit = 140 EUR")
         .replace("over last 10m >= n", "over last 15m >= n")
@@ -783,14 +729,14 @@ alerts 5 → 3
 ";
     assert_eq!(out, expected);
     assert_eq!(place.good(&["diff", "rules", "rules"]), "the rules say the same\n");
-    let json = place.good_json(&["diff", "rules", "new"]);
+    let json = good_json(&place, &["diff", "rules", "new"]);
     assert_eq!(json["rules"]["added"], json!(["rule both"]));
     assert_eq!(json["decisions"], Value::Null);
 }
 
 #[test]
 fn a_label_that_was_known_at_the_cut_off_is_not_forgotten_for_a_later_report() {
-    let place = Place::new();
+    let place = place();
     place.write(
         "l.csv",
         "event_id,verdict,reported_at\n\
@@ -837,7 +783,7 @@ rule big
 "#;
 
 fn two_types() -> Place {
-    let place = Place::new();
+    let place = place();
     place.write("two/r.risk", TWO_TYPES);
     place.write(
         "two.ndjson",
@@ -903,7 +849,7 @@ fn diff_and_explain_tell_events_of_two_types_with_one_id_apart() {
 
 #[test]
 fn diff_tells_what_changed_in_the_files_beside_the_rules() {
-    let place = Place::new();
+    let place = place();
     let rules = "event payment id id : text time at : time key card : card field amount : money currency EUR
         list bad : card from \"bad.csv\"
         list limit : card gives integer from \"limit.csv\"
@@ -935,7 +881,7 @@ fn diff_tells_what_changed_in_the_files_beside_the_rules() {
 
 #[test]
 fn sweep_finds_the_parameters_that_a_rule_has_from_its_template() {
-    let place = Place::new();
+    let place = place();
     let rules = RULES.split("rule busy").next().unwrap().to_owned()
         + "template busy(k: key)
   owner fraud  severity low

@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use serde_json::Value as Json;
 
 use crate::event::schema::{EventType, FieldId, Role, SlotId};
-use crate::rules::eval::{column_id, each_operand};
 use crate::rules::program::{EventPlan, NodeId, Op, Program, RuleBody, TestCase, TestEvent};
+use crate::window::layout::column_of;
 
 /// What the judged event leaves out although the rule cannot be decided without it: the decision says what it lacked.
 pub(super) fn by_judged(
@@ -75,7 +75,7 @@ fn remembered<'p>(
     let measure = usize::from(lookup.measures.get(usize::from(index))?.0);
     let table = program.tables.get(usize::from(lookup.table.0))?;
     let spec = table.spec.measures.get(measure)?;
-    let column = column_id(spec.kind).and_then(|id| table.columns.get(usize::from(id.0)));
+    let column = column_of(spec.kind).and_then(|id| table.columns.get(usize::from(id.0)));
     let filter = spec.filter.and_then(|bit| table.filters.get(usize::from(bit.0)));
     let mut slots: BTreeSet<SlotId> = table.keys.iter().copied().collect();
     let own = program.plans.get(usize::from(table.event.0))?;
@@ -107,6 +107,6 @@ fn walk(plan: &EventPlan, begin: Vec<NodeId>, visit: &mut impl FnMut(&Op)) {
             continue;
         };
         visit(&node.op);
-        each_operand(&node.op, &mut |part| open.push(part));
+        node.op.each_operand(&mut |part| open.push(part));
     }
 }

@@ -13,7 +13,6 @@ use std::collections::BTreeSet;
 
 use crate::base::EntityKey;
 use crate::event::schema::EventId;
-use crate::rules::eval::each_operand;
 use crate::rules::program::{
     ActionPlan, EventPlan, Function, MessagePart, NodeId, Op, Program, RuleBody, RuleId, TableId,
     TablePlan,
@@ -91,7 +90,7 @@ impl Cost<'_> {
                     sum += KEY_UNITS;
                 }
             }
-            each_operand(&node.op, &mut |operand| open.push(operand));
+            node.op.each_operand(&mut |operand| open.push(operand));
         }
         sum
     }
@@ -242,7 +241,7 @@ pub fn readers(program: &Program, table: TableId) -> Vec<String> {
                         );
                     }
                 }
-                each_operand(&node.op, &mut |operand| open.push(operand));
+                node.op.each_operand(&mut |operand| open.push(operand));
             }
         }
     }

@@ -6,7 +6,6 @@
 use std::collections::BTreeSet;
 
 use crate::event::schema::{EntityId, EventId, FieldType, Role, SlotId};
-use crate::rules::eval::each_operand;
 use crate::rules::program::{
     ActionPlan, EventPlan, Lookup, LookupId, MessagePart, NodeId, Op, Program, RuleBody,
 };
@@ -132,7 +131,7 @@ fn read(program: &Program, event: EventId, nodes: Vec<NodeId>) -> Vec<(EventId, 
             found.insert((event, *lookup));
             open.extend(filter(program, plan, *lookup, *index));
         }
-        each_operand(&node.op, &mut |operand| open.push((event, operand)));
+        node.op.each_operand(&mut |operand| open.push((event, operand)));
     }
     let lookup = |(event, id): (EventId, LookupId)| {
         let plan = program.plans.get(usize::from(event.0))?;

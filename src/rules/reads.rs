@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use crate::event::schema::{EventId, FieldId, SlotId};
-use crate::rules::eval::each_operand;
 use crate::rules::locality::roots;
 use crate::rules::program::{
     EventPlan, MessagePart, NodeId, Op, Program, RuleBody, RuleId, TableId,
@@ -65,7 +64,7 @@ impl Walk<'_> {
             Op::Reading(lookup, index) => self.reading(event, plan, (lookup.0, *index)),
             _ => {}
         }
-        each_operand(&node.op, &mut |operand| self.open.push((event, operand)));
+        node.op.each_operand(&mut |operand| self.open.push((event, operand)));
     }
 
     fn field(&mut self, event: EventId, slot: SlotId) {

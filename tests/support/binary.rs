@@ -20,6 +20,9 @@ pub(crate) fn command() -> Command {
     command
 }
 
+/// What a service says when a replay came out otherwise than the first time.
+pub(crate) const DIFFERS: &str = "Replay decided otherwise";
+
 /// Counts of one scrape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Books {
@@ -176,6 +179,16 @@ impl Binary {
         let sent = Command::new("kill").args(["-TERM", &self.pid.to_string()]).status();
         assert!(sent.expect("`kill`").success());
         self.child.lock().unwrap().wait().expect("its end").code()
+    }
+
+    /// Asks it to stop and waits until it has, with code 0 and no replay that decided otherwise; what it said.
+    #[track_caller]
+    pub(crate) fn stop_in_order(self) -> String {
+        self.signal("-TERM");
+        let (code, said) = self.ended();
+        assert_eq!(code, Some(0), "{said}");
+        assert!(!said.contains(DIFFERS), "{said}");
+        said
     }
 
     /// Kills it as a crash would.

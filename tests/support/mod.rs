@@ -17,6 +17,7 @@ pub(crate) mod dice;
 pub(crate) mod duel;
 pub(crate) mod fleet;
 pub(crate) mod fuzz;
+pub(crate) mod place;
 pub(crate) mod records;
 pub(crate) mod rule_text;
 pub(crate) mod s3;

@@ -15,6 +15,19 @@ const STARTS_MS: [i64; 4] =
     [1_767_225_570_000, 1_774_738_770_000, 1_774_821_570_000, 1_777_573_770_000];
 const NOTES: [&str; 5] = ["note one", "b", "a longer note", "B", "Asia/Kolkata"];
 
+/// Random rows with ids of their own.
+pub(crate) fn rows(schema: &Schema, dice: Dice, n: usize) -> Vec<Row> {
+    let mut stream = Stream::new(schema, dice);
+    let row = |index| {
+        let mut row = stream.next_row();
+        let event = schema.event(row.event());
+        let id = row.store_text(format!("id-{index}").as_bytes());
+        row.set(event.field(event.id).slot, id.0);
+        row
+    };
+    (0..n).map(row).collect()
+}
+
 /// Makes events in the order of their arrival.
 #[derive(Debug)]
 pub(crate) struct Stream<'a> {

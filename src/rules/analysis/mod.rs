@@ -27,7 +27,6 @@ use crate::base::Value;
 use crate::diag::{Diagnostic, Span, codes};
 use crate::rules::analysis::logic::{Claim, Say, cases};
 use crate::rules::analysis::windows::Scene;
-use crate::rules::eval::each_operand;
 use crate::rules::program::{
     Constant, EventPlan, IfMissing, NodeId, Op, Program, RuleBody, RuleId, RuleInfo,
 };
@@ -233,7 +232,7 @@ impl<'p> Subject<'p> {
                         .with_help("`over prior ...` leaves the present event out"),
                 );
             }
-            each_operand(op, &mut |operand| open.push(operand));
+            op.each_operand(&mut |operand| open.push(operand));
         }
         found
     }
@@ -245,7 +244,7 @@ impl<'p> Subject<'p> {
             match op {
                 Op::Mean { sum, .. } if self.scene.mean_includes(*sum, value) => return true,
                 Op::Add(..) | Op::Sub(..) | Op::Mul(..) | Op::Percent { .. } | Op::Default(..) => {
-                    each_operand(op, &mut |operand| open.push(operand));
+                    op.each_operand(&mut |operand| open.push(operand));
                 }
                 _ => {}
             }

@@ -6,7 +6,6 @@ use crate::event::schema::FieldType;
 use crate::rules::analysis::bounds::{End, Interval, Order};
 use crate::rules::analysis::logic::{Case, Claim, Say};
 use crate::rules::analysis::windows::Scene;
-use crate::rules::eval::each_operand;
 use crate::rules::eval::number::holds;
 use crate::rules::program::{Constant, NodeId, Op, Type};
 use crate::rules::syntax::ast::CompareOp;
@@ -116,7 +115,7 @@ impl<'p> Facts<'p> {
             ) => {}
             Some(op) => {
                 let mut operands = Vec::new();
-                each_operand(op, &mut |operand| operands.push(operand));
+                op.each_operand(&mut |operand| operands.push(operand));
                 for operand in operands {
                     self.needs(operand);
                 }
@@ -226,7 +225,7 @@ impl<'p> Facts<'p> {
                 _ => {}
             }
         }
-        ids.retain(|id| self.scene.node(*id).is_some_and(|node| is_ordered(node.ty)));
+        ids.retain(|id| self.scene.node(*id).is_some_and(|node| node.ty.is_ordered()));
         if ids.len() > MAX_TERMS {
             return false;
         }
@@ -277,19 +276,6 @@ impl<'p> Facts<'p> {
         }
         unequal
     }
-}
-
-fn is_ordered(ty: Type) -> bool {
-    matches!(
-        ty,
-        Type::Integer
-            | Type::Number
-            | Type::Money(_)
-            | Type::Duration
-            | Type::Time
-            | Type::Distance
-            | Type::Speed
-    )
 }
 
 /// What holds when the comparison is false and both sides are there.

@@ -91,49 +91,8 @@ impl Arena {
 /// Calls `visit` with every operand of an expression.
 pub(super) fn operands(ir: &Ir, visit: &mut dyn FnMut(NodeId)) {
     match ir {
-        Ir::Op(op) => op_operands(op, visit),
+        Ir::Op(op) => op.each_operand(visit),
         Ir::Measure { probe, zone, .. } => probe.iter().chain(zone).copied().for_each(visit),
-    }
-}
-
-fn op_operands(op: &Op, visit: &mut dyn FnMut(NodeId)) {
-    match op {
-        Op::Constant(_)
-        | Op::Field(_)
-        | Op::GeoField(_)
-        | Op::MoneyField { .. }
-        | Op::Arrival
-        | Op::Reading(..) => {}
-        Op::Sequence(plan) => plan.steps.iter().for_each(|step| {
-            visit(step.latest);
-            step.condition.iter().copied().for_each(&mut *visit);
-        }),
-        Op::StepField { value, .. } => visit(*value),
-        Op::IsZero(a)
-        | Op::Since(a)
-        | Op::Not(a)
-        | Op::InSet(a, _)
-        | Op::InList(a, _)
-        | Op::Given(a, _)
-        | Op::IsMissing(a)
-        | Op::Matches(a, _)
-        | Op::Percent { of: a, .. } => visit(*a),
-        Op::Mean { sum, count } => [*sum, *count].into_iter().for_each(visit),
-        Op::Deviation { count, sum, squares } => {
-            [*count, *sum, *squares].into_iter().for_each(visit);
-        }
-        Op::CompareDeviation { value, count, sum, squares, .. } => {
-            [*value, *count, *sum, *squares].into_iter().for_each(visit);
-        }
-        Op::And(list) | Op::Or(list) | Op::Call(_, list) => list.iter().copied().for_each(visit),
-        Op::Compare(_, a, b)
-        | Op::Default(a, b)
-        | Op::Add(a, b)
-        | Op::Sub(a, b)
-        | Op::Mul(a, b)
-        | Op::Div(a, b)
-        | Op::Contains(a, b)
-        | Op::StartsWith(a, b) => [*a, *b].into_iter().for_each(visit),
     }
 }
 

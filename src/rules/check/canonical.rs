@@ -8,7 +8,6 @@ use crate::rules::check::arena::{Arena, Ir, RequestId};
 use crate::rules::check::measures::{Measures, duration};
 use crate::rules::check::types;
 use crate::rules::program::{Constant, ListSpec, NodeId, Op, SequencePlan, Type};
-use crate::rules::syntax::ast::CompareOp;
 
 /// Writes expressions of one event type.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +40,7 @@ impl Writer<'_> {
             Op::Not(a) => format!("not {}", text(*a)),
             Op::And(list) => self.sorted(list, " and "),
             Op::Or(list) => self.sorted(list, " or "),
-            Op::Compare(op, a, b) => two(compare_word(*op), *a, *b),
+            Op::Compare(op, a, b) => two(op.sign(), *a, *b),
             Op::InSet(a, set) => {
                 let ty = self.arena.ty(*a);
                 let set: Vec<String> =
@@ -82,7 +81,7 @@ impl Writer<'_> {
             Op::CompareDeviation { op, value, count, sum, squares, factor_micro } => format!(
                 "({} {} mean + {factor_micro}ppm deviation({}, {}, {}))",
                 text(*value),
-                compare_word(*op),
+                op.sign(),
                 text(*count),
                 text(*sum),
                 text(*squares)
@@ -156,18 +155,6 @@ pub(super) fn constant_text(constant: &Constant, ty: Type, schema: &Schema) -> S
         (Constant::Code(code), _) => {
             code.to_be_bytes().into_iter().filter(u8::is_ascii_uppercase).map(char::from).collect()
         }
-    }
-}
-
-/// The sign of a comparison.
-pub(super) fn compare_word(op: CompareOp) -> &'static str {
-    match op {
-        CompareOp::Eq => "=",
-        CompareOp::Ne => "!=",
-        CompareOp::Lt => "<",
-        CompareOp::Le => "<=",
-        CompareOp::Gt => ">",
-        CompareOp::Ge => ">=",
     }
 }
 

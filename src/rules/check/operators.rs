@@ -26,7 +26,7 @@ impl Checker<'_, '_> {
         let (left, right) = self.unify((left, a.span), (right, b.span))?;
         let ty = self.ty(left);
         let equality = matches!(op, CompareOp::Eq | CompareOp::Ne);
-        if ty == Type::Geo || (!equality && !types::is_ordered(ty)) {
+        if ty == Type::Geo || (!equality && !ty.is_ordered()) {
             let message =
                 format!("`{}` is {}: it has no order", self.quote(a.span), self.describe(ty));
             let help = match ty {

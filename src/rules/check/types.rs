@@ -91,16 +91,18 @@ pub(super) fn is_numeric(ty: Type) -> bool {
     matches!(ty, Type::Integer | Type::Number)
 }
 
-/// Whether values of this type have an order.
-pub(super) fn is_ordered(ty: Type) -> bool {
-    matches!(
-        ty,
-        Type::Integer
-            | Type::Number
-            | Type::Money(_)
-            | Type::Duration
-            | Type::Time
-            | Type::Distance
-            | Type::Speed
-    )
+impl Type {
+    /// Whether its values have an order.
+    pub(crate) fn is_ordered(self) -> bool {
+        matches!(
+            self,
+            Self::Integer
+                | Self::Number
+                | Self::Money(_)
+                | Self::Duration
+                | Self::Time
+                | Self::Distance
+                | Self::Speed
+        )
+    }
 }

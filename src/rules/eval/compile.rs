@@ -18,8 +18,8 @@ use crate::rules::eval::error::EvalError;
 use crate::rules::eval::field_test::{FieldTest, Range};
 use crate::rules::eval::gates::{Gate, Gates};
 use crate::rules::eval::lowering::{
-    column_id, compare_texts, constant_value, count_uses, entry_code, equality, field_code,
-    is_number, is_text, is_whole, mirrored, money_code, quotient_of, read_as, scale_of, set_of,
+    compare_texts, constant_value, count_uses, entry_code, equality, field_code, is_number,
+    is_text, is_whole, mirrored, money_code, quotient_of, read_as, scale_of, set_of,
 };
 use crate::rules::eval::steps::{asks_state, is_tried};
 use crate::rules::eval::zone::Zone;
@@ -28,6 +28,7 @@ use crate::rules::program::{
     Type,
 };
 use crate::rules::syntax::ast::CompareOp;
+use crate::window::layout::column_of;
 use crate::window::spec::{ColumnKind, MeasureId, MeasureKind};
 
 /// Largest compiled pattern and largest cache of its automaton.
@@ -396,7 +397,7 @@ impl Compiler<'_> {
 
     fn column_kind(&self, table: TableId, measure: MeasureId) -> Option<ColumnKind> {
         let spec = &self.program.tables.get(usize::from(table.0))?.spec;
-        let id = column_id(spec.measures.get(usize::from(measure.0))?.kind)?;
+        let id = column_of(spec.measures.get(usize::from(measure.0))?.kind)?;
         spec.columns.get(usize::from(id.0)).copied()
     }
 

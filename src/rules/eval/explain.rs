@@ -9,9 +9,9 @@ use crate::rules::eval::code::SpreadAt;
 use crate::rules::eval::lowering::scale_of;
 use crate::rules::eval::render::{UNKNOWN, duration};
 use crate::rules::eval::trace::Trace;
-use crate::rules::eval::{Host, Run, Truth, column_id, each_operand};
+use crate::rules::eval::{Host, Run, Truth};
 use crate::rules::program::{LookupId, Node, NodeId, Op, RuleBody, Type};
-use crate::rules::syntax::ast::CompareOp;
+use crate::window::layout::column_of;
 use crate::window::spec::{Coverage, MeasureKind};
 
 /// What stands where the value of a sensitive field would.
@@ -119,7 +119,7 @@ impl Trace<'_> {
             _ if node.ty == Type::Bool => false,
             op => {
                 let mut found = false;
-                each_operand(op, &mut |operand| found = found || self.is_sensitive(operand));
+                op.each_operand(&mut |operand| found = found || self.is_sensitive(operand));
                 found
             }
         }
@@ -135,7 +135,7 @@ impl Trace<'_> {
         if matches!(kind, MeasureKind::Distinct(_) | MeasureKind::CountOf(_)) {
             return Some(false);
         }
-        let column = table.columns.get(usize::from(column_id(kind)?.0))?;
+        let column = table.columns.get(usize::from(column_of(kind)?.0))?;
         Some(Trace { event: table.event, ..*self }.is_sensitive(*column))
     }
 
@@ -197,12 +197,10 @@ impl Trace<'_> {
         node: &Node,
     ) -> (Option<NodeId>, &'static str, String) {
         match &node.op {
-            Op::Compare(op, left, right) => {
-                (Some(*left), symbol(*op), self.render_node(run, *right))
-            }
+            Op::Compare(op, left, right) => (Some(*left), op.sign(), self.render_node(run, *right)),
             Op::CompareDeviation { op, value, count, sum, squares, factor_micro } => {
                 let bound = self.bound(run, (*count, *sum, *squares), *factor_micro);
-                (Some(*value), symbol(*op), bound)
+                (Some(*value), op.sign(), bound)
             }
             Op::InSet(value, members) => {
                 let ty = self.node(*value).map_or(Type::Text, |node| node.ty);
@@ -288,16 +286,5 @@ fn times_seen(count: Value) -> String {
     match count {
         Value::Int(n) => format!("seen {}", counted(n.unsigned_abs(), "time")),
         _ => UNKNOWN.to_owned(),
-    }
-}
-
-fn symbol(op: CompareOp) -> &'static str {
-    match op {
-        CompareOp::Eq => "=",
-        CompareOp::Ne => "!=",
-        CompareOp::Lt => "<",
-        CompareOp::Le => "<=",
-        CompareOp::Gt => ">",
-        CompareOp::Ge => ">=",
     }
 }

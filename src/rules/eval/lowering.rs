@@ -7,9 +7,10 @@ use crate::rules::eval::code::{
 };
 use crate::rules::eval::field_test::CurrencyCheck;
 use crate::rules::eval::number::finite;
-use crate::rules::program::{Constant, EventPlan, Lookup, NodeId, Op, Program, TablePlan, Type};
+use crate::rules::program::{Constant, EventPlan, Lookup, NodeId, Program, TablePlan, Type};
 use crate::rules::syntax::ast::CompareOp;
-use crate::window::spec::{ColumnId, ColumnKind, MeasureKind, TableSpec};
+use crate::window::layout::column_of;
+use crate::window::spec::{ColumnId, ColumnKind, TableSpec};
 
 /// How often each node is used: by later nodes, rules, probes and table entries.
 pub(super) fn count_uses(program: &Program, plan: &EventPlan) -> Vec<u32> {
@@ -19,7 +20,7 @@ pub(super) fn count_uses(program: &Program, plan: &EventPlan) -> Vec<u32> {
             *count += 1;
         }
     };
-    plan.nodes.iter().for_each(|node| each_operand(&node.op, &mut mark));
+    plan.nodes.iter().for_each(|node| node.op.each_operand(&mut mark));
     for body in &plan.rules {
         body.guard.into_iter().chain([body.when]).chain(body.unless).for_each(&mut mark);
     }
@@ -35,52 +36,6 @@ pub(super) fn count_uses(program: &Program, plan: &EventPlan) -> Vec<u32> {
         }
     }
     uses
-}
-
-/// Calls back with every operand of a node.
-pub(crate) fn each_operand(op: &Op, mark: &mut impl FnMut(NodeId)) {
-    match op {
-        Op::Constant(_)
-        | Op::Field(_)
-        | Op::GeoField(_)
-        | Op::MoneyField { .. }
-        | Op::Arrival
-        | Op::Reading(..) => {}
-        Op::Sequence(plan) => {
-            for step in &plan.steps {
-                mark(step.latest);
-                step.condition.iter().copied().for_each(&mut *mark);
-            }
-        }
-        Op::StepField { value, .. } => mark(*value),
-        Op::IsZero(a)
-        | Op::Since(a)
-        | Op::Not(a)
-        | Op::InSet(a, _)
-        | Op::InList(a, _)
-        | Op::Given(a, _)
-        | Op::IsMissing(a)
-        | Op::Percent { of: a, .. }
-        | Op::Matches(a, _) => mark(*a),
-        Op::Compare(_, a, b)
-        | Op::Default(a, b)
-        | Op::Add(a, b)
-        | Op::Sub(a, b)
-        | Op::Mul(a, b)
-        | Op::Div(a, b)
-        | Op::Contains(a, b)
-        | Op::StartsWith(a, b)
-        | Op::Mean { sum: a, count: b } => [*a, *b].into_iter().for_each(mark),
-        Op::Deviation { count, sum, squares } => {
-            [*count, *sum, *squares].into_iter().for_each(mark);
-        }
-        Op::CompareDeviation { value, count, sum, squares, .. } => {
-            [*value, *count, *sum, *squares].into_iter().for_each(mark);
-        }
-        Op::And(operands) | Op::Or(operands) | Op::Call(_, operands) => {
-            operands.iter().copied().for_each(mark);
-        }
-    }
 }
 
 /// How an entry of a table is filled; `asks_state` says so of a filter.
@@ -105,7 +60,7 @@ pub(super) fn entry_code(table: &TablePlan, asks_state: impl Fn(NodeId) -> bool)
 /// event counts for them.
 fn needed_by(spec: &TableSpec, column: ColumnId, kind: ColumnKind) -> u64 {
     let bits = |reads: fn(Option<ColumnId>, ColumnId) -> bool| {
-        let measures = spec.measures.iter().filter(|m| reads(column_id(m.kind), column));
+        let measures = spec.measures.iter().filter(|m| reads(column_of(m.kind), column));
         measures.filter_map(|measure| measure.filter).fold(0, |mask, bit| mask | 1_u64 << bit.0)
     };
     let of_column = bits(|read, column| read == Some(column));
@@ -113,20 +68,6 @@ fn needed_by(spec: &TableSpec, column: ColumnId, kind: ColumnKind) -> u64 {
         return of_column;
     }
     of_column & !bits(|read, column| read != Some(column))
-}
-
-pub(crate) fn column_id(kind: MeasureKind) -> Option<ColumnId> {
-    match kind {
-        MeasureKind::Count | MeasureKind::LastTime => None,
-        MeasureKind::Sum(column)
-        | MeasureKind::SumSquares(column)
-        | MeasureKind::Min(column)
-        | MeasureKind::Max(column)
-        | MeasureKind::Distinct(column)
-        | MeasureKind::CountOf(column)
-        | MeasureKind::Ranked(column, _)
-        | MeasureKind::Last(column) => Some(column),
-    }
 }
 
 pub(super) fn constant_value(constant: &Constant) -> Value {

@@ -50,7 +50,6 @@ use crate::rules::eval::code::{
 pub use crate::rules::eval::error::EvalError;
 use crate::rules::eval::field_test::FieldTest;
 use crate::rules::eval::gates::Gates;
-pub(crate) use crate::rules::eval::lowering::{column_id, each_operand};
 pub use crate::rules::eval::run::Run;
 use crate::rules::eval::sequence::{Matched, Walk};
 use crate::rules::eval::zone::{Offset, Zone};

@@ -6,7 +6,6 @@
 
 use crate::base::Value;
 use crate::rules::eval::explain::{Condition, one_line};
-use crate::rules::eval::lowering::each_operand;
 use crate::rules::eval::trace::Trace;
 use crate::rules::eval::{Host, Run, Truth, Verdict};
 use crate::rules::program::{
@@ -133,7 +132,7 @@ impl Trace<'_> {
             visit(*lookup, *index);
         }
         let mut operands = Vec::new();
-        each_operand(&node.op, &mut |operand| operands.push(operand));
+        node.op.each_operand(&mut |operand| operands.push(operand));
         for operand in operands {
             self.each_reading(operand, visit);
         }
@@ -172,7 +171,7 @@ impl Trace<'_> {
             return part;
         }
         let mut operands = Vec::new();
-        each_operand(&node.op, &mut |operand| operands.push(operand));
+        node.op.each_operand(&mut |operand| operands.push(operand));
         operands.dedup();
         for operand in operands {
             if depth < MAX_DEPTH && self.says_something(operand) {

@@ -5,10 +5,11 @@ use crate::rules::eval::code::{
     Code, FitCode, SequenceCode, StepCode, TakeCode, ValueCode, WalkCode,
 };
 use crate::rules::eval::compile::{Compiler, push};
-use crate::rules::eval::lowering::{column_id, each_operand, read_as};
+use crate::rules::eval::lowering::read_as;
 use crate::rules::program::{
     EventPlan, LookupId, NodeId, Op, SequencePlan, SequenceStep, StepRole, Type,
 };
+use crate::window::layout::column_of;
 use crate::window::spec::ColumnKind;
 
 /// What a reading says about the entries behind it.
@@ -103,7 +104,7 @@ impl Compiler<'_> {
         let spec = &self.program.tables.get(usize::from(held.table.0))?.spec;
         let measure = held.measures.get(usize::from(*index))?;
         let measure = spec.measures.get(usize::from(measure.0))?;
-        let column = usize::from(column_id(measure.kind)?.0);
+        let column = usize::from(column_of(measure.kind)?.0);
         let width = |kind: &ColumnKind| if *kind == ColumnKind::Geo { 2 } else { 1 };
         Some(ColumnPlace {
             lookup: *lookup,
@@ -122,7 +123,7 @@ pub(super) fn is_tried(op: &Op, before: &[bool]) -> bool {
         Op::Sequence(_) => false,
         op => {
             let mut found = false;
-            each_operand(op, &mut |id| found |= before.get(id.0 as usize) == Some(&true));
+            op.each_operand(&mut |id| found |= before.get(id.0 as usize) == Some(&true));
             found
         }
     }
@@ -135,6 +136,6 @@ pub(super) fn asks_state(plan: &EventPlan, id: NodeId) -> bool {
         return true;
     }
     let mut found = false;
-    each_operand(&node.op, &mut |part| found |= asks_state(plan, part));
+    node.op.each_operand(&mut |part| found |= asks_state(plan, part));
     found
 }

@@ -6,11 +6,11 @@
 
 use crate::diag::{Sources, Span};
 use crate::event::schema::{EventId, SlotId};
-use crate::rules::eval::lowering::{column_id, each_operand};
 use crate::rules::eval::{Host, Run, Truth};
 use crate::rules::program::{
     EventPlan, LookupId, Node, NodeId, Op, Program, RuleBody, SequencePlan,
 };
+use crate::window::layout::column_of;
 use crate::window::spec::{ColumnKind, Coverage, Measure, MeasureKind};
 
 /// Something that a condition lacked.
@@ -101,7 +101,7 @@ impl<'p> Trace<'p> {
             }
             // A sequence answers for its steps; their parts have no value of their own.
             Op::Sequence(_) | Op::StepField { .. } => {}
-            op => each_operand(op, &mut |part| visit(run, part)),
+            op => op.each_operand(&mut |part| visit(run, part)),
         }
     }
 
@@ -288,7 +288,7 @@ impl<'p> Trace<'p> {
             let measure = self.measure(lookup, index)?.0;
             let lookup = self.plan()?.lookups.get(usize::from(lookup.0))?;
             let spec = &self.program.tables.get(usize::from(lookup.table.0))?.spec;
-            spec.columns.get(usize::from(column_id(measure.kind)?.0)).copied()
+            spec.columns.get(usize::from(column_of(measure.kind)?.0)).copied()
         };
         kind() == Some(ColumnKind::Micro)
     }

@@ -276,29 +276,13 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
     }
 
     fn delivery_turn(&mut self) -> Result<Turn, RunError> {
-        let Views { health, stop, .. } = self.views;
-        let mut around = Around {
-            source: &self.source,
-            books: &mut self.books,
-            health,
-            stop,
-            clock: self.world.clock,
-            epochs: &self.notes,
-        };
-        self.delivery.turn(&mut around)
+        let (delivery, _, mut around) = self.delivering();
+        delivery.turn(&mut around)
     }
 
     fn settle(&mut self, limit: Duration) -> Result<bool, RunError> {
-        let Views { health, stop, .. } = self.views;
-        let mut around = Around {
-            source: &self.source,
-            books: &mut self.books,
-            health,
-            stop,
-            clock: self.world.clock,
-            epochs: &self.notes,
-        };
-        self.delivery.settle(limit, &mut around)
+        let (delivery, _, mut around) = self.delivering();
+        delivery.settle(limit, &mut around)
     }
 
     /// Pauses or resumes reading by the room for outputs. Polling goes on, so the group keeps us.
@@ -367,8 +351,16 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
     }
 
     fn hand_over(&mut self, handled: Handled) -> Result<(), RunError> {
+        let (delivery, outputs, mut around) = self.delivering();
+        delivery.accept(handled, outputs, &mut around)
+    }
+
+    /// The delivery, the outputs of the last record, and what a delivery needs of the cell.
+    fn delivering(
+        &mut self,
+    ) -> (&mut (dyn Delivery<L::Source> + 'a), &mut Vec<Output>, Around<'_, L::Source>) {
         let Views { health, stop, .. } = self.views;
-        let mut around = Around {
+        let around = Around {
             source: &self.source,
             books: &mut self.books,
             health,
@@ -376,7 +368,7 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
             clock: self.world.clock,
             epochs: &self.notes,
         };
-        self.delivery.accept(handled, &mut self.outputs, &mut around)
+        (&mut *self.delivery, &mut self.outputs, around)
     }
 
     /// An error of the consumer: most pass, some end the run.
