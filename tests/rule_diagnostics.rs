@@ -1,17 +1,38 @@
 //! Golden diagnostics: what the author of a rule file is told, word for word.
 //!
 //! Every `tests/rule_diagnostics/<code>_<what>.risk` has a `.stderr` beside it with the rendered text. Its name says
-//! which code it is about, and the text must hold that code. A first line `# as of DATE` asks what is due on that day. `UPDATE_GOLDEN=1` rewrites the texts; read the diff.
-#![expect(clippy::expect_used, reason = "helpers of tests; the lint spares test functions only")]
+//! which code it is about, and the text must hold that code. A first line `# as of DATE` asks what is due on that day; a
+//! `.before` beside it is the rule set that it takes over from. `UPDATE_GOLDEN=1` rewrites the texts; read the diff.
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::format_push_string,
+    reason = "helpers of tests; the lints spare test functions only, and speed is nothing here"
+)]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use riskweir::diag::{Diagnostic, FileId, Source, Sources, codes, render};
-use riskweir::rules::{Day, due, syntax};
+use riskweir::rules::program::Program;
+use riskweir::rules::{Day, due, renewed, syntax};
 
 /// What is under test: a file beside the common schema in, diagnostics out.
-fn compile(name: &str, text: String) -> (Sources, Vec<Diagnostic>) {
+fn compile(name: &str, text: String, before: Option<String>) -> (Sources, Vec<Diagnostic>) {
+    let (sources, program, mut diagnostics) = program(name, text);
+    let first_line = sources.files[0].text.lines().next().unwrap_or_default();
+    if let (Some(program), Some(day)) = (&program, first_line.strip_prefix("# as of ")) {
+        diagnostics.extend(due(program, Day::parse(day).expect("a day")));
+    }
+    if let (Some(after), Some(before)) = (&program, before) {
+        let (_, before, found) = self::program(name, before);
+        diagnostics.extend(renewed(&before.unwrap_or_else(|| panic!("{found:?}")), after));
+    }
+    (sources, diagnostics)
+}
+
+fn program(name: &str, text: String) -> (Sources, Option<Program>, Vec<Diagnostic>) {
     let schema =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rule_diagnostics/common/schema.risk");
     let schema = fs::read_to_string(schema).expect("the common schema");
@@ -20,12 +41,8 @@ fn compile(name: &str, text: String) -> (Sources, Vec<Diagnostic>) {
         Source { path: "schema.risk".to_owned(), text: schema },
     ];
     let sources = Sources { files };
-    let (program, mut diagnostics) = riskweir::rules::compile(&sources);
-    let first_line = sources.files[0].text.lines().next().unwrap_or_default();
-    if let (Some(program), Some(day)) = (program, first_line.strip_prefix("# as of ")) {
-        diagnostics.extend(due(&program, Day::parse(day).expect("a day")));
-    }
-    (sources, diagnostics)
+    let (program, diagnostics) = riskweir::rules::compile(&sources);
+    (sources, program, diagnostics)
 }
 
 fn goldens() -> Vec<PathBuf> {
@@ -46,7 +63,8 @@ fn file_name(path: &Path) -> String {
 fn check(path: &Path) -> Result<(), String> {
     let name = file_name(path);
     let text = fs::read_to_string(path).expect("a readable rule file");
-    let (sources, diagnostics) = compile(&name, text);
+    let before = fs::read_to_string(path.with_extension("before")).ok();
+    let (sources, diagnostics) = compile(&name, text, before);
     let rendered = render::text(&sources, &diagnostics, render::Style::Plain);
     let code = name.split('_').next().unwrap_or_default().to_uppercase();
     if !diagnostics.iter().any(|diagnostic| diagnostic.code.0 == code) {
@@ -70,6 +88,50 @@ fn every_broken_file_is_told_what_its_golden_says() {
     assert!(!paths.is_empty(), "there are goldens");
     let failures: Vec<String> = paths.iter().filter_map(|path| check(path).err()).collect();
     assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// The text with a comment above every line on which something with this code is told.
+fn accepted(sources: &Sources, found: &[Diagnostic], code: &str) -> String {
+    let source = &sources.files[0];
+    let told = found.iter().filter(|found| found.code.0 == code);
+    let lines: BTreeSet<usize> =
+        told.map(|found| render::position(source, found.span.start).line).collect();
+    let mut text = String::new();
+    for (number, line) in (1..).zip(source.text.lines()) {
+        if lines.contains(&number) {
+            text.push_str(&format!("# accept {code}: it is meant\n"));
+        }
+        text.push_str(&format!("{line}\n"));
+    }
+    text
+}
+
+#[test]
+fn every_warning_can_be_accepted_where_it_is_told() {
+    let goldens = goldens();
+    let paths = goldens.iter().filter(|path| file_name(path).starts_with('w'));
+    let mut codes = BTreeSet::new();
+    for path in paths {
+        let name = file_name(path);
+        let code = name.split('_').next().unwrap_or_default().to_uppercase();
+        if code == "W0002" {
+            continue;
+        }
+        let text = fs::read_to_string(path).expect("a readable rule file");
+        let before = fs::read_to_string(path.with_extension("before")).ok();
+        let (sources, found) = compile(&name, text, before.clone());
+        let (_, left) = compile(&name, accepted(&sources, &found, &code), before);
+        let told = |code: &str| left.iter().filter(|found| found.code.0 == code).count();
+        assert_eq!((told(&code), told("W0002")), (0, 0), "{name}: {left:#?}");
+        // What else is told stays.
+        let others = found.iter().filter(|found| found.code.0 != code).count();
+        assert_eq!(left.len(), others, "{name}: {left:#?}");
+        codes.insert(code);
+    }
+    let all = codes::REGISTRY.iter().map(|info| info.code.0).filter(|code| code.starts_with('W'));
+    let missing: Vec<&str> = all.filter(|code| !codes.contains(*code)).collect();
+    // W0701 is of the whole rule set.
+    assert_eq!(missing, ["W0002", "W0701"]);
 }
 
 #[test]
@@ -131,6 +193,26 @@ fn an_event_with_more_slots_than_a_row_holds_and_a_rule_too_many_are_told() {
     let many = codes_of_folder(&format!("{}{}", event(1), rules.concat()));
     let message = "10001 rules, at most 10000 are possible".to_owned();
     assert!(many.contains(&("E0513", message)), "{:?}", many.iter().take(3).collect::<Vec<_>>());
+}
+
+#[test]
+fn more_questions_of_one_table_than_ids_are_told() {
+    let event = "event e from \"t\" id i : text time at : time key k : text\n";
+    let one = Source { path: "event.risk".to_owned(), text: event.to_owned() };
+    // 66 rules of 1,000 windows, each another one: more than the 65,000 that one table can be asked.
+    let rules = (0..66).map(|rule| {
+        let windows =
+            (1..=1_000).map(|n| format!("count(e) by k over last {}s>9", rule * 1_000 + n));
+        let windows = windows.collect::<Vec<_>>().join(" or ");
+        let text = format!("rule r{rule} mode shadow on e when {windows} then alert\n");
+        Source { path: format!("r{rule}.risk"), text }
+    });
+    let sources = Sources { files: std::iter::once(one).chain(rules).collect() };
+    let (program, found) = riskweir::rules::compile(&sources);
+    assert!(program.is_none(), "it has no program");
+    let found: Vec<_> = found.iter().map(|found| (found.code.0, found.message.as_str())).collect();
+    let message = "the rules need more than 65000 state tables or questions of one table";
+    assert_eq!(found, [("E0406", message)]);
 }
 
 #[test]

@@ -8,9 +8,11 @@ use serde_json::json;
 
 use crate::backtest::compare::{Changes, Decided, DecisionChanges, changes, decisions};
 use crate::cli::history::Reading;
-use crate::cli::rules::compile_folder;
+use crate::cli::rules::{compile_folder, render_text};
 use crate::cli::{Console, Exit, Failure, Format};
+use crate::diag::render;
 use crate::rules::program::Program;
+use crate::rules::renewed;
 
 /// Arguments of `riskweir diff`.
 #[derive(Args, Debug)]
@@ -41,6 +43,7 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
     };
     let (before, after) = (Arc::new(before), Arc::new(after));
     let changed = changes(&before, &after);
+    let warnings = renewed(&before, &after);
     let decided = if arguments.input.is_empty() {
         None
     } else {
@@ -50,10 +53,12 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
     };
     match console.format {
         Format::Json => {
-            let out = json!({ "rules": changed, "decisions": decided });
+            let warnings = render::json(&after.sources, &warnings);
+            let out = json!({ "rules": changed, "warnings": warnings, "decisions": decided });
             console.data(&format!("{out}\n"));
         }
         Format::Text => {
+            console.message(&render_text(&after.sources, &warnings, console));
             let mut out = changed_text(&changed);
             if let Some(decided) = &decided {
                 out.push_str(&decided_text(decided));

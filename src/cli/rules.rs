@@ -37,7 +37,12 @@ pub fn show(sources: &Sources, diagnostics: &[Diagnostic], console: &Console) {
     }
 }
 
-fn render_text(sources: &Sources, diagnostics: &[Diagnostic], console: &Console) -> String {
+/// Diagnostics for people.
+pub(crate) fn render_text(
+    sources: &Sources,
+    diagnostics: &[Diagnostic],
+    console: &Console,
+) -> String {
     let style = if console.color { Style::Color } else { Style::Plain };
     render::text(sources, diagnostics, style)
 }

@@ -108,6 +108,7 @@ registry! {
     E0530 "a rate file that cannot be used";
     E0907 "not yet supported: model scores and address look-ups";
     W0001 "`and` and `or` mixed without parentheses";
+    W0002 "a comment that accepts nothing";
     W0101 "a type that looks misspelt";
     W0102 "a parameter of a template that is not used";
     W0103 "a list that nothing fills";
@@ -122,6 +123,8 @@ registry! {
     W0516 "a review that is due";
     W0517 "a snooze that has ended";
     W0518 "a rule past its last day";
+    W0601 "a filter on one side of a comparison only";
+    W0602 "a changed filter, so its state begins empty";
     W0603 "state that is never forgotten";
     W0604 "a value compared with an average that includes it";
     W0701 "more state than the policy gives";

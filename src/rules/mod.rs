@@ -10,7 +10,10 @@ pub mod locality;
 pub mod oracle;
 pub mod program;
 pub mod reads;
+mod renewed;
 pub mod syntax;
 
+pub use analysis::statements;
 pub use check::due::{Day, due};
 pub use check::{Study, compile, functions, study};
+pub use renewed::renewed;

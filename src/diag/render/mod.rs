@@ -38,11 +38,16 @@ pub fn text(sources: &Sources, diagnostics: &[Diagnostic], style: Style) -> Stri
 /// columns like the diagnostic, and the new `text`.
 pub fn json_lines(sources: &Sources, diagnostics: &[Diagnostic]) -> String {
     let mut out = String::new();
-    for diagnostic in sorted(diagnostics) {
-        out.push_str(&json_object(sources, diagnostic).to_string());
+    for object in json(sources, diagnostics) {
+        out.push_str(&object.to_string());
         out.push('\n');
     }
     out
+}
+
+/// The objects of [`json_lines`].
+pub fn json(sources: &Sources, diagnostics: &[Diagnostic]) -> Vec<serde_json::Value> {
+    sorted(diagnostics).into_iter().map(|diagnostic| json_object(sources, diagnostic)).collect()
 }
 
 /// One line such as `2 errors, 1 warning`; empty when there is nothing.

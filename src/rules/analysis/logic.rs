@@ -12,8 +12,10 @@ const MAX_CASES: usize = 128;
 
 /// What is claimed of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Say {
+pub enum Say {
+    /// True.
     True,
+    /// False.
     False,
     /// False or undecided.
     NotTrue,
@@ -35,9 +37,11 @@ impl Say {
 
 /// A node and what is claimed of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Claim {
-    pub(super) node: NodeId,
-    pub(super) say: Say,
+pub struct Claim {
+    /// The node.
+    pub node: NodeId,
+    /// What it is said to be.
+    pub say: Say,
 }
 
 /// Claims about atoms that hold together.

@@ -14,10 +14,12 @@
 //!
 //! Cost: bounded; what would take too many cases is left out.
 
+mod baselines;
 mod bounds;
 mod logic;
 mod pairs;
 mod solve;
+pub mod statements;
 mod windows;
 
 use core::cell::Cell;
@@ -28,16 +30,13 @@ use crate::diag::{Diagnostic, Span, codes};
 use crate::rules::analysis::logic::{Claim, Say, cases};
 use crate::rules::analysis::windows::Scene;
 use crate::rules::program::{
-    Constant, EventPlan, IfMissing, NodeId, Op, Program, RuleBody, RuleId, RuleInfo,
+    Constant, EventPlan, IfMissing, NodeId, Program, RuleBody, RuleId, RuleInfo,
 };
 
 /// Most cases of a rule set that are looked at; beyond that nothing is claimed.
 const MAX_TRIES: u32 = 50_000;
 
-/// What begins a comment that accepts a finding: `# accept W0503: the reason`.
-const ACCEPT: &str = "# accept ";
-
-/// Everything that is proved about the rules of a program, but what their authors accept with a reason.
+/// Everything that is proved about the rules of a program.
 pub(super) fn findings(program: &Program) -> Vec<Diagnostic> {
     let (mut report, mut proofs) = (Vec::new(), Proofs::new());
     let tries = Cell::new(MAX_TRIES);
@@ -52,12 +51,11 @@ pub(super) fn findings(program: &Program) -> Vec<Diagnostic> {
             } else if let Some(proved) = subject.dead_exemption() {
                 proofs.entry((Kind::DeadExemption, body.rule, None)).or_default().push(proved);
             }
-            report.extend(subject.means_that_include());
+            report.extend(baselines::findings(&subject));
         }
         pairs::findings(scene, &idle, &mut proofs);
     }
     report.extend(told(program, &proofs));
-    report.retain(|found| !is_accepted(program, found));
     report
 }
 
@@ -161,8 +159,7 @@ impl<'p> Subject<'p> {
     }
 
     fn always(&self) -> Option<(Kind, Proved)> {
-        let claims = self.guarded(&[Claim { node: self.body.when, say: Say::False }]);
-        refute(self.scene, &claims)?;
+        refute(self.scene, &self.is_false())?;
         let (name, event) = (&self.info.name, self.event());
         let tell = |message: String| {
             Diagnostic::new(codes::W0502, self.words(self.body.when), message)
@@ -174,13 +171,20 @@ impl<'p> Subject<'p> {
         Some((Kind::Always, Proved { whole, part: Some(part) }))
     }
 
+    /// The claims under which the condition is false.
+    fn is_false(&self) -> Vec<Claim> {
+        self.guarded(&[Claim { node: self.body.when, say: Say::False }])
+    }
+
+    /// The claims under which the exemption keeps the rule from a hit.
+    fn is_exempt(&self) -> Option<Vec<Claim>> {
+        let when = Claim { node: self.body.when, say: Say::NotFalse };
+        let unless = Claim { node: self.body.unless?, say: Say::True };
+        Some(self.guarded(&[when, unless]))
+    }
+
     fn dead_exemption(&self) -> Option<Proved> {
-        let node = self.body.unless?;
-        let claims = self.guarded(&[
-            Claim { node: self.body.when, say: Say::NotFalse },
-            Claim { node, say: Say::True },
-        ]);
-        let proof = refute(self.scene, &claims)?;
+        let (node, proof) = (self.body.unless?, refute(self.scene, &self.is_exempt()?)?);
         let (name, event, why) = (&self.info.name, self.event(), self.why(&proof));
         let tell = |message: String, help: &str| {
             Diagnostic::new(codes::W0505, self.words(node), message).with_help(help)
@@ -209,47 +213,6 @@ impl<'p> Subject<'p> {
         let plans = self.scene.program.plans.iter().zip(&self.scene.program.schema.events);
         let own = plans.into_iter().find(|(plan, _)| core::ptr::eq(*plan, self.scene.plan));
         own.map_or("", |(_, event)| &event.name)
-    }
-
-    /// Comparisons of a value with a mean that includes it.
-    fn means_that_include(&self) -> Vec<Diagnostic> {
-        let mut found = Vec::new();
-        let mut open: Vec<NodeId> = self.body.guard.into_iter().chain([self.body.when]).collect();
-        while let Some(id) = open.pop() {
-            let Some(op) = self.scene.op(id) else { continue };
-            let includes = match op {
-                Op::Compare(_, a, b) => self.mean_includes(*a, *b) || self.mean_includes(*b, *a),
-                Op::CompareDeviation { value, sum, .. } => self.scene.mean_includes(*sum, *value),
-                _ => false,
-            };
-            if includes {
-                let message = format!(
-                    "rule `{}` compares a value with an average that includes it",
-                    self.info.name
-                );
-                found.push(
-                    Diagnostic::new(codes::W0604, self.words(id), message)
-                        .with_help("`over prior ...` leaves the present event out"),
-                );
-            }
-            op.each_operand(&mut |operand| open.push(operand));
-        }
-        found
-    }
-
-    fn mean_includes(&self, value: NodeId, other: NodeId) -> bool {
-        let mut open = vec![other];
-        while let Some(id) = open.pop() {
-            let Some(op) = self.scene.op(id) else { continue };
-            match op {
-                Op::Mean { sum, .. } if self.scene.mean_includes(*sum, value) => return true,
-                Op::Add(..) | Op::Sub(..) | Op::Mul(..) | Op::Percent { .. } | Op::Default(..) => {
-                    op.each_operand(&mut |operand| open.push(operand));
-                }
-                _ => {}
-            }
-        }
-        false
     }
 
     /// The author's words for a node, or the whole rule where they stand elsewhere.
@@ -282,10 +245,15 @@ impl<'p> Subject<'p> {
         }
     }
 
-    fn claim(&self, claim: Claim) -> String {
-        let span = self.scene.node(claim.node).map(|node| self.body.words_of(claim.node, node));
+    /// What the author wrote for a node, on one line.
+    fn said(&self, id: NodeId) -> String {
+        let span = self.scene.node(id).map(|node| self.body.words_of(id, node));
         let text = span.map_or("", |span| self.scene.program.sources.text(span));
-        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
+    fn claim(&self, claim: Claim) -> String {
+        let text = self.said(claim.node);
         match claim.say {
             Say::True | Say::NotFalse => format!("`{text}`"),
             Say::False | Say::NotTrue => format!("not `{text}`"),
@@ -331,26 +299,6 @@ fn value_of(constant: &Constant) -> Option<Value> {
         Constant::Money(micro) => Some(Value::Money(*micro)),
         Constant::Bool(_) | Constant::Text(_) | Constant::Code(_) => None,
     }
-}
-
-/// Whether a comment with a reason accepts the finding: inside of its rule, or right above it.
-fn is_accepted(program: &Program, found: &Diagnostic) -> bool {
-    let Some(source) = program.sources.get(found.span.file) else { return false };
-    let around = |info: &&RuleInfo| {
-        let rule = info.span;
-        rule.file == found.span.file
-            && rule.start <= found.span.start
-            && found.span.start <= rule.end
-    };
-    let Some(rule) = program.rules.iter().find(around).map(|info| info.span) else { return false };
-    let text = program.sources.text(rule);
-    let above = source.text.get(..rule.start as usize).unwrap_or_default();
-    let above = above.lines().rev().take_while(|line| line.trim_start().starts_with('#'));
-    let wanted = format!("{ACCEPT}{}:", found.code.0);
-    above.chain(text.lines()).any(|line| {
-        let reason = line.split_once(&wanted).map(|(_, reason)| reason.trim());
-        reason.is_some_and(|reason| !reason.is_empty())
-    })
 }
 
 /// What a plan's rule bodies are, in the order of the rules.

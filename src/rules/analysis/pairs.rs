@@ -1,7 +1,7 @@
 //! Two rules on one event: one that the other covers, an allow that swallows what would stop.
 
 use crate::diag::{Diagnostic, codes};
-use crate::rules::analysis::logic::{Claim, Say};
+use crate::rules::analysis::logic::Say;
 use crate::rules::analysis::windows::Scene;
 use crate::rules::analysis::{ELSEWHERE, Kind, Proofs, Proved, Subject, bodies, refute};
 use crate::rules::program::{ActionPlan, IfMissing, Mode, RuleId};
@@ -35,7 +35,7 @@ pub(super) fn findings(scene: Scene<'_>, idle: &[RuleId], proofs: &mut Proofs) {
 }
 
 /// Whether a proof that `outer` hits whenever `inner` does would be worth telling.
-fn may_relate(inner: &Subject<'_>, outer: &Subject<'_>) -> bool {
+pub(super) fn may_relate(inner: &Subject<'_>, outer: &Subject<'_>) -> bool {
     swallows(inner, outer) || covers(inner, outer)
 }
 
@@ -105,18 +105,11 @@ fn does(action: &ActionPlan, wanted: &ActionPlan) -> bool {
 
 /// Whether it is proved that `outer` hits on every event on which `inner` does.
 fn implies(inner: &Subject<'_>, outer: &Subject<'_>) -> bool {
-    let hit = inner.hit();
-    let fails = outer.hit().into_iter().map(|claim| Claim { say: contrary(claim.say), ..claim });
-    let mut fails = fails.peekable();
-    fails.peek().is_some()
-        && fails.all(|claim| {
-            let claims: Vec<Claim> = hit.iter().copied().chain([claim]).collect();
-            refute(inner.scene, &claims).is_some()
-        })
+    inner.hits_alone(Some(outer)).iter().all(|claims| refute(inner.scene, claims).is_some())
 }
 
 /// What holds where a claim does not.
-fn contrary(say: Say) -> Say {
+pub(super) fn contrary(say: Say) -> Say {
     match say {
         Say::True => Say::NotTrue,
         Say::NotTrue => Say::True,

@@ -12,6 +12,7 @@ use crate::rules::analysis::bounds::{End, Interval};
 use crate::rules::program::{
     EventPlan, Function, Lookup, Node, NodeId, Op, Program, TablePlan, Type,
 };
+use crate::window::layout::column_of;
 use crate::window::spec::{Counting, FilterBit, Measure, MeasureKind, Period};
 
 /// Half the way around the earth, in metres, rounded up.
@@ -227,13 +228,40 @@ impl<'p> Scene<'p> {
         }
     }
 
-    /// Whether a value is compared with a mean of values that include it.
-    pub(super) fn mean_includes(&self, sum: NodeId, value: NodeId) -> bool {
-        let Some(asked) = self.asked(sum) else { return false };
-        let MeasureKind::Sum(column) = asked.measure.kind else { return false };
+    /// Whether a sum or a rank is over values of which this one is one.
+    pub(super) fn includes(&self, reading: NodeId, value: NodeId) -> bool {
+        let Some(asked) = self.asked(reading) else { return false };
+        let (MeasureKind::Sum(column) | MeasureKind::Ranked(column, _)) = asked.measure.kind else {
+            return false;
+        };
         asked.is_of_own_event()
             && asked.table.columns.get(usize::from(column.0)) == Some(&value)
             && self.takes_what_has(asked, value)
+    }
+
+    /// Whether it is a percentile or a median.
+    pub(super) fn is_rank(&self, reading: NodeId) -> bool {
+        self.asked(reading)
+            .is_some_and(|asked| matches!(asked.measure.kind, MeasureKind::Ranked(..)))
+    }
+
+    /// Whether two readings ask the same of the events of one key over two windows, but the first of fewer of them: its
+    /// filter asks for more.
+    pub(super) fn is_filtered_beside(&self, narrow: NodeId, wide: NodeId) -> bool {
+        let (Some(a), Some(b)) = (self.asked(narrow), self.asked(wide)) else { return false };
+        let column = |asked: Asked<'p>| {
+            let id = column_of(asked.measure.kind)?;
+            asked.table.columns.get(usize::from(id.0))
+        };
+        let (wanted, given) =
+            (self.conjuncts(b.table, b.measure.filter), self.conjuncts(a.table, a.measure.filter));
+        core::mem::discriminant(&a.measure.kind) == core::mem::discriminant(&b.measure.kind)
+            && (a.table.event, &a.table.keys) == (b.table.event, &b.table.keys)
+            && a.lookup.keys == b.lookup.keys
+            && column(a) == column(b)
+            && a.measure.window != b.measure.window
+            && given.len() > wanted.len()
+            && wanted.iter().all(|part| given.contains(part))
     }
 
     /// Whether a reading is there as soon as another one of the same look-up is.

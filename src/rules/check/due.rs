@@ -4,6 +4,7 @@
 use jiff::civil::Date;
 
 use crate::diag::{Diagnostic, codes};
+use crate::rules::check::accepted;
 use crate::rules::program::{Mode, Program};
 
 /// A day, in the time zone of the policy.
@@ -23,7 +24,7 @@ impl Day {
     }
 }
 
-/// What somebody should look at on this day: warnings, in the order of their places.
+/// What somebody should look at on this day and no comment accepts: warnings, in the order of their places.
 pub fn due(program: &Program, day: Day) -> Vec<Diagnostic> {
     let Some(now_ms) = day.start_ms(&program.policy.timezone) else { return Vec::new() };
     let mut report = Vec::new();
@@ -58,6 +59,7 @@ pub fn due(program: &Program, day: Day) -> Vec<Diagnostic> {
                 .with_help("delete it; the history of the file keeps it"),
         );
     }
+    accepted::hide(program, &mut report);
     report.sort_by_key(|found| found.span);
     report
 }

@@ -5,6 +5,7 @@
 //!
 //! Start at [`compile`]; expressions are read by [`checker`], state is planned by [`plan`].
 
+pub(super) mod accepted;
 mod actions;
 mod aggregates;
 mod arena;
@@ -91,12 +92,13 @@ pub fn compile(sources: &Sources) -> (Option<Program>, Vec<Diagnostic>) {
     ((!failed(&report)).then_some(program), report)
 }
 
-/// What is found only where there is no error yet, and all of it in order.
+/// What is found only where there is no error yet, without what is accepted, and all of it in order.
 fn finish(items: &[&Item], program: &Program, mut report: Vec<Diagnostic>) -> Vec<Diagnostic> {
     if !failed(&report) {
         budget::check(items, program, &mut report);
         report.extend(analysis::findings(program));
     }
+    accepted::settle(program, items.iter().copied(), &mut report);
     in_order(report)
 }
 
@@ -107,13 +109,18 @@ fn failed(report: &[Diagnostic]) -> bool {
 fn parse_all(sources: &Sources, report: &mut Vec<Diagnostic>) -> Vec<ast::File> {
     let mut files = Vec::new();
     for (index, source) in (0_u32..).zip(&sources.files) {
-        if source.path.rsplit_once('.').is_some_and(|(_, extension)| extension == "risk") {
+        if is_rule_file(&source.path) {
             let (file, found) = parse(FileId(index), &source.text);
             report.extend(found);
             files.push(file);
         }
     }
     files
+}
+
+/// Whether a file holds rules, and no list or table of rates.
+fn is_rule_file(path: &str) -> bool {
+    path.rsplit_once('.').is_some_and(|(_, extension)| extension == "risk")
 }
 
 fn check(

@@ -62,17 +62,19 @@ pub(super) fn tables(
             part += 1;
         }
     }
-    let mut plan = Plan::default();
-    for ((name, part), group) in &groups {
-        let Ok(table) = u16::try_from(plan.tables.len()) else { break };
-        plan.add(TableId(table), (name, *part), group, (measures, schema));
-    }
     let most = groups.values().map(|group| group.requests.len()).max().unwrap_or(0);
     if groups.len() > MAX_STATE_IDS || most > MAX_STATE_IDS {
         let message = format!(
             "the rules need more than {MAX_STATE_IDS} state tables or questions of one table"
         );
         report.push(Diagnostic::new(codes::E0406, Span::default(), message));
+        // Their ids would not do for all of them.
+        return Plan::default();
+    }
+    let mut plan = Plan::default();
+    for ((name, part), group) in &groups {
+        let Ok(table) = u16::try_from(plan.tables.len()) else { break };
+        plan.add(TableId(table), (name, *part), group, (measures, schema));
     }
     plan
 }

@@ -119,7 +119,7 @@ impl Planner<'_, '_> {
     }
 
     fn item(&mut self, before: Option<&Item>, item: &Item) {
-        let span = item_span(item);
+        let span = item.span();
         let start = self.sheet.at(span.start);
         self.line(start, 0, above_item(before, item));
         match item {
@@ -441,21 +441,6 @@ fn is_about(kind: &ClauseKind) -> bool {
             | ClauseKind::Mandatory
             | ClauseKind::Mode(_)
     )
-}
-
-fn item_span(item: &Item) -> crate::diag::Span {
-    match item {
-        Item::Event(event) => event.span,
-        Item::Entity(entity) => entity.span,
-        Item::List(list) => list.span,
-        Item::Feature(feature) => feature.span,
-        Item::Rule(rule) => rule.span,
-        Item::Template(template) => template.span,
-        Item::Use(used) => used.span,
-        Item::Snooze(snooze) => snooze.span,
-        Item::Policy(policy) => policy.span,
-        Item::Test(test) => test.span,
-    }
 }
 
 /// One-line items of a kind stand together as the author likes, and so do tests; everything else is set apart.

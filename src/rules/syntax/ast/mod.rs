@@ -117,6 +117,24 @@ pub enum Item {
     Test(Test),
 }
 
+impl Item {
+    /// The whole item.
+    pub fn span(&self) -> Span {
+        match self {
+            Self::Event(event) => event.span,
+            Self::Entity(entity) => entity.span,
+            Self::List(list) => list.span,
+            Self::Feature(feature) => feature.span,
+            Self::Rule(rule) => rule.span,
+            Self::Template(template) => template.span,
+            Self::Use(used) => used.span,
+            Self::Snooze(snooze) => snooze.span,
+            Self::Policy(policy) => policy.span,
+            Self::Test(test) => test.span,
+        }
+    }
+}
+
 /// `event transfer from "bank.transfers" when "/type" = "transfer"` and its fields.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {

@@ -1,0 +1,95 @@
+//! Comparisons with what is usual that do not compare like with like: a value with an average of which it is a part, some
+//! of the events with all of them.
+
+use crate::diag::{Diagnostic, codes};
+use crate::rules::analysis::Subject;
+use crate::rules::program::{NodeId, Op};
+
+/// What is told of the comparisons of a rule.
+pub(super) fn findings(subject: &Subject<'_>) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    let body = subject.body;
+    let mut open: Vec<NodeId> = body.guard.into_iter().chain([body.when]).collect();
+    while let Some(id) = open.pop() {
+        let Some(op) = subject.scene.op(id) else { continue };
+        found.extend(includes_itself(subject, id, op));
+        found.extend(filters_one_side(subject, id, op));
+        op.each_operand(&mut |operand| open.push(operand));
+    }
+    found
+}
+
+/// A value that is compared with an average of values that it is one of.
+fn includes_itself(subject: &Subject<'_>, id: NodeId, op: &Op) -> Option<Diagnostic> {
+    let within = |value: NodeId, other: NodeId| {
+        averages(subject, other).into_iter().any(|of| subject.scene.includes(of, value))
+    };
+    let includes = match op {
+        Op::Compare(_, a, b) => within(*a, *b) || within(*b, *a),
+        Op::CompareDeviation { value, sum, .. } => subject.scene.includes(*sum, *value),
+        _ => false,
+    };
+    let name = &subject.info.name;
+    let message = format!("rule `{name}` compares a value with an average that includes it");
+    includes.then(|| {
+        Diagnostic::new(codes::W0604, subject.words(id), message)
+            .with_help("`over prior ...` leaves the present event out")
+    })
+}
+
+/// Two aggregates of one kind over two windows of which only one has a filter. Over one window it would be a share.
+fn filters_one_side(subject: &Subject<'_>, id: NodeId, op: &Op) -> Option<Diagnostic> {
+    let Op::Compare(_, a, b) = op else { return None };
+    let (left, right) = (readings(subject, *a), readings(subject, *b));
+    let pairs = || left.iter().flat_map(|a| right.iter().map(move |b| (*a, *b)));
+    let beside = |(a, b): &(NodeId, NodeId)| subject.scene.is_filtered_beside(*a, *b);
+    let (narrow, wide) = pairs().chain(pairs().map(|(a, b)| (b, a))).find(beside)?;
+    let said = |id: NodeId| subject.said(id);
+    let message = format!(
+        "rule `{}` compares `{}` with `{}`: only one of them is filtered",
+        subject.info.name,
+        said(narrow),
+        said(wide)
+    );
+    Some(Diagnostic::new(codes::W0601, subject.words(id), message).with_help(
+        "write the same `where` in both, or ask both over one window where a share is meant",
+    ))
+}
+
+/// The sums of the means, and the ranks, of which a term is made.
+fn averages(subject: &Subject<'_>, term: NodeId) -> Vec<NodeId> {
+    let means = parts(subject, term).into_iter().filter_map(|id| match subject.scene.op(id)? {
+        Op::Mean { sum, .. } => Some(*sum),
+        _ => subject.scene.is_rank(id).then_some(id),
+    });
+    means.collect()
+}
+
+/// The readings of which a term is made, of a mean its sum.
+fn readings(subject: &Subject<'_>, term: NodeId) -> Vec<NodeId> {
+    let asked = parts(subject, term).into_iter().map(|id| match subject.scene.op(id) {
+        Some(Op::Mean { sum, .. }) => *sum,
+        _ => id,
+    });
+    asked.collect()
+}
+
+/// The means and readings in a term.
+fn parts(subject: &Subject<'_>, term: NodeId) -> Vec<NodeId> {
+    let (mut found, mut open) = (Vec::new(), vec![term]);
+    while let Some(id) = open.pop() {
+        match subject.scene.op(id) {
+            Some(Op::Mean { .. } | Op::Reading(..)) => found.push(id),
+            Some(
+                op @ (Op::Add(..)
+                | Op::Sub(..)
+                | Op::Mul(..)
+                | Op::Div(..)
+                | Op::Percent { .. }
+                | Op::Default(..)),
+            ) => op.each_operand(&mut |operand| open.push(operand)),
+            _ => {}
+        }
+    }
+    found
+}

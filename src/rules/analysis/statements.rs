@@ -1,0 +1,103 @@
+//! Statements about rules, and what an event must be like to refute one. Whoever looks for such an event and whoever proves
+//! that there is none ask for the same.
+
+use core::cell::Cell;
+
+use crate::event::schema::EventId;
+pub use crate::rules::analysis::logic::{Claim, Say};
+use crate::rules::analysis::pairs::{contrary, may_relate};
+use crate::rules::analysis::windows::Scene;
+use crate::rules::analysis::{MAX_TRIES, Subject, refute};
+use crate::rules::program::{EventPlan, Mode, Program, RuleId};
+
+/// Something that may be true of rules, whatever events come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Statement {
+    /// The rule never hits.
+    NeverHits(RuleId),
+    /// Its condition is never false.
+    NeverFalse(RuleId),
+    /// Its exemption never applies.
+    NeverExempt(RuleId),
+    /// Whatever the first rule hits, the second hits, too.
+    Within(RuleId, RuleId),
+}
+
+impl Statement {
+    /// The rule that it is about.
+    pub fn rule(self) -> RuleId {
+        match self {
+            Self::NeverHits(rule)
+            | Self::NeverFalse(rule)
+            | Self::NeverExempt(rule)
+            | Self::Within(rule, _) => rule,
+        }
+    }
+}
+
+/// What refutes a statement on one event type: an event on which all claims of one of these lists hold. None: no event of
+/// this type does.
+pub fn refutations(program: &Program, statement: Statement, event: EventId) -> Vec<Vec<Claim>> {
+    let tries = Cell::new(0);
+    let plan = program.plans.get(usize::from(event.0));
+    plan.map_or_else(Vec::new, |plan| refuting(scene(program, plan, &tries), statement))
+}
+
+/// Whether it is proved that no event refutes a statement.
+pub fn is_proved(program: &Program, statement: Statement) -> bool {
+    let tries = Cell::new(MAX_TRIES);
+    program.plans.iter().all(|plan| {
+        let scene = scene(program, plan, &tries);
+        refuting(scene, statement).iter().all(|claims| refute(scene, claims).is_some())
+    })
+}
+
+/// The live rules of which it would be worth knowing that they hit whatever this live rule hits: they do the same, or let
+/// pass what it stops.
+pub fn related(program: &Program, rule: RuleId) -> Vec<RuleId> {
+    let tries = Cell::new(MAX_TRIES);
+    let mut found = Vec::new();
+    for plan in &program.plans {
+        let scene = scene(program, plan, &tries);
+        let Some(inner) = subject(scene, rule) else { continue };
+        let others = plan.rules.iter().map(|body| Subject::new(scene, body));
+        let others = others.filter(|outer| {
+            let are_live = [&inner, outer].iter().all(|one| one.info.mode == Mode::Live);
+            outer.body.rule != rule && are_live && may_relate(&inner, outer)
+        });
+        found.extend(others.map(|outer| outer.body.rule));
+    }
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+fn scene<'p>(program: &'p Program, plan: &'p EventPlan, tries: &'p Cell<u32>) -> Scene<'p> {
+    Scene { program, plan, windows: true, tries }
+}
+
+fn subject(scene: Scene<'_>, rule: RuleId) -> Option<Subject<'_>> {
+    let body = scene.plan.rules.iter().find(|body| body.rule == rule)?;
+    Some(Subject::new(scene, body))
+}
+
+fn refuting(scene: Scene<'_>, statement: Statement) -> Vec<Vec<Claim>> {
+    let Some(subject) = subject(scene, statement.rule()) else { return Vec::new() };
+    match statement {
+        Statement::NeverHits(_) => vec![subject.hit()],
+        Statement::NeverFalse(_) => vec![subject.is_false()],
+        Statement::NeverExempt(_) => subject.is_exempt().into_iter().collect(),
+        Statement::Within(_, outer) => subject.hits_alone(self::subject(scene, outer).as_ref()),
+    }
+}
+
+impl Subject<'_> {
+    /// The claims under which this rule hits and the other one does not, which may not be on this event at all.
+    pub(super) fn hits_alone(&self, outer: Option<&Subject<'_>>) -> Vec<Vec<Claim>> {
+        let hit = self.hit();
+        let Some(outer) = outer else { return vec![hit] };
+        let fails =
+            outer.hit().into_iter().map(|claim| Claim { say: contrary(claim.say), ..claim });
+        fails.map(|claim| hit.iter().copied().chain([claim]).collect()).collect()
+    }
+}
