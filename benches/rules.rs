@@ -13,8 +13,8 @@ use riskweir::diag::{Source, Sources};
 use riskweir::event::row::Row;
 use riskweir::event::schema::{EventId, SlotId};
 use riskweir::rules::eval::{EvalPlan, Evaluator, Given, Host, Run, Verdict};
-use riskweir::rules::program::{ListId, LookupId, Program};
-use riskweir::window::spec::{Coverage, History, ReadValue, Reading};
+use riskweir::rules::program::{ListId, LookupId, Program, TableId};
+use riskweir::window::spec::{Coverage, FilterBit, History, ReadValue, Reading};
 
 const EVENTS: usize = 4_096;
 const PASSES: usize = 2;
@@ -53,6 +53,8 @@ impl Host for NoState {
     fn history(&mut self, _: (LookupId, u64), _: i64, _: &mut History) -> Coverage {
         Coverage::Complete
     }
+
+    fn count_own(&mut self, _: TableId, _: FilterBit) {}
 
     fn list_contains(&mut self, _: ListId, _: &[u8]) -> bool {
         false

@@ -82,7 +82,7 @@ registry! {
     E0404 "an aggregate of a field of the wrong type";
     E0405 "a field of another event in an aggregate";
     E0406 "too many aggregates, filters or columns";
-    E0407 "an aggregate inside an aggregate";
+    E0407 "an aggregate beside a field of another step";
     E0408 "steps that make no sequence";
     E0409 "a window that leaves nothing to ask";
     E0420 "an aggregate that cannot look at a lifetime";

@@ -2,12 +2,13 @@
 
 use crate::base::{EntityKey, Tag};
 use crate::event::row::Row;
-use crate::event::schema::{EventType, FieldType, SlotId};
+use crate::event::schema::{EventId, EventType, FieldType, SlotId};
+use crate::rules::early::{self, EarlyBit};
 use crate::rules::eval::{Given, Host, Run};
 use crate::rules::program::{ListId, Lookup, LookupId, Program, TableId, TablePlan};
 use crate::state::{Guess, ReadAt, ReadPlan, StateOptions, Table};
 use crate::window::spec::{
-    Coverage, Entry, History, Measure, MeasureKind, ReadValue, Reading, Wanted,
+    Counting, Coverage, Entry, FilterBit, History, Measure, MeasureKind, ReadValue, Reading, Wanted,
 };
 
 use crate::engine::identity::TableIdentity;
@@ -91,6 +92,9 @@ enum Effort {
     Latest,
 }
 
+/// What measures of one group share: their effort, and the filter that is decided before, by its place in the order.
+type Together = (Effort, Option<usize>);
+
 /// The present event as the tables of its type will remember it. Reused from event to event.
 #[derive(Debug, Default)]
 pub(super) struct OwnEntries {
@@ -107,6 +111,14 @@ struct OwnEntry {
 }
 
 impl OwnEntries {
+    /// The present event passes a filter.
+    fn add_bit(&mut self, table: TableId, filter: FilterBit) {
+        let mut entries = self.entries.iter_mut().take(self.used);
+        if let Some(entry) = entries.find(|entry| entry.table == table.0) {
+            entry.filters |= 1 << filter.0;
+        }
+    }
+
     /// Adds filter bits that were worked out later.
     pub(super) fn add_bits(&mut self, late: &[u64]) {
         for (entry, bits) in self.entries.iter_mut().take(self.used).zip(late) {
@@ -163,11 +175,24 @@ impl Effort {
 }
 
 impl EventReads {
-    fn add(&mut self, lookup: &Lookup, keys: Vec<KeyPart>, own_key: bool, table: &Table) {
-        let mut efforts: Vec<(Effort, Vec<usize>)> = Vec::new();
+    /// `early` are the filters that are decided one after the other before windows are read that count by them.
+    fn add(
+        &mut self,
+        lookup: &Lookup,
+        (keys, own_key): (Vec<KeyPart>, bool),
+        table: &Table,
+        early: &[EarlyBit],
+    ) {
+        // WHY: what counts by such a filter is not read before it is decided, so it is not read with anything else.
+        let stage = |measure: &Measure| {
+            let bit = measure.filter.filter(|_| measure.counting == Counting::Last)?;
+            early.iter().position(|known| *known == (lookup.table, bit))
+        };
+        let mut efforts: Vec<(Together, Vec<usize>)> = Vec::new();
         let mut homes = Vec::new();
         for (index, id) in lookup.measures.iter().enumerate() {
-            let effort = Effort::of(table.spec().measures[usize::from(id.0)].kind);
+            let measure = &table.spec().measures[usize::from(id.0)];
+            let effort = (Effort::of(measure.kind), stage(measure));
             let known = efforts.iter().position(|(held, _)| *held == effort);
             let group = known.unwrap_or_else(|| {
                 efforts.push((effort, Vec::new()));
@@ -202,13 +227,15 @@ impl Memory {
             .iter()
             .map(|table| key_parts(program.schema.event(table.event), &table.keys));
         let stored: Vec<Vec<KeyPart>> = stored.collect();
-        let reads = program.plans.iter().zip(&program.schema.events).map(|(event, schema)| {
+        let plans = (0_u16..).zip(&program.plans).zip(&program.schema.events);
+        let reads = plans.map(|((id, event), schema)| {
+            let early = early::bits(program, EventId(id));
             let mut reads = EventReads::default();
             for lookup in &event.lookups {
                 let table = usize::from(lookup.table.0);
                 let keys = key_parts(schema, &lookup.keys);
                 let own_key = lookup.same_event && keys == stored[table];
-                reads.add(lookup, keys, own_key, &tables[table]);
+                reads.add(lookup, (keys, own_key), &tables[table], &early);
             }
             reads
         });
@@ -295,10 +322,12 @@ impl Memory {
     }
 
     /// The bits of this event's entries that depend on state, by the place of the entry.
-    pub(super) fn late_bits(own: &OwnEntries, run: &mut Run<'_, impl Host>, late: &mut Vec<u64>) {
+    pub(super) fn late_bits(run: &mut Run<'_, StateHost<'_>>, late: &mut Vec<u64>) {
         late.clear();
-        let entries = own.entries.iter().take(own.used);
-        late.extend(entries.map(|entry| run.late_bits(TableId(entry.table))));
+        for index in 0..run.host.own.used {
+            let table = run.host.own.entries.get(index).map(|entry| TableId(entry.table));
+            late.push(table.map_or(0, |table| run.late_bits(table)));
+        }
     }
 
     /// Remembers the present event.
@@ -392,7 +421,7 @@ pub(super) fn key_of(row: &Row, raw: &[u8], parts: &[KeyPart]) -> Option<EntityK
 pub(super) struct StateHost<'a> {
     pub(super) memory: &'a mut Memory,
     pub(super) answers: &'a mut Answers,
-    pub(super) own: &'a OwnEntries,
+    pub(super) own: &'a mut OwnEntries,
     pub(super) lists: &'a Lists,
     pub(super) row: &'a Row,
     pub(super) raw: &'a [u8],
@@ -503,6 +532,10 @@ impl Host for StateHost<'_> {
         tables[usize::from(plan.table.0)].history(key, &wanted, out)
     }
 
+    fn count_own(&mut self, table: TableId, filter: FilterBit) {
+        self.own.add_bit(table, filter);
+    }
+
     fn list_contains(&mut self, list: ListId, text: &[u8]) -> bool {
         self.lists.contains(list, text, self.row.time_ms)
     }
@@ -527,6 +560,8 @@ impl Host for NoState<'_> {
     fn history(&mut self, _: (LookupId, u64), _: i64, _: &mut History) -> Coverage {
         Coverage::Complete
     }
+
+    fn count_own(&mut self, _: TableId, _: FilterBit) {}
 
     fn list_contains(&mut self, list: ListId, text: &[u8]) -> bool {
         self.lists.contains(list, text, self.time_ms)

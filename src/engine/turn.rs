@@ -573,11 +573,12 @@ impl Evidence<'_, '_> {
         let mut no_state = NoState { lists, time_ms: row.time_ms };
         let mut run = Run { plan, memo: &mut work.evaluator, row, raw, host: &mut no_state };
         memory.own_entries(&setup.program, &mut work.own, &mut run);
-        let (answers, own) = (&mut work.answers, &work.own);
+        let (answers, own) = (&mut work.answers, &mut work.own);
         let mut host = StateHost { memory, answers, own, lists, row, raw, began_ms }.begin();
         let mut run = Run { plan, memo: &mut work.evaluator, row, raw, host: &mut host };
+        run.decide_early();
         let judged = judge(&mut run);
-        Memory::late_bits(&work.own, &mut run, &mut work.late);
+        Memory::late_bits(&mut run, &mut work.late);
         work.own.add_bits(&work.late);
         judged
     }

@@ -3,6 +3,7 @@
 mod analysis;
 mod check;
 pub mod cost;
+pub mod early;
 pub mod eval;
 mod expectation;
 pub mod format;

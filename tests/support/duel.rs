@@ -13,7 +13,7 @@ use riskweir::rules::program::{EventPlan, ListId, LookupId, Program, TableId, Ta
 use riskweir::rules::syntax::parse;
 use riskweir::state::table::{ReadAt, StateOptions, Table};
 use riskweir::window::ReadPlan;
-use riskweir::window::spec::{Coverage, Entry, History, ReadValue, Reading, Wanted};
+use riskweir::window::spec::{Coverage, Entry, FilterBit, History, ReadValue, Reading, Wanted};
 
 use crate::support::rule_text::{LISTS, RATES};
 use crate::support::stream::{MAX_LATENESS_MS, Stream};
@@ -116,7 +116,7 @@ impl<'p> Fast<'p> {
                 tables: &mut self.tables,
                 lookups: &self.lookups[index],
                 row,
-                own: &[],
+                own: &mut [],
                 program: self.program,
             };
             let mut run =
@@ -130,11 +130,12 @@ impl<'p> Fast<'p> {
             tables: &mut self.tables,
             lookups: &self.lookups[index],
             row,
-            own: &own,
+            own: &mut own,
             program: self.program,
         };
         let mut run =
             Run { plan: eval, memo: &mut self.evaluator, row, raw: b"", host: &mut state };
+        run.decide_early();
         let judged = plan.rules.iter().map(|body| {
             let name = self.program.rules[usize::from(body.rule.0)].name.clone();
             let verdict = run.verdict(body);
@@ -143,7 +144,7 @@ impl<'p> Fast<'p> {
             (name, verdict, lets)
         });
         let judged = judged.collect();
-        let late: Vec<u64> = own.iter().map(|(table, ..)| run.late_bits(*table)).collect();
+        let late: Vec<u64> = plan.tables.iter().map(|table| run.late_bits(*table)).collect();
         for ((table, filters, words), late) in own.into_iter().zip(late) {
             let filters = filters | late;
             let keys = &self.program.tables[usize::from(table.0)].keys;
@@ -166,7 +167,7 @@ struct State<'a> {
     tables: &'a mut [Table],
     lookups: &'a [ReadPlan],
     row: &'a Row,
-    own: &'a [OwnEntry],
+    own: &'a mut [OwnEntry],
     program: &'a Program,
 }
 
@@ -208,6 +209,11 @@ impl Host for State<'_> {
         let until_ms = self.row.time_ms;
         let wanted = Wanted { mask, after_ms: until_ms - within_ms, until_ms };
         self.tables[usize::from(lookup.table.0)].history(key, &wanted, out)
+    }
+
+    fn count_own(&mut self, table: TableId, filter: FilterBit) {
+        let own = self.own.iter_mut().find(|(known, ..)| *known == table).unwrap();
+        own.1 |= 1 << filter.0;
     }
 
     fn list_contains(&mut self, list: ListId, text: &[u8]) -> bool {

@@ -89,8 +89,10 @@ impl On {
 pub(crate) struct Author {
     pub(crate) dice: Dice,
     on: On,
-    /// Inside an aggregate's `where`: no further aggregates.
+    /// Inside an aggregate's `where` that asks fields only: no further aggregates.
     in_filter: bool,
+    /// Inside an aggregate's `where` that may ask state: aggregates in it ask fields only.
+    in_deep_filter: bool,
     /// Inside a step of a sequence: no further sequences.
     in_step: bool,
     money_lets: Vec<String>,
@@ -103,6 +105,7 @@ impl Author {
             dice,
             on: On::Pay,
             in_filter: false,
+            in_deep_filter: false,
             in_step: false,
             money_lets: Vec::new(),
             integer_lets: Vec::new(),
@@ -122,10 +125,29 @@ impl Author {
             };
             text += &format!("feature {name} = {feature}\n");
         }
+        text += &self.own_past();
         for index in 0..n {
             text.push_str(&self.rule(index));
         }
         text
+    }
+
+    /// Features that are defined by their own past: of one event, and of two by turns.
+    fn own_past(&mut self) -> String {
+        let (key, field) = (
+            self.dice.pick(&["card", "payer", "merchant"]),
+            self.dice.pick(&["amount", "total in EUR"]),
+        );
+        let value = field.split(' ').next().unwrap_or_default();
+        let (span, counts) = (self.dice.pick(&SPANS), self.dice.pick(&["0", "1", "2"]));
+        let mine = self.dice.pick(&["not odd", "not odd and chip", "odd"]);
+        let often = self.dice.pick(&["often", "not often"]);
+        format!(
+            "feature usual = avg(pay.{field} where {mine}) by {key} over prior {span} default 1 EUR\n\
+             feature odd = {value} > 1.5 * usual and chip is present\n\
+             feature often = count(login where busy_now) by card over prior {span} >= {counts}\n\
+             feature busy_now = count(pay where {often}) by card over prior 1m > 1\n"
+        )
     }
 
     fn rule(&mut self, index: u32) -> String {
@@ -193,8 +215,11 @@ impl Author {
                 parts.join(&format!(" {word} "))
             }
             15 if self.in_filter => "chip = true".to_owned(),
-            15 => self.dice.pick(&["seen", "busy"]).to_owned(),
-            _ if self.in_filter || self.in_step => "chip = false".to_owned(),
+            15 => {
+                let by_card = if self.on == On::Pay { "odd" } else { "busy_now" };
+                self.dice.pick(&["seen", "busy", "often", by_card]).to_owned()
+            }
+            _ if self.in_filter || self.in_deep_filter || self.in_step => "chip = false".to_owned(),
             _ => self.sequence(),
         }
     }
@@ -578,11 +603,25 @@ impl Author {
             return String::new();
         }
         let outer = core::mem::replace(&mut self.on, target);
-        self.in_filter = true;
-        let filter = self.truth(1);
+        let lets = (core::mem::take(&mut self.money_lets), core::mem::take(&mut self.integer_lets));
+        let deep = !self.in_deep_filter && self.dice.one_in(3);
+        self.in_filter = !deep;
+        let within = core::mem::replace(&mut self.in_deep_filter, true);
+        let filter = if deep && self.dice.one_in(3) { self.kept(target) } else { self.truth(1) };
+        self.in_deep_filter = within;
         self.in_filter = false;
+        (self.money_lets, self.integer_lets) = lets;
         self.on = outer;
         format!(" where {filter}")
+    }
+
+    /// What a feature that is defined by its own past, or looks back, was of an earlier event.
+    fn kept(&mut self, target: On) -> String {
+        let words: &[&str] = match target {
+            On::Pay => &["odd", "not odd", "often", "odd and (chip or often)", "seen and not odd"],
+            On::Login => &["busy_now", "not busy_now", "busy_now or chip"],
+        };
+        self.dice.pick(words).to_owned()
     }
 }
 

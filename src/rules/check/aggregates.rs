@@ -7,6 +7,7 @@ use crate::event::schema::{EventId, FieldId, FieldType, SlotId};
 use crate::rules::check::arena::Ir;
 use crate::rules::check::canonical::Writer;
 use crate::rules::check::checker::{Checked, Checker, Scope};
+use crate::rules::check::cycles::looks_at_itself;
 use crate::rules::check::functions::{example, walk, word};
 use crate::rules::check::measures::{Kind, Named, Request};
 use crate::rules::check::schema::{dotted, unknown_event};
@@ -64,6 +65,9 @@ impl Checker<'_, '_> {
         if counting == Counting::Last && filter.is_none() {
             self.looks_back(aggregate, (event, field), &keys)?;
         }
+        if let (Counting::Last, Some(filter)) = (counting, filter) {
+            self.asks_of_before(filter, event, aggregate.window.span)?;
+        }
         let frame = Frame { event, keys, window, counting, zone, span };
         let pick = match aggregate.function {
             Function::Percentile => Pick::AtLeast(self.share_of(aggregate)?),
@@ -74,12 +78,6 @@ impl Checker<'_, '_> {
 
     /// Refuses what asks state where only an event is at hand.
     pub(super) fn may_ask_state(&mut self, what: &str, span: Span) -> Option<()> {
-        if self.scope.in_filter {
-            let message = format!("{what} inside an aggregate");
-            return self.refuse(Diagnostic::new(codes::E0407, span, message).with_help(
-                "inside `where` only fields, params and features without aggregates may stand",
-            ));
-        }
         if self.scope.steps.own.is_some() {
             let message = format!("{what} beside a field of another step");
             return self.refuse(
@@ -88,6 +86,21 @@ impl Checker<'_, '_> {
             );
         }
         Some(())
+    }
+
+    /// A feature that is defined by its own past must not take the present event into it.
+    fn asks_of_before(&mut self, filter: NodeId, event: EventId, span: Span) -> Option<()> {
+        if !self.scope.in_cycle || !looks_at_itself(self.build.arena(event), filter) {
+            return Some(());
+        }
+        let prior = self.quote(span).replacen("last", "prior", 1);
+        let message = "whether this event counts depends on what is being asked";
+        self.refuse(
+            Diagnostic::new(codes::E0109, span, message)
+                .with_label("counts this event")
+                .with_help(format!("write `{prior}`"))
+                .with_fix(span, prior),
+        )
     }
 
     fn supported(&mut self, aggregate: &Aggregate) -> Option<()> {
@@ -206,6 +219,7 @@ impl Checker<'_, '_> {
         let mut scope = Scope::of(event);
         scope.params.clone_from(&self.scope.params);
         scope.in_filter = true;
+        scope.in_cycle = self.scope.in_cycle;
         if let Some(diagnostic) = self.let_in_filter(filter, event, FILTER_HELP) {
             return self.refuse(diagnostic);
         }
@@ -521,8 +535,7 @@ impl Checker<'_, '_> {
 }
 
 /// What may stand in the `where` of an aggregate.
-const FILTER_HELP: &str =
-    "inside an aggregate's `where` only fields, params and features without aggregates may stand";
+const FILTER_HELP: &str = "inside an aggregate's `where` only fields of its event, aggregates on it, params and features may stand";
 
 /// How a field is remembered.
 fn kind_of(ty: &FieldType) -> ColumnKind {

@@ -4,7 +4,7 @@
 //! Nodes carry final operations ([`Op`]) over arena ids, except readings of state: those are [`Ir::Measure`] until all
 //! of them are known and tables are planned. `let` and `feature` names are gone here: they are ids.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diag::Span;
 use crate::event::schema::SlotId;
@@ -23,6 +23,16 @@ pub(super) enum Ir {
     /// A measure, the slots in which this event has the key, the node whose word is looked for, and the one that names
     /// the time zone.
     Measure { request: RequestId, keys: Vec<SlotId>, probe: Option<NodeId>, zone: Option<NodeId> },
+    /// What a feature is on this event, in a condition by which events are remembered.
+    Judged(Judged),
+}
+
+/// A feature that is defined by its own past, before its node is known.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Judged {
+    pub(super) feature: String,
+    /// What tells it from other definitions of the name.
+    pub(super) identity: String,
 }
 
 /// One expression.
@@ -45,9 +55,43 @@ pub(super) struct TooLarge;
 pub(super) struct Arena {
     nodes: Vec<IrNode>,
     index: BTreeMap<String, NodeId>,
+    /// The nodes of features that [`Ir::Judged`] names.
+    judged: BTreeMap<String, NodeId>,
 }
 
 impl Arena {
+    /// Says which node a feature is on this event.
+    pub(super) fn judged(&mut self, feature: &str, id: NodeId) {
+        self.judged.insert(feature.to_owned(), id);
+    }
+
+    /// The node that stands for another one: the feature's for the name of a feature.
+    pub(super) fn stands_for(&self, id: NodeId) -> Option<NodeId> {
+        match &self.get(id).ir {
+            Ir::Judged(judged) => self.judged.get(&judged.feature).copied(),
+            Ir::Op(_) | Ir::Measure { .. } => None,
+        }
+    }
+
+    /// Nodes so that each comes after those it is made of: as they were read, but for what is made of names of features,
+    /// which stand for nodes that may have been read later.
+    pub(super) fn in_order(&self, reached: &BTreeSet<NodeId>) -> Vec<NodeId> {
+        let mut waiting: BTreeSet<NodeId> = BTreeSet::new();
+        let mut order = Vec::with_capacity(reached.len());
+        for &id in reached {
+            let ir = &self.get(id).ir;
+            let mut waits = matches!(ir, Ir::Judged(_));
+            operands(ir, &mut |operand| waits |= waiting.contains(&operand));
+            if waits {
+                waiting.insert(id);
+            } else {
+                order.push(id);
+            }
+        }
+        order.extend(waiting.into_iter().filter(|id| self.stands_for(*id).is_none()));
+        order
+    }
+
     /// The node of an expression, new or known.
     pub(super) fn intern(&mut self, ir: Ir, ty: Type, span: Span) -> Result<NodeId, TooLarge> {
         let key = format!("{ir:?}: {ty:?}");
@@ -78,7 +122,7 @@ impl Arena {
     pub(super) fn op(&self, id: NodeId) -> Option<&Op> {
         match &self.get(id).ir {
             Ir::Op(op) => Some(op),
-            Ir::Measure { .. } => None,
+            Ir::Measure { .. } | Ir::Judged(_) => None,
         }
     }
 
@@ -93,6 +137,7 @@ pub(super) fn operands(ir: &Ir, visit: &mut dyn FnMut(NodeId)) {
     match ir {
         Ir::Op(op) => op.each_operand(visit),
         Ir::Measure { probe, zone, .. } => probe.iter().chain(zone).copied().for_each(visit),
+        Ir::Judged(_) => {}
     }
 }
 

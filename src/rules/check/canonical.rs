@@ -30,6 +30,7 @@ impl Writer<'_> {
             Ir::Measure { request, keys, probe, zone } => {
                 return self.reading(*request, keys, (*probe, *zone));
             }
+            Ir::Judged(judged) => return judged.identity.clone(),
         };
         let text = |id: NodeId| self.text(id);
         let two = |word: &str, a: NodeId, b: NodeId| format!("({} {word} {})", text(a), text(b));

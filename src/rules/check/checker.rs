@@ -32,6 +32,8 @@ pub(super) struct Build<'a> {
     pub(super) measures: Measures,
     /// Features that were asked for, by event and name.
     pub(super) features: BTreeMap<(EventId, String), FeatureState>,
+    /// Features that were named in a condition on events of a type, and where first.
+    pub(super) judged: BTreeMap<(EventId, String), Span>,
     /// How many sequences with named steps each event type has.
     pub(super) bindings: BTreeMap<EventId, u16>,
     /// Steps that the rule being read has named so far.
@@ -65,6 +67,7 @@ impl<'a> Build<'a> {
             arenas,
             measures: Measures::default(),
             features: BTreeMap::new(),
+            judged: BTreeMap::new(),
             bindings: BTreeMap::new(),
             steps: BTreeMap::new(),
             words: Words::new(),
@@ -105,6 +108,8 @@ pub(super) struct Scope {
     pub(super) in_filter: bool,
     /// Inside the `where` of a step: `event` is the step's.
     pub(super) in_step: bool,
+    /// Inside a feature that is defined by its own past: what asks for that must not count the present event.
+    pub(super) in_cycle: bool,
     /// Steps of a sequence that may be named.
     pub(super) steps: Steps,
     /// The template of a rule that a `use` made: its messages speak of parameters.
@@ -124,8 +129,9 @@ impl Scope {
     /// A scope with the fields of an event only.
     pub(super) fn of(event: EventId) -> Self {
         let (params, lets) = (BTreeMap::new(), BTreeMap::new());
-        let (steps, in_filter, in_step) = (Steps::default(), false, false);
-        Self { event, params, lets, in_filter, in_step, steps, made: None }
+        let (steps, made) = (Steps::default(), None);
+        let (in_filter, in_step, in_cycle) = (false, false, false);
+        Self { event, params, lets, in_filter, in_step, in_cycle, steps, made }
     }
 }
 
@@ -394,7 +400,7 @@ impl Checker<'_, '_> {
         match &self.build.arena(self.scope.event).get(id).ir {
             Ir::Measure { .. } | Ir::Op(Op::StepField { .. }) => true,
             Ir::Op(Op::Default(a, b)) => self.remembered(*a) || self.remembered(*b),
-            Ir::Op(_) => false,
+            Ir::Op(_) | Ir::Judged(_) => false,
         }
     }
 

@@ -73,3 +73,20 @@ pub(super) fn walk(expr: &Expr, visit: &mut dyn FnMut(&Expr)) {
         | ExprKind::Error => {}
     }
 }
+
+/// The same, the conditions on other events in it included.
+pub(super) fn walk_through(expr: &Expr, visit: &mut dyn FnMut(&Expr)) {
+    walk(expr, &mut |part| {
+        visit(part);
+        match &part.kind {
+            ExprKind::Aggregate(aggregate) => {
+                aggregate.filter.iter().for_each(|filter| walk_through(filter, visit));
+            }
+            ExprKind::Sequence(sequence) => {
+                let filters = sequence.steps.iter().filter_map(|step| step.filter.as_ref());
+                filters.for_each(|filter| walk_through(filter, visit));
+            }
+            _ => {}
+        }
+    });
+}

@@ -9,8 +9,8 @@ use crate::rules::check::checker::Build;
 use crate::rules::check::limits::MAX_STATE_IDS;
 use crate::rules::check::plan::{self, Plan, PlannedTable};
 use crate::rules::program::{
-    ActionPlan, EventPlan, Lookup, LookupId, Message, MessagePart, NodeId, Op, RuleBody, TableId,
-    TablePlan,
+    ActionPlan, Constant, EventPlan, Lookup, LookupId, Message, MessagePart, NodeId, Op, RuleBody,
+    TableId, TablePlan,
 };
 use crate::window::spec::MeasureId;
 
@@ -117,6 +117,7 @@ fn closure(arena: &Arena, mut open: Vec<NodeId>) -> BTreeSet<NodeId> {
     let mut reached = BTreeSet::new();
     while let Some(id) = open.pop() {
         if reached.insert(id) {
+            open.extend(arena.stands_for(id));
             operands(&arena.get(id).ir, &mut |operand| open.push(operand));
         }
     }
@@ -126,7 +127,7 @@ fn closure(arena: &Arena, mut open: Vec<NodeId>) -> BTreeSet<NodeId> {
 fn request(arena: &Arena, id: NodeId) -> Option<RequestId> {
     match &arena.get(id).ir {
         Ir::Measure { request, .. } => Some(*request),
-        Ir::Op(_) => None,
+        Ir::Op(_) | Ir::Judged(_) => None,
     }
 }
 
@@ -140,6 +141,8 @@ struct Lowering<'b> {
     arena: &'b Arena,
     plan: &'b Plan,
     event: EventId,
+    /// The reached arena nodes, in the order of their final ids.
+    order: Vec<NodeId>,
     /// Final id of every reached arena node.
     ids: BTreeMap<NodeId, NodeId>,
     /// What is asked of each look-up: measure, probe and time zone (arena ids).
@@ -149,7 +152,14 @@ struct Lowering<'b> {
 
 impl<'b> Lowering<'b> {
     fn new(arena: &'b Arena, plan: &'b Plan, reached: &BTreeSet<NodeId>, event: EventId) -> Self {
-        let ids = reached.iter().copied().zip((0..).map(NodeId)).collect();
+        let order = arena.in_order(reached);
+        let mut ids: BTreeMap<NodeId, NodeId> =
+            order.iter().copied().zip((0..).map(NodeId)).collect();
+        for &id in reached {
+            if let Some(&meant) = arena.stands_for(id).and_then(|meant| ids.get(&meant)) {
+                ids.insert(id, meant);
+            }
+        }
         let mut lookups: BTreeMap<LookupKey, BTreeSet<_>> = BTreeMap::new();
         for &id in reached {
             if let Ir::Measure { request, keys, probe, zone } = &arena.get(id).ir
@@ -158,7 +168,7 @@ impl<'b> Lowering<'b> {
                 lookups.entry((table, keys.clone())).or_default().insert((measure, *probe, *zone));
             }
         }
-        Self { arena, plan, event, ids, lookups, out: EventPlan::default() }
+        Self { arena, plan, event, order, ids, lookups, out: EventPlan::default() }
     }
 
     fn emit(&mut self) {
@@ -174,13 +184,15 @@ impl<'b> Lowering<'b> {
                 same_event: of == Some(self.event),
             });
         }
-        for &id in self.ids.keys() {
+        for &id in &self.order {
             let node = self.arena.get(id);
             let op = match &node.ir {
                 Ir::Op(op) => remap(op, &final_id),
                 Ir::Measure { request, keys, probe, zone } => {
                     self.reading(*request, keys, (*probe, *zone))
                 }
+                // One without a node of its own was refused.
+                Ir::Judged(_) => Op::Constant(Constant::Bool(false)),
             };
             self.out.nodes.push(finished(node, op));
         }
@@ -219,10 +231,13 @@ impl<'b> Lowering<'b> {
         }
     }
 
-    /// What a rule wrote elsewhere than the shared node says, by final ids, which ascend as those of the arena do.
+    /// What a rule wrote elsewhere than the shared node says, by final ids, ascending.
     fn own_words(&self, body: &RuleBody) -> Vec<(NodeId, Span)> {
         let elsewhere = body.words.iter().filter(|(id, span)| self.arena.get(*id).span != *span);
-        elsewhere.filter_map(|(id, span)| Some((*self.ids.get(id)?, *span))).collect()
+        let placed = elsewhere.filter_map(|(id, span)| Some((*self.ids.get(id)?, *span)));
+        let mut placed: Vec<(NodeId, Span)> = placed.collect();
+        placed.sort_unstable();
+        placed
     }
 
     fn finish(mut self, draft: Draft) -> EventPlan {

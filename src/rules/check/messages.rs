@@ -77,7 +77,7 @@ impl Checker<'_, '_> {
                 let field = event.fields.iter().find(|field| field.slot == *slot)?;
                 field.sensitive.is_some().then(|| field.name.clone())
             }
-            ir @ Ir::Op(_) => {
+            ir @ (Ir::Op(_) | Ir::Judged(_)) => {
                 let mut parts = Vec::new();
                 operands(ir, &mut |operand| parts.push(operand));
                 parts.into_iter().find_map(|part| self.sensitive(part))

@@ -63,6 +63,8 @@ impl Analysis<'_, '_> {
                     .or_else(|| probe.and_then(|probe| self.cause(probe, present)))
                     .or_else(|| self.empty(*request, keys, span));
             }
+            // It stands only where an event that cannot be decided does not count.
+            Ir::Judged(_) => return None,
         };
         match op {
             Op::Field(slot) | Op::GeoField(slot) => self.optional(*slot, span),
@@ -192,7 +194,7 @@ impl Analysis<'_, '_> {
             Ir::Op(Op::Constant(Constant::Int(value))) => *value == 0,
             Ir::Op(Op::Constant(Constant::Money(value))) => *value == 0,
             Ir::Op(Op::Constant(Constant::Number(value))) => *value == 0.0,
-            Ir::Op(_) => true,
+            Ir::Op(_) | Ir::Judged(_) => true,
         }
     }
 

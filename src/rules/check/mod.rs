@@ -14,6 +14,7 @@ mod calls;
 mod canonical;
 mod checker;
 mod clauses;
+mod cycles;
 mod days;
 pub(super) mod due;
 mod functions;
@@ -137,14 +138,16 @@ fn check(
     let lists = lists::compile(items, &compiled.kinds, (sources, &timezone), report);
     let rates =
         rates::compile(items, (policy.base_currency, &timezone), sources, report).map(Arc::new);
+    let features = features(items, &compiled.schema, report);
     let world = World {
+        cycles: cycles::find(&features, sources),
         converts: rates.is_some(),
         sources,
         schema: &compiled.schema,
         lists: &lists,
         base_currency: policy.base_currency,
         timezone,
-        features: features(items, &compiled.schema, report),
+        features,
     };
     let mut build = Build::new(&world);
     build.notes = notes.is_some().then(Notes::default);
@@ -157,6 +160,7 @@ fn check(
     let context =
         scenarios::Context { build: &build, drafts: &drafts, infos: &rules, groups: &groups };
     let tests = scenarios::compile(items, context, report);
+    cycles::resolve(&mut build, report);
     // What is wrong with a feature is said at its definition, not at every use.
     report.retain(|found| found.code != codes::E0108 || !broken.contains(sources.text(found.span)));
     let (tables, plans) = lower::lower(&build, drafts, report);

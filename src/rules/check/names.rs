@@ -5,8 +5,9 @@ use crate::base::{Currency, parse_country};
 use crate::diag::suggest::{self, Candidate};
 use crate::diag::{Diagnostic, Span, codes};
 use crate::event::schema::{EventId, FieldId, FieldType, MoneyCurrency};
-use crate::rules::check::arena::{Ir, operands};
+use crate::rules::check::arena::{Ir, Judged};
 use crate::rules::check::checker::{Checked, Checker, FeatureState, Param, Scope};
+use crate::rules::check::cycles::no_condition;
 use crate::rules::check::limits::MAX_LISTED;
 use crate::rules::check::refusal::did_you_mean;
 use crate::rules::check::schema::dotted;
@@ -49,6 +50,12 @@ impl Checker<'_, '_> {
         }
         if path.parts.len() == 1 && !path.this {
             if self.build.world.features.contains_key(name.as_str()) {
+                let judged = self.scope.in_filter || self.scope.in_step;
+                if let Some(identity) = self.build.world.cycles.get(name.as_str())
+                    && judged
+                {
+                    return self.judged(&name, identity, hint, path.span);
+                }
                 return self.feature(&name, path.span);
             }
             if let Some(found) = self.word(&name, hint, path.span) {
@@ -152,12 +159,6 @@ impl Checker<'_, '_> {
         let event_name = &self.build.world.schema.event(event).name;
         match self.feature_state(name) {
             FeatureState::Known(id, words) => {
-                if self.scope.in_filter && self.reads_state(id) {
-                    return self.refuse(
-                        Diagnostic::new(codes::E0407, span, format!("feature `{name}` reads state itself"))
-                            .with_help("inside an aggregate's `where` only fields, params and features without aggregates may stand"),
-                    );
-                }
                 self.build.add_words(&words);
                 Some(id)
             }
@@ -168,7 +169,7 @@ impl Checker<'_, '_> {
                     format!("feature `{name}` is defined by itself"),
                 )
                 .with_help(
-                    "a feature may not use its own name, directly or through another feature",
+                    "a feature may ask for itself only of earlier events: `where not odd` in an aggregate over `prior`",
                 ),
             ),
             FeatureState::Refused(reasons) => {
@@ -198,7 +199,8 @@ impl Checker<'_, '_> {
         };
         self.build.features.insert(key.clone(), FeatureState::InProgress);
         let mut report = Vec::new();
-        let scope = Scope::of(event);
+        let in_cycle = world.cycles.contains_key(name);
+        let scope = Scope { in_cycle, ..Scope::of(event) };
         let (node, words) = self.build.apart(|build| {
             Checker { build, scope: &scope, report: &mut report }.expr(&feature.expr, None)
         });
@@ -210,18 +212,20 @@ impl Checker<'_, '_> {
         state
     }
 
-    fn reads_state(&self, id: NodeId) -> bool {
-        let node = self.build.arena(self.scope.event).get(id);
-        if matches!(node.ir, Ir::Measure { .. } | Ir::Op(Op::Sequence(_))) {
-            return true;
+    /// What a feature that is defined by its own past was when the event at hand was judged.
+    fn judged(
+        &mut self,
+        name: &str,
+        identity: &str,
+        hint: Option<Type>,
+        span: Span,
+    ) -> Option<NodeId> {
+        if hint != Some(Type::Bool) {
+            return self.refuse(no_condition(name, span));
         }
-        let mut found = false;
-        let mut children = Vec::new();
-        operands(&node.ir, &mut |operand| children.push(operand));
-        for child in children {
-            found = found || self.reads_state(child);
-        }
-        found
+        self.build.judged.entry((self.scope.event, name.to_owned())).or_insert(span);
+        let judged = Judged { feature: name.to_owned(), identity: identity.to_owned() };
+        self.intern(Ir::Judged(judged), Type::Bool, span)
     }
 
     /// A bare word of the set that the place asks for. Outer `None`: the place asks for no set.

@@ -228,6 +228,7 @@ impl Checker<'_, '_> {
         let mut scope = Scope::of(event);
         scope.params.clone_from(&self.scope.params);
         scope.in_step = true;
+        scope.in_cycle = self.scope.in_cycle;
         let mut ids = Vec::new();
         for condition in conditions {
             if let Some(diagnostic) = self.let_in_filter(condition, event, STEP_HELP) {

@@ -25,6 +25,8 @@ pub(super) struct World<'a> {
     pub(super) timezone: jiff::tz::TimeZone,
     /// Named features.
     pub(super) features: BTreeMap<&'a str, &'a Feature>,
+    /// Those that are defined by their own past, with their identities.
+    pub(super) cycles: BTreeMap<&'a str, String>,
 }
 
 impl World<'_> {

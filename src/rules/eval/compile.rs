@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use regex::bytes::RegexBuilder;
 
 use crate::base::{Currency, MICRO_PER_MINOR, Tag};
-use crate::event::schema::SlotId;
+use crate::event::schema::{EventId, SlotId};
+use crate::rules::early;
 use crate::rules::eval::EvalPlan;
 use crate::rules::eval::code::{
     At, Code, Conversion, DeviationCheck, Instruction, LookupCode, Operands, Probe, Read, ReadAs,
@@ -38,7 +39,8 @@ const PATTERN_BYTES: usize = 1 << 20;
 const COST_READING: u32 = 100;
 
 /// Prepares everything that happens on one event type.
-pub(super) fn compile(program: &Program, plan: &EventPlan) -> Result<EvalPlan, EvalError> {
+pub(super) fn compile(program: &Program, event: EventId) -> Result<EvalPlan, EvalError> {
+    let plan = program.plans.get(usize::from(event.0)).ok_or(EvalError::UnknownEvent(event.0))?;
     let out = EvalPlan { rates: program.rates.clone(), ..EvalPlan::default() };
     let mut compiler = Compiler { program, plan, out };
     compiler.plan_lookups()?;
@@ -53,6 +55,10 @@ pub(super) fn compile(program: &Program, plan: &EventPlan) -> Result<EvalPlan, E
         compiler.out.instructions.push(Instruction { code, kept, cost });
     }
     compiler.plan_entries();
+    compiler.out.early = early::bits(program, event)
+        .into_iter()
+        .filter_map(|bit| Some((bit, early::node(program, bit)?.0)))
+        .collect();
     compiler.plan_gates();
     Ok(compiler.out)
 }

@@ -43,6 +43,20 @@ impl<H: Host> Run<'_, H> {
         bits
     }
 
+    /// Decides the filters that ask state and by which windows count this event itself, and tells the host. Call it once
+    /// per event, after its entries and before anything else is asked of state.
+    ///
+    /// # Cost
+    /// Nothing where there are no such filters.
+    pub fn decide_early(&mut self) {
+        let plan = self.plan;
+        for ((table, filter), at) in &plan.early {
+            if self.truth_at(*at) == Truth::True {
+                self.host.count_own(*table, *filter);
+            }
+        }
+    }
+
     /// The bits of this event's entry whose filters ask state: as of this event, before it is remembered.
     ///
     /// # Cost

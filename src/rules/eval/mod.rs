@@ -43,6 +43,7 @@ use regex::bytes::Regex;
 use crate::base::rates::Rates;
 use crate::base::{Tag, Value};
 use crate::event::schema::EventId;
+use crate::rules::early::EarlyBit;
 use crate::rules::eval::calendar::Calendars;
 use crate::rules::eval::code::{
     At, EntryCode, Instruction, LookupCode, Operands, Read, SequenceCode, Set, Tests,
@@ -54,7 +55,7 @@ pub use crate::rules::eval::run::Run;
 use crate::rules::eval::sequence::{Matched, Walk};
 use crate::rules::eval::zone::{Offset, Zone};
 use crate::rules::program::{ListId, LookupId, Program, TableId};
-use crate::window::spec::{Coverage, History, ReadValue, Reading};
+use crate::window::spec::{Coverage, FilterBit, History, ReadValue, Reading};
 
 /// What the evaluator needs from outside.
 pub trait Host {
@@ -69,6 +70,9 @@ pub trait Host {
     /// # Shape
     /// `asked` is the look-up and the bits. The answer says how complete they are, the reach of the window aside.
     fn history(&mut self, asked: (LookupId, u64), within_ms: i64, out: &mut History) -> Coverage;
+
+    /// The present event passes this filter of a table of its type. Told before anything is read that counts by it.
+    fn count_own(&mut self, table: TableId, filter: FilterBit);
 
     /// Whether the text is on the list at this event's time.
     fn list_contains(&mut self, list: ListId, text: &[u8]) -> bool;
@@ -176,6 +180,8 @@ pub struct EvalPlan {
     /// By [`crate::rules::program::SequencePlan::binding`]: the sequence.
     bindings: Vec<u32>,
     entries: Vec<(TableId, EntryCode)>,
+    /// Filters that are decided before the windows are read that count by them.
+    early: Vec<(EarlyBit, At)>,
     /// Exchange rates.
     rates: Option<Arc<Rates>>,
     /// The policy's time zone, where `hour` needs it.
@@ -196,8 +202,7 @@ impl EvalPlan {
     /// # Cost
     /// Linear in the nodes, plus compiling the patterns (1 MiB each at most).
     pub fn new(program: &Program, event: EventId) -> Result<Self, EvalError> {
-        let plan = program.plans.get(usize::from(event.0));
-        compile::compile(program, plan.ok_or(EvalError::UnknownEvent(event.0))?)
+        compile::compile(program, event)
     }
 
     fn tests(&self, tests: Tests) -> &[FieldTest] {

@@ -22,8 +22,8 @@ impl Oracle<'_> {
     pub(super) fn aggregate(&self, scope: &Scope<'_>, aggregate: &Aggregate) -> Datum {
         let Some((event, field)) = self.target(aggregate) else { return Datum::Missing };
         let Some(counted) = self.counted(scope, aggregate, event) else { return Datum::Missing };
-        let passing: Vec<&Past> =
-            counted.iter().copied().filter(|past| self.passes(scope, aggregate, past)).collect();
+        let passing = counted.iter().filter(|(at, past)| self.passes(scope, aggregate, past, *at));
+        let passing: Vec<&Past> = passing.map(|(_, past)| *past).collect();
         let Some(field) = field else {
             let n_passing = whole(passing.len());
             return match aggregate.function {
@@ -57,13 +57,13 @@ impl Oracle<'_> {
         Some((event, Some(self.field(event, &words.join("."))?)))
     }
 
-    /// The events of the window and key, before any filter. `None` where this event lacks a key.
+    /// The events of the window and key with their places in the order of arrival, before any filter. `None` where this event lacks a key.
     fn counted<'b>(
         &'b self,
         scope: &Scope<'b>,
         aggregate: &Aggregate,
         event: EventId,
-    ) -> Option<Vec<&'b Past>> {
+    ) -> Option<Vec<(usize, &'b Past)>> {
         let (own_counts, inside) = self.window(scope, &aggregate.window.kind)?;
         let mut keys = Vec::new();
         for key in &aggregate.keys {
@@ -76,14 +76,14 @@ impl Oracle<'_> {
             }
             keys.push((stored, wanted));
         }
-        let is_meant = |past: &&Past| {
+        let is_meant = |past: &Past| {
             past.row.event() == event
                 && inside(past.row.time_ms)
                 && keys.iter().all(|(stored, wanted)| self.load(past, event, *stored) == *wanted)
         };
-        let own = own_counts.then_some(scope.event);
-        let arrived = self.history.iter().take(scope.arrived);
-        Some(arrived.chain(own).filter(is_meant).collect())
+        let own = own_counts.then_some((scope.arrived, scope.event));
+        let arrived = self.history.iter().enumerate().take(scope.arrived);
+        Some(arrived.chain(own).filter(|(_, past)| is_meant(past)).collect())
     }
 
     /// Whether a window counts the present event, and which times lie in it. `None`: nobody knows where it begins.
@@ -138,9 +138,9 @@ impl Oracle<'_> {
         })
     }
 
-    fn passes(&self, scope: &Scope<'_>, aggregate: &Aggregate, past: &Past) -> bool {
+    fn passes(&self, scope: &Scope<'_>, aggregate: &Aggregate, past: &Past, at: usize) -> bool {
         let Some(filter) = &aggregate.filter else { return true };
-        self.truth(&scope.inside(past), filter) == Truth::True
+        self.truth(&scope.inside(past, at), filter) == Truth::True
     }
 
     /// A field as it is remembered: money of the wanted currency, numbers in millionths.

@@ -34,14 +34,14 @@ pub(super) struct Scope<'a> {
 }
 
 impl<'a> Scope<'a> {
-    pub(super) fn new(event: &'a Past) -> Self {
+    pub(super) fn new(event: &'a Past, arrived: usize) -> Self {
         let (params, lets, steps) = (BTreeMap::new(), Vec::new(), Vec::new());
-        Self { event, params, lets, steps, arrived: usize::MAX }
+        Self { event, params, lets, steps, arrived }
     }
 
-    /// The scope of an aggregate's `where`: another event, the same params.
-    pub(super) fn inside(&self, event: &'a Past) -> Self {
-        Self { params: self.params.clone(), arrived: self.arrived, ..Self::new(event) }
+    /// The scope of the `where` of an aggregate or a step: another event as of its own arrival, the same params.
+    pub(super) fn inside(&self, event: &'a Past, arrived: usize) -> Self {
+        Self { params: self.params.clone(), ..Self::new(event, arrived) }
     }
 }
 
@@ -186,16 +186,28 @@ impl Oracle<'_> {
             return self.load(scope.event, event, field);
         }
         if let ([name], false) = (words.as_slice(), path.this)
-            && let Some(feature) = self.features.get(name)
+            && self.features.contains_key(name)
         {
-            let scope = Scope { arrived: scope.arrived, ..Scope::new(scope.event) };
-            return self.value(&scope, feature);
+            return self.feature(scope, name);
         }
         if words.len() > 1 && words.remove(0) == self.schema.event(event).name {
             let field = self.field(event, &words.join("."));
             return field.map_or(Datum::Missing, |field| self.load(scope.event, event, field));
         }
         Datum::Missing
+    }
+
+    /// What a feature is on the event of a scope, worked out once.
+    pub(super) fn feature(&self, scope: &Scope<'_>, name: &str) -> Datum {
+        let place = (name.to_owned(), scope.arrived);
+        let known = self.known.borrow().get(&place).cloned();
+        known.unwrap_or_else(|| {
+            let scope = Scope::new(scope.event, scope.arrived);
+            let feature = self.features.get(name);
+            let value = feature.map_or(Datum::Missing, |feature| self.value(&scope, feature));
+            self.known.borrow_mut().insert(place, value.clone());
+            value
+        })
     }
 
     /// The value of a field of an event.

@@ -17,6 +17,7 @@ mod interpret;
 mod rates;
 mod sequence;
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::tz::{TimeZone, TimeZoneDatabase};
@@ -62,6 +63,8 @@ pub struct Oracle<'a> {
     rates_expire_ms: Option<i64>,
     rates: Option<rates::Table>,
     history: Vec<Past>,
+    /// What features were, by their names and the place of the event in the order of arrival.
+    known: RefCell<BTreeMap<(String, usize), Datum>>,
 }
 
 impl<'a> Oracle<'a> {
@@ -81,6 +84,7 @@ impl<'a> Oracle<'a> {
             rates_expire_ms: None,
             rates: None,
             history: Vec::new(),
+            known: RefCell::default(),
         };
         for item in files.iter().flat_map(|file| &file.items) {
             match item {
@@ -110,6 +114,10 @@ impl<'a> Oracle<'a> {
     /// Judges an event by every rule on its type, in the order of their names, then remembers it.
     pub fn judge(&mut self, row: &Row, raw: &[u8]) -> Vec<Judgement> {
         let present = Past { row: row.clone(), raw: raw.to_vec() };
+        // WHY: one that asks for itself of every event before it would go as deep as there are events.
+        for name in self.features.keys() {
+            self.feature(&Scope::new(&present, self.history.len()), name);
+        }
         let judged = self.rules.iter().filter_map(|rule| self.apply(rule, &present)).collect();
         self.history.push(present);
         judged
@@ -118,7 +126,7 @@ impl<'a> Oracle<'a> {
     fn apply(&self, rule: &'a Rule, present: &Past) -> Option<Judgement> {
         let event = present.row.event();
         let name = &self.schema.event(event).name;
-        let mut scope = Scope::new(present);
+        let mut scope = Scope::new(present, self.history.len());
         let mut guard = None;
         let mut when = None;
         let mut unless = None;

@@ -154,7 +154,7 @@ impl Oracle<'_> {
             return false;
         }
         let Some(filter) = &step.filter else { return true };
-        let inside = Scope { steps, arrived: candidate.arrival, ..scope.inside(candidate.past) };
+        let inside = Scope { steps, ..scope.inside(candidate.past, candidate.arrival) };
         self.truth(&inside, filter) == Truth::True
     }
 }
