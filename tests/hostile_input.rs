@@ -192,6 +192,9 @@ fn h5_numbers_are_exact_or_refused() {
     refused(record(r#","score":Infinity"#), Reason::InvalidJson);
     refused_field(r#","score":1e999"#, Reason::BadNumber, "payment.score");
     refused_field(r#","score":-1e999"#, Reason::BadNumber, "payment.score");
+    // A number whose millionths do not fit 64 bits: no window could remember it, so it is not taken either.
+    refused_field(r#","score":9223372036855"#, Reason::BadNumber, "payment.score");
+    refused_field(r#","score":-9223372036855"#, Reason::BadNumber, "payment.score");
     refused_field(r#","score":"5""#, Reason::WrongType, "payment.score");
     refused_field(r#","seq":1.0"#, Reason::BadNumber, "payment.seq");
     refused_field(r#","seq":1e3"#, Reason::BadNumber, "payment.seq");
@@ -208,6 +211,8 @@ fn h5_numbers_are_exact_or_refused() {
     assert_eq!(score("-0.0"), Some(0));
     assert_eq!(score("2.5e-1"), Some(0.25_f64.to_bits()));
     assert_eq!(score("1e-999"), Some(0));
+    assert_eq!(score("9223372036854"), Some(9_223_372_036_854_f64.to_bits()));
+    assert_eq!(score("-9223372036854"), Some((-9_223_372_036_854_f64).to_bits()));
 }
 
 #[test]

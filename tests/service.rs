@@ -120,6 +120,22 @@ impl Running {
     }
 }
 
+/// Whoever reads the log may go away.
+#[test]
+fn a_log_that_nobody_reads_any_more_does_not_end_the_service() {
+    let world = World::new("unheard");
+    let mut child = world.command("run").stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let health = lines.find_map(|line| line.unwrap().strip_prefix("health").map(str::to_owned));
+    let address = health.unwrap().trim().strip_prefix("http://").unwrap().to_owned();
+    drop(lines);
+    let address = address.split('/').next().unwrap().to_owned();
+    let running = Running { child, address, greeting: Vec::new() };
+    wait::until(|| running.get("/readyz").0 == 200, || "ready without anybody who listens".into());
+    running.signal("-TERM");
+    assert_eq!(running.wait().code(), Some(0));
+}
+
 fn payment(n: i64, amount: i64) -> NewRecord {
     let at = 1_700_000_000_000 + n;
     let body = format!(

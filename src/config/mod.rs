@@ -62,9 +62,6 @@ pub struct Loaded {
 pub fn load(sources: &Sources) -> Result<Loaded, Vec<ConfigError>> {
     let mut errors = Vec::new();
     let resolved = layers::resolve(sources, &mut errors);
-    if !errors.is_empty() {
-        return Err(errors);
-    }
     let config = typed::build(&resolved, &mut errors);
     match config {
         Some(config) if errors.is_empty() => {

@@ -64,6 +64,21 @@ fn check_error(text: &str, code: &str, line: usize, column: usize, parts: &[&str
 }
 
 #[test]
+fn a_misspelled_key_does_not_hide_what_else_is_wrong() {
+    let case = file("kafka:\n  broker: [k:9092]\nhttp:\n  listen: 0.0.0.0\n");
+    let errors = load(&case.sources).unwrap_err();
+    let told: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    let tells = |part: &str| told.iter().filter(|told| told.contains(part)).count();
+    assert_eq!((tells("kafka.broker"), tells("http.listen")), (2, 1), "{told:#?}");
+    assert_eq!(told.len(), 3, "{told:#?}");
+}
+
+#[test]
+fn a_file_that_is_no_yaml_is_all_that_is_told() {
+    assert_eq!(file("kafka: [").error().code().0, "C0002");
+}
+
+#[test]
 fn each_layer_wins_over_the_one_before_and_every_value_knows_its_origin() {
     let case = file("kafka:\n  brokers: [k:9092]\n  group_id: from_file\n  client_id: from_file\n")
         .env("RISKWEIR__KAFKA__CLIENT_ID", "from_env")

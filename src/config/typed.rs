@@ -276,10 +276,14 @@ pub struct Log {
 pub(crate) fn build(resolved: &Resolved, errors: &mut Vec<ConfigError>) -> Option<Config> {
     let read = Reader { resolved };
     check_version(&read, errors);
+    // WHY: every section first, then the whole: one without a value must not hide what is wrong with the next.
+    let (kafka, topics, delivery) =
+        (kafka(&read, errors), topics(&read, errors), delivery(&read, errors));
+    let (snapshot, http) = (snapshot(&read, errors), http(&read, errors));
     let config = Config {
-        kafka: kafka(&read, errors)?,
-        topics: topics(&read, errors)?,
-        delivery: delivery(&read, errors)?,
+        kafka: kafka?,
+        topics: topics?,
+        delivery: delivery?,
         rules: Rules {
             path: read.path("rules.path")?,
             watch_interval: read.duration("rules.watch_interval")?,
@@ -304,8 +308,8 @@ pub(crate) fn build(resolved: &Resolved, errors: &mut Vec<ConfigError>) -> Optio
             replay: read.text("recovery.replay_from")? == "earliest",
             accept_gap: read.text("recovery.on_gap")? == "accept",
         },
-        snapshot: snapshot(&read, errors)?,
-        http: http(&read, errors)?,
+        snapshot: snapshot?,
+        http: http?,
         log: log(&read)?,
         shutdown_timeout: read.duration("shutdown.timeout")?,
         digest: resolved.digest(),

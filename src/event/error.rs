@@ -47,7 +47,7 @@ pub enum Reason {
     UnknownCurrency,
     /// Not an instant of the declared form, or out of range.
     BadTime,
-    /// Not a finite number, or not a 64-bit integer where one is declared.
+    /// No number, too large a one, or not a 64-bit integer where one is declared.
     BadNumber,
     /// Not a member of the declared set.
     UnknownMember,

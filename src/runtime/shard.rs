@@ -149,7 +149,7 @@ impl<S: Step> Shard<S> {
         happening::RuleSetActive {
             shard: &self.name,
             epoch: self.epoch,
-            ruleset: wanted,
+            kept_as: wanted,
             kept: report.kept.len(),
             filled: report.filled.len(),
             warming: report.warming.len(),

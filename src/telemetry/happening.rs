@@ -255,8 +255,8 @@ pub struct RuleSetActive<'a> {
     pub shard: &'a str,
     /// Number of the epoch.
     pub epoch: u64,
-    /// Identity of rule set and settings.
-    pub ruleset: &'a str,
+    /// Identity of rule set and settings together, under which it is kept beside the snapshots.
+    pub kept_as: &'a str,
     /// Aggregates that know their whole window.
     pub kept: usize,
     /// Those of them that know it because the past was read again.
@@ -270,8 +270,8 @@ pub struct RuleSetActive<'a> {
 impl RuleSetActive<'_> {
     /// Writes it.
     pub fn emit(&self) {
-        let Self { shard, epoch, ruleset, kept, filled, warming, dropped } = self;
-        info!(shard, epoch, ruleset, kept, filled, warming, dropped, "Rule set is active.");
+        let Self { shard, epoch, kept_as, kept, filled, warming, dropped } = self;
+        info!(shard, epoch, kept_as, kept, filled, warming, dropped, "Rule set is active.");
     }
 }
 

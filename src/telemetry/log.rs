@@ -68,7 +68,11 @@ pub fn init(settings: &Settings) -> Result<(), LogError> {
         Some(form) => form == Form::Json,
         None => !io::stderr().is_terminal(),
     };
-    let builder = tracing_subscriber::fmt().with_max_level(settings.level).with_writer(io::stderr);
+    // WHY: whoever reads the log may go away; complaining to the same closed pipe would end the process.
+    let builder = tracing_subscriber::fmt()
+        .with_max_level(settings.level)
+        .with_writer(io::stderr)
+        .log_internal_errors(false);
     let outcome = if json {
         builder.event_format(JsonLine).try_init()
     } else {

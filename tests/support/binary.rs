@@ -16,7 +16,8 @@ pub(crate) fn command() -> Command {
             command.env_remove(name);
         }
     }
-    command.env("NO_COLOR", "1");
+    // WHY: where memory has run out, a backtrace that asks for more of it is no help, and may never end.
+    command.env("NO_COLOR", "1").env_remove("RUST_BACKTRACE");
     command
 }
 

@@ -228,7 +228,8 @@ impl<'a> View<'a> {
         let mut out = std::io::stderr().lock();
         if self.is_terminal {
             let line = Paint { color: self.console.color }.paint(Tone::Strong, &line);
-            drop(write!(out, "{line}").and_then(|()| out.flush()));
+            // Cut at the edge: a line that wraps could not be taken off again.
+            drop(write!(out, "\x1b[?7l{line}\x1b[?7h").and_then(|()| out.flush()));
             self.has_status = true;
         } else {
             drop(writeln!(out, "{line}"));

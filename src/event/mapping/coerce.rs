@@ -14,6 +14,9 @@ use crate::event::mapping::walk::{Found, FoundKind};
 use crate::event::row::Row;
 use crate::event::schema::{MoneyUnit, SlotId, TimeUnit};
 
+/// Largest size of a number: beyond it, windows could not remember its millionths in 64 bits, and would leave it out.
+const MOST_NUMBER: f64 = 9_223_372_036_854.0;
+
 /// The values of one record.
 pub(super) struct Values<'v> {
     /// What the ranges of `found` point into.
@@ -234,7 +237,7 @@ impl Reader<'_> {
             _ => return refuse(Reason::WrongType, at),
         };
         let number = core::str::from_utf8(text).ok().and_then(|text| text.parse::<f64>().ok());
-        match number.filter(|number| number.is_finite()) {
+        match number.filter(|number| number.abs() <= MOST_NUMBER) {
             // Adding zero makes -0 the one zero.
             Some(number) => Ok(number + 0.0),
             None => refuse(Reason::BadNumber, at),

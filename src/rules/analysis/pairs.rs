@@ -128,7 +128,7 @@ fn told(inner: &Subject<'_>, outer: &Subject<'_>) -> (Kind, Proved) {
     );
     let whole = Diagnostic::new(codes::W0503, inner.name(), message)
         .with_related(outer.name(), "covers it")
-        .with_help("delete one of them, or let them differ in what they do");
+        .with_help("delete one of them, or let them differ in what they do; another message alone changes nothing");
     (Kind::Covered, Proved { whole, part: None })
 }
 
