@@ -516,7 +516,12 @@ fn header(next_offset: i64) -> Header {
         epoch: 4,
         ruleset: "0123456789abcdef".to_owned(),
         engine_digest: "fedc".to_owned(),
-        positions: vec![Position { topic: "pay".to_owned(), partition: 1, next_offset }],
+        positions: vec![Position {
+            topic: "pay".to_owned(),
+            partition: 1,
+            next_offset,
+            record: None,
+        }],
         event_time_ms: Some(1_769_860_800_000),
         created_at_ms: 1_769_860_801_000,
     }

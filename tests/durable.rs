@@ -31,7 +31,12 @@ fn header(next_offset: i64) -> Header {
         epoch: 3,
         ruleset: "ab".repeat(16),
         engine_digest: "cd".repeat(16),
-        positions: vec![Position { topic: "pay".to_owned(), partition: 0, next_offset }],
+        positions: vec![Position {
+            topic: "pay".to_owned(),
+            partition: 0,
+            next_offset,
+            record: None,
+        }],
         event_time_ms: Some(1_769_860_800_000),
         created_at_ms: 1_769_860_800_500,
     }

@@ -232,6 +232,61 @@ fn records_gone_between_snapshot_and_committed_offset_stop_the_start_unless_the_
     assert!(marked > 300, "{marked}");
 }
 
+/// A fleet whose 500 records were decided and whose input topic was then made anew; with what the group had committed.
+fn with_a_topic_made_anew(test: &str, n_records: usize) -> (Fleet<'static>, (i64, String)) {
+    let (fleet, mut payments) = (fleet(test, "transactional"), Payments::new(14, 1, 20));
+    fleet.produce(&payments.take(500));
+    let service = fleet.start("one", &[RARELY]);
+    fleet.wait_committed(500, &[&service]);
+    service.stop_in_order();
+    let committed = fleet.broker.commit_of(&fleet.topic("group"), &fleet.input()).unwrap();
+    fleet.broker.delete_topics(&[&fleet.input()]);
+    fleet.broker.create_topic(&fleet.input(), 1);
+    fleet.produce(&payments.take(n_records));
+    (fleet, committed)
+}
+
+/// A start is refused, and the error says this.
+#[track_caller]
+fn check_refused(fleet: &Fleet<'_>, why: &str) {
+    let (code, said) = fleet.start("one", &[RARELY]).ended();
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("error[K0014]") && said.contains(why), "{said}");
+}
+
+#[test]
+fn a_topic_that_was_made_anew_stops_the_start_until_its_snapshots_are_gone() {
+    let (fleet, _) = with_a_topic_made_anew("anew", 600);
+    // WHY: a broker forgets offsets with their topic, so only the snapshot tells.
+    assert_eq!(fleet.broker.commit_of(&fleet.topic("group"), &fleet.input()), None);
+    check_refused(&fleet, "record 499 of");
+    check_refused(&fleet, "another one stands there now");
+    assert_eq!(fleet.n_committed(), 0);
+    fs::remove_dir_all(fleet.snapshots("one")).unwrap();
+    let anew = fleet.start("one", &[RARELY]);
+    fleet.wait_committed(600, &[&anew]);
+    anew.stop_in_order();
+}
+
+#[test]
+fn a_topic_that_was_made_anew_stops_the_start_where_only_the_group_remembers_the_old_one() {
+    let (fleet, committed) = with_a_topic_made_anew("remembered", 600);
+    fs::remove_dir_all(fleet.snapshots("one")).unwrap();
+    fleet.broker.commit(&fleet.topic("group"), &fleet.input(), &committed);
+    check_refused(&fleet, "another one stands there now");
+    // An offset that somebody set by hand says nothing of the log.
+    fleet.broker.commit(&fleet.topic("group"), &fleet.input(), &(500, String::new()));
+    let by_hand = fleet.start("one", &[RARELY]);
+    fleet.wait_committed(600, &[&by_hand]);
+    by_hand.stop_in_order();
+}
+
+#[test]
+fn a_topic_that_ends_before_what_was_decided_stops_the_start() {
+    let (fleet, _) = with_a_topic_made_anew("shorter", 100);
+    check_refused(&fleet, "the partition ends before offset 100");
+}
+
 /// The digest differs here, rightly: records are missing.
 #[track_caller]
 fn stop_after_gap(service: Binary) -> String {

@@ -2,7 +2,7 @@
 //! under one seed per run. What it covers and what it cannot show stands in `docs/RELIABILITY.md`.
 //!
 //! `RISKWEIR_SIM_SEED=7 cargo test --test simulation one_seed -- --nocapture` runs one seed with its trace;
-//! `RISKWEIR_SIM_SEEDS=20000` sets how many the sweep takes.
+//! `RISKWEIR_SIM_SEEDS=20000` sets how many the sweeps take, `RISKWEIR_SIM_FROM=300` with which they begin.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -34,6 +34,12 @@ type Totals = BTreeMap<&'static str, u64>;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
+}
+
+/// The seeds of a sweep, so many unless somebody asks for others.
+fn seeds(n: u64) -> Range<u64> {
+    let from = number("RISKWEIR_SIM_FROM").unwrap_or(0);
+    from..from + number("RISKWEIR_SIM_SEEDS").unwrap_or(n)
 }
 
 fn report(seed: u64, verdict: &Verdict) -> String {
@@ -79,8 +85,9 @@ fn sweep(
 
 #[test]
 fn every_seed_keeps_every_promise_and_every_kind_of_fault_strikes() {
-    let n_seeds = number("RISKWEIR_SIM_SEEDS").unwrap_or(SEEDS);
-    let (failed, totals) = sweep(0..n_seeds, run::seed);
+    let seeds = seeds(SEEDS);
+    let n_seeds = seeds.end - seeds.start;
+    let (failed, totals) = sweep(seeds, run::seed);
     if let Some((seed, verdict)) = failed {
         panic!("{}", report(seed, &verdict));
     }
@@ -94,7 +101,7 @@ fn every_seed_keeps_every_promise_and_every_kind_of_fault_strikes() {
 
 #[test]
 fn a_group_whose_rule_set_changes_all_the_time_keeps_every_promise() {
-    let (failed, totals) = sweep(0..number("RISKWEIR_SIM_SEEDS").unwrap_or(40), run::restless);
+    let (failed, totals) = sweep(seeds(40), run::restless);
     if let Some((seed, verdict)) = failed {
         panic!("{}", report(seed, &verdict));
     }
@@ -163,7 +170,7 @@ fn by(bug: Bug) -> &'static [char] {
 fn each_planted_mistake_is_found() {
     let mut missed = Vec::new();
     for bug in Bug::ALL {
-        let (failed, _) = sweep(0..SEEDS, |seed| run::planted(seed, Some(bug)));
+        let (failed, _) = sweep(seeds(SEEDS), |seed| run::planted(seed, Some(bug)));
         let Some((seed, verdict)) = failed else {
             missed.push(bug);
             continue;

@@ -39,6 +39,9 @@ pub struct Position {
     pub partition: i32,
     /// The next offset to read: one past the last that counts.
     pub next_offset: i64,
+    /// The fingerprint of the record before it, hexadecimal; none where it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<String>,
 }
 
 impl Header {
@@ -61,7 +64,7 @@ mod tests {
     use super::*;
 
     fn at(topic: &str, partition: i32, next_offset: i64) -> Position {
-        Position { topic: topic.to_owned(), partition, next_offset }
+        Position { topic: topic.to_owned(), partition, next_offset, record: None }
     }
 
     fn header(positions: Vec<Position>) -> Header {

@@ -435,6 +435,15 @@ impl Snapshots {
         Ok(search)
     }
 
+    /// What the newest snapshot whose beginning is whole says of itself; none where none can be read.
+    pub fn newest_header(&self) -> Option<Header> {
+        let open = |found: Found| {
+            let reader = ContainerReader::open(self.storage.open(&found.name).ok()?).ok()?;
+            Some(reader.header().clone()).filter(|header| header.shard == self.shard)
+        };
+        self.list().ok()?.into_iter().find_map(open)
+    }
+
     /// Finds the newest snapshot that [`Self::load_newest`] would load, and reads all of it.
     ///
     /// # Errors

@@ -16,6 +16,7 @@ use crate::runtime::clock::Clock;
 use crate::runtime::error::RunError;
 use crate::runtime::log::Partition;
 use crate::runtime::port::Step;
+use crate::runtime::shard::Known;
 use crate::runtime::vault::{SnapshotQueue, Vault};
 use crate::telemetry::books::{NewestSnapshot, SnapshotBooks};
 use crate::telemetry::happening;
@@ -61,6 +62,8 @@ enum Stage {
 pub(crate) struct Standing {
     /// Per partition the next offset that the engine has not seen.
     pub(crate) applied: BTreeMap<Partition, i64>,
+    /// By what the log is known again there.
+    pub(crate) known: BTreeMap<Partition, Known>,
     /// Number of the epoch.
     pub(crate) epoch: u64,
     /// Identity of its rule set.
@@ -197,7 +200,7 @@ impl Checkpoints {
     /// WHY: it may push out the one that is of use now, and then both that are left would be ahead after a crash.
     pub(crate) fn set_ahead<'a>(&mut self, seen: impl Iterator<Item = &'a Position>) {
         self.ahead.clear();
-        for Position { topic, partition, next_offset } in seen {
+        for Position { topic, partition, next_offset, .. } in seen {
             let at = Partition { topic: topic.as_str().into(), number: *partition };
             let ahead = self.ahead.entry(at).or_insert(*next_offset);
             *ahead = (*ahead).max(*next_offset);
@@ -211,11 +214,18 @@ impl Checkpoints {
 
     /// Begins one.
     pub(crate) fn begin(&mut self, engine: &mut impl Step, standing: Standing, clock: &dyn Clock) {
-        let Standing { applied, epoch, ruleset } = standing;
-        let position = |(partition, next): (&Partition, &i64)| Position {
-            topic: partition.topic.to_string(),
-            partition: partition.number,
-            next_offset: *next - i64::from(is_planted(Bug::SnapshotOffsetStale)),
+        let Standing { applied, known, epoch, ruleset } = standing;
+        let record = |partition: &Partition, next: i64| {
+            known.get(partition).filter(|known| known.next == next).map(|known| known.record)
+        };
+        let position = |(partition, next): (&Partition, &i64)| {
+            let next_offset = *next - i64::from(is_planted(Bug::SnapshotOffsetStale));
+            Position {
+                topic: partition.topic.to_string(),
+                partition: partition.number,
+                next_offset,
+                record: record(partition, next_offset).map(|record| format!("{record:016x}")),
+            }
         };
         let told = engine.identity();
         let header = Header {

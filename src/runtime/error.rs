@@ -27,6 +27,18 @@ pub enum Stage {
     Commit,
 }
 
+/// What stands where a record was that was decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OtherLog {
+    /// Another record.
+    Differs,
+    /// Nothing: the partition is shorter.
+    Ends {
+        /// One past its newest record.
+        high: i64,
+    },
+}
+
 /// An error that ends the run.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum RunError {
@@ -110,6 +122,24 @@ pub enum RunError {
         from: i64,
         /// Oldest that the broker holds.
         low: i64,
+    },
+    /// The input is not the log whose records were decided.
+    #[error(
+        "record {offset} of `{topic}`-{partition} was decided, but {}",
+        match found {
+            OtherLog::Differs => "another one stands there now".to_owned(),
+            OtherLog::Ends { high } => format!("the partition ends before offset {high}"),
+        }
+    )]
+    OtherLog {
+        /// Topic.
+        topic: String,
+        /// Partition.
+        partition: i32,
+        /// Offset of a record that was decided.
+        offset: i64,
+        /// What stands there now.
+        found: OtherLog,
     },
     /// The rule set needs all partitions, and this instance has some.
     #[error(
@@ -201,6 +231,7 @@ impl RunError {
             Self::Engine { .. } => "K0011",
             Self::InputGone { .. } => "K0012",
             Self::NeedsAllPartitions { .. } => "K0013",
+            Self::OtherLog { .. } => "K0014",
             Self::Snapshots { code, .. } => code.0,
         })
     }
@@ -220,6 +251,7 @@ impl RunError {
             | Self::Unreachable { .. }
             | Self::OffsetGone { .. }
             | Self::InputGone { .. }
+            | Self::OtherLog { .. }
             | Self::StopTimeout { .. }
             | Self::Process { .. } => Domain::External,
             Self::OffsetsWentBack { .. } | Self::Engine { .. } => Domain::Internal,
@@ -277,6 +309,10 @@ impl RunError {
             Self::Snapshots { help, .. } => Some((*help).to_owned()),
             Self::InputGone { .. } => Some(
                 "raise the topic's retention; to go on without those records start once with `--accept-gap`: decisions whose windows may miss them are marked `state_gap`"
+                    .to_owned(),
+            ),
+            Self::OtherLog { .. } => Some(
+                "look where `kafka.brokers` leads to; if the topic was made anew on purpose, stop all instances, delete the group's offsets of it and the snapshots, and start again: windows begin anew, too"
                     .to_owned(),
             ),
             Self::Listen { .. } => Some("set `http.listen` to a free address".to_owned()),

@@ -8,6 +8,7 @@ pub mod backfill;
 mod cell;
 mod checkpoint;
 pub mod clock;
+mod continuity;
 mod decide;
 mod delivery;
 mod early;

@@ -1,13 +1,22 @@
 //! What is written down beside a committed offset: enough to decide the records before it once more, and to check that.
 //!
-//! Text, `1;d=0123456789abcdef;e=1:9f…@0,2:c4…@120;b=2:40@1700000000000`: a version, then named values. Unknown names are
+//! Text, `1;d=0123456789abcdef;r=89abcdef01234567;e=1:9f…@0,2:c4…@120;b=2:40@1700000000000`: a version, then named values. Unknown names are
 //! ignored, so a later version may add.
+
+/// By what an offset is known again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Mark {
+    /// The engine's digest of everything up to the offset.
+    pub(crate) digest: Option<u64>,
+    /// The fingerprint of the record before the offset: see [`crate::runtime::port::Input::fingerprint`].
+    pub(crate) record: Option<u64>,
+}
 
 /// The parts of a note.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Note {
-    /// The engine's digest of everything up to the offset.
-    pub(crate) digest: Option<u64>,
+    /// The engine and the log at the offset.
+    pub(crate) mark: Mark,
     /// The latest epochs, oldest first.
     pub(crate) epochs: Vec<Entry>,
 }
@@ -38,8 +47,10 @@ impl Note {
     /// As it is written.
     pub(crate) fn text(&self) -> String {
         let mut text = "1".to_owned();
-        if let Some(digest) = self.digest {
-            text.push_str(&format!(";d={digest:016x}"));
+        for (name, value) in [("d", self.mark.digest), ("r", self.mark.record)] {
+            if let Some(value) = value {
+                text.push_str(&format!(";{name}={value:016x}"));
+            }
         }
         for (index, Entry { number, ruleset, from, .. }) in self.epochs.iter().enumerate() {
             let before = if index == 0 { ";e=" } else { "," };
@@ -62,7 +73,8 @@ impl Note {
         }
         for part in parts {
             match part.split_once('=') {
-                Some(("d", value)) => note.digest = u64::from_str_radix(value, 16).ok(),
+                Some(("d", value)) => note.mark.digest = u64::from_str_radix(value, 16).ok(),
+                Some(("r", value)) => note.mark.record = u64::from_str_radix(value, 16).ok(),
                 Some(("e", value)) => note.epochs = value.split(',').filter_map(entry).collect(),
                 Some(("b", value)) => {
                     for (number, fill) in value.split(',').filter_map(refill) {
@@ -106,16 +118,18 @@ mod tests {
             fill: None,
         };
         let epochs = vec![entry(1, "9f", 0), entry(2, "c4", 120)];
-        let mut note = Note { digest: Some(0xab), epochs };
+        let mark = Mark { digest: Some(0xab), record: None };
+        let mut note = Note { mark, epochs };
         assert_eq!(note.text(), "1;d=00000000000000ab;e=1:9f@0,2:c4@120");
         assert_eq!(Note::parse(&note.text()), note);
+        note.mark.record = Some(0xcd);
         note.epochs[1].fill = Some(Refill { start: 40, since_ms: i64::MIN });
         assert_eq!(
             note.text(),
-            "1;d=00000000000000ab;e=1:9f@0,2:c4@120;b=2:40@-9223372036854775808"
+            "1;d=00000000000000ab;r=00000000000000cd;e=1:9f@0,2:c4@120;b=2:40@-9223372036854775808"
         );
         assert_eq!(Note::parse(&note.text()), note);
-        let digest = Note { digest: Some(0xab), epochs: Vec::new() };
+        let digest = Note { mark, epochs: Vec::new() };
         assert_eq!(Note::parse("1;x=9;d=ab"), digest);
         for other in ["", "2;d=ab", "checked by hand", "1;d=zz", "1;e=1:9f,@3"] {
             assert_eq!(Note::parse(other), Note::default(), "{other}");

@@ -4,6 +4,8 @@ pub use crate::engine::{Output, OutputTopic};
 
 use std::collections::BTreeSet;
 
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
 use crate::durable::{LoadError, Parts};
 use crate::runtime::backfill::{Planned, Since};
 use crate::runtime::error::RunError;
@@ -22,6 +24,15 @@ pub struct Input<'a> {
     pub arrival_ms: Option<i64>,
     /// The record's bytes; none is a tombstone.
     pub payload: Option<&'a [u8]>,
+}
+
+impl Input<'_> {
+    /// By what the record is known again: its bytes and the time that the broker stamped it with. Another log has another
+    /// record at the same offset.
+    pub fn fingerprint(&self) -> u64 {
+        let stamp = self.arrival_ms.unwrap_or(-1).cast_unsigned();
+        xxh3_64_with_seed(self.payload.unwrap_or_default(), stamp)
+    }
 }
 
 /// The decision path as a cell sees it.

@@ -11,13 +11,14 @@ use crate::config::Config;
 use crate::durable::{LoadError, Position as Place, Reason, Search, Skipped};
 use crate::runtime::backfill::{Range, Reading};
 use crate::runtime::clock::Clock;
+use crate::runtime::continuity::{Claim, bounds, mind_log};
 use crate::runtime::epochs::{Epochs, Fill};
 use crate::runtime::error::{RunError, Stage};
-use crate::runtime::log::{Log, LogError, Partition, Position, Reader, Source};
-use crate::runtime::note::Note;
+use crate::runtime::log::{Log, LogError, Partition, Position, Reader};
+use crate::runtime::note::{Mark, Note};
 use crate::runtime::port::{Engines, Input, Step};
 use crate::runtime::replay::{Replay, Stretch};
-use crate::runtime::shard::Shard;
+use crate::runtime::shard::{Known, Shard};
 use crate::telemetry::books::NewestSnapshot;
 use crate::telemetry::happening;
 use crate::telemetry::health::Health;
@@ -86,6 +87,7 @@ struct Then {
 /// What a recovery may use.
 pub(crate) struct Tools<'a, L: Log, E> {
     pub(crate) config: &'a Config,
+    pub(crate) log: &'a L,
     pub(crate) clock: &'a dyn Clock,
     pub(crate) source: &'a L::Source,
     pub(crate) engines: &'a mut E,
@@ -158,6 +160,8 @@ impl<R: Reader, S: Step> Recovery<R, S> {
         }
         let is_ahead = is_ahead || is_strange;
         shard.epochs = told;
+        let marks = notes.iter().map(|(partition, next, note)| (*partition, *next, note.mark));
+        mind_other_log(shard, starts, marks, tools)?;
         learn(shard, tools.engines);
         if !tools.config.recovery.replay {
             if is_ahead {
@@ -174,7 +178,7 @@ impl<R: Reader, S: Step> Recovery<R, S> {
         }
         mind_gap(shard, starts, loaded, tools)?;
         let digest = match notes.as_slice() {
-            [(_, _, note)] => note.digest,
+            [(_, _, note)] => note.mark.digest,
             _ => None,
         };
         let pasts = mind_pasts(shard, starts, tools)?;
@@ -415,6 +419,45 @@ fn check<S: Step>(shard: &Shard<S>, expected: Option<u64>) {
     }
 }
 
+/// The partition of a snapshot's position.
+fn partition(at: &Place) -> Partition {
+    Partition { topic: at.topic.as_str().into(), number: at.partition }
+}
+
+/// What a snapshot's position says of the log.
+fn known(at: &Place) -> Option<(Partition, Known)> {
+    let record = u64::from_str_radix(at.record.as_deref()?, 16).ok()?;
+    Some((partition(at), Known { next: at.next_offset, record }))
+}
+
+/// Asks whether the input is the log that the group's notes and the newest snapshot speak of.
+fn mind_other_log<'n, L: Log, E: Engines>(
+    shard: &Shard<E::Engine>,
+    starts: &[Start],
+    marks: impl Iterator<Item = (&'n Partition, i64, Mark)>,
+    tools: &Tools<'_, L, E>,
+) -> Result<(), RunError> {
+    let claim = |(partition, next, mark): (&Partition, i64, Mark)| {
+        Some(Claim::of((partition, Known { next, record: mark.record? })))
+    };
+    let of_group: Vec<Claim> = marks.filter_map(claim).collect();
+    let mut of_snapshot = Vec::new();
+    if shard.applied.is_empty()
+        && let Some(checkpoints) = &shard.checkpoints
+        && let Some(header) = checkpoints.snapshots.newest_header()
+    {
+        let ours = header.positions.iter().filter_map(known);
+        of_snapshot.extend(ours.map(|(partition, known)| Claim::of((&partition, known))));
+        // WHY: what somebody else has now is that one's to look at.
+        of_snapshot.retain(|claim| {
+            starts.iter().any(|(partition, _)| *partition == claim.partition)
+                && !of_group.contains(claim)
+        });
+    }
+    mind_log(of_group, tools)?;
+    mind_log(of_snapshot, tools)
+}
+
 /// Loads the newest snapshot that is of use.
 fn load<L: Log, E: Engines>(
     shard: &mut Shard<E::Engine>,
@@ -429,6 +472,7 @@ fn load<L: Log, E: Engines>(
             topic: partition.topic.to_string(),
             partition: partition.number,
             next_offset: position.as_ref().map_or(0, |at| at.offset),
+            record: None,
         })
         .collect();
     let (engines, health) = (&mut *tools.engines, tools.health);
@@ -481,12 +525,11 @@ fn load<L: Log, E: Engines>(
         took: None,
         size_bytes: found.size_bytes,
     });
-    let applied = header.positions.into_iter().map(|at| {
-        let Place { topic, partition: number, next_offset } = at;
-        (Partition { topic: topic.into(), number }, next_offset)
-    });
+    let known = header.positions.iter().filter_map(known).collect();
+    let applied = header.positions.into_iter().map(|at| (partition(&at), at.next_offset));
     checkpoints.note_kept(found.epoch);
     shard.replace(engine, (ruleset, found.epoch), applied.collect());
+    shard.known = known;
     Ok(Loaded::Yes)
 }
 
@@ -565,18 +608,11 @@ fn mind_gap<L: Log, E: Engines>(
 
 /// The oldest offset that the broker holds, asked for until it answers.
 fn oldest<L: Log, E>(partition: &Partition, tools: &Tools<'_, L, E>) -> Result<i64, RunError> {
-    let mut attempts = 0;
-    loop {
-        tools.health.tick();
-        match tools.source.bounds(partition, tools.config.call_timeout()) {
-            Ok((low, _)) => return Ok(low),
-            Err(error) => again_or_end(&mut attempts, "ask for the oldest offset", error)?,
-        }
-    }
+    Ok(bounds(partition, tools)?.0)
 }
 
 /// Tells of an error; the tenth ends the run.
-fn again_or_end(
+pub(crate) fn again_or_end(
     attempts: &mut u32,
     attempted: &'static str,
     LogError { code, text, .. }: LogError,

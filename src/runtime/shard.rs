@@ -31,11 +31,22 @@ pub(crate) struct Shard<S> {
     pub(crate) epochs: Epochs,
     /// What the engine holds: of every partition that it ever took records of, the next offset.
     pub(crate) applied: BTreeMap<Partition, i64>,
+    /// By what the log is known again at some offset of a partition, the latest one where that is known.
+    pub(crate) known: BTreeMap<Partition, Known>,
     /// Its snapshots, where any are taken.
     pub(crate) checkpoints: Option<Checkpoints>,
     /// The rule set that is being kept beside the snapshots, and the last one that was.
     pub(crate) keeping: Option<String>,
     pub(crate) kept: Option<String>,
+}
+
+/// A record that a partition had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Known {
+    /// The offset after it.
+    pub(crate) next: i64,
+    /// Its fingerprint.
+    pub(crate) record: u64,
 }
 
 /// Whether a rule set may become active.
@@ -65,8 +76,8 @@ impl<S: Step> Shard<S> {
     }
 
     fn standing(&self) -> Standing {
-        let (applied, ruleset) = (self.applied.clone(), self.ruleset.clone());
-        Standing { applied, epoch: self.epoch, ruleset }
+        let (applied, known) = (self.applied.clone(), self.known.clone());
+        Standing { applied, known, epoch: self.epoch, ruleset: self.ruleset.clone() }
     }
 
     /// Whether an epoch names the rule set that the engine decides by.

@@ -10,7 +10,7 @@ use std::sync::Mutex;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Headers, Message};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
@@ -289,6 +289,30 @@ impl Broker {
                 || format!("a Kafka transaction stays open in `{topic}`-{partition}"),
             );
         }
+    }
+
+    /// Returns what a group has committed of partition 0: the next offset and the note beside it; none where there is nothing.
+    #[track_caller]
+    pub(crate) fn commit_of(&self, group: &str, topic: &str) -> Option<(i64, String)> {
+        let consumer: BaseConsumer =
+            self.client().set("group.id", group).create().expect("a consumer");
+        let mut partitions = TopicPartitionList::new();
+        partitions.add_partition(topic, 0);
+        let answer = consumer.committed_offsets(partitions, PATIENCE).expect("an answer");
+        let element = answer.find_partition(topic, 0).expect("the partition");
+        let Offset::Offset(offset) = element.offset() else { return None };
+        Some((offset, element.metadata().to_owned()))
+    }
+
+    /// Commits an offset of partition 0 with a note, in the name of a group without members.
+    #[track_caller]
+    pub(crate) fn commit(&self, group: &str, topic: &str, (offset, note): &(i64, String)) {
+        let consumer: BaseConsumer =
+            self.client().set("group.id", group).create().expect("a consumer");
+        let mut offsets = TopicPartitionList::new();
+        offsets.add_partition_offset(topic, 0, Offset::Offset(*offset)).expect("a place");
+        offsets.find_partition(topic, 0).expect("the partition").set_metadata(note);
+        consumer.commit(&offsets, CommitMode::Sync).expect("a commit");
     }
 
     /// Returns the offsets that a group has committed, by partition; the next record to read.

@@ -20,10 +20,10 @@ use crate::runtime::early::Early;
 use crate::runtime::epochs::Epochs;
 use crate::runtime::error::{RunError, Stage};
 use crate::runtime::log::{Fetched, GroupEvent, Log, Partition, Polled, Source, Trouble};
-use crate::runtime::note::Entry;
+use crate::runtime::note::{Entry, Mark, Note};
 use crate::runtime::port::{Engines, Input, Output, Spread, Step};
 use crate::runtime::recovery::{Progress, Recovery, Start, Tools};
-use crate::runtime::shard::Shard;
+use crate::runtime::shard::{Known, Shard};
 use crate::runtime::trace::TraceParent;
 use crate::runtime::{Views, World};
 use crate::telemetry::books::{Books, EngineReport};
@@ -48,8 +48,9 @@ const WHOLE: &str = "all";
 #[derive(Clone, Debug)]
 struct Assigned {
     partition: Partition,
-    /// The next offset to step.
+    /// The next offset to step, and the fingerprint of the record before it where that is known.
     next: i64,
+    record: Option<u64>,
     /// Its shard's place.
     shard: usize,
     /// Nobody has committed an offset, no record of it was read, and where it begins is not known.
@@ -163,6 +164,7 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
             epoch: 0,
             epochs: Epochs::default(),
             applied: BTreeMap::new(),
+            known: BTreeMap::new(),
             checkpoints,
             keeping: None,
             kept: None,
@@ -264,8 +266,11 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
 
     /// Tells the shards what their engines hold.
     fn note_applied(&mut self) {
-        for Assigned { partition, next, shard, .. } in &self.assigned {
+        for Assigned { partition, next, record, shard, .. } in &self.assigned {
             let Some(shard) = self.shards.get_mut(*shard) else { continue };
+            if let Some(record) = *record {
+                shard.known.insert(partition.clone(), Known { next: *next, record });
+            }
             match shard.applied.get_mut(partition) {
                 Some(applied) => *applied = *next,
                 // WHY: nothing was seen of it, and its oldest record need not be number 0.
@@ -485,6 +490,8 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
             (partition.clone(), position.as_ref().map(|at| at.offset))
         };
         let offsets: Vec<(Partition, Option<i64>)> = starts.iter().map(offset).collect();
+        let record = |(_, position): &Start| Note::parse(&position.as_ref()?.note).mark.record;
+        let records: Vec<Option<u64>> = starts.iter().map(record).collect();
         if !starts.is_empty() && !self.may_have(starts.len(), &offsets)? {
             return Ok(());
         }
@@ -500,6 +507,7 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
         let mut recovery = Recovery::new(self.world.clock);
         let mut tools: Tools<'_, L, E> = Tools {
             config: self.config,
+            log: self.world.log,
             clock: self.world.clock,
             source: &self.source,
             engines: &mut *self.engines,
@@ -521,10 +529,11 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
         self.delivery.assigned(&offsets);
         self.assigned = offsets
             .into_iter()
-            .zip(places)
-            .map(|((partition, start), shard)| Assigned {
+            .zip(places.into_iter().zip(records))
+            .map(|((partition, start), (shard, record))| Assigned {
                 partition,
                 next: start.unwrap_or(0),
+                record,
                 shard,
                 untouched: start.is_none(),
             })
@@ -773,14 +782,14 @@ fn step<S: Step>(
     let began = Instant::now();
     let outcome = engine.step(input, outputs);
     books.decision_duration.observe(began.elapsed());
-    (ours.next, ours.untouched) = (input.offset + 1, false);
-    let (partition, digest) = (ours.partition.clone(), engine.digest());
+    let mark = Mark { digest: engine.digest(), record: Some(input.fingerprint()) };
+    (ours.next, ours.record, ours.untouched) = (input.offset + 1, mark.record, false);
     Ok(Handled {
-        partition,
+        partition: ours.partition.clone(),
         offset: input.offset,
         arrival_ms: input.arrival_ms,
         trace: None,
         outcome,
-        digest,
+        mark,
     })
 }

@@ -7,6 +7,7 @@ use crate::runtime::cell::{Assigned, Cell, SAVING, SETTLE};
 use crate::runtime::early::Early;
 use crate::runtime::error::RunError;
 use crate::runtime::log::{Log, Polled, Source as _};
+use crate::runtime::note::Mark;
 use crate::runtime::port::{Engines, Step as _};
 use crate::telemetry::happening;
 
@@ -32,7 +33,7 @@ impl<E: Engines, L: Log> Cell<'_, E, L> {
     pub(super) fn note(&mut self) -> Result<bool, RunError> {
         let position = |ours: &Assigned| {
             let digest = self.shards.get(ours.shard).and_then(|shard| shard.engine.digest());
-            (ours.partition.clone(), ours.next, digest)
+            (ours.partition.clone(), ours.next, Mark { digest, record: ours.record })
         };
         let positions = self.assigned.iter().map(position).collect();
         self.delivery.note(positions);

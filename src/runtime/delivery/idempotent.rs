@@ -13,6 +13,7 @@ use crate::runtime::error::{RunError, Stage};
 use crate::runtime::log::{
     ErrorKind, LogError, Partition, Position, Report, Sent, Source, Wire, Writer,
 };
+use crate::runtime::note::Mark;
 use crate::runtime::port::Output;
 use crate::telemetry::books::Books;
 
@@ -38,8 +39,8 @@ struct Lane {
     landed: Option<i64>,
     /// When the last commit was sent.
     sent_at: Duration,
-    /// The engine's digest at the offset that may be committed.
-    digest: Option<u64>,
+    /// The mark of the offset that may be committed.
+    mark: Mark,
 }
 
 /// See the module.
@@ -158,7 +159,7 @@ impl<W: Writer> Idempotent<W> {
         let now_ms = clock.wall_ms();
         for lane in &mut self.lanes {
             while let Some(record) = lane.tracker.pop_done() {
-                lane.digest = record.digest;
+                lane.mark = record.mark;
                 done(books, record.outcome, record.arrival_ms, now_ms);
             }
         }
@@ -185,7 +186,7 @@ impl<W: Writer> Idempotent<W> {
             .filter(|lane| again || lane.committed != Some(lane.tracker.committable()))
             .map(|lane| {
                 let (partition, next) = (&lane.partition, lane.tracker.committable());
-                (partition.clone(), position(around, partition, next, lane.digest))
+                (partition.clone(), position(around, partition, next, lane.mark))
             })
             .collect()
     }
@@ -254,19 +255,19 @@ impl<S: Source, W: Writer> Delivery<S> for Idempotent<W> {
                 committed: *start,
                 landed: *start,
                 sent_at: Duration::ZERO,
-                digest: None,
+                mark: Mark::default(),
             });
         }
     }
 
-    fn note(&mut self, positions: Vec<(Partition, i64, Option<u64>)>) {
-        for (partition, next, digest) in positions {
+    fn note(&mut self, positions: Vec<(Partition, i64, Mark)>) {
+        for (partition, next, mark) in positions {
             let lane = self.lanes.iter_mut().find(|lane| lane.partition == partition);
             let Some(lane) = lane else { continue };
             if !lane.begun {
                 (lane.tracker, lane.begun) = (Tracker::new(next), true);
             }
-            lane.digest = digest;
+            lane.mark = mark;
         }
     }
 
@@ -285,9 +286,9 @@ impl<S: Source, W: Writer> Delivery<S> for Idempotent<W> {
         }
         lane.begun = true;
         let outstanding = u32::try_from(outputs.len()).unwrap_or(u32::MAX);
-        let Handled { partition, offset, arrival_ms, trace, outcome, digest } = record;
+        let Handled { partition, offset, arrival_ms, trace, outcome, mark } = record;
         let outstanding = if is_planted(Bug::CommitBeforeAcknowledged) { 0 } else { outstanding };
-        let seq = lane.tracker.push(Pending { offset, outstanding, outcome, arrival_ms, digest });
+        let seq = lane.tracker.push(Pending { offset, outstanding, outcome, arrival_ms, mark });
         let token = lane.id << SEQ_BITS | seq & ((1 << SEQ_BITS) - 1);
         for output in outputs.drain(..) {
             let wire = self.topics.wire(output, (&partition, offset), trace.as_ref());

@@ -12,7 +12,7 @@ use crate::config::Topics;
 use crate::runtime::clock::Clock;
 use crate::runtime::error::RunError;
 use crate::runtime::log::{LogError, Partition, Position, Wire};
-use crate::runtime::note::{Entry, Note};
+use crate::runtime::note::{Entry, Mark, Note};
 use crate::runtime::port::{Output, OutputTopic};
 use crate::runtime::stop::Stop;
 use crate::runtime::trace::{TRACEPARENT, TraceParent};
@@ -33,8 +33,8 @@ pub(crate) struct Handled {
     pub(crate) trace: Option<TraceParent>,
     /// What became of it.
     pub(crate) outcome: Outcome,
-    /// The engine's digest of its partition after it.
-    pub(crate) digest: Option<u64>,
+    /// The mark of the offset after it.
+    pub(crate) mark: Mark,
 }
 
 /// What a delivery may use while it works.
@@ -69,9 +69,9 @@ pub(crate) trait Delivery<S> {
     /// The group gave us these partitions, to be read from these offsets.
     fn assigned(&mut self, starts: &[(Partition, Option<i64>)]);
 
-    /// Has the next commit name these positions, with the engine's digest at each, though no record was taken since the
+    /// Has the next commit name these positions, with the mark of each, though no record was taken since the
     /// last: what their notes say is new. Nothing else is on its way.
-    fn note(&mut self, positions: Vec<(Partition, i64, Option<u64>)>);
+    fn note(&mut self, positions: Vec<(Partition, i64, Mark)>);
 
     /// Takes the outputs of one record.
     fn accept(
@@ -114,14 +114,9 @@ fn done(books: &mut Books, outcome: Outcome, arrival_ms: Option<i64>, now_ms: i6
 }
 
 /// The position after a record, with what recovery needs to know.
-fn position<S>(
-    around: &Around<'_, S>,
-    partition: &Partition,
-    next: i64,
-    digest: Option<u64>,
-) -> Position {
+fn position<S>(around: &Around<'_, S>, partition: &Partition, next: i64, mark: Mark) -> Position {
     let epochs = around.epochs.get(partition).cloned().unwrap_or_default();
-    Position { offset: next, note: Note { digest, epochs }.text() }
+    Position { offset: next, note: Note { mark, epochs }.text() }
 }
 
 /// Counts an error of the log and tells of it.

@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 
+use crate::runtime::note::Mark;
 use crate::telemetry::books::Outcome;
 
 /// A record on its way.
@@ -20,8 +21,8 @@ pub(crate) struct Pending {
     pub(crate) outcome: Outcome,
     /// The broker's timestamp.
     pub(crate) arrival_ms: Option<i64>,
-    /// The engine's digest of the partition after it.
-    pub(crate) digest: Option<u64>,
+    /// The mark of the offset after it.
+    pub(crate) mark: Mark,
 }
 
 /// The records of one partition that are on their way.
@@ -90,7 +91,7 @@ mod tests {
             outstanding,
             outcome: Outcome::Decided("pass"),
             arrival_ms: None,
-            digest: None,
+            mark: Mark::default(),
         }
     }
 

@@ -25,6 +25,7 @@ use crate::runtime::error::{RunError, Stage};
 use crate::runtime::log::{
     ErrorKind, Log, LogError, Partition, Report, Sent, Source, Wire, Writer,
 };
+use crate::runtime::note::Mark;
 use crate::runtime::port::Output;
 use crate::runtime::stop::Stop;
 use crate::telemetry::books::Books;
@@ -58,8 +59,8 @@ struct Batch {
     wires: Vec<Wire>,
     n_sent: usize,
     bytes: u64,
-    /// Per partition the next offset, and the engine's digest there.
-    ends: BTreeMap<Partition, (i64, Option<u64>)>,
+    /// Per partition the next offset and its mark.
+    ends: BTreeMap<Partition, (i64, Mark)>,
 }
 
 impl Batch {
@@ -272,8 +273,8 @@ impl<'a, L: Log> Transactional<'a, L> {
                     text: "the group is not known".to_owned(),
                 }));
             };
-            let positions = batch.ends.iter().map(|(partition, (offset, digest))| {
-                (partition.clone(), position(around, partition, *offset, *digest))
+            let positions = batch.ends.iter().map(|(partition, (offset, mark))| {
+                (partition.clone(), position(around, partition, *offset, *mark))
             });
             self.writer.start_commit(positions.collect(), membership, self.timeout);
             *phase = Phase::Committing;
@@ -417,11 +418,11 @@ impl<'a, L: Log> Transactional<'a, L> {
         let now =
             committed(around.source, &partitions, self.timeout, (around.stop, around.health))?;
         let (mut landed, mut lost) = (true, true);
-        for ((partition, (end, digest)), now) in batch.ends.iter().zip(now) {
+        for ((partition, (end, mark)), now) in batch.ends.iter().zip(now) {
             let before = self.committed.get(partition).copied().flatten();
             let offset = now.as_ref().map(|now| now.offset);
             // WHY: where only a note is new, the offset is the same either way.
-            let ours = position(around, partition, *end, *digest);
+            let ours = position(around, partition, *end, *mark);
             let is_ours = before != Some(*end) || now.is_some_and(|now| now.note == ours.note);
             landed &= offset == Some(*end) && is_ours;
             lost &= offset == before && !(before == Some(*end) && is_ours);
@@ -523,9 +524,9 @@ where
         self.committed = starts.iter().cloned().collect();
     }
 
-    fn note(&mut self, positions: Vec<(Partition, i64, Option<u64>)>) {
+    fn note(&mut self, positions: Vec<(Partition, i64, Mark)>) {
         if self.closed.is_none() {
-            let ends = positions.into_iter().map(|(at, next, digest)| (at, (next, digest)));
+            let ends = positions.into_iter().map(|(at, next, mark)| (at, (next, mark)));
             self.current.ends.extend(ends);
         }
     }
@@ -545,7 +546,7 @@ where
             batch.bytes += wire.size();
             batch.wires.push(wire);
         }
-        batch.ends.insert(record.partition.clone(), (record.offset + 1, record.digest));
+        batch.ends.insert(record.partition.clone(), (record.offset + 1, record.mark));
         batch.records.push(record);
         if !self.may_send(around.clock.now()) {
             return Ok(());
