@@ -12,6 +12,8 @@
     reason = "a test: small numbers of its own making"
 )]
 
+use core::num::NonZeroU16;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use riskweir::base::EntityKey;
@@ -22,7 +24,7 @@ use riskweir::window::spec::{
     Period, Pick, ReadValue, Reading, Span, TableSpec,
 };
 
-use crate::windows::{COLUMNS, Kept, WORDS, counted, naive, offset, picked};
+use crate::windows::{COLUMNS, Kept, WORDS, counted, looked_at, naive, offset, passes, picked};
 
 #[path = "support/windows.rs"]
 mod windows;
@@ -63,6 +65,7 @@ fn kinds() -> impl Strategy<Value = MeasureKind> {
     prop_oneof![
         Just(MeasureKind::Count),
         Just(MeasureKind::LastTime),
+        Just(MeasureKind::Run),
         prop_oneof![Just(int), Just(ColumnId(1))].prop_flat_map(|column| prop_oneof![
             Just(MeasureKind::Sum(column)),
             Just(MeasureKind::SumSquares(column)),
@@ -98,14 +101,18 @@ fn measures() -> impl Strategy<Value = Measure> {
         4 => (0..3_u8).prop_map(|bit| Some(FilterBit(bit))),
     ];
     let counting = prop_oneof![Just(Counting::Last), Just(Counting::Prior)];
-    (kinds(), filter, length, ago, counting).prop_map(
-        |(kind, filter, length_ms, ending_ago_ms, counting)| Measure {
+    let newest = prop_oneof![2 => Just(0_u16), 1 => 1..4_u16, 1 => 1..40_u16];
+    (kinds(), filter, length, ago, counting, newest).prop_map(
+        |(kind, filter, length_ms, ending_ago_ms, counting, newest)| Measure {
             kind,
-            filter,
-            window: match length_ms {
+            // A run is of what passes a filter.
+            filter: filter.or((kind == MeasureKind::Run).then_some(FilterBit(2))),
+            window: match (length_ms, NonZeroU16::new(newest)) {
                 // Few lengths stand for windows by the calendar; here a day has 300 ms.
-                3 | 300..310 => Span { calendar: Some(Period::Day), ..Span::sliding(DAY_MS, 0) },
-                _ => Span::sliding(length_ms, ending_ago_ms),
+                (3 | 300..310, None) => {
+                    Span { calendar: Some(Period::Day), ..Span::sliding(DAY_MS, 0) }
+                }
+                (_, newest) => Span { newest, ..Span::sliding(length_ms, ending_ago_ms) },
             },
             counting,
         },
@@ -201,6 +208,7 @@ struct Harness {
     clock_ms: i64,
     began_ms: i64,
     lateness_ms: i64,
+    exact_cap: usize,
     approximate: usize,
 }
 
@@ -220,6 +228,9 @@ const LATENESS_MS: i64 = 25;
 impl Harness {
     fn new(spec: TableSpec, options: StateOptions, keys: u8) -> Self {
         let n = u16::try_from(spec.measures.len()).unwrap();
+        let by_number = spec.measures.iter().filter_map(|measure| measure.window.newest).max();
+        let by_number = by_number.map_or(1, |newest| usize::from(newest.get()));
+        let exact_cap = by_number.max(options.exact_cap as usize);
         let table = Table::new(spec, options);
         let all: Vec<MeasureId> = (0..n).map(MeasureId).collect();
         let some: Vec<MeasureId> = (0..n).rev().step_by(2).map(MeasureId).collect();
@@ -234,6 +245,7 @@ impl Harness {
             clock_ms: 1_000_000,
             began_ms: 1_000_000 - 40,
             lateness_ms: options.lateness_ms,
+            exact_cap,
             approximate: 0,
         }
     }
@@ -286,6 +298,7 @@ impl Harness {
                 at: event.time_ms,
                 own,
                 probe: step.probe,
+                cap: self.exact_cap,
             };
             case.judge(reading, self.began_ms, (late, evicted_until_ms));
             self.approximate += usize::from(matches!(reading.coverage, Coverage::Approximate(_)));
@@ -360,6 +373,8 @@ struct Case<'a> {
     at: i64,
     own: Option<&'a Kept>,
     probe: u64,
+    /// So many entries of a key are kept one by one.
+    cap: usize,
 }
 
 impl Case<'_> {
@@ -381,6 +396,14 @@ impl Case<'_> {
             None => end.saturating_sub(self.measure.window.length_ms),
         };
         let exact = self.over(start, end);
+        if self.measure.walks() {
+            return self.judge_walk(
+                reading,
+                exact,
+                (start, end),
+                (began_ms, late, evicted_until_ms),
+            );
+        }
         match reading.coverage {
             Coverage::Complete => {
                 assert!(start >= began_ms - 1, "should be warming: {:?}", self.measure);
@@ -409,6 +432,58 @@ impl Case<'_> {
                     assert!(given <= exact, "not a lower bound: {:?}", self.measure);
                 }
                 self.judge_part(reading.value, exact);
+            }
+        }
+    }
+
+    /// Where what is older than the entries that were looked at does not matter, it does not matter either whether it is
+    /// known.
+    #[track_caller]
+    fn judge_walk(
+        &self,
+        reading: &Reading,
+        exact: ReadValue,
+        (start, end): (i64, i64),
+        (began_ms, late, evicted_until_ms): (i64, bool, Option<i64>),
+    ) {
+        let looked_at = looked_at(&self.measure, self.events, (start, end), self.own);
+        let n = self.measure.window.newest.map_or(usize::MAX, |newest| newest.get().into());
+        let mut oldest = (looked_at.len() == n).then(|| looked_at[0]);
+        if self.measure.kind == MeasureKind::Run {
+            let breaks = looked_at.iter().rev().find(|event| !passes(&self.measure, event));
+            oldest = breaks.copied().or(oldest);
+        }
+        let open = oldest.is_none();
+        let is_own = |event| self.own.is_some_and(|own| core::ptr::eq(own, event));
+        let since = match oldest {
+            None => start,
+            // What lies before the present event is not even looked at.
+            Some(event) if is_own(event) => self.at,
+            Some(event) => event.time_ms - 1,
+        };
+        // Entries of the key that are not older than those: they are kept one by one if there is room for them.
+        let n_kept = self.events.iter().filter(|event| event.time_ms > since).count();
+        let message = format!("{:?} at {}: {reading:?}, since {since}", self.measure, self.at);
+        match reading.coverage {
+            Coverage::Complete => {
+                assert!(since >= began_ms - 1, "should be warming: {message}");
+                assert_eq!(reading.value, exact, "{message}");
+            }
+            Coverage::Warming => {
+                assert!(since < began_ms - 1, "should not be warming: {message}");
+                assert_eq!(reading.value, exact, "{message}");
+            }
+            Coverage::Approximate(_) => panic!("exact or a part: {message}"),
+            Coverage::Capped => {
+                let evicted = evicted_until_ms.is_some_and(|until_ms| since < until_ms);
+                assert!(late || evicted || n_kept > self.cap, "capped in vain: {message}");
+                if !late && open && self.measure.kind == MeasureKind::Count {
+                    let (ReadValue::Int(given), ReadValue::Int(exact)) = (reading.value, exact)
+                    else {
+                        panic!("counts: {message}")
+                    };
+                    assert!(given <= exact, "not a lower bound: {message}");
+                }
             }
         }
     }

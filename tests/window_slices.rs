@@ -142,7 +142,7 @@ fn int(reading: Reading) -> i128 {
 }
 
 /// A day of 300 ms: its slices are longer than itself.
-const SHORT_DAY: Span = Span { length_ms: 300, ending_ago_ms: 0, calendar: Some(Period::Day) };
+const SHORT_DAY: Span = Span { calendar: Some(Period::Day), ..Span::sliding(300, 0) };
 
 #[test]
 fn words_of_a_forgotten_slice_do_not_come_back_with_the_next_one() {

@@ -86,6 +86,7 @@ registry! {
     E0408 "steps that make no sequence";
     E0409 "a window that leaves nothing to ask";
     E0420 "an aggregate that cannot look at a lifetime";
+    E0421 "a window of too few or too many events";
     E0501 "a missing clause";
     E0502 "a clause given twice";
     E0503 "a live rule needs an id and an owner";

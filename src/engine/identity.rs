@@ -1,5 +1,7 @@
 //! What makes a table, a column or a filter the same one in another rule set: names, never numbers.
 
+use core::num::NonZeroU16;
+
 use crate::base::codec::{Damaged, Decoder, Encoder};
 use crate::engine::memory::{KeyPart, key_parts};
 use crate::rules::program::{Program, TablePlan, Type};
@@ -151,6 +153,7 @@ fn save_measure(measure: &Measure, code: &mut Encoder<'_>) {
         MeasureKind::Last(column) => (8, column),
         MeasureKind::Ranked(column, Pick::Middle) => (9, column),
         MeasureKind::Ranked(column, Pick::AtLeast(_)) => (10, column),
+        MeasureKind::Run => (11, ColumnId(0)),
     };
     let calendar = match measure.window.calendar {
         None => 0,
@@ -163,6 +166,7 @@ fn save_measure(measure: &Measure, code: &mut Encoder<'_>) {
     code.byte(measure.filter.map_or(u8::MAX, |bit| bit.0));
     code.int(measure.window.length_ms);
     code.int(measure.window.ending_ago_ms);
+    code.var(measure.window.newest.map_or(0, |newest| newest.get().into()));
     code.flag(measure.counting == Counting::Last);
     if let MeasureKind::Ranked(_, Pick::AtLeast(ppm)) = measure.kind {
         code.var(u64::from(ppm));
@@ -192,10 +196,14 @@ fn load_measure(code: &mut Decoder<'_>) -> Result<Measure, Damaged> {
         8 => MeasureKind::Last(column),
         9 => MeasureKind::Ranked(column, Pick::Middle),
         10 => MeasureKind::Ranked(column, Pick::AtLeast(1)),
+        11 => MeasureKind::Run,
         _ => return Err(code.damaged(WHAT)),
     };
     let (length_ms, ending_ago_ms) = (code.int(WHAT)?, code.int(WHAT)?);
-    let window = Span { length_ms, ending_ago_ms, calendar };
+    let newest = code.narrow(WHAT)?;
+    let newest = u16::try_from(newest).map_err(|_| code.damaged(WHAT))?;
+    let newest = NonZeroU16::new(newest);
+    let window = Span { length_ms, ending_ago_ms, calendar, newest };
     let counting = if code.flag(WHAT)? { Counting::Last } else { Counting::Prior };
     let filter = (filter != u8::MAX).then_some(FilterBit(filter));
     let kind = match kind {

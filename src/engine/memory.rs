@@ -90,6 +90,7 @@ enum Effort {
     CountsOf,
     Ranks,
     Latest,
+    Newest,
 }
 
 /// What measures of one group share: their effort, and the filter that is decided before, by its place in the order.
@@ -161,8 +162,9 @@ impl Answers {
 }
 
 impl Effort {
-    fn of(kind: MeasureKind) -> Self {
-        match kind {
+    fn of(measure: &Measure) -> Self {
+        match measure.kind {
+            _ if measure.walks() => Self::Newest,
             MeasureKind::Count | MeasureKind::Sum(_) => Self::Totals,
             MeasureKind::SumSquares(_) => Self::Squares,
             MeasureKind::Min(_) | MeasureKind::Max(_) => Self::Extremes,
@@ -170,6 +172,7 @@ impl Effort {
             MeasureKind::CountOf(_) => Self::CountsOf,
             MeasureKind::Ranked(..) => Self::Ranks,
             MeasureKind::Last(_) | MeasureKind::LastTime => Self::Latest,
+            MeasureKind::Run => Self::Newest,
         }
     }
 }
@@ -192,7 +195,7 @@ impl EventReads {
         let mut homes = Vec::new();
         for (index, id) in lookup.measures.iter().enumerate() {
             let measure = &table.spec().measures[usize::from(id.0)];
-            let effort = (Effort::of(measure.kind), stage(measure));
+            let effort = (Effort::of(measure), stage(measure));
             let known = efforts.iter().position(|(held, _)| *held == effort);
             let group = known.unwrap_or_else(|| {
                 efforts.push((effort, Vec::new()));

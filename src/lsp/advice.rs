@@ -83,6 +83,10 @@ const WORDS: &[(&str, &str)] = &[
     ),
     ("prior", "The window without this event; `last` counts it."),
     ("ending", "`ending 30d ago` moves the window into the past."),
+    (
+        "events",
+        "`over prior 5 events within 90d`: the newest five of the key that are no older; the `where` looks at those.",
+    ),
     ("today", "Since midnight, in the policy's time zone or `in timezone \"...\"`."),
     ("this_week", "Since Monday."),
     ("this_month", "Since the first."),
@@ -94,7 +98,7 @@ const WORDS: &[(&str, &str)] = &[
         "sequence",
         "`sequence by KEY within SPAN [ step, without step, this ]`: these events in order, the last of which is this one.",
     ),
-    ("within", "From the first step to the last."),
+    ("within", "From the first step to the last; of `5 events within 90d` how old they may be."),
     ("without", "No such event between its neighbours."),
     ("times", "`3 times login`: that many events, one after the other."),
     ("and", "True when all are; false as soon as one is false, whatever the others lack."),
@@ -193,6 +197,11 @@ pub(super) const AGGREGATES: &[(&str, &str, &str)] = &[
         "share",
         "share(${1:event} where ${2:condition}) by ${3:key} over last ${4:1h}",
         "Which part of the events passes the filter; missing over nothing.",
+    ),
+    (
+        "run",
+        "run(${1:event} where ${2:condition}) by ${3:key} over last ${4:30d}",
+        "How many events in a row pass the filter, the newest first; 0 over nothing.",
     ),
 ];
 

@@ -18,7 +18,7 @@ use crate::rules::program::{
     TablePlan,
 };
 use crate::state::{StateOptions, Table};
-use crate::window::spec::{ColumnKind, Entry, MeasureKind};
+use crate::window::spec::{ColumnKind, Entry, Measure, MeasureKind};
 
 /// What one unit counts as in a policy's `budget`.
 pub const UNIT_NS: i64 = 10;
@@ -102,7 +102,7 @@ impl Cost<'_> {
         tables
             .map(|table| {
                 let nodes = table.columns.iter().chain(&table.filters).copied().collect();
-                let updates = table.spec.measures.iter().map(|measure| measure_units(measure.kind));
+                let updates = table.spec.measures.iter().map(update_units);
                 KEY_UNITS + self.asked(nodes) + updates.sum::<u64>()
             })
             .sum()
@@ -117,7 +117,7 @@ impl Cost<'_> {
                     let id = lookup.measures.get(usize::from(*index))?;
                     table.spec.measures.get(usize::from(id.0))
                 });
-                measure.map_or(1, |measure| measure_units(measure.kind))
+                measure.map_or(1, reading_units)
             }
             op => units(op),
         }
@@ -150,11 +150,25 @@ fn units(op: &Op) -> u64 {
     }
 }
 
-/// Units of reading one measure of a key that was found; or of keeping it up to date.
+/// Entries of a window by number that are looked at in the time in which a running value is read.
+const WALKED_PER_UNIT: u64 = 16;
+
+/// Units of reading one measure of a key that was found.
+fn reading_units(measure: &Measure) -> u64 {
+    let newest = measure.window.newest.map_or(0, |newest| u64::from(newest.get()));
+    measure_units(measure.kind) * (1 + newest.div_ceil(WALKED_PER_UNIT))
+}
+
+/// Units of keeping one measure up to date: of a window by number there is nothing to keep.
+fn update_units(measure: &Measure) -> u64 {
+    if measure.window.newest.is_some() { 0 } else { measure_units(measure.kind) }
+}
+
+/// Units of reading a running value, or of keeping it up to date.
 fn measure_units(kind: MeasureKind) -> u64 {
     match kind {
         MeasureKind::Count | MeasureKind::Sum(_) | MeasureKind::SumSquares(_) => 2,
-        MeasureKind::Last(_) | MeasureKind::LastTime => 4,
+        MeasureKind::Last(_) | MeasureKind::LastTime | MeasureKind::Run => 4,
         MeasureKind::Min(_)
         | MeasureKind::Max(_)
         | MeasureKind::Distinct(_)

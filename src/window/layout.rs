@@ -142,7 +142,7 @@ impl Layout {
 /// The column that a measure asks about.
 pub(crate) fn column_of(kind: MeasureKind) -> Option<ColumnId> {
     match kind {
-        MeasureKind::Count | MeasureKind::LastTime => None,
+        MeasureKind::Count | MeasureKind::LastTime | MeasureKind::Run => None,
         MeasureKind::Sum(column)
         | MeasureKind::SumSquares(column)
         | MeasureKind::Min(column)

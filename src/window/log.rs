@@ -15,10 +15,11 @@ use crate::window::convert::Convert;
 use crate::window::layout::Layout;
 use crate::window::plan::{Asked, ReadPlan};
 use crate::window::ring::heap_bytes;
-use crate::window::scan::{Asking, Raw, finish, own_of};
+use crate::window::scan::{Asking, Raw, Scratch, finish, own_of};
 use crate::window::spec::{Coverage, Entry, MeasureKind, ReadValue, Reading};
 use crate::window::tiles::{Bounds, LogPart, Now, TileMap, Tiles};
 use crate::window::units::{Answer, Source, UnitKind, Units};
+use crate::window::walk::Walked;
 
 /// What all keys of a table share.
 #[derive(Clone, Debug)]
@@ -43,6 +44,8 @@ pub(crate) struct Log {
     trees: Box<[Blocks]>,
     /// Finds the latest entry that passes a filter.
     filters: Blocks,
+    /// Finds the latest entry that does not pass a filter.
+    failing: Blocks,
     tiles: Option<Box<Tiles>>,
     /// The key appeared after an eviction: part of its past may have been evicted.
     pub(crate) after_eviction: bool,
@@ -71,6 +74,7 @@ impl Log {
             accumulators: units.accumulators.iter().map(Accumulator::new).collect(),
             trees: units.trees.iter().map(|tree| Blocks::new(tree.join)).collect(),
             filters: Blocks::new(Join::Any),
+            failing: Blocks::new(Join::Any),
             tiles: None,
             after_eviction,
             counted_bytes: 0,
@@ -110,6 +114,7 @@ impl Log {
             + words
             + trees
             + self.filters.bytes()
+            + self.failing.bytes()
             + self.tiles.as_ref().map_or(0, |tiles| tiles.bytes())
     }
 
@@ -119,9 +124,29 @@ impl Log {
         shape: &Shape,
         plan: &ReadPlan,
         asking: &Asking<'_>,
+        scratch: &mut Scratch,
         out: &mut [Reading],
     ) {
+        self.fold(shape, plan, asking, out);
+        scratch.positions.clear();
+        let layout = &shape.layout;
+        let leaf = |at: usize| !layout.filter_word(layout.entry(&self.words, at)).cast_signed();
+        let failing = |range: core::ops::Range<usize>, mask: u64| {
+            let (from, to) = (self.start + range.start, self.start + range.end);
+            let found = self.failing.find_last(from, to, mask.cast_signed(), leaf);
+            found.map(|at| at - self.start)
+        };
+        let (run, spilled_until_ms) = (self.run(shape), self.spilled_until_ms());
+        let walked = Walked { run, layout, spilled_until_ms, failing: &failing };
+        walked.read(plan, asking, scratch, out);
+    }
+
+    /// Answers what has cursors and slices.
+    fn fold(&mut self, shape: &Shape, plan: &ReadPlan, asking: &Asking<'_>, out: &mut [Reading]) {
         for (index, (asked, reading)) in plan.asked.iter().zip(out).enumerate() {
+            if asked.walks {
+                continue;
+            }
             let probe = asking.probes.get(index).copied();
             if probe.is_none() && matches!(asked.kind, MeasureKind::CountOf(_)) {
                 reading.value = ReadValue::Missing;
@@ -397,6 +422,7 @@ impl Log {
         self.start = 0;
         self.trees.iter_mut().for_each(Blocks::clear);
         self.filters.clear();
+        self.failing.clear();
         self.rebuild_trees(0, shape);
     }
 
@@ -405,12 +431,13 @@ impl Log {
         for (tree, plan) in self.trees.iter_mut().zip(&shape.units.trees) {
             tree.rebuild(from, len, |at| plan.leaf(layout.entry(&self.words, at), layout));
         }
-        if !shape.units.filtered_latest {
-            return;
+        let filters = |at| layout.filter_word(layout.entry(&self.words, at)).cast_signed();
+        if shape.units.filtered_latest {
+            self.filters.rebuild(from, len, filters);
         }
-        self.filters.rebuild(from, len, |at| {
-            layout.filter_word(layout.entry(&self.words, at)).cast_signed()
-        });
+        if shape.units.runs {
+            self.failing.rebuild(from, len, |at| !filters(at));
+        }
     }
 
     fn push_to_trees(&mut self, at: usize, shape: &Shape) {
@@ -419,10 +446,13 @@ impl Log {
         for (tree, plan) in self.trees.iter_mut().zip(&shape.units.trees) {
             tree.push(at, plan.leaf(stored, layout));
         }
-        if !shape.units.filtered_latest {
-            return;
+        let filters = layout.filter_word(stored).cast_signed();
+        if shape.units.filtered_latest {
+            self.filters.push(at, filters);
         }
-        self.filters.push(at, layout.filter_word(stored).cast_signed());
+        if shape.units.runs {
+            self.failing.push(at, !filters);
+        }
     }
 
     /// Moves the cursors of a span to the ends of a window.
@@ -507,6 +537,8 @@ impl Log {
             Source::Length => Raw::Count((cursor.hi - cursor.lo) as u64),
             Source::Unit(unit) => self.accumulators[unit].raw(asked, probe, own_word),
             Source::Latest => Raw::Latest(self.latest(asked.mask, cursor, shape)),
+            // Answered by `Walked`.
+            Source::Walk => Raw::Count(0),
         };
         match &self.tiles {
             Some(tiles) if bounds.start_ms < tiles.spilled_until_ms => {

@@ -8,8 +8,8 @@
 //! - `tiles`: what no longer fits the log's cap, in slices of a `grid` with a stated error; distinct counts by `sketch`,
 //!   ranks by `ranks`.
 //!
-//! [`plan`] compiles the measures of one look-up, `scan` answers it over a run of entries. The tables of many keys
-//! are [`crate::state`].
+//! [`plan`] compiles the measures of one look-up, `scan` answers it over a run of entries; `walk` answers in either tier
+//! what looks back from the newest entry. The tables of many keys are [`crate::state`].
 
 pub(crate) mod accumulator;
 pub(crate) mod blocks;
@@ -26,6 +26,7 @@ pub(crate) mod sketch;
 pub mod spec;
 pub(crate) mod tiles;
 pub(crate) mod units;
+pub(crate) mod walk;
 
 pub use convert::Mapping;
 pub use plan::ReadPlan;

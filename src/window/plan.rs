@@ -2,7 +2,8 @@
 //!
 //! *Edges* are the distinct distances into the past at which a window begins or ends. A *series* is a set of measures
 //! that fold the same column under the same filter from the same near edge; its windows are nested, so every entry is
-//! folded once and the running value is read off at each far edge (*step*).
+//! folded once and the running value is read off at each far edge (*step*). A measure that looks back from the newest
+//! entry ([`Measure::walks`]) is a series of its own, because how far it goes shows on the way ([`crate::window::walk`]).
 
 use crate::window::layout::{Layout, mask_of};
 use crate::window::spec::{
@@ -22,6 +23,17 @@ pub struct ReadPlan {
     pub(crate) steps: Box<[Step]>,
     /// The measures over windows by the calendar, as places in `asked`; the edge of each stands behind `edges`.
     pub(crate) calendars: Box<[usize]>,
+    /// The measures that look back from the newest entry; near and far edge of each stand behind those.
+    pub(crate) walks: Box<[Walk]>,
+}
+
+/// A measure that looks back from the newest entry.
+#[derive(Clone, Debug)]
+pub(crate) struct Walk {
+    /// Its place in the plan's `asked`.
+    pub(crate) asked: usize,
+    /// One step; not used by runs.
+    pub(crate) series: Series,
 }
 
 /// One measure of the plan.
@@ -44,6 +56,10 @@ pub(crate) struct Asked {
     pub(crate) ago_ms: i64,
     /// The reader says when the window began.
     pub(crate) by_calendar: bool,
+    /// Only so many entries count, the newest.
+    pub(crate) newest: Option<usize>,
+    /// It is answered by looking back from the newest entry.
+    pub(crate) walks: bool,
     /// Event time from which on all entries are known that it counts: windows that reach further back are warming.
     pub(crate) since_ms: i64,
 }
@@ -59,6 +75,7 @@ pub(crate) enum Question {
     CountOf,
     Ranks,
     Latest,
+    Run,
 }
 
 #[derive(Clone, Debug)]
@@ -108,6 +125,7 @@ impl ReadPlan {
         let asked: Vec<Asked> = asked.collect();
         let mut edges: Vec<i64> = asked
             .iter()
+            .filter(|asked| !asked.walks)
             .flat_map(|asked| [Some(asked.ago_ms), asked.fixed_reach_ms()])
             .flatten()
             .collect();
@@ -116,9 +134,8 @@ impl ReadPlan {
         let calendars = (0..asked.len()).filter(|index| asked[*index].by_calendar);
         let calendars: Box<[usize]> = calendars.collect();
         let edge_of = |distance: i64| edges.partition_point(|edge| *edge < distance);
-        let mut keyed: Vec<(SeriesKey, Step)> = asked
-            .iter()
-            .enumerate()
+        let folded = asked.iter().enumerate().filter(|(_, asked)| !asked.walks);
+        let mut keyed: Vec<(SeriesKey, Step)> = folded
             .map(|(index, asked)| {
                 let own_edge = || edges.len() + calendars.partition_point(|held| *held < index);
                 let far_edge = asked.fixed_reach_ms().map_or_else(own_edge, edge_of);
@@ -137,14 +154,31 @@ impl ReadPlan {
         {
             series.push(Series::of(&group[0].0, group, &asked, place));
         }
+        let mut steps: Vec<Step> = keyed.into_iter().map(|(_, step)| step).collect();
+        let walks = walks(&asked, edges.len() + calendars.len(), &mut steps);
         Self {
-            steps: keyed.into_iter().map(|(_, step)| step).collect(),
+            steps: steps.into_boxed_slice(),
             asked: asked.into_boxed_slice(),
             edges: edges.into_boxed_slice(),
             series: series.into_boxed_slice(),
             calendars,
+            walks,
         }
     }
+}
+
+/// The measures that look back from the newest entry; their edges stand behind `n_edges` others.
+fn walks(asked: &[Asked], n_edges: usize, steps: &mut Vec<Step>) -> Box<[Walk]> {
+    let walking = asked.iter().enumerate().filter(|(_, asked)| asked.walks);
+    let walk = |(number, (index, one)): (usize, (usize, &Asked))| {
+        let near_edge = n_edges + 2 * number;
+        let step = Step { far_edge: near_edge + 1, asked: index };
+        let key = SeriesKey::of(one, index, near_edge);
+        let series = Series::of(&key, &[(key, step)], asked, steps.len());
+        steps.push(step);
+        Walk { asked: index, series }
+    };
+    walking.enumerate().map(walk).collect()
 }
 
 impl Asked {
@@ -163,6 +197,8 @@ impl Asked {
             length_ms: window.length_ms,
             ago_ms: window.ending_ago_ms,
             by_calendar: window.calendar.is_some(),
+            newest: window.newest.map(|newest| usize::from(newest.get())),
+            walks: measure.walks(),
             since_ms: i64::MIN,
         }
     }
@@ -215,6 +251,7 @@ impl SeriesKey {
             MeasureKind::CountOf(_) => Question::CountOf,
             MeasureKind::Ranked(..) => Question::Ranks,
             MeasureKind::Last(_) | MeasureKind::LastTime => Question::Latest,
+            MeasureKind::Run => Question::Run,
         };
         Self {
             question,

@@ -6,7 +6,7 @@ use crate::base::codec::{Damaged, Decoder, Encoder};
 use crate::window::layout::Layout;
 use crate::window::plan::{Asked, Question, ReadPlan, Series};
 use crate::window::spec::{
-    Entry, History, MAX_HISTORY, MeasureKind, PastEntry, ReadValue, Reading, Wanted,
+    Coverage, Entry, History, MAX_HISTORY, MeasureKind, PastEntry, ReadValue, Reading, Wanted,
 };
 
 /// What the reader brings.
@@ -17,6 +17,30 @@ pub(crate) struct Asking<'a> {
     pub(crate) probes: &'a [u64],
     /// Per measure when its window by the calendar began (exclusive).
     pub(crate) starts: &'a [Option<i64>],
+    pub(crate) known: Known,
+}
+
+/// From when on the entries of a key are known.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Known {
+    /// Event time at which the stream began.
+    pub(crate) began_ms: i64,
+    /// Entries at or before this time may have been forgotten or evicted.
+    pub(crate) forgotten_ms: i64,
+}
+
+impl Known {
+    /// How far an answer can be trusted that rests on all entries after `start_ms`.
+    #[inline]
+    pub(crate) fn coverage(self, asked: &Asked, start_ms: i64) -> Coverage {
+        if start_ms < self.forgotten_ms {
+            Coverage::Capped
+        } else if start_ms < self.began_ms.max(asked.since_ms).saturating_sub(1) {
+            Coverage::Warming
+        } else {
+            Coverage::Complete
+        }
+    }
 }
 
 /// Appends the wanted entries of a run to `out`, oldest first; says whether these are all.
@@ -191,7 +215,7 @@ pub(crate) fn own_of<'a>(asked: &Asked, asking: &Asking<'a>) -> Option<&'a Entry
 #[derive(Clone, Debug)]
 pub(crate) struct Scratch {
     /// Per edge, how many entries are not younger than it.
-    positions: Vec<usize>,
+    pub(crate) positions: Vec<usize>,
     seen: SeenWords,
     /// Values of a window, to find one by its rank.
     values: Vec<i64>,
@@ -219,22 +243,12 @@ pub(crate) fn read(
         scratch.positions.push(first_after(run, layout, start_ms));
     }
     for series in &plan.series {
-        let fold = Fold { run, layout, plan, series, asking };
-        match series.question {
-            Question::Count => fold.count(scratch, out),
-            Question::Sums => fold.sums(scratch, out),
-            Question::SumsAndSquares => fold.squares(scratch, out),
-            Question::Extremes => fold.extremes(scratch, out),
-            Question::Distinct => fold.distinct(scratch, out),
-            Question::CountOf => fold.count_of(scratch, out),
-            Question::Ranks => fold.ranks(scratch, out),
-            Question::Latest => fold.latest(scratch, out),
-        }
+        Fold { run, layout, plan, series, asking }.answer(scratch, out);
     }
 }
 
 /// How many entries of a run are not younger than a time.
-fn first_after(run: &[u64], layout: &Layout, time_ms: i64) -> usize {
+pub(crate) fn first_after(run: &[u64], layout: &Layout, time_ms: i64) -> usize {
     let (mut from, mut to) = (0, run.len() / layout.stride);
     while from < to {
         let middle = from.midpoint(to);
@@ -272,15 +286,32 @@ fn place_edges(
 }
 
 /// One series over one run.
-struct Fold<'a> {
-    run: &'a [u64],
-    layout: &'a Layout,
-    plan: &'a ReadPlan,
-    series: &'a Series,
-    asking: &'a Asking<'a>,
+pub(crate) struct Fold<'a> {
+    pub(crate) run: &'a [u64],
+    pub(crate) layout: &'a Layout,
+    pub(crate) plan: &'a ReadPlan,
+    pub(crate) series: &'a Series,
+    pub(crate) asking: &'a Asking<'a>,
 }
 
 impl<'a> Fold<'a> {
+    /// Sets the values of the series, between the edges whose positions are known.
+    #[inline]
+    pub(crate) fn answer(&self, scratch: &mut Scratch, out: &mut [Reading]) {
+        match self.series.question {
+            Question::Count => self.count(scratch, out),
+            Question::Sums => self.sums(scratch, out),
+            Question::SumsAndSquares => self.squares(scratch, out),
+            Question::Extremes => self.extremes(scratch, out),
+            Question::Distinct => self.distinct(scratch, out),
+            Question::CountOf => self.count_of(scratch, out),
+            Question::Ranks => self.ranks(scratch, out),
+            Question::Latest => self.latest(scratch, out),
+            // A run is counted where its end is found: `walk`.
+            Question::Run => {}
+        }
+    }
+
     /// Calls `each` with the entries that a step adds, then `raw` for its value.
     #[inline]
     fn steps<S>(

@@ -4,6 +4,8 @@
 //! bit per distinct filter, and a few 64-bit words (columns). A *measure* is one primitive question (count, sum, last,
 //! ...) over a window; the aggregates of the rule language are arithmetic on measures (an average is sum / count).
 
+use core::num::NonZeroU16;
+
 /// Index of a measure in [`TableSpec::measures`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct MeasureId(pub u16);
@@ -46,8 +48,9 @@ pub enum ColumnKind {
 
 /// One question.
 ///
-/// An entry counts when its filter bit is set (always, for `None`) and its time lies in the window. The filter bit of
-/// a measure with a column already includes "the value is present".
+/// An entry counts when its filter bit is set (always, for `None`) and it lies in the window: of a window by number the
+/// filter looks at the entries that are left. The filter bit of a measure with a column already includes "the value is
+/// present".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Measure {
     /// What is asked.
@@ -71,7 +74,13 @@ pub struct Span {
     pub ending_ago_ms: i64,
     /// The window is this part of the calendar, up to `t`: whoever reads says when it began ([`crate::state::ReadAt`]).
     pub calendar: Option<Period>,
+    /// Of the entries in it only so many count, the newest, whatever filters say of them; the present event is one of them
+    /// where it counts. At most [`MAX_NEWEST`]; `None`: all.
+    pub newest: Option<NonZeroU16>,
 }
+
+/// Most entries of a window by number.
+pub const MAX_NEWEST: u16 = 1_000;
 
 impl Span {
     /// Everything that ever was.
@@ -79,12 +88,18 @@ impl Span {
 
     /// A window of fixed length.
     pub const fn sliding(length_ms: i64, ending_ago_ms: i64) -> Self {
-        Self { length_ms, ending_ago_ms, calendar: None }
+        Self { length_ms, ending_ago_ms, calendar: None, newest: None }
     }
 
     /// A window by the calendar.
     pub const fn of_calendar(period: Period) -> Self {
-        Self { length_ms: period.most_ms(), ending_ago_ms: 0, calendar: Some(period) }
+        Self { calendar: Some(period), ..Self::sliding(period.most_ms(), 0) }
+    }
+
+    /// The newest entries of this window.
+    #[must_use]
+    pub const fn by_number(self, newest: NonZeroU16) -> Self {
+        Self { newest: Some(newest), ..self }
     }
 
     /// Whether it has no old end.
@@ -149,6 +164,15 @@ pub enum MeasureKind {
     Last(ColumnId),
     /// The time of the latest entry in ms. Empty: missing.
     LastTime,
+    /// How many entries pass the filter in a row, the newest first: up to the first one that does not. Empty: 0.
+    Run,
+}
+
+impl Measure {
+    /// Whether it is answered by looking back from the newest entry of its window, one entry after the other.
+    pub const fn walks(&self) -> bool {
+        self.window.newest.is_some() || matches!(self.kind, MeasureKind::Run)
+    }
 }
 
 /// Which value of an ordered column is meant.

@@ -21,6 +21,8 @@ pub(crate) struct Units {
     pub(crate) rank_unions: Box<[(usize, usize)]>,
     /// Whether the latest entry under a filter is ever asked for.
     pub(crate) filtered_latest: bool,
+    /// Whether the latest entry that a filter leaves out is ever asked for, which ends a run.
+    pub(crate) runs: bool,
 }
 
 /// One distinct window.
@@ -112,6 +114,8 @@ pub(crate) enum Source {
     Unit(usize),
     /// The last entry between the cursors that passes the filter.
     Latest,
+    /// The newest entries themselves ([`crate::window::walk`]); no cursors.
+    Walk,
 }
 
 impl TreePlan {
@@ -129,7 +133,8 @@ impl TreePlan {
 impl Units {
     /// Plans all measures of a table.
     pub(crate) fn new(spec: &TableSpec, layout: &Layout) -> Self {
-        let mut windows: Vec<_> = spec.measures.iter().map(|measure| measure.window).collect();
+        let folded = spec.measures.iter().filter(|measure| !measure.walks());
+        let mut windows: Vec<_> = folded.map(|measure| measure.window).collect();
         windows.sort_unstable();
         windows.dedup();
         let mut trees: Vec<TreePlan> = Vec::new();
@@ -152,6 +157,7 @@ impl Units {
             let (ring, cell) = cell_of(measure, layout, &mut rings);
             let source = match (measure.kind, wanted) {
                 (_, Some(unit)) => Source::Unit(units.partition_point(|held| held < unit)),
+                (_, None) if measure.walks() => Source::Walk,
                 (MeasureKind::Count, None) => Source::Length,
                 (_, None) => Source::Latest,
             };
@@ -160,7 +166,9 @@ impl Units {
                 _ => &mut unions,
             };
             let union = held.len();
-            if matches!(measure.kind, MeasureKind::Distinct(_) | MeasureKind::Ranked(..)) {
+            if source != Source::Walk
+                && matches!(measure.kind, MeasureKind::Distinct(_) | MeasureKind::Ranked(..))
+            {
                 held.push((ring, cell));
             }
             let span = windows.partition_point(|window| *window < measure.window);
@@ -172,6 +180,7 @@ impl Units {
             .any(|(answer, measure)| answer.source == Source::Latest && measure.filter.is_some());
         Self {
             filtered_latest,
+            runs: spec.measures.iter().any(|measure| measure.kind == MeasureKind::Run),
             spans: spans.collect(),
             accumulators: units.into_boxed_slice(),
             trees: trees.into_boxed_slice(),
@@ -192,8 +201,9 @@ fn unit_of(
     let mask = mask_of(measure.filter);
     let at = layout.header + layout.offset_of(measure.kind);
     let kind = match measure.kind {
+        _ if measure.walks() => return None,
         MeasureKind::Count if mask == 0 => return None,
-        MeasureKind::Last(_) | MeasureKind::LastTime => return None,
+        MeasureKind::Last(_) | MeasureKind::LastTime | MeasureKind::Run => return None,
         MeasureKind::Count => UnitKind::Count,
         MeasureKind::Sum(_) => UnitKind::Sum,
         MeasureKind::SumSquares(_) => UnitKind::Squares,
@@ -212,7 +222,9 @@ fn unit_of(
 fn cell_of(measure: &Measure, layout: &Layout, rings: &mut Vec<TileRingPlan>) -> (usize, usize) {
     let grid = Grid::of(measure.window);
     let kind = match measure.kind {
-        MeasureKind::Count => CellKind::Count,
+        // WHY: slices cannot answer it, but must know whether they hold anything that it might have asked for.
+        _ if measure.walks() => CellKind::Count,
+        MeasureKind::Count | MeasureKind::Run => CellKind::Count,
         MeasureKind::Sum(_) => CellKind::Sum,
         MeasureKind::SumSquares(_) => CellKind::Squares,
         MeasureKind::Min(_) => CellKind::Extreme(Join::Least),
@@ -233,7 +245,8 @@ fn cell_of(measure: &Measure, layout: &Layout, rings: &mut Vec<TileRingPlan>) ->
     let window = measure.window;
     let reach_ms = window.length_ms.saturating_add(window.ending_ago_ms);
     rings[ring].reach_ms = rings[ring].reach_ms.max(reach_ms);
-    let cell = CellPlan { kind, mask: mask_of(measure.filter), at };
+    let mask = if measure.walks() { 0 } else { mask_of(measure.filter) };
+    let cell = CellPlan { kind, mask, at };
     (ring, index_of(&mut rings[ring].cells, cell))
 }
 

@@ -410,7 +410,7 @@ impl Author {
 
     fn integer(&mut self, depth: u32) -> String {
         let window = self.window();
-        let choice = self.dice.below(if depth == 0 { 4 } else { 12 });
+        let choice = self.dice.below(if depth == 0 { 4 } else { 13 });
         match choice {
             0 => "tries".to_owned(),
             1 => "n".to_owned(),
@@ -432,6 +432,12 @@ impl Author {
             8 => {
                 let function = self.dice.pick(&["min", "max", "last", "percentile"]);
                 self.aggregate(function, "tries", &window)
+            }
+            10 => {
+                let target = self.target();
+                let (keys, filter) = (self.keys(target), self.filter(target));
+                let filter = if filter.is_empty() { " where chip" } else { &filter };
+                format!("(run({}{filter}) {keys} over {window})", target.name())
             }
             9 => {
                 let field = self.dice.pick(&[
@@ -575,7 +581,13 @@ impl Author {
         let length = self.dice.pick(&SPANS);
         let length = if self.in_filter || !self.dice.one_in(8) { length } else { "span" };
         let shift = if self.dice.one_in(8) { " ending 3s ago" } else { "" };
-        format!("{word} {length}{shift}")
+        let mut newest = "";
+        if self.dice.one_in(4) {
+            newest =
+                self.dice.pick(&["1 event ", "2 events ", "3 events ", "7 events ", "n events "]);
+        }
+        let within = if newest.is_empty() { "" } else { "within " };
+        format!("{word} {newest}{within}{length}{shift}")
     }
 
     /// The same, now and then for ever.

@@ -22,6 +22,28 @@ pub(crate) fn offset(column: ColumnId) -> usize {
     usize::from(column.0)
 }
 
+/// The events of `(start, end]` at which a measure looks, the oldest first: of a window by number the newest.
+pub(crate) fn looked_at<'a>(
+    measure: &Measure,
+    events: &'a [Kept],
+    (start, end): (i64, i64),
+    own: Option<&'a Kept>,
+) -> Vec<&'a Kept> {
+    let inside = |event: &&Kept| event.time_ms > start && event.time_ms <= end;
+    let mut inside: Vec<&Kept> = events.iter().filter(inside).collect();
+    inside.sort_by_key(|event| event.time_ms);
+    if measure.counting == Counting::Last && measure.window.ending_ago_ms == 0 {
+        inside.extend(own);
+    }
+    let newest = measure.window.newest.map_or(inside.len(), |newest| newest.get().into());
+    let surplus = inside.len().saturating_sub(newest);
+    inside.split_off(surplus)
+}
+
+pub(crate) fn passes(measure: &Measure, event: &Kept) -> bool {
+    measure.filter.is_none_or(|bit| event.filters >> bit.0 & 1 == 1)
+}
+
 /// The events that count over `(start, end]`, the oldest first.
 pub(crate) fn counted<'a>(
     measure: &Measure,
@@ -29,16 +51,9 @@ pub(crate) fn counted<'a>(
     (start, end): (i64, i64),
     own: Option<&'a Kept>,
 ) -> Vec<&'a Kept> {
-    let passes = |event: &Kept| measure.filter.is_none_or(|bit| event.filters >> bit.0 & 1 == 1);
-    let mut inside: Vec<&Kept> = events
-        .iter()
-        .filter(|event| event.time_ms > start && event.time_ms <= end && passes(event))
-        .collect();
-    inside.sort_by_key(|event| event.time_ms);
-    if measure.counting == Counting::Last && measure.window.ending_ago_ms == 0 {
-        inside.extend(own.filter(|own| passes(own)));
-    }
-    inside
+    let mut counted = looked_at(measure, events, (start, end), own);
+    counted.retain(|event| passes(measure, event));
+    counted
 }
 
 /// The values that a pick adds up, straight from the definition.
@@ -86,6 +101,11 @@ pub(crate) fn naive(
             [] => ReadValue::Missing,
             values => ReadValue::Int(values.iter().sum()),
         },
+        MeasureKind::Run => {
+            let looked_at = looked_at(measure, events, (start, end), own);
+            let run = looked_at.iter().rev().take_while(|event| passes(measure, event));
+            ReadValue::Int(run.count() as i128)
+        }
         MeasureKind::LastTime => int(inside.last().map(|event| event.time_ms)),
         MeasureKind::Last(column) => {
             let Some(event) = inside.last() else { return ReadValue::Missing };

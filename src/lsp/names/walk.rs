@@ -4,9 +4,9 @@ use crate::diag::{Sources, Span};
 use crate::lsp::names::scope::{Declared, Scope, dotted};
 use crate::lsp::names::{Mention, Owner, Question, Symbol};
 use crate::rules::syntax::ast::{
-    self, Action, ActionKind, Aggregate, Clause, ClauseKind, Entity, Event, EventLiteral, Expr,
-    ExprKind, Item, Key, List, Mode, Name, PolicyClauseKind, Sequence, Test, Text, Type, TypeKind,
-    Use, WantKind, Window, WindowKind, WindowLength, ZoneName,
+    self, Action, ActionKind, Aggregate, Clause, ClauseKind, Entity, Event, EventCount,
+    EventLiteral, Expr, ExprKind, Item, Key, List, Mode, Name, PolicyClauseKind, Sequence, Test,
+    Text, Type, TypeKind, Use, WantKind, Window, WindowKind, WindowLength, ZoneName,
 };
 use crate::rules::syntax::message;
 
@@ -344,7 +344,14 @@ impl Walker<'_> {
 
     fn window(&mut self, window: &Window, scope: &Scope<'_>) {
         match &window.kind {
-            WindowKind::Sliding { length, .. } => self.length(length, scope),
+            WindowKind::Sliding { newest, length, .. } => {
+                if let Some(EventCount::Named(name)) = newest
+                    && let Some(symbol) = scope.local(&name.text)
+                {
+                    self.mention(name.span, symbol);
+                }
+                self.length(length, scope);
+            }
             WindowKind::Calendar { zone: Some(ZoneName::Field(path)), .. } => {
                 scope.path(path, &mut self.mentions);
             }

@@ -109,6 +109,9 @@ impl<'p> Scene<'p> {
                 if is_tally(asked.measure.kind) {
                     let own = matches!(asked.measure.kind, MeasureKind::Count) && asked.has_own();
                     interval.at_least(end(Value::Int(i64::from(own))));
+                    if let Some(newest) = asked.measure.window.newest {
+                        interval.at_most(end(Value::Int(newest.get().into())));
+                    }
                 }
             }
             Op::Since(last) => {
@@ -179,10 +182,13 @@ impl<'p> Scene<'p> {
             return false;
         }
         match (a.measure.kind, b.measure.kind) {
-            (MeasureKind::Count | MeasureKind::Distinct(_), MeasureKind::Count) => {
-                self.is_within(a, b)
-            }
-            (MeasureKind::CountOf(_), MeasureKind::Count) => self.is_within(a, b),
+            (
+                MeasureKind::Count
+                | MeasureKind::Distinct(_)
+                | MeasureKind::CountOf(_)
+                | MeasureKind::Run,
+                MeasureKind::Count,
+            ) => self.is_within(a, b),
             (MeasureKind::Distinct(x), MeasureKind::Distinct(y))
             | (MeasureKind::Max(x), MeasureKind::Max(y)) => x == y && self.is_within(a, b),
             (MeasureKind::CountOf(x), MeasureKind::CountOf(y)) => {
@@ -211,6 +217,7 @@ impl<'p> Scene<'p> {
         };
         let counting =
             a.measure.counting == Counting::Prior || b.measure.counting == Counting::Last;
+        let spans = spans && holds_as_many(a.measure, b.measure);
         let wanted = self.conjuncts(b.table, b.measure.filter);
         let given = self.conjuncts(a.table, a.measure.filter);
         spans && counting && wanted.iter().all(|part| given.contains(part))
@@ -271,7 +278,10 @@ impl<'p> Scene<'p> {
         let zone = a.zone.is_none() || a.zone == b.zone;
         core::ptr::eq(a.lookup, b.lookup)
             && zone
-            && matches!(a.measure.kind, MeasureKind::Count | MeasureKind::Distinct(_))
+            && matches!(
+                a.measure.kind,
+                MeasureKind::Count | MeasureKind::Distinct(_) | MeasureKind::Run
+            )
     }
 }
 
@@ -288,6 +298,19 @@ impl Asked<'_> {
     }
 }
 
+/// Whether the newest entries of a window are among those of another one, where both have as much room for their age.
+fn holds_as_many(inner: &Measure, outer: &Measure) -> bool {
+    let Some(most) = outer.window.newest else { return true };
+    // The present event takes the place of an older one.
+    let place = inner.counting == Counting::Prior && outer.counting == Counting::Last;
+    let held = inner.window.newest.map(|newest| newest.get() + u16::from(place));
+    held.is_some_and(|held| held <= most.get())
+        && inner.window.ending_ago_ms == outer.window.ending_ago_ms
+}
+
 fn is_tally(kind: MeasureKind) -> bool {
-    matches!(kind, MeasureKind::Count | MeasureKind::Distinct(_) | MeasureKind::CountOf(_))
+    matches!(
+        kind,
+        MeasureKind::Count | MeasureKind::Distinct(_) | MeasureKind::CountOf(_) | MeasureKind::Run
+    )
 }

@@ -117,11 +117,15 @@ impl Checker<'_, '_> {
                 .with_help(format!("write `{}`", example(function))),
             );
         }
-        if function == Function::Share && aggregate.filter.is_none() {
+        let of_what = match function {
+            Function::Share => Some("a share of what?"),
+            Function::Run => Some("a run of what?"),
+            _ => None,
+        };
+        if let (Some(message), None) = (of_what, &aggregate.filter) {
             return self.refuse(
-                Diagnostic::new(codes::E0404, aggregate.path.span, "a share of what?").with_help(
-                    "say which events count: `share(card_payment where status = declined)`",
-                ),
+                Diagnostic::new(codes::E0404, aggregate.path.span, message)
+                    .with_help(format!("say which events count: `{}`", example(function))),
             );
         }
         Some(())
@@ -168,7 +172,10 @@ impl Checker<'_, '_> {
         };
         let rest: Vec<&str> = path.parts.iter().skip(1).map(|part| part.text.as_str()).collect();
         let rest = rest.join(".");
-        let of_event = matches!(function, Function::Count | Function::TimeSince | Function::Share);
+        let of_event = matches!(
+            function,
+            Function::Count | Function::TimeSince | Function::Share | Function::Run
+        );
         if of_event && rest.is_empty() {
             if let Some(currency) = &aggregate.currency {
                 let message = format!("`{}` counts events, they have no currency", word(function));
@@ -385,6 +392,9 @@ impl Checker<'_, '_> {
             if function == Function::TimeSince {
                 let last = self.reading(frame, Kind::LastTime, None, filter)?;
                 return self.node(Op::Since(last), Type::Duration, span);
+            }
+            if function == Function::Run {
+                return self.reading(frame, Kind::Run, None, filter);
             }
             let counted = self.reading(frame, Kind::Count, None, filter)?;
             return match function {

@@ -18,6 +18,7 @@ pub(super) fn word(function: Function) -> &'static str {
         Function::IsNew => "is_new",
         Function::TimeSince => "time_since",
         Function::Share => "share",
+        Function::Run => "run",
     }
 }
 
@@ -27,6 +28,7 @@ pub(super) fn example(function: Function) -> &'static str {
         Function::Count => "count(card_payment)",
         Function::TimeSince => "time_since(card_payment)",
         Function::Share => "share(card_payment where status = declined)",
+        Function::Run => "run(card_payment where status = declined)",
         Function::Distinct => "distinct(card_payment.card)",
         Function::IsNew => "is_new(login.device)",
         Function::Last => "last(card_payment.geo)",

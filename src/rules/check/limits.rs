@@ -24,6 +24,8 @@ pub(super) const MAX_EXPANDED_DEPTH: u32 = 512;
 pub(super) const MAX_SEQUENCE_STEPS: u16 = 64;
 /// Longest window: ten years.
 pub(super) const MAX_WINDOW_MS: i64 = 3_653 * 86_400_000;
+/// Most events of a window by number.
+pub(super) const MAX_NEWEST: u16 = crate::window::spec::MAX_NEWEST;
 /// Most events that one `given` may stand for.
 pub(super) const MAX_GIVEN_EVENTS: u32 = 100_000;
 /// Longest regular expression in bytes.

@@ -23,6 +23,7 @@ pub(super) enum Kind {
     Ranked(Pick),
     Last,
     LastTime,
+    Run,
 }
 
 impl Kind {
@@ -39,6 +40,7 @@ impl Kind {
             Self::Ranked(Pick::Middle) => "median",
             Self::Last => "last",
             Self::LastTime => "last_time",
+            Self::Run => "run",
         }
     }
 }
@@ -134,6 +136,9 @@ fn identity(request: &Request, event: &str, keys: &str) -> String {
         Counting::Last => " over last ",
         Counting::Prior => " over prior ",
     });
+    if let Some(newest) = request.window.newest {
+        text.push_str(&format!("{newest} events within "));
+    }
     text.push_str(&duration(request.window.length_ms));
     if request.window.ending_ago_ms != 0 {
         text.push_str(" ending ");

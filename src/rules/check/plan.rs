@@ -123,6 +123,7 @@ impl Group {
             (Kind::Ranked(pick), Some(column)) => MeasureKind::Ranked(column, pick),
             (Kind::Last, Some(column)) => MeasureKind::Last(column),
             (Kind::LastTime, _) => MeasureKind::LastTime,
+            (Kind::Run, _) => MeasureKind::Run,
             (_, _) => MeasureKind::Count,
         };
         Measure {

@@ -1,20 +1,22 @@
 //! Keys and windows of aggregates: `by receiver = this.sender over prior 24h ending 1d ago`.
 
+use core::num::NonZeroU16;
+
 use crate::diag::{Diagnostic, Span, codes, suggest};
 use crate::event::schema::{EventId, FieldId, SlotId};
 use crate::rules::check::checker::{Checked, Checker};
 use crate::rules::check::functions::word;
-use crate::rules::check::limits::MAX_WINDOW_MS;
+use crate::rules::check::limits::{MAX_NEWEST, MAX_WINDOW_MS};
 use crate::rules::check::measures::duration;
 use crate::rules::check::policy::unknown_timezone;
 use crate::rules::check::refusal::did_you_mean;
 use crate::rules::check::rules::hidden;
 use crate::rules::check::schema::dotted;
-use crate::rules::check::types;
+use crate::rules::check::{literals, types};
 use crate::rules::program::{Constant, NodeId, Op, Type};
 use crate::rules::syntax::ast::{
-    Aggregate, AggregateFunction as Function, Counting as AstCounting, Key, Window, WindowKind,
-    WindowLength, ZoneName,
+    Aggregate, AggregateFunction as Function, Counting as AstCounting, EventCount, Key, Window,
+    WindowKind, WindowLength, ZoneName,
 };
 use crate::window::spec::{Counting, Span as WindowSpan};
 
@@ -103,13 +105,20 @@ impl Checker<'_, '_> {
                 return Some((WindowSpan::of_calendar(*period), counting));
             }
             WindowKind::Lifetime(counting) => return self.lifetime(aggregate, *counting),
-            WindowKind::Sliding { counting, length, ending_ago_ms } => {
-                (counting, length, ending_ago_ms)
+            WindowKind::Sliding { counting, newest, length, ending_ago_ms } => {
+                let newest = newest.as_ref().map(|newest| self.newest(newest));
+                (counting, (newest, length), ending_ago_ms)
             }
         };
+        let (newest, length) = length;
         let (length_ms, span) = self.length(length)?;
+        let newest = match newest {
+            None => None,
+            Some(checked) => Some(checked?),
+        };
         let Some(counting) = counting else {
-            let text = duration(length_ms);
+            let events = newest.map_or_else(String::new, |n| format!("{n} events within "));
+            let text = format!("{events}{}", duration(length_ms));
             return self.refuse(
                 Diagnostic::new(codes::E0402, span, "say whether the window counts this event")
                     .with_label(format!("`last {text}` counts it, `prior {text}` does not"))
@@ -133,7 +142,7 @@ impl Checker<'_, '_> {
             AstCounting::Last => Counting::Last,
             AstCounting::Prior => Counting::Prior,
         };
-        Some((WindowSpan::sliding(length_ms, ending_ago_ms), counting))
+        Some((WindowSpan { newest, ..WindowSpan::sliding(length_ms, ending_ago_ms) }, counting))
     }
 
     /// Whether `today` and its like count this event: `prior` says no. Without it they do, except where a function asks
@@ -244,6 +253,44 @@ impl Checker<'_, '_> {
                 ))
             }
         }
+    }
+
+    /// How many events a window by number holds.
+    fn newest(&mut self, count: &EventCount) -> Option<NonZeroU16> {
+        let (number, span) = match count {
+            EventCount::Written(number, span) => {
+                let number = literals::whole(*number, 0..=i32::from(MAX_NEWEST));
+                (number.map(i64::from), *span)
+            }
+            EventCount::Named(name) => {
+                let Some(param) = self.scope.params.get(&name.text) else {
+                    let params = self.scope.params.keys().map(String::as_str);
+                    let message = format!("there is no param `{}`", name.text);
+                    let diagnostic =
+                        Diagnostic::new(codes::E0401, name.span, message).with_label("unknown");
+                    let near = suggest::nearest(&name.text, params);
+                    let help = "write a number such as `5`, or declare `param n = 5`";
+                    return self.refuse(did_you_mean(diagnostic, near, help));
+                };
+                match param.constant {
+                    Constant::Int(number) if param.ty == Type::Integer => (Some(number), name.span),
+                    _ => {
+                        let ty = self.describe(param.ty);
+                        let message =
+                            format!("`{}` is {ty}, a number of events is whole", name.text);
+                        return self.refuse(Diagnostic::new(codes::E0205, name.span, message));
+                    }
+                }
+            }
+        };
+        let number = number.and_then(|number| u16::try_from(number).ok()).and_then(NonZeroU16::new);
+        if let Some(number) = number.filter(|number| number.get() <= MAX_NEWEST) {
+            return Some(number);
+        }
+        let message = format!("a window by number holds 1 to {MAX_NEWEST} events");
+        self.refuse(Diagnostic::new(codes::E0421, span, message).with_help(
+            "where all events of a time are meant, leave the number out: `over last 90d`",
+        ))
     }
 
     pub(super) fn length(&mut self, length: &WindowLength) -> Option<(i64, Span)> {

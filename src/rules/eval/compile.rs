@@ -561,7 +561,15 @@ fn value_cost(code: &ValueCode) -> (u32, Vec<At>) {
 
 /// Whether a measure answers with a count, whatever its column keeps.
 fn counts(kind: Option<MeasureKind>) -> bool {
-    matches!(kind, Some(MeasureKind::Count | MeasureKind::Distinct(_) | MeasureKind::CountOf(_)))
+    matches!(
+        kind,
+        Some(
+            MeasureKind::Count
+                | MeasureKind::Distinct(_)
+                | MeasureKind::CountOf(_)
+                | MeasureKind::Run
+        )
+    )
 }
 
 pub(super) fn push<T>(items: &mut Vec<T>, item: T) -> u32 {

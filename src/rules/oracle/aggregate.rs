@@ -11,7 +11,8 @@ use crate::rules::oracle::datum::{Datum, Exact, double, nearest, ratio};
 use crate::rules::oracle::interpret::Scope;
 use crate::rules::oracle::{Oracle, Past, packed};
 use crate::rules::syntax::ast::{
-    Aggregate, AggregateFunction, Counting, LiteralKind, WindowKind, WindowLength, ZoneName,
+    Aggregate, AggregateFunction, Counting, EventCount, LiteralKind, WindowKind, WindowLength,
+    ZoneName,
 };
 use crate::window::spec::Period;
 
@@ -22,8 +23,12 @@ impl Oracle<'_> {
     pub(super) fn aggregate(&self, scope: &Scope<'_>, aggregate: &Aggregate) -> Datum {
         let Some((event, field)) = self.target(aggregate) else { return Datum::Missing };
         let Some(counted) = self.counted(scope, aggregate, event) else { return Datum::Missing };
-        let passing = counted.iter().filter(|(at, past)| self.passes(scope, aggregate, past, *at));
-        let passing: Vec<&Past> = passing.map(|(_, past)| *past).collect();
+        let passes = |(at, past): &&(usize, &Past)| self.passes(scope, aggregate, past, *at);
+        if aggregate.function == AggregateFunction::Run {
+            let run = counted.iter().rev().take_while(passes).count();
+            return Datum::integer(Some(whole(run)));
+        }
+        let passing: Vec<&Past> = counted.iter().filter(passes).map(|(_, past)| *past).collect();
         let Some(field) = field else {
             let n_passing = whole(passing.len());
             return match aggregate.function {
@@ -57,7 +62,8 @@ impl Oracle<'_> {
         Some((event, Some(self.field(event, &words.join("."))?)))
     }
 
-    /// The events of the window and key with their places in the order of arrival, before any filter. `None` where this event lacks a key.
+    /// The events of the window and key with their places in the order of arrival, before any filter, the oldest first.
+    /// `None` where this event lacks a key.
     fn counted<'b>(
         &'b self,
         scope: &Scope<'b>,
@@ -83,14 +89,18 @@ impl Oracle<'_> {
         };
         let own = own_counts.then_some((scope.arrived, scope.event));
         let arrived = self.history.iter().enumerate().take(scope.arrived);
-        Some(arrived.chain(own).filter(|(_, past)| is_meant(past)).collect())
+        let mut meant: Vec<(usize, &Past)> =
+            arrived.chain(own).filter(|(_, past)| is_meant(past)).collect();
+        meant.sort_by_key(|(at, past)| (past.row.time_ms, *at));
+        let surplus = meant.len().saturating_sub(newest(scope, &aggregate.window.kind)?);
+        Some(meant.split_off(surplus))
     }
 
     /// Whether a window counts the present event, and which times lie in it. `None`: nobody knows where it begins.
     fn window(&self, scope: &Scope<'_>, kind: &WindowKind) -> Option<(bool, Inside)> {
         let now = scope.event.row.time_ms;
         match kind {
-            WindowKind::Sliding { counting, length, ending_ago_ms } => {
+            WindowKind::Sliding { counting, length, ending_ago_ms, .. } => {
                 let length_ms = match length {
                     WindowLength::Millis(ms, _) => *ms,
                     WindowLength::Named(name) => match scope.params.get(name.text.as_str())?.kind {
@@ -278,6 +288,19 @@ impl Oracle<'_> {
             _ => Datum::Integer(0),
         }
     }
+}
+
+/// How many events a window holds at most.
+fn newest(scope: &Scope<'_>, kind: &WindowKind) -> Option<usize> {
+    let WindowKind::Sliding { newest: Some(newest), .. } = kind else { return Some(usize::MAX) };
+    let number = match newest {
+        EventCount::Written(number, _) => *number,
+        EventCount::Named(name) => match scope.params.get(name.text.as_str())?.kind {
+            LiteralKind::Number(number) => number,
+            _ => return None,
+        },
+    };
+    usize::try_from(number.mantissa).ok().filter(|_| number.scale == 0)
 }
 
 fn zone_named(name: &str) -> Option<TimeZone> {

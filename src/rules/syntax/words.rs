@@ -63,6 +63,7 @@ pub const AGGREGATES: &[&str] = &[
     "is_new",
     "time_since",
     "share",
+    "run",
 ];
 
 /// Operators written as words, and the words of `is missing`.
@@ -102,6 +103,7 @@ const CONTEXTUAL: &[&str] = &[
     "prior",
     "ending",
     "ago",
+    "events",
     "today",
     "this_week",
     "this_month",

@@ -180,7 +180,7 @@ impl Old<'_> {
 
 fn with_column(kind: MeasureKind, column: ColumnId) -> MeasureKind {
     match kind {
-        MeasureKind::Count | MeasureKind::LastTime => kind,
+        MeasureKind::Count | MeasureKind::LastTime | MeasureKind::Run => kind,
         MeasureKind::Sum(_) => MeasureKind::Sum(column),
         MeasureKind::SumSquares(_) => MeasureKind::SumSquares(column),
         MeasureKind::Min(_) => MeasureKind::Min(column),

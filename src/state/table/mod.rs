@@ -12,6 +12,8 @@
 //!
 //! Determinism: sweep and eviction move their hands over slots in slab order; the order depends on the calls alone.
 
+use core::ops::Range;
+
 use hashbrown::HashTable;
 
 use crate::base::EntityKey;
@@ -20,13 +22,14 @@ use crate::window::layout::{Layout, column_of};
 use crate::window::log::{Log, Shape, horizon_ms};
 use crate::window::plan::ReadPlan;
 use crate::window::ring::{RING_CAP_MAX, Ring, RingInsert};
-use crate::window::scan::{self, Asking, Scratch};
+use crate::window::scan::{self, Asking, Known, Scratch};
 use crate::window::spec::{
-    self, ColumnKind, Coverage, Entry, MAX_COLUMNS, MAX_FILTERS, Measure, MeasureId, MeasureKind,
-    Pick, ReadValue, Reading, TableSpec, Wanted,
+    self, ColumnKind, Coverage, Entry, MAX_COLUMNS, MAX_FILTERS, MAX_NEWEST, Measure, MeasureId,
+    MeasureKind, Pick, ReadValue, Reading, TableSpec, Wanted,
 };
 use crate::window::tiles::Now;
 use crate::window::units::Units;
+use crate::window::walk::Walked;
 
 /// Bounds of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -272,8 +275,6 @@ impl Table {
         at: &ReadAt<'_>,
         out: &mut [Reading],
     ) {
-        let asking =
-            Asking { time_ms: at.time_ms, own: at.own, probes: at.probes, starts: at.starts };
         let found = self.find(key);
         let history = found.and_then(|at| self.slots.get(at)).map(|slot| &slot.history);
         let after_eviction = match history {
@@ -282,7 +283,11 @@ impl Table {
             None => self.evictions > 0,
         };
         let evicted_until = if after_eviction { self.evicted_until_ms } else { i64::MIN };
-        cover(plan, at, evicted_until.max(self.forgotten_ms()), out);
+        let known =
+            Known { began_ms: at.began_ms, forgotten_ms: evicted_until.max(self.forgotten_ms()) };
+        let ReadAt { time_ms, own, probes, starts, .. } = *at;
+        let asking = Asking { time_ms, own, probes, starts, known };
+        cover(plan, &asking, out);
         let layout = &self.shape.layout;
         let run = match history {
             Some(History::Ring(ring)) => ring.run(layout),
@@ -291,13 +296,18 @@ impl Table {
                 if let Some(slot) = found.and_then(|at| self.slots.get_mut(at))
                     && let History::Log(log) = &mut slot.history
                 {
-                    log.read(&self.shape, plan, &asking, out);
+                    log.read(&self.shape, plan, &asking, &mut self.scratch, out);
                 }
                 return;
             }
             None => &[],
         };
         scan::read(run, layout, plan, &asking, &mut self.scratch, out);
+        let failing = |mut range: Range<usize>, mask: u64| {
+            range.rfind(|at| !layout.passes(layout.entry(run, *at), mask))
+        };
+        let walked = Walked { run, layout, spilled_until_ms: None, failing: &failing };
+        walked.read(plan, &asking, &mut self.scratch, out);
     }
 
     /// How many entries of a key a measure counts, whatever it makes of them: for an explanation.
@@ -311,7 +321,8 @@ impl Table {
             self.plan(&[MeasureId(u16::try_from(known).ok()?)])
         } else {
             let found = self.find(key).and_then(|at| self.slots.get(at));
-            if found.is_some_and(|slot| matches!(slot.history, History::Log(_))) {
+            let is_busy = found.is_some_and(|slot| matches!(slot.history, History::Log(_)));
+            if is_busy && !wanted.walks() {
                 return None;
             }
             let columns = self.spec.columns.clone();
@@ -556,16 +567,10 @@ impl History {
 }
 
 /// Sets the coverage that follows from the window's reach alone.
-fn cover(plan: &ReadPlan, at: &ReadAt<'_>, forgotten_ms: i64, out: &mut [Reading]) {
+fn cover(plan: &ReadPlan, asking: &Asking<'_>, out: &mut [Reading]) {
     for (index, (asked, reading)) in plan.asked.iter().zip(out).enumerate() {
-        let start = asked.start_ms(at.time_ms, at.starts, index);
-        reading.coverage = if start < forgotten_ms {
-            Coverage::Capped
-        } else if start < at.began_ms.max(asked.since_ms).saturating_sub(1) {
-            Coverage::Warming
-        } else {
-            Coverage::Complete
-        };
+        let start_ms = asked.start_ms(asking.time_ms, asking.starts, index);
+        reading.coverage = asking.known.coverage(asked, start_ms);
     }
 }
 
@@ -573,7 +578,10 @@ fn cover(plan: &ReadPlan, at: &ReadAt<'_>, forgotten_ms: i64, out: &mut [Reading
 /// a lifetime the tiles answer as exactly.
 fn exact_cap_of(spec: &TableSpec, options: StateOptions) -> usize {
     const OF_LIFETIME: usize = 64;
-    let cap = options.exact_cap.max(1) as usize;
+    let newest = spec.measures.iter().filter_map(|measure| measure.window.newest).max();
+    // WHY: slices know no single entries.
+    let least = newest.map_or(1, |newest| usize::from(newest.get()));
+    let cap = (options.exact_cap as usize).max(least);
     let folds = |measure: &Measure| {
         measure.window.is_lifetime()
             && matches!(
@@ -636,6 +644,12 @@ fn flaw_of_measure(spec: &TableSpec, measure: &Measure) -> Option<&'static str> 
         && !(1..=1_000_000).contains(&ppm)
     {
         return Some("a percentile lies above 0 and up to 100");
+    }
+    if measure.kind == MeasureKind::Run && measure.filter.is_none() {
+        return Some("a run is of what passes a filter");
+    }
+    if measure.window.newest.is_some_and(|newest| newest.get() > MAX_NEWEST) {
+        return Some("a window by number holds at most 1,000 entries");
     }
     let column = column_of(measure.kind)?;
     let kind = spec.columns.get(usize::from(column.0));

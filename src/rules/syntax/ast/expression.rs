@@ -159,6 +159,7 @@ pub enum AggregateFunction {
     IsNew,
     TimeSince,
     Share,
+    Run,
 }
 
 /// `receiver = this.sender`: the stored key, and where this event has its value.
@@ -184,10 +185,12 @@ pub struct Window {
 /// What a window says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WindowKind {
-    /// `last D` or `prior D`, maybe `ending D ago`.
+    /// `last D` or `prior D`, maybe `ending D ago`; `last N events within D`.
     Sliding {
         /// `last` (counts this event), `prior` (does not), or neither was said (an error for the checker).
         counting: Option<Counting>,
+        /// `N events within`: only so many, the newest.
+        newest: Option<EventCount>,
         /// Its length.
         length: WindowLength,
         /// `ending D ago` in ms.
@@ -222,6 +225,15 @@ pub enum Counting {
     Last,
     /// `prior`: it does not.
     Prior,
+}
+
+/// A number of events written out or by the name of a param.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EventCount {
+    /// With its place.
+    Written(Decimal, Span),
+    /// The name of a `param` of type integer.
+    Named(Name),
 }
 
 /// A length written out or by the name of a param.

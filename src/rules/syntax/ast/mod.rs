@@ -7,8 +7,8 @@
 mod expression;
 
 pub use expression::{
-    Aggregate, AggregateFunction, ArithmeticOp, CompareOp, Counting, Expr, ExprKind, Key, Sequence,
-    Step, Window, WindowKind, WindowLength, ZoneName,
+    Aggregate, AggregateFunction, ArithmeticOp, CompareOp, Counting, EventCount, Expr, ExprKind,
+    Key, Sequence, Step, Window, WindowKind, WindowLength, ZoneName,
 };
 
 use crate::diag::{FileId, Span};

@@ -2,9 +2,10 @@
 
 use crate::diag::{Diagnostic, codes};
 use crate::rules::syntax::ast::{
-    Aggregate, AggregateFunction, Counting, Key, Name, Sequence, Step, Window, WindowKind,
-    WindowLength, ZoneName,
+    Aggregate, AggregateFunction, Counting, EventCount, Key, Name, Sequence, Step, Window,
+    WindowKind, WindowLength, ZoneName,
 };
+use crate::rules::syntax::lexer::number::unit_meant;
 use crate::rules::syntax::parser::Parser;
 use crate::rules::syntax::token::{Sign, TokenKind};
 use crate::rules::syntax::words;
@@ -26,6 +27,7 @@ pub(super) fn function_of(word: &str) -> Option<AggregateFunction> {
         "is_new" => AggregateFunction::IsNew,
         "time_since" => AggregateFunction::TimeSince,
         "share" => AggregateFunction::Share,
+        "run" => AggregateFunction::Run,
         _ => return None,
     })
 }
@@ -35,6 +37,8 @@ const EITHER_HELP: &str = "for either, join two: `sequence by … [ a, this ] or
 const BY_HELP: &str = "say whose history is meant: `by card`";
 const OVER_HELP: &str =
     "say how far back: `over last 10m` counts this event, `over prior 10m` does not";
+const WITHIN_HELP: &str =
+    "say how old they may be, state is kept for so long: `over prior 5 events within 90d`";
 
 impl Parser<'_> {
     /// `sum(path in EUR where …) by key over …`. At the function's name.
@@ -108,7 +112,7 @@ impl Parser<'_> {
         Some(Key { stored, this, span: self.since(start) })
     }
 
-    /// `over last 10m ending 1d ago`, `over today`, `over lifetime`.
+    /// `over last 10m ending 1d ago`, `over last 5 events within 90d`, `over today`, `over lifetime`.
     fn window(&mut self) -> Option<Window> {
         let start = self.here();
         self.require("over", OVER_HELP)?;
@@ -131,6 +135,7 @@ impl Parser<'_> {
             }
             _ => WindowKind::Sliding {
                 counting,
+                newest: self.newest()?,
                 length: self.window_length()?,
                 ending_ago_ms: self.ending()?,
             },
@@ -158,11 +163,32 @@ impl Parser<'_> {
         Some(WindowKind::Calendar { counting, period, zone })
     }
 
+    /// `5 events within`, where that stands here.
+    fn newest(&mut self) -> Option<Option<EventCount>> {
+        if !matches!(self.word_ahead(1), Some("events" | "event")) {
+            return Some(None);
+        }
+        let span = self.here();
+        let newest = match self.word() {
+            Some(_) => EventCount::Named(self.name("a number of events such as `5`")?),
+            None => EventCount::Written(self.number("a number of events")?, span),
+        };
+        self.bump();
+        self.require("within", WITHIN_HELP)?;
+        Some(Some(newest))
+    }
+
     fn window_length(&mut self) -> Option<WindowLength> {
         if self.word().is_some() {
             return Some(WindowLength::Named(self.name("a length such as `10m`")?));
         }
         let span = self.here();
+        let no_unit = self.word_ahead(1).and_then(unit_meant).is_none();
+        if matches!(self.kind(), TokenKind::Number(_)) && no_unit {
+            let message = format!("expected a length such as `10m`, found {}", self.found());
+            let help = "a unit is missing: `10m`, `7d`; a number of events is written `5 events within 90d`";
+            return self.fail(codes::E0017, message, help);
+        }
         let length = self.duration_ms("a length")?;
         Some(WindowLength::Millis(length, span))
     }
