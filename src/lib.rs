@@ -14,6 +14,7 @@ pub mod engine;
 pub mod event;
 pub mod loader;
 pub mod lsp;
+pub mod models;
 pub mod rule_tests;
 pub mod rules;
 pub mod runtime;

@@ -13,6 +13,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("event", 1),
     ("window", 1),
     ("state", 2),
+    ("models", 3),
     ("rules", 4),
     ("decision", 5),
     ("engine", 6),

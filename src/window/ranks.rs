@@ -16,7 +16,7 @@ const CELL_BITS: u32 = 6;
 pub(crate) const RANKS_PPM: u32 = 7_813;
 
 /// Cells lie between minus and plus this.
-const CELLS: i64 = 1 << 12;
+pub(crate) const CELLS: i64 = 1 << 12;
 
 /// Bits of a count beside its cell.
 const COUNT_BITS: u32 = 48;
@@ -136,7 +136,8 @@ impl Histogram {
         Ok(Self { cells })
     }
 
-    fn iter(&self) -> impl Iterator<Item = (i64, u64)> {
+    /// Cells that hold something and how much, ascending.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (i64, u64)> {
         self.cells.iter().map(|word| (cell_at(*word), count_of(*word)))
     }
 
@@ -168,7 +169,7 @@ fn cell_at(word: u64) -> i64 {
 }
 
 /// The cell of a value: sizes below 128 have one of their own, from there on 64 cells to a doubling.
-fn cell_of(value: i64) -> i64 {
+pub(crate) fn cell_of(value: i64) -> i64 {
     let size = value.unsigned_abs();
     let cell = match size.checked_ilog2() {
         Some(log) if log >= CELL_BITS => {
