@@ -21,3 +21,4 @@ pub mod runtime;
 pub mod state;
 pub mod telemetry;
 pub mod window;
+pub mod witness;

@@ -26,6 +26,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("backtest", 8),
     ("lsp", 8),
     ("runtime", 8),
+    ("witness", 8),
     ("cli", 9),
 ];
 

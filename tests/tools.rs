@@ -915,3 +915,70 @@ use busy(card) as busy_too
     assert_eq!(hits("busy_card"), expected(&[("2", 3), ("3", 2), ("4", 1)]));
     assert_eq!(hits("busy_too"), expected(&[("2", 3), ("3", 2)]));
 }
+
+/// The figures of the document, on the smallest shipped rule set: its three cards on one device are the least that hit.
+#[test]
+fn analyze_says_what_its_document_shows_and_its_witnesses_pass() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let first = fs::read_to_string(root.join("examples/first/first.risk")).unwrap();
+    let place = Place::with(&[("rules/first.risk", &first)]);
+    let called = place.call(&["analyze", "rules", "--filter", "many_cards"]);
+    assert_eq!(
+        (called.code, called.err.trim()),
+        (0, "2 statements: 0 proved, 2 refuted, 0 unknown")
+    );
+    let document = fs::read_to_string(root.join("docs/TOOLS.md")).unwrap();
+    let (_, shown) = document.split_once("## analyze").unwrap();
+    let (_, shown) = shown.split_once("```risk\n").unwrap();
+    assert_eq!(called.out, shown.split_once("```").unwrap().0);
+    place.write("rules/witnesses.risk", &called.out);
+    assert_eq!(place.good(&["test", "rules"]), "6 passed, 0 failed\n");
+}
+
+#[test]
+fn analyze_tells_proofs_and_pairs_as_data() {
+    let text = format!(
+        "{RULES}{}",
+        r#"
+rule larger "More than two hundred"
+  id "R-3"  owner fraud  severity high
+  on payment
+  when amount > 200 EUR
+  then hold for 1h otherwise release
+rule never
+  id "R-4"  owner fraud
+  on payment
+  when amount < 1 EUR and amount > 2 EUR
+  then tag x
+"#
+    );
+    let place = Place::with(&[("rules/a.risk", &text)]);
+    let said = good_json(&place, &["analyze", "rules", "--tries", "300"]);
+    assert_eq!(said["pairs_left_out"], 0);
+    let verdicts: Vec<(String, usize)> = said["statements"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|found| {
+            let word = |key: &str| found[key].as_str().unwrap_or("-").to_owned();
+            let words = [word("rule"), word("statement"), word("other"), word("verdict")];
+            (words.join(" "), found["tests"].as_array().unwrap().len())
+        })
+        .collect();
+    let wanted = [
+        ("busy never_hits - refuted", 1),
+        ("busy never_false - refuted", 1),
+        ("large never_hits - refuted", 1),
+        ("large never_false - refuted", 1),
+        // What is above 200 is above 100; `large` also alerts, which `larger` does not.
+        ("larger never_hits - refuted", 1),
+        ("larger never_false - refuted", 1),
+        ("larger within large proved", 0),
+        ("never never_hits - proved", 0),
+        ("never never_false - refuted", 1),
+    ];
+    assert_eq!(verdicts, wanted.map(|(words, n)| (words.to_owned(), n)));
+    let called = place.call(&["analyze", "rules", "--filter", "nobody"]);
+    assert_eq!(called.code, 1);
+    assert!(called.err.contains("no rule whose name contains `nobody`"), "{}", called.err);
+}

@@ -1,5 +1,6 @@
 //! The command line: one file per command. Data goes to standard output, messages to standard error.
 
+pub mod analyze;
 pub mod backtest;
 pub mod check;
 pub mod cost;
@@ -197,6 +198,8 @@ struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    /// What is proved of the rules, what an event refutes, and what is unknown; the events as tests.
+    Analyze(analyze::Arguments),
     /// Run files of events through the rules, and say what each rule did.
     Backtest(backtest::Arguments),
     /// Compile a rule folder, and say what is wrong with it.
@@ -268,6 +271,7 @@ pub fn main() -> ExitCode {
         },
     };
     let ended = match &cli.command {
+        Command::Analyze(arguments) => analyze::run(arguments, &console),
         Command::Backtest(arguments) => backtest::run(arguments, &console),
         Command::Check(arguments) => check::run(arguments, &console),
         Command::Cost(arguments) => cost::run(arguments, &console),

@@ -184,6 +184,15 @@ impl Engine {
         StreamId(u32::try_from(index).unwrap_or(u32::MAX))
     }
 
+    /// Forgets all records, as if none had been read yet; streams must be opened again. Cheaper than another engine of
+    /// the same rule set, because nothing is prepared anew.
+    pub fn forget(&mut self) {
+        self.remembered = Remembered::new(&self.setup.program, &self.setup.options);
+        self.sources.clear();
+        self.topics.clear();
+        self.saving = None;
+    }
+
     /// Takes one record and emits everything that follows from it.
     ///
     /// # Cost

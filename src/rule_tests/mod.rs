@@ -19,11 +19,12 @@ use crate::diag::Span;
 use crate::engine::{Decoded, Engine, EngineOptions, Input, Output, OutputTopic, StreamId};
 use crate::event::build::{BuildError, RowBuilder};
 use crate::event::row::Row;
-use crate::event::schema::{EventType, FieldId, FieldType};
+use crate::event::schema::{EventType, FieldId, FieldType, Schema};
 use crate::rule_tests::actions::Said;
 use crate::rules::eval::EvalError;
 use crate::rules::program::{
-    Constant, Expectation, Mode, NodeId, Program, RuleBody, TestCase, TestEvent, TestValue,
+    Constant, Expectation, Mode, NodeId, Program, RuleBody, TestCase, TestEvent, TestEvents,
+    TestValue,
 };
 
 /// When a test begins: 2026-01-01T00:00:00Z, a Thursday.
@@ -50,7 +51,11 @@ pub fn run_all(program: &Arc<Program>) -> Result<Vec<TestResult>, EvalError> {
     program.tests.iter().map(|test| run_one(program, test)).collect()
 }
 
-fn run_one(program: &Arc<Program>, test: &TestCase) -> Result<TestResult, EvalError> {
+/// Runs one test, which need not be one of the rule set.
+///
+/// # Errors
+/// When the engine refuses the program.
+pub fn run_one(program: &Arc<Program>, test: &TestCase) -> Result<TestResult, EvalError> {
     let info = &program.rules[usize::from(test.rule.0)];
     let mut result = TestResult {
         rule: info.name.clone(),
@@ -104,14 +109,7 @@ impl Stage {
     }
 
     fn play(&mut self, test: &TestCase) -> Result<Played, BuildError> {
-        let mut moments: Vec<(i64, &TestEvent)> = Vec::new();
-        for given in &test.given {
-            for index in 0..i64::from(given.times) {
-                moments.push((given.at_ms + index * given.every_ms, &given.event));
-            }
-        }
-        moments.sort_by_key(|(at_ms, _)| *at_ms);
-        for (at_ms, event) in moments {
+        for (at_ms, event) in in_order(&test.given) {
             let row = self.row(event, at_ms)?;
             self.decide(&row);
         }
@@ -141,17 +139,37 @@ impl Stage {
     }
 
     fn row(&mut self, event: &TestEvent, at_ms: i64) -> Result<Row, BuildError> {
-        let schema = &self.program.schema;
-        let event_type = schema.event(event.event);
-        let mut builder = RowBuilder::new(schema, event.event);
-        builder.id(&format!("test-{}", self.next))?;
-        builder.event_time(EPOCH_MS + at_ms);
         self.next += 1;
-        for (field, value) in &event.fields {
-            set(&mut builder, event_type, *field, value)?;
-        }
-        Ok(builder.build())
+        row(&self.program.schema, (event, at_ms), self.next - 1)
     }
+}
+
+/// The events before the judged one as they arrive: by time, of one time in the author's order.
+pub fn in_order(given: &[TestEvents]) -> Vec<(i64, &TestEvent)> {
+    let moments =
+        given.iter().flat_map(|events| events.moments().map(move |at_ms| (at_ms, &events.event)));
+    let mut moments: Vec<(i64, &TestEvent)> = moments.collect();
+    moments.sort_by_key(|(at_ms, _)| *at_ms);
+    moments
+}
+
+/// The record of an event of a test, at a time in ms from the start of the test; its id is made of a number.
+///
+/// # Errors
+/// When a value does not fit its field.
+pub fn row(
+    schema: &Schema,
+    (event, at_ms): (&TestEvent, i64),
+    number: i64,
+) -> Result<Row, BuildError> {
+    let event_type = schema.event(event.event);
+    let mut builder = RowBuilder::new(schema, event.event);
+    builder.id(&format!("test-{number}"))?;
+    builder.event_time(EPOCH_MS + at_ms);
+    for (field, value) in &event.fields {
+        set(&mut builder, event_type, *field, value)?;
+    }
+    Ok(builder.build())
 }
 
 fn set(
@@ -185,7 +203,7 @@ fn set(
 }
 
 /// The text of a code, as the field's type writes it.
-fn code_text(ty: &FieldType, code: u32) -> String {
+pub fn code_text(ty: &FieldType, code: u32) -> String {
     match ty {
         FieldType::OneOf(members) => members.get(code as usize).cloned().unwrap_or_default(),
         _ => code

@@ -753,7 +753,7 @@ pub struct TestCase {
 }
 
 /// Several equal events of a test.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct TestEvents {
     /// How many.
     pub times: u32,
@@ -765,8 +765,16 @@ pub struct TestEvents {
     pub every_ms: i64,
 }
 
+impl TestEvents {
+    /// When each of them happens, in ms from the start of the test.
+    pub fn moments(&self) -> impl Iterator<Item = i64> + use<> {
+        let (at_ms, every_ms) = (self.at_ms, self.every_ms);
+        (0..i64::from(self.times)).map(move |n| at_ms.saturating_add(n.saturating_mul(every_ms)))
+    }
+}
+
 /// One event of a test: only the fields that the author gave are present (and id and time).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct TestEvent {
     /// Its type.
     pub event: EventId,

@@ -12,6 +12,7 @@
 pub(crate) mod acl;
 pub(crate) mod binary;
 pub(crate) mod broker;
+pub(crate) mod claims;
 pub(crate) mod container;
 pub(crate) mod dice;
 pub(crate) mod duel;

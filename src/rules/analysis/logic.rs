@@ -25,12 +25,23 @@ pub enum Say {
 
 impl Say {
     /// The same claim of the node that this one negates.
-    fn negated(self) -> Self {
+    #[must_use]
+    pub fn negated(self) -> Self {
         match self {
             Self::True => Self::False,
             Self::False => Self::True,
             Self::NotTrue => Self::NotFalse,
             Self::NotFalse => Self::NotTrue,
+        }
+    }
+
+    /// Whether a node with this truth is what is claimed; `None` is undecided.
+    pub fn holds(self, truth: Option<bool>) -> bool {
+        match self {
+            Self::True => truth == Some(true),
+            Self::False => truth == Some(false),
+            Self::NotTrue => truth != Some(true),
+            Self::NotFalse => truth != Some(false),
         }
     }
 }

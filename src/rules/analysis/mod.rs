@@ -8,7 +8,8 @@
 //! A proof is about one event type. Of a rule on several of them what is told is what holds on all; what holds on some of
 //! them names the event ([`told`]).
 //!
-//! INVARIANT: only what is proved is reported. Silence means that nothing was proved, never that there is nothing. What
+//! INVARIANT: only what is proved is reported. Silence means that nothing was proved, never that there is nothing;
+//! `riskweir analyze` looks for events that refute the rest ([`statements`], `witness`). What
 //! is proved holds for records that have their required fields, and for exact answers of windows. Property tests search
 //! for counter-examples with random rules and the reference interpreter.
 //!

@@ -41,7 +41,7 @@ pub(super) fn may_relate(inner: &Subject<'_>, outer: &Subject<'_>) -> bool {
 
 /// An allow beside something that would stop money and is not mandatory, on days on which both may act. Somebody for whom
 /// the allow is snoozed is not let pass, so of one that has snoozes nothing is claimed.
-fn swallows(inner: &Subject<'_>, outer: &Subject<'_>) -> bool {
+pub(super) fn swallows(inner: &Subject<'_>, outer: &Subject<'_>) -> bool {
     let stops = |action: &ActionPlan| {
         matches!(
             action,
