@@ -6,8 +6,8 @@ use crate::rules::format::MAX_WIDTH;
 use crate::rules::format::sheet::Sheet;
 use crate::rules::format::spacing::spaces;
 use crate::rules::syntax::ast::{
-    Action, ActionKind, Clause, ClauseKind, Event, Expr, ExprKind, File, Item, List, Policy,
-    PolicyClauseKind, Test, Text,
+    Action, ActionKind, ArithmeticOp, Clause, ClauseKind, Event, Expr, ExprKind, File, Item, List,
+    Policy, PolicyClauseKind, Test, Text,
 };
 use crate::rules::syntax::token::Sign;
 
@@ -261,7 +261,8 @@ impl Planner<'_, '_> {
         }
     }
 
-    /// A condition may be broken before `and` and `or`, an aggregate before `by` and `over`, a sequence before a step.
+    /// A condition may be broken before `and` and `or`, a sum before `+` and `-`, an aggregate before `by` and `over`, a
+    /// sequence before a step.
     fn breaks_of(&mut self, expr: &Expr, depth: usize) {
         match &expr.kind {
             ExprKind::And(parts) | ExprKind::Or(parts) => {
@@ -308,6 +309,9 @@ impl Planner<'_, '_> {
                     self.breaks_of(part, depth + 1);
                 }
             }
+            ExprKind::Arithmetic(ArithmeticOp::Add | ArithmeticOp::Sub, left, right) => {
+                self.breaks_of_sum(left, right, depth);
+            }
             ExprKind::Compare(_, left, right)
             | ExprKind::Arithmetic(_, left, right)
             | ExprKind::Default(left, right)
@@ -329,6 +333,23 @@ impl Planner<'_, '_> {
             | ExprKind::IsMissing { value: inner, .. } => self.breaks_of(inner, depth + 1),
             _ => {}
         }
+    }
+
+    /// The terms of `a + b - c` stand below each other.
+    fn breaks_of_sum(&mut self, left: &Expr, right: &Expr, depth: usize) {
+        let is_sign =
+            |at: usize| self.sheet.is_sign(at, Sign::Plus) || self.sheet.is_sign(at, Sign::Minus);
+        let mut sign = self.sheet.at(right.span.start).saturating_sub(1);
+        while sign > 0 && !is_sign(sign) {
+            sign -= 1;
+        }
+        self.out.breaks.insert(sign, depth);
+        let is_sum =
+            matches!(left.kind, ExprKind::Arithmetic(ArithmeticOp::Add | ArithmeticOp::Sub, ..));
+        // In brackets it is a term of its own.
+        let goes_on = is_sum && self.sheet.behind(left.span) == sign;
+        self.breaks_of(left, if goes_on { depth } else { depth + 1 });
+        self.breaks_of(right, depth + 1);
     }
 
     fn policy(&mut self, policy: &Policy) {

@@ -11,6 +11,18 @@ fn formatted(text: &str) -> String {
     once
 }
 
+#[test]
+fn a_long_sum_is_broken_between_its_terms_and_not_within_them() {
+    let text = "feature all = count(pay where how = chip) by card over last 24h + 3 * count(pay where how = online) by card over last 24h - 2 * (count(login) by customer over prior 30d + count(refund where how = online and amount > 5 EUR) by customer over prior 30d) + (a - b)\n";
+    let wanted = "feature all = count(pay where how = chip) by card over last 24h
+    + 3 * count(pay where how = online) by card over last 24h
+    - 2 * (count(login) by customer over prior 30d
+      + count(refund where how = online and amount > 5 EUR) by customer over prior 30d)
+    + (a - b)
+";
+    assert_eq!(formatted(text), wanted);
+}
+
 const UNTIDY: &str = r#"# Head of the file.
 
 

@@ -162,6 +162,9 @@ impl Lexer<'_> {
     fn word(&mut self) {
         let start = self.at;
         self.at += self.run_length(start, is_word_char);
+        if self.currency_before(start, self.at) {
+            return;
+        }
         let word = self.text.get(start..self.at).unwrap_or_default();
         if !word.is_ascii() {
             let message = "a name may hold only the letters a to z, digits and `_`";
@@ -246,6 +249,10 @@ impl Lexer<'_> {
     /// Reports a run of characters that begin nothing as one mistake.
     fn bad_characters(&mut self) {
         let start = self.at;
+        let length = self.peek().map_or(0, char::len_utf8);
+        if self.currency_before(start, start + length) {
+            return;
+        }
         let begins_nothing = |c: char| {
             !(c.is_ascii_whitespace() || is_word_char(c) || "\"#()[],:.?|+-*/=<>!&".contains(c))
         };

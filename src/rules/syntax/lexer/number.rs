@@ -49,6 +49,28 @@ const OTHER_SPELLINGS: &[(&str, &str)] = &[
     ("tb", "TiB"),
 ];
 
+/// What people write for a currency.
+const CURRENCY_SPELLINGS: &[(&str, Meant<'static>)] = &[
+    ("€", Meant::Code("EUR")),
+    ("euro", Meant::Code("EUR")),
+    ("euros", Meant::Code("EUR")),
+    ("eur", Meant::Code("EUR")),
+    ("£", Meant::Code("GBP")),
+    ("gbp", Meant::Code("GBP")),
+    ("usd", Meant::Code("USD")),
+    ("$", Meant::OneOfSeveral),
+    ("dollar", Meant::OneOfSeveral),
+    ("dollars", Meant::OneOfSeveral),
+    ("¥", Meant::OneOfSeveral),
+];
+
+/// A currency by what stands for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Meant<'a> {
+    Code(&'a str),
+    OneOfSeveral,
+}
+
 /// The unit that a word means, where people spell it otherwise.
 pub(in crate::rules::syntax) fn unit_meant(word: &str) -> Option<&'static str> {
     let lower = word.to_ascii_lowercase();
@@ -72,12 +94,86 @@ impl Lexer<'_> {
             let _unit = self.spaced_unit(Decimal { mantissa: 0, scale: 0 });
             return self.too_long(start);
         };
+        if self.currency_behind(start) {
+            return;
+        }
         if self.byte(0) == b'%' {
             self.at += 1;
             return self.push(TokenKind::Percent(decimal), start);
         }
         let kind = self.spaced_unit(decimal).unwrap_or(TokenKind::Number(decimal));
         self.push(kind, start);
+    }
+
+    /// Tells how a currency is written, where something that means one stands behind the number from `start` to here.
+    fn currency_behind(&mut self, start: usize) -> bool {
+        let number_end = self.at;
+        let space = self.run_length(self.at, |c| c == ' ' || c == '\t');
+        let begin = self.at + space;
+        let rest = self.text.get(begin..).unwrap_or_default();
+        let length = match rest.chars().next() {
+            Some(c) if is_word_char(c) => self.run_length(begin, is_word_char),
+            Some(c) => c.len_utf8(),
+            None => return false,
+        };
+        let written = rest.get(..length).unwrap_or_default();
+        let Some(meant) = currency_meant(written) else { return false };
+        // `given 5 euro(...)` speaks of events.
+        if rest.get(length..).is_some_and(|rest| rest.trim_start().starts_with('(')) {
+            return false;
+        }
+        self.at = begin + length;
+        let number = self.text.get(start..number_end).unwrap_or_default();
+        self.misplaced_currency(start, (number, written), meant);
+        true
+    }
+
+    /// Tells how an amount is written, where a number stands right behind what means a currency, which goes from `start`
+    /// to `end`.
+    pub(super) fn currency_before(&mut self, start: usize, end: usize) -> bool {
+        let written = self.text.get(start..end).unwrap_or_default();
+        let code = is_currency(written).then_some(Meant::Code(written));
+        let Some(meant) = code.or_else(|| currency_meant(written)) else { return false };
+        let begin = end + self.run_length(end, |c| c == ' ' || c == '\t');
+        let length = self.run_length(begin, |c| c.is_ascii_digit() || c == '_' || c == '.');
+        let number = self.text.get(begin..begin + length).unwrap_or_default();
+        let behind = self.text.get(begin + length..).unwrap_or_default();
+        let is_number = number.starts_with(|c: char| c.is_ascii_digit())
+            && number.ends_with(|c: char| c.is_ascii_digit())
+            && !number.contains("..")
+            && !behind.starts_with(|c: char| is_word_char(c) || c == '%' || c == '-');
+        if !is_number {
+            return false;
+        }
+        self.at = begin + length;
+        self.misplaced_currency(start, (number, written), meant);
+        true
+    }
+
+    /// `written` stands beside a number for a currency.
+    fn misplaced_currency(
+        &mut self,
+        start: usize,
+        (number, written): (&str, &str),
+        meant: Meant<'_>,
+    ) {
+        let span = self.span(start);
+        let message = if meant == Meant::Code(written) {
+            "the currency stands behind the amount".to_owned()
+        } else {
+            format!("a currency is written with three letters, not `{written}`")
+        };
+        let diagnostic = Diagnostic::new(codes::E0005, span, message);
+        let diagnostic = match meant {
+            Meant::Code(code) => diagnostic
+                .with_help(format!("write `{number} {code}`"))
+                .with_fix(span, format!("{number} {code}")),
+            Meant::OneOfSeveral => {
+                diagnostic.with_help(format!("say which one is meant, as in `{number} USD`"))
+            }
+        };
+        self.report(diagnostic);
+        self.push(TokenKind::Bad, start);
     }
 
     /// Reads `2026-01-31` if it stands here.
@@ -195,6 +291,9 @@ impl Lexer<'_> {
     fn unknown_suffix(&mut self, start: usize, suffix_at: usize) {
         let number = self.text.get(start..suffix_at).unwrap_or_default();
         let suffix = self.text.get(suffix_at..self.at).unwrap_or_default();
+        if let Some(meant) = currency_meant(suffix) {
+            return self.misplaced_currency(start, (number, suffix), meant);
+        }
         let span = self.span(start);
         let lower = suffix.to_ascii_lowercase();
         let spelled = OTHER_SPELLINGS.iter().find(|(spelling, _)| *spelling == lower);
@@ -230,6 +329,13 @@ impl Lexer<'_> {
         self.report(diagnostic);
         self.push(TokenKind::Bad, start);
     }
+}
+
+/// The currency that somebody means who spells it otherwise.
+fn currency_meant(written: &str) -> Option<Meant<'static>> {
+    let lower = written.to_lowercase();
+    let known = CURRENCY_SPELLINGS.iter().find(|(spelling, _)| *spelling == lower);
+    known.filter(|_| !is_currency(written)).map(|(_, meant)| *meant)
 }
 
 /// Whether a word looks like a currency. `5 AND` is not money but somebody shouting.
