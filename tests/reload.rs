@@ -289,6 +289,32 @@ fn a_process_that_died_decides_again_by_the_rule_set_of_the_time() {
 }
 
 #[test]
+fn what_was_answered_before_a_kill_is_not_answered_again_by_another_rule_set() {
+    let world = World::new("answered");
+    let place = format!("snapshot.dir={}", world.path("state").display());
+    // Offsets are committed so rarely that none covers a record when the process dies.
+    let settings = ["delivery.mode=idempotent", &place, "delivery.offset_commit_interval=1h"];
+    world.write(&rules(4));
+    let service = world.start(&settings);
+    world.send(0, 10);
+    let before = world.decided(10);
+    assert_eq!(holds(&before), 6);
+    service.kill();
+    assert_eq!(world.broker.committed(&world.topic("group"), &world.topic("in"))[&0], 0);
+    world.write(&rules(1_000_000));
+    let service = world.start(&["delivery.mode=idempotent", &place]);
+    wait::until(|| service.said().contains("Rule set is active"), || service.said());
+    world.send(10, 20);
+    let decided = world.decided(20);
+    assert_eq!(decided[..10], before, "written once, by the rule set of the time");
+    let by_another = |(outcome, by): &(String, String)| outcome == "pass" && *by != before[0].1;
+    assert!(decided[10..].iter().all(by_another), "{decided:?}\n{}", service.said());
+    let held = world.broker.read(&world.topic("holds"), Isolation::Committed);
+    assert_eq!(held.len(), 6, "{}", service.said());
+    assert!(service.said().contains("they are not written again"), "{}", service.said());
+}
+
+#[test]
 fn a_new_aggregate_knows_the_past_that_was_read_and_so_does_whoever_goes_on_after_a_kill() {
     for delivery in ["transactional", "idempotent"] {
         let world = World::new("backfill");

@@ -110,10 +110,23 @@ fn a_group_whose_rule_set_changes_all_the_time_keeps_every_promise() {
 }
 
 #[test]
+fn what_readers_have_seen_is_not_written_again_and_stays_under_its_rule_set() {
+    let (failed, totals) = sweep(seeds(60), run::killed);
+    if let Some((seed, verdict)) = failed {
+        panic!("{}", report(seed, &verdict));
+    }
+    println!("{totals:?}");
+    assert!(totals["crashes"] > 40 && totals["changes"] > 40, "{totals:?}");
+}
+
+#[test]
 fn one_seed() {
     let seed = number("RISKWEIR_SIM_SEED").unwrap_or(1);
-    let is_restless = std::env::var_os("RISKWEIR_SIM_RESTLESS").is_some();
-    let verdict = if is_restless { run::restless(seed) } else { run::seed(seed) };
+    let verdict = match std::env::var("RISKWEIR_SIM_KIND").as_deref() {
+        Ok("restless") => run::restless(seed),
+        Ok("killed") => run::killed(seed),
+        _ => run::seed(seed),
+    };
     println!("{}", report(seed, &verdict));
     assert_eq!(verdict.failure, None);
 }

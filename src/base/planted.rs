@@ -32,11 +32,13 @@ pub enum Bug {
     GapIgnored,
     /// A rule set decides before a commit says so.
     NoteSkipped,
+    /// What readers have seen of records behind the committed offset is not looked for.
+    AnswersForgotten,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::CommitBeforeAcknowledged,
         Self::DedupeSkipped,
         Self::LateInsertLost,
@@ -50,6 +52,7 @@ impl Bug {
         Self::RulesOneEarly,
         Self::GapIgnored,
         Self::NoteSkipped,
+        Self::AnswersForgotten,
     ];
 }
 

@@ -158,7 +158,6 @@ impl Epochs {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runtime::note::Mark;
 
     fn partition(number: i32) -> Partition {
         Partition { topic: "t".into(), number }
@@ -169,10 +168,10 @@ mod tests {
         let (a, b) = (partition(0), partition(1));
         let mut epochs = Epochs::default();
         epochs.begin("r1", BTreeMap::from([(a.clone(), 0), (b.clone(), 0)]), None);
-        let before = Note { mark: Mark::default(), epochs: epochs.entries(&b) };
+        let before = Note { epochs: epochs.entries(&b), ..Note::default() };
         let fill = Fill { since_ms: 5, from: BTreeMap::from([(a.clone(), 40)]) };
         epochs.begin("r2", BTreeMap::from([(a.clone(), 100), (b.clone(), 70)]), Some(fill));
-        let after = Note { mark: Mark::default(), epochs: epochs.entries(&a) };
+        let after = Note { epochs: epochs.entries(&a), ..Note::default() };
         // Partition b has committed nothing since the second epoch began at its offset 70.
         let notes = [(&a, 130, &after), (&b, 70, &before)];
         assert_eq!(Epochs::of_notes(&notes.into_iter()), epochs);

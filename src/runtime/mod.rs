@@ -4,6 +4,7 @@
 //! talks to the message log through the port [`log`]; [`kafka`] answers it and is the one home of the client library.
 //! Start reading at [`run`], then [`cell`].
 
+mod answered;
 pub mod backfill;
 mod cell;
 mod checkpoint;

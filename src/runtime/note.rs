@@ -1,6 +1,6 @@
 //! What is written down beside a committed offset: enough to decide the records before it once more, and to check that.
 //!
-//! Text, `1;d=0123456789abcdef;r=89abcdef01234567;e=1:9f…@0,2:c4…@120;b=2:40@1700000000000`: a version, then named values. Unknown names are
+//! Text, `1;d=0123456789abcdef;r=89abcdef01234567;o=1700000000000;e=1:9f…@0,2:c4…@120;b=2:40@1700000000000`: a version, then named values. Unknown names are
 //! ignored, so a later version may add.
 
 /// By what an offset is known again.
@@ -17,6 +17,9 @@ pub(crate) struct Mark {
 pub(crate) struct Note {
     /// The engine and the log at the offset.
     pub(crate) mark: Mark,
+    /// From when on outputs of records behind the offset may have been written, in ms since 1970 by the clock of whoever
+    /// commits; none where outputs and offsets become visible together.
+    pub(crate) outputs_since_ms: Option<i64>,
     /// The latest epochs, oldest first.
     pub(crate) epochs: Vec<Entry>,
 }
@@ -52,6 +55,9 @@ impl Note {
                 text.push_str(&format!(";{name}={value:016x}"));
             }
         }
+        if let Some(since_ms) = self.outputs_since_ms {
+            text.push_str(&format!(";o={since_ms}"));
+        }
         for (index, Entry { number, ruleset, from, .. }) in self.epochs.iter().enumerate() {
             let before = if index == 0 { ";e=" } else { "," };
             text.push_str(&format!("{before}{number}:{ruleset}@{from}"));
@@ -75,6 +81,7 @@ impl Note {
             match part.split_once('=') {
                 Some(("d", value)) => note.mark.digest = u64::from_str_radix(value, 16).ok(),
                 Some(("r", value)) => note.mark.record = u64::from_str_radix(value, 16).ok(),
+                Some(("o", value)) => note.outputs_since_ms = value.parse().ok(),
                 Some(("e", value)) => note.epochs = value.split(',').filter_map(entry).collect(),
                 Some(("b", value)) => {
                     for (number, fill) in value.split(',').filter_map(refill) {
@@ -119,17 +126,17 @@ mod tests {
         };
         let epochs = vec![entry(1, "9f", 0), entry(2, "c4", 120)];
         let mark = Mark { digest: Some(0xab), record: None };
-        let mut note = Note { mark, epochs };
+        let mut note = Note { mark, epochs, ..Note::default() };
         assert_eq!(note.text(), "1;d=00000000000000ab;e=1:9f@0,2:c4@120");
         assert_eq!(Note::parse(&note.text()), note);
-        note.mark.record = Some(0xcd);
+        (note.mark.record, note.outputs_since_ms) = (Some(0xcd), Some(7));
         note.epochs[1].fill = Some(Refill { start: 40, since_ms: i64::MIN });
         assert_eq!(
             note.text(),
-            "1;d=00000000000000ab;r=00000000000000cd;e=1:9f@0,2:c4@120;b=2:40@-9223372036854775808"
+            "1;d=00000000000000ab;r=00000000000000cd;o=7;e=1:9f@0,2:c4@120;b=2:40@-9223372036854775808"
         );
         assert_eq!(Note::parse(&note.text()), note);
-        let digest = Note { mark, epochs: Vec::new() };
+        let digest = Note { mark, ..Note::default() };
         assert_eq!(Note::parse("1;x=9;d=ab"), digest);
         for other in ["", "2;d=ab", "checked by hand", "1;d=zz", "1;e=1:9f,@3"] {
             assert_eq!(Note::parse(other), Note::default(), "{other}");

@@ -351,6 +351,44 @@ impl RuleSetRefused<'_> {
     }
 }
 
+/// Readers have seen answers to records that are decided again; what is there is not written twice.
+#[derive(Clone, Copy, Debug)]
+pub struct AnswersFound {
+    /// Records with an answer.
+    pub records: usize,
+}
+
+impl AnswersFound {
+    /// Writes it.
+    pub fn emit(&self) {
+        let Self { records } = self;
+        info!(
+            records,
+            "Answers behind the committed offsets are there already; they are not written again."
+        );
+    }
+}
+
+/// An output topic could not be read, so answers that are there already may be written again.
+#[derive(Clone, Copy, Debug)]
+pub struct AnswersUnknown<'a> {
+    /// Topic.
+    pub topic: &'a str,
+    /// Why.
+    pub error: &'a str,
+}
+
+impl AnswersUnknown<'_> {
+    /// Writes it.
+    pub fn emit(&self) {
+        let Self { topic, error } = self;
+        warn!(
+            topic,
+            error, "Could not look for answers that are written already; some may come twice."
+        );
+    }
+}
+
 /// Records are missing from the windows, and the operator has accepted it.
 #[derive(Clone, Copy, Debug)]
 pub struct GapAccepted<'a> {

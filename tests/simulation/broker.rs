@@ -141,12 +141,35 @@ pub(crate) struct Broker {
     /// By lane.
     pub(crate) inputs: Vec<InputLog>,
     pub(crate) written: Vec<Wire>,
+    /// When each of them came, and the transaction that it belongs to.
+    pub(crate) came: Vec<(u64, Option<TxnNo>)>,
     pub(crate) fates: Vec<Fate>,
     pub(crate) ids: BTreeMap<String, Identity>,
     pub(crate) group: Group,
 }
 
 impl Broker {
+    /// Outputs of a topic, committed ones, from an offset on: their place in [`Self::written`] is their offset, as if each
+    /// topic had one partition.
+    pub(crate) fn outputs(&self, topic: &str, from: i64) -> impl Iterator<Item = (i64, &Wire)> {
+        let is_there = |txn: Option<TxnNo>| {
+            txn.is_none_or(|txn| self.fates.get(txn) == Some(&Fate::Committed))
+        };
+        let all = self.written.iter().zip(&self.came).enumerate();
+        all.filter_map(move |(at, (wire, (_, txn)))| {
+            let at = i64::try_from(at).unwrap();
+            (at >= from && *wire.topic == *topic && is_there(*txn)).then_some((at, wire))
+        })
+    }
+    /// The offset of the first output of a topic that came at this time, in ms of simulated time, or later.
+    pub(crate) fn outputs_at(&self, topic: &str, time_ms: i64) -> Option<i64> {
+        let came = |at: i64| {
+            let at = usize::try_from(at).unwrap();
+            i64::try_from(self.came[at].0 / 1_000).unwrap()
+        };
+        self.outputs(topic, 0).map(|(at, _)| at).find(|at| came(*at) >= time_ms)
+    }
+
     /// Registers a transactional id: whatever was open under it is aborted. Returns the new epoch.
     pub(crate) fn register(&mut self, id: &str) -> u32 {
         self.abort_open(id);
@@ -191,6 +214,7 @@ impl Broker {
             }
         };
         self.written.push(wire);
+        self.came.push((now, txn));
         let outputs = if txn.is_none() { vec![place] } else { Vec::new() };
         Ok(Visible { outputs, positions: Vec::new() })
     }

@@ -61,10 +61,21 @@ pub(crate) struct Seen {
     pub(crate) marked: u64,
 }
 
+/// What may be seen twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Delivery {
+    /// Nothing: outputs become visible with their offsets.
+    ExactlyOnce,
+    /// Nothing: whoever goes on sees all outputs that were on their way; none is slow, nobody wakes up late, no clock jumps.
+    Shown,
+    /// Whatever was on its way.
+    AtLeastOnce,
+}
+
 /// See the module.
 #[derive(Clone, Debug)]
 pub(crate) struct Check {
-    exactly_once: bool,
+    delivery: Delivery,
     workload: Arc<Workload>,
     lanes: Vec<Lane>,
     placed: BTreeMap<String, Vec<u8>>,
@@ -122,9 +133,9 @@ impl Lane {
     }
 
     /// Parts of the history under which an answer may have been given, that which counts first.
-    fn parts(&self, exactly_once: bool, damaged: bool) -> Vec<(usize, usize)> {
+    fn parts(&self, delivery: Delivery, damaged: bool) -> Vec<(usize, usize)> {
         let n = self.history.len();
-        let ends = if exactly_once { n.min(1)..1 } else { 1..n };
+        let ends = if delivery == Delivery::ExactlyOnce { n.min(1)..1 } else { 1..n };
         let ends = [n].into_iter().chain(ends.rev()).filter(|end| *end > 0 && *end <= n);
         let firsts = |end: usize| if damaged { 0..end } else { 0..end.min(1) };
         let mut parts: Vec<(usize, usize)> =
@@ -135,10 +146,10 @@ impl Lane {
 }
 
 impl Check {
-    pub(crate) fn new(exactly_once: bool, workload: Arc<Workload>) -> Self {
+    pub(crate) fn new(delivery: Delivery, workload: Arc<Workload>) -> Self {
         let lanes = vec![Lane::default(); workload.layout.n_lanes()];
         let (placed, saw) = (BTreeMap::new(), Seen::default());
-        Self { exactly_once, workload, lanes, placed, damaged: false, gaps: false, saw }
+        Self { delivery, workload, lanes, placed, damaged: false, gaps: false, saw }
     }
 
     pub(crate) fn n_records(&self) -> usize {
@@ -154,7 +165,8 @@ impl Check {
     pub(crate) fn learns(&mut self, lane: usize, position: &Position) -> Result<(), String> {
         let (at, note) = (self.place(lane), &position.note);
         let Some(told) = epochs_of(note) else { return Err(format!("P14: no note: {note}")) };
-        let Lane { history, committed, golden, .. } = &mut self.lanes[lane];
+        let shown = self.delivery == Delivery::Shown;
+        let Lane { history, committed, golden, seen, .. } = &mut self.lanes[lane];
         if told.last().map_or(0, |it| it.0) < history.last().map_or(0, |it| it.number) {
             return Err(format!(
                 "P14: {at}@{} goes back to an earlier epoch: {note}",
@@ -177,6 +189,12 @@ impl Check {
             if !right {
                 return Err(format!(
                     "P14: epoch {number} of {at} begins at {from}, committed is {committed:?}: {note}"
+                ));
+            }
+            let answered = seen.last_key_value().filter(|(last, _)| **last >= from);
+            if let Some((answered, _)) = answered.filter(|_| shown && !history.is_empty()) {
+                return Err(format!(
+                    "P14: epoch {number} of {at} begins at {from}, but {answered} is answered already"
                 ));
             }
             if let Some(last) = history.last() {
@@ -207,7 +225,7 @@ impl Check {
         let workload = Arc::clone(&self.workload);
         let state = &mut self.lanes[lane];
         let mut wanted = 0;
-        for (rank, part) in state.parts(self.exactly_once, self.damaged).into_iter().enumerate() {
+        for (rank, part) in state.parts(self.delivery, self.damaged).into_iter().enumerate() {
             let golden = state.run((&workload, lane), part);
             wanted = golden.get(&offset).map_or(0, |answers| count(answers, &answer));
             if wanted > 0 {
@@ -222,7 +240,7 @@ impl Check {
         let seen = self.lanes[lane].seen.entry(offset).or_default();
         let copies = seen.entry(answer).or_default();
         *copies += 1;
-        if self.exactly_once && *copies > wanted {
+        if self.delivery != Delivery::AtLeastOnce && *copies > wanted {
             let at = self.place(lane);
             return Err(format!("P1: {at}@{offset} is answered twice: {}", text(&wire.body)));
         }
@@ -235,7 +253,7 @@ impl Check {
         body: &[u8],
     ) -> Result<(), String> {
         let state = &self.lanes[lane];
-        let parts = state.parts(self.exactly_once, self.damaged).into_iter();
+        let parts = state.parts(self.delivery, self.damaged).into_iter();
         let sets: BTreeSet<usize> = parts.filter_map(|part| state.set_at(part, offset)).collect();
         if sets.iter().any(|set| self.workload.announcement(*set) == body) {
             return Ok(());
@@ -310,7 +328,7 @@ impl Check {
         let workload = Arc::clone(&self.workload);
         let state = &mut self.lanes[lane];
         let mut first = None;
-        for part in state.parts(self.exactly_once, self.damaged) {
+        for part in state.parts(self.delivery, self.damaged) {
             // WHY: an earlier rule set's answers alone are not enough for what is committed under a later one.
             if part.1 < state.history.len() {
                 break;

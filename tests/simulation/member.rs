@@ -11,7 +11,7 @@ use riskweir::runtime::log::{
 
 use super::broker::MemberId;
 use super::network::{Event, REBALANCE, Up, refusal, told};
-use super::ports::{Taken, micros};
+use super::ports::{Taken, WALL_MS, micros};
 use super::profile::MS;
 use super::world::{Ctx, State};
 
@@ -158,7 +158,11 @@ impl SimSource {
         }
         let record = log.at(fetch.next)?.clone();
         fetch.next = record.offset + 1;
-        Some(Polled::Record(Taken { partition: state.broker.layout.place(lane), record }))
+        Some(Polled::Record(Taken {
+            partition: state.broker.layout.place(lane),
+            record,
+            headers: Vec::new(),
+        }))
     }
 
     /// A call that needs an answer within `timeout`: waits for the way there, and says whether it got there.
@@ -362,14 +366,20 @@ impl Source for SimSource {
         Some(state.broker.inputs[state.broker.layout.lane(partition)].high)
     }
 
-    fn n_partitions(&self, _topic: &str, timeout: Duration) -> Result<u32, LogError> {
+    fn n_partitions(&self, topic: &str, timeout: Duration) -> Result<u32, LogError> {
         let state = self.reach(timeout)?;
+        if state.broker.layout.lane_of(topic, 0).is_none() {
+            return Ok(1);
+        }
         Ok(u32::try_from(state.broker.layout.n_partitions).unwrap())
     }
 
     fn bounds(&self, partition: &Partition, timeout: Duration) -> Result<(i64, i64), LogError> {
         let state = self.reach(timeout)?;
-        let log = &state.broker.inputs[state.broker.layout.lane(partition)];
+        let Some(lane) = state.broker.layout.lane_of(&partition.topic, partition.number) else {
+            return Ok((0, i64::try_from(state.broker.written.len()).unwrap()));
+        };
+        let log = &state.broker.inputs[lane];
         Ok((log.low, log.high))
     }
 
@@ -381,6 +391,9 @@ impl Source for SimSource {
     ) -> Result<Vec<Option<i64>>, LogError> {
         let state = self.reach(timeout)?;
         let at = |partition: &Partition| {
+            if state.broker.layout.lane_of(&partition.topic, partition.number).is_none() {
+                return state.broker.outputs_at(&partition.topic, time_ms - WALL_MS);
+            }
             let log = &state.broker.inputs[state.broker.layout.lane(partition)];
             let held = log.records.iter().filter(|record| record.offset >= log.low);
             let mut young = held.filter(|record| record.arrival_ms >= time_ms.max(0));

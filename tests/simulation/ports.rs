@@ -29,6 +29,7 @@ pub(crate) fn micros(length: Duration) -> u64 {
 pub(crate) struct Taken {
     pub(crate) partition: Partition,
     pub(crate) record: Record,
+    pub(crate) headers: Vec<(String, Vec<u8>)>,
 }
 
 impl Fetched for Taken {
@@ -40,6 +41,11 @@ impl Fetched for Taken {
             arrival_ms: Some(self.record.arrival_ms),
             payload: self.record.payload.as_deref(),
         }
+    }
+
+    fn header(&self, name: &str) -> Option<&[u8]> {
+        let found = self.headers.iter().rev().find(|(key, _)| key == name);
+        found.map(|(_, value)| value.as_slice())
     }
 }
 

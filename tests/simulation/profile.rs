@@ -149,6 +149,19 @@ impl Profile {
         }
     }
 
+    /// Whether all outputs of a life are on the topics before the next one looks for them.
+    pub(crate) fn shows_outputs(&self) -> bool {
+        let late = [self.pause, self.cut, self.outage, self.jump, self.slow_ack, self.churn];
+        let lost = [self.delivery_failure, self.call_fault, self.commit_fault, self.trouble];
+        self.n_instances == 1 && late.iter().chain(&lost).all(|chance| *chance == 0)
+    }
+
+    /// A deployment where nothing goes wrong but that its process is killed, also between two rule sets.
+    pub(crate) fn killed(mode: DeliveryMode) -> Self {
+        let changes = 12;
+        Self { crash: 150, changes, n_records: 60, commit_interval: 50 * MS, ..Self::calm(mode) }
+    }
+
     /// Two instances whose rule set changes all the time while partitions go to and fro: whoever gets one back has warm
     /// windows from before a change, and replays over it.
     pub(crate) fn restless(self) -> Self {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use riskweir::runtime::RunError;
 use riskweir::runtime::log::{Partition, Read, Reader, Trouble};
 
+use super::broker::{Broker, Record};
 use super::network::Up;
 use super::ports::{Taken, micros};
 use super::world::{Ctx, State};
@@ -40,7 +41,8 @@ impl SimReader {
         let client = state.new_client();
         let mut lanes = BTreeMap::new();
         for (partition, start) in starts {
-            let low = state.broker.inputs[state.broker.layout.lane(partition)].low;
+            let is_input = state.broker.layout.lane_of(&partition.topic, partition.number);
+            let low = is_input.map_or(0, |lane| state.broker.inputs[lane].low);
             let lane = Lane { next: start.unwrap_or(low), paused: false, told_end: None };
             lanes.insert(partition.number, lane);
         }
@@ -72,8 +74,14 @@ impl SimReader {
         let reader = state.readers.get_mut(&self.client)?;
         for number in numbers.iter().cycle().skip(first).take(numbers.len()) {
             let partition = Partition { topic: Arc::clone(&self.topic), number: *number };
-            let log = &state.broker.inputs[state.broker.layout.lane(&partition)];
             let lane = reader.lanes.get_mut(number)?;
+            let Some(input) = state.broker.layout.lane_of(&self.topic, *number) else {
+                if let Some(read) = next_output(&state.broker, partition, lane) {
+                    return Some(read);
+                }
+                continue;
+            };
+            let log = &state.broker.inputs[input];
             if lane.next < log.low {
                 let (code, error) = ("AutoOffsetReset".to_owned(), "simulated: gone".to_owned());
                 return Some(Read::Trouble(Trouble { code, error, offset_gone: true }));
@@ -81,7 +89,7 @@ impl SimReader {
             if let Some(record) = log.at(lane.next) {
                 lane.next = record.offset + 1;
                 let record = record.clone();
-                return Some(Read::Record(Taken { partition, record }));
+                return Some(Read::Record(Taken { partition, record, headers: Vec::new() }));
             }
             if lane.told_end != Some(log.high) {
                 lane.told_end = Some(log.high);
@@ -99,6 +107,19 @@ impl SimReader {
             lane.paused = paused;
         }
     }
+}
+
+/// The same of an output topic.
+fn next_output(broker: &Broker, partition: Partition, lane: &mut Lane) -> Option<Read<Taken>> {
+    let found = broker.outputs(&partition.topic, lane.next).next();
+    if let Some((offset, wire)) = found {
+        lane.next = offset + 1;
+        let payload = Some(wire.body.clone().into());
+        let record = Record { offset, arrival_ms: 0, payload };
+        return Some(Read::Record(Taken { partition, record, headers: wire.headers.clone() }));
+    }
+    let end = i64::try_from(broker.written.len()).unwrap();
+    (lane.told_end.replace(end) != Some(end)).then_some(Read::End(partition.number))
 }
 
 impl Reader for SimReader {

@@ -14,7 +14,7 @@ use riskweir::telemetry::board::Board;
 use riskweir::telemetry::books::Books;
 
 use super::broker::Broker;
-use super::check::{Check, Seen};
+use super::check::{Check, Delivery, Seen};
 use super::dice::Dice;
 use super::disk::Disk;
 use super::member::Member;
@@ -223,8 +223,12 @@ pub(crate) struct Stats {
 
 impl State {
     pub(crate) fn new(dice: Dice, profile: Profile, workload: Arc<Workload>) -> Self {
-        let exactly_once = profile.mode == DeliveryMode::Transactional;
-        let check = Check::new(exactly_once, Arc::clone(&workload));
+        let delivery = match profile.mode {
+            DeliveryMode::Transactional => Delivery::ExactlyOnce,
+            DeliveryMode::Idempotent if profile.shows_outputs() => Delivery::Shown,
+            DeliveryMode::Idempotent => Delivery::AtLeastOnce,
+        };
+        let check = Check::new(delivery, Arc::clone(&workload));
         let n_instances = profile.n_instances;
         let instances = (0..profile.n_instances).map(|_| Instance::default()).collect();
         let trace = Trace { digest: 0xcbf2_9ce4_8422_2325, lines: 0, tail: VecDeque::new() };

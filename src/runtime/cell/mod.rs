@@ -6,12 +6,14 @@
 
 mod notes;
 mod rules;
+mod share;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::config::Config;
+use crate::runtime::answered::Answered;
 use crate::runtime::cell::rules::Filling;
 use crate::runtime::checkpoint::Checkpoints;
 use crate::runtime::delivery::transactional::committed;
@@ -72,6 +74,8 @@ pub(crate) struct Cell<'a, E: Engines, L: Log> {
     last: usize,
     recovery: Option<Recovery<L::Reader, E::Engine>>,
     early: Vec<Early>,
+    /// What readers have seen of records that are still to be decided.
+    answered: Answered,
     /// Reads the past for a rule set that is to become active.
     filling: Option<Filling<L::Reader, E::Engine>>,
     fill_again_at: Duration,
@@ -121,6 +125,7 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
             last: 0,
             recovery: None,
             early: Vec::new(),
+            answered: Answered::nothing(config),
             filling: None,
             fill_again_at: Duration::ZERO,
             keep_again_at: Duration::ZERO,
@@ -314,6 +319,7 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
         if self.filling.is_some() || self.shards.iter().any(Shard::is_saving) {
             wait = wait.min(SAVING);
         }
+        let awaited = self.has_answers_ahead();
         for _ in 0..BATCH {
             let polled = self.source.poll(wait)?;
             wait = Duration::ZERO;
@@ -334,7 +340,9 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
                 Ok(handled) => self.hand_over(handled)?,
                 Err(trouble) => return self.on_trouble(trouble),
             }
-            if !self.delivery.has_room() || self.source.has_event() {
+            // WHY: a rule set that waits begins right behind what is answered.
+            let passed = awaited && !self.has_answers_ahead();
+            if passed || !self.delivery.has_room() || self.source.has_event() {
                 break;
             }
         }
@@ -356,6 +364,7 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
     }
 
     fn hand_over(&mut self, handled: Handled) -> Result<(), RunError> {
+        self.answered.leave_out((&handled.partition, handled.offset), &mut self.outputs);
         let (delivery, outputs, mut around) = self.delivering();
         delivery.accept(handled, outputs, &mut around)
     }
@@ -525,6 +534,7 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
             }
             recovery.plan((at, shard), &starts, &mut tools)?;
         }
+        self.answered = Answered::look(&starts, &tools);
         self.source.assign(&offsets)?;
         self.delivery.assigned(&offsets);
         self.assigned = offsets
@@ -551,93 +561,6 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
             self.recovery = Some(recovery);
         }
         Ok(())
-    }
-
-    /// A topic has more partitions than at the start: keys may come to other partitions than those that know them.
-    fn look_for_growth(&mut self, offsets: &[(Partition, Option<i64>)]) {
-        let numbers = offsets.iter().map(|(partition, _)| partition.number);
-        let most =
-            numbers.max().and_then(|last| u32::try_from(last).ok()).map_or(0, |last| last + 1);
-        if most > self.n_shares {
-            happening::PartitionsGrew { before: self.n_shares, now: most }.emit();
-            self.engines.share(most);
-            self.n_shares = most;
-        }
-    }
-
-    /// Whether the rule set lets this instance work with so many partitions. If not, they stay unread: an instance that
-    /// had all of them waits until it has them again; another one waits for a session, because a process that died has
-    /// its share so long, and ends then.
-    fn may_have(
-        &mut self,
-        n_ours: usize,
-        offsets: &[(Partition, Option<i64>)],
-    ) -> Result<bool, RunError> {
-        let Spread::Whole { rule, key } = self.engines.spread() else { return Ok(true) };
-        let n_all = self.n_partitions_of_all()?;
-        if n_ours as u64 >= n_all {
-            (self.had_all, self.lacks_since) = (true, None);
-            return Ok(true);
-        }
-        let error = RunError::NeedsAllPartitions { rule, key };
-        if !self.had_all {
-            self.lacks_since = Some(self.world.clock.now());
-        }
-        happening::PartitionsAwaited { code: error.code().0, error: &error.to_string() }.emit();
-        self.source.assign(offsets)?;
-        self.source.pause()?;
-        self.paused = true;
-        Ok(false)
-    }
-
-    /// Ends the run when a session has passed since this instance got fewer partitions than it needs: by then a process
-    /// that died has lost its share.
-    fn mind_lack(&mut self) -> Result<(), RunError> {
-        let limit = self.config.kafka.session_timeout + SETTLE;
-        let Some(since) = self.lacks_since else { return Ok(()) };
-        if self.world.clock.now().saturating_sub(since) < limit {
-            return Ok(());
-        }
-        match self.engines.spread() {
-            Spread::Whole { rule, key } => Err(RunError::NeedsAllPartitions { rule, key }),
-            Spread::ByPartition | Spread::Anyhow => Ok(()),
-        }
-    }
-
-    /// The partitions of all input topics together.
-    fn n_partitions_of_all(&self) -> Result<u64, RunError> {
-        let mut n = 0;
-        for topic in self.inputs {
-            n += u64::from(self.ask_partitions(topic)?);
-        }
-        Ok(n)
-    }
-
-    /// The partitions of the topic that has most of them.
-    fn n_partitions(&self, inputs: &[String]) -> Result<u32, RunError> {
-        let mut most = 1;
-        for topic in inputs {
-            most = most.max(self.ask_partitions(topic)?);
-        }
-        Ok(most)
-    }
-
-    fn ask_partitions(&self, topic: &str) -> Result<u32, RunError> {
-        let Views { health, stop, .. } = self.views;
-        loop {
-            health.tick();
-            match self.source.n_partitions(topic, self.config.call_timeout()) {
-                Ok(n) => return Ok(n),
-                Err(error) => {
-                    let attempted = "ask for the partitions of a topic";
-                    let (code, text) = (error.code.as_str(), error.text.as_str());
-                    happening::KafkaTrouble { attempted, code, error: text }.emit();
-                    if stop.requested() {
-                        return Err(RunError::Fatal { reason: error.text, stage: Stage::Receive });
-                    }
-                }
-            }
-        }
     }
 
     /// One slice of recovery; polls on the way so that the group keeps us.

@@ -56,6 +56,9 @@ impl<E: Engines, L: Log> Cell<'_, E, L> {
                 return Ok(true);
             }
         }
+        if self.has_answers_ahead() {
+            return Ok(true);
+        }
         let wanted = self.engines.wanted().to_owned();
         if !self.prepare(&wanted)
             || !self.know_beginnings()
@@ -70,6 +73,13 @@ impl<E: Engines, L: Log> Cell<'_, E, L> {
             return Ok(true);
         }
         self.enter(&wanted, Fills::new())
+    }
+
+    /// Whether readers have seen answers to records that are still to be decided, and by whose rule set they were given is
+    /// known: it goes on until these are passed.
+    pub(super) fn has_answers_ahead(&self) -> bool {
+        let is_ahead = |ours: &Assigned| self.answered.is_ahead(&ours.partition, ours.next);
+        self.assigned.iter().any(is_ahead) && self.all_at_work(Shard::is_named)
     }
 
     /// Whether all shards that have partitions are so.

@@ -186,7 +186,8 @@ impl<W: Writer> Idempotent<W> {
             .filter(|lane| again || lane.committed != Some(lane.tracker.committable()))
             .map(|lane| {
                 let (partition, next) = (&lane.partition, lane.tracker.committable());
-                (partition.clone(), position(around, partition, next, lane.mark))
+                let since_ms = lane.tracker.sent_ms().unwrap_or_else(|| around.clock.wall_ms());
+                (partition.clone(), position(around, partition, next, (lane.mark, Some(since_ms))))
             })
             .collect()
     }
@@ -288,7 +289,9 @@ impl<S: Source, W: Writer> Delivery<S> for Idempotent<W> {
         let outstanding = u32::try_from(outputs.len()).unwrap_or(u32::MAX);
         let Handled { partition, offset, arrival_ms, trace, outcome, mark } = record;
         let outstanding = if is_planted(Bug::CommitBeforeAcknowledged) { 0 } else { outstanding };
-        let seq = lane.tracker.push(Pending { offset, outstanding, outcome, arrival_ms, mark });
+        let sent_ms = around.clock.wall_ms();
+        let seq =
+            lane.tracker.push(Pending { offset, outstanding, outcome, arrival_ms, sent_ms, mark });
         let token = lane.id << SEQ_BITS | seq & ((1 << SEQ_BITS) - 1);
         for output in outputs.drain(..) {
             let wire = self.topics.wire(output, (&partition, offset), trace.as_ref());

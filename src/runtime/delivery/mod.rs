@@ -4,7 +4,7 @@ pub(crate) mod idempotent;
 mod tracker;
 pub(crate) mod transactional;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -114,9 +114,14 @@ fn done(books: &mut Books, outcome: Outcome, arrival_ms: Option<i64>, now_ms: i6
 }
 
 /// The position after a record, with what recovery needs to know.
-fn position<S>(around: &Around<'_, S>, partition: &Partition, next: i64, mark: Mark) -> Position {
+fn position<S>(
+    around: &Around<'_, S>,
+    partition: &Partition,
+    next: i64,
+    (mark, outputs_since_ms): (Mark, Option<i64>),
+) -> Position {
     let epochs = around.epochs.get(partition).cloned().unwrap_or_default();
-    Position { offset: next, note: Note { mark, epochs }.text() }
+    Position { offset: next, note: Note { mark, outputs_since_ms, epochs }.text() }
 }
 
 /// Counts an error of the log and tells of it.
@@ -147,7 +152,12 @@ impl OutputTopics {
         Self { names: OutputTopic::ALL.map(name) }
     }
 
-    fn name(&self, topic: OutputTopic) -> Arc<str> {
+    /// Each of them once.
+    pub(crate) fn distinct(&self) -> BTreeSet<Arc<str>> {
+        self.names.iter().cloned().collect()
+    }
+
+    pub(crate) fn name(&self, topic: OutputTopic) -> Arc<str> {
         let place = OutputTopic::ALL.iter().position(|known| *known == topic).unwrap_or(0);
         Arc::clone(&self.names[place])
     }

@@ -21,6 +21,8 @@ pub(crate) struct Pending {
     pub(crate) outcome: Outcome,
     /// The broker's timestamp.
     pub(crate) arrival_ms: Option<i64>,
+    /// When its outputs were first handed over, in ms since 1970.
+    pub(crate) sent_ms: i64,
     /// The mark of the offset after it.
     pub(crate) mark: Mark,
 }
@@ -73,6 +75,11 @@ impl Tracker {
         self.next_offset
     }
 
+    /// When outputs of the oldest record on its way were handed over; none where nothing is on its way.
+    pub(crate) fn sent_ms(&self) -> Option<i64> {
+        self.pending.front().map(|record| record.sent_ms)
+    }
+
     /// Records on their way.
     pub(crate) fn len(&self) -> usize {
         self.pending.len()
@@ -91,6 +98,7 @@ mod tests {
             outstanding,
             outcome: Outcome::Decided("pass"),
             arrival_ms: None,
+            sent_ms: 0,
             mark: Mark::default(),
         }
     }

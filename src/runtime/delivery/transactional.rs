@@ -274,7 +274,7 @@ impl<'a, L: Log> Transactional<'a, L> {
                 }));
             };
             let positions = batch.ends.iter().map(|(partition, (offset, mark))| {
-                (partition.clone(), position(around, partition, *offset, *mark))
+                (partition.clone(), position(around, partition, *offset, (*mark, None)))
             });
             self.writer.start_commit(positions.collect(), membership, self.timeout);
             *phase = Phase::Committing;
@@ -422,7 +422,7 @@ impl<'a, L: Log> Transactional<'a, L> {
             let before = self.committed.get(partition).copied().flatten();
             let offset = now.as_ref().map(|now| now.offset);
             // WHY: where only a note is new, the offset is the same either way.
-            let ours = position(around, partition, *end, *mark);
+            let ours = position(around, partition, *end, (*mark, None));
             let is_ours = before != Some(*end) || now.is_some_and(|now| now.note == ours.note);
             landed &= offset == Some(*end) && is_ours;
             lost &= offset == before && !(before == Some(*end) && is_ours);

@@ -1,0 +1,172 @@
+//! What readers have seen already of records that nobody committed.
+//!
+//! Without transactions outputs are written before the offset behind them is committed, so whoever goes on after a crash
+//! decides some records again. What the topics show of these is not written twice, and until they are passed the rule set
+//! stays that decided them: else one payment would be decided by two.
+//!
+//! Where to look: each commit notes the time, by the clock of its process, from which on outputs of records behind it may
+//! have been written. Where the topics cannot be read in time, outputs may come twice, with the same bytes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::base::planted::{Bug, is_planted};
+use crate::config::Config;
+use crate::runtime::delivery::OutputTopics;
+use crate::runtime::error::RunError;
+use crate::runtime::log::{Fetched, Log, LogError, Partition, Read, Reader as _, Source as _};
+use crate::runtime::note::Note;
+use crate::runtime::port::Output;
+use crate::runtime::recovery::{Start, Tools};
+use crate::telemetry::happening;
+
+/// How far the clocks of brokers and processes may lie apart, where a topic is stamped by its broker.
+const SKEW_MS: i64 = 2_000;
+/// How long the topics are read at most.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// One output: its topic and the hash of its body.
+type Seen = (Arc<str>, u64);
+
+/// See the module.
+pub(crate) struct Answered {
+    topics: OutputTopics,
+    /// By partition of the input and offset.
+    seen: BTreeMap<Partition, BTreeMap<i64, BTreeSet<Seen>>>,
+}
+
+impl Answered {
+    /// Nothing is known of any record.
+    pub(crate) fn nothing(config: &Config) -> Self {
+        Self { topics: OutputTopics::of(&config.topics), seen: BTreeMap::new() }
+    }
+
+    /// Looks at the output topics for answers to records behind the committed offsets.
+    ///
+    /// Cost: reads what was written since the oldest of the notes.
+    pub(crate) fn look<L: Log, E>(starts: &[Start], tools: &Tools<'_, L, E>) -> Self {
+        let mut answered = Self::nothing(tools.config);
+        let since = |(_, position): &Start| Note::parse(&position.as_ref()?.note).outputs_since_ms;
+        let Some(since_ms) = starts.iter().filter_map(since).min() else { return answered };
+        if is_planted(Bug::AnswersForgotten) {
+            return answered;
+        }
+        let deadline = tools.clock.now() + LIMIT;
+        for topic in answered.topics.distinct() {
+            if let Err(error) = answered.read(&topic, since_ms - SKEW_MS, starts, tools, deadline) {
+                happening::AnswersUnknown { topic: &topic, error: &error }.emit();
+            }
+        }
+        let n_records: usize = answered.seen.values().map(BTreeMap::len).sum();
+        if n_records > 0 {
+            happening::AnswersFound { records: n_records }.emit();
+        }
+        answered
+    }
+
+    /// Whether a partition at this offset has answers before it that readers have seen.
+    pub(crate) fn is_ahead(&self, partition: &Partition, next: i64) -> bool {
+        let seen = self.seen.get(partition);
+        seen.and_then(|seen| seen.last_key_value()).is_some_and(|(last, _)| *last >= next)
+    }
+
+    /// Leaves out of a record's outputs what is there already.
+    pub(crate) fn leave_out(
+        &mut self,
+        (partition, offset): (&Partition, i64),
+        outputs: &mut Vec<Output>,
+    ) {
+        let Some(seen) = self.seen.get_mut(partition) else { return };
+        if let Some(known) = seen.remove(&offset) {
+            let topics = &self.topics;
+            outputs.retain(|output| {
+                !known.contains(&(topics.name(output.topic), xxh3_64(&output.body)))
+            });
+        }
+        if seen.is_empty() {
+            self.seen.remove(partition);
+        }
+    }
+
+    /// Reads a topic from this time on to its present end.
+    fn read<L: Log, E>(
+        &mut self,
+        topic: &Arc<str>,
+        since_ms: i64,
+        starts: &[Start],
+        tools: &Tools<'_, L, E>,
+        deadline: Duration,
+    ) -> Result<(), String> {
+        let (log_error, run_error) =
+            (|error: LogError| error.text, |error: RunError| error.to_string());
+        let timeout = tools.config.call_timeout();
+        tools.health.tick();
+        let n = tools.source.n_partitions(topic, timeout).map_err(log_error)?;
+        let number = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
+        let all = (0..n).map(|it| Partition { topic: Arc::clone(topic), number: number(it) });
+        let all: Vec<Partition> = all.collect();
+        let found = tools.source.offsets_at(&all, since_ms, timeout).map_err(log_error)?;
+        let mut left: BTreeMap<i32, i64> = BTreeMap::new();
+        let mut froms = Vec::new();
+        for (partition, from) in all.into_iter().zip(found) {
+            let Some(from) = from else { continue };
+            let (_, high) = tools.source.bounds(&partition, timeout).map_err(log_error)?;
+            if from < high {
+                left.insert(partition.number, high);
+                froms.push((partition, Some(from)));
+            }
+        }
+        if froms.is_empty() {
+            return Ok(());
+        }
+        let reader = tools.log.reader(&froms).map_err(run_error)?;
+        while !left.is_empty() {
+            tools.health.tick();
+            if tools.clock.now() > deadline {
+                return Err("it takes too long to read it".to_owned());
+            }
+            match reader.poll(Duration::from_millis(50)).map_err(run_error)? {
+                Read::Nothing => {}
+                Read::End(number) => _ = left.remove(&number),
+                Read::Trouble(trouble) if trouble.offset_gone => return Err(trouble.error),
+                Read::Trouble(trouble) => {
+                    let attempted = "look for answers that are written already";
+                    let (code, error) = (trouble.code.as_str(), trouble.error.as_str());
+                    happening::KafkaTrouble { attempted, code, error }.emit();
+                }
+                Read::Record(record) => {
+                    self.note(topic, &record, starts);
+                    let input = record.input();
+                    if left.get(&input.partition).is_some_and(|high| input.offset + 1 >= *high) {
+                        left.remove(&input.partition);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes an output if it answers a record that is still to be decided.
+    fn note(&mut self, topic: &Arc<str>, record: &impl Fetched, starts: &[Start]) {
+        let Some((of, number, offset)) = source(record) else { return };
+        let is_it = |(partition, position): &&Start| {
+            *partition.topic == *of
+                && partition.number == number
+                && position.as_ref().is_some_and(|position| position.offset <= offset)
+        };
+        let Some((partition, _)) = starts.iter().find(is_it) else { return };
+        let body = xxh3_64(record.input().payload.unwrap_or_default());
+        let seen = self.seen.entry(partition.clone()).or_default();
+        seen.entry(offset).or_default().insert((Arc::clone(topic), body));
+    }
+}
+
+/// Which record an output answers, by its headers.
+fn source(record: &impl Fetched) -> Option<(&str, i32, i64)> {
+    let text = |name| core::str::from_utf8(record.header(name)?).ok();
+    let (number, offset) = (text("source_partition")?, text("source_offset")?);
+    Some((text("source_topic")?, number.parse().ok()?, offset.parse().ok()?))
+}
