@@ -18,7 +18,7 @@ use riskweir::rules::syntax::parse;
 
 use crate::support::claims::rules;
 use crate::support::dice::Dice;
-use crate::support::rule_text::LISTS;
+use crate::support::rule_text::{LISTS, SCHEMA};
 use crate::support::stream::Stream;
 
 mod support;
@@ -199,5 +199,43 @@ proptest! {
     #[test]
     fn no_stream_refutes_what_is_proved(seed in any::<u64>()) {
         check(seed, 60);
+    }
+}
+
+/// A median and a percentile include the event as an average does, where the window counts it and the value is one of
+/// those that it ranks.
+#[test]
+fn a_rank_that_includes_the_value_beside_it_is_told() {
+    let told = |condition: &str| {
+        let text = format!(
+            "{SCHEMA}rule r mode shadow\n  on pay\n  when {condition}\n  if missing skip\n  then tag x\n"
+        );
+        let file = Source { path: "a.risk".to_owned(), text };
+        let (program, report) = riskweir::rules::compile(&Sources { files: vec![file] });
+        assert!(program.is_some(), "{condition}: {report:#?}");
+        report.iter().any(|found| found.code.0 == "W0604")
+    };
+    let includes = [
+        "amount > median(pay.amount) by card over last 1d",
+        "amount > 10 * median(pay.amount) by card over last 1d",
+        "3 * median(pay.amount) by card over last 1d < amount",
+        "amount >= percentile(95, pay.amount) by card over last 1d",
+        "amount > percentile(95, pay.amount) by card over last 1d + 5 EUR",
+        "tries > 2 * median(pay.tries) by card over last 1d default 7",
+        "not (ratio <= percentile(50, pay.ratio) by device over last 1h)",
+    ];
+    let leaves_out = [
+        // Only what was before.
+        "amount > median(pay.amount) by card over prior 1d",
+        "amount > percentile(95, pay.amount) by card over last 1d ending 1d ago",
+        // Another value, and only some of the events.
+        "tries > median(pay.amount) by card over last 1d / 1 EUR",
+        "amount > median(pay.amount where chip) by card over last 1d",
+    ];
+    for condition in includes {
+        assert!(told(condition), "{condition}");
+    }
+    for condition in leaves_out {
+        assert!(!told(condition), "{condition}");
     }
 }

@@ -720,6 +720,18 @@ changed rule large
 new state, begins empty: count(payment where (amount in EUR > 6.00 EUR)) by card over last 10m
 new state, begins empty: count(payment) by card over last 15m
 state forgotten: count(payment) by card over last 10m
+rule busy is wider: it hits all that it did, and more
+rule large is narrower: it hits nothing new, and no longer all that it did
+
+test busy \"witness: it hits, and did not before\"
+  given payment(card: \"card2\", amount: 10.00 EUR)
+  given payment(card: \"card2\", amount: 10.00 EUR)
+  when payment(card: \"card2\", amount: 10.00 EUR) at 12m
+  expect hit
+
+test large \"witness: it does not hit, and did before\"
+  when payment(card: \"card1\", amount: 100.01 EUR)
+  expect no hit
 
 decisions
   pass stays  3
@@ -981,4 +993,112 @@ rule never
     let called = place.call(&["analyze", "rules", "--filter", "nobody"]);
     assert_eq!(called.code, 1);
     assert!(called.err.contains("no rule whose name contains `nobody`"), "{}", called.err);
+}
+
+const CARDS: &str = r#"
+event payment
+  id    id     : text
+  time  at     : time
+  key   card   : card
+  field amount : money currency EUR
+  field note   : text?
+list trusted : card from "trusted.csv"
+"#;
+
+/// What a person would say of each change, and the least that shows it: a cent on one side of a limit.
+#[test]
+fn diff_says_which_rules_are_wider_and_narrower_with_an_event_that_shows_it() {
+    let rules = |words: &[(&str, &str)]| {
+        let rules = words.iter().map(|(name, words)| {
+            format!("rule {name} mode shadow\n  on payment\n  {words}\n  then tag x\n")
+        });
+        format!("{CARDS}{}", rules.collect::<String>())
+    };
+    let before = rules(&[
+        ("wider", "when amount > 100 EUR"),
+        ("narrower", "when amount > 100 EUR"),
+        ("same", "when amount > 100 EUR"),
+        ("spared", "when amount > 100 EUR"),
+        ("other", "when card = \"c1\""),
+        ("quieter", "when count(payment) by card over last 10m >= 3"),
+        ("by_feature", "when large"),
+        ("left", "when amount > 100 EUR and large"),
+        ("untouched", "when amount < 5 EUR"),
+    ]) + "feature large = amount > 50 EUR\n";
+    let after = rules(&[
+        ("wider", "when amount > 50 EUR"),
+        ("narrower", "when amount > 100 EUR and note = \"b\" if missing skip"),
+        ("same", "when not (amount <= 100 EUR)"),
+        ("spared", "when amount > 100 EUR unless card in trusted"),
+        ("other", "when card = \"c2\""),
+        ("quieter", "when count(payment) by card over last 5m >= 3"),
+        ("by_feature", "when large"),
+        ("left", "when amount > 100 EUR and large"),
+        ("untouched", "when amount < 5 EUR"),
+    ]) + "feature large = amount > 60 EUR\n";
+    let list = "c7\n";
+    let place = Place::with(&[
+        ("a/r.risk", &before),
+        ("a/trusted.csv", list),
+        ("b/r.risk", &after),
+        ("b/trusted.csv", list),
+    ]);
+    let json = good_json(&place, &["diff", "a", "b"]);
+    let said = json["hits"].as_array().unwrap().iter().map(|found| {
+        let word = |key: &str| found[key]["verdict"].as_str().unwrap().to_owned();
+        (found["rule"].as_str().unwrap().to_owned(), word("gains"), word("loses"))
+    });
+    let said: Vec<_> = said.collect();
+    let wanted = [
+        ("by_feature", "none", "some"),
+        // Above 100 is above 50 and above 60.
+        ("left", "none", "none"),
+        ("narrower", "none", "some"),
+        ("other", "some", "some"),
+        // What lies in five minutes lies in ten.
+        ("quieter", "none", "some"),
+        ("same", "none", "none"),
+        ("spared", "none", "some"),
+        ("wider", "some", "none"),
+    ];
+    let wanted = wanted.map(|(rule, gains, loses)| (rule.into(), gains.into(), loses.into()));
+    assert_eq!(said, wanted);
+    let called = place.call(&["diff", "a", "b"]);
+    assert!(called.out.contains("\nrule wider is wider: it hits all that it did, and more\n"));
+    assert!(called.out.contains("\nrule same hits the same events\n"), "{}", called.out);
+    // The tests pass with the new rules, and none of them with the old ones.
+    let (_, tests) = called.out.split_once("\n\ntest ").unwrap();
+    for (folder, passed) in [("b", 7), ("a", 0)] {
+        place.write(&format!("{folder}/witnesses.risk"), &format!("test {tests}"));
+        let called = place.call(&["test", folder]);
+        assert!(
+            called.out.ends_with(&format!("{passed} passed, {} failed\n", 7 - passed)),
+            "{}",
+            called.out
+        );
+    }
+}
+
+/// A rule that asks for what is gone cannot be asked beside the new one; the others can.
+#[test]
+fn diff_says_which_rule_it_cannot_compare() {
+    let rule = |name: &str, when: &str| {
+        format!("rule {name} mode shadow\n  on payment\n  when {when}\n  then tag x\n")
+    };
+    let before = format!(
+        "{CARDS}list gone : card from \"trusted.csv\"\n{}{}",
+        rule("first", "card in gone"),
+        rule("second", "amount > 5 EUR")
+    );
+    let after =
+        format!("{CARDS}{}{}", rule("first", "card in trusted"), rule("second", "amount > 4 EUR"));
+    let place = Place::with(&[
+        ("a/r.risk", &before),
+        ("a/trusted.csv", "c7\n"),
+        ("b/r.risk", &after),
+        ("b/trusted.csv", "c7\n"),
+    ]);
+    let out = place.call(&["diff", "a", "b"]).out;
+    assert!(out.contains("rule second is wider"), "{out}");
+    assert!(out.contains("rule first is not compared: its old words mean nothing"), "{out}");
 }

@@ -16,7 +16,7 @@ use riskweir::rules::program::{IfMissing, Program, RuleId, TestCase};
 use riskweir::rules::statements::{Statement, statements};
 use riskweir::rules::syntax::ast::File;
 use riskweir::rules::syntax::parse;
-use riskweir::witness::{Effort, Verdict, analyze, look_for};
+use riskweir::witness::{Compared, Differ, Effort, Verdict, analyze, compare, look_for};
 
 use crate::support::claims::rules;
 use crate::support::dice::Dice;
@@ -315,4 +315,138 @@ rule gone mode retired
     let file = Source { path: "a.risk".to_owned(), text: text.to_owned() };
     let set = Set::of(Sources { files: vec![file] });
     assert_eq!(statements(&set.program, 100), (Vec::new(), 0));
+}
+
+/// A text with some other number, window or word in some places, as whoever tunes a rule would write it.
+fn tuned(text: &str, dice: &mut Dice) -> String {
+    let changes = [
+        ("1 EUR", "2 EUR"),
+        ("last 10s", "last 1m"),
+        ("last 2s", "last 10s"),
+        (">= 2", ">= 3"),
+        ("< 2", "< 3"),
+        ("> 2", "> 3"),
+        ("[pos, atm]", "[pos]"),
+        ("skip", "match"),
+        (") and (", ") or ("),
+        ("prior 10s", "prior 5s"),
+    ];
+    let (schema, rules) = text.split_once("\nrule r0").unwrap_or_else(|| panic!("a rule r0"));
+    let mut rules = rules.to_owned();
+    for _ in 0..3 {
+        let (from, to) = dice.pick(&changes);
+        rules = rules.replace(from, to);
+    }
+    format!("{schema}\nrule r0{rules}")
+}
+
+/// Compares two versions of a rule set, and holds what is said of each rule against what both do on a stream, and each
+/// witness against both sets. Returns how often nothing is gained or lost, something is, and neither is known.
+fn check_versions(before: &Set, after: &Set, dice: Dice) -> [usize; 3] {
+    let effort = Effort { seed: 0, tries: 100 };
+    let found = compare(&before.program, &after.program, effort);
+    let (compared, refused) = found.unwrap_or_else(|error| panic!("{error}"));
+    assert!(refused.is_empty(), "{refused:?}");
+    let mut counts = [0; 3];
+    for Compared { rule, gains, loses } in &compared {
+        for (differ, by_new) in [(gains, true), (loses, false)] {
+            match differ {
+                Differ::None => counts[0] += 1,
+                Differ::Unknown => counts[2] += 1,
+                Differ::Some { test } => {
+                    counts[1] += 1;
+                    assert!(after.passes(test), "{}\n{test}", after.text());
+                    assert!(!before.passes(test), "{}\n{test}", before.text());
+                    let (new, old) = (after.hits_in(test, rule), before.hits_in(test, rule));
+                    assert_eq!((new, old), (by_new, !by_new), "{rule}\n{test}");
+                }
+            }
+        }
+    }
+    let (mut old, mut new) = (before.oracle(), after.oracle());
+    let mut stream = Stream::new(&after.program.schema, dice);
+    for number in 0..40 {
+        let row = stream.next_row();
+        let (was, is) = (judged(&mut old, &row), judged(&mut new, &row));
+        for Compared { rule, gains, loses } in &compared {
+            let hits = (before.hits(rule, &was), after.hits(rule, &is));
+            let place = || format!("event {number}, {rule}\n{}\n{}", before.text(), after.text());
+            assert!(*gains != Differ::None || hits != (false, true), "gained: {}", place());
+            assert!(*loses != Differ::None || hits != (true, false), "lost: {}", place());
+        }
+        // What is not compared says the same.
+        for rule in after.program.rules.iter().map(|info| &info.name) {
+            if compared.iter().all(|compared| compared.rule != *rule) {
+                assert_eq!(before.hits(rule, &was), after.hits(rule, &is), "{rule}");
+            }
+        }
+    }
+    counts
+}
+
+impl Set {
+    fn hits(&self, rule: &str, verdicts: &BTreeMap<String, Truth>) -> bool {
+        let info = self.program.rules.iter().find(|info| info.name == rule);
+        match verdicts.get(rule) {
+            Some(Truth::Hit) => true,
+            Some(Truth::Undecided) => info.is_some_and(|info| info.if_missing == IfMissing::Match),
+            _ => false,
+        }
+    }
+
+    fn with_test(&self, test: &str) -> Program {
+        let mut sources = self.sources.clone();
+        sources.files.push(Source { path: "witness.risk".to_owned(), text: test.to_owned() });
+        let (program, report) = riskweir::rules::compile(&sources);
+        program.unwrap_or_else(|| panic!("{report:#?}\n{test}"))
+    }
+
+    fn passes(&self, test: &str) -> bool {
+        let results = run_all(&Arc::new(self.with_test(test)));
+        let results = results.unwrap_or_else(|error| panic!("{error}"));
+        results.iter().all(|result| result.failures.is_empty())
+    }
+
+    /// Whether the reference interpreter says that a rule hits the event of a test.
+    fn hits_in(&self, test: &str, rule: &str) -> bool {
+        let program = self.with_test(test);
+        self.hits(rule, &self.judged_by_reference(&program.tests[0]))
+    }
+}
+
+#[test]
+fn most_changed_rules_are_compared() {
+    let mut counts = [0; 3];
+    for seed in 0..10 {
+        let mut dice = Dice::new(seed);
+        let before = Set::narrow(&mut dice);
+        let after = Set::of(sources(&tuned(before.text(), &mut dice)));
+        for (sum, n) in counts.iter_mut().zip(check_versions(&before, &after, dice)) {
+            *sum += n;
+        }
+    }
+    let [none, some, unknown] = counts;
+    assert!(none >= 8 && some >= 8 && unknown < none + some, "{counts:?}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn changed_rules_are_compared_rightly(seed in any::<u64>()) {
+        let mut dice = Dice::new(seed);
+        let before = Set::narrow(&mut dice);
+        let after = Set::of(sources(&tuned(before.text(), &mut dice)));
+        check_versions(&before, &after, dice);
+    }
+
+    /// Features change as well, and what names them.
+    #[test]
+    fn rules_of_every_kind_are_compared_rightly(seed in any::<u64>()) {
+        let mut author = Author::new(Dice::new(seed));
+        let before = Set::wide(&mut author);
+        let after = before.text().replace(">= 2\n", ">= 1\n").replace("over last 2s", "over last 1m");
+        let after = Set::of(sources(&after));
+        check_versions(&before, &after, author.dice.clone());
+    }
 }

@@ -13,6 +13,7 @@ use crate::cli::{Console, Exit, Failure, Format};
 use crate::diag::render;
 use crate::rules::program::Program;
 use crate::rules::renewed;
+use crate::witness::{Compared, Differ, Effort, compare};
 
 /// Arguments of `riskweir diff`.
 #[derive(Args, Debug)]
@@ -44,6 +45,7 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
     let (before, after) = (Arc::new(before), Arc::new(after));
     let changed = changes(&before, &after);
     let warnings = renewed(&before, &after);
+    let (hits, refused) = compare(&before, &after, Effort::default()).map_err(Failure::invalid)?;
     let decided = if arguments.input.is_empty() {
         None
     } else {
@@ -54,12 +56,16 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
     match console.format {
         Format::Json => {
             let warnings = render::json(&after.sources, &warnings);
-            let out = json!({ "rules": changed, "warnings": warnings, "decisions": decided });
+            let out = json!({
+                "rules": changed, "hits": hits, "not_compared": refused, "warnings": warnings,
+                "decisions": decided,
+            });
             console.data(&format!("{out}\n"));
         }
         Format::Text => {
             console.message(&render_text(&after.sources, &warnings, console));
             let mut out = changed_text(&changed);
+            out.push_str(&hits_text(&hits, &refused));
             if let Some(decided) = &decided {
                 out.push_str(&decided_text(decided));
             }
@@ -97,6 +103,49 @@ fn changed_text(changes: &Changes) -> String {
         }
     }
     if out.is_empty() { "the rules say the same\n".to_owned() } else { out }
+}
+
+/// Which events changed rules hit, with a test for each way in which that differs.
+fn hits_text(hits: &[Compared], refused: &[String]) -> String {
+    let mut out = String::new();
+    for Compared { rule, gains, loses } in hits {
+        out.push_str(&format!("rule {rule} {}\n", hits_words(gains, loses)));
+    }
+    for rule in refused {
+        out.push_str(&format!(
+            "rule {rule} is not compared: its old words mean nothing among the new items\n"
+        ));
+    }
+    for differ in hits.iter().flat_map(|compared| [&compared.gains, &compared.loses]) {
+        if let Differ::Some { test } = differ {
+            out.push_str(&format!("\n{test}"));
+        }
+    }
+    out
+}
+
+fn hits_words(gains: &Differ, loses: &Differ) -> &'static str {
+    match (gains, loses) {
+        (Differ::None, Differ::None) => "hits the same events",
+        (Differ::Some { .. }, Differ::None) => "is wider: it hits all that it did, and more",
+        (Differ::None, Differ::Some { .. }) => {
+            "is narrower: it hits nothing new, and no longer all that it did"
+        }
+        (Differ::Some { .. }, Differ::Some { .. }) => {
+            "hits some events that it did not, and no longer some that it did"
+        }
+        (Differ::Unknown, Differ::None) => "hits all that it did; whether it hits more is unknown",
+        (Differ::None, Differ::Unknown) => {
+            "hits nothing new; whether it hits all that it did is unknown"
+        }
+        (Differ::Some { .. }, Differ::Unknown) => {
+            "hits some events that it did not; whether it hits all that it did is unknown"
+        }
+        (Differ::Unknown, Differ::Some { .. }) => {
+            "no longer hits some events that it did; whether it hits others is unknown"
+        }
+        (Differ::Unknown, Differ::Unknown) => "may hit more or less: unknown",
+    }
 }
 
 fn decided_text(decided: &DecisionChanges) -> String {

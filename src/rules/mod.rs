@@ -16,5 +16,5 @@ pub mod syntax;
 
 pub use analysis::statements;
 pub use check::due::{Day, due};
-pub use check::{Study, compile, functions, study};
+pub use check::{Beside, Study, beside, compile, functions, study};
 pub use renewed::renewed;

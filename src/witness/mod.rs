@@ -16,6 +16,7 @@ mod pool;
 mod search;
 mod story;
 mod text;
+mod versions;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -30,6 +31,7 @@ use crate::rules::statements::{Statement, is_proved, refutations};
 use crate::witness::goal::Goal;
 use crate::witness::search::Lab;
 use crate::witness::story::Story;
+pub use crate::witness::versions::{Compared, Differ, compare};
 
 /// How hard a witness is looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

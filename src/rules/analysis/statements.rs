@@ -165,12 +165,13 @@ fn refuting(scene: Scene<'_>, statement: Statement) -> Vec<Vec<Claim>> {
 }
 
 impl Subject<'_> {
-    /// The claims under which this rule hits and the other one does not, which may not be on this event at all.
+    /// The claims under which this rule hits and the other one does not, which may not be on this event at all. None where
+    /// it claims nothing that this one does not.
     pub(super) fn hits_alone(&self, outer: Option<&Subject<'_>>) -> Vec<Vec<Claim>> {
         let hit = self.hit();
         let Some(outer) = outer else { return vec![hit] };
-        let fails =
-            outer.hit().into_iter().map(|claim| Claim { say: contrary(claim.say), ..claim });
+        let more = outer.hit().into_iter().filter(|claim| !hit.contains(claim));
+        let fails = more.map(|claim| Claim { say: contrary(claim.say), ..claim });
         fails.map(|claim| hit.iter().copied().chain([claim]).collect()).collect()
     }
 }

@@ -9,6 +9,7 @@ pub(super) mod accepted;
 mod actions;
 mod aggregates;
 mod arena;
+mod beside;
 mod budget;
 mod calls;
 mod canonical;
@@ -64,6 +65,7 @@ use crate::rules::program::Program;
 use crate::rules::syntax::ast::{self, Feature, Item};
 use crate::rules::syntax::parse;
 
+pub use beside::{Beside, beside};
 pub use calls::functions;
 pub use study::{Study, study};
 
