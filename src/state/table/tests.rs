@@ -1,5 +1,7 @@
 //! Tables: forgetting, eviction, coverage, and readings against values by hand.
 
+use core::num::NonZeroU16;
+
 use super::*;
 use crate::window::spec::{ColumnId, Counting, FilterBit, Span};
 
@@ -332,4 +334,84 @@ fn bytes_are_those_worked_out_by_hand() {
     // A key that is forgotten takes its ring along; its slot stays.
     table.evict(1);
     assert_eq!(table.bytes(), 999 * 64 + 1_024 * 48 + 2_048 * 5 + 16);
+}
+
+/// `over prior 3 events within 100 ms`, of those that pass the filter, and how many in a row do.
+fn by_number() -> Vec<Measure> {
+    let three = NonZeroU16::new(3).expect("three is not nought");
+    let filter = Some(FilterBit(0));
+    let count = over(MeasureKind::Count, 100);
+    let newest = Measure { window: count.window.by_number(three), ..count };
+    vec![
+        newest,
+        Measure { filter, ..newest },
+        Measure { kind: MeasureKind::Sum(ColumnId(0)), ..newest },
+        Measure { kind: MeasureKind::Run, filter, ..count },
+    ]
+}
+
+#[test]
+fn a_window_by_number_is_complete_once_it_is_full_and_a_run_once_it_is_broken() {
+    use Coverage::{Complete, Warming};
+    let mut table = table(by_number(), StateOptions::default());
+    // (filter, amount, expected: three newest, passing among them, their sum, run; coverage of both)
+    let steps = [
+        (1, 5, [1, 1, 5, 1], [Warming, Warming]),
+        (1, 7, [2, 2, 12, 2], [Warming, Warming]),
+        (0, 9, [3, 2, 21, 0], [Complete, Complete]),
+        (1, 11, [3, 2, 27, 1], [Complete, Complete]),
+        (1, 13, [3, 2, 33, 2], [Complete, Complete]),
+        (1, 15, [3, 3, 39, 3], [Complete, Complete]),
+    ];
+    for (time_ms, (filters, amount, wanted, coverage)) in (1..).zip(steps) {
+        put_filtered(&mut table, key(1), time_ms, (filters, amount, 0));
+        let readings = read(&mut table, key(1), time_ms);
+        assert_eq!(values(&readings), wanted.map(ReadValue::Int), "at {time_ms}");
+        assert_eq!([readings[0].coverage, readings[3].coverage], coverage, "at {time_ms}");
+    }
+    // (5, 105] holds the last of them only.
+    assert_eq!(values(&read(&mut table, key(1), 105)), [1, 1, 15, 1].map(ReadValue::Int));
+}
+
+#[test]
+fn as_many_entries_as_a_window_by_number_holds_are_kept_one_by_one() {
+    let options = StateOptions { lateness_ms: 10, ring_cap: 1, exact_cap: 1 };
+    let mut measures = by_number();
+    measures
+        .push(Measure { window: Span { ending_ago_ms: 2, ..measures[0].window }, ..measures[0] });
+    let mut table = table(measures, options);
+    for time_ms in 1..=9 {
+        put_filtered(&mut table, key(1), time_ms, (u64::from(time_ms != 8), time_ms, 0));
+    }
+    let at = ReadAt { time_ms: 9, began_ms: i64::MIN, own: None, probes: &[], starts: &[] };
+    let readings = read_with(&mut table, key(1), &at);
+    assert_eq!(values(&readings[..4]), [3, 2, 24, 1].map(ReadValue::Int));
+    assert!(readings[..4].iter().all(|reading| reading.coverage == Coverage::Complete));
+    // Before 7 ms only 7 is kept one by one; 5 and 6 lie in slices.
+    assert_eq!(readings[4], Reading { value: ReadValue::Int(1), coverage: Coverage::Capped });
+    // A run that goes on into the slices is at least so long.
+    for time_ms in 10..=12 {
+        put_filtered(&mut table, key(1), time_ms, (1, time_ms, 0));
+    }
+    let run = read_with(&mut table, key(1), &ReadAt { time_ms: 12, ..at })[3];
+    assert_eq!(run, Reading { value: ReadValue::Int(3), coverage: Coverage::Capped });
+}
+
+#[test]
+fn a_new_window_by_number_is_complete_where_its_entries_were_kept() {
+    let options = StateOptions::default();
+    let filtered = Measure { filter: Some(FilterBit(0)), ..over(MeasureKind::Count, 1_000) };
+    let mut old = table(vec![filtered], options);
+    for time_ms in 1..=6 {
+        put_filtered(&mut old, key(1), time_ms * 10, (u64::from(time_ms > 2), 0, 0));
+    }
+    let spec =
+        TableSpec { columns: vec![ColumnKind::Int, ColumnKind::Word], measures: by_number() };
+    let mapping =
+        crate::window::Mapping { columns: vec![Some(0), Some(1)], filters: vec![Some(0)] };
+    let mut new = old.carried(spec, options, &mapping, 60);
+    let at = ReadAt { time_ms: 60, began_ms: 0, own: None, probes: &[], starts: &[] };
+    let readings = read_with(&mut new, key(1), &at);
+    assert_eq!(values(&readings), [3, 3, 0, 4].map(ReadValue::Int));
+    assert!(readings.iter().all(|reading| reading.coverage == Coverage::Complete));
 }
