@@ -108,6 +108,39 @@ fn check_gives_mistakes_as_json_lines_on_standard_output() {
         called.out.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).collect();
     assert!(codes.iter().any(|line| line["code"] == "E0101"), "{codes:?}");
     assert!(!called.err.contains("E0101"), "{}", called.err);
+    let last = codes.last().unwrap();
+    assert_eq!((&last["ruleset"], &last["errors"]), (&Value::Null, &Value::from(codes.len() - 1)));
+}
+
+/// Nothing at all would look like a command that did not run.
+#[test]
+fn check_says_as_json_that_all_is_well() {
+    let called = place(RULES).call(&["check", "rules", "--format", "json"]);
+    assert_eq!(called.code, 0);
+    let lines: Vec<Value> =
+        called.out.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).collect();
+    let [only] = &lines[..] else { panic!("{lines:?}") };
+    assert_eq!((&only["errors"], &only["warnings"]), (&Value::from(0), &Value::from(0)));
+    assert!(only["ruleset"]["digest"].as_str().is_some_and(|digest| digest.len() > 7), "{only}");
+}
+
+/// The mend of one path would break it for the folder that is meant.
+#[test]
+fn a_project_that_is_taken_for_its_rule_folder_is_told_which_that_is() {
+    let rules = format!("{RULES}list l : card from \"lists/l.csv\"\n");
+    let place = Place::with(&[
+        ("project/rules/cards/a.risk", &rules),
+        ("project/rules/lists/l.csv", "c1\n"),
+    ]);
+    assert_eq!(place.call(&["check", "project/rules"]).code, 0);
+    let called = place.call(&["check", "project"]);
+    assert_eq!(called.code, 1);
+    assert!(called.err.contains("which seems to be `rules`: name that folder"), "{}", called.err);
+    assert!(!called.err.contains("did you mean"), "{}", called.err);
+    // A path that is wrong in the rule folder itself is mended.
+    place.write("project/rules/cards/a.risk", &rules.replace("lists/l.csv", "list/l.csv"));
+    let called = place.call(&["check", "project/rules"]);
+    assert!(called.err.contains("did you mean `lists/l.csv`?"), "{}", called.err);
 }
 
 #[test]

@@ -1102,3 +1102,28 @@ fn diff_says_which_rule_it_cannot_compare() {
     assert!(out.contains("rule second is wider"), "{out}");
     assert!(out.contains("rule first is not compared: its old words mean nothing"), "{out}");
 }
+
+/// Two payments have one id: the second is another one, decided by itself, and counted once.
+#[test]
+fn diff_counts_each_event_of_an_id_that_was_used_again() {
+    let place = place();
+    place.write("new/a.risk", &RULES.replace("param limit = 100 EUR", "param limit = 140 EUR"));
+    place.write(
+        "twice.ndjson",
+        r#"{"id":"p1","at":"2026-03-02T08:00:00Z","card":"c1","amount":"120.00"}
+{"id":"p1","at":"2026-03-02T08:30:00Z","card":"c1","amount":"200.00"}
+{"id":"p2","at":"2026-03-02T09:00:00Z","card":"c1","amount":"5.00"}
+"#,
+    );
+    let json = good_json(&place, &["diff", "rules", "new", "--input", "twice.ndjson"]);
+    let moved = json["decisions"]["outcomes"].as_array().unwrap().iter();
+    let moved: Vec<(&str, &str, u64)> = moved
+        .map(|moved| {
+            let word = |key: &str| moved[key].as_str().unwrap();
+            (word("from"), word("to"), moved["events"].as_u64().unwrap())
+        })
+        .collect();
+    // 120 is above 100 and not above 140; 200 is above both.
+    assert_eq!(moved, [("pass", "pass", 1), ("hold", "pass", 1), ("hold", "hold", 1)]);
+    assert_eq!(json["decisions"]["only_one"], 0);
+}

@@ -264,9 +264,9 @@ fn reworded(name: &str, one: &Said, other: &Said) -> Vec<String> {
 pub struct Decided {
     /// Names of the event types, by their ids.
     types: Vec<String>,
-    /// By the event's type and id, in order of the history beside it.
+    /// By the event, in order of the history beside it.
     by_event: HashMap<EntityKey, (Outcome, u32)>,
-    order: Vec<(EventId, String)>,
+    order: Vec<(EventId, String, u32)>,
 }
 
 impl Decided {
@@ -280,9 +280,11 @@ impl Decided {
         self.types.get(usize::from(event.0)).map_or("", String::as_str)
     }
 
-    /// Two rule sets may number their event types differently, so the name is what counts.
-    fn key(&self, event: EventId, id: &str) -> EntityKey {
-        EntityKey::of_text(format!("{}\u{0}{id}", self.type_name(event)).as_bytes())
+    /// Two rule sets may number their event types differently, so the name is what counts. An id may have been used again
+    /// for another event: each of them is known by how many came before it.
+    fn key(&self, event: EventId, id: &str, n_before: u32) -> EntityKey {
+        let name = self.type_name(event);
+        EntityKey::of_text(format!("{name}\u{0}{id}\u{0}{n_before}").as_bytes())
     }
 
     /// The ids that events of several types have.
@@ -290,8 +292,8 @@ impl Decided {
         let mut first: HashMap<&str, EventId> = HashMap::new();
         let order = self.order.iter();
         order
-            .filter(|(event, id)| *first.entry(id).or_insert(*event) != *event)
-            .map(|(_, id)| id.as_str())
+            .filter(|(event, id, _)| *first.entry(id).or_insert(*event) != *event)
+            .map(|(_, id, _)| id.as_str())
             .collect()
     }
 }
@@ -304,9 +306,14 @@ impl Sink for Decided {
     }
 
     fn judged(&mut self, judged: &Judged<'_>) {
-        let key = self.key(judged.event, judged.id);
+        let mut n_before = 0;
+        let mut key = self.key(judged.event, judged.id, n_before);
+        while self.by_event.contains_key(&key) {
+            n_before += 1;
+            key = self.key(judged.event, judged.id, n_before);
+        }
         self.by_event.insert(key, (judged.outcome, judged.n_alerts));
-        self.order.push((judged.event, judged.id.to_owned()));
+        self.order.push((judged.event, judged.id.to_owned(), n_before));
     }
 }
 
@@ -339,8 +346,8 @@ pub fn decisions(one: &Decided, other: &Decided) -> DecisionChanges {
     let mut pairs: BTreeMap<(Outcome, Outcome), (u64, Vec<String>)> = BTreeMap::new();
     let mut out = DecisionChanges::default();
     let shared = one.shared_ids();
-    for (event, id) in &one.order {
-        let key = one.key(*event, id);
+    for (event, id, n_before) in &one.order {
+        let key = one.key(*event, id, *n_before);
         let Some((before, alerts)) = one.by_event.get(&key) else { continue };
         out.alerts.0 += u64::from(*alerts);
         let Some((after, _)) = other.by_event.get(&key) else {
@@ -356,8 +363,8 @@ pub fn decisions(one: &Decided, other: &Decided) -> DecisionChanges {
             examples.push(format!("{id}{place}"));
         }
     }
-    for (event, id) in &other.order {
-        let key = other.key(*event, id);
+    for (event, id, n_before) in &other.order {
+        let key = other.key(*event, id, *n_before);
         out.alerts.1 += other.by_event.get(&key).map_or(0, |(_, alerts)| u64::from(*alerts));
         out.only_one += u64::from(!one.by_event.contains_key(&key));
     }

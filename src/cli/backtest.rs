@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanFloatCount, ProgressBar, ProgressState, ProgressStyle};
 
 use crate::backtest::input::{open, source_name};
 use crate::backtest::labels::{Columns, Labels};
@@ -246,15 +246,23 @@ fn default_threads() -> usize {
     std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4))
 }
 
+/// Records per second as people read them: `190,673/s`.
+fn rate(per_second: f64) -> String {
+    format!("{:.0}/s", HumanFloatCount(per_second))
+}
+
 fn progress(console: &Console) -> ProgressBar {
     if console.is_quiet() || !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::new_spinner();
-    if let Ok(style) =
-        ProgressStyle::with_template("{spinner} {human_pos} records, {per_sec}, {elapsed}")
-    {
-        bar.set_style(style);
+    let template = "{spinner} {human_pos} records, {rate}, {elapsed}";
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        let write = |state: &ProgressState, out: &mut dyn core::fmt::Write| {
+            // A bar that cannot be drawn is no reason to stop.
+            out.write_str(&rate(state.per_sec())).unwrap_or_default();
+        };
+        bar.set_style(style.with_key("rate", write));
     }
     bar.enable_steady_tick(Duration::from_millis(200));
     bar
@@ -272,4 +280,15 @@ pub(crate) fn duration_ms(text: &str) -> Result<i64, String> {
 
 fn size_bytes(text: &str) -> Result<u64, String> {
     units::size(text).ok_or_else(|| "write a size such as 64MiB or 2GiB".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_is_a_whole_number() {
+        assert_eq!(rate(190_672.582_5), "190,673/s");
+        assert_eq!(rate(0.4), "0/s");
+    }
 }

@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use serde_json::{Value, json};
 
 use crate::cli::rules::show;
 use crate::cli::{Console, Exit, Failure, Format};
-use crate::diag::render;
+use crate::diag::{Diagnostic, Severity, render};
 use crate::loader::load;
+use crate::rules::program::Program;
 use crate::rules::{Day, compile, due};
 
 /// Arguments of `riskweir check`.
@@ -35,6 +37,9 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
         diagnostics.extend(due(program, day));
     }
     show(&sources, &diagnostics, console);
+    if console.format == Format::Json {
+        console.data(&format!("{}\n", outcome(program.as_ref(), &diagnostics)));
+    }
     let Some(program) = program else {
         console.message(&render::summary(&diagnostics));
         return Ok(Exit::Invalid);
@@ -58,6 +63,21 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
         }
     }
     Ok(if arguments.strict && !diagnostics.is_empty() { Exit::Invalid } else { Exit::Ok })
+}
+
+/// The last line for programs: the rule set, null where there is none, and how much was found.
+fn outcome(program: Option<&Program>, diagnostics: &[Diagnostic]) -> Value {
+    let count = |severity| diagnostics.iter().filter(|found| found.severity() == severity).count();
+    let whole = program.map(|program| {
+        json!({
+            "digest": program.digest.short_hex(), "event_types": program.schema.events.len(),
+            "rules": program.rules.len(), "state_tables": program.tables.len(),
+            "tests": program.tests.len(),
+        })
+    });
+    json!({
+        "ruleset": whole, "errors": count(Severity::Error), "warnings": count(Severity::Warning),
+    })
 }
 
 fn day(text: &str) -> Result<Day, String> {

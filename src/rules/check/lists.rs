@@ -232,7 +232,12 @@ fn members(
         let known = known.filter(|path| is_csv(path));
         let diagnostic =
             Diagnostic::new(codes::E0512, from.span, format!("there is no file `{}`", from.text));
+        let folder = rule_folder(sources, from);
         report.push(match suggest::nearest(&from.text, known) {
+            _ if folder.is_some() => diagnostic.with_help(format!(
+                "paths count from the rule folder, which seems to be `{}`: name that folder instead",
+                folder.unwrap_or_default()
+            )),
             Some(near) => diagnostic
                 .with_help(format!("did you mean `{near}`?"))
                 .with_fix(from.span, format!("\"{near}\"")),
@@ -395,6 +400,18 @@ fn instant(text: &str, timezone: &TimeZone) -> Option<i64> {
         return Some(end.timestamp().as_millisecond());
     }
     parse_rfc3339(text.as_bytes())
+}
+
+/// The folder below the one that was named from which the path of a list file would be right: it holds both files.
+fn rule_folder<'s>(sources: &'s Sources, from: &ast::Text) -> Option<&'s str> {
+    let own = &sources.get(from.span.file)?.path;
+    let folders = sources
+        .files
+        .iter()
+        .filter_map(|source| source.path.strip_suffix(from.text.as_str())?.strip_suffix('/'));
+    folders
+        .filter(|folder| own.strip_prefix(*folder).is_some_and(|rest| rest.starts_with('/')))
+        .min_by_key(|folder| folder.len())
 }
 
 /// The form in which events carry the value.
