@@ -175,6 +175,9 @@ fn items(sources: &Sources) -> BTreeMap<String, Parts> {
                 Item::Feature(feature) => {
                     (format!("feature {}", feature.name.text), whole(sources, feature.span))
                 }
+                Item::Model(model) => {
+                    (format!("model {}", model.name.text), whole(sources, model.span))
+                }
                 Item::Policy(policy) => {
                     (format!("policy {}", policy.name.text), whole(sources, policy.span))
                 }

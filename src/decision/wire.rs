@@ -84,6 +84,9 @@ pub struct DecisionBody<'a> {
     /// Rules whose condition held but that were exempt by their `unless`.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub exempt: &'a [&'a str],
+    /// Scores of models that these rules used, by the model's name.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub models: &'a [ModelScore<'a>],
     /// Tags that rules put on the event.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub tags: &'a [&'a str],
@@ -292,6 +295,47 @@ impl Serialize for Moment {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(TimeText::of(self.0).as_str())
     }
+}
+
+/// What a model said of the event, and why.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct ModelScore<'a> {
+    /// Its name.
+    pub model: &'a str,
+    /// The share of the newest scores that lie below this one, in millionths; absent while the model learns what is usual.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub percentile_ppm: Option<u32>,
+    /// The model's own score, in millionths.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub raw_micro: Option<i64>,
+    /// `warming` until the model's window has filled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub coverage: Option<Cow<'a, str>>,
+    /// The features that added most, largest first, five at most.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub features: Vec<ModelPart<'a>>,
+    /// Features that the event lacks: they add nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<&'a str>,
+}
+
+/// What one feature added to a score.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct ModelPart<'a> {
+    /// Its name.
+    pub feature: &'a str,
+    /// Its value.
+    pub value: String,
+    /// On which side of what is usual the value lies: `high` or `low`.
+    #[schemars(extend("enum" = ["high", "low"]))]
+    pub side: &'a str,
+    /// How much it added to the score, in millionths.
+    pub size_micro: i64,
+    /// The share of what is usual that lies as far out on that side, in millionths.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tail_ppm: Option<u32>,
+    /// In words.
+    pub reason: String,
 }
 
 /// A rule that could not be decided.

@@ -1,8 +1,8 @@
 //! The registry of stable codes. A code is never reused; each has a page `docs/errors/<CODE>.md`.
 //!
 //! Ranges: `E00xx` characters and grammar, `E01xx` names, `E02xx` types and units, `E03xx` what happens when data is
-//! missing, `E04xx` windows and aggregates, `E05xx` the shape of rules, policy, tests and schema, `E09xx` parts of the
-//! language that are not supported yet; `W…` warnings in the same ranges, and `W05xx` analysis, `W06xx` state,
+//! missing, `E04xx` windows and aggregates, `E05xx` the shape of rules, policy, tests and schema, `E06xx` models,
+//! `E09xx` parts of the language that are not supported yet; `W…` warnings in the same ranges, and `W05xx` analysis, `W06xx` state,
 //! `W07xx` cost.
 
 /// A stable code such as `E0101`.
@@ -107,7 +107,10 @@ registry! {
     E0518 "an event that costs more than the budget";
     E0519 "an id in a template";
     E0530 "a rate file that cannot be used";
-    E0907 "not yet supported: model scores and address look-ups";
+    E0601 "unknown model";
+    E0602 "what a model cannot be made of";
+    E0603 "a model where it has no score";
+    E0907 "not yet supported: address look-ups";
     W0001 "`and` and `or` mixed without parentheses";
     W0002 "a comment that accepts nothing";
     W0101 "a type that looks misspelt";

@@ -1,6 +1,7 @@
 //! Another rule set becomes active between two records: what is asked as before goes on, what is new is warming.
 //!
 //! - Window state is carried over by the names of tables, columns and filters ([`crate::engine::identity`]).
+//! - Models are carried over by what they are made of; what a past taught a new one, it knows.
 //! - Lists follow their files; what rules added and took off stays.
 //! - Rules whose breaker tripped act again.
 //! - Clocks, remembered ids and answers, episodes and holds stay.
@@ -17,6 +18,7 @@ use crate::engine::breaker::Breakers;
 use crate::engine::identity::TableIdentity;
 use crate::engine::lists::Lists;
 use crate::engine::memory::Memory;
+use crate::engine::models::Models;
 use crate::engine::options::EngineOptions;
 use crate::engine::restore::{place_of, rule_counters};
 use crate::engine::step::{Engine, Remembered, Setup, most_ids, state_options};
@@ -100,10 +102,15 @@ impl Engine {
         let passed = remembered.memory.passed();
         let options = state_options(&options);
         let clock_ms = remembered.clocks.furthest_ms();
+        let before = remembered.memory.models().identities();
+        let models = remembered.memory.models_mut().take();
         let held = remembered.memory.into_tables();
-        let past = past.filter(|past| past.engine.setup.program.digest == program.digest);
-        let (tables, report) = carry_tables(held, &program, options, clock_ms, past);
-        remembered.memory = Memory::of(&program, tables, passed);
+        let mut past = past.filter(|past| past.engine.setup.program.digest == program.digest);
+        let read = past.as_mut().map(|past| past.engine.remembered.memory.models_mut().take());
+        let models = Models::of(&program, models, read.unwrap_or_default());
+        let (tables, mut report) = carry_tables(held, &program, options, clock_ms, past);
+        models.report(before, &mut report);
+        remembered.memory = Memory::of(&program, tables, models, passed);
         *self = Self::of(setup, sources, remembered);
         Ok(report)
     }

@@ -93,6 +93,7 @@ pub(super) fn answer(
         snoozed: &told.snoozed,
         undecided: &told.undecided,
         exempt: &told.exempt,
+        models: &told.models,
         tags: &told.tags,
         provenance,
         trimmed: false,
@@ -119,7 +120,7 @@ fn without_details<'b>(
     let band = body
         .band
         .map(|band| Band { reason: band.reason.map(|reason| Cow::Owned(cut(&reason))), ..band });
-    let (shadow, snoozed, undecided, exempt, tags) = (&[], &[], &[], &[], &[]);
+    let (shadow, snoozed, undecided, exempt, models, tags) = (&[], &[], &[], &[], &[], &[]);
     DecisionBody {
         score_groups,
         band,
@@ -128,6 +129,7 @@ fn without_details<'b>(
         snoozed,
         undecided,
         exempt,
+        models,
         tags,
         trimmed: true,
         ..body

@@ -3,9 +3,11 @@
 use crate::base::{EntityKey, Tag};
 use crate::event::row::Row;
 use crate::event::schema::{EventId, EventType, FieldType, SlotId};
+use crate::models::online::spec::Row as Features;
+use crate::models::online::{Lesson, Part, Scored};
 use crate::rules::early::{self, EarlyBit};
-use crate::rules::eval::{Given, Host, Run};
-use crate::rules::program::{ListId, Lookup, LookupId, Program, TableId, TablePlan};
+use crate::rules::eval::{Given, Host, ModelAnswer, Run};
+use crate::rules::program::{ListId, Lookup, LookupId, ModelId, Program, TableId, TablePlan};
 use crate::state::{Guess, ReadAt, ReadPlan, StateOptions, Table};
 use crate::window::spec::{
     Counting, Coverage, Entry, FilterBit, History, Measure, MeasureKind, ReadValue, Reading, Wanted,
@@ -13,16 +15,21 @@ use crate::window::spec::{
 
 use crate::engine::identity::TableIdentity;
 use crate::engine::lists::Lists;
+use crate::engine::models::{AskedModels, Models};
 
 /// Slots of a table that one sweep looks at, and how often one comes: about two slots an event.
 /// WHY: many at a time, because their cache misses overlap then.
 const SLOTS_PER_SWEEP: usize = 128;
 const ADVANCES_PER_SWEEP: u64 = 64;
 
+/// The segments of models may take one part in this many of the state budget.
+const MODELS_SHARE: usize = 4;
+
 /// All tables, and per event type how they are read.
 #[derive(Debug)]
 pub(super) struct Memory {
     tables: Vec<Table>,
+    models: Models,
     /// Per table what makes it the same table in another rule set.
     identities: Vec<TableIdentity>,
     /// Per event type.
@@ -141,6 +148,7 @@ pub(super) struct Answers {
     starts: Vec<Option<i64>>,
     /// Whether something that was asked may lack entries.
     capped: bool,
+    models: AskedModels,
 }
 
 const NOT_ASKED: Reading = Reading { value: ReadValue::Missing, coverage: Coverage::Complete };
@@ -153,6 +161,7 @@ impl Answers {
         self.answered.clear();
         self.answered.resize(reads.n_groups, false);
         self.capped = false;
+        self.models.reset();
     }
 
     /// The worst that is worth saying of an event although no rule hit: a window that lacks entries may be why.
@@ -220,11 +229,17 @@ impl EventReads {
 impl Memory {
     pub(super) fn new(program: &Program, options: StateOptions) -> Self {
         let table = |plan: &TablePlan| Table::new(plan.spec.clone(), options);
-        Self::of(program, program.tables.iter().map(table).collect(), Passed::default())
+        let tables = program.tables.iter().map(table).collect();
+        Self::of(program, tables, Models::new(program), Passed::default())
     }
 
-    /// Tables of this program, in its order, with what they hold.
-    pub(super) fn of(program: &Program, tables: Vec<Table>, passed: Passed) -> Self {
+    /// Tables and models of this program, in its order, with what they hold.
+    pub(super) fn of(
+        program: &Program,
+        tables: Vec<Table>,
+        models: Models,
+        passed: Passed,
+    ) -> Self {
         let stored = program
             .tables
             .iter()
@@ -258,7 +273,7 @@ impl Memory {
         let identity = |plan| TableIdentity::of(program, plan);
         let identities = program.tables.iter().map(identity).collect();
         let Passed { evictions, advances } = passed;
-        Self { tables, identities, reads, stored, places, evictions, advances }
+        Self { tables, models, identities, reads, stored, places, evictions, advances }
     }
 
     /// What a save must tell beside the tables.
@@ -272,6 +287,14 @@ impl Memory {
 
     pub(super) fn tables_mut(&mut self) -> &mut [Table] {
         &mut self.tables
+    }
+
+    pub(super) fn models(&self) -> &Models {
+        &self.models
+    }
+
+    pub(super) fn models_mut(&mut self) -> &mut Models {
+        &mut self.models
     }
 
     /// Takes the tables out, with what makes them the same in another rule set.
@@ -341,6 +364,11 @@ impl Memory {
         }
     }
 
+    /// Lets the models that were asked learn the present event.
+    pub(super) fn learn(&mut self, answers: &Answers, time_ms: i64, lesson: Lesson) {
+        self.models.learn(&answers.models, time_ms, lesson);
+    }
+
     /// Moves the clock, forgets what no window can see, a little at a time.
     pub(super) fn advance(&mut self, clock_ms: i64) {
         self.advances = self.advances.wrapping_add(1);
@@ -355,7 +383,9 @@ impl Memory {
 
     /// Evicts keys of the largest table until the state fits the budget (`others` are bytes held elsewhere).
     pub(super) fn fit(&mut self, budget: u64, others: usize) {
-        let budget = usize::try_from(budget).unwrap_or(usize::MAX).saturating_sub(others);
+        let budget = usize::try_from(budget).unwrap_or(usize::MAX);
+        self.models.shrink(budget / MODELS_SHARE);
+        let budget = budget.saturating_sub(others);
         while self.bytes() > budget {
             let largest = self.tables.iter_mut().filter(|t| t.keys() > 0).max_by_key(|t| t.bytes());
             if largest.and_then(|table| table.evict(16)).is_none() {
@@ -366,7 +396,7 @@ impl Memory {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.tables.iter().map(Table::bytes).sum()
+        self.tables.iter().map(Table::bytes).sum::<usize>() + self.models.bytes()
     }
 
     pub(super) fn evictions(&self) -> u64 {
@@ -533,6 +563,21 @@ impl Host for StateHost<'_> {
         let until_ms = self.row.time_ms;
         let wanted = Wanted { mask, after_ms: until_ms.saturating_sub(within_ms), until_ms };
         tables[usize::from(plan.table.0)].history(key, &wanted, out)
+    }
+
+    fn scored(&self, model: ModelId) -> ModelAnswer {
+        self.answers.models.scored(model)
+    }
+
+    fn score(&mut self, model: ModelId, row: Features<'_>) -> Option<Scored> {
+        let models = &self.memory.models;
+        let parts = models.segments(model);
+        let segment = if parts.is_empty() { None } else { key_of(self.row, self.raw, parts) };
+        models.score(model, (segment, row), self.row.time_ms, &mut self.answers.models)
+    }
+
+    fn score_parts(&self, model: ModelId) -> Vec<Part> {
+        self.memory.models.parts(model, &self.answers.models)
     }
 
     fn count_own(&mut self, table: TableId, filter: FilterBit) {

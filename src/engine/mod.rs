@@ -12,6 +12,7 @@ pub mod identity;
 mod judge;
 pub mod lists;
 mod memory;
+mod models;
 pub mod options;
 pub mod port;
 pub mod repeats;

@@ -18,6 +18,7 @@ use crate::engine::gap::Gap;
 use crate::engine::identity::TableIdentity;
 use crate::engine::lists::{Edit, Lists};
 use crate::engine::memory::{Memory, Passed};
+use crate::engine::models::{self, Models};
 use crate::engine::options::EngineOptions;
 use crate::engine::repeats::Repeats;
 use crate::engine::snapshot::{MAGIC, SNAPSHOT_VERSION, kind};
@@ -25,6 +26,7 @@ use crate::engine::step::{Engine, Remembered, Setup, most_ids, state_options};
 use crate::engine::streams::{Clock, ClockId, Clocks, Source};
 use crate::engine::trail::Trail;
 use crate::event::error::REASONS;
+use crate::models::online::model::ModelLoader;
 use crate::rules::eval::EvalError;
 use crate::rules::program::{ListId, Program};
 use crate::state::{SeenIds, SeenLoader, StateOptions, TableLoader};
@@ -84,6 +86,7 @@ struct Loading {
     holds: HoldBook,
     seen: SeenLoader,
     tables: Vec<(TableIdentity, TableLoader)>,
+    models: Vec<(String, ModelLoader)>,
 }
 
 /// How much must come.
@@ -190,6 +193,11 @@ impl Loading {
             kind::LISTS => Edit::load(&mut self.edits, self.lists.len(), code)?,
             kind::EPISODES => self.episodes.load(code)?,
             kind::HOLDS => self.holds.load(self.clocks.len(), code)?,
+            kind::MODEL => {
+                let model = self.models.get_mut(number);
+                let (_, model) = model.ok_or_else(|| code.damaged("number of a model"))?;
+                model.piece(code)?;
+            }
             _ => Err(code.damaged("kind of a section"))?,
         }
         Ok(())
@@ -239,6 +247,7 @@ impl Loading {
             let (identity, spec) = TableIdentity::load(code)?;
             tables.push((identity, TableLoader::new(spec, state, code)?));
         }
+        let models = models::loaders(code)?;
         Ok(Self {
             ruleset,
             clocks,
@@ -258,6 +267,7 @@ impl Loading {
             holds: HoldBook::default(),
             seen,
             tables,
+            models,
         })
     }
 
@@ -275,6 +285,11 @@ impl Loading {
         for (identity, table) in self.tables {
             tables.push((identity, table.finish()?));
         }
+        let mut models = Vec::with_capacity(self.models.len());
+        for (identity, model) in self.models {
+            models.push((identity, model.finish()?));
+        }
+        let models = Models::of(program, models, Vec::new());
         let clocks = Clocks::of(self.clocks);
         let (tables, _) =
             carry_tables(tables, program, state_options(options), clocks.furthest_ms(), None);
@@ -289,7 +304,7 @@ impl Loading {
         seen.set_bounds(options.dedupe_window_ms, most_ids(program, options));
         Ok(Remembered {
             clocks,
-            memory: Memory::of(program, tables, self.passed),
+            memory: Memory::of(program, tables, models, self.passed),
             lists,
             seen,
             repeats: self.repeats,

@@ -12,7 +12,7 @@
 //!
 //! - `setup`, `decoder`, `topics`: made of the rule set and the settings; their digests are in the head.
 //! - `sources`; `remembered.clocks`, `counters`, `trail`, `gap`, `breakers`: in the head.
-//! - `remembered.memory`: `tables` in sections of their own, `evictions` and `advances` in the head; `identities` and
+//! - `remembered.memory`: `tables` and `models` in sections of their own, `evictions` and `advances` in the head; `identities` and
 //!   the plans (`reads`, `stored`, `places`) are made of the rule set.
 //! - `remembered.lists`: files are made of the rule set; what rules changed, and until when members were forgotten, is
 //!   saved.
@@ -46,6 +46,7 @@ pub(super) mod kind {
     pub(crate) const EPISODES: u8 = 7;
     pub(crate) const HOLDS: u8 = 8;
     pub(crate) const END: u8 = 9;
+    pub(crate) const MODEL: u8 = 10;
 }
 
 /// How far a snapshot has come.
@@ -76,6 +77,7 @@ enum Stage {
     Lists,
     Episodes,
     Holds,
+    Models,
     End,
 }
 
@@ -121,6 +123,7 @@ impl Engine {
         self.saving = None;
         let Remembered { memory, seen, repeats, lists, holds, episodes, .. } = &mut self.remembered;
         memory.tables_mut().iter_mut().for_each(crate::state::Table::end_save);
+        memory.models_mut().end_save();
         seen.end_save();
         repeats.end_save();
         lists.end_save();
@@ -170,7 +173,13 @@ impl Engine {
             }
             Stage::Holds => {
                 section(out, kind::HOLDS, 0, |code| complete = holds.save_part(budget, code));
-                Stage::End
+                Stage::Models
+            }
+            Stage::Models => {
+                let Some(number) = memory.models().next_saved() else { return Stage::End };
+                let models = memory.models_mut();
+                section(out, kind::MODEL, number as u64, |code| models.save_piece(code));
+                Stage::Models
             }
             Stage::End => Stage::End,
         };
@@ -235,6 +244,7 @@ impl Engine {
             identity.save(table.spec(), code);
             table.begin_save(code);
         }
+        memory.models_mut().begin_save(code);
     }
 }
 

@@ -2,19 +2,26 @@
 //! only when a rule spoke.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use crate::decision::resolve::Resolution;
 use crate::decision::wire::{
-    Condition, Contribution, Moment, Snoozed, StepTaken, Undecided, WindowRef,
+    Condition, Contribution, ModelPart, ModelScore, Moment, Snoozed, StepTaken, Undecided,
+    WindowRef,
 };
 use crate::engine::judge::{Hit, Judgement};
 use crate::event::schema::{EventType, SlotId};
+use crate::models::online::{Part, Scored, Side};
 use crate::rules::eval::trace::Trace;
-use crate::rules::eval::{Host, Run, Truth, explain};
+use crate::rules::eval::{Host, ModelAnswer, Run, Truth, explain};
 use crate::rules::program::{
-    ActionPlan, IfMissing, Message, Program, RuleBody, RuleId, RuleInfo, SeverityLevel, Snooze,
+    ActionPlan, IfMissing, Message, ModelId, Program, RuleBody, RuleId, RuleInfo, SeverityLevel,
+    Snooze,
 };
 use crate::window::spec::Coverage;
+
+/// Most features of a score that are told.
+const MAX_PARTS: usize = 5;
 
 /// What the rules said, in words.
 #[derive(Debug, Default)]
@@ -24,6 +31,7 @@ pub(super) struct Told<'p> {
     pub(super) snoozed: Vec<Snoozed<'p>>,
     pub(super) undecided: Vec<Undecided<'p>>,
     pub(super) exempt: Vec<&'p str>,
+    pub(super) models: Vec<ModelScore<'p>>,
     pub(super) tags: Vec<&'p str>,
     pub(super) alerts: Vec<AlertWish<'p>>,
     /// What the score band says of its action.
@@ -87,7 +95,63 @@ pub(super) fn tell<'p, H: Host>(
     }
     let names = judgement.exempt.iter().map(|body| rule(program, body.rule).name.as_str());
     told.exempt = names.collect();
+    told.models = models(trace, judgement, run);
     told
+}
+
+/// The scores that the rules asked which spoke, with what made them.
+fn models<'p, H: Host>(
+    trace: Trace<'p>,
+    judgement: &Judgement<'p>,
+    run: &mut Run<'_, H>,
+) -> Vec<ModelScore<'p>> {
+    let hits = judgement.hits.iter().chain(&judgement.shadow).map(|hit| hit.body);
+    let bodies = hits.chain(judgement.undecided.iter().copied());
+    let bodies = bodies.chain(judgement.exempt.iter().copied());
+    let asked: BTreeSet<ModelId> = bodies.flat_map(|body| trace.models(body)).collect();
+    asked.into_iter().filter_map(|model| model_score(trace, model, run)).collect()
+}
+
+fn model_score<'p, H: Host>(
+    trace: Trace<'p>,
+    id: ModelId,
+    run: &mut Run<'_, H>,
+) -> Option<ModelScore<'p>> {
+    let plan = trace.program.models.get(usize::from(id.0))?;
+    let ModelAnswer::Says(scored) = run.host.scored(id) else { return None };
+    let parts = if scored.is_some() { run.host.score_parts(id) } else { Vec::new() };
+    let mut features = Vec::new();
+    for part in parts.into_iter().take(MAX_PARTS) {
+        let (Some(spec), Some(node)) =
+            (plan.spec.features.get(part.feature), plan.features.get(part.feature))
+        else {
+            continue;
+        };
+        let value = trace.shown(run, *node);
+        let side = if part.side == Side::High { "high" } else { "low" };
+        let (size_micro, tail_ppm) = (part.size_micro, part.tail_ppm);
+        let reason = part_reason(&spec.name, &value, part);
+        features.push(ModelPart { feature: &spec.name, value, side, size_micro, tail_ppm, reason });
+    }
+    let named = plan.spec.features.iter().zip(&plan.features);
+    let missing = named.filter(|(_, node)| !run.value(**node).is_present());
+    Some(ModelScore {
+        model: &plan.name,
+        percentile_ppm: scored.and_then(Scored::percentile_ppm),
+        raw_micro: scored.map(|scored| scored.raw_micro),
+        coverage: scored.and_then(|scored| coverage_word(scored.coverage)),
+        features,
+        missing: missing.map(|(spec, _)| spec.name.as_str()).collect(),
+    })
+}
+
+/// ``z_score` 7.31 is high: 0.05% of what is usual lies as far out``.
+fn part_reason(name: &str, value: &str, part: Part) -> String {
+    let side = if part.side == Side::High { "high" } else { "low" };
+    let share = part.tail_ppm.map_or_else(String::new, |ppm| {
+        format!(": {}.{:02}% of what is usual lies as far out", ppm / 10_000, ppm / 100 % 100)
+    });
+    format!("`{name}` {value} is {side}{share}")
 }
 
 /// What is known about a rule.

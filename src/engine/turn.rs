@@ -20,11 +20,12 @@ use crate::engine::scene::{self, Scene};
 use crate::engine::step::{Decoded, Remembered, Setup, Work};
 use crate::engine::streams::{Placement, Source, Timeliness};
 use crate::engine::tell::{AlertWish, Told, rule, severity_word, tell};
+use crate::models::online::Lesson;
 use crate::rules::eval::Run;
 use crate::rules::eval::outline::Outline;
 use crate::rules::eval::render::duration;
 use crate::rules::eval::trace::Trace;
-use crate::rules::program::{ActionPlan, Message, NodeId, Program, RuleId, SeverityLevel};
+use crate::rules::program::{ActionPlan, Message, NodeId, Policy, Program, RuleId, SeverityLevel};
 use crate::state::{Seen, variant_of};
 use crate::window::spec::Coverage;
 
@@ -37,6 +38,25 @@ struct Verdict<'p> {
 }
 
 impl<'p> Verdict<'p> {
+    /// What models learn of the event. Alerted and stopped for what is known of it: what only could not be decided is no
+    /// reason, or a model that warms up would never learn.
+    fn lesson(&self, policy: &Policy) -> Lesson {
+        let suspects = |action: &ActionPlan| {
+            matches!(
+                action,
+                ActionPlan::Alert { .. }
+                    | ActionPlan::Hold { .. }
+                    | ActionPlan::Block { .. }
+                    | ActionPlan::StepUp { .. }
+            )
+        };
+        let mut known = self.judgement.hits.iter().filter(|hit| !hit.by_missing);
+        let by_band = self.resolution.band_action(policy).is_some_and(suspects);
+        let suspicious = known.clone().next().is_some() && by_band
+            || known.any(|hit| hit.body.actions.iter().any(suspects));
+        if suspicious { Lesson::Suspicious } else { Lesson::Usual }
+    }
+
     /// The hits that brought the outcome about.
     fn brought_about(&self, program: &Program) -> impl Iterator<Item = &Hit<'p>> {
         self.judgement.hits.iter().filter(|hit| self.resolution.is_by(program, hit.body))
@@ -97,7 +117,13 @@ impl<'a, S: Sink> Turn<'a, S> {
         let timeliness = standing.placement.timeliness;
         let lost = is_planted(Bug::LateInsertLost) && timeliness != Timeliness::OnTime;
         if timeliness != Timeliness::Future && !lost {
-            self.remembered.memory.insert(&self.work.own, self.decoded.row.time_ms);
+            let time_ms = self.decoded.row.time_ms;
+            self.remembered.memory.insert(&self.work.own, time_ms);
+            self.remembered.memory.learn(
+                &self.work.answers,
+                time_ms,
+                judged.lesson(&self.setup.program.policy),
+            );
         }
     }
 
@@ -195,6 +221,10 @@ impl<'a, S: Sink> Turn<'a, S> {
             } else {
                 tell(program, &judgement, &resolution, run)
             };
+            // What no rule asked is asked now: a model learns every event.
+            for (_, node) in &program.plans[usize::from(self.decoded.row.event)].models {
+                run.value(*node);
+            }
             Verdict { judgement, resolution, told }
         });
         self.work.sheet = sheet;

@@ -203,6 +203,7 @@ fn declared(folder: &Folder, definition: Span) -> String {
             Item::Entity(entity) => entity.span,
             Item::List(list) => list.span,
             Item::Feature(feature) => feature.span,
+            Item::Model(model) => model.span,
             Item::Rule(_) | Item::Template(_) | Item::Use(_) => {
                 let (clauses, span) = clauses(item);
                 let clause = clauses.iter().find(|clause| definition.is_within(clause.span));

@@ -36,6 +36,7 @@ fn entry(server: &Server, folder: &Folder, item: &Item) -> Value {
         Item::Entity(entity) => (plain(&entity.name, "entity"), kind::STRUCT, entity.span),
         Item::List(list) => (plain(&list.name, "list"), kind::OBJECT, list.span),
         Item::Feature(feature) => (plain(&feature.name, "feature"), kind::CONSTANT, feature.span),
+        Item::Model(model) => (plain(&model.name, "model"), kind::OBJECT, model.span),
         Item::Rule(rule) => (titled(&rule.name, rule.title.as_ref()), kind::FUNCTION, rule.span),
         Item::Template(template) => {
             (plain(&template.name, "template"), kind::MODULE, template.span)

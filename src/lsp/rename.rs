@@ -62,7 +62,11 @@ fn renamable<'s>(at: &At<'s>) -> Result<&'s Mention, Refusal> {
         return refuse("nothing with a name of yours stands here");
     };
     let what = match &mention.symbol {
-        Symbol::Rule(_) | Symbol::Feature(_) | Symbol::Template(_) | Symbol::Local(..) => None,
+        Symbol::Rule(_)
+        | Symbol::Feature(_)
+        | Symbol::Model(_)
+        | Symbol::Template(_)
+        | Symbol::Local(..) => None,
         Symbol::Event(_) => Some("an event: its windows are known by its name"),
         Symbol::Field(..) => Some("a field: windows over it or by it are known by its name"),
         Symbol::List(_) => Some("a list: what rules put on it is known by its name"),

@@ -134,6 +134,8 @@ fn units(op: &Op) -> u64 {
             4
         }
         Op::InList(..) | Op::Given(..) | Op::Deviation { .. } | Op::CompareDeviation { .. } => 10,
+        // Some 100 ns a feature to score it, and as much to learn it.
+        Op::Model(.., features) => 40 * features.len() as u64,
         // A walk over some ten events of the key for each step.
         Op::Sequence(plan) => 50 * plan.steps.len() as u64,
         Op::Matches(..) => TEXT_BYTES,

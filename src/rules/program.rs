@@ -13,6 +13,8 @@ use crate::base::{Currency, Digest};
 use crate::diag::{Sources, Span};
 use crate::event::schema::{EntityId, EventId, FieldId, Schema, SlotId};
 pub use crate::rules::expectation::{Expectation, WantedAction};
+pub use crate::rules::filled::Filled;
+pub use crate::rules::model::{Aspect, ModelId, ModelPlan};
 use crate::rules::syntax::ast::{CompareOp, Otherwise};
 use crate::window::spec::{MeasureId, TableSpec};
 
@@ -63,6 +65,8 @@ pub struct Program {
     pub snoozes: Vec<Snooze>,
     /// The `test` blocks.
     pub tests: Vec<TestCase>,
+    /// Models, sorted by name.
+    pub models: Vec<ModelPlan>,
 }
 
 /// A rule that does not act on the events of one key, for a time.
@@ -255,6 +259,8 @@ pub struct EventPlan {
     pub tables: Vec<TableId>,
     /// Named features that can be computed on this event type (name, node).
     pub features: Vec<(String, NodeId)>,
+    /// Models of this event type, with a node that asks each.
+    pub models: Vec<(ModelId, NodeId)>,
 }
 
 /// One read of one table: a key, and the measures that anything on this event type asks of it.
@@ -299,33 +305,6 @@ pub struct RuleBody {
     pub words: Vec<(NodeId, Span)>,
     /// What stands for the parameters of the template of which a `use` made the rule.
     pub filled: Option<Filled>,
-}
-
-/// Words of a template for which others stand.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Filled {
-    /// Where the words have this meaning.
-    pub template: Span,
-    /// A parameter, and what the author of the `use` wrote.
-    pub words: Vec<(String, String)>,
-}
-
-impl Filled {
-    /// The template's words with what stands for its parameters; quoted texts stay as they are.
-    pub fn write_out(&self, text: &str) -> String {
-        let mut out = String::with_capacity(text.len());
-        let (mut rest, mut quoted) = (text, false);
-        let is_part = |c: char| c.is_alphanumeric() || c == '_';
-        while let Some(first) = rest.chars().next() {
-            let word = rest.find(|c| !is_part(c)).unwrap_or(rest.len());
-            let (taken, after) = rest.split_at(if word == 0 { first.len_utf8() } else { word });
-            let known = self.words.iter().find(|(name, _)| !quoted && name == taken);
-            out.push_str(known.map_or(taken, |(_, argument)| argument));
-            quoted ^= first == '"';
-            rest = after;
-        }
-        out
-    }
 }
 
 impl RuleBody {
@@ -610,6 +589,8 @@ pub enum Op {
     },
     /// The place of this event in the order of arrival, as an integer.
     Arrival,
+    /// What a model says of this event, by its features. Missing while it warms up, and where all of them are missing.
+    Model(ModelId, Aspect, Vec<NodeId>),
 }
 
 impl Op {
@@ -643,7 +624,7 @@ impl Op {
             Op::CompareDeviation { value, count, sum, squares, .. } => {
                 [*value, *count, *sum, *squares].into_iter().for_each(visit);
             }
-            Op::And(list) | Op::Or(list) | Op::Call(_, list) => {
+            Op::And(list) | Op::Or(list) | Op::Call(_, list) | Op::Model(.., list) => {
                 list.iter().copied().for_each(visit);
             }
             Op::Compare(_, a, b)

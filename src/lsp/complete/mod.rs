@@ -194,6 +194,9 @@ fn operand_or_operator(place: &Place<'_>, event: Option<&str>, offers: &mut Offe
         offers.add(name, kind::VARIABLE, what);
     }
     offers.features();
+    if place.section != Section::Feature {
+        offers.models();
+    }
     offers.functions();
     if event.is_none() {
         offers.aggregates();

@@ -337,6 +337,15 @@ impl<'f> Offers<'f> {
         }
     }
 
+    pub(super) fn models(&mut self) {
+        for item in self.folder.study.files.iter().flat_map(|file| &file.items) {
+            if let Item::Model(model) = item {
+                let name = format!("model.{}", model.name.text);
+                self.add(&name, kind::CONSTANT, "place of the score among all, 0 to 1");
+            }
+        }
+    }
+
     pub(super) fn templates(&mut self) {
         for item in self.folder.study.files.iter().flat_map(|file| &file.items) {
             if let Item::Template(template) = item {

@@ -19,6 +19,7 @@ pub(super) enum Symbol {
     Entity(String),
     List(String),
     Feature(String),
+    Model(String),
     Rule(String),
     Template(String),
     /// A `param`, a `let`, a step or a parameter of a template: of what, and its name.
@@ -41,6 +42,7 @@ impl Symbol {
             | Self::Entity(name)
             | Self::List(name)
             | Self::Feature(name)
+            | Self::Model(name)
             | Self::Rule(name)
             | Self::Template(name)
             | Self::Local(_, name) => name,

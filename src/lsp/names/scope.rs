@@ -54,7 +54,7 @@ impl<'a> Declared<'a> {
                 self.uses.insert(&made.name.text, &made.template.text);
                 self.lets(Owner::Rule(made.name.text.clone()), &made.clauses);
             }
-            Item::Snooze(_) | Item::Policy(_) | Item::Test(_) => {}
+            Item::Model(_) | Item::Snooze(_) | Item::Policy(_) | Item::Test(_) => {}
         }
     }
 
@@ -147,6 +147,8 @@ impl<'a> Scope<'a> {
             if self.declared.events.contains_key(first.text.as_str()) {
                 add(slice::from_ref(first), Some(Symbol::Event(first.text.clone())));
                 add(rest, self.field(&first.text, &dotted(rest)));
+            } else if let ("model", Some(name)) = (first.text.as_str(), rest.first()) {
+                add(slice::from_ref(name), Some(Symbol::Model(name.text.clone())));
             } else {
                 // A template's parameter may stand anywhere in a path.
                 for part in parts {

@@ -5,8 +5,9 @@ use crate::lsp::names::scope::{Declared, Scope, dotted};
 use crate::lsp::names::{Mention, Owner, Question, Symbol};
 use crate::rules::syntax::ast::{
     self, Action, ActionKind, Aggregate, Clause, ClauseKind, Entity, Event, EventCount,
-    EventLiteral, Expr, ExprKind, Item, Key, List, Mode, Name, PolicyClauseKind, Sequence, Test,
-    Text, Type, TypeKind, Use, WantKind, Window, WindowKind, WindowLength, ZoneName,
+    EventLiteral, Expr, ExprKind, Item, Key, List, Mode, Model, ModelClauseKind, Name,
+    PolicyClauseKind, Sequence, Test, Text, Type, TypeKind, Use, WantKind, Window, WindowKind,
+    WindowLength, ZoneName,
 };
 use crate::rules::syntax::message;
 
@@ -48,6 +49,7 @@ impl Walker<'_> {
                 let scope = Scope::of(self.declared, events.collect());
                 self.expr(&feature.expr, &scope);
             }
+            Item::Model(model) => self.model(model),
             Item::Rule(rule) => {
                 self.define(&rule.name, Symbol::Rule(rule.name.text.clone()));
                 let mut scope = Scope::of(self.declared, on(&rule.clauses));
@@ -80,6 +82,33 @@ impl Walker<'_> {
                 }
             }
             Item::Test(test) => self.test(test),
+        }
+    }
+
+    fn model(&mut self, model: &Model) {
+        self.define(&model.name, Symbol::Model(model.name.text.clone()));
+        let named = model.clauses.iter().filter_map(|clause| match &clause.kind {
+            ModelClauseKind::On(name) => Some(name),
+            _ => None,
+        });
+        let events: Vec<String> = named.map(|name| name.text.clone()).collect();
+        let scope = Scope::of(self.declared, events);
+        for clause in &model.clauses {
+            match &clause.kind {
+                ModelClauseKind::On(name) => {
+                    self.mention(name.span, Symbol::Event(name.text.clone()));
+                }
+                ModelClauseKind::Reads(features) => {
+                    let paths = features.iter().map(|feature| &feature.path);
+                    paths.for_each(|path| scope.path(path, &mut self.mentions));
+                }
+                ModelClauseKind::Segment(paths) => {
+                    for path in paths {
+                        scope.path(path, &mut self.mentions);
+                    }
+                }
+                _ => {}
+            }
         }
     }
 

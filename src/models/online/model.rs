@@ -30,6 +30,18 @@ pub struct Scored {
     pub coverage: Coverage,
 }
 
+impl Scored {
+    /// The percentile in millionths, rounded down.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "between 0 and a million; a float-to-integer cast saturates"
+    )]
+    pub fn percentile_ppm(self) -> Option<u32> {
+        self.percentile.map(|share| (share * 1e6) as u32)
+    }
+}
+
 /// What follows from a row that was scored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lesson {

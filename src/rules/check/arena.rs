@@ -188,6 +188,7 @@ pub(super) fn remap(op: &Op, to: &dyn Fn(NodeId) -> NodeId) -> Op {
         Op::And(ids) => Op::And(list(ids)),
         Op::Or(ids) => Op::Or(list(ids)),
         Op::Call(function, ids) => Op::Call(*function, list(ids)),
+        Op::Model(model, aspect, ids) => Op::Model(*model, *aspect, list(ids)),
         Op::Compare(op, a, b) => Op::Compare(*op, to(*a), to(*b)),
         Op::Default(a, b) => Op::Default(to(*a), to(*b)),
         Op::Add(a, b) => Op::Add(to(*a), to(*b)),

@@ -73,6 +73,8 @@ impl Writer<'_> {
             Op::Contains(a, b) => two("contains", *a, *b),
             Op::StartsWith(a, b) => two("starts_with", *a, *b),
             Op::Arrival => "#arrival".to_owned(),
+            // Nothing that is remembered may ask a model.
+            Op::Model(model, ..) => format!("model {}", model.0),
             Op::IsZero(a) => format!("({} = 0)", text(*a)),
             Op::Since(a) => format!("(now - {})", text(*a)),
             Op::Mean { sum, count } => format!("mean({}, {})", text(*sum), text(*count)),

@@ -17,7 +17,7 @@ use crate::rules::check::sequences::{StepRef, Steps};
 use crate::rules::check::study::Notes;
 use crate::rules::check::types;
 use crate::rules::check::world::World;
-use crate::rules::program::{Constant, ListId, NodeId, Op, Type};
+use crate::rules::program::{Constant, ListId, ModelPlan, NodeId, Op, Type};
 use crate::rules::syntax::ast::{CompareOp, Expr, ExprKind, Made, Name, Text};
 
 /// What reading a part of a rule gives: none where it was refused, which is reported then.
@@ -40,12 +40,17 @@ pub(super) struct Build<'a> {
     pub(super) steps: BTreeMap<String, StepRef>,
     /// Where the expression that is being read wrote its nodes.
     words: Words,
+    /// Models, once they are known.
+    pub(super) models: Option<NamedModels>,
     /// What an editor wants to know beside the program.
     pub(super) notes: Option<Notes>,
 }
 
 /// Where one author wrote nodes, beside the span of the shared node; of several places the first.
 pub(super) type Words = BTreeMap<NodeId, Span>;
+
+/// By name the place of each model that is one, and all of those.
+pub(super) type NamedModels = (BTreeMap<String, Option<usize>>, Vec<ModelPlan>);
 
 /// How far a feature is on an event.
 #[derive(Clone, Debug)]
@@ -71,6 +76,7 @@ impl<'a> Build<'a> {
             bindings: BTreeMap::new(),
             steps: BTreeMap::new(),
             words: Words::new(),
+            models: None,
             notes: None,
         }
     }

@@ -6,6 +6,12 @@ pub(super) const MAX_FILES: usize = 10_000;
 pub(super) const MAX_RULES: usize = 10_000;
 /// Most event types.
 pub(super) const MAX_EVENTS: usize = 1_000;
+/// Most models.
+pub(super) const MAX_MODELS: usize = 64;
+/// Most features of one model.
+pub(super) const MAX_MODEL_FEATURES: usize = 16;
+/// Longest window of a model: 90 days.
+pub(super) const MAX_MODEL_WINDOW_MS: i64 = 90 * 86_400_000;
 /// Most lists.
 pub(super) const MAX_LISTS: usize = 10_000;
 /// Most snoozes.

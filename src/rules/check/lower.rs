@@ -9,8 +9,8 @@ use crate::rules::check::checker::Build;
 use crate::rules::check::limits::MAX_STATE_IDS;
 use crate::rules::check::plan::{self, Plan, PlannedTable};
 use crate::rules::program::{
-    ActionPlan, Constant, EventPlan, Lookup, LookupId, Message, MessagePart, NodeId, Op, RuleBody,
-    TableId, TablePlan,
+    ActionPlan, Constant, EventPlan, Lookup, LookupId, Message, MessagePart, ModelId, NodeId, Op,
+    RuleBody, TableId, TablePlan,
 };
 use crate::window::spec::MeasureId;
 
@@ -19,6 +19,7 @@ use crate::window::spec::MeasureId;
 pub(super) struct Draft {
     pub(super) bodies: Vec<RuleBody>,
     pub(super) features: Vec<(String, NodeId)>,
+    pub(super) models: Vec<(ModelId, NodeId)>,
 }
 
 /// Tables and plans of a checked rule set; `drafts` has one entry per event type.
@@ -83,6 +84,7 @@ fn questions(build: &Build<'_>, reached: &mut [BTreeSet<NodeId>]) -> BTreeSet<Re
 
 fn roots(draft: &Draft) -> Vec<NodeId> {
     let mut list: Vec<NodeId> = draft.features.iter().map(|(_, id)| *id).collect();
+    list.extend(draft.models.iter().map(|(_, id)| *id));
     for body in &draft.bodies {
         list.push(body.when);
         list.extend(body.guard);
@@ -256,6 +258,8 @@ impl<'b> Lowering<'b> {
         for (name, id) in draft.features {
             self.out.features.push((name, final_id(id)));
         }
+        self.out.models =
+            draft.models.into_iter().map(|(model, id)| (model, final_id(id))).collect();
         self.out.tables = (0_u16..)
             .zip(&self.plan.tables)
             .filter(|(_, table)| table.event == self.event)

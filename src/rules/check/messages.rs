@@ -77,6 +77,8 @@ impl Checker<'_, '_> {
                 let field = event.fields.iter().find(|field| field.slot == *slot)?;
                 field.sensitive.is_some().then(|| field.name.clone())
             }
+            // A score tells nothing of a single value.
+            Ir::Op(Op::Model(..)) => None,
             ir @ (Ir::Op(_) | Ir::Judged(_)) => {
                 let mut parts = Vec::new();
                 operands(ir, &mut |operand| parts.push(operand));

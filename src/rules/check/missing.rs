@@ -104,6 +104,7 @@ impl Analysis<'_, '_> {
                 self.absent_key(keys, present, span)
             }),
             Op::StepField { value, .. } => self.optional_of_step(*value, span),
+            Op::Model(..) => Some(Cause { span, text: "the model may be warming".to_owned() }),
             Op::Div(a, b) => {
                 self.cause(*a, present).or_else(|| self.cause(*b, present)).or_else(|| {
                     self.may_be_zero(*b)

@@ -28,6 +28,7 @@ mod measures;
 mod messages;
 mod missing;
 mod mixed;
+mod models;
 mod names;
 mod operators;
 mod patterns;
@@ -155,6 +156,7 @@ fn check(
     build.notes = notes.is_some().then(Notes::default);
     let mut drafts: Vec<Draft> = compiled.schema.events.iter().map(|_| Draft::default()).collect();
     let broken = check_features(&mut build, &mut drafts, report);
+    let models = models::compile(items, &mut build, &mut drafts, report);
     let mut groups = actions::groups(items, report);
     let rules = rules::compile(items, &groups, &mut build, &mut drafts, report);
     actions::caps(items, &rules, &mut groups);
@@ -185,6 +187,7 @@ fn check(
         rates,
         snoozes,
         tests,
+        models,
     }
 }
 

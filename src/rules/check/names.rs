@@ -62,6 +62,9 @@ impl Checker<'_, '_> {
                 return found;
             }
         }
+        if path.parts.len() > 1 && !path.this && path.parts[0].text == "model" {
+            return self.asked_model(path);
+        }
         let diagnostic = self.unknown(path, &name, hint);
         self.refuse(diagnostic)
     }
@@ -278,14 +281,6 @@ impl Checker<'_, '_> {
         let event = world.schema.event(self.scope.event);
         let first = path.parts.first().map_or("", |part| part.text.as_str());
         if path.parts.len() > 1 && !path.this {
-            if first == "model" {
-                return Diagnostic::new(
-                    codes::E0907,
-                    path.span,
-                    "model scores are not supported yet",
-                )
-                .with_help("until then, leave this condition out");
-            }
             if name == "ip.country" {
                 return Diagnostic::new(
                     codes::E0907,

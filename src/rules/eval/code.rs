@@ -5,7 +5,7 @@
 use crate::base::{Currency, Tag, Value};
 use crate::event::schema::SlotId;
 use crate::rules::eval::field_test::{CurrencyCheck, FieldTest, Range};
-use crate::rules::program::{ListId, LookupId};
+use crate::rules::program::{Aspect, ListId, LookupId, ModelId};
 use crate::rules::syntax::ast::CompareOp;
 
 /// Index of a node and of its instruction.
@@ -239,6 +239,16 @@ pub(super) enum ValueCode {
     Step(Box<StepCode>),
     /// Order of arrival.
     Arrival,
+    /// A model: its features.
+    Model(Box<ModelCode>),
+}
+
+/// A model that is asked.
+#[derive(Clone, Debug)]
+pub(super) struct ModelCode {
+    pub(super) model: ModelId,
+    pub(super) aspect: Aspect,
+    pub(super) features: Vec<At>,
 }
 
 /// A sequence, ready to run.

@@ -12,8 +12,8 @@ use crate::event::schema::{EventId, SlotId};
 use crate::rules::early;
 use crate::rules::eval::EvalPlan;
 use crate::rules::eval::code::{
-    At, Code, Conversion, DeviationCheck, Instruction, LookupCode, Operands, Probe, Read, ReadAs,
-    ReadingTest, SpreadAt, Start, Tests, TruthCode, ValueCode, ZoneAt,
+    At, Code, Conversion, DeviationCheck, Instruction, LookupCode, ModelCode, Operands, Probe,
+    Read, ReadAs, ReadingTest, SpreadAt, Start, Tests, TruthCode, ValueCode, ZoneAt,
 };
 use crate::rules::eval::error::EvalError;
 use crate::rules::eval::field_test::{FieldTest, Range};
@@ -254,6 +254,11 @@ impl Compiler<'_> {
                 self.step_field((*binding, *step), *value, ty).unwrap_or(ValueCode::Missing)
             }
             Op::Arrival => ValueCode::Arrival,
+            Op::Model(model, aspect, features) => ValueCode::Model(Box::new(ModelCode {
+                model: *model,
+                aspect: *aspect,
+                features: features.iter().map(|node| node.0).collect(),
+            })),
             _ => ValueCode::Missing,
         }
     }
@@ -553,6 +558,7 @@ fn value_cost(code: &ValueCode) -> (u32, Vec<At>) {
         ValueCode::Distance(a, b) => (30, vec![*a, *b]),
         ValueCode::Similarity(a, b) => (400, vec![*a, *b]),
         ValueCode::Given(a, ..) => (30, vec![*a]),
+        ValueCode::Model(code) => (10 * COST_READING, code.features.clone()),
         ValueCode::Default(a, b) | ValueCode::Add(a, b) | ValueCode::Sub(a, b) => (1, vec![*a, *b]),
         ValueCode::Mul(a, b, _) | ValueCode::Div(a, b, _) => (3, vec![*a, *b]),
         _ => (1, vec![]),

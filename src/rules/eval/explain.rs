@@ -105,7 +105,7 @@ impl Trace<'_> {
     }
 
     /// Whether the value of a node tells that of a sensitive field. True and false, counts and times tell little enough.
-    fn is_sensitive(&self, id: NodeId) -> bool {
+    pub(super) fn is_sensitive(&self, id: NodeId) -> bool {
         let Some(node) = self.node(id) else { return false };
         match &node.op {
             Op::Field(slot) | Op::GeoField(slot) | Op::MoneyField { slot, .. } => {
@@ -117,6 +117,8 @@ impl Trace<'_> {
                 self.remembers_sensitive(*lookup, *index).unwrap_or(false)
             }
             _ if node.ty == Type::Bool => false,
+            // A score tells nothing of a single value.
+            Op::Model(..) => false,
             op => {
                 let mut found = false;
                 op.each_operand(&mut |operand| found = found || self.is_sensitive(operand));

@@ -20,6 +20,7 @@ pub mod explain;
 mod field_test;
 mod gates;
 mod lowering;
+mod model;
 pub mod number;
 pub mod outline;
 mod reading;
@@ -43,6 +44,8 @@ use regex::bytes::Regex;
 use crate::base::rates::Rates;
 use crate::base::{Tag, Value};
 use crate::event::schema::EventId;
+use crate::models::online::spec::Row;
+use crate::models::online::{Part, Scored};
 use crate::rules::early::EarlyBit;
 use crate::rules::eval::calendar::Calendars;
 use crate::rules::eval::code::{
@@ -54,7 +57,7 @@ use crate::rules::eval::gates::Gates;
 pub use crate::rules::eval::run::Run;
 use crate::rules::eval::sequence::{Matched, Walk};
 use crate::rules::eval::zone::{Offset, Zone};
-use crate::rules::program::{ListId, LookupId, Program, TableId};
+use crate::rules::program::{ListId, LookupId, ModelId, Program, TableId};
 use crate::window::spec::{Coverage, FilterBit, History, ReadValue, Reading};
 
 /// What the evaluator needs from outside.
@@ -79,6 +82,30 @@ pub trait Host {
 
     /// The same for a text that was read back from state.
     fn list_contains_tag(&mut self, list: ListId, tag: Tag) -> bool;
+
+    /// What a model says of the present event, where it was asked already.
+    fn scored(&self, _: ModelId) -> ModelAnswer {
+        ModelAnswer::Says(None)
+    }
+
+    /// What a model says of the present event, given its features. Asked once per event and model.
+    fn score(&mut self, _: ModelId, _: Row<'_>) -> Option<Scored> {
+        None
+    }
+
+    /// What the features add to that.
+    fn score_parts(&self, _: ModelId) -> Vec<Part> {
+        Vec::new()
+    }
+}
+
+/// What is known of a model's answer about the present event.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ModelAnswer {
+    /// It was not asked.
+    NotAsked,
+    /// It was; none, where it says nothing yet.
+    Says(Option<Scored>),
 }
 
 /// What a look-up needs of the present event, parallel to [`crate::rules::program::Lookup::measures`].
@@ -232,6 +259,8 @@ pub struct Evaluator {
     walk: Walk,
     /// The place of the present event in the order of arrival.
     arrival: i64,
+    /// The features of a model that is being asked.
+    features: Vec<Option<i64>>,
     /// Texts made for this event (lower case).
     scratch: Vec<u8>,
     offset: Offset,

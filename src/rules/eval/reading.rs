@@ -38,6 +38,9 @@ impl<H: Host> Run<'_, H> {
         match plan.instructions.get(at as usize).map(|instruction| &instruction.code) {
             Some(Code::Value(ValueCode::Reading(read, _))) => self.reading(*read).coverage,
             Some(Code::Truth(TruthCode::Sequence(index))) => self.sequence_coverage(*index),
+            Some(Code::Value(ValueCode::Model(code))) => {
+                self.scored(code).map_or(Coverage::Warming, |scored| scored.coverage)
+            }
             _ => Coverage::Complete,
         }
     }

@@ -368,6 +368,7 @@ impl<H: Host> Run<'_, H> {
             ValueCode::Given(a, list, names) => self.given(*a, *list, *names),
             ValueCode::Step(code) => self.step_value(code),
             ValueCode::Arrival => Value::Int(self.memo.arrival),
+            ValueCode::Model(code) => self.model_value(code),
             _ => Value::Missing,
         }
     }

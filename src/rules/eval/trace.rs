@@ -100,7 +100,8 @@ impl<'p> Trace<'p> {
                 }
             }
             // A sequence answers for its steps; their parts have no value of their own.
-            Op::Sequence(_) | Op::StepField { .. } => {}
+            // So does a model for its features.
+            Op::Sequence(_) | Op::StepField { .. } | Op::Model(..) => {}
             op => op.each_operand(&mut |part| visit(run, part)),
         }
     }

@@ -7,7 +7,7 @@ use crate::rules::format::sheet::Sheet;
 use crate::rules::format::spacing::spaces;
 use crate::rules::syntax::ast::{
     Action, ActionKind, ArithmeticOp, Clause, ClauseKind, Event, Expr, ExprKind, File, Item, List,
-    Policy, PolicyClauseKind, Test, Text,
+    Model, ModelClauseKind, Policy, PolicyClauseKind, Test, Text,
 };
 use crate::rules::syntax::token::Sign;
 
@@ -142,6 +142,7 @@ impl Planner<'_, '_> {
             Item::Use(used) => self.clauses(&used.clauses),
             Item::Policy(policy) => self.policy(policy),
             Item::Test(test) => self.test(test),
+            Item::Model(model) => self.model(model),
         }
     }
 
@@ -365,6 +366,19 @@ impl Planner<'_, '_> {
             }
         }
         self.align(&bands, usize::MAX);
+    }
+
+    fn model(&mut self, model: &Model) {
+        let mut above = Above::Nothing;
+        for clause in &model.clauses {
+            self.line(self.sheet.at(clause.span.start), INDENT, above);
+            above = Above::AsWritten;
+            let ModelClauseKind::Reads(features) = &clause.kind else { continue };
+            for feature in features.iter().skip(1) {
+                let first = feature.direction.as_ref().map_or(feature.path.span, |word| word.span);
+                self.out.breaks.insert(self.sheet.at(first.start), 0);
+            }
+        }
     }
 
     fn test(&mut self, test: &Test) {

@@ -13,8 +13,10 @@
 //!   special at one place only and may name anything.
 
 /// Words that begin an item of a file.
-pub const ITEMS: &[&str] =
-    &["event", "entity", "list", "feature", "rule", "template", "use", "snooze", "policy", "test"];
+pub const ITEMS: &[&str] = &[
+    "event", "entity", "list", "feature", "model", "rule", "template", "use", "snooze", "policy",
+    "test",
+];
 
 /// Words that begin a clause of a rule.
 pub const CLAUSES: &[&str] = &[
@@ -44,6 +46,13 @@ pub const ACTIONS: &[&str] =
 /// Words that begin a clause of a policy.
 pub const POLICY_CLAUSES: &[&str] =
     &["base", "timezone", "rates", "band", "approvals", "budget", "state", "breaker"];
+
+/// Words that begin a clause of a model.
+pub const MODEL_CLAUSES: &[&str] =
+    &["on", "kind", "reads", "segment", "over", "allowance", "seed", "frozen"];
+
+/// On which side of what is usual a feature of a model is suspicious.
+pub const DIRECTIONS: &[&str] = &["high", "low", "both"];
 
 /// Words that begin a field of an event.
 pub const FIELD_ROLES: &[&str] = &["id", "time", "key", "field"];
@@ -138,7 +147,10 @@ pub fn is_hard(word: &str) -> bool {
 
 /// Whether the word is reserved for naming things, yet usable for events, fields and members of a set.
 pub fn is_soft(word: &str) -> bool {
-    !is_hard(word) && [ITEMS, CLAUSES, ACTIONS, OPERATORS].iter().any(|class| class.contains(&word))
+    // WHY: `model` came last and begins an item only; score groups and fields are named like that.
+    !is_hard(word)
+        && word != "model"
+        && [ITEMS, CLAUSES, ACTIONS, OPERATORS].iter().any(|class| class.contains(&word))
 }
 
 /// Whether rules, features, lists, entities, params and lets may not have this name.
@@ -148,13 +160,26 @@ pub fn is_reserved(word: &str) -> bool {
 
 /// Whether the word has a meaning anywhere in the language.
 pub fn is_known(word: &str) -> bool {
-    is_reserved(word) || [CONTEXTUAL, POLICY_CLAUSES, AGGREGATES].iter().any(|c| c.contains(&word))
+    is_reserved(word)
+        || [ITEMS, CONTEXTUAL, POLICY_CLAUSES, MODEL_CLAUSES, DIRECTIONS, AGGREGATES]
+            .iter()
+            .any(|class| class.contains(&word))
 }
 
 /// All words that have a meaning anywhere in the language, each once, in order.
 pub fn all() -> Vec<&'static str> {
-    let classes =
-        [ITEMS, CLAUSES, ACTIONS, POLICY_CLAUSES, OPERATORS, HARD, CONTEXTUAL, AGGREGATES];
+    let classes = [
+        ITEMS,
+        CLAUSES,
+        ACTIONS,
+        POLICY_CLAUSES,
+        MODEL_CLAUSES,
+        DIRECTIONS,
+        OPERATORS,
+        HARD,
+        CONTEXTUAL,
+        AGGREGATES,
+    ];
     let mut words: Vec<&str> = classes.into_iter().flatten().copied().collect();
     words.sort_unstable();
     words.dedup();

@@ -145,6 +145,7 @@ pub(super) fn program(nodes: Vec<Node>) -> Program {
         policy,
         rates: None,
         tests: vec![],
+        models: vec![],
     }
 }
 

@@ -5,11 +5,14 @@
 //! [`ExprKind::Error`], and everything around it is still there.
 
 mod expression;
+mod model;
 
 pub use expression::{
     Aggregate, AggregateFunction, ArithmeticOp, CompareOp, Counting, EventCount, Expr, ExprKind,
     Key, Sequence, Step, Window, WindowKind, WindowLength, ZoneName,
 };
+
+pub use model::{Model, ModelClause, ModelClauseKind, ModelFeature};
 
 use crate::diag::{FileId, Span};
 
@@ -115,6 +118,8 @@ pub enum Item {
     Policy(Policy),
     /// `test NAME ...`
     Test(Test),
+    /// `model NAME ...`
+    Model(Model),
 }
 
 impl Item {
@@ -131,6 +136,7 @@ impl Item {
             Self::Snooze(snooze) => snooze.span,
             Self::Policy(policy) => policy.span,
             Self::Test(test) => test.span,
+            Self::Model(model) => model.span,
         }
     }
 }

@@ -40,6 +40,7 @@ impl Parser<'_> {
             Some("snooze") => self.snooze().map(Item::Snooze),
             Some("policy") => self.policy().map(Item::Policy),
             Some("test") => self.test().map(Item::Test),
+            Some("model") => self.model().map(Item::Model),
             _ => self.no_item(),
         }
     }

@@ -22,6 +22,7 @@ mod clauses;
 mod expressions;
 mod items;
 mod literals;
+mod model;
 mod names;
 mod policy;
 mod recovery;

@@ -1,0 +1,340 @@
+//! Models through the engine: what a rule sees of them, what a decision tells, and that a replay, a restore and another
+//! rule set give the same scores.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails where it stands")]
+
+use std::sync::Arc;
+
+use riskweir::diag::{Source, Sources};
+use riskweir::engine::{
+    Engine, EngineOptions, Input, Output, OutputTopic, Restore, SnapshotStatus,
+};
+use riskweir::rules::program::Program;
+use serde_json::Value;
+
+use crate::support::dice::Dice;
+
+mod support;
+
+const START_MS: i64 = 1_772_445_600_000;
+
+const SCHEMA: &str = r#"
+event pay from "t"
+  id    id      : text
+  time  at      : time unit ms
+  key   card    : card
+  field amount  : money currency EUR
+  field channel : one of [web, pos]
+  field items   : integer?
+feature usual  = avg(pay.amount) by card over prior 7d
+feature ratio  = amount / usual
+feature hourly = count(pay) by card over last 1h
+"#;
+
+const ANOMALY: &str = r"
+model anomaly
+  on pay
+  reads high ratio, high hourly, both amount, high items
+  segment by channel
+  over prior 14d
+";
+
+const FOREST: &str = r"
+model odd
+  on pay
+  kind isolation_forest
+  reads ratio, hourly, amount
+  seed 7
+";
+
+/// Nothing that a rule of it does keeps an event from being learned.
+const WATCHES: &str = r"
+rule unusual mode shadow
+  on pay
+  when model.anomaly >= 0.99 or model.odd.raw > 100
+  if missing skip
+  then alert
+rule strange mode shadow
+  on pay
+  when model.odd >= 0.99
+  if missing skip
+  then alert
+";
+
+fn program(parts: &[&str]) -> Arc<Program> {
+    let files = vec![Source { path: "a.risk".to_owned(), text: parts.concat() }];
+    let (program, report) = riskweir::rules::compile(&Sources { files });
+    Arc::new(program.unwrap_or_else(|| panic!("{report:#?}")))
+}
+
+/// Payments of 40 cards, two minutes apart; one in 200 is of far more than the card's habit.
+fn stream(n: i64) -> Vec<String> {
+    let mut dice = Dice::new(5);
+    let line = |index: i64| {
+        let card = dice.below(40);
+        let odd = if dice.one_in(200) { 40 } else { 1 };
+        let cents = (1_000 + card * 37 + dice.below(900) * (1 + card % 3)) * odd;
+        let channel = dice.pick(&["web", "pos"]);
+        let items = if dice.one_in(3) { "null".to_owned() } else { dice.below(9).to_string() };
+        payment(index, (card, channel), &format!("{}.{:02}", cents / 100, cents % 100), &items)
+    };
+    (0..n).map(line).collect()
+}
+
+fn payment(index: i64, (card, channel): (u64, &str), amount: &str, items: &str) -> String {
+    let at = START_MS + index * 120_000;
+    format!(
+        r#"{{"id":"p{index}","at":{at},"card":"c{card}","amount":"{amount}","channel":"{channel}","items":{items}}}"#
+    )
+}
+
+struct Runner {
+    engine: Engine,
+    out: Vec<Output>,
+    offset: i64,
+}
+
+impl Runner {
+    fn new(program: &Arc<Program>) -> Self {
+        let engine = Engine::new(Arc::clone(program), EngineOptions::default()).unwrap();
+        Self { engine, out: Vec::new(), offset: 0 }
+    }
+
+    fn steps(&mut self, lines: &[String]) {
+        for line in lines {
+            let stream = self.engine.open_stream("t", 0);
+            let payload = Some(line.as_bytes());
+            let input = Input { stream, offset: self.offset, arrival_ms: None, payload };
+            self.engine.step(&input, &mut self.out);
+            self.offset += 1;
+        }
+    }
+
+    /// The decision about one more payment.
+    fn decide(&mut self, line: String) -> Value {
+        let from = self.out.len();
+        self.steps(&[line]);
+        let decision =
+            self.out[from..].iter().find(|output| output.topic == OutputTopic::Decisions);
+        serde_json::from_slice(&decision.unwrap().body).unwrap()
+    }
+
+    fn snapshot(&mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.engine.begin_snapshot();
+        while self.engine.snapshot_part(1 << 20, &mut bytes) == SnapshotStatus::More {}
+        bytes
+    }
+}
+
+fn restored(program: &Arc<Program>, bytes: &[u8], offset: i64) -> Runner {
+    let mut restore = Restore::new(Arc::clone(program), EngineOptions::default());
+    restore.part(bytes).unwrap();
+    Runner { engine: restore.finish().unwrap(), out: Vec::new(), offset }
+}
+
+/// What the decisions say of models, in order.
+fn scores(out: &[Output]) -> Vec<Value> {
+    let decisions = out.iter().filter(|output| output.topic == OutputTopic::Decisions);
+    let of = |output: &Output| {
+        let decision: Value = serde_json::from_slice(&output.body).unwrap();
+        decision.get("models").cloned()
+    };
+    decisions.filter_map(of).collect()
+}
+
+#[test]
+fn a_replay_and_a_restore_in_the_middle_give_the_same_scores() {
+    let program = program(&[SCHEMA, ANOMALY, FOREST, WATCHES]);
+    let lines = stream(7_000);
+    let mut first = Runner::new(&program);
+    first.steps(&lines);
+    assert!(scores(&first.out).len() > 20, "{}", scores(&first.out).len());
+    let mut again = Runner::new(&program);
+    again.steps(&lines);
+    assert_eq!(again.out, first.out);
+    assert_eq!(again.engine.digest(), first.engine.digest());
+
+    // Saved in the middle while it goes on, in small parts.
+    let mut saved = Runner::new(&program);
+    saved.steps(&lines[..5_000]);
+    saved.engine.begin_snapshot();
+    let mut bytes = Vec::new();
+    let (mut next, begun) = (5_000, saved.out.len());
+    loop {
+        let status = saved.engine.snapshot_part(20_000, &mut bytes);
+        if status == SnapshotStatus::Complete {
+            break;
+        }
+        saved.steps(&lines[next..=next]);
+        next += 1;
+    }
+    let mut late = restored(&program, &bytes, 5_000);
+    late.steps(&lines[5_000..]);
+    saved.steps(&lines[next..]);
+    assert_eq!(saved.out, first.out);
+    assert_eq!(late.out[..], first.out[begun..]);
+    for runner in [&saved, &late] {
+        assert_eq!(runner.engine.digest(), first.engine.digest());
+        assert_eq!(runner.engine.state_bytes(), first.engine.state_bytes());
+    }
+}
+
+#[test]
+fn a_score_is_missing_until_the_model_has_learned_enough() {
+    let rule = r#"
+rule unusual
+  id "R-1"  owner fraud  severity low
+  on pay
+  when model.anomaly >= 0.0
+  if missing match
+  then hold for 1h otherwise release
+"#;
+    let program = program(&[SCHEMA, ANOMALY, rule]);
+    let mut runner = Runner::new(&program);
+    let lines = stream(4_100);
+    let first = runner.decide(lines[0].clone());
+    assert_eq!(first["undecided"][0]["missing"][0], "model.anomaly");
+    assert_eq!(first["models"][0]["model"], "anomaly");
+    assert!(first["models"][0].get("percentile_ppm").is_none());
+    // What is held only because nothing could be decided is learned: 2,000 events, and their scores.
+    runner.steps(&lines[1..4_000]);
+    let last = runner.decide(lines[4_000].clone());
+    assert!(last.get("undecided").is_none(), "{last:#}");
+    assert_eq!(last["models"][0]["coverage"], "warming", "its window has not filled");
+    // And from here on every event is held for what is known of it, so nothing more is learned.
+    let bytes = runner.engine.state_bytes();
+    assert!(bytes > 10_000);
+}
+
+#[test]
+fn a_decision_tells_the_features_with_side_and_size() {
+    let program = program(&[SCHEMA, ANOMALY, FOREST, WATCHES]);
+    let mut runner = Runner::new(&program);
+    runner.steps(&stream(5_000));
+    let line = payment(5_000, (3, "web"), "9000.00", "null");
+    let decision = runner.decide(line);
+    let models = decision["models"].as_array().unwrap();
+    assert_eq!(models.len(), 2, "{decision:#}");
+    let anomaly = &models[0];
+    assert_eq!(anomaly["model"], "anomaly");
+    assert!(anomaly["percentile_ppm"].as_u64().unwrap() >= 990_000);
+    assert_eq!(anomaly["missing"], serde_json::json!(["items"]));
+    let parts = anomaly["features"].as_array().unwrap();
+    let names: Vec<&str> = parts.iter().map(|part| part["feature"].as_str().unwrap()).collect();
+    assert!(names.contains(&"ratio") && names.contains(&"amount"), "{names:?}");
+    let sum: i64 = parts.iter().map(|part| part["size_micro"].as_i64().unwrap()).sum();
+    assert_eq!(sum, anomaly["raw_micro"].as_i64().unwrap(), "the parts are the score");
+    let amount = parts.iter().find(|part| part["feature"] == "amount").unwrap();
+    assert_eq!((&amount["side"], &amount["value"]), (&"high".into(), &"9000.00 EUR".into()));
+    let reason = amount["reason"].as_str().unwrap();
+    assert!(reason.starts_with("`amount` 9000.00 EUR is high: 0."), "{reason}");
+    let schema = include_str!("../docs/schemas/decision.v1.json");
+    let schema = jsonschema::validator_for(&serde_json::from_str(schema).unwrap()).unwrap();
+    assert!(schema.is_valid(&decision), "{decision:#}");
+    let odd = &models[1];
+    assert_eq!(odd["features"][0]["side"], "high");
+    assert!(odd["features"][0].get("tail_ppm").is_none());
+}
+
+#[test]
+fn the_order_in_which_an_author_names_features_has_no_effect() {
+    let turned = ANOMALY.replace(
+        "high ratio, high hourly, both amount, high items",
+        "high items, both amount, high hourly, high ratio",
+    );
+    let forest = FOREST.replace("ratio, hourly, amount", "amount, ratio, hourly");
+    let of = |anomaly: &str, forest: &str| {
+        let mut runner = Runner::new(&program(&[SCHEMA, anomaly, forest, WATCHES]));
+        runner.steps(&stream(6_000));
+        scores(&runner.out)
+    };
+    let (one, two) = (of(ANOMALY, FOREST), of(&turned, &forest));
+    assert!(one.len() > 10);
+    assert_eq!(one, two);
+}
+
+#[test]
+fn another_rule_set_keeps_what_an_unchanged_model_has_learned() {
+    let before = program(&[SCHEMA, ANOMALY, FOREST, WATCHES]);
+    // Another name, another order, another rule; and one model that is new.
+    let renamed = ANOMALY.replace("model anomaly", "model usual_pay");
+    let changed = FOREST.replace("seed 7", "seed 8");
+    let rule = r"
+rule unusual mode shadow
+  on pay
+  when model.usual_pay >= 0.0
+  if missing skip
+  then alert
+rule fresh mode shadow
+  on pay
+  when model.odd >= 0.0
+  if missing skip
+  then alert
+";
+    let after = program(&[SCHEMA, &changed, &renamed, rule]);
+    let lines = stream(5_001);
+    let mut runner = Runner::new(&before);
+    runner.steps(&lines[..5_000]);
+    let report = runner.engine.activate(Arc::clone(&after)).unwrap();
+    let models = |names: &[String]| {
+        let mut kinds: Vec<String> = Vec::new();
+        for name in names.iter().filter(|name| name.starts_with("model ")) {
+            kinds.push(name.split(' ').nth(1).unwrap().to_owned());
+        }
+        kinds
+    };
+    assert_eq!(models(&report.kept), ["tail_sum"]);
+    assert_eq!(models(&report.warming), ["isolation_forest"]);
+    assert_eq!(models(&report.dropped), ["isolation_forest"]);
+    let decision = runner.decide(lines[5_000].clone());
+    let shadow: Vec<&str> = decision["shadow"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(shadow, ["unusual"], "{decision:#}");
+    assert_eq!(decision["undecided"][0]["name"], "fresh");
+}
+
+#[test]
+fn a_frozen_model_scores_and_does_not_learn() {
+    let lines = stream(4_500);
+    let mut runner = Runner::new(&program(&[SCHEMA, ANOMALY, FOREST, WATCHES]));
+    runner.steps(&lines[..4_400]);
+    let frozen = ANOMALY.replace("  on pay\n", "  on pay\n  frozen\n");
+    let rule = "rule ask mode shadow\n  on pay\n  when model.anomaly >= 0.0\n  if missing skip\n  then alert\n";
+    let after = program(&[SCHEMA, &frozen, rule]);
+    runner.engine.activate(Arc::clone(&after)).unwrap();
+    // The same payment, a month later and again: nothing has moved.
+    let late = |at: i64| payment(at, (2, "web"), "17.00", "1");
+    let one = runner.decide(late(30_000));
+    runner.steps(&lines[4_400..]);
+    let two = runner.decide(late(30_001));
+    let raw = |decision: &Value| decision["models"][0]["features"].clone();
+    assert_eq!(raw(&one).is_null(), raw(&two).is_null());
+    let again = restored(&after, &runner.snapshot(), runner.offset);
+    assert_eq!(again.engine.state_bytes(), runner.engine.state_bytes());
+}
+
+#[test]
+fn what_is_alerted_is_not_learned() {
+    let alerts = r#"
+rule all
+  id "R-1"  owner fraud  severity low
+  on pay
+  when amount > 0 EUR
+  then alert
+rule ask mode shadow
+  on pay
+  when model.anomaly >= 0.0
+  if missing skip
+  then alert
+"#;
+    let lines = stream(4_500);
+    let mut runner = Runner::new(&program(&[SCHEMA, ANOMALY, alerts]));
+    runner.steps(&lines[..4_400]);
+    let decision = runner.decide(lines[4_400].clone());
+    assert_eq!(decision["undecided"][0]["name"], "ask");
+    assert!(decision["models"][0].get("raw_micro").is_none(), "{decision:#}");
+}
