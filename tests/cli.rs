@@ -171,12 +171,17 @@ fn test_runs_the_tests_and_fails_when_one_fails() {
     assert_eq!(called.code, 1);
     assert!(called.out.contains("FAIL  large: one cent above  (a.risk:18:1)"), "{}", called.out);
     assert!(called.out.contains("expected a hit, but it does not hit"), "{}", called.out);
+    // One hundred is not more than one hundred.
+    let condition = "when `amount > 100 EUR` is false: 100.00 EUR > 100.00 EUR";
+    assert!(called.out.contains(&format!("\n        {condition}\n")), "{}", called.out);
     assert!(called.out.ends_with("1 passed, 1 failed\n"), "{}", called.out);
     let json = broken.call(&["test", "rules", "--format", "json"]);
     let lines: Vec<Value> =
         json.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines.len(), 2);
     assert_eq!((json.code, lines[0]["passed"].as_bool()), (1, Some(false)));
+    assert_eq!(lines[0]["conditions"][0], condition);
+    assert_eq!(lines[1]["conditions"].as_array().map(Vec::len), Some(0));
 }
 
 #[test]

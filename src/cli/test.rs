@@ -68,7 +68,7 @@ fn place(sources: &Sources, span: Span) -> String {
 fn report_text(sources: &Sources, results: &[TestResult], console: &Console) {
     let mut text = String::new();
     for result in results {
-        let TestResult { rule, title, span, failures } = result;
+        let TestResult { rule, title, span, failures, conditions } = result;
         if failures.is_empty() {
             if console.is_verbose() {
                 text.push_str(&format!("ok    {rule}: {title}\n"));
@@ -78,6 +78,9 @@ fn report_text(sources: &Sources, results: &[TestResult], console: &Console) {
         text.push_str(&format!("FAIL  {rule}: {title}  ({})\n", place(sources, *span)));
         for failure in failures {
             text.push_str(&format!("      {failure}\n"));
+        }
+        for condition in conditions {
+            text.push_str(&format!("        {condition}\n"));
         }
     }
     let failed = results.iter().filter(|result| !result.failures.is_empty()).count();
@@ -93,6 +96,7 @@ fn report_json(sources: &Sources, results: &[TestResult], console: &Console) {
             "at": place(sources, result.span),
             "passed": result.failures.is_empty(),
             "failures": result.failures,
+            "conditions": result.conditions,
         });
         console.data(&format!("{line}\n"));
     }

@@ -41,6 +41,8 @@ pub struct TestResult {
     pub span: Span,
     /// What did not come out as expected; empty when it passed.
     pub failures: Vec<String>,
+    /// Of a test that failed, what each condition of its rule was on the judged event.
+    pub conditions: Vec<String>,
 }
 
 /// Runs every test of a rule set, in the order of the program.
@@ -62,6 +64,7 @@ pub fn run_one(program: &Arc<Program>, test: &TestCase) -> Result<TestResult, Ev
         title: test.title.clone(),
         span: test.span,
         failures: Vec::new(),
+        conditions: Vec::new(),
     };
     if matches!(info.mode, Mode::Draft | Mode::Retired) {
         result.failures.push(format!("rule `{}` is not evaluated in its mode", info.name));
@@ -79,6 +82,10 @@ pub fn run_one(program: &Arc<Program>, test: &TestCase) -> Result<TestResult, Ev
             result.failures.extend(test.expect.iter().filter_map(wrong));
         }
         Err(error) => result.failures.push(error.to_string()),
+    }
+    if !result.failures.is_empty() {
+        // WHY: anew, because laying out what a rule says leaves traces in an engine.
+        result.conditions = Stage::new(program, test)?.conditions(test).unwrap_or_default();
     }
     Ok(result)
 }
@@ -108,12 +115,25 @@ impl Stage {
         Ok(Self { program: Arc::clone(program), engine, stream, next: 0 })
     }
 
-    fn play(&mut self, test: &TestCase) -> Result<Played, BuildError> {
+    /// Decides what comes before; gives the event that is judged.
+    fn prepare(&mut self, test: &TestCase) -> Result<Row, BuildError> {
         for (at_ms, event) in in_order(&test.given) {
             let row = self.row(event, at_ms)?;
             self.decide(&row);
         }
-        let row = self.row(&test.when, test.at_ms)?;
+        self.row(&test.when, test.at_ms)
+    }
+
+    /// What each condition of the rule is on the judged event.
+    fn conditions(&mut self, test: &TestCase) -> Result<Vec<String>, BuildError> {
+        let row = self.prepare(test)?;
+        let decoded = Decoded { raw: &[], row: &row };
+        let outline = self.engine.outline(self.stream, decoded, test.rule);
+        Ok(outline.map_or_else(Vec::new, |outline| words::conditions(&outline)))
+    }
+
+    fn play(&mut self, test: &TestCase) -> Result<Played, BuildError> {
+        let row = self.prepare(test)?;
         let names = asked_names(&self.program, test);
         let nodes: Vec<NodeId> = names.iter().map(|(_, node)| *node).collect();
         let values = self.engine.peek(self.stream, Decoded { raw: &[], row: &row }, &nodes);

@@ -3,6 +3,7 @@
 use crate::base::Value;
 use crate::event::schema::{EventId, SlotId};
 use crate::rule_tests::actions::Said;
+use crate::rules::eval::outline::{Outline, Part};
 use crate::rules::eval::render::duration;
 use crate::rules::eval::trace::Trace;
 use crate::rules::program::{ActionPlan, Constant, ListId, NodeId, Program, StepUpOtherwise};
@@ -83,6 +84,30 @@ pub(super) fn found(program: &Program, event: EventId, node: NodeId, value: Valu
         Value::Geo(latitude, longitude) => return format!("{latitude}, {longitude}"),
     };
     wanted(program, event, node, &constant)
+}
+
+/// What each condition of a rule was: `when amount > limit is false: 99.00 EUR > 100.00 EUR`.
+pub(super) fn conditions(outline: &Outline) -> Vec<String> {
+    let mut lines = Vec::new();
+    let clauses = [
+        ("where", outline.guard.as_ref()),
+        ("when", Some(&outline.when)),
+        ("unless", outline.unless.as_ref()),
+    ];
+    for (clause, part) in clauses {
+        let mut open: Vec<&Part> = part.into_iter().collect();
+        while let Some(part) = open.pop() {
+            let Part { text, value, compared, parts, .. } = part;
+            match compared {
+                Some((left, op, right)) => {
+                    lines.push(format!("{clause} `{text}` is {value}: {left} {op} {right}"));
+                }
+                None if parts.is_empty() => lines.push(format!("{clause} `{text}` is {value}")),
+                None => open.extend(parts.iter().rev()),
+            }
+        }
+    }
+    lines
 }
 
 /// A duration as a literal of the language: without spaces.
