@@ -226,6 +226,10 @@ fn a_decision_tells_the_features_with_side_and_size() {
     assert_eq!(sum, anomaly["raw_micro"].as_i64().unwrap(), "the parts are the score");
     let amount = parts.iter().find(|part| part["feature"] == "amount").unwrap();
     assert_eq!((&amount["side"], &amount["value"]), (&"high".into(), &"9000.00 EUR".into()));
+    let ratio = parts.iter().find(|part| part["feature"] == "ratio").unwrap();
+    // The card's payments are of some 15 euros.
+    let times: f64 = ratio["value"].as_str().unwrap().parse().unwrap();
+    assert!((200.0..1_500.0).contains(&times), "{ratio}");
     let reason = amount["reason"].as_str().unwrap();
     assert!(reason.starts_with("`amount` 9000.00 EUR is high: 0."), "{reason}");
     let schema = include_str!("../docs/schemas/decision.v1.json");

@@ -168,6 +168,7 @@ fn check(
     // What is wrong with a feature is said at its definition, not at every use.
     report.retain(|found| found.code != codes::E0108 || !broken.contains(sources.text(found.span)));
     let (tables, plans) = lower::lower(&build, drafts, report);
+    let models = models::placed(models, &plans);
     lists::warn_of_unfilled(items, (&lists, &plans), report);
     let schema: Schema = compiled.schema.clone();
     if let (Some(notes), Some(taken)) = (notes, build.notes.take()) {

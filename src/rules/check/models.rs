@@ -13,7 +13,7 @@ use crate::rules::check::lower::Draft;
 use crate::rules::check::measures::duration;
 use crate::rules::check::refusal::did_you_mean;
 use crate::rules::check::schema::{dotted, twice, unknown_event};
-use crate::rules::program::{Aspect, ModelId, ModelPlan, NodeId, Op, Type};
+use crate::rules::program::{Aspect, EventPlan, ModelId, ModelPlan, NodeId, Op, Type};
 use crate::rules::syntax::ast::{
     Decimal, Item, Model, ModelClause, ModelClauseKind, ModelFeature, Path,
 };
@@ -72,6 +72,22 @@ pub(super) fn compile(
     }
     build.models = Some((known, plans.clone()));
     plans
+}
+
+/// The models with the nodes of the plans in place of those of the arenas.
+pub(super) fn placed(models: Vec<ModelPlan>, plans: &[EventPlan]) -> Vec<ModelPlan> {
+    let placed = |(id, model): (ModelId, ModelPlan)| {
+        let plan = plans.get(usize::from(model.event.0));
+        let features = plan.and_then(|plan| {
+            let (_, node) = plan.models.iter().find(|(known, _)| *known == id)?;
+            match &plan.nodes.get(node.0 as usize)?.op {
+                Op::Model(.., features) => Some(features.clone()),
+                _ => None,
+            }
+        });
+        ModelPlan { features: features.unwrap_or_default(), ..model }
+    };
+    (0_u16..).map(ModelId).zip(models).map(placed).collect()
 }
 
 /// Reads one model.
