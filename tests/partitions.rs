@@ -176,6 +176,63 @@ fn a_hole_in_the_input_is_told_from_the_first_event_of_each_partition_after_it()
     assert!(!pair.says_gap(0, 90), "its windows reach back to 60");
 }
 
+const LISTS: &str = r#"
+list bad : card
+
+event payment from "t" when "/kind" = "payment"
+  id    id      : text
+  time  at      : time unit ms
+  key   card    : card
+  field amount  : money currency EUR
+event login from "t" when "/kind" = "login"
+  id    id      : text
+  time  at      : time unit ms
+  key   card    : card
+rule listed
+  id "R-1"  owner fraud  severity high
+  on payment
+  when card in bad
+  then block
+rule puts
+  id "R-2"  owner fraud  severity high
+  on payment
+  when amount > 50 EUR
+  then add card to bad for 2h
+rule many
+  id "R-3"  owner fraud  severity low
+  on login
+  when count(login) by card over last 30m > 5
+  then score +1
+"#;
+
+/// A record that is gone may have put a card on a list for two hours.
+#[test]
+fn a_hole_in_the_input_is_told_as_long_as_a_missing_record_may_have_put_something_on_a_list() {
+    let files = vec![Source { path: "a.risk".to_owned(), text: LISTS.to_owned() }];
+    let (program, report) = riskweir::rules::compile(&Sources { files });
+    let program = Arc::new(program.unwrap_or_else(|| panic!("{report:#?}")));
+    let mut engine = Engine::new(program, ten_minutes()).unwrap();
+    engine.note_gap();
+    let stream = engine.open_stream("t", 0);
+    let mut offset = 0;
+    let mut says = |kind: &str, minute: i64| {
+        offset += 1;
+        let at = START_MS + minute * MINUTE_MS;
+        let line =
+            format!(r#"{{"kind":"{kind}","id":"l{offset}","at":{at},"card":"c","amount":"1.00"}}"#);
+        let mut out = Vec::new();
+        let payload = Some(line.as_bytes());
+        engine.step(&Input { stream, offset, arrival_ms: None, payload }, &mut out);
+        decision(&out)["provenance"].as_array().unwrap().contains(&"state_gap".into())
+    };
+    assert!(says("payment", 0) && says("login", 0));
+    assert!(says("payment", 29) && says("login", 29), "windows reach back 30 minutes");
+    assert!(says("payment", 31), "it asks the list");
+    assert!(!says("login", 31), "no rule about logins asks a list");
+    assert!(says("payment", 119));
+    assert!(!says("payment", 120));
+}
+
 #[test]
 fn a_hole_in_the_input_is_told_until_the_slowest_partition_is_past_it() {
     let options = ten_minutes();

@@ -1,7 +1,8 @@
 //! A hole in the input: records that nobody has any more are missing from the windows.
 //!
 //! From the first event after the hole until the longest window of the rule set has passed, and the time for which ids are
-//! remembered, decisions say so.
+//! remembered, decisions say so. Decisions on events whose rules ask a list that rules fill say so until the longest time has
+//! passed, too, for which a rule puts a member there: a missing record may have put one there.
 //!
 //! Several partitions may lack records, and each goes on at a time of its own. So the first event after the hole is one per
 //! partition; decisions of all say so until that has passed the latest of these, because a key may have
@@ -9,7 +10,7 @@
 
 use crate::base::codec::{Damaged, Decoder, Encoder};
 use crate::engine::streams::{ClockId, Placement, Timeliness};
-use crate::rules::program::Program;
+use crate::rules::program::{ActionPlan, EventPlan, ListId, Lookup, Op, Program};
 
 /// Whether windows reach into a hole.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,8 +28,62 @@ enum End {
     None,
     /// Its next event is the first after the hole.
     Here,
-    /// Events before this time have windows that reach into the hole, ms.
-    Until(i64),
+    /// Events before these times may know less than they should.
+    Until(Reach),
+}
+
+/// How far a hole reaches. The reach of a rule set is a length, that of a hole a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Reach {
+    /// Of windows and remembered ids, ms.
+    windows_ms: i64,
+    /// Of members that rules put on lists, ms.
+    lists_ms: i64,
+}
+
+/// What a rule set asks of the past.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Asked {
+    reach: Reach,
+    /// By event type: whether its rules ask a list that rules fill.
+    reads_lists: Vec<bool>,
+}
+
+impl Asked {
+    /// What a rule set asks, whose engine remembers ids for so long.
+    pub(super) fn of(program: &Program, dedupe_window_ms: i64) -> Self {
+        let windows_ms = longest_window_ms(program).max(dedupe_window_ms);
+        let fills: Vec<(ListId, i64)> = program.plans.iter().flat_map(filled).collect();
+        let own: Vec<bool> = program.plans.iter().map(|plan| reads(plan, &fills)).collect();
+        let is_own = |event: usize| own.get(event).copied().unwrap_or(false);
+        // WHY: a filter of an aggregate asks when the event comes that is counted.
+        let through = |lookup: &Lookup| {
+            let table = program.tables.get(usize::from(lookup.table.0));
+            table.is_some_and(|table| is_own(usize::from(table.event.0)))
+        };
+        let reads_lists = program.plans.iter().enumerate();
+        let reads_lists =
+            reads_lists.map(|(event, plan)| is_own(event) || plan.lookups.iter().any(through));
+        let reads_lists: Vec<bool> = reads_lists.collect();
+        let lists_ms = fills.iter().map(|(_, for_ms)| *for_ms).max().unwrap_or(0).max(windows_ms);
+        Self { reach: Reach { windows_ms, lists_ms }, reads_lists }
+    }
+}
+
+/// The lists that the rules of an event type fill, and for how long, ms.
+fn filled(plan: &EventPlan) -> impl Iterator<Item = (ListId, i64)> + '_ {
+    plan.rules.iter().flat_map(|rule| &rule.actions).filter_map(|action| match action {
+        ActionPlan::Add { list, for_ms, .. } => Some((*list, *for_ms)),
+        _ => None,
+    })
+}
+
+fn reads(plan: &EventPlan, fills: &[(ListId, i64)]) -> bool {
+    let is_filled = |list: ListId| fills.iter().any(|(filled, _)| *filled == list);
+    plan.nodes.iter().any(|node| match &node.op {
+        Op::InList(_, list) | Op::Given(_, list) => is_filled(*list),
+        _ => false,
+    })
 }
 
 impl Gap {
@@ -43,10 +98,10 @@ impl Gap {
     /// still come late, by the clock of the partition furthest behind.
     pub(super) fn touches(
         &mut self,
-        (time_ms, clock): (i64, ClockId),
+        (time_ms, clock, event): (i64, ClockId, u16),
         placement: &Placement,
         late_ms: i64,
-        (program, dedupe_window_ms): (&Program, i64),
+        asked: &Asked,
     ) -> bool {
         if self.ends.is_empty() && !self.others {
             return false;
@@ -58,17 +113,22 @@ impl Gap {
         if let Some(end @ End::Here) = self.ends.get_mut(at) {
             // WHY: an event from the future says nothing about where its partition goes on.
             if placement.timeliness != Timeliness::Future {
-                let reach_ms = longest_reach_ms(program).max(dedupe_window_ms);
-                *end = End::Until(placement.clock_ms.saturating_add(reach_ms));
+                let from = |reach_ms: i64| placement.clock_ms.saturating_add(reach_ms);
+                let Reach { windows_ms, lists_ms } = asked.reach;
+                let (windows_ms, lists_ms) = (from(windows_ms), from(lists_ms));
+                *end = End::Until(Reach { windows_ms, lists_ms });
             }
             return true;
         }
-        let until = |end: &End| if let End::Until(end_ms) = end { Some(*end_ms) } else { None };
-        let Some(end_ms) = self.ends.iter().filter_map(until).max() else { return false };
-        if late_ms >= end_ms {
+        let until = |end: &End| if let End::Until(reach) = end { Some(*reach) } else { None };
+        let latest = |of: fn(Reach) -> i64| self.ends.iter().filter_map(until).map(of).max();
+        let Some(windows_ms) = latest(|reach| reach.windows_ms) else { return false };
+        let lists_ms = latest(|reach| reach.lists_ms).unwrap_or(windows_ms).max(windows_ms);
+        if late_ms >= lists_ms {
             self.pass();
         }
-        time_ms < end_ms
+        let reads_lists = asked.reads_lists.get(usize::from(event)).copied().unwrap_or(false);
+        time_ms < if reads_lists { lists_ms } else { windows_ms }
     }
 
     /// The hole is behind all that were heard since; one that was not may still come with a hole of its own.
@@ -89,13 +149,14 @@ impl Gap {
         code.flag(self.others);
         code.count(self.ends.len());
         for end in &self.ends {
-            let (kind, end_ms) = match *end {
-                End::None => (0, 0),
-                End::Here => (1, 0),
-                End::Until(end_ms) => (2, end_ms),
+            let (kind, windows_ms, lists_ms) = match *end {
+                End::None => (0, 0, None),
+                End::Here => (1, 0, None),
+                End::Until(Reach { windows_ms, lists_ms }) => (3, windows_ms, Some(lists_ms)),
             };
             code.byte(kind);
-            code.int(end_ms);
+            code.int(windows_ms);
+            lists_ms.into_iter().for_each(|lists_ms| code.int(lists_ms));
         }
     }
 
@@ -109,11 +170,13 @@ impl Gap {
         let n = code.count(2, WHAT)?;
         let mut ends = Vec::with_capacity(n);
         for _ in 0..n {
-            let (kind, end_ms) = (code.byte(WHAT)?, code.int(WHAT)?);
+            let (kind, windows_ms) = (code.byte(WHAT)?, code.int(WHAT)?);
             ends.push(match kind {
                 0 => End::None,
                 1 => End::Here,
-                2 => End::Until(end_ms),
+                // WHY: written before lists were looked at.
+                2 => End::Until(Reach { windows_ms, lists_ms: windows_ms }),
+                3 => End::Until(Reach { windows_ms, lists_ms: code.int(WHAT)? }),
                 _ => return Err(code.damaged(WHAT)),
             });
         }
@@ -122,7 +185,7 @@ impl Gap {
 }
 
 /// How far back the longest window of a rule set reaches.
-fn longest_reach_ms(program: &Program) -> i64 {
+fn longest_window_ms(program: &Program) -> i64 {
     let measures = program.tables.iter().flat_map(|table| &table.spec.measures);
     let reach = |span: crate::window::spec::Span| span.length_ms.saturating_add(span.ending_ago_ms);
     measures.map(|measure| reach(measure.window)).max().unwrap_or(0)

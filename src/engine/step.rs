@@ -9,7 +9,7 @@ use crate::decision::score::ScoreSheet;
 use crate::engine::breaker::Breakers;
 use crate::engine::counters::{Counters, RuleCounters};
 use crate::engine::emit;
-use crate::engine::gap::Gap;
+use crate::engine::gap::{Asked, Gap};
 use crate::engine::lists::Lists;
 use crate::engine::memory::{Ahead, Answers, KeyPart, Memory, OwnEntries, key_parts};
 use crate::engine::options::EngineOptions;
@@ -54,6 +54,7 @@ pub(super) struct Setup {
     pub(super) options: EngineOptions,
     pub(super) ruleset: String,
     pub(super) config: String,
+    pub(super) asked: Asked,
 }
 
 /// What the records that leave need to know of an event type.
@@ -330,8 +331,8 @@ impl Engine {
         self.remembered.trail.digest()
     }
 
-    /// Records before the next one of each partition may be missing for good: decisions say `state_gap` until no window
-    /// reaches there.
+    /// Records before the next one of each partition may be missing for good: decisions say `state_gap` until nothing that
+    /// they ask reaches there.
     pub fn note_gap(&mut self) {
         self.remembered.gap.note(self.remembered.clocks.all().len());
     }
@@ -367,6 +368,7 @@ impl Setup {
             digesters: program.schema.events.iter().map(Digester::new).collect(),
             ruleset: program.digest.short_hex(),
             config: options.digest().short_hex(),
+            asked: Asked::of(&program, options.dedupe_window_ms),
             options,
             program,
         })

@@ -164,9 +164,8 @@ impl<'a, S: Sink> Turn<'a, S> {
         }
         let answer_id = variant_of(id_digest, body_digest);
         let late_ms = state_ms.saturating_sub(self.setup.options.allowed_lateness_ms);
-        let place = (row.time_ms, clock);
-        let reach = (&*self.setup.program, self.setup.options.dedupe_window_ms);
-        let gap = self.remembered.gap.touches(place, &placement, late_ms, reach);
+        let place = (row.time_ms, clock, row.event);
+        let gap = self.remembered.gap.touches(place, &placement, late_ms, &self.setup.asked);
         Standing { placement, seen, answer_id, body_digest, gap }
     }
 
