@@ -464,3 +464,143 @@ fn a_rule_set_that_needs_all_partitions_is_refused_where_there_are_others() {
     one.stop_in_order();
     fleet.check_golden();
 }
+
+/// Ends a limit on the length of files.
+#[track_caller]
+fn make_room(service: &Binary) {
+    let pid = service.pid().to_string();
+    let raised =
+        std::process::Command::new("prlimit").args(["--pid", &pid, "--fsize=unlimited:"]).status();
+    assert!(raised.unwrap().success());
+}
+
+/// No record may be decided by a rule set that a recovery would not find.
+#[test]
+fn a_first_start_without_room_is_not_ready_decides_nothing_and_goes_on_when_there_is_room() {
+    let (fleet, mut payments) = (fleet("first", "transactional"), Payments::new(15, 1, 20));
+    fleet.produce(&payments.take(100));
+    let starved = fleet.start_limited("one", 0, &[]);
+    wait::until(
+        || {
+            let (status, body) = starved.get("/readyz");
+            assert_ne!(status, 200, "{body}");
+            errors(&starved) >= 2.0 && body.contains("\"check\":\"rule_set\"")
+        },
+        || starved.describe(),
+    );
+    assert!(starved.said().contains("Nothing is decided until the rule set can be kept"));
+    assert_eq!(fleet.n_committed(), 0);
+    let arguments = fleet.arguments("other", &[]);
+    let validated = std::process::Command::new("bash")
+        .args(["-c", "ulimit -S -f 0; trap '' XFSZ; exec \"$0\" validate \"$@\""])
+        .arg(env!("CARGO_BIN_EXE_riskweir"))
+        .args(&arguments[1..])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&validated.stderr).into_owned();
+    assert_eq!(validated.status.code(), Some(1), "{said}");
+    assert!(said.contains("error[S0004]") && said.contains("make room"), "{said}");
+    make_room(&starved);
+    fleet.wait_committed(100, &[&starved]);
+    support::binary::wait_for(&starved, "/readyz", 200);
+    starved.stop_in_order();
+    fleet.check_golden();
+}
+
+#[test]
+fn a_second_instance_with_the_same_snapshots_is_told_which_rule_needs_all_partitions() {
+    let fleet = Fleet::new(Broker::shared(), "same", ("transactional", 2));
+    let place = format!("snapshot.dir={}", fleet.snapshots("all").display());
+    let one = fleet.start("one", &[&place]);
+    support::binary::wait_for(&one, "/readyz", 200);
+    let (code, said) = fleet.start("two", &[&place]).ended();
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("error[K0013]: rule `") && !said.contains("S0006"), "{said}");
+    assert!(said.contains("kafka.partitioned_by"), "{said}");
+    one.stop_in_order();
+}
+
+/// `riskweir snapshot verify`: its code, and what it says.
+fn verify(place: &Path) -> (Option<i32>, String) {
+    let done = support::binary::command()
+        .args(["snapshot", "verify", place.to_str().unwrap()])
+        .output()
+        .unwrap();
+    (done.status.code(), String::from_utf8_lossy(&done.stderr).into_owned())
+}
+
+#[test]
+fn an_active_rule_set_whose_file_is_damaged_or_gone_is_named_and_kept_again() {
+    let (fleet, mut payments) = (fleet("kept", "transactional"), Payments::new(16, 1, 20));
+    fleet.produce(&payments.take(200));
+    let first = fleet.start("one", &[RARELY]);
+    fleet.wait_committed(200, &[&first]);
+    first.stop_in_order();
+    let folder = fleet.snapshots("one");
+    let entries = fs::read_dir(folder.join("all")).unwrap().map(|entry| entry.unwrap().path());
+    let files: Vec<_> =
+        entries.filter(|path| path.extension().is_some_and(|ending| ending == "rwr")).collect();
+    let [file] = &files[..] else { panic!("{files:?}") };
+    let name = file.file_name().unwrap().to_str().unwrap();
+    let whole = fs::read(file).unwrap();
+    assert_eq!(verify(&folder).0, Some(0));
+    let damage: [fn(&Path); 2] = [flip, |file| fs::remove_file(file).unwrap()];
+    for spoil in damage {
+        spoil(file);
+        let (code, said) = verify(&folder);
+        let is_named = code == Some(1) && said.contains("error[S0001]") && said.contains(name);
+        assert!(is_named || !file.exists(), "{code:?} {said}");
+        let again = fleet.start("one", &[RARELY]);
+        wait::until(
+            || fs::read(file).is_ok_and(|bytes| bytes == whole),
+            || format!("the rule set again: {}", again.describe()),
+        );
+        assert!(again.said().contains("it is kept again"), "{}", again.said());
+        again.stop_in_order();
+        assert_eq!(verify(&folder).0, Some(0));
+    }
+}
+
+#[test]
+fn entries_among_snapshots_that_are_no_files_and_files_of_another_shard_are_named() {
+    let (fleet, mut payments) = (fleet("strange", "transactional"), Payments::new(17, 1, 20));
+    fleet.produce(&payments.take(200));
+    let first = fleet.start("one", &[RARELY]);
+    fleet.wait_committed(200, &[&first]);
+    first.stop_in_order();
+    let (folder, good) = (fleet.snapshots("one"), fleet.snapshot_files("one").pop().unwrap());
+    std::os::unix::fs::symlink(&good, folder.join("all/000000000090-e1.rws")).unwrap();
+    fs::create_dir(folder.join("all/000000000091-e1.rws")).unwrap();
+    fs::create_dir(folder.join("p0")).unwrap();
+    fs::copy(&good, folder.join("p0/000000000001-e1.rws")).unwrap();
+    let (code, said) = verify(&folder);
+    assert_eq!(code, Some(1), "{said}");
+    for name in ["000000000090-e1", "000000000091-e1"] {
+        assert!(said.contains(&format!("`all/{name}.rws`: it is no plain file")), "{said}");
+    }
+    assert!(said.contains("`p0/000000000001-e1.rws`: it belongs to shard `all`"), "{said}");
+    let again = fleet.start("one", &[RARELY]);
+    support::binary::wait_for(&again, "/readyz", 200);
+    let told = lines(&again.stop_in_order(), "An entry among the snapshots is no plain file");
+    assert_eq!(told.len(), 2, "{told:?}");
+}
+
+#[test]
+fn an_input_topic_that_is_compacted_is_told_at_the_start_and_by_validate() {
+    let fleet = fleet("compacted", "transactional");
+    let topic = fleet.topic("latest");
+    fleet.broker.create_topic_with(&topic, 1, &[("cleanup.policy", "compact")]);
+    let inputs = format!("topics.inputs={topic}");
+    let service = fleet.start("one", &[&inputs]);
+    support::binary::wait_for(&service, "/readyz", 200);
+    let told = lines(&service.stop_in_order(), "An input topic is compacted.");
+    assert!(told.len() == 1 && told[0].to_string().contains(&topic), "{told:?}");
+    for (settings, is_told) in [(vec![inputs.as_str()], true), (vec![], false)] {
+        let arguments = fleet.arguments("one", &settings);
+        let mut command = support::binary::command();
+        let done = command.args(["validate", "--connect"]).args(&arguments[1..]).output().unwrap();
+        let said = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert_eq!(done.status.code(), Some(0), "{said}");
+        assert_eq!(said.contains("is compacted"), is_told, "{said}");
+    }
+}

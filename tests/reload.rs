@@ -518,6 +518,48 @@ fn a_rule_file_that_is_half_written_is_refused_and_taken_when_it_is_whole() {
     assert_eq!(holds(&world.decided(5)), 1);
 }
 
+/// The disk is full when a rule set comes: it must not decide, is not told as taken, and is not forgotten either.
+#[test]
+fn a_rule_set_that_cannot_be_kept_is_held_back_and_decides_once_there_is_room() {
+    let world = World::new("held_back");
+    let (folder, aside) = (world.path("snapshots"), world.path("aside"));
+    let place = format!("snapshot.dir={}", folder.display());
+    let service = world.start(&["rules.watch_interval=0s", "snapshot.interval=1s", &place]);
+    world.send(0, 3);
+    world.decided(3);
+    let first = active(&service);
+    let behind = || service.metric("riskweir_ruleset_behind");
+    assert_eq!(behind(), Some(0.0));
+    // A file in its place: that refuses root, too.
+    fs::rename(&folder, &aside).unwrap();
+    fs::write(&folder, b"in the way").unwrap();
+    world.write(&rules(3));
+    for _ in 0..2 {
+        let told = reload(&service);
+        let said = String::from_utf8_lossy(&told.stderr).into_owned();
+        assert_eq!(told.status.code(), Some(1), "{said}");
+        assert!(said.contains("could not be kept beside the snapshots"), "{said}");
+        assert!(said.contains("it is tried again when there is room"), "{said}");
+    }
+    let says = "Rule set is held back; the active one stays, and it is tried again.";
+    assert!(service.said().contains(says), "{}", service.said());
+    assert!(
+        (refused(&service) - 1.0).abs() < f64::EPSILON,
+        "one rule set, however often it is tried"
+    );
+    assert_eq!((active(&service), behind()), (first.clone(), Some(1.0)));
+    assert_eq!(service.get("/readyz").0, 200, "it decides");
+    world.send(3, 4);
+    assert_eq!(holds(&world.decided(4)), 0);
+    fs::remove_file(&folder).unwrap();
+    fs::rename(&aside, &folder).unwrap();
+    wait_for_another(&service, &first);
+    world.send(4, 5);
+    assert_eq!(holds(&world.decided(5)), 1);
+    assert_eq!(behind(), Some(0.0));
+    assert_eq!(reload(&service).status.code(), Some(0));
+}
+
 /// P14: rule sets come as fast as they can be compiled, every third of them broken, while payments are decided.
 #[test]
 fn rule_sets_that_change_all_the_time_decide_each_payment_by_exactly_one_of_them() {

@@ -66,11 +66,15 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
                 console.message(&format!("rule set {} is active already", word("ruleset")));
                 tell_backfill(&told, console);
             }
+            "waiting" => console.message(&format!(
+                "rule set {} is handed over, and becomes active once the service has partitions and its windows",
+                word("ruleset")
+            )),
             _ => console.message(word("reason")),
         },
     }
     match status {
-        200 => Ok(Exit::Ok),
+        200 | 202 => Ok(Exit::Ok),
         422 => Ok(Exit::Invalid),
         404 => Err(Failure::invalid(
             "the service takes no such requests here: set `http.reload: on`, or send it SIGHUP",

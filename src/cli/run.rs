@@ -116,16 +116,18 @@ fn laid(config: &Config, program: &Program, inputs: &[String]) -> Laid {
 fn reload_answer(reloader: Arc<Reloader>) -> http::Reload {
     Arc::new(move |backfill| {
         let outcome = match backfill.map(backfill_from).transpose() {
-            Ok(since) => reloader.check(since),
+            Ok(since) => reloader.ask(since),
             Err(reason) => Reload::Refused { reason },
         };
         let answer = |outcome: &str, ruleset: String, backfill: Option<Backfill>| {
-            let backfill = backfill.map(told);
-            (200, json!({"outcome": outcome, "ruleset": ruleset, "backfill": backfill}))
+            let (status, backfill) =
+                (if outcome == "waiting" { 202 } else { 200 }, backfill.map(told));
+            (status, json!({"outcome": outcome, "ruleset": ruleset, "backfill": backfill}))
         };
         match outcome {
             Reload::Taken { ruleset, backfill } => answer("taken", ruleset, backfill),
             Reload::Unchanged { ruleset, backfill } => answer("unchanged", ruleset, backfill),
+            Reload::Waiting { ruleset, backfill } => answer("waiting", ruleset, backfill),
             Reload::Refused { reason } => (422, json!({"outcome": "refused", "reason": reason})),
         }
     })

@@ -12,10 +12,13 @@ use serde_json::{Value, json};
 use crate::base::time::format_rfc3339;
 use crate::cli::settings::Settings;
 use crate::cli::{Console, Exit, Failure, Format};
-use crate::durable::snapshots::{ENDING, examine};
+use crate::durable::snapshots::{RULES_ENDING, examine, is_ours, misplaced};
 use crate::durable::{
     ContainerError, Header, Position, SnapshotError, Storage, StorageError, Totals, open,
 };
+
+/// What is wrong with an entry that is named like a snapshot.
+const NO_FILE: &str = "it is no plain file";
 
 /// Positions that the table shows of one snapshot.
 const SHOWN_POSITIONS: usize = 3;
@@ -31,7 +34,7 @@ pub struct Arguments {
 enum Task {
     /// List snapshots with what they say about themselves, and whether they are whole.
     Inspect(Where),
-    /// Read snapshots to their end; fails when one is damaged, or when there is none.
+    /// Read snapshots, and the rule sets beside them, to their end; fails when one is damaged, or when there is none.
     Verify(Where),
 }
 
@@ -67,7 +70,8 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
             return Ok(Exit::Invalid);
         }
     };
-    if all.is_empty() {
+    let is_empty = all.iter().all(Examined::is_rules);
+    if is_empty {
         console.message(&format!("no snapshots in `{place}`"));
     }
     let verify = matches!(arguments.task, Task::Verify(_));
@@ -81,7 +85,7 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
         Format::Text if verify => all.iter().for_each(|one| tell(one, console)),
         Format::Text => console.data(&table(&all, now_ms())),
     }
-    let sound = !all.is_empty() && all.iter().all(|one| one.outcome.is_ok());
+    let sound = !is_empty && all.iter().all(|one| one.outcome.is_ok());
     Ok(if verify && !sound { Exit::Invalid } else { Exit::Ok })
 }
 
@@ -104,12 +108,35 @@ fn examine_all(place: &str) -> Result<Vec<Examined>, StorageError> {
     }
     let storage: Box<dyn Storage + Send> = open(place)?;
     let stored = storage.list(None)?;
-    let snapshots = stored.into_iter().filter(|stored| stored.name.ends_with(ENDING));
+    let snapshots = stored.into_iter().filter(|stored| is_ours(&stored.name));
     let examined = snapshots.map(|stored| {
         let input = storage.open(&stored.name);
-        examine_one(stored.name, stored.size_bytes, input)
+        in_place(examine_one(stored.name, stored.size_bytes, input))
     });
-    Ok(examined.collect())
+    let strange = storage.strange(None)?.into_iter().filter(|name| is_ours(name)).map(|name| {
+        let reason = NO_FILE.to_owned();
+        let outcome = Err(SnapshotError::Misplaced { name: name.clone(), reason });
+        Examined { name, size_bytes: 0, header: None, outcome }
+    });
+    let mut all: Vec<Examined> = examined.chain(strange).collect();
+    all.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(all)
+}
+
+/// A file that is whole and lies where it belongs.
+fn in_place(mut one: Examined) -> Examined {
+    let reason = one.header.as_ref().and_then(|header| misplaced(&one.name, header));
+    if let Some(reason) = reason.filter(|_| one.outcome.is_ok()) {
+        one.outcome = Err(SnapshotError::Misplaced { name: one.name.clone(), reason });
+    }
+    one
+}
+
+impl Examined {
+    /// Whether it is a rule set, by its name.
+    fn is_rules(&self) -> bool {
+        self.name.ends_with(RULES_ENDING)
+    }
 }
 
 fn examine_one(
@@ -161,7 +188,11 @@ fn as_json(one: &Examined, now_ms: i64) -> Value {
         line["problem"] = error.to_string().into();
         line["help"] = error.help().into();
     }
-    if let Some(header) = &one.header {
+    if let Some(header) = one.header.as_ref().filter(|_| one.is_rules()) {
+        line["shard"] = header.shard.as_str().into();
+        line["ruleset"] = header.ruleset.as_str().into();
+        line["product_version"] = header.product_version.as_str().into();
+    } else if let Some(header) = &one.header {
         let created_at = header.created_at_ms;
         line["shard"] = header.shard.as_str().into();
         line["sequence"] = header.sequence.into();
@@ -200,6 +231,9 @@ fn row(one: &Examined, now_ms: i64) -> [String; 9] {
     let absent = || "-".to_owned();
     let of_header =
         |show: &dyn Fn(&Header) -> String| one.header.as_ref().map_or_else(absent, show);
+    let of_snapshot = |show: &dyn Fn(&Header) -> String| {
+        if one.is_rules() { absent() } else { of_header(show) }
+    };
     let frames = one.outcome.as_ref().map_or_else(|_| absent(), |totals| totals.frames.to_string());
     let valid = match &one.outcome {
         Ok(_) => "yes".to_owned(),
@@ -209,9 +243,9 @@ fn row(one: &Examined, now_ms: i64) -> [String; 9] {
     [
         one.name.clone(),
         of_header(&|header| header.shard.clone()),
-        of_header(&|header| header.epoch.to_string()),
-        of_header(&|header| positions(&header.positions)),
-        of_header(&|header| age(now_ms.saturating_sub(header.created_at_ms))),
+        of_snapshot(&|header| header.epoch.to_string()),
+        of_snapshot(&|header| positions(&header.positions)),
+        of_snapshot(&|header| age(now_ms.saturating_sub(header.created_at_ms))),
         one.size_bytes.to_string(),
         frames,
         of_header(&|header| header.ruleset.chars().take(12).collect()),

@@ -12,6 +12,7 @@ use crate::cli::run::{exit, show};
 use crate::cli::settings::Settings;
 use crate::cli::{Console, Exit, Failure, Format};
 use crate::runtime;
+use crate::telemetry::happening::InputCompacted;
 
 /// How long the brokers may take to answer.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -36,11 +37,21 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
         Ok(Deployment { config, program, inputs, digest }) => (config, program, inputs, digest),
         Err(exit) => return Ok(exit),
     };
+    if let Err(error) = runtime::check_room(&config) {
+        show(&error, *console);
+        return Ok(exit(&error));
+    }
     if arguments.connect
         && let Err(error) = runtime::check_connection(&config, &inputs, LIMIT)
     {
         show(&error, *console);
         return Ok(exit(&error));
+    }
+    if arguments.connect {
+        for topic in runtime::compacted(&config, &inputs) {
+            let means = InputCompacted::MEANS;
+            console.message(&format!("warning: input topic `{topic}` is compacted: {means}"));
+        }
     }
     let ruleset = program.digest.short_hex();
     match console.format {

@@ -194,6 +194,14 @@ pub enum SnapshotError {
         /// What is wrong.
         error: ContainerError,
     },
+    /// A file that is whole and in the wrong place.
+    #[error("snapshot `{name}`: {reason}")]
+    Misplaced {
+        /// Its name.
+        name: String,
+        /// Where it belongs.
+        reason: String,
+    },
     /// A shard's name that cannot be a folder's.
     #[error("`{shard}` cannot be the name of a shard")]
     ShardName {
@@ -242,6 +250,7 @@ impl SnapshotError {
             Self::Storage(error) if error.trouble == Trouble::Busy => Code("S0006"),
             Self::Storage(_) => Code("S0004"),
             Self::Container { error, .. } => error.code(),
+            Self::Misplaced { .. } => Code("S0002"),
             Self::ShardName { .. } | Self::NotBegun => Code("S0005"),
         }
     }
@@ -251,6 +260,7 @@ impl SnapshotError {
         match self {
             Self::Storage(error) => error.help(),
             Self::Container { error, .. } => error.help(),
+            Self::Misplaced { .. } => ContainerError::Foreign.help(),
             Self::ShardName { .. } => "use letters, digits, `-`, `_` and `.`, at most 100",
             Self::NotBegun => "report it: this should not happen",
         }

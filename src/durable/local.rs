@@ -12,6 +12,8 @@ use crate::durable::storage::{Storage, Stored};
 
 /// Ending of objects under construction.
 const PARTIAL: &str = ".partial";
+/// Bytes that are written to find out whether there is room.
+const PROBE_BYTES: usize = 64 << 10;
 /// Name of the lock file in a folder.
 const LOCK: &str = ".lock";
 
@@ -43,6 +45,26 @@ impl LocalDir {
     /// # Errors
     /// As the file system says.
     pub fn probe(&self) -> Result<(), StorageError> {
+        // WHY: a folder, because that is what would be made; some file systems have those and no files, or neither.
+        self.try_out(|probe| fs::create_dir(probe).and_then(|()| fs::remove_dir(probe)))
+    }
+
+    /// Whether a file of some length can be written there, too. Leaves nothing behind.
+    ///
+    /// # Errors
+    /// As the file system says.
+    pub fn probe_room(&self) -> Result<(), StorageError> {
+        self.try_out(|probe| {
+            let written = File::create(probe).and_then(|mut file| {
+                file.write_all(&vec![0; PROBE_BYTES]).and_then(|()| file.sync_all())
+            });
+            let removed = fs::remove_file(probe);
+            written.and(removed)
+        })
+    }
+
+    /// Does something with a name that nobody else has, in the folder or the nearest one above it that is there.
+    fn try_out(&self, work: impl FnOnce(&Path) -> io::Result<()>) -> Result<(), StorageError> {
         let mut folder = self.root.as_path();
         let facts = loop {
             match fs::metadata(if folder.as_os_str().is_empty() { Path::new(".") } else { folder })
@@ -58,9 +80,7 @@ impl LocalDir {
             if !facts.is_dir() {
                 return Err(io::Error::new(io::ErrorKind::NotADirectory, "it is no folder"));
             }
-            let probe = folder.join(format!(".riskweir-probe-{}", std::process::id()));
-            // WHY: a folder, because that is what would be made; some file systems have those and no files, or neither.
-            fs::create_dir(&probe).and_then(|()| fs::remove_dir(&probe))
+            work(&folder.join(format!(".riskweir-probe-{}", std::process::id())))
         });
         written.map_err(|error| {
             let reason = if folder == self.root {
@@ -124,7 +144,13 @@ impl LocalDir {
         Ok(())
     }
 
-    fn list_folder(&self, folder: &str, found: &mut Vec<Stored>) -> io::Result<()> {
+    /// Objects go to `found`, what is none to `strange`.
+    fn list_folder(
+        &self,
+        folder: &str,
+        found: &mut Vec<Stored>,
+        strange: &mut Vec<String>,
+    ) -> io::Result<()> {
         let entries = match fs::read_dir(self.root.join(folder)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             entries => entries?,
@@ -137,11 +163,32 @@ impl LocalDir {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 facts => facts?,
             };
-            if is_plain(&file) && facts.is_file() {
-                found.push(Stored { name: format!("{folder}/{file}"), size_bytes: facts.len() });
+            if !is_plain(&file) {
+                continue;
+            }
+            let name = format!("{folder}/{file}");
+            if facts.is_file() {
+                found.push(Stored { name, size_bytes: facts.len() });
+            } else {
+                strange.push(name);
             }
         }
         Ok(())
+    }
+
+    fn look(&self, folder: Option<&str>) -> Result<(Vec<Stored>, Vec<String>), StorageError> {
+        let failed = |error: io::Error| self.failed("list", folder.unwrap_or(""), &error);
+        let folders = match folder {
+            Some(folder) => vec![folder.to_owned()],
+            None => self.folders().map_err(failed)?,
+        };
+        let (mut found, mut strange) = (Vec::new(), Vec::new());
+        for folder in folders {
+            self.list_folder(&folder, &mut found, &mut strange).map_err(failed)?;
+        }
+        found.sort_by(|a, b| a.name.cmp(&b.name));
+        strange.sort();
+        Ok((found, strange))
     }
 
     fn folders(&self) -> io::Result<Vec<String>> {
@@ -219,17 +266,11 @@ impl Storage for LocalDir {
     }
 
     fn list(&self, folder: Option<&str>) -> Result<Vec<Stored>, StorageError> {
-        let failed = |error: io::Error| self.failed("list", folder.unwrap_or(""), &error);
-        let folders = match folder {
-            Some(folder) => vec![folder.to_owned()],
-            None => self.folders().map_err(failed)?,
-        };
-        let mut found = Vec::new();
-        for folder in folders {
-            self.list_folder(&folder, &mut found).map_err(failed)?;
-        }
-        found.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(found)
+        Ok(self.look(folder)?.0)
+    }
+
+    fn strange(&self, folder: Option<&str>) -> Result<Vec<String>, StorageError> {
+        Ok(self.look(folder)?.1)
     }
 
     fn open(&self, name: &str) -> Result<Box<dyn Read + '_>, StorageError> {

@@ -29,7 +29,7 @@ pub use container::Totals;
 pub use error::{ContainerError, SnapshotError, StorageError, Trouble};
 pub use header::{Header, Position};
 pub use local::LocalDir;
-pub use place::{check, open};
+pub use place::{check, check_room, open};
 pub use snapshots::{Found, LoadError, Parts, Reason, Search, Skipped, Snapshots, Written};
 pub use storage::{Storage, Stored};
 pub use writer::{Job, Report, SnapshotWriter};

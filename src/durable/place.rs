@@ -27,6 +27,14 @@ pub fn check(place: &str) -> Result<(), StorageError> {
     }
 }
 
+/// Whether there is room for a rule set and a small snapshot. Of an object store nobody knows.
+///
+/// # Errors
+/// As the file system says.
+pub fn check_room(place: &str) -> Result<(), StorageError> {
+    local(place)?.map_or(Ok(()), |path| LocalDir::new(path).probe_room())
+}
+
 /// The folder that a path or URL names, if it is one.
 fn local(place: &str) -> Result<Option<&str>, StorageError> {
     match place.split_once("://") {

@@ -33,9 +33,10 @@ const MAX_SHARD_NAME_BYTES: usize = 100;
 /// Ending of a snapshot's name.
 pub const ENDING: &str = ".rws";
 
-/// How the name of a kept rule set begins and ends.
+/// How the name of a kept rule set begins.
 const RULES_PREFIX: &str = "rules-";
-const RULES_ENDING: &str = ".rwr";
+/// How it ends.
+pub const RULES_ENDING: &str = ".rwr";
 
 /// A rule set is written in parts of so many bytes.
 const RULES_PART_BYTES: usize = 1 << 20;
@@ -315,7 +316,9 @@ impl Snapshots {
         self.claim()?;
         let name = self.rules_name(id);
         let stored = self.storage.list(Some(&self.shard))?;
-        if !stored.iter().any(|stored| stored.name == name) {
+        let is_there = stored.iter().any(|stored| stored.name == name);
+        // WHY: a file that does not read back keeps nothing.
+        if !is_there || self.load_rules(id).is_err() {
             let of_container = |error| SnapshotError::Container { name: name.clone(), error };
             let header = Header {
                 product_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -357,11 +360,24 @@ impl Snapshots {
         let of_container = |error| SnapshotError::Container { name: name.clone(), error };
         let input = self.storage.open(&name)?;
         let mut reader = ContainerReader::open(input).map_err(of_container)?;
+        if let Some(reason) = misplaced(&name, reader.header()) {
+            return Err(SnapshotError::Misplaced { name, reason });
+        }
         let (mut rules, mut part) = (Vec::new(), Vec::new());
         while reader.next_part(&mut part).map_err(of_container)? == Next::Part {
             rules.append(&mut part);
         }
         Ok(rules)
+    }
+
+    /// Entries beside the snapshots that are named like one, or like a rule set, and are no files.
+    ///
+    /// # Errors
+    /// When the storage cannot list them.
+    pub fn strange(&self) -> Result<Vec<String>, StorageError> {
+        let mut strange = self.storage.strange(Some(&self.shard))?;
+        strange.retain(|name| is_ours(name));
+        Ok(strange)
     }
 
     fn rules_name(&self, id: &str) -> String {
@@ -539,6 +555,22 @@ impl Snapshots {
         self.verdicts.insert(found.name.clone(), verdict);
         verdict
     }
+}
+
+/// Whether something is named like a snapshot or a rule set that is kept beside them.
+pub fn is_ours(name: &str) -> bool {
+    name.ends_with(ENDING) || name.ends_with(RULES_ENDING)
+}
+
+/// Whether the header of a whole container says another place than its name `SHARD/FILE`, and which.
+pub fn misplaced(name: &str, header: &Header) -> Option<String> {
+    let (shard, file) = name.rsplit_once('/')?;
+    let shard = shard.rsplit_once('/').map_or(shard, |(_, last)| last);
+    if header.shard != shard {
+        return Some(format!("it belongs to shard `{}`", header.shard));
+    }
+    let id = file.strip_prefix(RULES_PREFIX)?.strip_suffix(RULES_ENDING)?;
+    (header.ruleset != id).then(|| format!("it is rule set `{}`", header.ruleset))
 }
 
 /// Reads all of a container: its header, as far as there is one, and what is in it or wrong with it.

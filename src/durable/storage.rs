@@ -68,6 +68,15 @@ pub trait Storage: Debug {
     /// As the place says. A folder that does not exist holds nothing; a place that does not exist is an error.
     fn list(&self, folder: Option<&str>) -> Result<Vec<Stored>, StorageError>;
 
+    /// Entries of a folder, or of all folders, that have a visible name and are no objects: links, pipes, folders. Never
+    /// read, never deleted.
+    ///
+    /// # Errors
+    /// As [`Storage::list`].
+    fn strange(&self, _folder: Option<&str>) -> Result<Vec<String>, StorageError> {
+        Ok(Vec::new())
+    }
+
     /// Opens a published object for reading, front to back.
     ///
     /// # Errors

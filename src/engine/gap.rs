@@ -156,7 +156,9 @@ impl Gap {
             };
             code.byte(kind);
             code.int(windows_ms);
-            lists_ms.into_iter().for_each(|lists_ms| code.int(lists_ms));
+            if let Some(lists_ms) = lists_ms {
+                code.int(lists_ms);
+            }
         }
     }
 

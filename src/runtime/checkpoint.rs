@@ -121,6 +121,11 @@ impl Checkpoints {
             kept: None,
             books: SnapshotBooks { shard: Some(Arc::from(shard)), ..SnapshotBooks::default() },
         };
+        // WHY: what cannot be listed now is told when it is needed.
+        for name in checkpoints.snapshots.strange().unwrap_or_default() {
+            let place = checkpoints.snapshots.place();
+            happening::SnapshotNoFile { snapshot: &name, place: &place }.emit();
+        }
         // WHY: now, because a second writer or a place that cannot be written is to be known before the first record.
         match checkpoints.claim(vault, settings) {
             Err(error) if settled || !is_busy(&error) => Err(refused(error)),
@@ -326,6 +331,7 @@ impl Checkpoints {
             }
             Report::Rules { id, error } => {
                 self.stage = Stage::Idle;
+                self.books.errors += u64::from(error.is_some());
                 self.kept = Some((id, error.map(|error| error.to_string())));
             }
         }

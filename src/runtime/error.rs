@@ -155,6 +155,22 @@ pub enum RunError {
         /// Its key, where that is known.
         key: Option<String>,
     },
+    /// The rule set needs all partitions, and another process writes the snapshots of whoever has them.
+    #[error(
+        "rule `{rule}` {}, so one instance must have all partitions, and another process has them by its snapshots: {reason}",
+        match key {
+            Some(key) => format!("reads by `{key}`, which other partitions know, too"),
+            None => "may read by keys that other partitions know, too".to_owned(),
+        }
+    )]
+    HasAllPartitions {
+        /// The rule.
+        rule: String,
+        /// Its key, where that is known.
+        key: Option<String>,
+        /// The place's words.
+        reason: String,
+    },
     /// Another producer uses the transactional id.
     #[error("another instance took over the transactional id `{id}`")]
     Fenced {
@@ -230,7 +246,7 @@ impl RunError {
             Self::Listen { .. } => "K0010",
             Self::Engine { .. } => "K0011",
             Self::InputGone { .. } => "K0012",
-            Self::NeedsAllPartitions { .. } => "K0013",
+            Self::NeedsAllPartitions { .. } | Self::HasAllPartitions { .. } => "K0013",
             Self::OtherLog { .. } => "K0014",
             Self::Snapshots { code, .. } => code.0,
         })
@@ -244,6 +260,7 @@ impl RunError {
             | Self::Fenced { .. }
             | Self::TooLarge { .. }
             | Self::NeedsAllPartitions { .. }
+            | Self::HasAllPartitions { .. }
             | Self::Snapshots { .. }
             | Self::Settings { .. }
             | Self::Listen { .. } => Domain::Config,
@@ -306,9 +323,17 @@ impl RunError {
                 "run one instance with this rule set, or write the rule by the entity of `kafka.partitioned_by`"
                     .to_owned(),
             ),
+            Self::HasAllPartitions { key, .. } => Some(format!(
+                "{}; an instance of another group needs a `snapshot.dir` of its own",
+                if key.is_none() {
+                    "set `kafka.partitioned_by` to the entity whose value is the key of the input records, or run one instance"
+                } else {
+                    "run one instance with this rule set, or write the rule by the entity of `kafka.partitioned_by`"
+                }
+            )),
             Self::Snapshots { help, .. } => Some((*help).to_owned()),
             Self::InputGone { .. } => Some(
-                "raise the topic's retention; to go on without those records start once with `--accept-gap`: decisions whose windows may miss them are marked `state_gap`"
+                "raise the topic's retention; to go on without those records start once with `--accept-gap`: decisions that may miss them are marked `state_gap`, until the longest window, `time.dedupe_window` and the longest time on a list that rules ask and fill have passed"
                     .to_owned(),
             ),
             Self::OtherLog { .. } => Some(

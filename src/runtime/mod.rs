@@ -37,9 +37,9 @@ pub use error::RunError;
 pub use kafka::feed::Feed;
 pub use kafka::mock::EmbeddedBroker;
 pub use kafka::watch::{Seen, Watch};
-pub use port::{Engines, Input, Output, OutputTopic, Spread, Step};
+pub use port::{Engines, Input, News, Output, OutputTopic, Spread, Step};
 pub use reload::{Backfill, Laid, Reload, Reloader};
-pub use rulesets::{Asked, DecidingEngines, Wish};
+pub use rulesets::{Asked, Became, DecidingEngines, Wish};
 pub use stop::Stop;
 
 use crate::config::{Config, DeliveryMode};
@@ -105,6 +105,9 @@ pub fn run<E: Engines>(
 ) -> Result<Books, RunError> {
     warn_of_plaintext(config);
     topics::check(config, inputs, FIRST_ANSWER, &views.stop)?;
+    for topic in compacted(config, inputs) {
+        happening::InputCompacted { topic: &topic }.emit();
+    }
     let place = config.snapshot.dir.as_deref().map(Place::new);
     let vault = place.as_ref().map(|place| place as &dyn Vault);
     let (log, clock) = (Kafka::new(config), SystemClock::start());
@@ -147,6 +150,16 @@ pub fn check_offline(config: &Config) -> Result<(), RunError> {
     place.map_or(Ok(()), durable::check).map_err(|error| RunError::of_snapshots(&error.into()))
 }
 
+/// Checks that there is room for snapshots where the configuration says. A run starts without: its snapshots fail then, and
+/// one that nobody decided before waits for room.
+///
+/// # Errors
+/// There is none, or it cannot be used.
+pub fn check_room(config: &Config) -> Result<(), RunError> {
+    let place = config.snapshot.dir.as_deref();
+    place.map_or(Ok(()), durable::check_room).map_err(|error| RunError::of_snapshots(&error.into()))
+}
+
 /// Checks that the brokers answer and every topic exists, within `limit`.
 ///
 /// # Errors
@@ -157,6 +170,11 @@ pub fn check_connection(
     limit: Duration,
 ) -> Result<(), RunError> {
     topics::check(config, inputs, limit, &Stop::new(limit))
+}
+
+/// Which input topics are compacted, as far as the brokers say.
+pub fn compacted(config: &Config, inputs: &[String]) -> Vec<String> {
+    topics::compacted(config, inputs)
 }
 
 fn warn_of_plaintext(config: &Config) {

@@ -119,6 +119,17 @@ pub enum Spread {
     Anyhow,
 }
 
+/// What came since the last look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum News {
+    /// Nothing.
+    None,
+    /// Somebody asked for the rule set that is wanted already.
+    AskedAgain,
+    /// Another rule set is wanted, or the past for it.
+    Another,
+}
+
 /// What became of the aggregates when a rule set became active.
 pub use crate::engine::ActivationReport;
 
@@ -139,8 +150,8 @@ pub trait Engines {
     }
 
     /// Takes note of a rule set that came since, if one did: from now on it is wanted.
-    fn poll(&mut self) -> bool {
-        false
+    fn poll(&mut self) -> News {
+        News::None
     }
 
     /// From when on the wanted rule set's windows are to be filled from the log before it becomes active. `is_active`: it
@@ -154,6 +165,9 @@ pub trait Engines {
 
     /// The wanted rule set is active and filled wherever this instance decides.
     fn end_backfill(&mut self) {}
+
+    /// The wanted rule set cannot become active now, and why. It stays wanted and is tried again.
+    fn hold_back(&mut self, _reason: &str) {}
 
     /// The wanted rule set did not become active, and why: the one that is active stays.
     fn refuse(&mut self, _active: &str, _reason: &str) {}

@@ -22,13 +22,17 @@ use crate::rules::compile;
 use crate::rules::locality::{Foreign, foreign};
 use crate::rules::program::Program;
 use crate::runtime::backfill::{Planned, Since};
-use crate::runtime::rulesets::{Asked, Wish};
+use crate::runtime::rulesets::{Asked, Became, Wish};
 use crate::telemetry::{Board, happening};
 
 /// How often signals are looked for.
 const SIGNALS_EVERY: Duration = Duration::from_millis(200);
+/// How long whoever asks waits until the rule set decides. WHY: less than a client waits for an answer.
+const ACTIVE_LIMIT: Duration = Duration::from_secs(10);
 /// How long to wait until it is known what a backfill reads.
 const PLAN_LIMIT: Duration = Duration::from_secs(10);
+/// Why nothing is handed over any more.
+const STOPPING: &str = "the service is stopping";
 /// Most files that one look at the folder counts.
 const MOST_FILES: usize = 20_000;
 
@@ -49,7 +53,14 @@ pub enum Reload {
         /// What is read again for it, if that was asked for.
         backfill: Option<Backfill>,
     },
-    /// It cannot be read or has errors; the active rule set stays.
+    /// It compiled and was handed to the cell, which has not come to it yet: it has no partitions, or rebuilds windows.
+    Waiting {
+        /// Its digest.
+        ruleset: String,
+        /// What is read again for it, if that was asked for.
+        backfill: Option<Backfill>,
+    },
+    /// It cannot be read, has errors or cannot be kept beside the snapshots; the active rule set stays.
     Refused {
         /// What is wrong: one paragraph per finding.
         reason: String,
@@ -136,29 +147,42 @@ impl Reloader {
         self.take(|| self.compile().map(Arc::new), backfill)
     }
 
+    /// The same for somebody who wants to know what comes of it, and waits a while for that.
+    pub fn ask(&self, backfill: Option<Since>) -> Reload {
+        let (outcome, became) = self.look(|| self.compile().map(Arc::new), backfill);
+        told(outcome, became, ACTIVE_LIMIT)
+    }
+
     /// Hands a rule set over if it is another one than decides, or than is about to; `backfill` as in [`Reloader::check`].
     pub fn take(
         &self,
         compile: impl FnOnce() -> Result<Arc<Program>, String>,
         backfill: Option<Since>,
     ) -> Reload {
+        self.look(compile, backfill).0
+    }
+
+    /// Also where it is told what becomes of what was handed over.
+    fn look(
+        &self,
+        compile: impl FnOnce() -> Result<Arc<Program>, String>,
+        backfill: Option<Since>,
+    ) -> (Reload, Option<Receiver<Became>>) {
         let mut outgoing = self.outgoing.lock().unwrap_or_else(PoisonError::into_inner);
         let fits = |program: Arc<Program>| self.laid.check(&program).map(|()| program);
-        let outcome = match compile().and_then(fits) {
-            Err(reason) => Reload::Refused { reason },
+        let (outcome, became) = match compile().and_then(fits) {
+            Err(reason) => (Reload::Refused { reason }, None),
             Ok(program) => self.offer(&mut outgoing, program, backfill),
         };
         drop(outgoing);
-        match &outcome {
-            Reload::Unchanged { .. } => {}
-            Reload::Taken { .. } => self.board.count_reload("taken"),
-            Reload::Refused { reason } => {
-                self.board.count_reload("refused");
-                let first = reason.lines().take(3).collect::<Vec<_>>().join(" ");
-                happening::RuleSetRefused { reason: &first }.emit();
-            }
+        let reason = if let Reload::Refused { reason } = &outcome { Some(reason) } else { None };
+        self.board.set_folder_refused(reason.is_some());
+        if let Some(reason) = reason {
+            self.board.count_reload("refused");
+            let first = reason.lines().take(3).collect::<Vec<_>>().join(" ");
+            happening::RuleSetRefused { reason: &first }.emit();
         }
-        outcome
+        (outcome, became)
     }
 
     fn offer(
@@ -166,24 +190,25 @@ impl Reloader {
         (sender, last): &mut (Sender<Wish>, Option<String>),
         program: Arc<Program>,
         backfill: Option<Since>,
-    ) -> Reload {
+    ) -> (Reload, Option<Receiver<Became>>) {
         let ruleset = program.digest.short_hex();
         // WHY: what was handed over last and is not active is still to become so, or was refused; in either case only
         // another hand-over says that this one is wanted instead.
         let is_last = last.as_ref().is_none_or(|last| *last == ruleset);
         let is_active = is_last && ruleset == self.board.ruleset();
         if is_active && backfill.is_none() {
-            return Reload::Unchanged { ruleset, backfill: None };
+            return (Reload::Unchanged { ruleset, backfill: None }, None);
         }
-        let Ok(backfill) = hand_over(sender, program, backfill) else {
-            return Reload::Refused { reason: "the service is stopping".to_owned() };
+        let Ok((backfill, became)) = hand_over(sender, program, backfill) else {
+            return (Reload::Refused { reason: STOPPING.to_owned() }, None);
         };
         *last = Some(ruleset.clone());
-        if is_active {
+        let outcome = if is_active {
             Reload::Unchanged { ruleset, backfill }
         } else {
             Reload::Taken { ruleset, backfill }
-        }
+        };
+        (outcome, Some(became))
     }
 
     fn compile(&self) -> Result<Program, String> {
@@ -233,20 +258,42 @@ impl Reloader {
     }
 }
 
-/// Hands a rule set to the cell.
+/// Hands a rule set to the cell; what will be read again for it, and where it is told what becomes of it.
 fn hand_over(
     outgoing: &Sender<Wish>,
     program: Arc<Program>,
     backfill: Option<Since>,
-) -> Result<Option<Backfill>, ()> {
-    let (answer, told) = channel();
+) -> Result<(Option<Backfill>, Receiver<Became>), ()> {
+    let (answer, planned) = channel();
+    let (told, became) = channel();
     let asked = backfill.map(|since| Asked { since, answer: Some(answer) });
-    let wish = Wish { program, backfill: asked };
+    let wish = Wish { program, backfill: asked, told: Some(told) };
     outgoing.send(wish).map_err(|_| ())?;
-    Ok(backfill.map(|_| match told.recv_timeout(PLAN_LIMIT) {
+    let backfill = backfill.map(|_| match planned.recv_timeout(PLAN_LIMIT) {
         Ok(planned) => Backfill::Planned(planned),
         Err(_) => Backfill::Waiting,
-    }))
+    });
+    Ok((backfill, became))
+}
+
+/// What became of what was handed over, as far as that is known after so long.
+fn told(outcome: Reload, became: Option<Receiver<Became>>, limit: Duration) -> Reload {
+    let Some(became) = became else { return outcome };
+    // WHY: it is active when the past is read, and that may take hours.
+    let has_plan = matches!(
+        outcome,
+        Reload::Taken { backfill: Some(_), .. } | Reload::Unchanged { backfill: Some(_), .. }
+    );
+    match (became.recv_timeout(if has_plan { Duration::ZERO } else { limit }), outcome) {
+        (Ok(Became::Refused(reason)), _) => Reload::Refused { reason },
+        (Err(RecvTimeoutError::Disconnected), Reload::Taken { .. }) => {
+            Reload::Refused { reason: STOPPING.to_owned() }
+        }
+        (Err(RecvTimeoutError::Timeout), Reload::Taken { ruleset, backfill: None }) => {
+            Reload::Waiting { ruleset, backfill: None }
+        }
+        (Ok(Became::Active) | Err(_), outcome) => outcome,
+    }
 }
 
 /// A watch over the rule folder.

@@ -18,7 +18,7 @@ use crate::rules::program::Program;
 use crate::runtime::backfill::{Planned, Since};
 use crate::runtime::decide::Deciding;
 use crate::runtime::error::RunError;
-use crate::runtime::port::{Engines, Spread};
+use crate::runtime::port::{Engines, News, Spread};
 use crate::telemetry::Board;
 
 /// A compiled rule set with the settings that it decides by.
@@ -44,6 +44,17 @@ pub struct Wish {
     pub program: Arc<Program>,
     /// Whether the past is to be read again for it.
     pub backfill: Option<Asked>,
+    /// Where it is told what became of it.
+    pub told: Option<Sender<Became>>,
+}
+
+/// What became of a rule set that was wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Became {
+    /// It decides.
+    Active,
+    /// It does not, and why.
+    Refused(String),
 }
 
 /// The past is to be read again for a rule set.
@@ -73,6 +84,10 @@ pub struct DecidingEngines {
     incoming: Option<Receiver<Wish>>,
     /// What is to be read again for the wanted rule set.
     backfill: Option<Wanted>,
+    /// Who wants to know what becomes of the wanted rule set.
+    askers: Vec<Sender<Became>>,
+    /// The wanted rule set could not be kept and is tried again.
+    is_held_back: bool,
     /// Where it is told which rule set decides.
     board: Option<Arc<Board>>,
     /// The identity that the board was told of last.
@@ -104,6 +119,8 @@ impl DecidingEngines {
             known: BTreeMap::new(),
             incoming: None,
             backfill: None,
+            askers: Vec::new(),
+            is_held_back: false,
             board: None,
             told: None,
             partitioned_by: None,
@@ -136,6 +153,30 @@ impl DecidingEngines {
         (Arc::clone(&ruleset.program), EngineOptions { sharers: self.engines, ..ruleset.options })
     }
 
+    /// Tells whoever asked what became of the wanted rule set.
+    fn answer(&mut self, became: &Became) {
+        for asker in self.askers.drain(..) {
+            // WHY: whoever asked may not wait any more.
+            _ = asker.send(became.clone());
+        }
+    }
+
+    /// Notes whether the wanted rule set is held back. True: that is news.
+    fn set_held_back(&mut self, is_held_back: bool) -> bool {
+        let is_news = self.is_held_back != is_held_back;
+        self.is_held_back = is_held_back;
+        if let Some(board) = self.board.as_ref().filter(|_| is_news) {
+            board.set_held_back(is_held_back);
+        }
+        is_news
+    }
+
+    fn count(&self, outcome: &'static str) {
+        if let Some(board) = &self.board {
+            board.count_reload(outcome);
+        }
+    }
+
     fn find(&self, id: &str) -> &RuleSet {
         // WHY: whoever asks has made sure that it is at hand; the wanted one is the best answer if not.
         if self.wanted.id == id { &self.wanted } else { self.known.get(id).unwrap_or(&self.wanted) }
@@ -154,23 +195,33 @@ impl Engines for DecidingEngines {
         &self.wanted.id
     }
 
-    fn poll(&mut self) -> bool {
-        let Some(incoming) = &self.incoming else { return false };
-        let mut any = false;
-        for Wish { program, backfill } in incoming.try_iter() {
+    fn poll(&mut self) -> News {
+        let wishes: Vec<Wish> = self
+            .incoming
+            .as_ref()
+            .map(|incoming| incoming.try_iter().collect())
+            .unwrap_or_default();
+        let mut news = News::None;
+        for Wish { program, backfill, told } in wishes {
             let changed = program.digest != self.wanted.program.digest;
             if changed {
                 let new = RuleSet::new(program, self.wanted.options);
                 let old = core::mem::replace(&mut self.wanted, new);
                 self.known.insert(old.id.clone(), old);
+                self.answer(&Became::Refused("another one came before it was active".to_owned()));
+                self.set_held_back(false);
+            }
+            if told.is_some() {
+                self.askers.extend(told);
+                news = news.max(News::AskedAgain);
             }
             // WHY: a folder that is looked at once more does not take back what somebody asked for.
             if changed || backfill.is_some() {
-                any = true;
+                news = News::Another;
                 self.backfill = backfill.map(|asked| Wanted { asked, if_active: true });
             }
         }
-        any
+        news
     }
 
     fn backfill(&self, is_active: bool) -> Option<Since> {
@@ -193,7 +244,24 @@ impl Engines for DecidingEngines {
         }
     }
 
-    fn refuse(&mut self, active: &str, _reason: &str) {
+    fn hold_back(&mut self, reason: &str) {
+        let told = format!(
+            "{reason}; the active rule set stays, and it is tried again when there is room"
+        );
+        self.answer(&Became::Refused(told));
+        if let Some(wanted) = &mut self.backfill {
+            // WHY: it waits for a plan that does not come now.
+            drop(wanted.asked.answer.take());
+        }
+        if self.set_held_back(true) {
+            self.count("refused");
+        }
+    }
+
+    fn refuse(&mut self, active: &str, reason: &str) {
+        self.answer(&Became::Refused(reason.to_owned()));
+        self.count("refused");
+        self.set_held_back(false);
         self.backfill = None;
         if let Some(active) = self.known.remove(active) {
             self.wanted = active;
@@ -201,12 +269,17 @@ impl Engines for DecidingEngines {
     }
 
     fn tell_active(&mut self) {
-        if let Some(board) = &self.board
-            && self.told.as_ref() != Some(&self.wanted.id)
+        if self.told.as_ref() != Some(&self.wanted.id)
+            && let Some(board) = &self.board
         {
             board.set_ruleset(&self.wanted.program.digest.short_hex());
-            self.told = Some(self.wanted.id.clone());
+            if self.told.replace(self.wanted.id.clone()).is_some() {
+                board.count_reload("taken");
+            }
         }
+        // WHY: after the board, so that whoever is answered finds it there.
+        self.answer(&Became::Active);
+        self.set_held_back(false);
     }
 
     fn bundle(&self) -> Vec<u8> {
@@ -319,8 +392,8 @@ pub(in crate::runtime) mod tests {
         let first = engines.wanted().to_owned();
         let mut last = first.clone();
         for most in 1..20 {
-            wishes.send(Wish { program: program(most), backfill: None }).unwrap();
-            assert!(engines.poll());
+            wishes.send(Wish { program: program(most), backfill: None, told: None }).unwrap();
+            assert_eq!(engines.poll(), News::Another);
             assert!(engines.knows(&last), "a refused rule set gives way to the one before");
             last = engines.wanted().to_owned();
             engines.retain(&BTreeSet::from([first.clone(), last.clone()]));

@@ -38,6 +38,8 @@ pub(crate) struct Shard<S> {
     /// The rule set that is being kept beside the snapshots, and the last one that was.
     pub(crate) keeping: Option<String>,
     pub(crate) kept: Option<String>,
+    /// The rule set of which it was looked whether it can still be read there.
+    pub(crate) looked: Option<String>,
 }
 
 /// A record that a partition had.
@@ -121,12 +123,31 @@ impl<S: Step> Shard<S> {
             Some(_) | None => {}
         }
         if self.keeping.as_deref() != Some(wanted) {
-            self.keeping = Some(wanted.to_owned());
+            // WHY: to keep one may drop another.
+            (self.keeping, self.kept) = (Some(wanted.to_owned()), None);
             let in_use = self.epochs.after(0).map(|epoch| epoch.ruleset.clone()).collect();
             let (id, rules) = (wanted.to_owned(), engines.bundle());
             checkpoints.keep_rules(&mut self.engine, Job::Rules { id, rules, in_use });
         }
         Prepared::NotYet
+    }
+
+    /// Looks, once after each assignment, whether the active rule set can still be read beside the snapshots, and keeps it
+    /// again where it cannot: a recovery may ask for it.
+    pub(crate) fn look_after_rules<E: Engines<Engine = S>>(&mut self, engines: &E) {
+        let is_known = [&self.looked, &self.kept].contains(&&Some(self.ruleset.clone()));
+        let Some(checkpoints) = self.checkpoints.as_mut().filter(|_| !is_known) else { return };
+        if !checkpoints.may_write() || checkpoints.is_busy() {
+            return;
+        }
+        self.looked = Some(self.ruleset.clone());
+        if let Err(error) = checkpoints.snapshots.load_rules(&self.ruleset) {
+            let (ruleset, error) = (self.ruleset.as_str(), error.to_string());
+            happening::RuleSetKeptAgain { shard: &self.name, ruleset, error: &error }.emit();
+            let in_use = self.epochs.after(0).map(|epoch| epoch.ruleset.clone()).collect();
+            let (id, rules) = (self.ruleset.clone(), engines.bundle());
+            checkpoints.keep_rules(&mut self.engine, Job::Rules { id, rules, in_use });
+        }
     }
 
     /// Begins the next epoch: this rule set decides from these offsets on, with what was read of the past for it.

@@ -20,6 +20,10 @@ pub struct Identity {
     pub ruleset: String,
     /// How often a rule set was taken over or refused while the process ran.
     pub reloads: BTreeMap<&'static str, u64>,
+    /// The last look at the rule folder found no rule set that could be handed over.
+    pub folder_refused: bool,
+    /// The rule set that is wanted is held back.
+    pub held_back: bool,
 }
 
 /// The published books of all cells.
@@ -56,7 +60,17 @@ impl Board {
         lock(&self.identity).ruleset.clone()
     }
 
-    /// Counts a look at the rule folder that found another rule set.
+    /// Whether the last look at the rule folder found no rule set that could be handed over.
+    pub fn set_folder_refused(&self, refused: bool) {
+        lock(&self.identity).folder_refused = refused;
+    }
+
+    /// Whether the rule set that is wanted is held back.
+    pub fn set_held_back(&self, held_back: bool) {
+        lock(&self.identity).held_back = held_back;
+    }
+
+    /// Counts a rule set that came: it became active, or was refused.
     pub fn count_reload(&self, outcome: &'static str) {
         *lock(&self.identity).reloads.entry(outcome).or_default() += 1;
     }
@@ -250,5 +264,6 @@ mod tests {
         "riskweir_snapshot_errors_total",
         "riskweir_build_info",
         "riskweir_ruleset_info",
+        "riskweir_ruleset_behind",
     ];
 }

@@ -32,6 +32,12 @@ pub(crate) fn of(cells: &[Books], identity: &Identity) -> Vec<MetricFamily> {
         "digest",
         &identity.ruleset,
     ));
+    let is_behind = identity.folder_refused || identity.held_back;
+    families.push(gauge(
+        "riskweir_ruleset_behind",
+        "1 while the rule set that came last is not the one that runs: it was refused or is held back.",
+        Samples::from([(Vec::new(), f64::from(u8::from(is_behind)))]),
+    ));
     let reloads = identity
         .reloads
         .iter()

@@ -183,6 +183,65 @@ impl SnapshotSkipped<'_> {
     }
 }
 
+/// Something among the snapshots is named like one and is no file.
+#[derive(Clone, Copy, Debug)]
+pub struct SnapshotNoFile<'a> {
+    /// Its name on the storage.
+    pub snapshot: &'a str,
+    /// Where snapshots lie.
+    pub place: &'a str,
+}
+
+impl SnapshotNoFile<'_> {
+    /// Writes it.
+    pub fn emit(&self) {
+        let Self { snapshot, place } = self;
+        warn!(snapshot, place, "An entry among the snapshots is no plain file; it is not used.");
+    }
+}
+
+/// The active rule set was not to be found beside the snapshots.
+#[derive(Clone, Copy, Debug)]
+pub struct RuleSetKeptAgain<'a> {
+    /// The shard.
+    pub shard: &'a str,
+    /// Identity of rule set and settings.
+    pub ruleset: &'a str,
+    /// What is wrong with its file.
+    pub error: &'a str,
+}
+
+impl RuleSetKeptAgain<'_> {
+    /// Writes it.
+    pub fn emit(&self) {
+        let Self { shard, ruleset, error } = self;
+        warn!(
+            shard,
+            ruleset,
+            error,
+            "The active rule set cannot be read beside the snapshots; it is kept again."
+        );
+    }
+}
+
+/// An input topic is compacted.
+#[derive(Clone, Copy, Debug)]
+pub struct InputCompacted<'a> {
+    /// Topic.
+    pub topic: &'a str,
+}
+
+impl InputCompacted<'_> {
+    /// What it means.
+    pub const MEANS: &'static str = "records that compaction removes are missing from every recovery, and nothing tells of it;                                      set `cleanup.policy=delete`";
+
+    /// Writes it.
+    pub fn emit(&self) {
+        let (topic, means) = (self.topic, Self::MEANS);
+        warn!(topic, means, "An input topic is compacted.");
+    }
+}
+
 /// Windows come from a snapshot.
 #[derive(Clone, Copy, Debug)]
 pub struct SnapshotLoaded<'a> {
@@ -386,6 +445,51 @@ impl AnswersUnknown<'_> {
             topic,
             error, "Could not look for answers that are written already; some may come twice."
         );
+    }
+}
+
+/// A rule set cannot be kept beside the snapshots now; the one that is active goes on.
+#[derive(Clone, Copy, Debug)]
+pub struct RuleSetHeldBack<'a> {
+    /// Why.
+    pub reason: &'a str,
+    /// When it is tried again.
+    pub again_in: Duration,
+}
+
+impl RuleSetHeldBack<'_> {
+    /// Writes it, unless the same was written too often of late.
+    pub fn emit(&self) {
+        if let Some(kept_back) = throttle::admit("rule_set_held_back") {
+            let (reason, again_in) = (self.reason, self.again_in.as_secs_f64());
+            error!(
+                reason,
+                again_in_s = again_in,
+                kept_back,
+                "Rule set is held back; the active one stays, and it is tried again."
+            );
+        }
+    }
+}
+
+/// The first rule set cannot be kept beside the snapshots, so no record may be decided by it.
+#[derive(Clone, Copy, Debug)]
+pub struct NothingDecided<'a> {
+    /// Why.
+    pub reason: &'a str,
+}
+
+impl NothingDecided<'_> {
+    /// Writes it, unless the same was written too often of late.
+    pub fn emit(&self) {
+        if let Some(kept_back) = throttle::admit("nothing_decided") {
+            let reason = self.reason;
+            error!(
+                reason,
+                kept_back,
+                "Nothing is decided until the rule set can be kept beside the snapshots; tried again every second."
+            );
+        }
     }
 }
 

@@ -14,6 +14,8 @@ pub struct Health {
     stuck_since: AtomicU64,
     /// The same for a rule set that has no name yet by which a restart would find it.
     unnamed_since: AtomicU64,
+    /// Nothing was ever decided of some partition, and it is not known yet whether anything can be.
+    unproved: AtomicBool,
     assigned: AtomicBool,
     recovering: AtomicBool,
     stopping: AtomicBool,
@@ -39,6 +41,7 @@ impl Health {
             ticked: AtomicU64::new(0),
             stuck_since: AtomicU64::new(0),
             unnamed_since: AtomicU64::new(0),
+            unproved: AtomicBool::new(false),
             assigned: AtomicBool::new(false),
             recovering: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
@@ -58,6 +61,14 @@ impl Health {
     /// Nothing may be decided, because the rule set is not yet kept beside the snapshots or noted in the group.
     pub fn set_unnamed(&self, unnamed: bool) {
         self.mark(&self.unnamed_since, unnamed);
+        if !unnamed {
+            self.unproved.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// Partitions came that no rule set has a name for: until it has one, nobody knows whether they can be decided.
+    pub fn set_unproved(&self) {
+        self.unproved.store(true, Ordering::Relaxed);
     }
 
     /// Since when something is so; 0: it is not.
@@ -115,7 +126,7 @@ impl Health {
             ),
             check(
                 "rule_set",
-                passes(&self.unnamed_since),
+                passes(&self.unnamed_since) && !self.unproved.load(Ordering::Relaxed),
                 "the rule set cannot be kept beside the snapshots or noted in the group, so nothing is decided",
             ),
             check("running", !self.stopping.load(Ordering::Relaxed), "the process is stopping"),
@@ -178,5 +189,21 @@ mod tests {
         assert!(failing(health.ready()).contains(&"rule_set"));
         health.set_unnamed(false);
         assert!(!failing(health.ready()).contains(&"rule_set"));
+    }
+
+    #[test]
+    fn partitions_that_nothing_was_decided_of_are_not_ready_before_it_is_known_that_they_can_be() {
+        let health = Health::new(Duration::from_mins(1));
+        health.tick();
+        health.set_assigned(true);
+        health.set_unproved();
+        assert_eq!(failing(health.ready()), ["rule_set"]);
+        health.set_unnamed(true);
+        assert_eq!(failing(health.ready()), ["rule_set"]);
+        health.set_unnamed(false);
+        assert_eq!(failing(health.ready()), [""; 0]);
+        // Later a moment without is none to be told.
+        health.set_unnamed(true);
+        assert_eq!(failing(health.ready()), [""; 0]);
     }
 }

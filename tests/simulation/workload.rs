@@ -202,7 +202,7 @@ impl Workload {
         for (set, _) in history {
             // WHY: engines know what was wanted once.
             let program = Arc::clone(self.sets[*set].program.as_ref().unwrap());
-            sender.send(Wish { program, backfill: None }).unwrap();
+            sender.send(Wish { program, backfill: None, told: None }).unwrap();
             engines.poll();
         }
         if engines.spread() == Spread::ByPartition {

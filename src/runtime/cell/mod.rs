@@ -147,7 +147,7 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
             cell.engines.share(cell.n_shares);
         } else {
             // WHY: now, so that a rule set that cannot run or a place that cannot be written ends the run at its start.
-            cell.shard(WHOLE)?;
+            cell.shard_of_all()?;
         }
         Ok(cell)
     }
@@ -173,6 +173,7 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
             checkpoints,
             keeping: None,
             kept: None,
+            looked: None,
         });
         Ok(self.shards.len() - 1)
     }
@@ -463,7 +464,7 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
         self.filling = None;
         for shard in &mut self.shards {
             // WHY: whoever has the partitions next may drop what was kept.
-            (shard.keeping, shard.kept) = (None, None);
+            (shard.keeping, shard.kept, shard.looked) = (None, None, None);
             // WHY: whoever has the partition next writes its snapshots; the state stays warm here.
             if &*shard.name != WHOLE
                 && let Some(checkpoints) = &mut shard.checkpoints
@@ -549,6 +550,7 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
             })
             .collect();
         self.write_notes();
+        self.mind_unproved();
         self.views.health.set_assigned(true);
         if recovery.is_complete() {
             // WHY: the client remembers from before a rebalance that a partition was paused.

@@ -6,13 +6,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::base::planted::{Bug, is_planted};
+use crate::diag::Code;
 use crate::runtime::backfill::{Planned, Range, Reading};
-use crate::runtime::cell::{Assigned, Cell, SETTLE, SLICE};
+use crate::runtime::cell::{Assigned, Cell, SETTLE, SLICE, WHOLE};
 use crate::runtime::early::Early;
 use crate::runtime::epochs::Fill;
 use crate::runtime::error::RunError;
 use crate::runtime::log::{Log, LogError, Partition, Polled, Source};
-use crate::runtime::port::{Engines, Step};
+use crate::runtime::port::{Engines, News, Spread, Step};
 use crate::runtime::shard::{Prepared, Shard};
 use crate::telemetry::happening;
 
@@ -22,7 +23,9 @@ const NEAR: i64 = 1_000;
 const MOST_TURNS: u32 = 64;
 /// The least and the most that is read of the past between two batches of records; in between, as long as deciding took.
 const SHARE: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(20));
-/// Time between two tries to find out what is to be read.
+/// Longest time between two tries to keep a rule set while another one decides.
+const KEEP_AGAIN: Duration = Duration::from_mins(1);
+/// Time between two tries to find out what is to be read, or to keep a rule set while none decides.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 
 /// Readers of the past, one for each shard that needs one.
@@ -44,13 +47,11 @@ impl<E: Engines, L: Log> Cell<'_, E, L> {
         if !self.noted && !self.note()? {
             return Ok(false);
         }
-        if self.engines.poll() {
-            self.filling = None;
-            self.keep_again_at = Duration::ZERO;
-        }
+        self.take_news();
         if self.all_at_work(|shard| is_active(shard, self.engines.wanted())) {
             if !self.assigned.is_empty() {
                 self.engines.tell_active();
+                self.look_after_rules();
             }
             if self.engines.backfill(true).is_none() {
                 return Ok(true);
@@ -82,6 +83,58 @@ impl<E: Engines, L: Log> Cell<'_, E, L> {
         self.assigned.iter().any(is_ahead) && self.all_at_work(Shard::is_named)
     }
 
+    /// Takes note of a rule set that came.
+    fn take_news(&mut self) {
+        let news = self.engines.poll();
+        if news == News::None {
+            return;
+        }
+        self.keep_again_at = Duration::ZERO;
+        if news == News::Another {
+            self.filling = None;
+            // WHY: while none can be kept, each that comes takes the place of the one before.
+            self.let_go();
+        }
+    }
+
+    /// Lets go of rule sets that no shard may come back to. WHY: one with its lists may be large, and whoever changes a
+    /// list every minute makes many.
+    fn let_go(&mut self) {
+        let named = self.shards.iter().flat_map(Shard::rulesets).map(str::to_owned).collect();
+        self.engines.retain(&named);
+    }
+
+    /// The active rule set is to be found beside the snapshots of each shard at work.
+    fn look_after_rules(&mut self) {
+        for (at, shard) in self.shards.iter_mut().enumerate() {
+            if self.assigned.iter().any(|ours| ours.shard == at) {
+                shard.look_after_rules(&*self.engines);
+            }
+        }
+    }
+
+    /// Makes the one shard that has all partitions.
+    pub(super) fn shard_of_all(&mut self) -> Result<(), RunError> {
+        let Err(error) = self.shard(WHOLE) else { return Ok(()) };
+        let RunError::Snapshots { code: Code("S0006"), reason, .. } = &error else {
+            return Err(error);
+        };
+        Err(match self.engines.spread() {
+            // WHY: whoever starts a second instance is to hear why there can be one only, not where snapshots lie.
+            Spread::Whole { rule, key } => {
+                RunError::HasAllPartitions { rule, key, reason: reason.clone() }
+            }
+            Spread::ByPartition | Spread::Anyhow => error,
+        })
+    }
+
+    /// Nobody knows whether a partition that no rule set has a name for can be decided before it is.
+    pub(super) fn mind_unproved(&self) {
+        if !self.all_at_work(Shard::is_named) {
+            self.views.health.set_unproved();
+        }
+    }
+
     /// Whether all shards that have partitions are so.
     fn all_at_work(&self, is: impl Fn(&Shard<E::Engine>) -> bool) -> bool {
         self.assigned.iter().all(|ours| self.shards.get(ours.shard).is_some_and(&is))
@@ -89,8 +142,12 @@ impl<E: Engines, L: Log> Cell<'_, E, L> {
 
     /// Whether the wanted rule set may become active now in every shard that is at work and is not as wanted.
     fn prepare(&mut self, wanted: &str) -> bool {
-        // WHY: a disk that is full is full a moment later, too; each try writes and tells.
-        if self.world.clock.now() < self.keep_again_at {
+        // WHY: a disk that is full is full a moment later, too; each try writes and tells. And a second try is not worth the
+        // snapshot that is being taken.
+        let is_again = self.keep_again_at > Duration::ZERO;
+        if self.world.clock.now() < self.keep_again_at
+            || is_again && self.shards.iter().any(Shard::is_saving)
+        {
             return false;
         }
         let (mut behind, mut ready) = (false, !self.assigned.is_empty());
@@ -105,8 +162,7 @@ impl<E: Engines, L: Log> Cell<'_, E, L> {
                 Prepared::Yes => {}
                 Prepared::NotYet => ready = false,
                 Prepared::No(reason) => {
-                    self.keep_again_at = self.world.clock.now() + TRY_AGAIN;
-                    self.refuse(at, &reason);
+                    self.hold_back(&reason);
                     return false;
                 }
             }
@@ -117,6 +173,22 @@ impl<E: Engines, L: Log> Cell<'_, E, L> {
     fn is_as_wanted(&self, shard: &Shard<E::Engine>) -> bool {
         let is_active = is_active(shard, self.engines.wanted());
         is_active && self.engines.backfill(true).is_none()
+    }
+
+    /// The wanted rule set cannot be kept now; what is active goes on, and it is tried again.
+    fn hold_back(&mut self, reason: &str) {
+        let is_named = self.all_at_work(Shard::is_named);
+        // WHY: where nothing decides, every moment counts.
+        let pause =
+            if is_named { self.config.snapshot.interval.min(KEEP_AGAIN) } else { TRY_AGAIN };
+        self.keep_again_at = self.world.clock.now() + pause;
+        self.engines.hold_back(reason);
+        self.filling = None;
+        if is_named {
+            happening::RuleSetHeldBack { reason, again_in: pause }.emit();
+        } else {
+            happening::NothingDecided { reason }.emit();
+        }
     }
 
     fn refuse(&mut self, at: usize, reason: &str) {
@@ -295,9 +367,7 @@ impl<E: Engines, L: Log> Cell<'_, E, L> {
             self.views.health.tick();
         }
         self.engines.end_backfill();
-        // WHY: a rule set with its lists may be large, and whoever changes a list every minute makes many.
-        let named = self.shards.iter().flat_map(Shard::rulesets).map(str::to_owned).collect();
-        self.engines.retain(&named);
+        self.let_go();
         self.write_notes();
         if is_planted(Bug::NoteSkipped) {
             return Ok(true);

@@ -2,6 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use rdkafka::admin::{
+    AdminClient, AdminOptions, ConfigResource, OwnedResourceSpecifier, ResourceSpecifier,
+};
+use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
@@ -23,6 +27,35 @@ pub(crate) fn check(
         [&outputs.decisions, &outputs.alerts, &outputs.holds, &outputs.audit, &outputs.dead_letter];
     let all: Vec<&str> = inputs.iter().chain(names).map(String::as_str).collect();
     check_each(config, &all, limit, stop)
+}
+
+/// How long brokers may take to say how topics are kept.
+const SETTINGS_LIMIT: Duration = Duration::from_secs(3);
+
+/// Which of these topics are compacted. Empty where the brokers do not say: it takes a permission that nothing else needs.
+pub(crate) fn compacted(config: &Config, inputs: &[String]) -> Vec<String> {
+    let Ok(admin) = client::inquiry(config).create::<AdminClient<DefaultClientContext>>() else {
+        return Vec::new();
+    };
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_time().build() else {
+        return Vec::new();
+    };
+    let asked: Vec<ResourceSpecifier<'_>> =
+        inputs.iter().map(|topic| ResourceSpecifier::Topic(topic)).collect();
+    let options = AdminOptions::new().request_timeout(Some(SETTINGS_LIMIT));
+    let answer = runtime.block_on(async {
+        tokio::time::timeout(SETTINGS_LIMIT, admin.describe_configs(&asked, &options)).await
+    });
+    let Ok(Ok(found)) = answer else { return Vec::new() };
+    let is_compacted = |topic: &ConfigResource| {
+        let policy = topic.get("cleanup.policy").and_then(|entry| entry.value.as_deref());
+        policy.is_some_and(|policy| policy.contains("compact"))
+    };
+    let name = |topic: ConfigResource| match topic.specifier {
+        OwnedResourceSpecifier::Topic(name) => Some(name),
+        _ => None,
+    };
+    found.into_iter().flatten().filter(is_compacted).filter_map(name).collect()
 }
 
 /// The same for any topics.
