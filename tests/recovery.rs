@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -12,6 +13,7 @@ use serde_json::Value;
 use support::binary::{Binary, DIFFERS};
 use support::broker::Broker;
 use support::fleet::{Fleet, Payments};
+use support::topics::{Isolation, NewRecord};
 use support::wait;
 
 const MODES: [&str; 2] = ["transactional", "idempotent"];
@@ -419,6 +421,61 @@ fn a_partition_without_records_keeps_no_snapshot_from_being_taken() {
         // The snapshot of a stop is of use although a partition has no offset.
         assert_eq!(lines(&second.stop_in_order(), LOADED).len(), 1);
         fleet.check_golden();
+    }
+}
+
+/// Holds that were placed and those that ended, by id; and the bodies of decisions by the place of their record.
+fn outcomes(fleet: &Fleet<'_>) -> (BTreeSet<String>, BTreeSet<String>, usize) {
+    let (mut placed, mut ended) = (BTreeSet::new(), BTreeSet::new());
+    for body in fleet.bodies("holds") {
+        let hold: Value = serde_json::from_slice(&body).unwrap();
+        let ids = if hold["state"] == "placed" { &mut placed } else { &mut ended };
+        ids.insert(hold["hold_id"].as_str().unwrap().to_owned());
+    }
+    let mut by_place: BTreeMap<String, usize> = BTreeMap::new();
+    for body in fleet.bodies("decisions") {
+        let decision: Value = serde_json::from_slice(&body).unwrap();
+        *by_place.entry(decision["source"].to_string()).or_default() += 1;
+    }
+    (placed, ended, by_place.into_values().max().unwrap())
+}
+
+#[test]
+fn keys_that_span_partitions_end_after_a_kill_what_they_began_before() {
+    for mode in MODES {
+        let fleet = Fleet::new(Broker::shared(), "spanning", (mode, 3));
+        let rules = fs::read_to_string(fleet.rules().join("rules.risk")).unwrap();
+        let rules = rules.replace(
+            "alert queue l1 once",
+            "hold for 20s otherwise release\n       alert queue l1 once",
+        );
+        fs::write(fleet.rules().join("rules.risk"), rules).unwrap();
+        let mut payments = Payments::new(15, 3, 5);
+        // What an account pays goes through all partitions, and a reader gets each in large pieces.
+        let mut spread = |n: usize| -> Vec<NewRecord> {
+            let records = payments.take(n).into_iter().enumerate();
+            records.map(|(at, it)| it.at_partition(i32::try_from(at % 3).unwrap())).collect()
+        };
+        fleet.produce(&spread(3_000));
+        let rarely = "delivery.offset_commit_interval=1h";
+        let first = fleet.start("one", &[RARELY, rarely]);
+        let n_decided = || fleet.broker.read(&fleet.topic("decisions"), Isolation::Committed).len();
+        wait::until(|| n_decided() > 1_500, || first.describe());
+        first.kill();
+        fleet.produce(&spread(1_000));
+        // Each partition passes the deadline of every hold.
+        let last: Vec<NewRecord> =
+            (0..6).map(|n| Payments::after_all(n).at_partition(n % 3)).collect();
+        fleet.produce(&last);
+        let second = fleet.start("one", &[RARELY]);
+        fleet.wait_committed(4_006, &[&second]);
+        let said = second.stop_in_order();
+        let (placed, ended, most) = outcomes(&fleet);
+        assert!(placed.len() > 100, "{}", placed.len());
+        let open: Vec<&String> = placed.difference(&ended).collect();
+        let unknown: Vec<&String> = ended.difference(&placed).collect();
+        assert!(open.is_empty() && unknown.is_empty(), "{mode}: {open:?} {unknown:?} {said}");
+        assert_eq!(most, 1, "{mode}: a record with two decisions: {said}");
     }
 }
 

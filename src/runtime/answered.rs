@@ -1,4 +1,9 @@
-//! What readers have seen already of records that nobody committed.
+//! What the output topics tell whoever goes on: the order in which records were decided, and what readers have seen already
+//! of records that nobody committed.
+//!
+//! An engine over several partitions decided their records in the order in which they came, which no partition remembers.
+//! Each output carries the number of its record in that order, so a replay takes it again; without, a hold that the first
+//! reading placed might never be ended. Records without outputs follow the one before them in their partition.
 //!
 //! Without transactions outputs are written before the offset behind them is committed, so whoever goes on after a crash
 //! decides some records again. What the topics show of these is not written twice, and until they are passed the rule set
@@ -27,6 +32,8 @@ use crate::telemetry::happening;
 const SKEW_MS: i64 = 2_000;
 /// How long the topics are read at most.
 const LIMIT: Duration = Duration::from_secs(30);
+/// How many outputs are read at most, the newest.
+const MOST: i64 = 4_000_000;
 
 /// One output: its topic and the hash of its body.
 type Seen = (Arc<str>, u64);
@@ -36,21 +43,55 @@ pub(crate) struct Answered {
     topics: OutputTopics,
     /// By partition of the input and offset.
     seen: BTreeMap<Partition, BTreeMap<i64, BTreeSet<Seen>>>,
+    order: Order,
+}
+
+/// In which order the records of several partitions were decided, as far as that is known.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Order {
+    lanes: BTreeMap<Partition, BTreeMap<i64, u64>>,
+}
+
+impl Order {
+    /// The numbers of a partition's records, by offset.
+    pub(crate) fn of(&self, partition: &Partition) -> BTreeMap<i64, u64> {
+        self.lanes.get(partition).cloned().unwrap_or_default()
+    }
+
+    /// The number of a record.
+    pub(crate) fn number(&self, partition: &Partition, offset: i64) -> Option<u64> {
+        self.lanes.get(partition)?.get(&offset).copied()
+    }
+
+    /// The largest number.
+    pub(crate) fn last(&self) -> u64 {
+        let all = self.lanes.values().flat_map(BTreeMap::values);
+        all.copied().max().unwrap_or(0)
+    }
 }
 
 impl Answered {
     /// Nothing is known of any record.
     pub(crate) fn nothing(config: &Config) -> Self {
-        Self { topics: OutputTopics::of(&config.topics), seen: BTreeMap::new() }
+        let (seen, order) = (BTreeMap::new(), Order::default());
+        Self { topics: OutputTopics::of(&config.topics), seen, order }
     }
 
-    /// Looks at the output topics for answers to records behind the committed offsets.
+    /// Looks at the output topics for answers to records behind the committed offsets; and for the order since a time, in ms
+    /// since 1970, where somebody needs that.
     ///
-    /// Cost: reads what was written since the oldest of the notes.
-    pub(crate) fn look<L: Log, E>(starts: &[Start], tools: &Tools<'_, L, E>) -> Self {
+    /// Cost: reads what was written since then, or since the oldest of the notes.
+    pub(crate) fn look<L: Log, E>(
+        starts: &[Start],
+        ordered_since_ms: Option<i64>,
+        tools: &Tools<'_, L, E>,
+    ) -> Self {
         let mut answered = Self::nothing(tools.config);
         let since = |(_, position): &Start| Note::parse(&position.as_ref()?.note).outputs_since_ms;
-        let Some(since_ms) = starts.iter().filter_map(since).min() else { return answered };
+        let noted = starts.iter().filter_map(since).min();
+        let Some(since_ms) = noted.into_iter().chain(ordered_since_ms).min() else {
+            return answered;
+        };
         if is_planted(Bug::AnswersForgotten) {
             return answered;
         }
@@ -65,6 +106,18 @@ impl Answered {
             happening::AnswersFound { records: n_records }.emit();
         }
         answered
+    }
+
+    /// The order that was found.
+    pub(crate) fn order(&self) -> &Order {
+        &self.order
+    }
+
+    /// The partitions with answers that readers have seen, and the last offset of each.
+    pub(crate) fn ends(&self) -> impl Iterator<Item = (&Partition, i64)> {
+        self.seen
+            .iter()
+            .filter_map(|(partition, seen)| Some((partition, *seen.last_key_value()?.0)))
     }
 
     /// Whether a partition at this offset has answers before it that readers have seen.
@@ -114,6 +167,7 @@ impl Answered {
         for (partition, from) in all.into_iter().zip(found) {
             let Some(from) = from else { continue };
             let (_, high) = tools.source.bounds(&partition, timeout).map_err(log_error)?;
+            let from = from.max(high - MOST / i64::from(n.max(1)));
             if from < high {
                 left.insert(partition.number, high);
                 froms.push((partition, Some(from)));
@@ -152,12 +206,15 @@ impl Answered {
     /// Notes an output if it answers a record that is still to be decided.
     fn note(&mut self, topic: &Arc<str>, record: &impl Fetched, starts: &[Start]) {
         let Some((of, number, offset)) = source(record) else { return };
-        let is_it = |(partition, position): &&Start| {
-            *partition.topic == *of
-                && partition.number == number
-                && position.as_ref().is_some_and(|position| position.offset <= offset)
-        };
-        let Some((partition, _)) = starts.iter().find(is_it) else { return };
+        let is_it = |(partition, _): &&Start| *partition.topic == *of && partition.number == number;
+        let Some((partition, position)) = starts.iter().find(is_it) else { return };
+        if let Some(sequence) = header(record, "sequence").and_then(|text| text.parse().ok()) {
+            let lane = self.order.lanes.entry(partition.clone()).or_default();
+            lane.entry(offset).or_insert(sequence);
+        }
+        if position.as_ref().is_none_or(|position| position.offset > offset) {
+            return;
+        }
         let body = xxh3_64(record.input().payload.unwrap_or_default());
         let seen = self.seen.entry(partition.clone()).or_default();
         seen.entry(offset).or_default().insert((Arc::clone(topic), body));
@@ -166,7 +223,10 @@ impl Answered {
 
 /// Which record an output answers, by its headers.
 fn source(record: &impl Fetched) -> Option<(&str, i32, i64)> {
-    let text = |name| core::str::from_utf8(record.header(name)?).ok();
-    let (number, offset) = (text("source_partition")?, text("source_offset")?);
-    Some((text("source_topic")?, number.parse().ok()?, offset.parse().ok()?))
+    let (number, offset) = (header(record, "source_partition")?, header(record, "source_offset")?);
+    Some((header(record, "source_topic")?, number.parse().ok()?, offset.parse().ok()?))
+}
+
+fn header<'r>(record: &'r impl Fetched, name: &str) -> Option<&'r str> {
+    core::str::from_utf8(record.header(name)?).ok()
 }

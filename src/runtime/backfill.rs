@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use crate::base::time::parse_rfc3339;
 use crate::config::units;
+use crate::runtime::answered::Order;
 use crate::runtime::clock::Clock;
 use crate::runtime::epochs::Fill;
 use crate::runtime::error::RunError;
@@ -209,7 +210,8 @@ impl<R: Reader, S: Step> Reading<R, S> {
             let end = ends.get(partition).copied().unwrap_or(*start);
             Stretch { partition: partition.clone(), from: Some(*start), end }
         };
-        let replay = Replay::start(log, range.starts.iter().map(stretch).collect())?;
+        let replay =
+            Replay::start(log, range.starts.iter().map(stretch).collect(), &Order::default())?;
         Ok(Self { shard, engine, replay, range, ends, began_at: clock.now() })
     }
 

@@ -26,6 +26,11 @@ impl Early {
         }
     }
 
+    /// Where it came from.
+    pub(crate) fn partition(&self) -> &Partition {
+        &self.partition
+    }
+
     /// The record.
     pub(crate) fn input(&self) -> Input<'_> {
         Input {

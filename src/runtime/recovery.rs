@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::base::planted::{Bug, is_planted};
 use crate::config::Config;
 use crate::durable::{LoadError, Position as Place, Reason, Search, Skipped};
+use crate::runtime::answered::Order;
 use crate::runtime::backfill::{Range, Reading};
 use crate::runtime::clock::Clock;
 use crate::runtime::continuity::{Claim, bounds, mind_log};
@@ -61,6 +62,8 @@ pub(crate) struct Recovery<R, S> {
     past: Option<(Reading<R, S>, (u64, String))>,
     n_records: u64,
     began_at: Duration,
+    /// In which order the records of several partitions were decided.
+    pub(crate) order: Order,
 }
 
 /// One shard to be brought up.
@@ -98,12 +101,18 @@ impl<R: Reader, S: Step> Recovery<R, S> {
     /// A recovery with nothing to do.
     pub(crate) fn new(clock: &dyn Clock) -> Self {
         let (waiting, n_records, began_at) = (VecDeque::new(), 0, clock.now());
-        Self { waiting, current: None, past: None, n_records, began_at }
+        let order = Order::default();
+        Self { waiting, current: None, past: None, n_records, began_at, order }
     }
 
     /// Whether there is nothing to do.
     pub(crate) fn is_complete(&self) -> bool {
         self.waiting.is_empty() && self.current.is_none() && self.past.is_none()
+    }
+
+    /// Whether some engine reads records of several partitions.
+    pub(crate) fn joins_partitions(&self) -> bool {
+        self.waiting.iter().any(|pending| pending.stretches.len() > 1)
     }
 
     /// Partitions whose records will be read.
@@ -176,13 +185,13 @@ impl<R: Reader, S: Step> Recovery<R, S> {
         if loaded != Loaded::Yes && (is_ahead || shard.applied.is_empty()) {
             empty(shard, tools.engines)?;
         }
-        mind_gap(shard, starts, loaded, tools)?;
+        let lows = mind_gap(shard, starts, loaded, tools)?;
         let digest = match notes.as_slice() {
             [(_, _, note)] => note.mark.digest,
             _ => None,
         };
         let pasts = mind_pasts(shard, starts, tools)?;
-        self.segments((at, shard), starts, digest, pasts);
+        self.segments((at, shard), (starts, &lows), digest, pasts);
         Ok(())
     }
 
@@ -190,7 +199,7 @@ impl<R: Reader, S: Step> Recovery<R, S> {
     fn segments(
         &mut self,
         (at, shard): (usize, &Shard<S>),
-        starts: &[Start],
+        (starts, lows): (&[Start], &Lows),
         digest: Option<u64>,
         mut pasts: Pasts,
     ) {
@@ -201,8 +210,10 @@ impl<R: Reader, S: Step> Recovery<R, S> {
         let mut stretches = |until: &dyn Fn(&Partition, i64) -> i64| {
             let mut stretches = Vec::new();
             for (partition, end) in &ends {
-                let end = until(partition, *end).min(*end);
-                let begin = from.insert(partition.clone(), end);
+                let begin = from.get(partition).or_else(|| lows.get(partition)).copied();
+                // WHY: where a gap was accepted, an epoch may have begun in it.
+                let end = until(partition, *end).min(*end).max(begin.unwrap_or(i64::MIN));
+                from.insert(partition.clone(), end);
                 if begin.is_none_or(|begin| begin < end) {
                     stretches.push(Stretch { partition: partition.clone(), from: begin, end });
                 }
@@ -243,7 +254,7 @@ impl<R: Reader, S: Step> Recovery<R, S> {
         if self.current.is_none()
             && let Some(pending) = self.waiting.pop_front()
         {
-            let replay = Replay::start(log, pending.stretches.clone())?;
+            let replay = Replay::start(log, pending.stretches.clone(), &self.order)?;
             self.current = Some((pending, replay));
         }
         let Some((pending, replay)) = &mut self.current else { return Ok(Progress::Complete) };
@@ -579,19 +590,31 @@ fn beginning<S>(shard: &Shard<S>, partition: &Partition, loaded: Loaded) -> Opti
     }
 }
 
+/// Of partitions that no state holds anything of, the oldest offset when it was asked for.
+///
+/// WHY: a replay that began with whatever is oldest then would not notice what is deleted before it begins.
+type Lows = BTreeMap<Partition, i64>;
+
 /// Asks the input whether it still holds what is to be replayed.
 fn mind_gap<L: Log, E: Engines>(
     shard: &mut Shard<E::Engine>,
     starts: &[Start],
     loaded: Loaded,
     tools: &Tools<'_, L, E>,
-) -> Result<(), RunError> {
+) -> Result<Lows, RunError> {
+    let mut lows = Lows::new();
     for (partition, position) in starts {
         let Some(end) = position.as_ref().map(|at| at.offset) else { continue };
-        let from = shard.applied.get(partition).copied();
-        let from = from.or_else(|| beginning(shard, partition, loaded));
-        let Some(from) = from.filter(|from| *from < end) else { continue };
+        let applied = shard.applied.get(partition).copied();
+        if applied.is_some_and(|applied| applied >= end) {
+            continue;
+        }
         let low = oldest(partition, tools)?;
+        if applied.is_none() {
+            lows.insert(partition.clone(), low);
+        }
+        let from = applied.or_else(|| beginning(shard, partition, loaded));
+        let Some(from) = from.filter(|from| *from < end) else { continue };
         if from >= low || is_planted(Bug::GapIgnored) {
             continue;
         }
@@ -603,7 +626,7 @@ fn mind_gap<L: Log, E: Engines>(
         shard.engine.note_gap();
         shard.applied.insert(partition.clone(), low.min(end));
     }
-    Ok(())
+    Ok(lows)
 }
 
 /// The oldest offset that the broker holds, asked for until it answers.

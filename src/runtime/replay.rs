@@ -1,16 +1,17 @@
 //! Recovery by replay: reads the input again up to the committed offsets so that the windows stand as they did.
 //!
-//! All partitions are read together and their records are taken in the order of the broker's timestamps, which
-//! approximates the order in which they were decided: exact within a partition, and across partitions as exact as
-//! the timestamps. A rule whose keys span partitions may therefore see a slightly other order than the first time.
+//! All partitions are read together and their records are taken in the order in which they were decided the first time, as
+//! far as the outputs tell it ([`Order`]); else in the order of the broker's timestamps, which approximates it: exact within a
+//! partition, and across partitions as exact as the timestamps.
 //!
 //! One reader per topic, because the end of a partition is told without the topic's name.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::planted::{Bug, is_planted};
+use crate::runtime::answered::Order;
 use crate::runtime::clock::Clock;
 use crate::runtime::error::RunError;
 use crate::runtime::log::{Fetched as _, Log, Partition, Read, Reader, Trouble};
@@ -19,6 +20,11 @@ use crate::telemetry::happening;
 
 /// Records per partition beyond which its reading pauses, and down to which it resumes.
 const BUFFER: (usize, usize) = (4_096, 1_024);
+
+/// A number for a record that nobody wrote one down for: those that are written down begin with the time, in microseconds.
+fn micros(arrival_ms: Option<i64>) -> u64 {
+    arrival_ms.and_then(|ms| u64::try_from(ms).ok()).map_or(0, |ms| ms.saturating_mul(1_000))
+}
 
 /// What to replay of one partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,12 +50,21 @@ struct Lane {
     /// Everything before this offset has been read.
     seen: i64,
     paused: bool,
+    /// The numbers of its records, and that of the last one that was taken.
+    order: BTreeMap<i64, u64>,
+    last: u64,
 }
 
 impl Lane {
     /// Whether everything up to the end has been read.
     fn is_complete(&self) -> bool {
         self.seen >= self.stretch.end
+    }
+
+    /// The number of a record: as it was written down; else right behind the one before it, or when the broker had it.
+    fn number(&self, record: &Record) -> u64 {
+        let known = self.order.get(&record.offset).copied();
+        known.unwrap_or_else(|| (self.last + 1).max(micros(record.arrival_ms)))
     }
 
     /// The next record before the end.
@@ -72,6 +87,7 @@ impl<R: Reader> Replay<R> {
     pub(crate) fn start<L: Log<Reader = R>>(
         log: &L,
         stretches: Vec<Stretch>,
+        order: &Order,
     ) -> Result<Self, RunError> {
         let mut topics: Vec<Arc<str>> = Vec::new();
         let mut lanes = Vec::new();
@@ -83,7 +99,8 @@ impl<R: Reader> Replay<R> {
             });
             let from = stretch.from.unwrap_or(0);
             let seen = if from >= stretch.end { stretch.end } else { i64::MIN };
-            lanes.push(Lane { stretch, reader, buffer: VecDeque::new(), seen, paused: false });
+            let (order, buffer) = (order.of(&stretch.partition), VecDeque::new());
+            lanes.push(Lane { stretch, reader, buffer, seen, paused: false, order, last: 0 });
         }
         let mut readers = Vec::new();
         for index in 0..topics.len() {
@@ -191,12 +208,12 @@ impl<R: Reader> Replay<R> {
 
     /// The lane whose next record is the oldest, once every lane that has more to come shows its next one.
     fn oldest(&self) -> Option<usize> {
-        let mut oldest: Option<(i64, usize)> = None;
+        let mut oldest: Option<(u64, usize)> = None;
         for (index, lane) in self.lanes.iter().enumerate() {
             if lane.is_complete() && lane.next().is_none() {
                 continue;
             }
-            let at = lane.next()?.arrival_ms.unwrap_or(i64::MIN);
+            let at = lane.number(lane.next()?);
             if oldest.is_none_or(|(best, _)| at < best) {
                 oldest = Some((at, index));
             }
@@ -207,6 +224,7 @@ impl<R: Reader> Replay<R> {
     fn take(&mut self, index: usize, apply: &mut dyn FnMut(&Input<'_>)) {
         let Some(lane) = self.lanes.get_mut(index) else { return };
         let Some(record) = lane.buffer.pop_front() else { return };
+        lane.last = lane.number(&record);
         if is_planted(Bug::ReplayEndsEarly) && record.offset + 1 == lane.stretch.end {
             return;
         }

@@ -112,6 +112,15 @@ impl Payments {
         record
     }
 
+    /// A payment of an account of its own, an hour after the first of all.
+    pub(crate) fn after_all(n: i32) -> NewRecord {
+        let at = START_MS + 3_600_000;
+        let body = format!(
+            r#"{{"id":"z{n}","at":{at},"account":"z{n}","payee":"x","amount":"1.00","currency":"EUR"}}"#
+        );
+        NewRecord { timestamp_ms: None, ..NewRecord::new(format!("z{n}"), body, 0) }
+    }
+
     pub(crate) fn take(&mut self, n: usize) -> Vec<NewRecord> {
         (0..n).map(|_| self.next()).collect()
     }

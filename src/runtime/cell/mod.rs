@@ -5,6 +5,7 @@
 //! anew and the input is replayed up to the committed offset, so no record moves a window twice.
 
 mod notes;
+mod order;
 mod rules;
 mod share;
 
@@ -76,6 +77,8 @@ pub(crate) struct Cell<'a, E: Engines, L: Log> {
     early: Vec<Early>,
     /// What readers have seen of records that are still to be decided.
     answered: Answered,
+    /// The number of the last record in the order in which records are decided, across processes.
+    sequence: u64,
     /// Reads the past for a rule set that is to become active.
     filling: Option<Filling<L::Reader, E::Engine>>,
     fill_again_at: Duration,
@@ -126,6 +129,7 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
             recovery: None,
             early: Vec::new(),
             answered: Answered::nothing(config),
+            sequence: 0,
             filling: None,
             fill_again_at: Duration::ZERO,
             keep_again_at: Duration::ZERO,
@@ -313,6 +317,9 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
 
     /// Takes a batch of records.
     fn fill(&mut self) -> Result<(), RunError> {
+        if self.answers_join_partitions() {
+            return self.gather();
+        }
         if !self.early.is_empty() {
             self.take_all_early()?;
         }
@@ -322,13 +329,14 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
         }
         let awaited = self.has_answers_ahead();
         for _ in 0..BATCH {
+            let sequence = self.next_sequence();
             let polled = self.source.poll(wait)?;
             wait = Duration::ZERO;
             let handled = match &polled {
                 Polled::Nothing => return Ok(()),
                 Polled::Trouble(trouble) => Err(trouble.clone()),
                 Polled::Record(record) => {
-                    let parts = (&mut *self.shards, &mut self.outputs, &mut self.books);
+                    let parts = (&mut *self.shards, &mut self.outputs, &mut self.books, sequence);
                     let input = record.input();
                     match Self::take(&mut self.assigned, parts, &mut self.last, &input)? {
                         Some(handled) => Ok(Handled { trace: TraceParent::of(record), ..handled }),
@@ -353,7 +361,7 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
     /// Steps a record, if its partition is still ours.
     fn take(
         assigned: &mut [Assigned],
-        (shards, outputs, books): Parts<'_, E::Engine>,
+        (shards, outputs, books, sequence): Parts<'_, E::Engine>,
         last: &mut usize,
         input: &Input<'_>,
     ) -> Result<Option<Handled>, RunError> {
@@ -361,7 +369,8 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
         *last = index;
         let Some(ours) = assigned.get_mut(index) else { return Ok(None) };
         let Some(shard) = shards.get_mut(ours.shard) else { return Ok(None) };
-        step(input, ours, &mut shard.engine, outputs, books).map(Some)
+        let handled = step(input, ours, &mut shard.engine, outputs, books)?;
+        Ok(Some(Handled { sequence, ..handled }))
     }
 
     fn hand_over(&mut self, handled: Handled) -> Result<(), RunError> {
@@ -535,7 +544,10 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
             }
             recovery.plan((at, shard), &starts, &mut tools)?;
         }
-        self.answered = Answered::look(&starts, &tools);
+        let ordered_since_ms = recovery.joins_partitions().then(|| saved_at_ms(&self.shards));
+        self.answered = Answered::look(&starts, ordered_since_ms, &tools);
+        recovery.order = self.answered.order().clone();
+        self.sequence = self.sequence.max(recovery.order.last());
         self.source.assign(&offsets)?;
         self.delivery.assigned(&offsets);
         self.assigned = offsets
@@ -552,6 +564,11 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
         self.write_notes();
         self.mind_unproved();
         self.views.health.set_assigned(true);
+        self.set_out(recovery)
+    }
+
+    /// Goes on at once, or recovers first.
+    fn set_out(&mut self, recovery: Recovery<L::Reader, E::Engine>) -> Result<(), RunError> {
         if recovery.is_complete() {
             // WHY: the client remembers from before a rebalance that a partition was paused.
             self.source.resume()?;
@@ -597,7 +614,8 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
     }
 
     fn take_early(&mut self, early: &Early) -> Result<(), RunError> {
-        let parts = (&mut *self.shards, &mut self.outputs, &mut self.books);
+        let sequence = self.next_sequence();
+        let parts = (&mut *self.shards, &mut self.outputs, &mut self.books, sequence);
         match Self::take(&mut self.assigned, parts, &mut self.last, &early.input())? {
             Some(handled) => self.hand_over(Handled { trace: early.trace, ..handled }),
             None => Ok(()),
@@ -676,8 +694,14 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
     }
 }
 
-/// What a record moves.
-type Parts<'p, S> = (&'p mut [Shard<S>], &'p mut Vec<Output>, &'p mut Books);
+/// What a record moves, and its number.
+type Parts<'p, S> = (&'p mut [Shard<S>], &'p mut Vec<Output>, &'p mut Books, u64);
+
+/// When the newest snapshot was begun, in ms since 1970: later records are to be replayed. 0 where there is none.
+fn saved_at_ms<S>(shards: &[Shard<S>]) -> i64 {
+    let newest = |shard: &Shard<S>| shard.checkpoints.as_ref()?.books.newest;
+    shards.iter().find_map(newest).map_or(0, |newest| newest.created_at_ms)
+}
 
 /// Which of our partitions a record belongs to; none when it is not ours any more.
 fn find(assigned: &[Assigned], guess: usize, input: &Input<'_>) -> Option<usize> {
@@ -715,6 +739,7 @@ fn step<S: Step>(
         arrival_ms: input.arrival_ms,
         trace: None,
         outcome,
+        sequence: 0,
         mark,
     })
 }

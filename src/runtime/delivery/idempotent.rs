@@ -287,14 +287,14 @@ impl<S: Source, W: Writer> Delivery<S> for Idempotent<W> {
         }
         lane.begun = true;
         let outstanding = u32::try_from(outputs.len()).unwrap_or(u32::MAX);
-        let Handled { partition, offset, arrival_ms, trace, outcome, mark } = record;
+        let Handled { partition, offset, arrival_ms, trace, outcome, sequence, mark } = record;
         let outstanding = if is_planted(Bug::CommitBeforeAcknowledged) { 0 } else { outstanding };
         let sent_ms = around.clock.wall_ms();
         let seq =
             lane.tracker.push(Pending { offset, outstanding, outcome, arrival_ms, sent_ms, mark });
         let token = lane.id << SEQ_BITS | seq & ((1 << SEQ_BITS) - 1);
         for output in outputs.drain(..) {
-            let wire = self.topics.wire(output, (&partition, offset), trace.as_ref());
+            let wire = self.topics.wire(output, (&partition, offset, sequence), trace.as_ref());
             self.in_flight += 1;
             self.in_flight_bytes += wire.size();
             self.dispatch(wire, token)?;

@@ -33,6 +33,8 @@ pub(crate) struct Handled {
     pub(crate) trace: Option<TraceParent>,
     /// What became of it.
     pub(crate) outcome: Outcome,
+    /// Its number in the order in which records were decided.
+    pub(crate) sequence: u64,
     /// The mark of the offset after it.
     pub(crate) mark: Mark,
 }
@@ -166,7 +168,7 @@ impl OutputTopics {
     pub(crate) fn wire(
         &self,
         output: Output,
-        (partition, offset): (&Partition, i64),
+        (partition, offset, sequence): (&Partition, i64, u64),
         trace: Option<&TraceParent>,
     ) -> Wire {
         let text = |name: &str, value: &str| (name.to_owned(), value.as_bytes().to_vec());
@@ -174,6 +176,7 @@ impl OutputTopics {
             text("source_topic", &partition.topic),
             text("source_partition", &partition.number.to_string()),
             text("source_offset", &offset.to_string()),
+            text("sequence", &sequence.to_string()),
             text("schema", output.topic.schema()),
             text("engine_version", env!("CARGO_PKG_VERSION")),
         ];

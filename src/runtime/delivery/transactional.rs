@@ -540,7 +540,7 @@ where
         let batch = &mut self.current;
         for output in outputs.drain(..) {
             let wire = {
-                let place = (&record.partition, record.offset);
+                let place = (&record.partition, record.offset, record.sequence);
                 self.topics.wire(output, place, record.trace.as_ref())
             };
             batch.bytes += wire.size();
