@@ -661,3 +661,68 @@ fn an_input_topic_that_is_compacted_is_told_at_the_start_and_by_validate() {
         assert_eq!(said.contains("is compacted"), is_told, "{said}");
     }
 }
+
+#[test]
+fn a_start_that_is_asked_to_stop_before_a_broker_answers_says_so() {
+    let fleet = fleet("early", "transactional");
+    // A port that nobody listens on.
+    let service = fleet.start("one", &["kafka.brokers=127.0.0.1:1"]);
+    service.signal("-TERM");
+    let (code, said) = service.ended();
+    assert_eq!(code, Some(1), "{said}");
+    let says = "error[K0009]: asked to stop before the brokers had answered";
+    assert!(said.contains(says) && !said.contains("within 30s"), "{said}");
+}
+
+#[test]
+fn an_output_topic_that_goes_away_is_named() {
+    let (fleet, mut payments) = (fleet("gone", "idempotent"), Payments::new(18, 1, 20));
+    fleet.produce(&payments.take(100));
+    let service = fleet.start("one", &[RARELY]);
+    fleet.wait_committed(100, &[&service]);
+    let topic = fleet.topic("decisions");
+    fleet.broker.delete_topics(&[&topic]);
+    fleet.produce(&payments.take(100));
+    let (code, said) = service.ended();
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains(&format!("error[K0001]: topic `{topic}` does not exist")), "{said}");
+}
+
+const NOT_KEPT: &str = "The rule set of an epoch was not kept";
+
+#[test]
+fn a_rule_set_that_is_gone_is_told_only_where_records_are_replayed_by_another_one() {
+    let (fleet, mut payments) = (fleet("epochs", "transactional"), Payments::new(19, 1, 20));
+    let rules = fleet.rules().join("rules.risk");
+    let text = fs::read_to_string(&rules).unwrap();
+    let folder = fleet.snapshots("one").join("all");
+    let kept = || {
+        let entries = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+        let is_one = |path: &std::path::PathBuf| path.extension().is_some_and(|it| it == "rwr");
+        entries.filter(is_one).collect::<Vec<_>>()
+    };
+    fleet.produce(&payments.take(200));
+    let one = fleet.start("one", &[RARELY]);
+    fleet.wait_committed(200, &[&one]);
+    let first = kept();
+    one.stop_in_order();
+    fs::write(&rules, format!("{text}\n# another rule set\n")).unwrap();
+    let other = fleet.start("one", &[RARELY]);
+    fleet.produce(&payments.take(200));
+    fleet.wait_committed(400, &[&other]);
+    other.stop_in_order();
+    // Nothing is replayed of the first epoch: the newest snapshot is of the second.
+    fs::remove_file(&first[0]).unwrap();
+    let again = fleet.start("one", &[RARELY]);
+    support::binary::wait_for(&again, "/readyz", 200);
+    assert!(!again.stop_in_order().contains(NOT_KEPT));
+    // Without snapshots all of it is.
+    for snapshot in fleet.snapshot_files("one") {
+        fs::remove_file(snapshot).unwrap();
+    }
+    let anew = fleet.start("one", &[RARELY]);
+    support::binary::wait_for(&anew, "/readyz", 200);
+    anew.signal("-TERM");
+    let (_, said) = anew.ended();
+    assert_eq!(lines(&said, NOT_KEPT).len(), 1, "{said}");
+}

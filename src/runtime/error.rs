@@ -191,6 +191,12 @@ pub enum RunError {
         /// What was not finished.
         reason: String,
     },
+    /// The process was asked to stop before it had begun.
+    #[error("asked to stop before the brokers had answered: {reason}")]
+    StoppedEarly {
+        /// What it waited for.
+        reason: String,
+    },
     /// The address of metrics and health cannot be used.
     #[error("could not listen on {address}: {reason}")]
     Listen {
@@ -242,7 +248,7 @@ impl RunError {
             Self::OffsetGone { .. } => "K0006",
             Self::Fenced { .. } => "K0007",
             Self::Settings { .. } => "K0008",
-            Self::StopTimeout { .. } => "K0009",
+            Self::StopTimeout { .. } | Self::StoppedEarly { .. } => "K0009",
             Self::Listen { .. } => "K0010",
             Self::Engine { .. } => "K0011",
             Self::InputGone { .. } => "K0012",
@@ -270,6 +276,7 @@ impl RunError {
             | Self::InputGone { .. }
             | Self::OtherLog { .. }
             | Self::StopTimeout { .. }
+            | Self::StoppedEarly { .. }
             | Self::Process { .. } => Domain::External,
             Self::OffsetsWentBack { .. } | Self::Engine { .. } => Domain::Internal,
         }
@@ -282,6 +289,7 @@ impl RunError {
             Self::Fatal { .. }
                 | Self::Unreachable { .. }
                 | Self::StopTimeout { .. }
+                | Self::StoppedEarly { .. }
                 | Self::OffsetsWentBack { .. }
         )
     }

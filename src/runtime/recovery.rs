@@ -191,6 +191,7 @@ impl<R: Reader, S: Step> Recovery<R, S> {
             _ => None,
         };
         let pasts = mind_pasts(shard, starts, tools)?;
+        tell_unknown(shard, starts, tools.engines);
         self.segments((at, shard), (starts, &lows), digest, pasts);
         Ok(())
     }
@@ -403,8 +404,30 @@ fn learn<E: Engines>(shard: &Shard<E::Engine>, engines: &mut E) {
         if engines.knows(&epoch.ruleset) {
             continue;
         }
-        let kept = checkpoints.snapshots.load_rules(&epoch.ruleset);
-        if !kept.is_ok_and(|bundle| engines.learn(&epoch.ruleset, &bundle)) {
+        if let Ok(bundle) = checkpoints.snapshots.load_rules(&epoch.ruleset) {
+            engines.learn(&epoch.ruleset, &bundle);
+        }
+    }
+}
+
+/// Tells of epochs of which records are to be replayed by another rule set than decided them.
+fn tell_unknown<E: Engines>(shard: &Shard<E::Engine>, starts: &[Start], engines: &E) {
+    if shard.checkpoints.is_none() {
+        return;
+    }
+    let mut epochs = shard.epochs.after(0).peekable();
+    while let Some(epoch) = epochs.next() {
+        if epoch.number < shard.epoch || engines.knows(&epoch.ruleset) {
+            continue;
+        }
+        let next = epochs.peek();
+        let is_replayed = |(partition, position): &Start| {
+            let Some(end) = position.as_ref().map(|at| at.offset) else { return false };
+            let until = next.and_then(|next| next.from.get(partition)).copied();
+            let begin = epoch.from.get(partition).max(shard.applied.get(partition));
+            begin.is_none_or(|begin| *begin < until.unwrap_or(end).min(end))
+        };
+        if starts.iter().any(is_replayed) {
             happening::EpochUnknown { epoch: epoch.number, ruleset: &epoch.ruleset }.emit();
         }
     }

@@ -679,8 +679,9 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
         let recovering = self.recovery.is_some();
         let settled = self.settle(limit)?;
         if settled && !recovering {
-            // WHY: half of the time at most; a stop without it only makes the next start slower.
-            self.save_all(limit / 2);
+            // WHY: half of the time at most, and what is left; a stop without it only makes the next start slower.
+            let left = limit.saturating_sub(self.views.stop.waited());
+            self.save_all(left.min(limit / 2));
         }
         self.end()?;
         self.report();

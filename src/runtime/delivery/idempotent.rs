@@ -47,6 +47,8 @@ struct Lane {
 pub(crate) struct Idempotent<W> {
     writer: W,
     topics: OutputTopics,
+    /// For words about a topic that has gone.
+    brokers: String,
     lanes: Vec<Lane>,
     next_lane: u64,
     waiting: VecDeque<(u64, Wire)>,
@@ -67,6 +69,7 @@ impl<W: Writer> Idempotent<W> {
         Self {
             writer,
             topics: OutputTopics::of(&config.topics),
+            brokers: config.kafka.brokers.join(","),
             lanes: Vec::new(),
             next_lane: 0,
             waiting: VecDeque::new(),
@@ -97,7 +100,7 @@ impl<W: Writer> Idempotent<W> {
                 self.refusal = Some(error);
                 Ok(Sent::Full)
             }
-            sent => sent.map_err(|error| ending(error, wire)),
+            sent => sent.map_err(|error| ending(error, wire, &self.brokers)),
         }
     }
 
@@ -228,7 +231,12 @@ impl<W: Writer> Idempotent<W> {
     }
 }
 
-fn ending(error: LogError, wire: &Wire) -> RunError {
+fn ending(error: LogError, wire: &Wire, brokers: &str) -> RunError {
+    // WHY: the client says so when it has looked for the topic long enough.
+    if matches!(&*error.code, "UnknownTopic" | "UnknownTopicOrPartition" | "UnknownPartition") {
+        let (topic, brokers) = (wire.topic.to_string(), brokers.to_owned());
+        return RunError::TopicMissing { topic, brokers };
+    }
     if error.kind == ErrorKind::TooLarge {
         return RunError::TooLarge { topic: wire.topic.to_string() };
     }

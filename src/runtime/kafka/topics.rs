@@ -104,7 +104,10 @@ fn check_one(
                 error.to_string()
             }
         };
-        if Instant::now() >= deadline || stop.requested() {
+        if stop.requested() {
+            return Err(RunError::StoppedEarly { reason });
+        }
+        if Instant::now() >= deadline {
             let brokers = config.kafka.brokers.join(",");
             return Err(RunError::Unreachable { brokers, seconds: limit.as_secs(), reason });
         }
