@@ -233,6 +233,27 @@ fn a_hole_in_the_input_is_told_as_long_as_a_missing_record_may_have_put_somethin
     assert!(!says("payment", 120));
 }
 
+/// It may be a repeat of a record that is gone, whatever time it claims.
+#[test]
+fn an_event_from_the_future_behind_a_hole_says_so_by_the_clock_of_its_partition() {
+    let mut engine = Engine::new(program(), ten_minutes()).unwrap();
+    engine.note_gap();
+    let stream = engine.open_stream("t", 0);
+    let mut says = |offset: i64, (minute, arrival): (i64, i64)| {
+        let at = START_MS + minute * MINUTE_MS;
+        let line = format!(r#"{{"id":"f{offset}","at":{at},"card":"c","amount":"1.00"}}"#);
+        let mut out = Vec::new();
+        let (payload, arrival_ms) = (Some(line.as_bytes()), Some(START_MS + arrival * MINUTE_MS));
+        engine.step(&Input { stream, offset, arrival_ms, payload }, &mut out);
+        let words = decision(&out)["provenance"].as_array().unwrap().clone();
+        ["future_ts", "state_gap"].map(|word| words.contains(&word.into()))
+    };
+    assert_eq!(says(1, (0, 0)), [false, true]);
+    assert_eq!(says(2, (6_000, 10)), [true, true]);
+    assert_eq!(says(3, (40, 40)), [false, false]);
+    assert_eq!(says(4, (6_001, 41)), [true, false]);
+}
+
 #[test]
 fn a_hole_in_the_input_is_told_until_the_slowest_partition_is_past_it() {
     let options = ten_minutes();

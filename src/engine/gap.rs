@@ -128,6 +128,8 @@ impl Gap {
             self.pass();
         }
         let reads_lists = asked.reads_lists.get(usize::from(event)).copied().unwrap_or(false);
+        // WHY: an event from the future is judged at its own time, but known ids and members are those of its partition's.
+        let time_ms = time_ms.min(placement.clock_ms);
         time_ms < if reads_lists { lists_ms } else { windows_ms }
     }
 
