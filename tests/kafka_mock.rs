@@ -102,6 +102,13 @@ fn wait_done(service: &Service, count: u64) {
     wait::until(|| service.n_done() == count, || format!("{count} done: {:?}", service.books()));
 }
 
+/// Takes the number of the record, which hangs on the clock, out of the headers of an output.
+#[track_caller]
+fn take_number(headers: &mut Vec<(String, String)>) -> u64 {
+    let at = headers.iter().position(|(key, _)| key == "sequence").unwrap();
+    headers.remove(at).1.parse().unwrap()
+}
+
 #[test]
 fn every_record_is_answered_in_order_and_the_offset_behind_the_last_one_is_committed() {
     let mock = Mock::new(1);
@@ -126,7 +133,16 @@ fn every_record_is_answered_in_order_and_the_offset_behind_the_last_one_is_commi
         ("engine_version", env!("CARGO_PKG_VERSION")),
     ];
     let headers = headers.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec();
-    assert_eq!(mock.read("risk.holds"), [("hold".to_owned(), headers)]);
+    let (hold, mut found) = mock.read("risk.holds").pop().unwrap();
+    let number = take_number(&mut found);
+    assert_eq!((hold.as_str(), found), ("hold", headers));
+    // Both outputs of a record have its number, and numbers grow in the order of decisions.
+    let mut numbers: Vec<u64> =
+        decisions.into_iter().map(|(_, mut headers)| take_number(&mut headers)).collect();
+    assert_eq!(numbers.last(), Some(&number));
+    assert!(numbers.is_sorted(), "{numbers:?}");
+    numbers.dedup();
+    assert_eq!(numbers.len(), 501);
     assert_eq!(mock.read("risk.dead_letter")[0].0, "bad");
     assert_eq!(mock.committed(0), Some(504));
 }
@@ -339,7 +355,14 @@ fn a_fatal_error_of_the_client_ends_the_process_with_code_1() {
 fn forged_and_countless_headers_of_the_input_change_no_output() {
     let mock = Mock::new(1);
     let producer: BaseProducer = mock.client().create().unwrap();
-    let forged = ["source_topic", "source_offset", "schema", "engine_version", "riskweir_outcome"];
+    let forged = [
+        "source_topic",
+        "source_offset",
+        "sequence",
+        "schema",
+        "engine_version",
+        "riskweir_outcome",
+    ];
     let many: Vec<String> = (0..10_000).map(|n| format!("h{n}")).collect();
     let names = forged.into_iter().chain(many.iter().map(String::as_str));
     let headers = names.fold(OwnedHeaders::new(), |headers, key| {
@@ -354,7 +377,8 @@ fn forged_and_countless_headers_of_the_input_change_no_output() {
     for (topic, schema) in
         [("risk.decisions", "riskweir.decision.v1"), ("risk.holds", "riskweir.hold.v1")]
     {
-        let found = mock.read(topic);
+        let mut found = mock.read(topic);
+        assert!(take_number(&mut found[0].1) > 0);
         let headers: Vec<(&str, &str)> =
             found[0].1.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
         let expected = [

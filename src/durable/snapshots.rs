@@ -317,8 +317,14 @@ impl Snapshots {
         let name = self.rules_name(id);
         let stored = self.storage.list(Some(&self.shard))?;
         let is_there = stored.iter().any(|stored| stored.name == name);
-        // WHY: a file that does not read back keeps nothing.
-        if !is_there || self.load_rules(id).is_err() {
+        // WHY: a file that is damaged keeps nothing; one that could not be read now may be whole.
+        let is_whole = is_there
+            && match self.load_rules(id) {
+                Ok(_) => true,
+                Err(error @ SnapshotError::Storage(_)) => return Err(error),
+                Err(_) => false,
+            };
+        if !is_whole {
             let of_container = |error| SnapshotError::Container { name: name.clone(), error };
             let header = Header {
                 product_version: env!("CARGO_PKG_VERSION").to_owned(),
