@@ -40,7 +40,8 @@ fn program() -> Arc<Program> {
 }
 
 fn ten_minutes() -> EngineOptions {
-    EngineOptions { dedupe_window_ms: 10 * MINUTE_MS, ..EngineOptions::default() }
+    let (dedupe_window_ms, allowed_lateness_ms) = (10 * MINUTE_MS, 0);
+    EngineOptions { dedupe_window_ms, allowed_lateness_ms, ..EngineOptions::default() }
 }
 
 /// One engine over two partitions. Times are minutes after the start.
@@ -270,6 +271,20 @@ fn a_hole_in_the_input_is_told_until_the_slowest_partition_is_past_it() {
     // Both are past it.
     assert!(!pair.says_gap(1, 121));
     assert!(pair.says_gap(0, 30), "a late event looks further back");
+}
+
+#[test]
+fn a_rule_set_that_looks_further_back_sees_a_hole_that_the_one_before_had_passed() {
+    let mut pair = Pair::new(ten_minutes());
+    pair.engine.note_gap();
+    assert!(pair.says_gap(0, 1) && pair.says_gap(1, 1));
+    assert!(!pair.says_gap(0, 40) && !pair.says_gap(1, 40), "windows of 30 minutes");
+    let text = RULES.replace("over last 30m", "over last 2h");
+    let files = vec![Source { path: "a.risk".to_owned(), text }];
+    let longer = riskweir::rules::compile(&Sources { files }).0.unwrap();
+    pair.engine.activate(Arc::new(longer)).unwrap();
+    assert!(pair.says_gap(0, 41) && pair.says_gap(1, 120), "windows of two hours");
+    assert!(!pair.says_gap(0, 121));
 }
 
 #[test]

@@ -5,8 +5,8 @@
 //! passed, too, for which a rule puts a member there: a missing record may have put one there.
 //!
 //! Several partitions may lack records, and each goes on at a time of its own. So the first event after the hole is one per
-//! partition; decisions of all say so until that has passed the latest of these, because a key may have
-//! events in any; and it is over when the partition furthest behind has passed that.
+//! partition; decisions of all say so until that has passed the latest of these, because a key may have events in any.
+//! Where a hole is stays known: the next rule set may look further back.
 
 use crate::base::codec::{Damaged, Decoder, Encoder};
 use crate::engine::streams::{ClockId, Placement, Timeliness};
@@ -28,16 +28,18 @@ enum End {
     None,
     /// Its next event is the first after the hole.
     Here,
-    /// Events before these times may know less than they should.
-    Until(Reach),
+    /// The first event after the hole had this time; what reaches further back may lack records.
+    ///
+    /// WHY: kept for good, because a later rule set may look further back than the present one.
+    At(i64),
 }
 
-/// How far a hole reaches. The reach of a rule set is a length, that of a hole a time.
+/// How far back a rule set looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Reach {
-    /// Of windows and remembered ids, ms.
+    /// Through windows and remembered ids, ms.
     windows_ms: i64,
-    /// Of members that rules put on lists, ms.
+    /// Through members that rules put on lists, ms.
     lists_ms: i64,
 }
 
@@ -50,9 +52,11 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// What a rule set asks, whose engine remembers ids for so long.
-    pub(super) fn of(program: &Program, dedupe_window_ms: i64) -> Self {
+    /// What a rule set asks, whose engine remembers ids for so long and takes events that late.
+    pub(super) fn of(program: &Program, dedupe_window_ms: i64, lateness_ms: i64) -> Self {
         let windows_ms = longest_window_ms(program).max(dedupe_window_ms);
+        // WHY: the first event after the hole may be late, and then what is missing may be that much younger.
+        let windows_ms = windows_ms.saturating_add(lateness_ms);
         let fills: Vec<(ListId, i64)> = program.plans.iter().flat_map(filled).collect();
         let own: Vec<bool> = program.plans.iter().map(|plan| reads(plan, &fills)).collect();
         let is_own = |event: usize| own.get(event).copied().unwrap_or(false);
@@ -113,37 +117,21 @@ impl Gap {
         if let Some(end @ End::Here) = self.ends.get_mut(at) {
             // WHY: an event from the future says nothing about where its partition goes on.
             if placement.timeliness != Timeliness::Future {
-                let from = |reach_ms: i64| placement.clock_ms.saturating_add(reach_ms);
-                let Reach { windows_ms, lists_ms } = asked.reach;
-                let (windows_ms, lists_ms) = (from(windows_ms), from(lists_ms));
-                *end = End::Until(Reach { windows_ms, lists_ms });
+                *end = End::At(placement.clock_ms);
             }
             return true;
         }
-        let until = |end: &End| if let End::Until(reach) = end { Some(*reach) } else { None };
-        let latest = |of: fn(Reach) -> i64| self.ends.iter().filter_map(until).map(of).max();
-        let Some(windows_ms) = latest(|reach| reach.windows_ms) else { return false };
-        let lists_ms = latest(|reach| reach.lists_ms).unwrap_or(windows_ms).max(windows_ms);
-        if late_ms >= lists_ms {
-            self.pass();
+        let at = |end: &End| if let End::At(time_ms) = end { Some(*time_ms) } else { None };
+        let Some(hole_ms) = self.ends.iter().filter_map(at).max() else { return false };
+        let Reach { windows_ms, lists_ms } = asked.reach;
+        if late_ms >= hole_ms.saturating_add(lists_ms) {
+            // WHY: one that was not heard of until now may still come with a hole of its own; a new one has none.
+            self.others = false;
         }
         let reads_lists = asked.reads_lists.get(usize::from(event)).copied().unwrap_or(false);
+        let reach_ms = if reads_lists { lists_ms } else { windows_ms };
         // WHY: an event from the future is judged at its own time, but known ids and members are those of its partition's.
-        let time_ms = time_ms.min(placement.clock_ms);
-        time_ms < if reads_lists { lists_ms } else { windows_ms }
-    }
-
-    /// The hole is behind all that were heard since; one that was not may still come with a hole of its own.
-    fn pass(&mut self) {
-        for end in &mut self.ends {
-            if matches!(end, End::Until(_)) {
-                *end = End::None;
-            }
-        }
-        if self.ends.iter().all(|end| *end == End::None) {
-            self.ends.clear();
-        }
-        self.others = false;
+        time_ms.min(placement.clock_ms) < hole_ms.saturating_add(reach_ms)
     }
 
     /// Writes it.
@@ -151,16 +139,13 @@ impl Gap {
         code.flag(self.others);
         code.count(self.ends.len());
         for end in &self.ends {
-            let (kind, windows_ms, lists_ms) = match *end {
-                End::None => (0, 0, None),
-                End::Here => (1, 0, None),
-                End::Until(Reach { windows_ms, lists_ms }) => (3, windows_ms, Some(lists_ms)),
+            let (kind, time_ms) = match *end {
+                End::None => (0, 0),
+                End::Here => (1, 0),
+                End::At(time_ms) => (2, time_ms),
             };
             code.byte(kind);
-            code.int(windows_ms);
-            if let Some(lists_ms) = lists_ms {
-                code.int(lists_ms);
-            }
+            code.int(time_ms);
         }
     }
 
@@ -174,13 +159,11 @@ impl Gap {
         let n = code.count(2, WHAT)?;
         let mut ends = Vec::with_capacity(n);
         for _ in 0..n {
-            let (kind, windows_ms) = (code.byte(WHAT)?, code.int(WHAT)?);
+            let (kind, time_ms) = (code.byte(WHAT)?, code.int(WHAT)?);
             ends.push(match kind {
                 0 => End::None,
                 1 => End::Here,
-                // WHY: written before lists were looked at.
-                2 => End::Until(Reach { windows_ms, lists_ms: windows_ms }),
-                3 => End::Until(Reach { windows_ms, lists_ms: code.int(WHAT)? }),
+                2 => End::At(time_ms),
                 _ => return Err(code.damaged(WHAT)),
             });
         }

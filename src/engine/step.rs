@@ -368,7 +368,7 @@ impl Setup {
             digesters: program.schema.events.iter().map(Digester::new).collect(),
             ruleset: program.digest.short_hex(),
             config: options.digest().short_hex(),
-            asked: Asked::of(&program, options.dedupe_window_ms),
+            asked: Asked::of(&program, options.dedupe_window_ms, options.allowed_lateness_ms),
             options,
             program,
         })
