@@ -156,8 +156,8 @@ impl Workload {
     /// Draws rule sets, when they change, and the records.
     pub(crate) fn draw(dice: &mut Dice, profile: &Profile) -> Self {
         let decisions = dice.pick(&["all", "all", "notable", "none"]);
-        // WHY: only decisions say that records are missing.
-        let decisions = if profile.harsh { "all" } else { decisions };
+        // WHY: only decisions say that records are missing, as they may be where snapshots are damaged and input is deleted.
+        let decisions = if profile.retention > 0 { "all" } else { decisions };
         let config = settings(profile, decisions);
         let layout = Layout::new(&TOPICS[..profile.n_topics], profile.n_partitions);
         let kind = (profile.n_topics, profile.is_single());
