@@ -73,7 +73,8 @@ impl<E: Engines, L: Log> Cell<'_, E, L> {
         let number = |early: Early| {
             let known = order.number(early.partition(), early.input().offset);
             let last = last.entry(early.partition().clone()).or_default();
-            *last = known.unwrap_or(*last);
+            // WHY: where two processes answered, numbers of a partition need not grow; its records still come in order.
+            *last = known.unwrap_or(0).max(*last);
             (*last, early)
         };
         let mut records: Vec<(u64, Early)> = records.into_iter().map(number).collect();
