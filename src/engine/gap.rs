@@ -15,23 +15,14 @@ use crate::rules::program::{ActionPlan, EventPlan, ListId, Lookup, Op, Program};
 /// Whether windows reach into a hole.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Gap {
-    /// By the number of the clock.
-    ends: Vec<End>,
+    /// By the number of the clock: whether its next event is the first after the hole.
+    here: Vec<bool>,
     /// The same for clocks that come: their records may be missing as well.
     others: bool,
-}
-
-/// What a partition knows of the hole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
-    /// Nothing is missing.
-    None,
-    /// Its next event is the first after the hole.
-    Here,
-    /// The first event after the hole had this time; what reaches further back may lack records.
+    /// The latest of the first events after the hole had this time; what reaches further back may lack records.
     ///
     /// WHY: kept for good, because a later rule set may look further back than the present one.
-    At(i64),
+    ends_ms: Option<i64>,
 }
 
 /// How far back a rule set looks.
@@ -93,8 +84,8 @@ fn reads(plan: &EventPlan, fills: &[(ListId, i64)]) -> bool {
 impl Gap {
     /// Records of any partition may be missing before its next one; `n` clocks are known.
     pub(super) fn note(&mut self, n: usize) {
-        self.ends.clear();
-        self.ends.resize(n, End::Here);
+        self.here.clear();
+        self.here.resize(n, true);
         self.others = true;
     }
 
@@ -107,46 +98,40 @@ impl Gap {
         late_ms: i64,
         asked: &Asked,
     ) -> bool {
-        if self.ends.is_empty() && !self.others {
+        if self.ends_ms.is_none() && !self.others {
             return false;
         }
         let at = clock.0 as usize;
-        if self.others && at >= self.ends.len() {
-            self.ends.resize(at + 1, End::Here);
+        if self.others && at >= self.here.len() {
+            self.here.resize(at + 1, true);
         }
-        if let Some(end @ End::Here) = self.ends.get_mut(at) {
+        if let Some(here @ true) = self.here.get_mut(at) {
             // WHY: an event from the future says nothing about where its partition goes on.
             if placement.timeliness != Timeliness::Future {
-                *end = End::At(placement.clock_ms);
+                *here = false;
+                self.ends_ms = self.ends_ms.max(Some(placement.clock_ms));
             }
             return true;
         }
-        let at = |end: &End| if let End::At(time_ms) = end { Some(*time_ms) } else { None };
-        let Some(hole_ms) = self.ends.iter().filter_map(at).max() else { return false };
+        let Some(ends_ms) = self.ends_ms else { return false };
         let Reach { windows_ms, lists_ms } = asked.reach;
-        if late_ms >= hole_ms.saturating_add(lists_ms) {
+        if late_ms >= ends_ms.saturating_add(lists_ms) {
             // WHY: one that was not heard of until now may still come with a hole of its own; a new one has none.
             self.others = false;
         }
         let reads_lists = asked.reads_lists.get(usize::from(event)).copied().unwrap_or(false);
         let reach_ms = if reads_lists { lists_ms } else { windows_ms };
         // WHY: an event from the future is judged at its own time, but known ids and members are those of its partition's.
-        time_ms.min(placement.clock_ms) < hole_ms.saturating_add(reach_ms)
+        time_ms.min(placement.clock_ms) < ends_ms.saturating_add(reach_ms)
     }
 
     /// Writes it.
     pub(super) fn save(&self, code: &mut Encoder<'_>) {
         code.flag(self.others);
-        code.count(self.ends.len());
-        for end in &self.ends {
-            let (kind, time_ms) = match *end {
-                End::None => (0, 0),
-                End::Here => (1, 0),
-                End::At(time_ms) => (2, time_ms),
-            };
-            code.byte(kind);
-            code.int(time_ms);
-        }
+        code.flag(self.ends_ms.is_some());
+        code.int(self.ends_ms.unwrap_or(0));
+        code.count(self.here.len());
+        self.here.iter().for_each(|here| code.flag(*here));
     }
 
     /// Reads what was written.
@@ -156,18 +141,10 @@ impl Gap {
     pub(super) fn load(code: &mut Decoder<'_>) -> Result<Self, Damaged> {
         const WHAT: &str = "hole in the input";
         let others = code.flag(WHAT)?;
-        let n = code.count(2, WHAT)?;
-        let mut ends = Vec::with_capacity(n);
-        for _ in 0..n {
-            let (kind, time_ms) = (code.byte(WHAT)?, code.int(WHAT)?);
-            ends.push(match kind {
-                0 => End::None,
-                1 => End::Here,
-                2 => End::At(time_ms),
-                _ => return Err(code.damaged(WHAT)),
-            });
-        }
-        Ok(Self { ends, others })
+        let (is_known, ends_ms) = (code.flag(WHAT)?, code.int(WHAT)?);
+        let n = code.count(1, WHAT)?;
+        let here: Vec<bool> = (0..n).map(|_| code.flag(WHAT)).collect::<Result<_, _>>()?;
+        Ok(Self { here, others, ends_ms: is_known.then_some(ends_ms) })
     }
 }
 

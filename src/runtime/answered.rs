@@ -49,12 +49,15 @@ pub(crate) struct Answered {
 /// In which order the records of several partitions were decided, as far as that is known.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Order {
-    lanes: BTreeMap<Partition, BTreeMap<i64, u64>>,
+    lanes: BTreeMap<Partition, Arc<Numbers>>,
 }
 
+/// The numbers of a partition's records, by offset.
+pub(crate) type Numbers = BTreeMap<i64, u64>;
+
 impl Order {
-    /// The numbers of a partition's records, by offset.
-    pub(crate) fn of(&self, partition: &Partition) -> BTreeMap<i64, u64> {
+    /// What is known of a partition.
+    pub(crate) fn of(&self, partition: &Partition) -> Arc<Numbers> {
         self.lanes.get(partition).cloned().unwrap_or_default()
     }
 
@@ -65,7 +68,7 @@ impl Order {
 
     /// The largest number.
     pub(crate) fn last(&self) -> u64 {
-        let all = self.lanes.values().flat_map(BTreeMap::values);
+        let all = self.lanes.values().flat_map(|numbers| numbers.values());
         all.copied().max().unwrap_or(0)
     }
 }
@@ -78,7 +81,7 @@ impl Answered {
     }
 
     /// Looks at the output topics for answers to records behind the committed offsets; and for the order since a time, in ms
-    /// since 1970, where somebody needs that.
+    /// since 1970, where somebody needs that. A topic that cannot be read is told and left out.
     ///
     /// Cost: reads what was written since then, or since the oldest of the notes.
     pub(crate) fn look<L: Log, E>(
@@ -106,6 +109,13 @@ impl Answered {
             happening::AnswersFound { records: n_records }.emit();
         }
         answered
+    }
+
+    /// Forgets the order once no record is to be decided again by it: it may be large.
+    pub(crate) fn forget_order(&mut self) {
+        if self.seen.is_empty() {
+            self.order = Order::default();
+        }
     }
 
     /// The order that was found.
@@ -141,6 +151,7 @@ impl Answered {
         }
         if seen.is_empty() {
             self.seen.remove(partition);
+            self.forget_order();
         }
     }
 
@@ -209,8 +220,8 @@ impl Answered {
         let is_it = |(partition, _): &&Start| *partition.topic == *of && partition.number == number;
         let Some((partition, position)) = starts.iter().find(is_it) else { return };
         if let Some(sequence) = header(record, "sequence").and_then(|text| text.parse().ok()) {
-            let lane = self.order.lanes.entry(partition.clone()).or_default();
-            lane.entry(offset).or_insert(sequence);
+            let numbers = self.order.lanes.entry(partition.clone()).or_default();
+            Arc::make_mut(numbers).entry(offset).or_insert(sequence);
         }
         if position.as_ref().is_none_or(|position| position.offset > offset) {
             return;

@@ -110,9 +110,12 @@ impl<R: Reader, S: Step> Recovery<R, S> {
         self.waiting.is_empty() && self.current.is_none() && self.past.is_none()
     }
 
-    /// Whether some engine reads records of several partitions.
-    pub(crate) fn joins_partitions(&self) -> bool {
-        self.waiting.iter().any(|pending| pending.stretches.len() > 1)
+    /// From when on the order across partitions is to be known, in ms since 1970; none where no engine replays several.
+    pub(crate) fn ordered_since_ms(&self, shards: &[Shard<S>]) -> Option<i64> {
+        let replays = self.waiting.iter().filter_map(|Pending { shard, stretches, .. }| {
+            Some((stretches.len(), shards.get(*shard)?.saved_at_ms))
+        });
+        joined_since(replays)
     }
 
     /// Partitions whose records will be read.
@@ -309,6 +312,11 @@ impl<R: Reader, S: Step> Recovery<R, S> {
         }
         Ok(self.so_far())
     }
+}
+
+/// The oldest of the times at which states were saved that several partitions are replayed onto.
+fn joined_since(replays: impl Iterator<Item = (usize, i64)>) -> Option<i64> {
+    replays.filter(|(n_partitions, _)| *n_partitions > 1).map(|(_, saved_at_ms)| saved_at_ms).min()
 }
 
 /// A planted mistake: one record before an offset, if there is one.
@@ -563,7 +571,7 @@ fn load<L: Log, E: Engines>(
     let applied = header.positions.into_iter().map(|at| (partition(&at), at.next_offset));
     checkpoints.note_kept(found.epoch);
     shard.replace(engine, (ruleset, found.epoch), applied.collect());
-    shard.known = known;
+    (shard.known, shard.saved_at_ms) = (known, header.created_at_ms);
     Ok(Loaded::Yes)
 }
 
@@ -669,4 +677,17 @@ pub(crate) fn again_or_end(
         return Ok(());
     }
     Err(RunError::Fatal { reason: text, stage: Stage::Receive })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_order_is_asked_for_since_the_oldest_state_of_an_engine_that_replays_several_partitions()
+    {
+        assert_eq!(joined_since([(1, 5), (2, 90), (3, 40)].into_iter()), Some(40));
+        assert_eq!(joined_since([(2, 90), (2, 0)].into_iter()), Some(0), "one began empty");
+        assert_eq!(joined_since([(1, 5), (0, 0)].into_iter()), None);
+    }
 }

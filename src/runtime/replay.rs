@@ -6,12 +6,12 @@
 //!
 //! One reader per topic, because the end of a partition is told without the topic's name.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::planted::{Bug, is_planted};
-use crate::runtime::answered::Order;
+use crate::runtime::answered::{Numbers, Order};
 use crate::runtime::clock::Clock;
 use crate::runtime::error::RunError;
 use crate::runtime::log::{Fetched as _, Log, Partition, Read, Reader, Trouble};
@@ -51,7 +51,7 @@ struct Lane {
     seen: i64,
     paused: bool,
     /// The numbers of its records, and that of the last one that was taken.
-    order: BTreeMap<i64, u64>,
+    order: Arc<Numbers>,
     last: u64,
 }
 

@@ -33,6 +33,8 @@ pub(crate) struct Shard<S> {
     pub(crate) applied: BTreeMap<Partition, i64>,
     /// By what the log is known again at some offset of a partition, the latest one where that is known.
     pub(crate) known: BTreeMap<Partition, Known>,
+    /// When what the engine began with was saved, in ms since 1970: the rest it took later. 0 where it began empty.
+    pub(crate) saved_at_ms: i64,
     /// Its snapshots, where any are taken.
     pub(crate) checkpoints: Option<Checkpoints>,
     /// The rule set that is being kept beside the snapshots, and the last one that was.
@@ -74,7 +76,7 @@ impl<S: Step> Shard<S> {
             checkpoints.abandon(&mut self.engine);
         }
         (self.engine, self.applied) = (engine, applied);
-        (self.ruleset, self.epoch) = (ruleset, epoch);
+        (self.ruleset, self.epoch, self.saved_at_ms) = (ruleset, epoch, 0);
     }
 
     fn standing(&self) -> Standing {

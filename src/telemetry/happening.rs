@@ -428,7 +428,8 @@ impl AnswersFound {
     }
 }
 
-/// An output topic could not be read, so answers that are there already may be written again.
+/// An output topic could not be read, so answers that are there already may be written again, and the order across partitions
+/// is not known.
 #[derive(Clone, Copy, Debug)]
 pub struct AnswersUnknown<'a> {
     /// Topic.
@@ -443,7 +444,8 @@ impl AnswersUnknown<'_> {
         let Self { topic, error } = self;
         warn!(
             topic,
-            error, "Could not look for answers that are written already; some may come twice."
+            error,
+            "Could not read what was answered before; answers may come twice, and several partitions' records be decided in another order."
         );
     }
 }

@@ -174,6 +174,7 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
             epochs: Epochs::default(),
             applied: BTreeMap::new(),
             known: BTreeMap::new(),
+            saved_at_ms: 0,
             checkpoints,
             keeping: None,
             kept: None,
@@ -544,10 +545,11 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
             }
             recovery.plan((at, shard), &starts, &mut tools)?;
         }
-        let ordered_since_ms = recovery.joins_partitions().then(|| saved_at_ms(&self.shards));
+        let ordered_since_ms = recovery.ordered_since_ms(&self.shards);
         self.answered = Answered::look(&starts, ordered_since_ms, &tools);
         recovery.order = self.answered.order().clone();
         self.sequence = self.sequence.max(recovery.order.last());
+        self.answered.forget_order();
         self.source.assign(&offsets)?;
         self.delivery.assigned(&offsets);
         self.assigned = offsets
@@ -697,12 +699,6 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
 
 /// What a record moves, and its number.
 type Parts<'p, S> = (&'p mut [Shard<S>], &'p mut Vec<Output>, &'p mut Books, u64);
-
-/// When the newest snapshot was begun, in ms since 1970: later records are to be replayed. 0 where there is none.
-fn saved_at_ms<S>(shards: &[Shard<S>]) -> i64 {
-    let newest = |shard: &Shard<S>| shard.checkpoints.as_ref()?.books.newest;
-    shards.iter().find_map(newest).map_or(0, |newest| newest.created_at_ms)
-}
 
 /// Which of our partitions a record belongs to; none when it is not ours any more.
 fn find(assigned: &[Assigned], guess: usize, input: &Input<'_>) -> Option<usize> {
