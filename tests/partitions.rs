@@ -169,7 +169,7 @@ fn a_hole_in_the_input_is_told_from_the_first_event_of_each_partition_after_it()
     let mut pair = Pair::new(ten_minutes());
     assert!(!pair.says_gap(0, 0));
     assert!(!pair.says_gap(1, 0));
-    pair.engine.note_gap();
+    pair.engine.note_gap(None);
     // The windows reach back 30 minutes. Partition 1 goes on at once, partition 0 lacks an hour.
     assert!(pair.says_gap(1, 1));
     assert!(pair.says_gap(0, 60));
@@ -213,7 +213,7 @@ fn a_hole_in_the_input_is_told_as_long_as_a_missing_record_may_have_put_somethin
     let (program, report) = riskweir::rules::compile(&Sources { files });
     let program = Arc::new(program.unwrap_or_else(|| panic!("{report:#?}")));
     let mut engine = Engine::new(program, ten_minutes()).unwrap();
-    engine.note_gap();
+    engine.note_gap(None);
     let stream = engine.open_stream("t", 0);
     let mut offset = 0;
     let mut says = |kind: &str, minute: i64| {
@@ -238,7 +238,7 @@ fn a_hole_in_the_input_is_told_as_long_as_a_missing_record_may_have_put_somethin
 #[test]
 fn an_event_from_the_future_behind_a_hole_says_so_by_the_clock_of_its_partition() {
     let mut engine = Engine::new(program(), ten_minutes()).unwrap();
-    engine.note_gap();
+    engine.note_gap(None);
     let stream = engine.open_stream("t", 0);
     let mut says = |offset: i64, (minute, arrival): (i64, i64)| {
         let at = START_MS + minute * MINUTE_MS;
@@ -261,7 +261,7 @@ fn a_hole_in_the_input_is_told_until_the_slowest_partition_is_past_it() {
     let mut pair = Pair::new(options);
     pair.says_gap(0, 0);
     pair.says_gap(1, 0);
-    pair.engine.note_gap();
+    pair.engine.note_gap(None);
     assert!(pair.says_gap(0, 1));
     assert!(pair.says_gap(1, 1));
     assert!(!pair.says_gap(1, 120));
@@ -273,10 +273,20 @@ fn a_hole_in_the_input_is_told_until_the_slowest_partition_is_past_it() {
     assert!(pair.says_gap(0, 30), "a late event looks further back");
 }
 
+/// The first record behind a hole may be late; what is missing is as young as whoever decided it wrote down.
+#[test]
+fn a_hole_reaches_as_far_as_its_youngest_record_where_that_is_known() {
+    let mut pair = Pair::new(ten_minutes());
+    pair.engine.note_gap(Some(START_MS + 20 * MINUTE_MS));
+    assert!(pair.says_gap(0, 1) && pair.says_gap(1, 1));
+    assert!(pair.says_gap(0, 49), "its windows reach back to 19");
+    assert!(!pair.says_gap(0, 50));
+}
+
 #[test]
 fn a_rule_set_that_looks_further_back_sees_a_hole_that_the_one_before_had_passed() {
     let mut pair = Pair::new(ten_minutes());
-    pair.engine.note_gap();
+    pair.engine.note_gap(None);
     assert!(pair.says_gap(0, 1) && pair.says_gap(1, 1));
     assert!(!pair.says_gap(0, 40) && !pair.says_gap(1, 40), "windows of 30 minutes");
     let text = RULES.replace("over last 30m", "over last 2h");
@@ -290,7 +300,7 @@ fn a_rule_set_that_looks_further_back_sees_a_hole_that_the_one_before_had_passed
 #[test]
 fn an_input_without_a_past_may_lack_records_in_partitions_that_are_yet_to_come() {
     let mut engine = Engine::new(program(), ten_minutes()).unwrap();
-    engine.note_gap();
+    engine.note_gap(None);
     let mut pair = Pair::of(engine);
     assert!(pair.says_gap(1, 0));
     assert!(pair.says_gap(0, 10));

@@ -19,7 +19,8 @@ pub(super) struct Gap {
     here: Vec<bool>,
     /// The same for clocks that come: their records may be missing as well.
     others: bool,
-    /// The latest of the first events after the hole had this time; what reaches further back may lack records.
+    /// The youngest record of the hole, or the latest of the first events after it, had this time; what reaches further back
+    /// may lack records.
     ///
     /// WHY: kept for good, because a later rule set may look further back than the present one.
     ends_ms: Option<i64>,
@@ -82,8 +83,10 @@ fn reads(plan: &EventPlan, fills: &[(ListId, i64)]) -> bool {
 }
 
 impl Gap {
-    /// Records of any partition may be missing before its next one; `n` clocks are known.
-    pub(super) fn note(&mut self, n: usize) {
+    /// Records of any partition may be missing before its next one, with event times up to `latest_ms` where that is known;
+    /// `n` clocks are known.
+    pub(super) fn note(&mut self, n: usize, latest_ms: Option<i64>) {
+        self.ends_ms = self.ends_ms.max(latest_ms);
         self.here.clear();
         self.here.resize(n, true);
         self.others = true;

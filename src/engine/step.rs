@@ -331,10 +331,10 @@ impl Engine {
         self.remembered.trail.digest()
     }
 
-    /// Records before the next one of each partition may be missing for good: decisions say `state_gap` until nothing that
-    /// they ask reaches there.
-    pub fn note_gap(&mut self) {
-        self.remembered.gap.note(self.remembered.clocks.all().len());
+    /// Records before the next one of each partition may be missing for good, with event times up to `latest_ms` (since 1970)
+    /// where that is known: decisions say `state_gap` until nothing that they ask reaches there.
+    pub fn note_gap(&mut self, latest_ms: Option<i64>) {
+        self.remembered.gap.note(self.remembered.clocks.all().len(), latest_ms);
     }
 
     /// Rules whose breaker has tripped: they only watch until another rule set is active.

@@ -157,12 +157,16 @@ impl Step for Deciding {
         Identity {
             ruleset: self.engine.program().digest.hex(),
             digest: self.engine.digest(),
-            event_time_ms: self.engine.streams().filter_map(|(_, clock)| clock.now_ms).max(),
+            event_time_ms: self.event_time_ms(),
         }
     }
 
-    fn note_gap(&mut self) {
-        self.engine.note_gap();
+    fn note_gap(&mut self, latest_ms: Option<i64>) {
+        self.engine.note_gap(latest_ms);
+    }
+
+    fn event_time_ms(&self) -> Option<i64> {
+        self.engine.streams().filter_map(|(_, clock)| clock.now_ms).max()
     }
 
     fn began_ms(&self, topic: &str, partition: i32) -> Option<i64> {
@@ -174,11 +178,10 @@ impl Step for Deciding {
     }
 
     fn is_warming(&self) -> bool {
-        let clock_ms = self.engine.streams().filter_map(|(_, clock)| clock.now_ms).max();
         let is_warming = |clock_ms| {
             self.engine.tables().iter().any(|table| table.warming(clock_ms).next().is_some())
         };
-        clock_ms.is_some_and(is_warming)
+        self.event_time_ms().is_some_and(is_warming)
     }
 
     fn lead_ms(&self) -> (i64, i64) {

@@ -1,6 +1,6 @@
 //! What is written down beside a committed offset: enough to decide the records before it once more, and to check that.
 //!
-//! Text, `1;d=0123456789abcdef;r=89abcdef01234567;o=1700000000000;e=1:9f…@0,2:c4…@120;b=2:40@1700000000000`: a version, then named values. Unknown names are
+//! Text, `1;d=0123456789abcdef;r=89abcdef01234567;t=1700000000000;o=1700000000000;e=1:9f…@0,2:c4…@120;b=2:40@1700000000000`: a version, then named values. Unknown names are
 //! ignored, so a later version may add.
 
 /// By what an offset is known again.
@@ -10,6 +10,9 @@ pub(crate) struct Mark {
     pub(crate) digest: Option<u64>,
     /// The fingerprint of the record before the offset: see [`crate::runtime::port::Input::fingerprint`].
     pub(crate) record: Option<u64>,
+    /// The largest event time up to the offset, or somewhat later, in ms since 1970: where records are gone, this is how young
+    /// they may be.
+    pub(crate) event_time_ms: Option<i64>,
 }
 
 /// The parts of a note.
@@ -55,6 +58,9 @@ impl Note {
                 text.push_str(&format!(";{name}={value:016x}"));
             }
         }
+        if let Some(time_ms) = self.mark.event_time_ms {
+            text.push_str(&format!(";t={time_ms}"));
+        }
         if let Some(since_ms) = self.outputs_since_ms {
             text.push_str(&format!(";o={since_ms}"));
         }
@@ -81,6 +87,7 @@ impl Note {
             match part.split_once('=') {
                 Some(("d", value)) => note.mark.digest = u64::from_str_radix(value, 16).ok(),
                 Some(("r", value)) => note.mark.record = u64::from_str_radix(value, 16).ok(),
+                Some(("t", value)) => note.mark.event_time_ms = value.parse().ok(),
                 Some(("o", value)) => note.outputs_since_ms = value.parse().ok(),
                 Some(("e", value)) => note.epochs = value.split(',').filter_map(entry).collect(),
                 Some(("b", value)) => {
@@ -125,15 +132,16 @@ mod tests {
             fill: None,
         };
         let epochs = vec![entry(1, "9f", 0), entry(2, "c4", 120)];
-        let mark = Mark { digest: Some(0xab), record: None };
+        let mark = Mark { digest: Some(0xab), ..Mark::default() };
         let mut note = Note { mark, epochs, ..Note::default() };
         assert_eq!(note.text(), "1;d=00000000000000ab;e=1:9f@0,2:c4@120");
         assert_eq!(Note::parse(&note.text()), note);
-        (note.mark.record, note.outputs_since_ms) = (Some(0xcd), Some(7));
+        (note.mark.record, note.mark.event_time_ms) = (Some(0xcd), Some(-5));
+        note.outputs_since_ms = Some(7);
         note.epochs[1].fill = Some(Refill { start: 40, since_ms: i64::MIN });
         assert_eq!(
             note.text(),
-            "1;d=00000000000000ab;r=00000000000000cd;o=7;e=1:9f@0,2:c4@120;b=2:40@-9223372036854775808"
+            "1;d=00000000000000ab;r=00000000000000cd;t=-5;o=7;e=1:9f@0,2:c4@120;b=2:40@-9223372036854775808"
         );
         assert_eq!(Note::parse(&note.text()), note);
         let digest = Note { mark, ..Note::default() };

@@ -68,8 +68,14 @@ pub trait Step {
         Identity::default()
     }
 
-    /// Records before this one are missing from the state for good: decisions say so until no window reaches there.
-    fn note_gap(&mut self) {}
+    /// Records before this one, with event times up to this (ms since 1970) where that is known, are missing from the state
+    /// for good: decisions say so until no window reaches there.
+    fn note_gap(&mut self, _latest_ms: Option<i64>) {}
+
+    /// The largest event time seen, in ms since 1970; none before the first event.
+    fn event_time_ms(&self) -> Option<i64> {
+        None
+    }
 
     /// Event time from which on all records of a partition are known, in ms since 1970, if it began with the first record
     /// that was taken of it; none before that.

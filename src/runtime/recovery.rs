@@ -400,7 +400,7 @@ fn mind_pasts<L: Log, E: Engines>(
         pasts.insert(epoch.number, (range, ends));
     }
     if gap {
-        shard.engine.note_gap();
+        shard.engine.note_gap(latest_ms(starts));
     }
     Ok(pasts)
 }
@@ -654,10 +654,16 @@ fn mind_gap<L: Log, E: Engines>(
             return Err(RunError::InputGone { topic, partition: number, from, low });
         }
         happening::GapAccepted { topic: &topic, partition: number, from, low }.emit();
-        shard.engine.note_gap();
+        shard.engine.note_gap(latest_ms(starts));
         shard.applied.insert(partition.clone(), low.min(end));
     }
     Ok(lows)
+}
+
+/// How young records may be that were decided before the committed offsets.
+fn latest_ms(starts: &[Start]) -> Option<i64> {
+    let noted = |(_, position): &Start| Note::parse(&position.as_ref()?.note).mark.event_time_ms;
+    starts.iter().filter_map(noted).max()
 }
 
 /// The oldest offset that the broker holds, asked for until it answers.

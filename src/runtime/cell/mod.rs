@@ -728,7 +728,11 @@ fn step<S: Step>(
     let began = Instant::now();
     let outcome = engine.step(input, outputs);
     books.decision_duration.observe(began.elapsed());
-    let mark = Mark { digest: engine.digest(), record: Some(input.fingerprint()) };
+    let mark = Mark {
+        digest: engine.digest(),
+        record: Some(input.fingerprint()),
+        event_time_ms: engine.event_time_ms(),
+    };
     (ours.next, ours.record, ours.untouched) = (input.offset + 1, mark.record, false);
     Ok(Handled {
         partition: ours.partition.clone(),

@@ -32,8 +32,10 @@ impl<E: Engines, L: Log> Cell<'_, E, L> {
     /// Has the group commit the notes that name the latest epochs. False: it has not yet.
     pub(super) fn note(&mut self) -> Result<bool, RunError> {
         let position = |ours: &Assigned| {
-            let digest = self.shards.get(ours.shard).and_then(|shard| shard.engine.digest());
-            (ours.partition.clone(), ours.next, Mark { digest, record: ours.record })
+            let engine = self.shards.get(ours.shard).map(|shard| &shard.engine);
+            let digest = engine.and_then(|engine| engine.digest());
+            let event_time_ms = engine.and_then(|engine| engine.event_time_ms());
+            (ours.partition.clone(), ours.next, Mark { digest, record: ours.record, event_time_ms })
         };
         let positions = self.assigned.iter().map(position).collect();
         self.delivery.note(positions);
