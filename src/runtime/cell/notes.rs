@@ -8,7 +8,7 @@ use crate::runtime::early::Early;
 use crate::runtime::error::RunError;
 use crate::runtime::log::{Log, Polled, Source as _};
 use crate::runtime::note::Mark;
-use crate::runtime::port::{Engines, Step as _};
+use crate::runtime::port::{Engines, Step};
 use crate::telemetry::happening;
 
 impl<E: Engines, L: Log> Cell<'_, E, L> {
@@ -33,8 +33,8 @@ impl<E: Engines, L: Log> Cell<'_, E, L> {
     pub(super) fn note(&mut self) -> Result<bool, RunError> {
         let position = |ours: &Assigned| {
             let engine = self.shards.get(ours.shard).map(|shard| &shard.engine);
-            let digest = engine.and_then(|engine| engine.digest());
-            let event_time_ms = engine.and_then(|engine| engine.event_time_ms());
+            let digest = engine.and_then(Step::digest);
+            let event_time_ms = engine.and_then(Step::event_time_ms);
             (ours.partition.clone(), ours.next, Mark { digest, record: ours.record, event_time_ms })
         };
         let positions = self.assigned.iter().map(position).collect();
