@@ -291,6 +291,67 @@ fn a_killed_broker_costs_no_record_idempotent() {
 }
 
 #[test]
+fn a_stop_while_no_broker_answers_takes_all_of_its_time_before_it_gives_up() {
+    let broker = Broker::own();
+    let world = World::new(&broker, "stopping");
+    let times = [
+        ("delivery.transaction_timeout", "2s"),
+        ("http.progress_timeout", "500ms"),
+        ("shutdown.timeout", "8s"),
+    ];
+    let service = world.start("transactional", &times);
+    world.produce(0, 300);
+    wait_done(&service, 300);
+    world.produce(300, 3_000);
+    broker.act(Act::Kill);
+    wait::until(|| !service.failing().is_empty(), || service.describe());
+    service.stop.request();
+    let error = service.outcome().unwrap_err();
+    let RunError::StopTimeout { seconds, .. } = error else { panic!("{error}") };
+    // It may have come back at any moment of them.
+    assert!(seconds >= 8, "gave up after {seconds} s");
+
+    broker.act(Act::Start);
+    let service = world.start("transactional", &[]);
+    let topic = world.topic("in");
+    wait::until(
+        || world.broker.committed(&world.group(), &topic).values().sum::<i64>() == 3_000,
+        || service.describe(),
+    );
+    service.stop();
+    world.check_exactly_once(3_000);
+}
+
+#[test]
+fn an_output_topic_that_is_deleted_while_it_runs_is_named_and_nothing_is_committed_past_it() {
+    let world = World::new(Broker::shared(), "deleted");
+    let service = world.start("transactional", &[("delivery.transaction_timeout", "2s")]);
+    world.produce(0, 300);
+    wait_done(&service, 300);
+    let holds = world.topic("holds");
+    world.broker.delete_topics(&[&holds]);
+    world.produce(300, 600);
+    let error = service.outcome().unwrap_err();
+    let brokers = world.broker.address().to_owned();
+    assert_eq!(error, RunError::TopicMissing { topic: holds.clone(), brokers });
+
+    world.broker.create_topic(&holds, 2);
+    let service = world.start("transactional", &[]);
+    let topic = world.topic("in");
+    wait::until(
+        || world.broker.committed(&world.group(), &topic).values().sum::<i64>() == 600,
+        || service.describe(),
+    );
+    service.stop();
+    // The holds of before went with the topic; everything else is there, once.
+    assert_eq!(world.answers("holds").len(), 60);
+    assert!(world.answers("holds").values().all(|&times| times == 1));
+    let decisions = world.answers("decisions");
+    assert_eq!(decisions.len(), 360);
+    assert!(decisions.values().all(|&times| times == 1));
+}
+
+#[test]
 fn a_second_instance_takes_partitions_over_without_loss_or_repetition() {
     let world = World::new(Broker::shared(), "second");
     let one = world.start("transactional", &[("delivery.transactional_id", &world.topic("one"))]);

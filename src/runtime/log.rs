@@ -241,7 +241,7 @@ pub trait Source {
     /// The end of a partition as it was last heard.
     fn tail(&self, partition: &Partition) -> Option<i64>;
 
-    /// How many partitions a topic has.
+    /// How many partitions a topic has; none where there is no such topic.
     ///
     /// # Errors
     /// The broker does not answer within `timeout`.

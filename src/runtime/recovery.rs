@@ -15,7 +15,7 @@ use crate::runtime::clock::Clock;
 use crate::runtime::continuity::{Claim, bounds, mind_log};
 use crate::runtime::epochs::{Epochs, Fill};
 use crate::runtime::error::{RunError, Stage};
-use crate::runtime::log::{Log, LogError, Partition, Position, Reader};
+use crate::runtime::log::{Log, LogError, Partition, Position, Reader, Source};
 use crate::runtime::note::{Mark, Note};
 use crate::runtime::port::{Engines, Input, Step};
 use crate::runtime::replay::{Replay, Stretch};
@@ -39,6 +39,15 @@ enum Loaded {
     None,
     /// There were some, and none of them is whole.
     Lost,
+}
+
+/// What a plan came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Plan {
+    /// It is known what is to be replayed.
+    Made,
+    /// The group's offsets have moved on since they were read: somebody else has the partitions, or had them.
+    Stale,
 }
 
 /// How far a recovery is.
@@ -129,13 +138,13 @@ impl<R: Reader, S: Step> Recovery<R, S> {
     }
 
     /// Finds out how a shard comes to its committed offsets, loads a snapshot where that helps, and notes what is to be
-    /// replayed.
+    /// replayed. Where the group's offsets have moved on meanwhile, the shard may hold anything.
     pub(crate) fn plan<L: Log<Reader = R>, E: Engines<Engine = S>>(
         &mut self,
         (at, shard): (usize, &mut Shard<S>),
         starts: &[Start],
         tools: &mut Tools<'_, L, E>,
-    ) -> Result<(), RunError> {
+    ) -> Result<Plan, RunError> {
         let offset = |position: &Option<Position>| position.as_ref().map_or(0, |at| at.offset);
         let holds = |(partition, position): &Start| {
             let end = offset(position);
@@ -179,7 +188,7 @@ impl<R: Reader, S: Step> Recovery<R, S> {
             if is_ahead {
                 empty(shard, tools.engines)?;
             }
-            return Ok(());
+            return Ok(Plan::Made);
         }
         let mut loaded = Loaded::None;
         if is_ahead || is_far || lacks_input(shard, starts, tools)? {
@@ -188,15 +197,15 @@ impl<R: Reader, S: Step> Recovery<R, S> {
         if loaded != Loaded::Yes && (is_ahead || shard.applied.is_empty()) {
             empty(shard, tools.engines)?;
         }
-        let lows = mind_gap(shard, starts, loaded, tools)?;
+        let Some(lows) = mind_gap(shard, starts, loaded, tools)? else { return Ok(Plan::Stale) };
         let digest = match notes.as_slice() {
             [(_, _, note)] => note.mark.digest,
             _ => None,
         };
-        let pasts = mind_pasts(shard, starts, tools)?;
+        let Some(pasts) = mind_pasts(shard, starts, tools)? else { return Ok(Plan::Stale) };
         tell_unknown(shard, starts, tools.engines);
         self.segments((at, shard), (starts, &lows), digest, pasts);
-        Ok(())
+        Ok(Plan::Made)
     }
 
     /// What is to be replayed, epoch by epoch.
@@ -358,12 +367,12 @@ fn begin_epoch<L: Log, E: Engines>(
 /// Per number of an epoch what is read again before it begins, and up to where.
 type Pasts = BTreeMap<u64, (Range, BTreeMap<Partition, i64>)>;
 
-/// Finds the past that was read again before the epochs that are to be replayed.
+/// Finds the past that was read again before the epochs that are to be replayed. None: the plan is stale.
 fn mind_pasts<L: Log, E: Engines>(
     shard: &mut Shard<E::Engine>,
     starts: &[Start],
     tools: &Tools<'_, L, E>,
-) -> Result<Pasts, RunError> {
+) -> Result<Option<Pasts>, RunError> {
     let mut pasts = Pasts::new();
     let mut gap = false;
     for epoch in shard.epochs.after(shard.epoch) {
@@ -380,6 +389,9 @@ fn mind_pasts<L: Log, E: Engines>(
             let (low, from) = (oldest(partition, tools)?, *from);
             if from >= low || ends.get(partition).is_none_or(|end| *end <= from) {
                 continue;
+            }
+            if have_moved(starts, tools) {
+                return Ok(None);
             }
             let (topic, number) = (partition.topic.to_string(), partition.number);
             if !tools.config.recovery.accept_gap {
@@ -402,7 +414,7 @@ fn mind_pasts<L: Log, E: Engines>(
     if gap {
         shard.engine.note_gap(latest_ms(starts));
     }
-    Ok(pasts)
+    Ok(Some(pasts))
 }
 
 /// Gets the rule sets of the epochs that may be replayed.
@@ -626,13 +638,24 @@ fn beginning<S>(shard: &Shard<S>, partition: &Partition, loaded: Loaded) -> Opti
 /// WHY: a replay that began with whatever is oldest then would not notice what is deleted before it begins.
 type Lows = BTreeMap<Partition, i64>;
 
-/// Asks the input whether it still holds what is to be replayed.
+/// Whether the group stands elsewhere than a plan takes for granted. A broker that does not answer says nothing.
+///
+/// WHY: a process that stood still for longer than its session plans from old offsets, and finds that the snapshots of
+/// then are gone and so is the input, because somebody else has gone on. Nothing is missing.
+fn have_moved<L: Log, E: Engines>(starts: &[Start], tools: &Tools<'_, L, E>) -> bool {
+    let partitions: Vec<Partition> = starts.iter().map(|(at, _)| at.clone()).collect();
+    let offset = |position: &Option<Position>| position.as_ref().map(|at| at.offset);
+    let now = tools.source.committed(&partitions, tools.config.call_timeout());
+    now.is_ok_and(|now| starts.iter().zip(&now).any(|((_, then), now)| offset(then) != offset(now)))
+}
+
+/// Asks the input whether it still holds what is to be replayed. None: nobody needs it, the plan is stale.
 fn mind_gap<L: Log, E: Engines>(
     shard: &mut Shard<E::Engine>,
     starts: &[Start],
     loaded: Loaded,
     tools: &Tools<'_, L, E>,
-) -> Result<Lows, RunError> {
+) -> Result<Option<Lows>, RunError> {
     let mut lows = Lows::new();
     for (partition, position) in starts {
         let Some(end) = position.as_ref().map(|at| at.offset) else { continue };
@@ -649,6 +672,9 @@ fn mind_gap<L: Log, E: Engines>(
         if from >= low || is_planted(Bug::GapIgnored) {
             continue;
         }
+        if have_moved(starts, tools) {
+            return Ok(None);
+        }
         let (topic, number) = (partition.topic.to_string(), partition.number);
         if !tools.config.recovery.accept_gap {
             return Err(RunError::InputGone { topic, partition: number, from, low });
@@ -657,7 +683,7 @@ fn mind_gap<L: Log, E: Engines>(
         shard.engine.note_gap(latest_ms(starts));
         shard.applied.insert(partition.clone(), low.min(end));
     }
-    Ok(lows)
+    Ok(Some(lows))
 }
 
 /// How young records may be that were decided before the committed offsets.

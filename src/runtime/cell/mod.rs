@@ -25,8 +25,9 @@ use crate::runtime::error::{RunError, Stage};
 use crate::runtime::log::{Fetched, GroupEvent, Log, Partition, Polled, Source, Trouble};
 use crate::runtime::note::{Entry, Mark, Note};
 use crate::runtime::port::{Engines, Input, Output, Spread, Step};
-use crate::runtime::recovery::{Progress, Recovery, Start, Tools};
+use crate::runtime::recovery::{Plan, Progress, Recovery, Start, Tools};
 use crate::runtime::shard::{Known, Shard};
+use crate::runtime::stop::Stop;
 use crate::runtime::trace::TraceParent;
 use crate::runtime::{Views, World};
 use crate::telemetry::books::{Books, EngineReport};
@@ -504,7 +505,8 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
     fn begin(&mut self, partitions: Vec<Partition>) -> Result<(), RunError> {
         let timeout = self.config.call_timeout();
         let Views { health, stop, .. } = self.views;
-        let positions = committed(&self.source, &partitions, timeout, (stop, health))?;
+        let positions =
+            committed(&self.source, &partitions, timeout, (stop, health), Stop::requested)?;
         let starts: Vec<Start> = partitions.into_iter().zip(positions).collect();
         let offset = |(partition, position): &Start| {
             (partition.clone(), position.as_ref().map(|at| at.offset))
@@ -543,7 +545,9 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
                 // Whoever had it may not have gone yet; it is tried again with each snapshot that is due.
                 checkpoints.try_claim(vault, &self.config.snapshot);
             }
-            recovery.plan((at, shard), &starts, &mut tools)?;
+            if recovery.plan((at, shard), &starts, &mut tools)? == Plan::Stale {
+                return self.begin_again(offsets);
+            }
         }
         let ordered_since_ms = recovery.ordered_since_ms(&self.shards);
         self.answered = Answered::look(&starts, ordered_since_ms, &tools);
@@ -567,6 +571,19 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
         self.mind_unproved();
         self.views.health.set_assigned(true);
         self.set_out(recovery)
+    }
+
+    /// Takes over partitions whose committed offsets moved on while that was planned, if they are still ours.
+    fn begin_again(&mut self, offsets: Vec<(Partition, Option<i64>)>) -> Result<(), RunError> {
+        let reason = "the group's offsets moved on while a start from them was planned";
+        happening::WindowsDiscarded { reason }.emit();
+        self.discard()?;
+        // WHY: who has lost its partitions hears of it when it polls; none are assigned, so no record comes.
+        self.source.poll(Duration::ZERO)?;
+        if self.source.has_event() {
+            return Ok(());
+        }
+        self.begin(offsets.into_iter().map(|(partition, _)| partition).collect())
     }
 
     /// Goes on at once, or recovers first.

@@ -13,7 +13,7 @@
 //!
 //! An empty transaction is never committed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::base::planted::{Bug, is_planted};
@@ -141,7 +141,7 @@ impl<'a, L: Log> Transactional<'a, L> {
     ) -> Result<Self, RunError> {
         let mut writer = log.writer()?;
         let timeout = config.call_timeout();
-        register(&mut writer, config, (stop, health), books)?;
+        register(&mut writer, config, (stop, health), books, Stop::requested)?;
         Ok(Self {
             log,
             config,
@@ -329,8 +329,14 @@ impl<'a, L: Log> Transactional<'a, L> {
                 around.health.set_waiting(false);
                 return Ok(Turn::Restart("the group took the partitions away before a commit"));
             }
-            Err(Fault::Abort(error)) => self.abort(error),
-            Err(Fault::Unknown(error)) => (error, true),
+            Err(Fault::Abort(error)) => {
+                self.ask_for_topics(&error, around)?;
+                self.abort(error)
+            }
+            Err(Fault::Unknown(error)) => {
+                self.ask_for_topics(&error, around)?;
+                (error, true)
+            }
         };
         self.tell_repeated(&error.text, renew);
         if error.kind == ErrorKind::Fenced {
@@ -356,6 +362,30 @@ impl<'a, L: Log> Transactional<'a, L> {
             *phase = Phase::Again { at: around.clock.now() + REPEAT_AFTER };
         }
         Ok(Turn::Fine)
+    }
+
+    /// Ends the run where outputs were not taken because their topic is gone.
+    fn ask_for_topics<S: Source>(
+        &self,
+        error: &LogError,
+        around: &Around<'_, S>,
+    ) -> Result<(), RunError> {
+        if !matches!(
+            &*error.code,
+            "MessageTimedOut" | "UnknownTopic" | "UnknownTopicOrPartition" | "UnknownPartition"
+        ) {
+            return Ok(());
+        }
+        let Some((batch, _)) = &self.closed else { return Ok(()) };
+        let topics: BTreeSet<&str> = batch.wires.iter().map(|wire| &*wire.topic).collect();
+        for topic in topics {
+            // WHY: a broker that does not answer says nothing about a topic.
+            if around.source.n_partitions(topic, self.timeout) == Ok(0) {
+                let brokers = self.config.kafka.brokers.join(",");
+                return Err(RunError::TopicMissing { topic: topic.to_owned(), brokers });
+            }
+        }
+        Ok(())
     }
 
     fn count_fencing(&mut self, now: Duration) -> Result<(), RunError> {
@@ -409,14 +439,15 @@ impl<'a, L: Log> Transactional<'a, L> {
         self.writer = self.log.writer()?;
         self.open = false;
         self.reports.clear();
-        register(&mut self.writer, self.config, (around.stop, around.health), around.books)?;
+        let (stop, health) = (around.stop, around.health);
+        register(&mut self.writer, self.config, (stop, health), around.books, Stop::expired)?;
         let Some((batch, _)) = &self.closed else { return Ok(Fate::Lost) };
         if is_planted(Bug::UnknownIsLanded) {
             return Ok(Fate::Landed);
         }
         let partitions: Vec<Partition> = batch.ends.keys().cloned().collect();
         let now =
-            committed(around.source, &partitions, self.timeout, (around.stop, around.health))?;
+            committed(around.source, &partitions, self.timeout, (stop, health), Stop::expired)?;
         let (mut landed, mut lost) = (true, true);
         for ((partition, (end, mark)), now) in batch.ends.iter().zip(now) {
             let before = self.committed.get(partition).copied().flatten();
@@ -442,12 +473,13 @@ impl<'a, L: Log> Transactional<'a, L> {
     }
 }
 
-/// The committed positions, asked for until the broker answers.
+/// The committed positions, asked for until the broker answers or `is_over` says of the stop that it is enough.
 pub(crate) fn committed<S: Source>(
     source: &S,
     partitions: &[Partition],
     timeout: Duration,
     (stop, health): (&Stop, &Health),
+    is_over: fn(&Stop) -> bool,
 ) -> Result<Vec<Option<crate::runtime::log::Position>>, RunError> {
     loop {
         health.tick();
@@ -462,18 +494,19 @@ pub(crate) fn committed<S: Source>(
                 happening::KafkaTrouble { attempted, code: &code, error: &text }.emit();
             }
         }
-        if stop.requested() {
+        if is_over(stop) {
             return Err(stop_timeout(stop));
         }
     }
 }
 
-/// Registers the transactional id, asking until the broker answers.
+/// Registers the transactional id, asking until the broker answers or `is_over` says of the stop that it is enough.
 fn register<W: Writer>(
     writer: &mut W,
     config: &Config,
     (stop, health): (&Stop, &Health),
     books: &mut Books,
+    is_over: fn(&Stop) -> bool,
 ) -> Result<(), RunError> {
     loop {
         health.tick();
@@ -489,7 +522,7 @@ fn register<W: Writer>(
             }
             _ => return Err(RunError::Fatal { reason: error.text, stage: Stage::Commit }),
         }
-        if stop.requested() {
+        if is_over(stop) {
             return Err(stop_timeout(stop));
         }
         writer.serve(REPEAT_AFTER);
