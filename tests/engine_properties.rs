@@ -422,3 +422,56 @@ fn a_decision_names_its_rates_and_shows_an_amount_with_the_original() {
         "a rate of a month ago has expired"
     );
 }
+
+/// The decisions about payments of one card, minutes apart: amount and currency.
+fn sums(payments: &[(&str, &str)]) -> Vec<Value> {
+    let text = ABROAD.replace(
+        "when amount > 800 EUR",
+        "when sum(payment.amount in EUR) by card over last 10m > 800 EUR",
+    );
+    let file = |path: &str, text: &str| Source { path: path.to_owned(), text: text.to_owned() };
+    let table = "date,currency,rate\n2026-03-01,USD,0.8512\n";
+    let files = vec![file("a.risk", &text), file("rates.csv", table)];
+    let (program, report) = riskweir::rules::compile(&Sources { files });
+    let program = Arc::new(program.unwrap_or_else(|| panic!("{report:#?}")));
+    let lines: Vec<String> = (0_i64..)
+        .zip(payments)
+        .map(|(minute, (amount, currency))| {
+            let at = START_MS + minute * 60_000;
+            format!(
+                r#"{{"id":"p{minute}","at":{at},"card":"c","amount":"{amount}","currency":"{currency}"}}"#
+            )
+        })
+        .collect();
+    let decisions = outputs(&program, &lines);
+    decisions.iter().map(|output| serde_json::from_slice(&output.body).unwrap()).collect()
+}
+
+#[test]
+fn a_sum_that_leaves_out_an_amount_without_a_rate_says_so() {
+    let says = |decision: &Value| {
+        let provenance = decision["provenance"].as_array().unwrap();
+        provenance.contains(&"unpriced".into())
+    };
+    let of = |payments: &[(&str, &str)]| sums(payments).pop().unwrap();
+    // 851.20 EUR, and pounds that nobody can price: it hits by what is known.
+    let hit = of(&[("500.00", "GBP"), ("1000.00", "USD")]);
+    let condition = &hit["contributions"][0]["conditions"][0];
+    assert_eq!(condition["value"], "851.20 EUR", "{hit:#}");
+    assert_eq!(condition["coverage"], "unpriced");
+    assert!(says(&hit));
+    // 700 EUR: the pounds may be why it does not hit.
+    let short = of(&[("500.00", "GBP"), ("700.00", "EUR")]);
+    assert!(short.get("contributions").is_none() && says(&short), "{short:#}");
+    // The pounds are those of this very event.
+    let own = of(&[("700.00", "EUR"), ("500.00", "GBP")]);
+    assert!(own.get("contributions").is_none() && says(&own), "{own:#}");
+    // All is known.
+    let known = of(&[("1000.00", "USD"), ("700.00", "EUR")]);
+    assert!(known.get("contributions").is_some() && !says(&known), "{known:#}");
+    // Ten minutes later the pounds are out of the window.
+    let mut minutes = vec![("500.00", "GBP")];
+    minutes.extend([("1.00", "EUR"); 10]);
+    let later = sums(&minutes);
+    assert!(says(&later[9]) && !says(&later[10]), "{:#}", later[10]);
+}

@@ -418,6 +418,7 @@ impl Case<'_> {
                 assert_eq!(kept.over(start, end), exact, "should be capped: {:?}", self.measure);
                 kept.judge_approximate(reading, ppm, start, end);
             }
+            Coverage::Unpriced => panic!("a window knows no rates: {reading:?}"),
             Coverage::Capped => {
                 let evicted = evicted_until_ms.is_some_and(|until_ms| start < until_ms);
                 assert!(
@@ -473,7 +474,7 @@ impl Case<'_> {
                 assert!(since < began_ms - 1, "should not be warming: {message}");
                 assert_eq!(reading.value, exact, "{message}");
             }
-            Coverage::Approximate(_) => panic!("exact or a part: {message}"),
+            Coverage::Approximate(_) | Coverage::Unpriced => panic!("exact or a part: {message}"),
             Coverage::Capped => {
                 let evicted = evicted_until_ms.is_some_and(|until_ms| since < until_ms);
                 assert!(late || evicted || n_kept > self.cap, "capped in vain: {message}");

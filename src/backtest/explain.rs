@@ -274,6 +274,9 @@ fn looked_text(looked: &Looked, coverage: Coverage) -> String {
         )),
         None => {}
     }
+    if let Some(unpriced) = looked.unpriced.filter(|unpriced| *unpriced > 0) {
+        words.push_str(&format!(", {unpriced} of the skipped have no exchange rate"));
+    }
     words.push_str(&format!(", {}", coverage_word(coverage)));
     if !looked.asked {
         words.push_str(", not read: the rule was decided without it");
@@ -286,6 +289,7 @@ fn coverage_word(coverage: Coverage) -> &'static str {
         Coverage::Complete => "exact",
         Coverage::Warming => "warming",
         Coverage::Approximate(_) => "approximate",
+        Coverage::Unpriced => "unpriced",
         Coverage::Capped => "capped",
     }
 }
@@ -299,6 +303,7 @@ fn part_json(part: &Part) -> Json {
             "counts_this_event": looked.with_this,
             "events_counted": looked.counted.map(|(counted, _)| counted),
             "events_in_window": looked.counted.map(|(_, all)| all),
+            "events_without_rate": looked.unpriced,
             "read": looked.asked,
         })
     });

@@ -141,6 +141,8 @@ pub enum Provenance {
     StateGap,
     /// Behind by more than the allowed lateness: it may raise alerts, it cannot stop money.
     TooLate,
+    /// A value that counted leaves out amounts for which there is no exchange rate.
+    Unpriced,
     /// A window that counted reaches back before the stream began.
     Warming,
 }

@@ -56,7 +56,7 @@ pub(super) struct Judgement<'p> {
     pub(super) exempt: Vec<&'p RuleBody>,
     /// Rules whose breaker tripped at this event.
     pub(super) tripped: Vec<RuleId>,
-    /// Worst coverage among what decided the hits and the undecided; capped, where anything that was asked is.
+    /// Worst coverage among what decided the hits and the undecided; capped or unpriced, where anything that was asked is.
     pub(super) coverage: Coverage,
 }
 

@@ -242,6 +242,7 @@ fn coverage_word(coverage: Coverage) -> Option<Cow<'static, str>> {
         Coverage::Approximate(ppm) => {
             Some(format!("approximate(±{}.{:02}%)", ppm / 10_000, ppm / 100 % 100).into())
         }
+        Coverage::Unpriced => Some("unpriced".into()),
         Coverage::Capped => Some("capped".into()),
     }
 }

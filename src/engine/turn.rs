@@ -227,7 +227,8 @@ impl<'a, S: Sink> Turn<'a, S> {
             Verdict { judgement, resolution, told }
         });
         self.work.sheet = sheet;
-        let coverage = verdict.judgement.coverage.max(self.work.answers.shortfall());
+        let shortfall = self.work.answers.shortfall().max(self.work.evaluator.shortfall());
+        let coverage = verdict.judgement.coverage.max(shortfall);
         verdict.judgement.coverage = coverage;
         verdict
     }
@@ -635,6 +636,7 @@ fn remarks(standing: &Standing, judgement: &Judgement<'_>) -> impl Iterator<Item
         Coverage::Complete => None,
         Coverage::Warming => Some(Provenance::Warming),
         Coverage::Approximate(_) => Some(Provenance::Approximate),
+        Coverage::Unpriced => Some(Provenance::Unpriced),
         Coverage::Capped => Some(Provenance::Capped),
     };
     let reuse = (standing.seen == Seen::Reused).then_some(Provenance::IdReuse);

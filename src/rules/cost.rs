@@ -84,8 +84,10 @@ impl Cost<'_> {
             sum += self.units(&node.op);
             if let Op::Reading(lookup, index) = node.op {
                 let known = self.plan.lookups.get(usize::from(lookup.0));
-                let probe = known.and_then(|known| known.probes.get(usize::from(index)));
-                open.extend(probe.copied().flatten());
+                let with = known.into_iter().flat_map(|known| [&known.probes, &known.unpriced]);
+                let with =
+                    with.filter_map(|nodes| nodes.get(usize::from(index)).copied().flatten());
+                open.extend(with);
                 if lookups.insert(lookup) {
                     sum += KEY_UNITS;
                 }

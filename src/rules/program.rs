@@ -276,6 +276,9 @@ pub struct Lookup {
     pub probes: Vec<Option<NodeId>>,
     /// For each measure over a window by the calendar: the node that names the time zone; `None`: the policy's.
     pub zones: Vec<Option<NodeId>>,
+    /// For each measure of amounts that may need an exchange rate: the reading that counts those which it leaves out for
+    /// want of one.
+    pub unpriced: Vec<Option<NodeId>>,
     /// Whether the present event is of the table's event type (then `Counting::Last` measures may include it; the
     /// engine still compares its stored key with the key that is asked for).
     pub same_event: bool,

@@ -218,6 +218,8 @@ pub enum Coverage {
     /// The ends of the window are off by at most this many parts per million of its length (tiles), or the value is
     /// (sketches). More than a million where a window has only just begun.
     Approximate(u64),
+    /// Amounts in the window were left out, because nobody knows their exchange rate.
+    Unpriced,
     /// State of this key was evicted inside the window to stay under the byte budget: a lower bound.
     Capped,
 }

@@ -7,6 +7,7 @@ use riskweir::base::{EntityKey, Tag, Value};
 use riskweir::diag::FileId;
 use riskweir::event::row::Row;
 use riskweir::event::schema::{EventId, SlotId};
+use riskweir::rules::eval::trace::Trace;
 use riskweir::rules::eval::{EvalPlan, Evaluator, Given, Host, Run, Verdict};
 use riskweir::rules::oracle::{Datum, Judgement, Oracle};
 use riskweir::rules::program::{EventPlan, ListId, LookupId, Program, TableId, TablePlan};
@@ -51,9 +52,13 @@ pub(crate) fn duel(
                 )
             };
             assert_eq!(name, &slow.rule, "{seed}");
-            for ((fast_name, fast), (slow_name, slow)) in lets.iter().zip(&slow.lets) {
+            for ((fast_name, fast, _), (slow_name, slow)) in lets.iter().zip(&slow.lets) {
                 assert_eq!(fast_name, slow_name, "{seed}");
                 assert!(same(*fast, slow), "{fast_name}: {fast:?} is not {slow:?}, {}", place());
+            }
+            for ((name, _, fast), slow) in lets.iter().zip(&slow.unpriced) {
+                let slow = slow.unwrap_or(*fast);
+                assert_eq!(*fast, slow, "{name} leaves amounts out, {}", place());
             }
             assert_eq!(*verdict, slow.verdict, "{}", place());
             verdicts.push(*verdict);
@@ -73,8 +78,11 @@ struct Fast<'p> {
     arrivals: u64,
 }
 
-/// Rule, verdict, and values of the lets.
-type Judged = (String, Verdict, Vec<(String, Value)>);
+/// A `let`: name, value, and whether amounts were left out of it for want of an exchange rate.
+type Let = (String, Value, bool);
+
+/// Rule, verdict, and the lets.
+type Judged = (String, Verdict, Vec<Let>);
 
 /// The entry of the present event in a table.
 type OwnEntry = (TableId, u64, Vec<u64>);
@@ -139,9 +147,12 @@ impl<'p> Fast<'p> {
         let judged = plan.rules.iter().map(|body| {
             let name = self.program.rules[usize::from(body.rule.0)].name.clone();
             let verdict = run.verdict(body);
-            let lets =
-                body.lets.iter().map(|(name, node)| (name.clone(), run.value(*node))).collect();
-            (name, verdict, lets)
+            let trace = Trace { program: self.program, event: row.event() };
+            let lets = body.lets.iter().map(|(name, node)| {
+                let unpriced = trace.coverage_of(&mut run, *node) == Coverage::Unpriced;
+                (name.clone(), run.value(*node), unpriced)
+            });
+            (name, verdict, lets.collect())
         });
         let judged = judged.collect();
         let late: Vec<u64> = plan.tables.iter().map(|table| run.late_bits(*table)).collect();

@@ -173,6 +173,10 @@ impl Author {
         }
         let number = self.number(2);
         text += &format!("  let x = {number}\n");
+        let function = self.dice.pick(&["sum", "max", "avg", "median", "last", "distinct"]);
+        let column = self.dice.pick(&["total in EUR", "total in USD", "amount in USD"]);
+        let window = self.window();
+        text += &format!("  let priced = {}\n", self.aggregate(function, column, &window));
         let depth = self.dice.pick(&[1, 2, 3]);
         let when = self.truth(depth);
         text += &format!("  when {when}\n");

@@ -4,7 +4,7 @@
 use crate::base::Currency;
 use crate::diag::{Diagnostic, Span, codes, suggest};
 use crate::event::schema::{EventId, FieldId, FieldType, SlotId};
-use crate::rules::check::arena::Ir;
+use crate::rules::check::arena::{Beside, Ir};
 use crate::rules::check::canonical::Writer;
 use crate::rules::check::checker::{Checked, Checker, Scope};
 use crate::rules::check::cycles::looks_at_itself;
@@ -37,6 +37,8 @@ pub(super) struct Column {
     pub(super) named: Named,
     pub(super) kind: ColumnKind,
     pub(super) ty: Type,
+    /// Counts the events that are left out because their amount has no exchange rate.
+    pub(super) unpriced: Option<NodeId>,
 }
 
 impl Checker<'_, '_> {
@@ -320,7 +322,7 @@ impl Checker<'_, '_> {
         let node = self.build.apart(read).0?;
         let ty = self.build.arena(event).ty(node);
         let text = self.writer(event).text(node);
-        Some(Column { field: Some(field), named: Named { node, text }, kind, ty })
+        Some(Column { field: Some(field), named: Named { node, text }, kind, ty, unpriced: None })
     }
 
     /// The currency of a money column; `Some(None)` for other types.
@@ -405,7 +407,9 @@ impl Checker<'_, '_> {
                 _ => Some(counted),
             };
         };
+        let unpriced = self.unpriced(frame, filter, &column)?;
         let filter = self.with_presence(frame.event, filter, &column)?;
+        let column = Column { unpriced, ..column };
         let mean_ty = if column.ty == Type::Integer { Type::Number } else { column.ty };
         let kind = match function {
             Function::Sum => Kind::Sum,
@@ -446,10 +450,7 @@ impl Checker<'_, '_> {
     ) -> Checked<Option<NodeId>> {
         let Some(field) = column.field else { return Some(filter) };
         let declared = self.build.world.schema.event(event).field(field);
-        let converted = match column.ty {
-            Type::Money(currency) => types::fixed_currency(declared) != Some(currency),
-            _ => false,
-        };
+        let converted = self.is_converted(event, column).is_some();
         // A number that does not fit its column is not remembered, so a bit must say so.
         if !declared.optional && !converted && column.kind != ColumnKind::Micro {
             return Some(filter);
@@ -465,6 +466,43 @@ impl Checker<'_, '_> {
             inner.join(all, true, span).map(Some)
         };
         self.build.apart(read).0
+    }
+
+    /// The field of a column of amounts that may be in another currency than what is asked for.
+    fn is_converted(&self, event: EventId, column: &Column) -> Option<FieldId> {
+        let (field, Type::Money(currency)) = (column.field?, column.ty) else { return None };
+        let declared = self.build.world.schema.event(event).field(field);
+        (types::fixed_currency(declared) != Some(currency)).then_some(field)
+    }
+
+    /// Counts what a measure leaves out for want of an exchange rate: events that pass the filter and have the amount, but
+    /// not in the currency that is asked for.
+    fn unpriced(
+        &mut self,
+        frame: &Frame,
+        filter: Option<NodeId>,
+        column: &Column,
+    ) -> Checked<Option<NodeId>> {
+        let Some(field) = self.is_converted(frame.event, column) else { return Some(None) };
+        let slot = self.build.world.schema.event(frame.event).field(field).slot;
+        let scope = Scope { in_filter: true, ..Scope::of(frame.event) };
+        let report = &mut *self.report;
+        let read = |build: &mut _| {
+            let mut inner = Checker { build, scope: &scope, report };
+            let span = inner.build.arena(frame.event).get(column.named.node).span;
+            let amount = inner.node(Op::Field(slot), Type::Integer, span)?;
+            let absent = inner.node(Op::IsMissing(amount), Type::Bool, span)?;
+            let present = inner.not(absent, span)?;
+            let unknown = inner.node(Op::IsMissing(column.named.node), Type::Bool, span)?;
+            let all = filter.into_iter().chain([present, unknown]).collect();
+            inner.join(all, true, span)
+        };
+        let left_out = self.build.apart(read).0?;
+        // The author wrote no such question, so nothing is noted for editors.
+        let notes = self.build.notes.take();
+        let counted = self.reading(frame, Kind::Count, None, Some(left_out));
+        self.build.notes = notes;
+        counted.map(Some)
     }
 
     pub(super) fn reading(
@@ -502,7 +540,9 @@ impl Checker<'_, '_> {
             notes.state.insert((frame.span, identity));
         }
         let keys = frame.keys.iter().map(|(_, slot)| *slot).collect();
-        self.intern(Ir::Measure { request, keys, probe, zone: frame.zone }, ty, frame.span)
+        let unpriced = column.and_then(|column| column.unpriced);
+        let with = Beside { probe, zone: frame.zone, unpriced };
+        self.intern(Ir::Measure { request, keys, with }, ty, frame.span)
     }
 
     /// The value of the present event that `is_new` looks for.

@@ -20,11 +20,28 @@ pub(super) struct RequestId(pub(super) usize);
 pub(super) enum Ir {
     /// Final but for its operands' ids.
     Op(Op),
-    /// A measure, the slots in which this event has the key, the node whose word is looked for, and the one that names
-    /// the time zone.
-    Measure { request: RequestId, keys: Vec<SlotId>, probe: Option<NodeId>, zone: Option<NodeId> },
+    /// A measure, and what this event says for it.
+    Measure { request: RequestId, keys: Vec<SlotId>, with: Beside },
     /// What a feature is on this event, in a condition by which events are remembered.
     Judged(Judged),
+}
+
+/// What belongs to a measure beside its key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Beside {
+    /// The node whose word is looked for.
+    pub(super) probe: Option<NodeId>,
+    /// The node that names the time zone.
+    pub(super) zone: Option<NodeId>,
+    /// The measure that counts the events which this one leaves out for want of an exchange rate.
+    pub(super) unpriced: Option<NodeId>,
+}
+
+impl Beside {
+    /// The nodes that there are.
+    pub(super) fn nodes(self) -> impl Iterator<Item = NodeId> {
+        [self.probe, self.zone, self.unpriced].into_iter().flatten()
+    }
 }
 
 /// A feature that is defined by its own past, before its node is known.
@@ -136,7 +153,7 @@ impl Arena {
 pub(super) fn operands(ir: &Ir, visit: &mut dyn FnMut(NodeId)) {
     match ir {
         Ir::Op(op) => op.each_operand(visit),
-        Ir::Measure { probe, zone, .. } => probe.iter().chain(zone).copied().for_each(visit),
+        Ir::Measure { with, .. } => with.nodes().for_each(visit),
         Ir::Judged(_) => {}
     }
 }

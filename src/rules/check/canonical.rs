@@ -27,8 +27,8 @@ impl Writer<'_> {
         let node = self.arena.get(id);
         let op = match &node.ir {
             Ir::Op(op) => op,
-            Ir::Measure { request, keys, probe, zone } => {
-                return self.reading(*request, keys, (*probe, *zone));
+            Ir::Measure { request, keys, with } => {
+                return self.reading(*request, keys, (with.probe, with.zone));
             }
             Ir::Judged(judged) => return judged.identity.clone(),
         };

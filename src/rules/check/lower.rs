@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diag::{Diagnostic, Span, codes};
 use crate::event::schema::{EventId, SlotId};
-use crate::rules::check::arena::{Arena, Ir, RequestId, finished, operands, remap};
+use crate::rules::check::arena::{Arena, Beside, Ir, RequestId, finished, operands, remap};
 use crate::rules::check::checker::Build;
 use crate::rules::check::limits::MAX_STATE_IDS;
 use crate::rules::check::plan::{self, Plan, PlannedTable};
@@ -136,8 +136,8 @@ fn request(arena: &Arena, id: NodeId) -> Option<RequestId> {
 /// A table and the slots of the key that is looked up in it.
 type LookupKey = (TableId, Vec<SlotId>);
 
-/// A measure with the nodes of its probe and its time zone.
-type Question = (MeasureId, Option<NodeId>, Option<NodeId>);
+/// A measure, and what belongs to it.
+type Question = (MeasureId, Beside);
 
 struct Lowering<'b> {
     arena: &'b Arena,
@@ -147,7 +147,7 @@ struct Lowering<'b> {
     order: Vec<NodeId>,
     /// Final id of every reached arena node.
     ids: BTreeMap<NodeId, NodeId>,
-    /// What is asked of each look-up: measure, probe and time zone (arena ids).
+    /// What is asked of each look-up (arena ids).
     lookups: BTreeMap<LookupKey, BTreeSet<Question>>,
     out: EventPlan,
 }
@@ -164,10 +164,10 @@ impl<'b> Lowering<'b> {
         }
         let mut lookups: BTreeMap<LookupKey, BTreeSet<_>> = BTreeMap::new();
         for &id in reached {
-            if let Ir::Measure { request, keys, probe, zone } = &arena.get(id).ir
+            if let Ir::Measure { request, keys, with } = &arena.get(id).ir
                 && let Some(&(table, measure)) = plan.places.get(request)
             {
-                lookups.entry((table, keys.clone())).or_default().insert((measure, *probe, *zone));
+                lookups.entry((table, keys.clone())).or_default().insert((measure, *with));
             }
         }
         Self { arena, plan, event, order, ids, lookups, out: EventPlan::default() }
@@ -181,8 +181,9 @@ impl<'b> Lowering<'b> {
                 table: *table,
                 keys: keys.clone(),
                 measures: asked.iter().map(|(measure, ..)| *measure).collect(),
-                probes: asked.iter().map(|(_, probe, _)| probe.map(final_id)).collect(),
-                zones: asked.iter().map(|(.., zone)| zone.map(final_id)).collect(),
+                probes: asked.iter().map(|(_, with)| with.probe.map(final_id)).collect(),
+                zones: asked.iter().map(|(_, with)| with.zone.map(final_id)).collect(),
+                unpriced: asked.iter().map(|(_, with)| with.unpriced.map(final_id)).collect(),
                 same_event: of == Some(self.event),
             });
         }
@@ -190,9 +191,7 @@ impl<'b> Lowering<'b> {
             let node = self.arena.get(id);
             let op = match &node.ir {
                 Ir::Op(op) => remap(op, &final_id),
-                Ir::Measure { request, keys, probe, zone } => {
-                    self.reading(*request, keys, (*probe, *zone))
-                }
+                Ir::Measure { request, keys, with } => self.reading(*request, keys, *with),
                 // One without a node of its own was refused.
                 Ir::Judged(_) => Op::Constant(Constant::Bool(false)),
             };
@@ -200,18 +199,12 @@ impl<'b> Lowering<'b> {
         }
     }
 
-    fn reading(
-        &self,
-        request: RequestId,
-        keys: &[SlotId],
-        (probe, zone): (Option<NodeId>, Option<NodeId>),
-    ) -> Op {
+    fn reading(&self, request: RequestId, keys: &[SlotId], with: Beside) -> Op {
         let place = self.plan.places.get(&request).copied();
         let (table, measure) = place.unwrap_or((TableId(0), MeasureId(0)));
         let lookup = self.lookups.keys().position(|(of, slots)| *of == table && slots == keys);
         let asked = lookup.and_then(|index| self.lookups.values().nth(index));
-        let index =
-            asked.and_then(|asked| asked.iter().position(|one| *one == (measure, probe, zone)));
+        let index = asked.and_then(|asked| asked.iter().position(|one| *one == (measure, with)));
         let narrow =
             |index: Option<usize>| index.and_then(|index| u16::try_from(index).ok()).unwrap_or(0);
         Op::Reading(LookupId(narrow(lookup)), narrow(index))

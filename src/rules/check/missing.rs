@@ -56,11 +56,11 @@ impl Analysis<'_, '_> {
         let span = self.words.get(&id).copied().unwrap_or(node.span);
         let op = match &node.ir {
             Ir::Op(op) => op,
-            Ir::Measure { request, keys, probe, zone } => {
+            Ir::Measure { request, keys, with } => {
                 return self
                     .absent_key(keys, present, span)
-                    .or_else(|| zone.and_then(|zone| self.unknown_zone(zone, span)))
-                    .or_else(|| probe.and_then(|probe| self.cause(probe, present)))
+                    .or_else(|| with.zone.and_then(|zone| self.unknown_zone(zone, span)))
+                    .or_else(|| with.probe.and_then(|probe| self.cause(probe, present)))
                     .or_else(|| self.empty(*request, keys, span));
             }
             // It stands only where an event that cannot be decided does not count.

@@ -277,7 +277,7 @@ impl Checker<'_, '_> {
         let node = self.build.apart(read).0?;
         let text = self.writer(event).text(node);
         let (kind, ty) = (ColumnKind::Int, Type::Integer);
-        Some(Column { field: None, named: Named { node, text }, kind, ty })
+        Some(Column { field: None, named: Named { node, text }, kind, ty, unpriced: None })
     }
 
     /// The meaning of a path that names a step, or that stands where bare names mean a step's fields. Outer `None`: it

@@ -329,6 +329,8 @@ pub(super) struct Read {
     pub(super) index: u16,
     /// Its place among all readings of the event.
     pub(super) place: u32,
+    /// The reading that counts what this one leaves out for want of an exchange rate.
+    pub(super) unpriced: Option<u32>,
 }
 
 /// What a `CountOf` measure looks for.

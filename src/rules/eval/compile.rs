@@ -378,10 +378,21 @@ impl Compiler<'_> {
             return ValueCode::Missing;
         };
         let place = asked.base + u32::from(index);
-        let read = push(&mut self.out.reads, Read { lookup, index, place });
+        let unpriced = self.unpriced(lookup, index);
+        let read = push(&mut self.out.reads, Read { lookup, index, place, unpriced });
         let micro = !counts(self.measure_kind(lookup, index))
             && self.column_of(lookup, index) == Some(ColumnKind::Micro);
         ValueCode::Reading(read, read_as(ty, micro))
+    }
+
+    /// The reading that counts what another one leaves out for want of an exchange rate; it was compiled before.
+    fn unpriced(&self, lookup: LookupId, index: u16) -> Option<u32> {
+        let nodes = &self.plan.lookups.get(usize::from(lookup.0))?.unpriced;
+        let node = nodes.get(usize::from(index)).copied().flatten()?;
+        match self.out.instructions.get(node.0 as usize)?.code {
+            Code::Value(ValueCode::Reading(read, _)) => Some(read),
+            _ => None,
+        }
     }
 
     fn spread(&self, count: NodeId, sum: NodeId, squares: NodeId) -> SpreadAt {

@@ -25,9 +25,8 @@ pub(super) fn count_uses(program: &Program, plan: &EventPlan) -> Vec<u32> {
         body.guard.into_iter().chain([body.when]).chain(body.unless).for_each(&mut mark);
     }
     let asked_with = |lookup: &'_ Lookup| {
-        let nodes: Vec<NodeId> =
-            lookup.probes.iter().chain(&lookup.zones).flatten().copied().collect();
-        nodes
+        let nodes = lookup.probes.iter().chain(&lookup.zones).chain(&lookup.unpriced);
+        nodes.flatten().copied().collect::<Vec<NodeId>>()
     };
     plan.lookups.iter().flat_map(asked_with).for_each(&mut mark);
     for id in &plan.tables {

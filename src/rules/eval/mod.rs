@@ -259,6 +259,8 @@ pub struct Evaluator {
     walk: Walk,
     /// The place of the present event in the order of arrival.
     arrival: i64,
+    /// Something that was asked leaves out amounts for want of an exchange rate.
+    unpriced: bool,
     /// The features of a model that is being asked.
     features: Vec<Option<i64>>,
     /// Texts made for this event (lower case).
@@ -298,6 +300,12 @@ impl Evaluator {
             self.sequences.resize_with(plan.sequences.len(), Matched::default);
         }
         self.scratch.clear();
+        self.unpriced = false;
+    }
+
+    /// The worst that is worth saying of an event although no rule hit: amounts that were left out may be why.
+    pub fn shortfall(&self) -> Coverage {
+        if self.unpriced { Coverage::Unpriced } else { Coverage::Complete }
     }
 
     /// Says which place the present event has in the order of arrival; more than any event had before.

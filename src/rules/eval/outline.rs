@@ -82,6 +82,8 @@ pub struct Looked {
     pub asked: bool,
     /// Events that count, and all events of the key in the window; where the state can still say.
     pub counted: Option<(u64, u64)>,
+    /// Of amounts that may need an exchange rate: events that would count, and for which there is none.
+    pub unpriced: Option<u64>,
 }
 
 impl Part {
@@ -273,6 +275,10 @@ impl Trace<'_> {
         let now_ms = run.row.time_ms;
         // A lifetime has no begin; nobody knows that of a day where no time zone is named.
         let window = self.edges(run, at.0, at.1).unwrap_or((i64::MIN, now_ms));
+        let unpriced = match self.unpriced(at.0, at.1).map(|node| run.value(node)) {
+            Some(Value::Int(unpriced)) => u64::try_from(unpriced).ok(),
+            _ => None,
+        };
         Some(Looked {
             at,
             identity: identity.to_owned(),
@@ -280,6 +286,7 @@ impl Trace<'_> {
             with_this: measure.counting == Counting::Last,
             asked: asked.contains(&at),
             counted: None,
+            unpriced,
         })
     }
 }

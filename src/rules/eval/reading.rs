@@ -98,7 +98,8 @@ impl<H: Host> Run<'_, H> {
     /// Asks the host once per event and measure.
     pub(super) fn reading(&mut self, read: u32) -> Reading {
         let plan = self.plan;
-        let Some(Read { lookup, index, place }) = plan.reads.get(read as usize).copied() else {
+        let Some(Read { lookup, index, place, unpriced }) = plan.reads.get(read as usize).copied()
+        else {
             return NO_READING;
         };
         let place = place as usize;
@@ -111,11 +112,17 @@ impl<H: Host> Run<'_, H> {
         let Some(asked) = plan.lookups.get(usize::from(lookup.0)) else {
             return NO_READING;
         };
-        let reading = if asked.probes.is_empty() && asked.starts.is_empty() {
+        let mut reading = if asked.probes.is_empty() && asked.starts.is_empty() {
             self.host.reading(lookup, index, Given::default())
         } else {
             self.prepared(lookup, index, asked)
         };
+        if let Some(unpriced) = unpriced
+            && matches!(self.reading(unpriced).value, ReadValue::Int(1..))
+        {
+            reading.coverage = reading.coverage.max(Coverage::Unpriced);
+            self.memo.unpriced = true;
+        }
         if let (Some(known), Some(mark)) =
             (self.memo.readings.get_mut(place), self.memo.reading_stamps.get_mut(place))
         {

@@ -283,6 +283,12 @@ impl<'p> Trace<'p> {
         table.spec.measures.get(id).map(|measure| (*measure, identity))
     }
 
+    /// The node that counts what a measure leaves out for want of an exchange rate.
+    pub(super) fn unpriced(&self, lookup: LookupId, index: u16) -> Option<NodeId> {
+        let lookup = self.plan()?.lookups.get(usize::from(lookup.0))?;
+        lookup.unpriced.get(usize::from(index)).copied().flatten()
+    }
+
     /// Whether a measure answers in millionths.
     pub(super) fn is_micro(&self, lookup: LookupId, index: u16) -> bool {
         let kind = || {

@@ -52,6 +52,17 @@ impl Oracle<'_> {
         self.answer(scope, aggregate, (event, field), &values)
     }
 
+    /// Whether an event counts for an aggregate but for its amount, which nobody can tell in the wanted currency.
+    pub(super) fn leaves_out(&self, scope: &Scope<'_>, aggregate: &Aggregate) -> bool {
+        let Some((event, Some(field))) = self.target(aggregate) else { return false };
+        let counted = self.counted(scope, aggregate, event).unwrap_or_default();
+        counted.iter().any(|(at, past)| {
+            self.passes(scope, aggregate, past, *at)
+                && matches!(self.load(past, event, field), Datum::Money { .. })
+                && self.remembered(aggregate, past, event, field).is_missing()
+        })
+    }
+
     fn target(&self, aggregate: &Aggregate) -> Option<(EventId, Option<FieldId>)> {
         let (first, rest) = aggregate.path.parts.split_first()?;
         let event = self.schema.event_named(&first.text)?;

@@ -28,7 +28,9 @@ use crate::event::schema::{EventId, FieldId, Schema};
 use crate::rules::eval::{Truth, Verdict};
 pub use crate::rules::oracle::datum::Datum;
 use crate::rules::oracle::interpret::Scope;
-use crate::rules::syntax::ast::{ClauseKind, Expr, File, Item, Mode, PolicyClauseKind, Rule};
+use crate::rules::syntax::ast::{
+    ClauseKind, Expr, ExprKind, File, Item, Mode, PolicyClauseKind, Rule,
+};
 
 /// An event as it arrived.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -48,6 +50,8 @@ pub struct Judgement {
     pub verdict: Verdict,
     /// The values of its `let`s in the author's order (statistics as their rounded value).
     pub lets: Vec<(String, Datum)>,
+    /// For each of them that is an aggregate: whether it leaves out amounts that have no exchange rate.
+    pub unpriced: Vec<Option<bool>>,
 }
 
 /// The reference interpreter with everything it has seen.
@@ -150,7 +154,12 @@ impl<'a> Oracle<'a> {
             let value = self.value(&scope, expr).plain().settled(self.base);
             ((*name).to_owned(), value)
         });
-        Some(Judgement { rule: rule.name.text.clone(), verdict, lets: lets.collect() })
+        let unpriced = scope.lets.iter().map(|(_, expr)| match &expr.kind {
+            ExprKind::Aggregate(aggregate) => Some(self.leaves_out(&scope, aggregate)),
+            _ => None,
+        });
+        let (lets, unpriced) = (lets.collect(), unpriced.collect());
+        Some(Judgement { rule: rule.name.text.clone(), verdict, lets, unpriced })
     }
 
     fn verdict(

@@ -113,6 +113,7 @@ pub(super) fn program(nodes: Vec<Node>) -> Program {
         measures: (0..9).map(MeasureId).collect(),
         probes: (0..9).map(|index| (index == 5).then_some(NodeId(0))).collect(),
         zones: vec![None; 9],
+        unpriced: vec![None; 9],
         same_event: true,
     };
     let plan = EventPlan { nodes, lookups: vec![lookup], ..EventPlan::default() };
