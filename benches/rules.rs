@@ -108,7 +108,7 @@ fn measure(all_true: bool, n_rules: usize) -> Option<(f64, f64)> {
         text.push_str(&index.to_string());
         text.push_str(&rule);
     }
-    let sources = Sources { files: vec![Source { path: "a.risk".to_owned(), text }] };
+    let sources = Sources::of(vec![Source { path: "a.risk".to_owned(), text }]);
     let program = riskweir::rules::compile(&sources).0?;
     let plan = EvalPlan::new(&program, EventId(0)).ok()?;
     let slots = slots(&program)?;

@@ -340,7 +340,7 @@ rule many
 
 fn program(text: &str) -> Arc<Program> {
     let files = vec![Source { path: "a.risk".to_owned(), text: text.to_owned() }];
-    Arc::new(riskweir::rules::compile(&Sources { files }).0.unwrap())
+    Arc::new(riskweir::rules::compile(&Sources::of(files)).0.unwrap())
 }
 
 /// Resident bytes of this process; 0 where the system does not tell.

@@ -22,7 +22,7 @@ mod support;
 
 fn compile(text: &str) -> Option<Arc<Program>> {
     let files = vec![Source { path: "a.risk".to_owned(), text: text.to_owned() }];
-    let (program, _) = riskweir::rules::compile(&Sources { files });
+    let (program, _) = riskweir::rules::compile(&Sources::of(files));
     let mut program = program?;
     for list in &mut program.lists {
         let members = LISTS.iter().filter(|(name, _)| *name == list.name);

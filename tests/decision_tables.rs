@@ -83,7 +83,7 @@ impl Case {
     fn new(rules: &str) -> Self {
         let head = "event payment id id : text time at : time field amount : money currency EUR\n";
         let files = vec![Source { path: "r.risk".to_owned(), text: format!("{head}{rules}") }];
-        let (program, report) = riskweir::rules::compile(&Sources { files });
+        let (program, report) = riskweir::rules::compile(&Sources::of(files));
         Self { program: Arc::new(program.unwrap_or_else(|| panic!("{rules}\n{report:#?}"))) }
     }
 

@@ -57,7 +57,7 @@ rule seen_before
 
 fn program(text: &str) -> Arc<Program> {
     let files = vec![Source { path: "a.risk".to_owned(), text: text.to_owned() }];
-    let (program, report) = riskweir::rules::compile(&Sources { files });
+    let (program, report) = riskweir::rules::compile(&Sources::of(files));
     Arc::new(program.unwrap_or_else(|| panic!("{report:#?}")))
 }
 
@@ -397,7 +397,7 @@ rule large
 fn abroad(table: &str) -> Value {
     let file = |path: &str, text: &str| Source { path: path.to_owned(), text: text.to_owned() };
     let files = vec![file("a.risk", ABROAD), file("rates.csv", table)];
-    let (program, report) = riskweir::rules::compile(&Sources { files });
+    let (program, report) = riskweir::rules::compile(&Sources::of(files));
     let program = Arc::new(program.unwrap_or_else(|| panic!("{report:#?}")));
     let line =
         format!(r#"{{"id":"p1","at":{START_MS},"card":"c","amount":"1000.00","currency":"USD"}}"#);
@@ -432,7 +432,7 @@ fn sums(payments: &[(&str, &str)]) -> Vec<Value> {
     let file = |path: &str, text: &str| Source { path: path.to_owned(), text: text.to_owned() };
     let table = "date,currency,rate\n2026-03-01,USD,0.8512\n";
     let files = vec![file("a.risk", &text), file("rates.csv", table)];
-    let (program, report) = riskweir::rules::compile(&Sources { files });
+    let (program, report) = riskweir::rules::compile(&Sources::of(files));
     let program = Arc::new(program.unwrap_or_else(|| panic!("{report:#?}")));
     let lines: Vec<String> = (0_i64..)
         .zip(payments)

@@ -37,7 +37,7 @@ fn check(seed: u64) -> (usize, usize, usize) {
     };
     files.extend(LISTS.iter().map(list));
     files.push(Source { path: "rates.csv".to_owned(), text: RATES.to_owned() });
-    let (program, _) = riskweir::rules::compile(&Sources { files });
+    let (program, _) = riskweir::rules::compile(&Sources::of(files));
     let program = Arc::new(program.unwrap());
     let parsed = [parse(FileId(0), &text).0];
     // The lists of the schema have no file, so they are empty.

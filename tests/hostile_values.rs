@@ -34,7 +34,7 @@ rule large "large"
 
 fn engine() -> Engine {
     let files = vec![Source { path: "a.risk".to_owned(), text: RULES.to_owned() }];
-    let (program, report) = riskweir::rules::compile(&Sources { files });
+    let (program, report) = riskweir::rules::compile(&Sources::of(files));
     let program = program.unwrap_or_else(|| panic!("{report:#?}"));
     Engine::new(Arc::new(program), EngineOptions::default()).unwrap()
 }

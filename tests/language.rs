@@ -7,6 +7,7 @@
 //!   line gives an error that it does not announce. Without errors its `test` blocks are run: they pass, except those
 //!   that say `# fails`;
 //! - ```` ```diagnostics ```` holds the rendered errors of the example before it (`UPDATE_GOLDEN=1` rewrites it);
+//! - the artifact of a learned model says 0.9 of a feature that is much, 0.1 of one that is not, and their mean of all;
 //! - each code in the second column of the table "The card" is a condition, clause or action that compiles.
 #![expect(clippy::expect_used, reason = "helpers of tests; the lint spares test functions only")]
 
@@ -20,6 +21,10 @@ use riskweir::rule_tests::run_all;
 use riskweir::rules::compile;
 use riskweir::rules::program::Program;
 use riskweir::rules::syntax::words;
+
+mod support;
+
+use support::artifacts::{plain, with_artifacts};
 
 /// The lists and rates that the examples read.
 const LISTS: &[(&str, &str)] = &[
@@ -95,7 +100,7 @@ fn compiled(schema: &str, text: &str) -> (Sources, Option<Program>, Vec<Diagnost
     let mut files: Vec<Source> = LISTS.iter().map(|(path, text)| file(path, text)).collect();
     files.push(file("schema.risk", schema));
     files.push(file(EXAMPLE, text));
-    let sources = Sources { files };
+    let sources = with_artifacts(Sources::of(files), plain);
     let (program, diagnostics) = compile(&sources);
     (sources, program, diagnostics)
 }

@@ -62,7 +62,7 @@ rule strange mode shadow
 
 fn program(parts: &[&str]) -> Arc<Program> {
     let files = vec![Source { path: "a.risk".to_owned(), text: parts.concat() }];
-    let (program, report) = riskweir::rules::compile(&Sources { files });
+    let (program, report) = riskweir::rules::compile(&Sources::of(files));
     Arc::new(program.unwrap_or_else(|| panic!("{report:#?}")))
 }
 

@@ -59,7 +59,7 @@ fn decision(record: &str) -> Value {
         file("b_first.risk", FIRST),
         file("c_second.risk", SECOND),
     ];
-    let (program, report) = riskweir::rules::compile(&Sources { files });
+    let (program, report) = riskweir::rules::compile(&Sources::of(files));
     let program = Arc::new(program.unwrap_or_else(|| panic!("{report:#?}")));
     let mut engine = Engine::new(program, EngineOptions::default()).unwrap();
     let stream = engine.open_stream("payments", 0);

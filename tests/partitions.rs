@@ -35,7 +35,7 @@ const MINUTE_MS: i64 = 60_000;
 
 fn program() -> Arc<Program> {
     let files = vec![Source { path: "a.risk".to_owned(), text: RULES.to_owned() }];
-    let (program, report) = riskweir::rules::compile(&Sources { files });
+    let (program, report) = riskweir::rules::compile(&Sources::of(files));
     Arc::new(program.unwrap_or_else(|| panic!("{report:#?}")))
 }
 
@@ -210,7 +210,7 @@ rule many
 #[test]
 fn a_hole_in_the_input_is_told_as_long_as_a_missing_record_may_have_put_something_on_a_list() {
     let files = vec![Source { path: "a.risk".to_owned(), text: LISTS.to_owned() }];
-    let (program, report) = riskweir::rules::compile(&Sources { files });
+    let (program, report) = riskweir::rules::compile(&Sources::of(files));
     let program = Arc::new(program.unwrap_or_else(|| panic!("{report:#?}")));
     let mut engine = Engine::new(program, ten_minutes()).unwrap();
     engine.note_gap(None);
@@ -291,7 +291,7 @@ fn a_rule_set_that_looks_further_back_sees_a_hole_that_the_one_before_had_passed
     assert!(!pair.says_gap(0, 40) && !pair.says_gap(1, 40), "windows of 30 minutes");
     let text = RULES.replace("over last 30m", "over last 2h");
     let files = vec![Source { path: "a.risk".to_owned(), text }];
-    let longer = riskweir::rules::compile(&Sources { files }).0.unwrap();
+    let longer = riskweir::rules::compile(&Sources::of(files)).0.unwrap();
     pair.engine.activate(Arc::new(longer)).unwrap();
     assert!(pair.says_gap(0, 41) && pair.says_gap(1, 120), "windows of two hours");
     assert!(!pair.says_gap(0, 121));

@@ -8,7 +8,9 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
+use riskweir::diag::{Source, Sources};
 use serde_json::Value;
+use support::artifacts::{Tree, forest, with_artifacts};
 use support::binary::Binary;
 use support::broker::Broker;
 use support::topics::{Isolation, NewRecord, prefix};
@@ -286,6 +288,111 @@ fn a_process_that_died_decides_again_by_the_rule_set_of_the_time() {
         assert!(said.contains("Windows are rebuilt"), "{said}");
         assert!(!said.contains("decided otherwise") && !said.contains("was not kept"), "{said}");
     }
+}
+
+/// A rule that holds what a learned model finds likely.
+const BY_MODEL: &str = r#"
+event pay from "payments"
+  id    pay_id  : text    from "/id"
+  time  made_at : time    from "/at" unit ms
+  key   account : account from "/account"
+  field amount  : money   from "/amount" currency "/currency"
+
+policy decisions
+  base currency EUR
+  timezone "UTC"
+
+feature pace = count(pay) by account over last 1h
+
+model fraud
+  on pay
+  kind learned
+  from "models/fraud.rwm"
+  reads amount, pace
+
+rule likely "as frauds were"
+  id "R-2"  owner tests  severity high  mode live
+  on pay
+  when model.fraud.raw >= 0.5
+  if missing skip
+  then hold for 30m otherwise release reason "as frauds were"
+"#;
+
+/// Writes an artifact that says the same of every payment, in per cent.
+fn write_artifact(world: &World<'_>, percent: i64) {
+    let files = vec![Source { path: "all.risk".to_owned(), text: BY_MODEL.to_owned() }];
+    let says = [Tree::Leaf(percent * 10_000_000)];
+    let made = with_artifacts(Sources::of(files), |features| forest(&says, features.len()));
+    let folder = world.path("rules").join("models");
+    fs::create_dir_all(&folder).unwrap();
+    // As `riskweir train` does: whoever looks sees the old file or the new one.
+    fs::write(folder.join(".fraud.rwm"), &made.artifacts[0].bytes).unwrap();
+    fs::rename(folder.join(".fraud.rwm"), folder.join("fraud.rwm")).unwrap();
+}
+
+#[test]
+fn a_process_that_died_scores_again_by_the_artifact_of_the_time() {
+    for delivery in ["transactional", "idempotent"] {
+        let world = World::new("artifacts");
+        world.write(BY_MODEL);
+        write_artifact(&world, 10);
+        let place = format!("snapshot.dir={}", world.path("state").display());
+        let mode = format!("delivery.mode={delivery}");
+        let settings = [mode.as_str(), &place, "snapshot.interval=1h", "rules.watch_interval=0s"];
+        let service = world.start(&settings);
+        world.send(0, 10);
+        world.decided(10);
+        let first = active(&service);
+
+        // No rule changed, and yet it is another rule set.
+        write_artifact(&world, 90);
+        assert_eq!(reload(&service).status.code(), Some(0));
+        let second = wait_for_another(&service, &first);
+        world.send(10, 20);
+        world.decided(20);
+
+        // A broken artifact is told and changes nothing.
+        let path = world.path("rules").join("models/fraud.rwm");
+        let good = fs::read(&path).unwrap();
+        fs::write(&path, &good[..good.len() / 2]).unwrap();
+        let told = reload(&service);
+        let said = String::from_utf8_lossy(&told.stderr).into_owned();
+        assert_eq!(told.status.code(), Some(1), "{said}");
+        assert!(said.contains("E0604") && said.contains("`models/fraud.rwm`"), "{said}");
+        assert_eq!(active(&service), second);
+
+        write_artifact(&world, 20);
+        assert_eq!(reload(&service).status.code(), Some(0));
+        wait_for_another(&service, &second);
+        world.send(20, 30);
+        world.decided(30);
+        service.kill();
+        // While it was down, the model was trained once more.
+        write_artifact(&world, 80);
+        let service = world.start(&settings);
+        world.send(30, 40);
+        let decided = world.decided(40);
+        let held: Vec<usize> = decided.chunks(10).map(holds).collect();
+        assert_eq!(held, [0, 10, 0, 10], "{delivery}");
+        let said = service.said();
+        assert!(said.contains("Windows are rebuilt"), "{said}");
+        assert!(!said.contains("decided otherwise") && !said.contains("was not kept"), "{said}");
+    }
+}
+
+#[test]
+fn a_changed_artifact_is_seen_by_the_look_at_the_folder() {
+    let world = World::new("watched-artifact");
+    world.write(BY_MODEL);
+    write_artifact(&world, 10);
+    let service = world.start(&["rules.watch_interval=50ms"]);
+    world.send(0, 2);
+    assert_eq!(holds(&world.decided(2)), 0);
+    let first = active(&service);
+    write_artifact(&world, 90);
+    wait_for_another(&service, &first);
+    world.send(2, 4);
+    assert_eq!(holds(&world.decided(4)), 2);
 }
 
 #[test]

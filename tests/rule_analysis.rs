@@ -141,7 +141,7 @@ fn check(seed: u64, n_events: usize) -> BTreeMap<String, usize> {
     let mut dice = Dice::new(seed);
     let text = rules(&mut dice);
     let file = Source { path: "all.risk".to_owned(), text: text.clone() };
-    let (program, report) = riskweir::rules::compile(&Sources { files: vec![file] });
+    let (program, report) = riskweir::rules::compile(&Sources::of(vec![file]));
     let program = program.unwrap_or_else(|| panic!("seed {seed}: {report:#?}\n{text}"));
     let proved = proved(&report);
     let (file, _) = parse(FileId(0), &text);
@@ -211,7 +211,7 @@ fn a_rank_that_includes_the_value_beside_it_is_told() {
             "{SCHEMA}rule r mode shadow\n  on pay\n  when {condition}\n  if missing skip\n  then tag x\n"
         );
         let file = Source { path: "a.risk".to_owned(), text };
-        let (program, report) = riskweir::rules::compile(&Sources { files: vec![file] });
+        let (program, report) = riskweir::rules::compile(&Sources::of(vec![file]));
         assert!(program.is_some(), "{condition}: {report:#?}");
         report.iter().any(|found| found.code.0 == "W0604")
     };

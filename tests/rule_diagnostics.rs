@@ -14,9 +14,15 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use riskweir::diag::{Diagnostic, FileId, Source, Sources, codes, render};
-use riskweir::rules::program::Program;
+use riskweir::base::Currency;
+use riskweir::diag::{Binary, Diagnostic, FileId, Source, Sources, codes, render};
+use riskweir::models::offline::Unit;
+use riskweir::rules::program::{LearnedFeature, Program};
 use riskweir::rules::{Day, due, renewed, syntax};
+
+mod support;
+
+use support::artifacts::{artifact, plain};
 
 /// What is under test: a file beside the common schema in, diagnostics out.
 fn compile(name: &str, text: String, before: Option<String>) -> (Sources, Vec<Diagnostic>) {
@@ -40,9 +46,35 @@ fn program(name: &str, text: String) -> (Sources, Option<Program>, Vec<Diagnosti
         Source { path: name.to_owned(), text },
         Source { path: "schema.risk".to_owned(), text: schema },
     ];
-    let sources = Sources { files };
+    let sources = Sources { files, artifacts: artifacts() };
     let (program, diagnostics) = riskweir::rules::compile(&sources);
     (sources, program, diagnostics)
+}
+
+/// Artifacts of other times and events than the common schema's, and one that is none.
+fn artifacts() -> Vec<Binary> {
+    let feature = |name: &str, identity: &str, unit| LearnedFeature {
+        name: name.to_owned(),
+        identity: identity.to_owned(),
+        unit,
+    };
+    let eur = Unit::Minor(Currency::parse("EUR").expect("a currency"));
+    let old = [
+        feature("amount", "card_payment: amount in CHF", eur),
+        feature("pace", "card_payment: [count over last 1h for card]", Unit::Whole),
+        feature("risk_score", "card_payment: risk_score", Unit::Whole),
+    ];
+    let bytes = |event: &str, features: &[LearnedFeature]| {
+        artifact(event, features, plain(features)).encode()
+    };
+    let damaged = bytes("card_payment", &old).split_last().expect("bytes").1.to_vec();
+    let file = |path: &str, bytes: Vec<u8>| Binary { path: path.to_owned(), bytes: bytes.into() };
+    vec![
+        file("models/cut-off.rwm", damaged),
+        file("models/no-model.rwm", b"value,expires,note".to_vec()),
+        file("models/old.rwm", bytes("card_payment", &old)),
+        file("models/transfers.rwm", bytes("transfer", &old)),
+    ]
 }
 
 fn goldens() -> Vec<PathBuf> {
@@ -207,7 +239,7 @@ fn more_questions_of_one_table_than_ids_are_told() {
         let text = format!("rule r{rule} mode shadow on e when {windows} then alert\n");
         Source { path: format!("r{rule}.risk"), text }
     });
-    let sources = Sources { files: std::iter::once(one).chain(rules).collect() };
+    let sources = Sources::of(std::iter::once(one).chain(rules).collect());
     let (program, found) = riskweir::rules::compile(&sources);
     assert!(program.is_none(), "it has no program");
     let found: Vec<_> = found.iter().map(|found| (found.code.0, found.message.as_str())).collect();

@@ -60,7 +60,7 @@ fn check_program(sources: &Sources) {
         let text = if is_rules(source) { check(&source.text) } else { source.text.clone() };
         Source { path: source.path.clone(), text }
     });
-    let formatted = Sources { files: formatted.collect() };
+    let formatted = Sources::of(formatted.collect());
     let (before, found) = compile(sources);
     let (after, found_after) = compile(&formatted);
     assert_eq!(found.len(), found_after.len());
@@ -91,7 +91,7 @@ fn random_files(text: String) -> Sources {
     };
     let mut files = vec![Source { path: "random.risk".to_owned(), text }];
     files.extend(LISTS.iter().map(list));
-    Sources { files }
+    Sources::of(files)
 }
 
 #[test]

@@ -24,7 +24,7 @@ fn check(sources: &Sources) -> usize {
 #[track_caller]
 fn check_text(text: &str) {
     let file = Source { path: "a.risk".to_owned(), text: text.to_owned() };
-    assert!(check(&Sources { files: vec![file] }) > 0);
+    assert!(check(&Sources::of(vec![file])) > 0);
 }
 
 fn folder(name: &str) -> Sources {
@@ -124,8 +124,7 @@ test large "nothing given: the rule cannot be false" when payment(card: "c") exp
 test noted "an optional field may be absent" when payment(card: "c") expect undecided on note
 test either "one of two suffices" when payment(amount: 6 EUR) expect hit
 "#;
-    let sources =
-        Sources { files: vec![Source { path: "a.risk".to_owned(), text: text.to_owned() }] };
+    let sources = Sources::of(vec![Source { path: "a.risk".to_owned(), text: text.to_owned() }]);
     let program = riskweir::rules::compile(&sources).0.unwrap();
     let results = run_all(&Arc::new(program)).unwrap();
     let failures: Vec<(&str, &[String])> =
@@ -171,8 +170,7 @@ test spent "no column" given payment(card: "c", channel: web) at 1m when payment
 test spent "no word for the filter" given payment(card: "c", amount: 900 EUR) at 1m when payment(card: "c", amount: 1 EUR, channel: web) at 9m expect no hit
 test spent "all that counts" given payment(card: "c", amount: 900 EUR, channel: web) at 1m when payment(card: "c", amount: 1 EUR, channel: web) at 9m expect hit
 "#;
-    let sources =
-        Sources { files: vec![Source { path: "a.risk".to_owned(), text: text.to_owned() }] };
+    let sources = Sources::of(vec![Source { path: "a.risk".to_owned(), text: text.to_owned() }]);
     let (program, report) = riskweir::rules::compile(&sources);
     let results = run_all(&Arc::new(program.unwrap_or_else(|| panic!("{report:#?}")))).unwrap();
     let complaints = |at: usize| {

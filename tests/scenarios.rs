@@ -46,7 +46,7 @@ impl Scenario {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios").join(name);
         let text = fs::read_to_string(folder.join("rules.risk")).unwrap();
         let files = vec![Source { path: "rules.risk".to_owned(), text }];
-        let (program, report) = riskweir::rules::compile(&Sources { files });
+        let (program, report) = riskweir::rules::compile(&Sources::of(files));
         let program = program.unwrap_or_else(|| panic!("{name}: {report:#?}"));
         let events = fs::read(folder.join(EVENTS)).unwrap();
         let lines = events.strip_suffix(b"\n").unwrap_or(&events).split(|byte| *byte == b'\n');
@@ -407,7 +407,7 @@ impl Arrivals {
 
     fn with(rules: &str, options: EngineOptions) -> Self {
         let files = vec![Source { path: "r.risk".to_owned(), text: rules.to_owned() }];
-        let (program, report) = riskweir::rules::compile(&Sources { files });
+        let (program, report) = riskweir::rules::compile(&Sources::of(files));
         let program = Arc::new(program.unwrap_or_else(|| panic!("{report:#?}")));
         let mut engine = Engine::new(program, options).unwrap();
         let stream = engine.open_stream("payments", 0);
@@ -588,7 +588,7 @@ fn another_rule_set_brings_tripped_rules_back_and_a_snapshot_does_not() {
 
     let text = fs::read_to_string(scenario.folder.join("rules.risk")).unwrap();
     let files = vec![Source { path: "rules.risk".to_owned(), text: format!("{text}# newer\n") }];
-    let newer = Arc::new(riskweir::rules::compile(&Sources { files }).0.unwrap());
+    let newer = Arc::new(riskweir::rules::compile(&Sources::of(files)).0.unwrap());
     let mut restore = Restore::new(Arc::clone(&newer), scenario.options);
     restore.part(&bytes).unwrap();
     assert_eq!(step(&mut restore.finish().unwrap(), 4, "e4"), acting);

@@ -35,7 +35,7 @@ rule row
 
 fn program(rules: &str) -> Arc<Program> {
     let files = vec![Source { path: "a.risk".to_owned(), text: format!("{SCHEMA}{rules}") }];
-    let (program, report) = riskweir::rules::compile(&Sources { files });
+    let (program, report) = riskweir::rules::compile(&Sources::of(files));
     Arc::new(program.unwrap_or_else(|| panic!("{report:#?}")))
 }
 

@@ -109,7 +109,7 @@ rule in_a_row
 
 fn program(text: &str) -> Arc<Program> {
     let files = vec![Source { path: "a.risk".to_owned(), text: text.to_owned() }];
-    let (program, report) = riskweir::rules::compile(&Sources { files });
+    let (program, report) = riskweir::rules::compile(&Sources::of(files));
     Arc::new(program.unwrap_or_else(|| panic!("{report:#?}")))
 }
 

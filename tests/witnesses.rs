@@ -237,7 +237,7 @@ rule friend
   then allow
 "#;
     let file = Source { path: "a.risk".to_owned(), text: text.to_owned() };
-    let set = Set::of(Sources { files: vec![file] });
+    let set = Set::of(Sources::of(vec![file]));
     let (all, _) = statements(&set.program, 100);
     let rule = |name: &str| {
         let known = set.program.rules.iter().position(|info| info.name == name);
@@ -313,7 +313,7 @@ rule gone mode retired
   then alert queue q
 "#;
     let file = Source { path: "a.risk".to_owned(), text: text.to_owned() };
-    let set = Set::of(Sources { files: vec![file] });
+    let set = Set::of(Sources::of(vec![file]));
     assert_eq!(statements(&set.program, 100), (Vec::new(), 0));
 }
 

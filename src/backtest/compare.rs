@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde::Serialize;
 
-use crate::base::EntityKey;
+use crate::base::{Digest, EntityKey};
 use crate::decision::lattice::Outcome;
 use crate::diag::{FileId, Sources, Span};
 use crate::engine::{Judged, OutputTopic, Sink};
 use crate::event::schema::EventId;
-use crate::rules::program::{Constant, ListSpec, Program};
+use crate::rules::program::{Constant, ListSpec, MadeOf, ModelPlan, Program};
 use crate::rules::syntax::ast::{Clause, ClauseKind, Item};
 use crate::rules::syntax::lexer::lex_range;
 use crate::rules::syntax::parse;
@@ -69,7 +69,8 @@ pub fn changes(one: &Program, other: &Program) -> Changes {
     }
 }
 
-/// What is different in the files beside the rules: members of lists that both sets have, and the table of rates.
+/// What is different in the files beside the rules: members of lists that both sets have, the table of
+/// rates, and the artifacts of models.
 fn files(one: &Program, other: &Program) -> BTreeMap<String, Vec<String>> {
     let mut found = BTreeMap::new();
     for before in &one.lists {
@@ -86,6 +87,21 @@ fn files(one: &Program, other: &Program) -> BTreeMap<String, Vec<String>> {
     {
         let how = format!("table {} → {}", before.version(), after.version());
         found.insert("rates".to_owned(), vec![how]);
+    }
+    for before in &one.models {
+        let after = other.models.iter().find(|model| model.name == before.name);
+        let file = |program: &Program, model: &ModelPlan| {
+            let MadeOf::Learned(spec) = &model.made_of else { return None };
+            let mut artifacts = program.sources.artifacts.iter();
+            let file = artifacts.find(|file| file.path == spec.path)?;
+            Some(Digest::of_parts(&[&file.bytes]).short_hex())
+        };
+        let files = (file(one, before), after.and_then(|after| file(other, after)));
+        if let (Some(was), Some(is)) = files
+            && was != is
+        {
+            found.insert(format!("model {}", before.name), vec![format!("artifact {was} → {is}")]);
+        }
     }
     found
 }

@@ -87,7 +87,7 @@ pub fn turned(sources: &Sources, knob: &Knob, value: &str) -> Sources {
         }
         Source { path: source.path.clone(), text }
     });
-    Sources { files: files.collect() }
+    Sources { files: files.collect(), artifacts: sources.artifacts.clone() }
 }
 
 fn knob(param: &Param, sources: &Sources) -> Option<Knob> {

@@ -116,7 +116,7 @@ fn formatted(source: &Source, console: &Console) -> Result<Option<String>, Failu
     match format(&source.text) {
         Ok(formatted) => Ok(Some(formatted)),
         Err(Refusal::Mistakes(found)) => {
-            show(&Sources { files: vec![source.clone()] }, &found, console);
+            show(&Sources::of(vec![source.clone()]), &found, console);
             Ok(None)
         }
         Err(Refusal::NotTheSame) => Err(Failure::invalid(format!(

@@ -313,10 +313,10 @@ pub struct ModelScore<'a> {
     /// `warming` until the model's window has filled.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub coverage: Option<Cow<'a, str>>,
-    /// The features that added most, largest first, five at most.
+    /// The features that added most, largest first, then those that took most from it; five at most.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub features: Vec<ModelPart<'a>>,
-    /// Features that the event lacks: they add nothing.
+    /// Features that the event lacks: they add nothing, or what training made of their absence.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<&'a str>,
 }
@@ -328,10 +328,11 @@ pub struct ModelPart<'a> {
     pub feature: &'a str,
     /// Its value.
     pub value: String,
-    /// On which side of what is usual the value lies: `high` or `low`.
-    #[schemars(extend("enum" = ["high", "low"]))]
+    /// On which side of what is usual the value lies, `high` or `low`; of a learned model whether it `raises` or `lowers`
+    /// the score.
+    #[schemars(extend("enum" = ["high", "low", "raises", "lowers"]))]
     pub side: &'a str,
-    /// How much it added to the score, in millionths.
+    /// How much it added to the score, or took from it, in millionths.
     pub size_micro: i64,
     /// The share of what is usual that lies as far out on that side, in millionths.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -7,6 +7,9 @@ pub mod codes;
 pub mod render;
 pub mod suggest;
 
+use core::fmt;
+use std::sync::Arc;
+
 pub use codes::Code;
 
 /// Index of a source file in its [`Sources`].
@@ -46,14 +49,36 @@ pub struct Source {
     pub text: String,
 }
 
-/// All files of a rule set, `.risk` files and lists, sorted by path.
+/// A file of a rule set that is no text: the artifact of a learned model.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Binary {
+    /// Path relative to the rule folder, as of a [`Source`].
+    pub path: String,
+    /// The whole file.
+    pub bytes: Arc<[u8]>,
+}
+
+impl fmt::Debug for Binary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({} bytes)", self.path, self.bytes.len())
+    }
+}
+
+/// All files of a rule set: `.risk` files and lists, and the artifacts of learned models, each sorted by path.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sources {
-    /// The files; a [`FileId`] is an index into this.
+    /// The texts; a [`FileId`] is an index into this.
     pub files: Vec<Source>,
+    /// What is no text.
+    pub artifacts: Vec<Binary>,
 }
 
 impl Sources {
+    /// Texts without artifacts.
+    pub fn of(files: Vec<Source>) -> Self {
+        Self { files, artifacts: Vec::new() }
+    }
+
     /// The file of a span.
     pub fn get(&self, file: FileId) -> Option<&Source> {
         usize::try_from(file.0).ok().and_then(|index| self.files.get(index))

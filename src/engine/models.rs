@@ -1,17 +1,22 @@
 //! The models of a rule set with what they have learned: state beside the tables, asked when a rule asks.
 //!
 //! A model that a rule set carries over is known by what it is made of ([`ModelPlan::identity`]); one that is new says
-//! nothing until it has learned enough. Whatever is asked about an event is asked before the event is learned.
+//! nothing until it has learned enough. Whatever is asked about an event is asked before the event is learned. What a
+//! learned model knows belongs to the rule set; only its newest scores are state.
+
+use std::sync::Arc;
 
 use crate::base::EntityKey;
 use crate::base::codec::{Damaged, Decoder, Encoder};
 use crate::engine::activate::ActivationReport;
 use crate::engine::memory::{KeyPart, key_parts};
+use crate::models::offline::Artifact;
 use crate::models::online::model::ModelLoader;
 use crate::models::online::spec::Row;
 use crate::models::online::{DetectorKind, Lesson, ModelSpec, OnlineModel, Part, Scored};
+use crate::models::serving::{Serving, parts};
 use crate::rules::eval::ModelAnswer;
-use crate::rules::program::{ModelId, ModelPlan, Program};
+use crate::rules::program::{LearnedSpec, MadeOf, ModelId, ModelPlan, Program};
 
 /// All models, in the order of the program.
 #[derive(Debug)]
@@ -23,16 +28,138 @@ pub(super) struct Models {
 #[derive(Debug)]
 struct Held {
     identity: String,
-    spec: ModelSpec,
+    known: Known,
     segments: Vec<KeyPart>,
     learns: bool,
-    model: OnlineModel,
+    state: ModelState,
+}
+
+/// What a rule set says of a model.
+#[derive(Debug)]
+enum Known {
+    Online(ModelSpec),
+    /// Without its artifact it says nothing.
+    Learned(Option<Arc<Artifact>>),
+}
+
+impl Known {
+    fn of(plan: &ModelPlan) -> Self {
+        match &plan.made_of {
+            MadeOf::Online(spec) => Self::Online(spec.clone()),
+            MadeOf::Learned(LearnedSpec { artifact, .. }) => Self::Learned(artifact.clone()),
+        }
+    }
+}
+
+/// What a model holds of the past.
+#[derive(Clone, Debug)]
+pub(super) enum ModelState {
+    Online(OnlineModel),
+    Learned(Serving),
+}
+
+impl ModelState {
+    fn new(known: &Known) -> Self {
+        match known {
+            Known::Online(spec) => Self::Online(OnlineModel::new(spec)),
+            Known::Learned(_) => Self::Learned(Serving::default()),
+        }
+    }
+
+    fn is_of(&self, known: &Known) -> bool {
+        match known {
+            Known::Online(_) => matches!(self, Self::Online(_)),
+            Known::Learned(_) => matches!(self, Self::Learned(_)),
+        }
+    }
+
+    fn is_ready(&self) -> bool {
+        match self {
+            Self::Online(model) => model.is_ready(),
+            Self::Learned(serving) => serving.is_ready(),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Online(model) => model.bytes(),
+            Self::Learned(serving) => serving.bytes(),
+        }
+    }
+
+    fn segments(&self) -> usize {
+        match self {
+            Self::Online(model) => model.segments(),
+            Self::Learned(_) => 0,
+        }
+    }
+
+    /// Gives up a segment, where there is one.
+    fn shrink(&mut self) -> Option<()> {
+        match self {
+            Self::Online(model) => model.shrink(),
+            Self::Learned(_) => None,
+        }
+    }
+
+    fn pieces(&self) -> usize {
+        match self {
+            Self::Online(model) => model.pieces(),
+            Self::Learned(_) => 1,
+        }
+    }
+
+    fn save_piece(&self, piece: usize, code: &mut Encoder<'_>) {
+        match self {
+            Self::Online(model) => model.save_piece(piece, code),
+            Self::Learned(serving) => serving.save(code),
+        }
+    }
+}
+
+impl Held {
+    fn score(&self, (segment, row): (Option<EntityKey>, Row<'_>), time_ms: i64) -> Option<Scored> {
+        match (&self.known, &self.state) {
+            (Known::Online(spec), ModelState::Online(model)) => {
+                model.score(spec, segment, row, time_ms)
+            }
+            (Known::Learned(Some(artifact)), ModelState::Learned(serving)) => {
+                serving.score(&artifact.scorer, row, time_ms)
+            }
+            // Without an artifact.
+            _ => None,
+        }
+    }
+
+    fn parts(&self, segment: Option<EntityKey>, row: Row<'_>) -> Vec<Part> {
+        match (&self.known, &self.state) {
+            (Known::Online(spec), ModelState::Online(model)) => model.parts(spec, segment, row),
+            (Known::Learned(Some(artifact)), _) => parts(&artifact.scorer, row),
+            _ => Vec::new(),
+        }
+    }
+
+    fn learn(&mut self, asked: &Asked, time_ms: i64, lesson: Lesson) {
+        let raw_micro = asked.scored.map(|scored| scored.raw_micro);
+        match (&self.known, &mut self.state) {
+            (Known::Online(spec), ModelState::Online(model)) => {
+                let row = (asked.segment, asked.row.as_slice());
+                model.learn(spec, row, time_ms, (raw_micro, lesson));
+            }
+            (_, ModelState::Learned(serving)) => {
+                if let Some(raw_micro) = raw_micro {
+                    serving.count(raw_micro, time_ms);
+                }
+            }
+            _ => {}
+        }
+    }
 }
 
 /// A snapshot under way: copies, which share with the models what has not changed since.
 #[derive(Debug)]
 struct Saving {
-    models: Vec<OnlineModel>,
+    models: Vec<ModelState>,
     /// The model and the piece that come next.
     at: usize,
     piece: usize,
@@ -78,30 +205,33 @@ impl Models {
     /// Models of this program with what others held, and what is new with what was read of the past.
     pub(super) fn of(
         program: &Program,
-        mut held: Vec<(String, OnlineModel)>,
-        mut past: Vec<(String, OnlineModel)>,
+        mut held: Vec<(String, ModelState)>,
+        mut past: Vec<(String, ModelState)>,
     ) -> Self {
-        let take = |list: &mut Vec<(String, OnlineModel)>, plan: &ModelPlan| {
+        let take = |list: &mut Vec<(String, ModelState)>, plan: &ModelPlan| {
             let at = list.iter().position(|(identity, _)| *identity == plan.identity)?;
             Some(list.remove(at).1)
         };
         let held = program.models.iter().map(|plan| {
-            let known = take(&mut held, plan).or_else(|| take(&mut past, plan));
+            let known = Known::of(plan);
+            let state = take(&mut held, plan).or_else(|| take(&mut past, plan));
+            // INVARIANT: state is of the kind of its model, whatever a snapshot says.
+            let state = state.filter(|state| state.is_of(&known));
             Held {
                 identity: plan.identity.clone(),
-                spec: plan.spec.clone(),
                 segments: key_parts(program.schema.event(plan.event), &plan.segments),
                 learns: plan.learns,
-                model: known.unwrap_or_else(|| OnlineModel::new(&plan.spec)),
+                state: state.unwrap_or_else(|| ModelState::new(&known)),
+                known,
             }
         });
         Self { held: held.collect(), saving: None }
     }
 
     /// Takes the models out, with what makes them the same in another rule set.
-    pub(super) fn take(&mut self) -> Vec<(String, OnlineModel)> {
+    pub(super) fn take(&mut self) -> Vec<(String, ModelState)> {
         self.saving = None;
-        self.held.drain(..).map(|held| (held.identity, held.model)).collect()
+        self.held.drain(..).map(|held| (held.identity, held.state)).collect()
     }
 
     /// Tells what became of the models that were there.
@@ -109,7 +239,7 @@ impl Models {
         for held in &self.held {
             let text = named(&held.identity);
             before.retain(|known| *known != held.identity);
-            let names = if held.model.is_ready() { &mut report.kept } else { &mut report.warming };
+            let names = if held.state.is_ready() { &mut report.kept } else { &mut report.warming };
             names.push(text);
         }
         report.dropped.extend(before.iter().map(|identity| named(identity)));
@@ -133,7 +263,7 @@ impl Models {
         asked: &mut AskedModels,
     ) -> Option<Scored> {
         let held = self.held.get(usize::from(model.0))?;
-        let scored = held.model.score(&held.spec, segment, row, time_ms);
+        let scored = held.score((segment, row), time_ms);
         if asked.asked.len() == asked.used {
             asked.asked.push(Asked::default());
         }
@@ -150,9 +280,8 @@ impl Models {
     /// What the features added to a score.
     pub(super) fn parts(&self, model: ModelId, asked: &AskedModels) -> Vec<Part> {
         let held = self.held.get(usize::from(model.0));
-        held.zip(asked.find(model)).map_or_else(Vec::new, |(held, asked)| {
-            held.model.parts(&held.spec, asked.segment, &asked.row)
-        })
+        let asked = held.zip(asked.find(model));
+        asked.map_or_else(Vec::new, |(held, asked)| held.parts(asked.segment, &asked.row))
     }
 
     /// Learns the present event.
@@ -160,23 +289,21 @@ impl Models {
         for asked in asked.asked.iter().take(asked.used) {
             let Some(held) = self.held.get_mut(usize::from(asked.model)) else { continue };
             if held.learns {
-                let row = (asked.segment, asked.row.as_slice());
-                let raw_micro = asked.scored.map(|scored| scored.raw_micro);
-                held.model.learn(&held.spec, row, time_ms, (raw_micro, lesson));
+                held.learn(asked, time_ms, lesson);
             }
         }
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.held.iter().map(|held| held.model.bytes()).sum()
+        self.held.iter().map(|held| held.state.bytes()).sum()
     }
 
     /// Gives up segments, those of the largest model first, until all fit.
     pub(super) fn shrink(&mut self, budget: usize) {
         while self.bytes() > budget {
-            let divided = self.held.iter_mut().filter(|held| held.model.segments() > 0);
-            let largest = divided.max_by_key(|held| held.model.bytes());
-            if largest.and_then(|held| held.model.shrink()).is_none() {
+            let divided = self.held.iter_mut().filter(|held| held.state.segments() > 0);
+            let largest = divided.max_by_key(|held| held.state.bytes());
+            if largest.and_then(|held| held.state.shrink()).is_none() {
                 return;
             }
         }
@@ -187,10 +314,14 @@ impl Models {
         code.count(self.held.len());
         for held in &self.held {
             code.text(&held.identity);
-            code.flag(held.spec.kind == DetectorKind::IsolationForest);
-            code.count(held.spec.features.len());
+            let (kind, n_features) = match &held.known {
+                Known::Online(spec) => (kind_byte(spec.kind), spec.features.len()),
+                Known::Learned(_) => (LEARNED, 0),
+            };
+            code.byte(kind);
+            code.count(n_features);
         }
-        let models = self.held.iter().map(|held| held.model.clone()).collect();
+        let models = self.held.iter().map(|held| held.state.clone()).collect();
         self.saving = Some(Saving { models, at: 0, piece: 0 });
     }
 
@@ -221,18 +352,72 @@ fn named(identity: &str) -> String {
     format!("model {identity}")
 }
 
+/// The kinds of models in a snapshot.
+const TAIL_SUM: u8 = 0;
+const ISOLATION_FOREST: u8 = 1;
+const LEARNED: u8 = 2;
+
+fn kind_byte(kind: DetectorKind) -> u8 {
+    match kind {
+        DetectorKind::TailSum => TAIL_SUM,
+        DetectorKind::IsolationForest => ISOLATION_FOREST,
+    }
+}
+
+/// Reads a model of a snapshot, piece by piece.
+#[derive(Debug)]
+pub(super) enum StateLoader {
+    Online(ModelLoader),
+    Learned(Option<Serving>),
+}
+
+impl StateLoader {
+    /// Reads the next piece.
+    ///
+    /// # Errors
+    /// Where it does not read as such, or none is open.
+    pub(super) fn piece(&mut self, code: &mut Decoder<'_>) -> Result<(), Damaged> {
+        match self {
+            Self::Online(loader) => loader.piece(code),
+            Self::Learned(open) => {
+                code.demand(open.is_none(), "piece of a model")?;
+                *open = Some(Serving::load(code)?);
+                Ok(())
+            }
+        }
+    }
+
+    /// The model, once all pieces came.
+    ///
+    /// # Errors
+    /// Where pieces are missing.
+    pub(super) fn finish(self) -> Result<ModelState, Damaged> {
+        let missing = Damaged { what: "pieces of a model are missing", at: 0 };
+        match self {
+            Self::Online(loader) => loader.finish().map(ModelState::Online),
+            Self::Learned(open) => open.map(ModelState::Learned).ok_or(missing),
+        }
+    }
+}
+
 /// The loaders of all models of a snapshot.
-pub(super) fn loaders(code: &mut Decoder<'_>) -> Result<Vec<(String, ModelLoader)>, Damaged> {
+pub(super) fn loaders(code: &mut Decoder<'_>) -> Result<Vec<(String, StateLoader)>, Damaged> {
     const WHAT: &str = "models of a snapshot";
     let n = code.count(3, WHAT)?;
     let mut loaders = Vec::with_capacity(n);
     for _ in 0..n {
         let identity = code.text(WHAT)?.to_owned();
-        let forest = code.flag(WHAT)?;
-        let kind = if forest { DetectorKind::IsolationForest } else { DetectorKind::TailSum };
+        let kind = code.byte(WHAT)?;
         let n_features = code.index(WHAT)?;
         code.demand(n_features <= MOST_FEATURES, WHAT)?;
-        loaders.push((identity, ModelLoader::new(kind, n_features)));
+        let online = |kind| StateLoader::Online(ModelLoader::new(kind, n_features));
+        let loader = match kind {
+            TAIL_SUM => online(DetectorKind::TailSum),
+            ISOLATION_FOREST => online(DetectorKind::IsolationForest),
+            LEARNED => StateLoader::Learned(None),
+            _ => return Err(code.damaged(WHAT)),
+        };
+        loaders.push((identity, loader));
     }
     Ok(loaders)
 }

@@ -18,7 +18,7 @@ use crate::engine::gap::Gap;
 use crate::engine::identity::TableIdentity;
 use crate::engine::lists::{Edit, Lists};
 use crate::engine::memory::{Memory, Passed};
-use crate::engine::models::{self, Models};
+use crate::engine::models::{self, Models, StateLoader};
 use crate::engine::options::EngineOptions;
 use crate::engine::repeats::Repeats;
 use crate::engine::snapshot::{MAGIC, SNAPSHOT_VERSION, kind};
@@ -26,7 +26,6 @@ use crate::engine::step::{Engine, Remembered, Setup, most_ids, state_options};
 use crate::engine::streams::{Clock, ClockId, Clocks, Source};
 use crate::engine::trail::Trail;
 use crate::event::error::REASONS;
-use crate::models::online::model::ModelLoader;
 use crate::rules::eval::EvalError;
 use crate::rules::program::{ListId, Program};
 use crate::state::{SeenIds, SeenLoader, StateOptions, TableLoader};
@@ -86,7 +85,7 @@ struct Loading {
     holds: HoldBook,
     seen: SeenLoader,
     tables: Vec<(TableIdentity, TableLoader)>,
-    models: Vec<(String, ModelLoader)>,
+    models: Vec<(String, StateLoader)>,
 }
 
 /// How much must come.

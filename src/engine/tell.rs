@@ -119,39 +119,49 @@ fn model_score<'p, H: Host>(
 ) -> Option<ModelScore<'p>> {
     let plan = trace.program.models.get(usize::from(id.0))?;
     let ModelAnswer::Says(scored) = run.host.scored(id) else { return None };
+    let names = plan.made_of.feature_names();
     let parts = if scored.is_some() { run.host.score_parts(id) } else { Vec::new() };
     let mut features = Vec::new();
     for part in parts.into_iter().take(MAX_PARTS) {
-        let (Some(spec), Some(node)) =
-            (plan.spec.features.get(part.feature), plan.features.get(part.feature))
+        let (Some(feature), Some(node)) =
+            (names.get(part.feature).copied(), plan.features.get(part.feature))
         else {
             continue;
         };
         let value = trace.shown(run, *node);
-        let side = if part.side == Side::High { "high" } else { "low" };
         let (size_micro, tail_ppm) = (part.size_micro, part.tail_ppm);
-        let reason = part_reason(&spec.name, &value, part);
-        features.push(ModelPart { feature: &spec.name, value, side, size_micro, tail_ppm, reason });
+        let reason = part_reason(feature, &value, part);
+        let side = part.side.word();
+        features.push(ModelPart { feature, value, side, size_micro, tail_ppm, reason });
     }
-    let named = plan.spec.features.iter().zip(&plan.features);
-    let missing = named.filter(|(_, node)| !run.value(**node).is_present());
+    let read = names.iter().zip(&plan.features);
+    let missing = read.filter(|(_, node)| !run.value(**node).is_present());
     Some(ModelScore {
         model: &plan.name,
         percentile_ppm: scored.and_then(Scored::percentile_ppm),
         raw_micro: scored.map(|scored| scored.raw_micro),
         coverage: scored.and_then(|scored| coverage_word(scored.coverage)),
         features,
-        missing: missing.map(|(spec, _)| spec.name.as_str()).collect(),
+        missing: missing.map(|(name, _)| *name).collect(),
     })
 }
 
-/// ``z_score` 7.31 is high: 0.05% of what is usual lies as far out``.
+/// ``z_score` 7.31 is high: 0.05% of what is usual lies as far out``, or ``z_score` 7.31 raises the score by 0.214``.
 fn part_reason(name: &str, value: &str, part: Part) -> String {
-    let side = if part.side == Side::High { "high" } else { "low" };
+    let word = part.side.word();
+    if matches!(part.side, Side::Raises | Side::Lowers) {
+        // Rounded to thousandths.
+        let milli = part.size_micro.saturating_add(500) / 1_000;
+        return format!(
+            "`{name}` {value} {word} the score by {}.{:03}",
+            milli / 1_000,
+            milli % 1_000
+        );
+    }
     let share = part.tail_ppm.map_or_else(String::new, |ppm| {
         format!(": {}.{:02}% of what is usual lies as far out", ppm / 10_000, ppm / 100 % 100)
     });
-    format!("`{name}` {value} is {side}{share}")
+    format!("`{name}` {value} is {word}{share}")
 }
 
 /// What is known about a rule.

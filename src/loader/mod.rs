@@ -1,4 +1,4 @@
-//! Reads a rule folder into memory: `.risk` files and lists, sorted by path, within bounds. The compiler itself never
+//! Reads a rule folder into memory: `.risk` files, lists and artifacts of models, sorted by path, within bounds. The compiler itself never
 //! touches a file.
 //!
 //! Refused: a symbolic link that leads out of the folder, what is no regular file, more files or bytes than a rule set can have, a name or a
@@ -9,12 +9,18 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::diag::{Source, Sources};
+use crate::diag::{Binary, Source, Sources};
 
 /// Most files in a rule folder.
 const MAX_FILES: usize = 10_000;
 
-/// Most bytes of one file: lists may be long.
+/// Endings of what a rule set is made of: rules, lists and rates, artifacts of learned models.
+const ENDINGS: [&str; 3] = ["risk", "csv", ARTIFACT];
+
+/// The ending of artifacts.
+const ARTIFACT: &str = "rwm";
+
+/// Most bytes of one file: lists may be long, and forests large.
 const MAX_FILE_BYTES: u64 = 64 << 20;
 
 /// Most files and folders whose refusal is told.
@@ -64,7 +70,7 @@ pub enum LoadError {
     },
     /// A file that another system would take for one of the rules, and that nobody would read.
     #[error(
-        "`{}` would be left out: write the ending in small letters, `.risk` or `.csv`", path.display()
+        "`{}` would be left out: write the ending in small letters, `.risk`, `.csv` or `.rwm`", path.display()
     )]
     Ending {
         /// Which file.
@@ -113,6 +119,7 @@ pub fn load_what_can_be(path: &Path) -> (Sources, Vec<LoadError>) {
     };
     found.refused.extend(done.err());
     found.sources.files.sort_by(|a, b| a.path.cmp(&b.path));
+    found.sources.artifacts.sort_by(|a, b| a.path.cmp(&b.path));
     (found.sources, found.refused)
 }
 
@@ -151,12 +158,17 @@ fn entry_of(root: &Path, path: &Path, depth: usize, found: &mut Found) -> Result
     }
     if real.is_dir() {
         walk(root, path, depth + 1, found)?;
-    } else if path.extension().is_some_and(|kind| kind == "risk" || kind == "csv") {
-        if found.sources.files.len() == MAX_FILES {
+    } else if path.extension().is_some_and(|kind| ENDINGS.iter().any(|ours| kind == *ours)) {
+        if found.sources.files.len() + found.sources.artifacts.len() == MAX_FILES {
             let (path, what) = (root.to_owned(), "too many files");
             return Err(LoadError::TooLarge { path, what, limit: MAX_FILES as u64 });
         }
-        found.sources.files.push(read(path, relative(root, path))?);
+        let name = relative(root, path);
+        if path.extension().is_some_and(|kind| kind == ARTIFACT) {
+            found.sources.artifacts.push(Binary { path: name, bytes: bytes(path)?.into() });
+        } else {
+            found.sources.files.push(read(path, name)?);
+        }
     } else if path.extension().is_some_and(looks_like_ours) {
         return Err(LoadError::Ending { path: path.to_owned() });
     }
@@ -169,10 +181,16 @@ fn misspelt(file: &Path) -> bool {
 }
 
 fn looks_like_ours(ending: &OsStr) -> bool {
-    ["risk", "csv"].iter().any(|ours| ending.eq_ignore_ascii_case(ours))
+    ENDINGS.iter().any(|ours| ending.eq_ignore_ascii_case(ours))
 }
 
 fn read(path: &Path, name: String) -> Result<Source, LoadError> {
+    let text = String::from_utf8(bytes(path)?)
+        .map_err(|_| LoadError::NotText { path: path.to_owned() })?;
+    Ok(Source { path: name, text })
+}
+
+fn bytes(path: &Path) -> Result<Vec<u8>, LoadError> {
     let found = fs::metadata(path).map_err(|source| io_error(path, source))?;
     if !found.is_file() {
         return Err(LoadError::NotAFile { path: path.to_owned() });
@@ -182,10 +200,7 @@ fn read(path: &Path, name: String) -> Result<Source, LoadError> {
         let (path, what) = (path.to_owned(), "too many bytes");
         return Err(LoadError::TooLarge { path, what, limit: MAX_FILE_BYTES });
     }
-    let bytes = fs::read(path).map_err(|source| io_error(path, source))?;
-    let text =
-        String::from_utf8(bytes).map_err(|_| LoadError::NotText { path: path.to_owned() })?;
-    Ok(Source { path: name, text })
+    fs::read(path).map_err(|source| io_error(path, source))
 }
 
 fn relative(root: &Path, path: &Path) -> String {

@@ -12,7 +12,10 @@ const WORDS: &[(&str, &str)] = &[
         "A set of values that rules look up and change; its members come from a file, from rules, or both.",
     ),
     ("feature", "A named expression that all rules may use, worked out at most once per event."),
-    ("model", "Learns what is usual of some features; rules ask it: `model.NAME >= 0.995`."),
+    (
+        "model",
+        "Scores events by some features: by what is usual of them, or, with `kind learned`, by what was trained on labelled history; rules ask it: `model.NAME >= 0.995`.",
+    ),
     ("rule", "When what happens: `on` events, `when` a condition holds, `then` do this."),
     ("template", "A rule with blanks; each `use` fills them in and makes one rule of it."),
     ("use", "Fills in a template: `use NAME(argument, ...) as RULE`."),

@@ -119,7 +119,8 @@ fn overlaid(disk: &Sources, buffers: &BTreeMap<&str, &str>) -> Sources {
     files.extend(buffers);
     let source =
         |(path, text): (&str, &str)| Source { path: path.to_owned(), text: text.to_owned() };
-    Sources { files: files.into_iter().map(source).collect() }
+    let files = files.into_iter().map(source).collect();
+    Sources { files, artifacts: disk.artifacts.clone() }
 }
 
 /// The rule folder of a file.

@@ -251,7 +251,8 @@ impl Server {
     fn notified(&mut self, method: &str, params: &Value, out: &mut impl Write) -> io::Result<()> {
         match method {
             "initialized" if self.client.watches => {
-                let globs = ["**/*.risk", "**/*.csv"].map(|glob| json!({ "globPattern": glob }));
+                let globs = ["**/*.risk", "**/*.csv", "**/*.rwm"]
+                    .map(|glob| json!({ "globPattern": glob }));
                 let method = "workspace/didChangeWatchedFiles";
                 let options = json!({ "watchers": globs });
                 let one = json!({ "id": "files", "method": method, "registerOptions": options });

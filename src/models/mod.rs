@@ -6,3 +6,5 @@
 
 pub mod offline;
 pub mod online;
+mod places;
+pub mod serving;

@@ -43,7 +43,7 @@ fn told(rule: &str, expect: &str) -> Vec<String> {
         "test {rule} \"t\" when pay(card: \"c\", user: \"u\", amount: 2 EUR) expect hit, {expect}"
     );
     let files = vec![Source { path: "r.risk".to_owned(), text: format!("{RULES}{test}") }];
-    let (program, report) = crate::rules::compile(&Sources { files });
+    let (program, report) = crate::rules::compile(&Sources::of(files));
     let program = Arc::new(program.unwrap_or_else(|| panic!("{expect}: {report:?}")));
     run_all(&program).expect("a program that runs").remove(0).failures
 }

@@ -13,9 +13,10 @@ use std::collections::BTreeSet;
 
 use crate::base::EntityKey;
 use crate::event::schema::EventId;
+use crate::models::offline::Scorer;
 use crate::rules::program::{
-    ActionPlan, EventPlan, Function, MessagePart, NodeId, Op, Program, RuleBody, RuleId, TableId,
-    TablePlan,
+    ActionPlan, EventPlan, Function, LearnedSpec, MadeOf, MessagePart, NodeId, Op, Program,
+    RuleBody, RuleId, TableId, TablePlan,
 };
 use crate::state::{StateOptions, Table};
 use crate::window::spec::{ColumnKind, Entry, Measure, MeasureKind};
@@ -121,9 +122,29 @@ impl Cost<'_> {
                 });
                 measure.map_or(1, reading_units)
             }
+            Op::Model(id, ..) => {
+                let model = self.program.models.get(usize::from(id.0));
+                match model.map(|model| &model.made_of) {
+                    Some(MadeOf::Learned(spec)) => learned_units(spec),
+                    _ => units(op),
+                }
+            }
             op => units(op),
         }
     }
+}
+
+/// Work of walking one tree, some 120 ns.
+const TREE_UNITS: u64 = 12;
+
+/// Units of scoring by what was learned, and of counting the score.
+fn learned_units(spec: &LearnedSpec) -> u64 {
+    let scorer = spec.artifact.as_ref().map(|artifact| &artifact.scorer);
+    let work = match scorer {
+        Some(Scorer::Forest(forest)) => TREE_UNITS * forest.n_trees() as u64,
+        Some(Scorer::Logistic(_)) | None => spec.features.len() as u64,
+    };
+    work + KEY_UNITS
 }
 
 /// Units of one node without what it is made of.
@@ -309,7 +330,7 @@ event pay from "t"
 
     fn program(rules: &str) -> Program {
         let file = Source { path: "a.risk".to_owned(), text: format!("{SCHEMA}{rules}") };
-        crate::rules::compile(&Sources { files: vec![file] }).0.unwrap()
+        crate::rules::compile(&Sources::of(vec![file])).0.unwrap()
     }
 
     fn rule(name: &str, when: &str) -> String {

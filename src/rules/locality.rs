@@ -182,7 +182,7 @@ policy decisions
     fn found(rules: &str) -> Vec<(String, String)> {
         let text = format!("{SCHEMA}\n{rules}");
         let files = vec![Source { path: "a.risk".to_owned(), text }];
-        let (program, report) = compile(&Sources { files });
+        let (program, report) = compile(&Sources::of(files));
         let program = program.unwrap_or_else(|| panic!("{report:#?}"));
         assert_eq!(foreign(&program, "nobody"), None);
         let found = foreign(&program, "customer").unwrap();

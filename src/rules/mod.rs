@@ -18,6 +18,6 @@ pub mod syntax;
 
 pub use analysis::statements;
 pub use check::due::{Day, due};
-pub use check::{Beside, Study, beside, compile, functions, study};
+pub use check::{Beside, Study, beside, compile, compile_untrained, functions, study};
 pub use model::model_input;
 pub use renewed::renewed;

@@ -1,7 +1,10 @@
 //! Models in a checked program: what they are made of, and how a condition asks them.
 
+use std::sync::Arc;
+
 use crate::base::{MICRO_PER_MINOR, Value};
 use crate::event::schema::{EventId, SlotId};
+use crate::models::offline::{Artifact, Unit};
 use crate::models::online::ModelSpec;
 use crate::rules::program::NodeId;
 
@@ -26,8 +29,8 @@ pub struct ModelPlan {
     /// The events that it scores and learns.
     pub event: EventId,
     /// What it is made of.
-    pub spec: ModelSpec,
-    /// The values of its features, in the order of the spec: nodes of the plan of `event`.
+    pub made_of: MadeOf,
+    /// The values of its features, in the order in which it is made of them: nodes of the plan of `event`.
     pub features: Vec<NodeId>,
     /// The fields by which traffic is divided; empty: all of it is one.
     pub segments: Vec<SlotId>,
@@ -35,6 +38,48 @@ pub struct ModelPlan {
     pub learns: bool,
     /// Canonical text: what carries its state over to another rule set.
     pub identity: String,
+}
+
+/// What a model is made of.
+#[derive(Clone, Debug)]
+pub enum MadeOf {
+    /// A detector that learns what is usual as events pass.
+    Online(ModelSpec),
+    /// What was trained on labelled history.
+    Learned(LearnedSpec),
+}
+
+/// A learned model as its author declares it, and what was learned.
+#[derive(Clone, Debug)]
+pub struct LearnedSpec {
+    /// The file of its artifact, from the rule folder.
+    pub path: String,
+    /// Ascending by name: the author's order has no effect.
+    pub features: Vec<LearnedFeature>,
+    /// What was learned of exactly these features. None only in a program that was compiled without artifacts, for
+    /// training: the model says nothing.
+    pub artifact: Option<Arc<Artifact>>,
+}
+
+/// A feature as the rules mean it: a model is used only where training meant the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LearnedFeature {
+    /// Its name.
+    pub name: String,
+    /// What it means: the event type and the canonical text of the expression.
+    pub identity: String,
+    /// What its numbers stand for.
+    pub unit: Unit,
+}
+
+impl MadeOf {
+    /// The names of the features, ascending.
+    pub fn feature_names(&self) -> Vec<&str> {
+        match self {
+            Self::Online(spec) => spec.features.iter().map(|it| it.name.as_str()).collect(),
+            Self::Learned(spec) => spec.features.iter().map(|it| it.name.as_str()).collect(),
+        }
+    }
 }
 
 /// A value as models count it: money in minor units, numbers in millionths, truths as 0 and 1.

@@ -14,7 +14,7 @@ use crate::diag::{Sources, Span};
 use crate::event::schema::{EntityId, EventId, FieldId, Schema, SlotId};
 pub use crate::rules::expectation::{Expectation, WantedAction};
 pub use crate::rules::filled::Filled;
-pub use crate::rules::model::{Aspect, ModelId, ModelPlan};
+pub use crate::rules::model::{Aspect, LearnedFeature, LearnedSpec, MadeOf, ModelId, ModelPlan};
 use crate::rules::syntax::ast::{CompareOp, Otherwise};
 use crate::window::spec::{MeasureId, TableSpec};
 

@@ -118,7 +118,7 @@ rule a mode shadow
   then alert message "{note}"
 "#;
         let file = Source { path: "a.risk".to_owned(), text: text.to_owned() };
-        let program = crate::rules::compile(&Sources { files: vec![file] }).0.unwrap();
+        let program = crate::rules::compile(&Sources::of(vec![file])).0.unwrap();
         let reads = of(&program, RuleId(0));
         let named = |(event, field): &(EventId, FieldId)| {
             let event = program.schema.event(*event);

@@ -361,7 +361,7 @@ mod tests {
 
     fn of_text(text: &str) -> Program {
         let files = vec![Source { path: "rules.risk".to_owned(), text: text.to_owned() }];
-        let (program, found) = compile(&Sources { files });
+        let (program, found) = compile(&Sources::of(files));
         program.unwrap_or_else(|| panic!("{found:#?}"))
     }
 

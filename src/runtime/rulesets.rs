@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 
 use crate::base::Digest;
-use crate::diag::{Source, Sources};
+use crate::diag::{Binary, Source, Sources};
 use crate::durable::container::Next;
 use crate::durable::{LoadError, Parts};
 use crate::engine::{ActivationReport, EngineOptions, Restore, RestoreError};
@@ -35,6 +37,9 @@ struct RuleSet {
 struct Bundle {
     options: EngineOptions,
     files: Vec<(String, String)>,
+    /// Artifacts of learned models, in base64.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    artifacts: Vec<(String, String)>,
 }
 
 /// A rule set that is to decide from now on.
@@ -284,15 +289,27 @@ impl Engines for DecidingEngines {
 
     fn bundle(&self) -> Vec<u8> {
         let file = |file: &Source| (file.path.clone(), file.text.clone());
-        let files = self.wanted.program.sources.files.iter().map(file).collect();
+        let Sources { files, artifacts } = &self.wanted.program.sources;
+        let files = files.iter().map(file).collect();
+        let artifact = |file: &Binary| (file.path.clone(), BASE64.encode(&file.bytes));
+        let artifacts = artifacts.iter().map(artifact).collect();
+        let bundle = Bundle { options: self.wanted.options, files, artifacts };
         // WHY: texts and numbers always become JSON.
-        serde_json::to_vec(&Bundle { options: self.wanted.options, files }).unwrap_or_default()
+        serde_json::to_vec(&bundle).unwrap_or_default()
     }
 
     fn learn(&mut self, id: &str, bundle: &[u8]) -> bool {
-        let Ok(Bundle { options, files }) = serde_json::from_slice(bundle) else { return false };
+        let Ok(Bundle { options, files, artifacts }) = serde_json::from_slice(bundle) else {
+            return false;
+        };
         let files = files.into_iter().map(|(path, text)| Source { path, text }).collect();
-        let (Some(program), _) = compile(&Sources { files }) else { return false };
+        let artifact = |(path, text): (String, String)| {
+            let bytes = BASE64.decode(text).ok()?.into();
+            Some(Binary { path, bytes })
+        };
+        let artifacts = artifacts.into_iter().map(artifact).collect::<Option<Vec<Binary>>>();
+        let Some(artifacts) = artifacts else { return false };
+        let (Some(program), _) = compile(&Sources { files, artifacts }) else { return false };
         let options = EngineOptions { decisions: self.wanted.options.decisions, ..options };
         let ruleset = RuleSet::new(Arc::new(program), options);
         let is_it = ruleset.id == id;
@@ -379,7 +396,7 @@ pub(in crate::runtime) mod tests {
             "event pay from \"t\"\n  id i : text\n  time at : time\n  key card : card\nrule often \"many\"\n  id \"R-1\"  owner tests  severity low\n  on pay\n  when count(pay) by card over last 1h > {most}\n  then score +1 in often\n"
         );
         let files = vec![Source { path: "rules.risk".to_owned(), text }];
-        let (program, found) = compile(&Sources { files });
+        let (program, found) = compile(&Sources::of(files));
         Arc::new(program.unwrap_or_else(|| panic!("{found:#?}")))
     }
 

@@ -129,6 +129,10 @@ fn what_is_offered_fits_the_place() {
         ("entity e = |", &["payment", "login"], &["amount"]),
         ("feature f = |", &["amount", "count", "lower"], &[]),
         ("feature |", &[], &["amount", "count"]),
+        ("model m\n  |", &["on", "kind", "from", "reads"], &["amount"]),
+        ("model m\n  on |", &["payment", "login"], &["amount"]),
+        ("model m\n  on payment\n  kind |", &["learned", "tail_sum"], &["amount"]),
+        ("model m\n  on payment\n  kind learned\n  reads |", &["amount", "pace"], &["when"]),
     ];
     for (text, wanted, unwanted) in cases {
         let labels = editor.labels(name, &text.replacen("RULE", rule, 1));

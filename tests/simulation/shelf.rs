@@ -194,7 +194,7 @@ fn compile(rules: &str, n_topics: usize, odd: bool) -> Option<Arc<Program>> {
     }
     let file = |path: &str, text: String| Source { path: path.to_owned(), text };
     let files = vec![file("rules.risk", text.clone()), file("watched.csv", members(odd))];
-    let (program, _) = riskweir::rules::compile(&Sources { files });
+    let (program, _) = riskweir::rules::compile(&Sources::of(files));
     let program = program.map(Arc::new);
     known.lock().unwrap().insert((text, odd), program.clone());
     program

@@ -10,6 +10,7 @@
 )]
 
 pub(crate) mod acl;
+pub(crate) mod artifacts;
 pub(crate) mod binary;
 pub(crate) mod broker;
 pub(crate) mod claims;

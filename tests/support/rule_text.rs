@@ -63,7 +63,7 @@ pub(crate) const RATES: &str = "date,currency,rate
 /// The files of a rule set with this text.
 pub(crate) fn sources(text: &str) -> Sources {
     let file = |path: &str, text: &str| Source { path: path.to_owned(), text: text.to_owned() };
-    Sources { files: vec![file("all.risk", text), file("rates.csv", RATES)] }
+    Sources::of(vec![file("all.risk", text), file("rates.csv", RATES)])
 }
 
 const SPANS: [&str; 6] = ["1s", "2s", "5s", "10s", "1m", "1h"];

@@ -4,7 +4,7 @@ use super::*;
 use crate::diag::{FileId, codes};
 
 fn sources(text: &str) -> Sources {
-    Sources { files: vec![Source { path: "a/b.risk".to_owned(), text: text.to_owned() }] }
+    Sources::of(vec![Source { path: "a/b.risk".to_owned(), text: text.to_owned() }])
 }
 
 /// A diagnostic at the only place where `words` stand.

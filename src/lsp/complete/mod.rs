@@ -31,6 +31,7 @@ pub(super) fn at(at: &At<'_>) -> Value {
             Section::Entity => offers.events(),
             Section::Feature => expression(&place, &mut offers),
             Section::List => list(&place, &mut offers),
+            Section::Model => model(&place, &mut offers),
             Section::Snooze => snooze(&place, &mut offers),
         }
         if place.on_new_line && place.depth == 0 {
@@ -238,6 +239,26 @@ fn list(place: &Place<'_>, offers: &mut Offers<'_>) {
         offers.types();
     } else {
         offers.words(&["from", "expires", "gives"]);
+    }
+}
+
+fn model(place: &Place<'_>, offers: &mut Offers<'_>) {
+    match place.last_word() {
+        // A new name.
+        Some("model") => {}
+        Some("on") => offers.events(),
+        Some("kind") => offers.words(&["tail_sum", "isolation_forest", "learned"]),
+        Some("segment") => offers.words(&["by"]),
+        Some("over") => offers.words(&["prior"]),
+        _ if place.clause == Some("segment") && !place.on_new_line => {
+            place.events().for_each(|event| offers.fields(event));
+        }
+        _ if place.clause == Some("reads") && !place.on_new_line => {
+            place.events().for_each(|event| offers.fields(event));
+            offers.features();
+            offers.words(words::DIRECTIONS);
+        }
+        _ => offers.words(words::MODEL_CLAUSES),
     }
 }
 

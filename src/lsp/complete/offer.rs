@@ -45,6 +45,7 @@ pub(super) const ITEMS: &[(&str, &str)] = &[
     ("entity", "entity ${1:name} = ${2:event}.${3:field}"),
     ("list", "list ${1:name} : ${2:text}"),
     ("feature", "feature ${1:name} = ${2:value}"),
+    ("model", "model ${1:name}\n  on ${2:event}\n  kind ${3:tail_sum}\n  reads ${4:high amount}"),
     (
         "template",
         "template ${1:name}(${2:ev}: event, ${3:n}: integer)\n  on ${2:ev}\n  when ${4:condition}\n  then alert",

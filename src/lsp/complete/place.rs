@@ -18,6 +18,7 @@ pub(super) enum Section {
     Entity,
     Feature,
     List,
+    Model,
     Snooze,
 }
 
@@ -31,6 +32,7 @@ impl Section {
             "entity" => Self::Entity,
             "feature" => Self::Feature,
             "list" => Self::List,
+            "model" => Self::Model,
             "snooze" => Self::Snooze,
             _ => Self::None,
         }
@@ -146,6 +148,7 @@ impl<'t> Place<'t> {
             Section::Rule => words::CLAUSES,
             Section::Test => &["given", "when", "expect"],
             Section::Policy => words::POLICY_CLAUSES,
+            Section::Model => words::MODEL_CLAUSES,
             _ => &[],
         };
         for (at, (kind, word)) in self.tokens.iter().enumerate() {

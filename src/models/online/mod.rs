@@ -33,23 +33,39 @@ pub use spec::{DetectorKind, Direction, FeatureSpec, ModelSpec};
 use crate::base::codec::Encoder;
 use crate::models::online::spec::Row;
 
-/// On which side of what is usual a value lies.
+/// What a value does to a score.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
-    /// Above.
+    /// It lies above what is usual.
     High,
-    /// Below.
+    /// It lies below.
     Low,
+    /// A learned model: with it the score is larger than without.
+    Raises,
+    /// Smaller.
+    Lowers,
+}
+
+impl Side {
+    /// Its word in records.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::High => "high",
+            Self::Low => "low",
+            Self::Raises => "raises",
+            Self::Lowers => "lowers",
+        }
+    }
 }
 
 /// What one feature adds to a score.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Part {
-    /// Its place in [`ModelSpec::features`].
+    /// Its place among the features of the model.
     pub feature: usize,
     /// Its share of the raw score, in millionths; more than 0.
     pub size_micro: i64,
-    /// Where its value lies.
+    /// Where its value lies, or what it does.
     pub side: Side,
     /// The share of the reference that lies as far out on that side, in millionths, where the detector knows it.
     pub tail_ppm: Option<u32>,

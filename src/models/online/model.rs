@@ -11,12 +11,12 @@ use std::collections::BTreeMap;
 
 use crate::base::EntityKey;
 use crate::base::codec::{Damaged, Decoder, Encoder};
-use crate::base::count::nearest_f64;
 use crate::models::online::forest::Forest;
-use crate::models::online::panes::{PanedCounts, is_kept};
+use crate::models::online::panes::is_kept;
 use crate::models::online::spec::{DetectorKind, ENOUGH_EVENTS, ModelSpec, Row};
 use crate::models::online::tails::Tails;
 use crate::models::online::{Detector, Part};
+use crate::models::places::Places;
 use crate::window::spec::Coverage;
 
 /// The score of one row.
@@ -58,10 +58,9 @@ pub enum Lesson {
 pub struct OnlineModel {
     whole: Unit,
     segments: BTreeMap<EntityKey, Unit>,
-    scores: PanedCounts,
-    /// The newest pane of rows, and of scores.
+    scores: Places,
+    /// The newest pane of rows.
     newest: i64,
-    newest_scores: i64,
     /// The event time of the first row, in ms.
     since_ms: Option<i64>,
 }
@@ -113,9 +112,8 @@ impl OnlineModel {
         Self {
             whole: Unit::new(spec.kind, spec.features.len()),
             segments: BTreeMap::new(),
-            scores: PanedCounts::default(),
+            scores: Places::default(),
             newest: i64::MIN,
-            newest_scores: i64::MIN,
             since_ms: None,
         }
     }
@@ -130,15 +128,10 @@ impl OnlineModel {
         time_ms: i64,
     ) -> Option<Scored> {
         let raw_micro = self.judge(segment).score(spec, row)?;
-        let n = self.scores.len();
-        let share = || {
-            let below = n - self.scores.at_least(raw_micro);
-            nearest_f64(below) / nearest_f64(n + 1)
-        };
         let filled =
             self.since_ms.is_some_and(|since| time_ms.saturating_sub(since) >= spec.window_ms);
         let coverage = if filled { Coverage::Complete } else { Coverage::Warming };
-        Some(Scored { raw_micro, percentile: (n >= ENOUGH_EVENTS).then(share), coverage })
+        Some(Scored { raw_micro, percentile: self.scores.share(raw_micro), coverage })
     }
 
     /// What the features add to a row's score, largest first.
@@ -148,7 +141,7 @@ impl OnlineModel {
 
     /// Whether it has learned enough to give a score its place among the others.
     pub fn is_ready(&self) -> bool {
-        self.scores.len() >= ENOUGH_EVENTS
+        self.scores.is_ready()
     }
 
     /// Learns a row, and what it scored before. One whose pane has left the window changes nothing.
@@ -160,14 +153,7 @@ impl OnlineModel {
         (raw_micro, lesson): (Option<i64>, Lesson),
     ) {
         if let Some(raw_micro) = raw_micro {
-            let pane = spec.score_pane(time_ms);
-            if pane > self.newest_scores {
-                self.newest_scores = pane;
-                self.scores.turn(pane);
-            }
-            if is_kept(pane, self.newest_scores) {
-                self.scores.learn(raw_micro, pane);
-            }
+            self.scores.count(raw_micro, spec.score_pane(time_ms));
         }
         if lesson == Lesson::Suspicious {
             return;
@@ -223,7 +209,7 @@ impl OnlineModel {
                 code.count(self.segments.len());
                 self.segments.keys().for_each(|segment| code.wide(segment.0));
                 code.int(self.newest);
-                code.int(self.newest_scores);
+                code.int(self.scores.newest());
                 code.flag(self.since_ms.is_some());
                 code.int(self.since_ms.unwrap_or(0));
                 self.scores.save(code);
@@ -320,13 +306,12 @@ impl ModelLoader {
         self.open.reverse();
         let (newest, newest_scores) = (code.int(WHAT)?, code.int(WHAT)?);
         let (known, since_ms) = (code.flag(WHAT)?, code.int(WHAT)?);
-        let scores = PanedCounts::load(code)?;
+        let scores = Places::load(newest_scores, code)?;
         Ok(OnlineModel {
             whole: Unit::new(self.kind, self.n_features),
             segments: BTreeMap::new(),
             scores,
             newest,
-            newest_scores,
             since_ms: known.then_some(since_ms),
         })
     }

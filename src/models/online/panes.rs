@@ -28,7 +28,7 @@ pub(crate) struct PanedCounts {
 }
 
 /// Whether a pane lies in the window that ends with another.
-pub(super) fn is_kept(pane: i64, newest: i64) -> bool {
+pub(crate) fn is_kept(pane: i64, newest: i64) -> bool {
     pane.saturating_add(PANES) >= newest
 }
 

@@ -14,7 +14,7 @@ pub(crate) const PANES: i64 = 14;
 pub const ENOUGH_EVENTS: u64 = 2_000;
 
 /// The window of the scores that a score is compared with: 7 days, or the model's own where that is shorter.
-const SCORES_MS: i64 = 7 * 86_400_000;
+pub(crate) const SCORES_MS: i64 = 7 * 86_400_000;
 
 /// Which detector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

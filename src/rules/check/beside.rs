@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diag::{FileId, Source, Sources, Span};
+use crate::rules::check::learned::Artifacts;
 use crate::rules::check::{check, failed, is_rule_file, parse_all, templates};
 use crate::rules::program::{Program, RuleId};
 use crate::rules::syntax::ast::{Action, ActionKind, Clause, ClauseKind, Item, Mode, Name, Rule};
@@ -54,7 +55,7 @@ pub fn beside(before: &Sources, after: &Sources) -> Option<Beside> {
         let added: Vec<Item> = added.chain(features.iter().cloned()).collect();
         let items: Vec<&Item> = new.iter().chain(&added).collect();
         let mut report = Vec::new();
-        let program = check(&items, &sources, &mut report, None);
+        let program = check(&items, (&sources, Artifacts::Required), &mut report, None);
         (!failed(&report)).then_some(program)
     };
     let mut good: Vec<&Rule> = rules.iter().collect();

@@ -10,6 +10,8 @@ pub(super) const MAX_EVENTS: usize = 1_000;
 pub(super) const MAX_MODELS: usize = 64;
 /// Most features of one model.
 pub(super) const MAX_MODEL_FEATURES: usize = 16;
+/// Most features of one learned model.
+pub(super) const MAX_LEARNED_FEATURES: usize = 256;
 /// Longest window of a model: 90 days.
 pub(super) const MAX_MODEL_WINDOW_MS: i64 = 90 * 86_400_000;
 /// Most lists.

@@ -20,6 +20,7 @@ mod days;
 pub(super) mod due;
 mod functions;
 mod kinds;
+mod learned;
 mod limits;
 mod lists;
 mod literals;
@@ -59,6 +60,7 @@ use crate::diag::{Diagnostic, FileId, Severity, Sources, Span, codes};
 use crate::event::schema::{EventId, EventType, Schema};
 use crate::rules::analysis;
 use crate::rules::check::checker::{Build, Checker, FeatureState, Scope};
+use crate::rules::check::learned::Artifacts;
 use crate::rules::check::lower::Draft;
 use crate::rules::check::study::Notes;
 use crate::rules::check::world::World;
@@ -70,7 +72,7 @@ pub use beside::{Beside, beside};
 pub use calls::functions;
 pub use study::{Study, study};
 
-/// Compiles a whole rule set: `.risk` files and the list files that they name.
+/// Compiles a whole rule set: `.risk` files, and the lists and artifacts that they name.
 ///
 /// # Shape
 /// Diagnostics are sorted by place and each is there once. The program is there exactly when none of them is an error.
@@ -78,6 +80,15 @@ pub use study::{Study, study};
 /// # Cost
 /// Linear in the text, times the event types that a rule is `on`.
 pub fn compile(sources: &Sources) -> (Option<Program>, Vec<Diagnostic>) {
+    compiled(sources, Artifacts::Required)
+}
+
+/// Compiles as [`compile`] does, but looks for no artifacts: learned models say nothing. For who trains them.
+pub fn compile_untrained(sources: &Sources) -> (Option<Program>, Vec<Diagnostic>) {
+    compiled(sources, Artifacts::Ignored)
+}
+
+fn compiled(sources: &Sources, artifacts: Artifacts) -> (Option<Program>, Vec<Diagnostic>) {
     let mut report = Vec::new();
     if sources.files.len() > limits::MAX_FILES {
         let message =
@@ -91,7 +102,7 @@ pub fn compile(sources: &Sources) -> (Option<Program>, Vec<Diagnostic>) {
         return (None, in_order(report));
     }
     let items: Vec<&Item> = files.iter().flat_map(|file| &file.items).collect();
-    let program = check(&items, sources, &mut report, None);
+    let program = check(&items, (sources, artifacts), &mut report, None);
     let report = finish(&items, &program, report);
     ((!failed(&report)).then_some(program), report)
 }
@@ -129,7 +140,7 @@ fn is_rule_file(path: &str) -> bool {
 
 fn check(
     items: &[&Item],
-    sources: &Sources,
+    (sources, artifacts): (&Sources, Artifacts),
     report: &mut Vec<Diagnostic>,
     notes: Option<&mut Notes>,
 ) -> Program {
@@ -146,6 +157,7 @@ fn check(
         cycles: cycles::find(&features, sources),
         converts: rates.is_some(),
         sources,
+        artifacts,
         schema: &compiled.schema,
         lists: &lists,
         base_currency: policy.base_currency,
@@ -260,13 +272,14 @@ fn check_features<'i>(
     broken
 }
 
-/// The identity of the rule set: all paths and texts, sorted by path.
+/// The identity of the rule set: all paths and contents, sorted by path.
 fn digest(sources: &Sources) -> Digest {
-    let mut files: Vec<(&str, &str)> =
-        sources.files.iter().map(|file| (file.path.as_str(), file.text.as_str())).collect();
+    let texts = sources.files.iter().map(|file| (file.path.as_str(), file.text.as_bytes()));
+    let artifacts = sources.artifacts.iter().map(|file| (file.path.as_str(), &*file.bytes));
+    let mut files: Vec<(&str, &[u8])> = texts.chain(artifacts).collect();
     files.sort_unstable();
     let parts: Vec<&[u8]> =
-        files.iter().flat_map(|(path, text)| [path.as_bytes(), text.as_bytes()]).collect();
+        files.iter().flat_map(|(path, bytes)| [path.as_bytes(), bytes]).collect();
     Digest::of_parts(&parts)
 }
 

@@ -7,13 +7,15 @@ use crate::event::schema::{EventId, SlotId};
 use crate::models::online::{DetectorKind, Direction, FeatureSpec, ModelSpec};
 use crate::rules::check::canonical::{Writer, slot_name};
 use crate::rules::check::checker::{Build, Checker, Scope};
-use crate::rules::check::limits::{MAX_MODEL_FEATURES, MAX_MODEL_WINDOW_MS, MAX_MODELS};
-use crate::rules::check::literals;
+use crate::rules::check::limits::{
+    MAX_LEARNED_FEATURES, MAX_MODEL_FEATURES, MAX_MODEL_WINDOW_MS, MAX_MODELS,
+};
 use crate::rules::check::lower::Draft;
 use crate::rules::check::measures::duration;
 use crate::rules::check::refusal::did_you_mean;
 use crate::rules::check::schema::{dotted, twice, unknown_event};
-use crate::rules::program::{Aspect, EventPlan, ModelId, ModelPlan, NodeId, Op, Type};
+use crate::rules::check::{learned, literals};
+use crate::rules::program::{Aspect, EventPlan, MadeOf, ModelId, ModelPlan, NodeId, Op, Type};
 use crate::rules::syntax::ast::{
     Decimal, Item, Model, ModelClause, ModelClauseKind, ModelFeature, Path,
 };
@@ -108,10 +110,13 @@ impl Reader<'_, '_, '_> {
             foreign(clause, kind, report);
         }
         let features = features(model, kind, (&mut *build, event), report);
+        let ModelKind::Detector(kind) = kind else {
+            return learned::read(model, (build, event), (&features, before), report);
+        };
         let segments = segments(model, (&mut *build, event), report);
         let spec = ModelSpec {
             kind,
-            features: features.iter().map(|(spec, _)| spec.clone()).collect(),
+            features: features.iter().map(|read| read.spec.clone()).collect(),
             window_ms: window_ms(model, report),
             allowance_micro: allowance_micro(model, report),
             seed: seed(model, report),
@@ -119,12 +124,49 @@ impl Reader<'_, '_, '_> {
         if report.len() > before {
             return None;
         }
-        let features: Vec<NodeId> = features.into_iter().map(|(_, node)| node).collect();
+        let features: Vec<NodeId> = features.into_iter().map(|read| read.node).collect();
         let identity = identity(build, event, (&spec, &features), &segments);
         let learns = !model.clauses.iter().any(|it| it.kind == ModelClauseKind::Frozen);
-        let name = model.name.text.clone();
-        Some(ModelPlan { name, event, spec, features, segments, learns, identity })
+        let (name, made_of) = (model.name.text.clone(), MadeOf::Online(spec));
+        Some(ModelPlan { name, event, made_of, features, segments, learns, identity })
     }
+}
+
+/// What an author may call a kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ModelKind {
+    Detector(DetectorKind),
+    Learned,
+}
+
+impl ModelKind {
+    const ALL: [Self; 3] = [
+        Self::Detector(DetectorKind::TailSum),
+        Self::Detector(DetectorKind::IsolationForest),
+        Self::Learned,
+    ];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Detector(kind) => kind.word(),
+            Self::Learned => "learned",
+        }
+    }
+
+    fn max_features(self) -> usize {
+        match self {
+            Self::Detector(_) => MAX_MODEL_FEATURES,
+            Self::Learned => MAX_LEARNED_FEATURES,
+        }
+    }
+}
+
+/// A feature that a model reads.
+pub(super) struct ReadFeature {
+    pub(super) spec: FeatureSpec,
+    pub(super) node: NodeId,
+    /// Where it is named.
+    pub(super) span: Span,
 }
 
 /// Reports every clause that stands twice.
@@ -146,6 +188,7 @@ fn word(kind: &ModelClauseKind) -> &'static str {
     match kind {
         ModelClauseKind::On(_) => "on",
         ModelClauseKind::Kind(_) => "kind",
+        ModelClauseKind::From(_) => "from",
         ModelClauseKind::Reads(_) => "reads",
         ModelClauseKind::Segment(_) => "segment by",
         ModelClauseKind::Over(_) => "over prior",
@@ -172,66 +215,78 @@ fn event(model: &Model, build: &Build<'_>, report: &mut Vec<Diagnostic>) -> Opti
     found
 }
 
-fn lacks(model: &Model, word: &str, help: &str) -> Diagnostic {
+pub(super) fn lacks(model: &Model, word: &str, help: &str) -> Diagnostic {
     let message = format!("model `{}` has no `{word}`", model.name.text);
     Diagnostic::new(codes::E0501, model.name.span, message).with_help(help)
 }
 
-fn kind(model: &Model, report: &mut Vec<Diagnostic>) -> DetectorKind {
-    const KINDS: [DetectorKind; 2] = [DetectorKind::TailSum, DetectorKind::IsolationForest];
+fn kind(model: &Model, report: &mut Vec<Diagnostic>) -> ModelKind {
     for clause in &model.clauses {
         let ModelClauseKind::Kind(name) = &clause.kind else { continue };
-        if let Some(kind) = KINDS.into_iter().find(|kind| kind.word() == name.text) {
+        if let Some(kind) = ModelKind::ALL.into_iter().find(|kind| kind.word() == name.text) {
             return kind;
         }
         let message = format!("there is no kind of model `{}`", name.text);
         let diagnostic = Diagnostic::new(codes::E0602, name.span, message);
-        let near = suggest::nearest(&name.text, KINDS.map(DetectorKind::word));
+        let near = suggest::nearest(&name.text, ModelKind::ALL.map(ModelKind::word));
         report.push(did_you_mean(
             diagnostic,
             near,
-            "the kinds are `tail_sum` and `isolation_forest`",
+            "the kinds are `tail_sum`, `isolation_forest` and `learned`",
         ));
     }
-    DetectorKind::TailSum
+    ModelKind::Detector(DetectorKind::TailSum)
 }
 
 /// What a model of another kind has.
-fn foreign(clause: &ModelClause, kind: DetectorKind, report: &mut Vec<Diagnostic>) {
-    let wrong = match (&clause.kind, kind) {
-        (ModelClauseKind::Allowance(_), DetectorKind::IsolationForest) => "allowance",
-        (ModelClauseKind::Seed(_), DetectorKind::TailSum) => "seed",
-        _ => return,
+fn foreign(clause: &ModelClause, kind: ModelKind, report: &mut Vec<Diagnostic>) {
+    let is_detector = |wanted| kind == ModelKind::Detector(wanted);
+    let wrong = match clause.kind {
+        ModelClauseKind::From(_) => kind != ModelKind::Learned,
+        ModelClauseKind::Allowance(_) => !is_detector(DetectorKind::TailSum),
+        ModelClauseKind::Seed(_) => !is_detector(DetectorKind::IsolationForest),
+        ModelClauseKind::Over(_) | ModelClauseKind::Segment(_) | ModelClauseKind::Frozen => {
+            kind == ModelKind::Learned
+        }
+        _ => false,
     };
-    let message = format!("a model of kind `{}` has no `{wrong}`", kind.word());
-    let diagnostic = Diagnostic::new(codes::E0602, clause.span, message);
-    report.push(diagnostic.with_help("remove it, or choose the other `kind`"));
+    if wrong {
+        let message = format!("a model of kind `{}` has no `{}`", kind.word(), word(&clause.kind));
+        let diagnostic = Diagnostic::new(codes::E0602, clause.span, message);
+        let help = match (&clause.kind, kind) {
+            (ModelClauseKind::From(_), _) => "remove it, or write `kind learned`",
+            (_, ModelKind::Learned) => "remove it: what it knows was settled by training",
+            _ => "remove it, or choose the other `kind`",
+        };
+        report.push(diagnostic.with_help(help));
+    }
 }
 
 /// The features with their nodes, by name.
 fn features(
     model: &Model,
-    kind: DetectorKind,
+    kind: ModelKind,
     (build, event): (&mut Build<'_>, EventId),
     report: &mut Vec<Diagnostic>,
-) -> Vec<(FeatureSpec, NodeId)> {
+) -> Vec<ReadFeature> {
     let read = model.clauses.iter().filter_map(|clause| match &clause.kind {
         ModelClauseKind::Reads(features) => Some((features, clause.span)),
         _ => None,
     });
-    let mut found: Vec<(FeatureSpec, NodeId)> = Vec::new();
+    let most = kind.max_features();
+    let mut found: Vec<ReadFeature> = Vec::new();
     let mut none = true;
     for (features, span) in read {
         none = false;
-        if features.len() > MAX_MODEL_FEATURES {
-            let message = format!("a model reads at most {MAX_MODEL_FEATURES} features");
+        if features.len() > most {
+            let message = format!("a model reads at most {most} features");
             report.push(Diagnostic::new(codes::E0511, span, message).with_help(
                 "choose the few that matter: more of them make a score blunter, not sharper",
             ));
         }
-        for feature in features.iter().take(MAX_MODEL_FEATURES) {
+        for feature in features.iter().take(most) {
             let spec = feature_spec(feature, kind, report);
-            if found.iter().any(|(known, _)| known.name == spec.name) {
+            if found.iter().any(|known| known.spec.name == spec.name) {
                 let message = format!("`{}` is read twice", spec.name);
                 let diagnostic = Diagnostic::new(codes::E0104, feature.path.span, message);
                 report.push(diagnostic.with_help("keep one of them"));
@@ -239,33 +294,44 @@ fn features(
             }
             let scope = Scope::of(event);
             let mut checker = Checker { build: &mut *build, scope: &scope, report };
-            found.extend(checker.model_input(&feature.path).map(|node| (spec, node)));
+            let span = feature.path.span;
+            let value = checker.model_input(&feature.path);
+            found.extend(value.map(|node| ReadFeature { spec, node, span }));
         }
     }
     if none {
-        report.push(lacks(model, "reads", "add `reads` and features, as in `reads high z_score`"));
+        let help = match kind {
+            ModelKind::Learned => "add `reads` and features, as in `reads amount, z_score`",
+            ModelKind::Detector(_) => "add `reads` and features, as in `reads high z_score`",
+        };
+        report.push(lacks(model, "reads", help));
     }
-    found.sort_by(|left, right| left.0.name.cmp(&right.0.name));
+    found.sort_by(|left, right| left.spec.name.cmp(&right.spec.name));
     found
 }
 
 fn feature_spec(
     feature: &ModelFeature,
-    kind: DetectorKind,
+    kind: ModelKind,
     report: &mut Vec<Diagnostic>,
 ) -> FeatureSpec {
     let name = dotted(&feature.path);
     let direction = feature.direction.as_ref();
     match (kind, direction) {
-        (DetectorKind::TailSum, None) => {
+        (ModelKind::Detector(DetectorKind::TailSum), None) => {
             let message = format!("say on which side `{name}` is suspicious");
             report.push(
                 Diagnostic::new(codes::E0602, feature.path.span, message)
                     .with_help(format!("write `high {name}`, `low {name}` or `both {name}`")),
             );
         }
-        (DetectorKind::IsolationForest, Some(word)) => {
-            let message = "an isolation forest looks on both sides of every feature";
+        (ModelKind::Detector(DetectorKind::IsolationForest) | ModelKind::Learned, Some(word)) => {
+            let message = match kind {
+                ModelKind::Learned => "a learned model knows by itself what each feature says",
+                ModelKind::Detector(_) => {
+                    "an isolation forest looks on both sides of every feature"
+                }
+            };
             let diagnostic = Diagnostic::new(codes::E0602, word.span, message);
             report.push(diagnostic.with_help(format!("write `{name}` alone")));
         }
@@ -340,6 +406,19 @@ fn whole_seed(decimal: Decimal) -> Option<u64> {
     literals::scaled(decimal, 0).and_then(|seed| u64::try_from(seed).ok())
 }
 
+/// Writes what features mean.
+pub(super) fn writer<'b>(build: &'b Build<'_>, event: EventId) -> Writer<'b> {
+    let world = build.world;
+    Writer {
+        arena: build.arena(event),
+        schema: world.schema,
+        lists: world.lists,
+        measures: &build.measures,
+        event,
+        converts: world.converts,
+    }
+}
+
 /// What makes it the same model in another rule set: all that its state depends on, and not its name.
 fn identity(
     build: &Build<'_>,
@@ -348,14 +427,7 @@ fn identity(
     segments: &[SlotId],
 ) -> String {
     let world = build.world;
-    let writer = Writer {
-        arena: build.arena(event),
-        schema: world.schema,
-        lists: world.lists,
-        measures: &build.measures,
-        event,
-        converts: world.converts,
-    };
+    let writer = writer(build, event);
     let feature = |(spec, node): (&FeatureSpec, &NodeId)| {
         format!("{} {}", spec.direction.word(), writer.text(*node))
     };

@@ -182,7 +182,7 @@ mod tests {
         let file = |path: &str, text: &str| Source { path: path.to_owned(), text: text.to_owned() };
         let policy = "policy p base currency EUR timezone \"Europe/Berlin\" rates from \"r.csv\"";
         let files = vec![file("p.risk", policy), file("r.csv", table)];
-        let (program, found) = compile(&Sources { files });
+        let (program, found) = compile(&Sources::of(files));
         assert_eq!(program.is_some(), found.is_empty());
         assert!(found.iter().all(|diagnostic| diagnostic.code.0 == "E0530"));
         found.into_iter().map(|diagnostic| diagnostic.message).collect()

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 
 use crate::diag::{Diagnostic, Sources, Span};
 use crate::event::schema::{EventId, FieldId};
+use crate::rules::check::learned::Artifacts;
 use crate::rules::check::{check, failed, finish, in_order, limits, parse_all, types};
 use crate::rules::program::{Program, Type};
 use crate::rules::syntax::ast::{self, Item};
@@ -67,17 +68,18 @@ impl Study {
 pub fn study(sources: &Sources) -> Study {
     let mut report = Vec::new();
     let mut notes = Notes::default();
+    let artifacts = Artifacts::Required;
     if sources.files.len() > limits::MAX_FILES {
         let (_, diagnostics) = super::compile(sources);
         let nothing = Sources::default();
-        let program = check(&[], &nothing, &mut report, None);
+        let program = check(&[], (&nothing, artifacts), &mut report, None);
         return Study { program, compiles: false, diagnostics, files: Vec::new(), notes };
     }
     let files = parse_all(sources, &mut report);
     let items: Vec<&Item> = files.iter().flat_map(|file| &file.items).collect();
     let unreadable = failed(&report);
     let mut found = if unreadable { Vec::new() } else { std::mem::take(&mut report) };
-    let program = check(&items, sources, &mut found, Some(&mut notes));
+    let program = check(&items, (sources, artifacts), &mut found, Some(&mut notes));
     let diagnostics = if unreadable { in_order(report) } else { finish(&items, &program, found) };
     let compiles = !failed(&diagnostics);
     Study { program, compiles, diagnostics, files, notes }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::base::Currency;
 use crate::diag::Sources;
 use crate::event::schema::{EventId, FieldId, Schema};
+use crate::rules::check::learned::Artifacts;
 use crate::rules::program::ListSpec;
 use crate::rules::syntax::ast::{Feature, Literal, LiteralKind};
 
@@ -13,6 +14,8 @@ use crate::rules::syntax::ast::{Feature, Literal, LiteralKind};
 pub(super) struct World<'a> {
     /// Texts, for expressions inside messages.
     pub(super) sources: &'a Sources,
+    /// Whether learned models need theirs.
+    pub(super) artifacts: Artifacts,
     /// The input.
     pub(super) schema: &'a Schema,
     /// Lists by their index.

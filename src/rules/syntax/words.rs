@@ -49,7 +49,7 @@ pub const POLICY_CLAUSES: &[&str] =
 
 /// Words that begin a clause of a model.
 pub const MODEL_CLAUSES: &[&str] =
-    &["on", "kind", "reads", "segment", "over", "allowance", "seed", "frozen"];
+    &["on", "kind", "from", "reads", "segment", "over", "allowance", "seed", "frozen"];
 
 /// On which side of what is usual a feature of a model is suspicious.
 pub const DIRECTIONS: &[&str] = &["high", "low", "both"];

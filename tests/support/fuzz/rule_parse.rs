@@ -17,7 +17,7 @@ pub(crate) fn run(data: &[u8]) {
     let (_, mut found) = parse(FileId(0), &text);
     found.extend(parse_expression(FileId(0), &text, 0..text.len()).1);
     let source = Source { path: "fuzz.risk".to_owned(), text };
-    check_report(&Sources { files: vec![source] }, &found);
+    check_report(&Sources::of(vec![source]), &found);
 }
 
 /// Renders a report in all forms, and looks at every place in it.

@@ -18,7 +18,7 @@ use crate::support::fuzz::events;
 static PROGRAM: LazyLock<Arc<Program>> = LazyLock::new(|| {
     let text = include_str!("snapshot.risk").to_owned();
     let files = vec![Source { path: "a.risk".to_owned(), text }];
-    let (program, report) = riskweir::rules::compile(&Sources { files });
+    let (program, report) = riskweir::rules::compile(&Sources::of(files));
     Arc::new(program.unwrap_or_else(|| panic!("{report:#?}")))
 });
 

@@ -21,7 +21,7 @@ pub(crate) fn rules_folder() -> PathBuf {
 pub(crate) fn program() -> Arc<Program> {
     let name = "workload.risk";
     let text = std::fs::read_to_string(rules_folder().join(name)).unwrap();
-    let sources = Sources { files: vec![Source { path: name.to_owned(), text }] };
+    let sources = Sources::of(vec![Source { path: name.to_owned(), text }]);
     let (program, report) = riskweir::rules::compile(&sources);
     let errors: Vec<_> =
         report.iter().filter(|found| found.severity() == Severity::Error).collect();

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::rules::check::arena::{Ir, operands};
 use crate::rules::check::check;
+use crate::rules::check::learned::Artifacts;
 use crate::rules::syntax::words::is_reserved;
 
 /// The events that the examples speak of.
@@ -180,7 +181,7 @@ test card_testing "unknown devices are not one big device"
 
 fn compiled(rules: &str) -> (Sources, Option<Program>, Vec<Diagnostic>) {
     let file = |path: &str, text: &str| Source { path: path.to_owned(), text: text.to_owned() };
-    let sources = Sources { files: vec![file("a.risk", rules), file("schema.risk", EVENTS)] };
+    let sources = Sources::of(vec![file("a.risk", rules), file("schema.risk", EVENTS)]);
     let (program, diagnostics) = compile(&sources);
     (sources, program, diagnostics)
 }
@@ -287,12 +288,12 @@ proptest! {
                 list.remove(one);
             }
         }
-        let sources = Sources { files: vec![Source { path: "a.risk".into(), text: list.concat() }] };
+        let sources = Sources::of(vec![Source { path: "a.risk".into(), text: list.concat() }]);
         let (program, diagnostics) = compile(&sources);
         prop_assert!(whole(program.as_ref(), &diagnostics));
         let (file, _) = crate::rules::syntax::parse(crate::diag::FileId(0), &sources.files[0].text);
         let items: Vec<_> = file.items.iter().collect();
-        check(&items, &sources, &mut Vec::new(), None);
+        check(&items, (&sources, Artifacts::Required), &mut Vec::new(), None);
     }
 
     /// Names in the wrong places read well and mean nothing: the checker's own fare.
@@ -309,7 +310,7 @@ proptest! {
                 list[one] = list[two].clone();
             }
         }
-        let sources = Sources { files: vec![Source { path: "a.risk".into(), text: list.concat() }] };
+        let sources = Sources::of(vec![Source { path: "a.risk".into(), text: list.concat() }]);
         let (program, diagnostics) = compile(&sources);
         prop_assert!(whole(program.as_ref(), &diagnostics));
     }

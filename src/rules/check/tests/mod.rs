@@ -51,16 +51,14 @@ list countries : country from "lists/countries.csv"
 
 fn sources(rules: &str) -> Sources {
     let file = |path: &str, text: &str| Source { path: path.to_owned(), text: text.to_owned() };
-    Sources {
-        files: vec![
-            file(
-                "lists/countries.csv",
-                "value,expires,note\nKP,,\nIR,2030-01-01T00:00:00Z,x\nRU,2029-12-31,\n",
-            ),
-            file("rules.risk", rules),
-            file("schema.risk", SCHEMA),
-        ],
-    }
+    Sources::of(vec![
+        file(
+            "lists/countries.csv",
+            "value,expires,note\nKP,,\nIR,2030-01-01T00:00:00Z,x\nRU,2029-12-31,\n",
+        ),
+        file("rules.risk", rules),
+        file("schema.risk", SCHEMA),
+    ])
 }
 
 fn render(sources: &Sources, diagnostics: &[Diagnostic]) -> String {

@@ -384,7 +384,7 @@ fn no_aggregate_shows_what_a_sensitive_field_held() {
              then block reason \"{{{shown}}}\""
         );
         let files = vec![Source { path: "r.risk".to_owned(), text: rules }];
-        compile(&Sources { files }).1.iter().map(|found| found.code.0).collect()
+        compile(&Sources::of(files)).1.iter().map(|found| found.code.0).collect()
     };
     for function in
         ["sum(", "avg(", "min(", "max(", "stddev(", "median(", "percentile(100, ", "last("]
@@ -423,7 +423,7 @@ fn a_list_file_that_says_two_things_of_one_value_is_refused_with_both_lines() {
             file("l.csv", csv),
             file("r.risk", &format!("list l : country {gives} from \"l.csv\"")),
         ];
-        let sources = Sources { files };
+        let sources = Sources::of(files);
         let (program, found) = compile(&sources);
         let lines = found.first().map(|found| {
             let first = found.related.first().map_or("", |(span, _)| sources.text(*span));
@@ -452,7 +452,7 @@ fn the_file_of_a_list_that_gives_values_says_what_each_member_gives() {
         let file = |path: &str, text: &str| Source { path: path.to_owned(), text: text.to_owned() };
         let rules = format!("list l : country gives {gives} from \"l.csv\"");
         let files = vec![file("l.csv", csv), file("r.risk", &rules)];
-        let (program, found) = compile(&Sources { files });
+        let (program, found) = compile(&Sources::of(files));
         let gives = program.and_then(|program| program.lists[0].gives.clone());
         (gives.map(|gives| gives.values), found.into_iter().map(|found| found.message).next())
     };

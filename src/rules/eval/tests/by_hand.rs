@@ -208,8 +208,7 @@ fn reasons_show_actual_values_against_thresholds() {
     let mut program = spread_program(CompareOp::Ge);
     let end = u32::try_from(text.len()).unwrap();
     program.plans[0].nodes[5].span = Span { file: FileId(0), start: 0, end };
-    let sources =
-        Sources { files: vec![Source { path: "a.risk".to_owned(), text: text.to_owned() }] };
+    let sources = Sources::of(vec![Source { path: "a.risk".to_owned(), text: text.to_owned() }]);
     let mut row = empty_row();
     row.time_ms = 1_000_000;
     row.set(EURO, 3_500);

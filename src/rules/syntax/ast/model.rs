@@ -1,7 +1,7 @@
 //! A model as its author writes it.
 
 use crate::diag::Span;
-use crate::rules::syntax::ast::{Decimal, Name, Path};
+use crate::rules::syntax::ast::{Decimal, Name, Path, Text};
 
 /// `model NAME` and its clauses in the author's order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub enum ModelClauseKind {
     On(Name),
     /// `kind tail_sum`
     Kind(Name),
+    /// `from "models/card-fraud.rwm"`
+    From(Text),
     /// `reads high z_score, both amount`
     Reads(Vec<ModelFeature>),
     /// `segment by currency, channel`

@@ -28,6 +28,7 @@ impl Parser<'_> {
         Some(match word {
             "on" => ModelClauseKind::On(self.data_name("an event")?),
             "kind" => ModelClauseKind::Kind(self.name("a kind such as `tail_sum`")?),
+            "from" => ModelClauseKind::From(self.text_of("the artifact of a learned model")?),
             "reads" => ModelClauseKind::Reads(self.comma_list(Self::model_feature)?),
             "segment" => {
                 self.expect_word("by", "and a field")?;

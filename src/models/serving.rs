@@ -1,0 +1,82 @@
+//! A learned model as it serves: what was learned is fixed, and the newest scores say where a score stands.
+//!
+//! It learns nothing: of every event the score is counted, those that were alerted or stopped too, because a place among
+//! the scores is a promise about all traffic.
+
+use crate::base::codec::{Damaged, Decoder, Encoder};
+use crate::models::offline::{Contribution, Scorer};
+use crate::models::online::spec::{PANES, Row, SCORES_MS};
+use crate::models::online::{Part, Scored, Side};
+use crate::models::places::Places;
+use crate::window::spec::Coverage;
+
+/// The newest scores of a learned model.
+///
+/// A copy is cheap: what is large is shared until it changes.
+#[derive(Clone, Debug, Default)]
+pub struct Serving {
+    places: Places,
+    /// The event time of the first score, in ms.
+    since_ms: Option<i64>,
+}
+
+impl Serving {
+    /// Scores a row as of an event time in ms. None where nothing of the row is known.
+    pub fn score(&self, scorer: &Scorer, row: Row<'_>, time_ms: i64) -> Option<Scored> {
+        let raw_micro = scorer.score_micro(row)?;
+        let filled = self.since_ms.is_some_and(|since| time_ms.saturating_sub(since) >= SCORES_MS);
+        let coverage = if filled { Coverage::Complete } else { Coverage::Warming };
+        Some(Scored { raw_micro, percentile: self.places.share(raw_micro), coverage })
+    }
+
+    /// Counts a score.
+    pub fn count(&mut self, raw_micro: i64, time_ms: i64) {
+        self.since_ms.get_or_insert(time_ms);
+        self.places.count(raw_micro, time_ms.div_euclid(SCORES_MS / PANES));
+    }
+
+    /// Whether there are enough scores to give one its place.
+    pub fn is_ready(&self) -> bool {
+        self.places.is_ready()
+    }
+
+    /// Heap bytes.
+    pub fn bytes(&self) -> usize {
+        self.places.bytes()
+    }
+
+    /// Writes all of it.
+    pub fn save(&self, code: &mut Encoder<'_>) {
+        code.int(self.places.newest());
+        code.flag(self.since_ms.is_some());
+        code.int(self.since_ms.unwrap_or(0));
+        self.places.save(code);
+    }
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// Where it does not read as such.
+    pub fn load(code: &mut Decoder<'_>) -> Result<Self, Damaged> {
+        const WHAT: &str = "scores of a learned model";
+        let newest = code.int(WHAT)?;
+        let (known, since_ms) = (code.flag(WHAT)?, code.int(WHAT)?);
+        let places = Places::load(newest, code)?;
+        Ok(Self { places, since_ms: known.then_some(since_ms) })
+    }
+}
+
+/// What the features do to the score of a row: those that raise it first, the largest of each first; those that do nothing
+/// are left out.
+pub fn parts(scorer: &Scorer, row: Row<'_>) -> Vec<Part> {
+    let part = |Contribution { feature, size_micro }| {
+        let side = if size_micro > 0 { Side::Raises } else { Side::Lowers };
+        let size_micro = i64::try_from(size_micro.unsigned_abs()).unwrap_or(i64::MAX);
+        Part { feature, size_micro, side, tail_ppm: None }
+    };
+    let mut parts: Vec<Part> =
+        scorer.parts(row).unwrap_or_default().into_iter().map(part).collect();
+    // Of each side they stay in the order of the scorer: largest first, equal ones by name.
+    parts.sort_by_key(|part| part.side == Side::Lowers);
+    parts
+}

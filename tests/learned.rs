@@ -1,0 +1,379 @@
+//! Learned models through the engine and the loader: scores against a naive reading of the trees, places against a plain
+//! list, what is missing, and that a replay, a restore and another rule set give the same scores.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails where it stands")]
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use riskweir::diag::{Source, Sources};
+use riskweir::engine::{
+    Engine, EngineOptions, Input, Output, OutputTopic, Restore, SnapshotStatus,
+};
+use riskweir::rules::compile;
+use riskweir::rules::program::Program;
+use serde_json::{Value, json};
+
+use crate::support::artifacts::{Tree, forest, naive_score, plain, with_artifacts};
+use crate::support::dice::Dice;
+
+mod support;
+
+const START_MS: i64 = 1_772_445_600_000;
+
+const SCHEMA: &str = r#"
+event pay from "t"
+  id    id     : text
+  time  at     : time unit ms
+  key   card   : card
+  field amount : money? currency EUR
+  field fresh  : bool?
+  field items  : integer?
+  field rate   : number?
+"#;
+
+const MODEL: &str = r#"
+model fraud
+  on pay
+  kind learned
+  from "models/fraud.rwm"
+  reads rate, amount, items, fresh
+"#;
+
+/// Every decision tells the score.
+const TOLD: &str = r"
+rule told mode shadow
+  on pay
+  when model.fraud.raw >= 0.0
+  if missing skip
+  then alert
+";
+
+fn sources(parts: &[&str]) -> Sources {
+    Sources::of(vec![Source { path: "a.risk".to_owned(), text: parts.concat() }])
+}
+
+fn program(parts: &[&str], trees: &[Tree]) -> Arc<Program> {
+    compiled(&with_artifacts(sources(parts), |features| forest(trees, features.len())))
+}
+
+fn compiled(sources: &Sources) -> Arc<Program> {
+    let (program, report) = compile(sources);
+    Arc::new(program.unwrap_or_else(|| panic!("{report:#?}")))
+}
+
+/// What a record says, as a model reads it: amount in cents, truth, items, rate in millionths.
+type Row = [Option<i64>; 4];
+
+fn record(index: i64, [amount, fresh, items, rate]: Row) -> String {
+    let mut body = json!({
+        "id": format!("p{index}"), "at": START_MS + index * 120_000, "card": format!("c{}", index % 7),
+    });
+    let decimal = |value: i64, digits: u32| {
+        let one = 10_u64.pow(digits);
+        let (sign, size) = (if value < 0 { "-" } else { "" }, value.unsigned_abs());
+        format!("{sign}{}.{:0width$}", size / one, size % one, width = digits as usize)
+    };
+    if let Some(amount) = amount {
+        body["amount"] = json!(decimal(amount, 2));
+    }
+    if let Some(fresh) = fresh {
+        body["fresh"] = json!(fresh == 1);
+    }
+    if let Some(items) = items {
+        body["items"] = json!(items);
+    }
+    let text = body.to_string();
+    match rate {
+        Some(rate) => text.replacen('{', &format!("{{\"rate\":{},", decimal(rate, 6)), 1),
+        None => text,
+    }
+}
+
+fn random_row(dice: &mut Dice) -> Row {
+    let number = |dice: &mut Dice, n: u64| i64::try_from(dice.below(n)).unwrap();
+    let mut row =
+        [number(dice, 100_000), number(dice, 2), number(dice, 9), number(dice, 3_000_000)]
+            .map(Some);
+    for value in &mut row {
+        if dice.one_in(6) {
+            *value = None;
+        }
+    }
+    row
+}
+
+fn random_trees(dice: &mut Dice) -> Vec<Tree> {
+    let mut thresholds = |least: i64, n: u64| -> Vec<i64> {
+        (0..12).map(|_| least + i64::try_from(dice.below(n)).unwrap()).collect()
+    };
+    let thresholds =
+        [thresholds(0, 100_000), vec![0], thresholds(-1, 10), thresholds(-5, 3_000_010)];
+    let n = 1 + dice.below(9);
+    (0..n).map(|_| Tree::random(dice, &thresholds, 5)).collect()
+}
+
+struct Runner {
+    engine: Engine,
+    out: Vec<Output>,
+    offset: i64,
+}
+
+impl Runner {
+    fn new(program: &Arc<Program>) -> Self {
+        let engine = Engine::new(Arc::clone(program), EngineOptions::default()).unwrap();
+        Self { engine, out: Vec::new(), offset: 0 }
+    }
+
+    fn steps(&mut self, lines: &[String]) {
+        for line in lines {
+            let stream = self.engine.open_stream("t", 0);
+            let payload = Some(line.as_bytes());
+            let input = Input { stream, offset: self.offset, arrival_ms: None, payload };
+            self.engine.step(&input, &mut self.out);
+            self.offset += 1;
+        }
+    }
+
+    /// The decision about one more payment.
+    fn decide(&mut self, line: &str) -> Value {
+        let from = self.out.len();
+        self.steps(&[line.to_owned()]);
+        let decision =
+            self.out[from..].iter().find(|output| output.topic == OutputTopic::Decisions);
+        serde_json::from_slice(&decision.unwrap().body).unwrap()
+    }
+
+    fn snapshot(&mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.engine.begin_snapshot();
+        while self.engine.snapshot_part(1 << 20, &mut bytes) == SnapshotStatus::More {}
+        bytes
+    }
+}
+
+fn restored(program: &Arc<Program>, bytes: &[u8], offset: i64) -> Runner {
+    let mut restore = Restore::new(Arc::clone(program), EngineOptions::default());
+    restore.part(bytes).unwrap();
+    Runner { engine: restore.finish().unwrap(), out: Vec::new(), offset }
+}
+
+fn stream(seed: u64, n: i64) -> Vec<String> {
+    let dice = &mut Dice::new(seed);
+    (0..n).map(|index| record(index, random_row(dice))).collect()
+}
+
+#[test]
+fn scores_are_those_of_the_trees_whatever_is_missing() {
+    for seed in 0..30 {
+        let dice = &mut Dice::new(seed);
+        let trees = random_trees(dice);
+        let mut runner = Runner::new(&program(&[SCHEMA, MODEL, TOLD], &trees));
+        for index in 0..60 {
+            let row = if index % 20 == 19 { [None; 4] } else { random_row(dice) };
+            let decision = runner.decide(&record(index, row));
+            let model = &decision["models"][0];
+            let expected = naive_score(&trees, &row);
+            assert_eq!(model["raw_micro"].as_i64(), expected, "seed {seed}: {row:?} {decision:#}");
+            let names = ["amount", "fresh", "items", "rate"];
+            let gone = names.iter().zip(row).filter(|(_, value)| value.is_none());
+            let gone: Vec<&str> = gone.map(|(name, _)| *name).collect();
+            let told = model.get("missing").cloned().unwrap_or_else(|| json!([]));
+            assert_eq!(told, json!(gone), "seed {seed}: {row:?}");
+            let undecided = decision.get("undecided").is_some();
+            assert_eq!(undecided, expected.is_none(), "where nothing is known nothing is decided");
+        }
+    }
+}
+
+/// A stump with three leaves on the amount, and one that looks at the items.
+fn few_scores() -> Vec<Tree> {
+    let split = |feature, threshold, left, right| Tree::Split {
+        feature,
+        threshold,
+        missing_left: true,
+        sides: Box::new([left, right]),
+    };
+    let leaf = |percent: i64| Tree::Leaf(percent * 10_000_000);
+    let amount = split(0, 50_000, leaf(4), split(0, 99_000, leaf(20), leaf(90)));
+    vec![amount, split(2, 6, leaf(2), leaf(30))]
+}
+
+#[test]
+fn places_are_those_in_a_plain_list_of_all_scores_and_alerts_take_nothing_from_it() {
+    let acts = r#"
+rule acts
+  id "R-1"  owner fraud  severity low
+  on pay
+  when model.fraud >= 0.98
+  if missing skip
+  then alert
+"#;
+    let trees = few_scores();
+    let mut runner = Runner::new(&program(&[SCHEMA, MODEL, TOLD, acts], &trees));
+    let dice = &mut Dice::new(11);
+    let mut before: Vec<i64> = Vec::new();
+    let (mut hits, mut told) = (0, 0);
+    // 4,500 payments in 150 hours: all of them lie in the window.
+    for index in 0..4_500 {
+        let mut row = random_row(dice);
+        // All scores are there, and a rule that alerts on the highest does not change what is high.
+        row[0] = row[0].or(Some(1));
+        let decision = runner.decide(&record(index, row));
+        let score = naive_score(&trees, &row).unwrap();
+        let percentile = decision["models"][0]["percentile_ppm"].as_u64();
+        if before.len() < 2_000 {
+            assert_eq!(percentile, None);
+        } else {
+            // The scores lie so far apart that counting to one part in 128 counts them exactly.
+            let below = before.iter().filter(|known| **known < score).count() as u64;
+            let expected = below * 1_000_000 / (before.len() as u64 + 1);
+            assert!(percentile.unwrap().abs_diff(expected) <= 1, "{percentile:?} {expected}");
+            let hit = decision["contributions"].as_array().is_some_and(|hits| !hits.is_empty());
+            assert_eq!(hit, expected >= 980_000, "{decision:#}");
+            (hits, told) = (hits + u64::from(hit), told + 1);
+        }
+        before.push(score);
+    }
+    assert!(hits > 0 && hits * 100 <= told * 2, "{hits} of {told}");
+}
+
+#[test]
+fn a_replay_and_a_restore_in_the_middle_give_the_same_scores() {
+    let trees = random_trees(&mut Dice::new(3));
+    let program = program(&[SCHEMA, MODEL, TOLD], &trees);
+    let lines = stream(4, 5_000);
+    let mut first = Runner::new(&program);
+    first.steps(&lines);
+    let mut again = Runner::new(&program);
+    again.steps(&lines);
+    assert_eq!(again.out, first.out);
+    assert_eq!(again.engine.digest(), first.engine.digest());
+
+    let mut saved = Runner::new(&program);
+    saved.steps(&lines[..3_000]);
+    saved.engine.begin_snapshot();
+    let mut bytes = Vec::new();
+    let (mut next, begun) = (3_000, saved.out.len());
+    while saved.engine.snapshot_part(2_000, &mut bytes) == SnapshotStatus::More {
+        saved.steps(&lines[next..=next]);
+        next += 1;
+    }
+    let mut late = restored(&program, &bytes, 3_000);
+    late.steps(&lines[3_000..]);
+    saved.steps(&lines[next..]);
+    assert_eq!(saved.out, first.out);
+    assert_eq!(late.out[..], first.out[begun..]);
+    assert_eq!(late.engine.digest(), first.engine.digest());
+    assert_eq!(late.engine.state_bytes(), first.engine.state_bytes());
+    let cut = &bytes[..bytes.len() - 1];
+    let mut restore = Restore::new(program, EngineOptions::default());
+    assert!(restore.part(cut).is_err() || restore.finish().is_err());
+}
+
+fn model_kinds(names: &[String]) -> usize {
+    names.iter().filter(|name| name.starts_with("model learned on pay")).count()
+}
+
+#[test]
+fn another_name_keeps_the_scores_and_another_artifact_begins_anew() {
+    let (old, new) = (random_trees(&mut Dice::new(5)), random_trees(&mut Dice::new(6)));
+    let lines = stream(7, 2_500);
+    let before = program(&[SCHEMA, MODEL, TOLD], &old);
+    let renamed =
+        MODEL.replace("model fraud", "model frauds").replace("rate, amount", "amount, rate");
+    let asks = TOLD.replace("model.fraud.raw", "model.frauds");
+    let mut runner = Runner::new(&before);
+    runner.steps(&lines[..2_200]);
+
+    let same = program(&[SCHEMA, &renamed, &asks], &old);
+    let report = runner.engine.activate(same).unwrap();
+    assert_eq!((model_kinds(&report.kept), model_kinds(&report.warming)), (1, 0));
+    let decision = runner.decide(&lines[2_200]);
+    assert!(decision["models"][0]["percentile_ppm"].is_u64(), "{decision:#}");
+
+    let other = program(&[SCHEMA, &renamed, &asks], &new);
+    assert_ne!(other.digest, program(&[SCHEMA, &renamed, &asks], &old).digest);
+    let report = runner.engine.activate(Arc::clone(&other)).unwrap();
+    assert_eq!((model_kinds(&report.warming), model_kinds(&report.dropped)), (1, 1));
+    let row = [Some(5), Some(1), Some(3), Some(77)];
+    let decision = runner.decide(&record(2_300, row));
+    assert_eq!(decision["models"][0]["raw_micro"].as_i64(), naive_score(&new, &row));
+    assert!(decision["models"][0].get("percentile_ppm").is_none(), "{decision:#}");
+    assert_eq!(decision["undecided"][0]["missing"][0], "model.frauds");
+    let again = restored(&other, &runner.snapshot(), runner.offset);
+    assert_eq!(again.engine.state_bytes(), runner.engine.state_bytes());
+}
+
+#[test]
+fn a_decision_tells_what_raises_the_score_first() {
+    let trees = few_scores();
+    let mut runner = Runner::new(&program(&[SCHEMA, MODEL, TOLD], &trees));
+    let decision = runner.decide(&record(0, [Some(99_900), None, Some(1), Some(5)]));
+    // By hand. Of the amount: 4 or (20 or 90), so 29.5 on average, 90 here, over two trees: 30.25 points up; of the
+    // items: 2 or 30, so 16, and 2 here: 7 down. Together from 22.75 to 46.
+    let model = &decision["models"][0];
+    assert_eq!(model["raw_micro"], 460_000);
+    let told = json!([
+        {
+            "feature": "amount", "value": "999.00 EUR", "side": "raises", "size_micro": 302_500,
+            "reason": "`amount` 999.00 EUR raises the score by 0.303",
+        },
+        {
+            "feature": "items", "value": "1", "side": "lowers", "size_micro": 70_000,
+            "reason": "`items` 1 lowers the score by 0.070",
+        },
+    ]);
+    assert_eq!(model["features"], told, "{model:#}");
+    assert_eq!(model["missing"], json!(["fresh"]));
+    assert_eq!(model["coverage"], "warming");
+    let schema = include_str!("../docs/schemas/decision.v1.json");
+    let schema = jsonschema::validator_for(&serde_json::from_str(schema).unwrap()).unwrap();
+    assert!(schema.is_valid(&decision), "{decision:#}");
+}
+
+#[test]
+fn without_artifacts_a_learned_model_says_nothing() {
+    let (program, report) = riskweir::rules::compile_untrained(&sources(&[SCHEMA, MODEL, TOLD]));
+    let program = Arc::new(program.unwrap_or_else(|| panic!("{report:#?}")));
+    let mut runner = Runner::new(&program);
+    let decision = runner.decide(&record(0, [Some(1), Some(1), Some(1), Some(1)]));
+    assert!(decision["models"][0].get("raw_micro").is_none(), "{decision:#}");
+    assert_eq!(decision["undecided"][0]["missing"][0], "model.fraud.raw");
+}
+
+fn write(folder: &Path, sources: &Sources) {
+    fs::create_dir_all(folder.join("models")).unwrap();
+    for file in &sources.files {
+        fs::write(folder.join(&file.path), &file.text).unwrap();
+    }
+    for file in &sources.artifacts {
+        fs::write(folder.join(&file.path), &file.bytes).unwrap();
+    }
+}
+
+#[test]
+fn the_loader_brings_artifacts_and_no_changed_byte_of_one_passes() {
+    let folder = tempfile::tempdir().unwrap();
+    let written = with_artifacts(sources(&[SCHEMA, MODEL, TOLD]), plain);
+    write(folder.path(), &written);
+    let loaded = riskweir::loader::load(folder.path()).unwrap();
+    assert_eq!(loaded, written);
+    assert_eq!(compiled(&loaded).digest, compiled(&written).digest);
+
+    let path = folder.path().join("models/fraud.rwm");
+    let good = fs::read(&path).unwrap();
+    for at in (0..good.len()).step_by(7) {
+        let mut bad = good.clone();
+        bad[at] ^= 0x10;
+        fs::write(&path, &bad).unwrap();
+        let (program, report) = compile(&riskweir::loader::load(folder.path()).unwrap());
+        assert!(program.is_none(), "byte {at}");
+        let codes: Vec<&str> = report.iter().map(|found| found.code.0).collect();
+        assert_eq!(codes, ["E0604"], "byte {at}");
+        assert!(report[0].message.contains("`models/fraud.rwm`"), "{}", report[0].message);
+    }
+    fs::rename(&path, folder.path().join("models/fraud.RWM")).unwrap();
+    let refused = riskweir::loader::load(folder.path()).unwrap_err().to_string();
+    assert!(refused.contains("fraud.RWM") && refused.contains("`.rwm`"), "{refused}");
+}
