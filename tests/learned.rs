@@ -1,12 +1,17 @@
 //! Learned models through the engine and the loader: scores against a naive reading of the trees, places against a plain
 //! list, what is missing, and that a replay, a restore and another rule set give the same scores.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails where it stands")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::cast_precision_loss,
+    reason = "a test fails where it stands, and counts are small"
+)]
 
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use riskweir::diag::{Source, Sources};
+use riskweir::diag::{Binary, Source, Sources};
 use riskweir::engine::{
     Engine, EngineOptions, Input, Output, OutputTopic, Restore, SnapshotStatus,
 };
@@ -14,7 +19,9 @@ use riskweir::rules::compile;
 use riskweir::rules::program::Program;
 use serde_json::{Value, json};
 
-use crate::support::artifacts::{Tree, forest, naive_score, plain, with_artifacts};
+use crate::support::artifacts::{
+    Tree, artifact, forest, learned, naive_score, plain, with_artifacts, with_reference,
+};
 use crate::support::dice::Dice;
 
 mod support;
@@ -340,6 +347,84 @@ fn without_artifacts_a_learned_model_says_nothing() {
     let decision = runner.decide(&record(0, [Some(1), Some(1), Some(1), Some(1)]));
     assert!(decision["models"][0].get("raw_micro").is_none(), "{decision:#}");
     assert_eq!(decision["undecided"][0]["missing"][0], "model.fraud.raw");
+}
+
+/// The stability index of values against others by the bins of the reference: worked out from plain lists.
+fn naive_stability(before: &[Option<i64>], after: &[Option<i64>]) -> f64 {
+    let mut known: Vec<i64> = before.iter().copied().flatten().collect();
+    known.sort_unstable();
+    let mut bounds: Vec<i64> =
+        (1..10).map(|tenth| known[(known.len() * tenth / 10).saturating_sub(1)]).collect();
+    bounds.dedup();
+    let bin = |value: &Option<i64>| {
+        value.map_or(99, |value| bounds.iter().filter(|bound| **bound < value).count())
+    };
+    let share = |list: &[Option<i64>], wanted: usize| {
+        let n = list.iter().filter(|value| bin(value) == wanted).count();
+        (n as f64 / list.len() as f64).max(1e-4)
+    };
+    let bins = (0..=bounds.len()).chain([99]);
+    bins.map(|at| (share(before, at), share(after, at))).map(|(p, q)| (q - p) * (q / p).ln()).sum()
+}
+
+#[test]
+fn drift_is_that_of_plain_lists_and_survives_a_restore() {
+    let trees = few_scores();
+    let dice = &mut Dice::new(21);
+    let trained: Vec<Vec<Option<i64>>> = (0..3_000).map(|_| random_row(dice).to_vec()).collect();
+    let mut sources = sources(&[SCHEMA, MODEL]);
+    let (untrained, _) = riskweir::rules::compile_untrained(&sources);
+    let untrained = untrained.unwrap();
+    let (event, spec) = learned(&untrained)[0];
+    let made = artifact(event, &spec.features, forest(&trees, 4));
+    let bytes = with_reference(made, &trained).encode().into();
+    sources.artifacts.push(Binary { path: spec.path.clone(), bytes });
+    let program = compiled(&sources);
+    let mut runner = Runner::new(&program);
+    // Amounts are cut to a third, and the rate goes missing more often; the rest stays as it was.
+    let rows: Vec<Row> = (0..2_500)
+        .map(|_| {
+            let mut row = random_row(dice);
+            row[0] = row[0].map(|amount| amount / 3);
+            row[3] = row[3].filter(|_| !dice.one_in(2));
+            row
+        })
+        .collect();
+    for (index, row) in (0..).zip(&rows) {
+        runner.steps(&[record(index, *row)]);
+        if index == 1_998 {
+            assert!(runner.engine.models().all(|model| model.moved.is_empty()), "too few events");
+        }
+    }
+    let check = |engine: &Engine| {
+        let figures = engine.models().next().unwrap();
+        let told: Vec<(Option<&str>, f64)> =
+            figures.moved.iter().map(|it| (it.feature, it.stability)).collect();
+        let names = ["amount", "fresh", "items", "rate"];
+        let known: Vec<&Row> = rows.iter().filter(|row| row.iter().any(Option::is_some)).collect();
+        for (at, name) in names.iter().enumerate() {
+            let before: Vec<Option<i64>> = trained.iter().map(|row| row[at]).collect();
+            let after: Vec<Option<i64>> = known.iter().map(|row| row[at]).collect();
+            let expected = naive_stability(&before, &after);
+            assert_eq!(told[at].0, Some(*name));
+            assert!((told[at].1 - expected).abs() < 1e-9, "{name}: {} {expected}", told[at].1);
+        }
+        assert_eq!(told[4].0, None);
+        let scores = |rows: &mut dyn Iterator<Item = &[Option<i64>]>| -> Vec<Option<i64>> {
+            rows.map(|row| naive_score(&trees, row)).collect()
+        };
+        let before = scores(&mut trained.iter().map(Vec::as_slice));
+        let after = scores(&mut known.iter().map(|row| row.as_slice()));
+        assert!((told[4].1 - naive_stability(&before, &after)).abs() < 1e-9);
+        assert!(told[0].1 > 0.25 && told[1].1 < 0.1 && told[2].1 < 0.1 && told[3].1 > 0.1);
+    };
+    check(&runner.engine);
+    let figures = runner.engine.models().next().unwrap();
+    let gone = |at: usize| rows.iter().filter(|row| row[at].is_none()).count() as u64;
+    assert_eq!(figures.missing, [gone(0), gone(1), gone(2), gone(3)]);
+    let nothing = rows.iter().filter(|row| row.iter().all(Option::is_none)).count() as u64;
+    assert_eq!((figures.scored, figures.unscored), (2_500 - nothing, nothing));
+    check(&restored(&program, &runner.snapshot(), runner.offset).engine);
 }
 
 fn write(folder: &Path, sources: &Sources) {

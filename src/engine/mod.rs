@@ -27,6 +27,7 @@ mod turn;
 
 pub use activate::{ActivationReport, Past};
 pub use counters::{Counters, RuleCounters};
+pub use models::ModelFigures;
 pub use options::{DecisionsWanted, EngineOptions};
 pub use port::{Input, Judged, Output, OutputTopic, Silence, Sink, StreamId};
 pub use restore::{Restore, RestoreError};

@@ -10,6 +10,7 @@ use crate::base::EntityKey;
 use crate::base::codec::{Damaged, Decoder, Encoder};
 use crate::engine::activate::ActivationReport;
 use crate::engine::memory::{KeyPart, key_parts};
+use crate::models::drift::Moved;
 use crate::models::offline::Artifact;
 use crate::models::online::model::ModelLoader;
 use crate::models::online::spec::Row;
@@ -32,6 +33,53 @@ struct Held {
     segments: Vec<KeyPart>,
     learns: bool,
     state: ModelState,
+    /// Since the rule set became active in this process: no part of the state.
+    tally: Tally,
+}
+
+/// What a model said of events, for whoever watches it.
+#[derive(Clone, Debug, Default)]
+struct Tally {
+    scored: u64,
+    unscored: u64,
+    high: u64,
+    /// By feature.
+    missing: Vec<u64>,
+}
+
+impl Tally {
+    fn count(&mut self, asked: &Asked) {
+        match asked.scored {
+            Some(_) => self.scored += 1,
+            None => self.unscored += 1,
+        }
+        let place = asked.scored.and_then(Scored::percentile_ppm);
+        self.high += u64::from(place.is_some_and(|ppm| ppm >= HIGH_PPM));
+        self.missing.resize(asked.row.len().max(self.missing.len()), 0);
+        for (count, value) in self.missing.iter_mut().zip(&asked.row) {
+            *count += u64::from(value.is_none());
+        }
+    }
+}
+
+/// What counts as a high place among the scores, in millionths: the usual budget of alerts.
+const HIGH_PPM: u32 = 995_000;
+
+/// Figures of a model, for whoever watches it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelFigures<'a> {
+    /// Which.
+    pub model: ModelId,
+    /// Events that it scored since the rule set became active in this process.
+    pub scored: u64,
+    /// Events that it could not score.
+    pub unscored: u64,
+    /// Scored events whose place was 0.995 or more.
+    pub high: u64,
+    /// Events that lacked a feature, by its place.
+    pub missing: &'a [u64],
+    /// Of a learned model how far its features and its score have moved from the training.
+    pub moved: Vec<Moved<'a>>,
 }
 
 /// What a rule set says of a model.
@@ -146,9 +194,9 @@ impl Held {
                 let row = (asked.segment, asked.row.as_slice());
                 model.learn(spec, row, time_ms, (raw_micro, lesson));
             }
-            (_, ModelState::Learned(serving)) => {
+            (Known::Learned(Some(artifact)), ModelState::Learned(serving)) => {
                 if let Some(raw_micro) = raw_micro {
-                    serving.count(raw_micro, time_ms);
+                    serving.count(artifact, (&asked.row, raw_micro), time_ms);
                 }
             }
             _ => {}
@@ -223,6 +271,7 @@ impl Models {
                 learns: plan.learns,
                 state: state.unwrap_or_else(|| ModelState::new(&known)),
                 known,
+                tally: Tally::default(),
             }
         });
         Self { held: held.collect(), saving: None }
@@ -288,10 +337,26 @@ impl Models {
     pub(super) fn learn(&mut self, asked: &AskedModels, time_ms: i64, lesson: Lesson) {
         for asked in asked.asked.iter().take(asked.used) {
             let Some(held) = self.held.get_mut(usize::from(asked.model)) else { continue };
+            held.tally.count(asked);
             if held.learns {
                 held.learn(asked, time_ms, lesson);
             }
         }
+    }
+
+    /// Figures of all models.
+    pub(super) fn figures(&self) -> impl Iterator<Item = ModelFigures<'_>> {
+        (0_u16..).map(ModelId).zip(&self.held).map(|(model, held)| {
+            let moved = match (&held.known, &held.state) {
+                (Known::Learned(Some(artifact)), ModelState::Learned(serving)) => {
+                    serving.moved(artifact)
+                }
+                _ => Vec::new(),
+            };
+            let Tally { scored, unscored, high, missing } = &held.tally;
+            let (scored, unscored, high) = (*scored, *unscored, *high);
+            ModelFigures { model, scored, unscored, high, missing, moved }
+        })
     }
 
     pub(super) fn bytes(&self) -> usize {

@@ -13,7 +13,7 @@
 //! - `setup`, `decoder`, `topics`: made of the rule set and the settings; their digests are in the head.
 //! - `sources`; `remembered.clocks`, `counters`, `trail`, `gap`, `breakers`: in the head.
 //! - `remembered.memory`: `tables` and `models` in sections of their own, `evictions` and `advances` in the head; `identities` and
-//!   the plans (`reads`, `stored`, `places`) are made of the rule set.
+//!   the plans (`reads`, `stored`, `places`) are made of the rule set; what models tallied is of the process alone.
 //! - `remembered.lists`: files are made of the rule set; what rules changed, and until when members were forgotten, is
 //!   saved.
 //! - `remembered.seen`, `repeats`, `episodes`, `holds`: in sections of their own.

@@ -12,6 +12,7 @@ use crate::engine::emit;
 use crate::engine::gap::{Asked, Gap};
 use crate::engine::lists::Lists;
 use crate::engine::memory::{Ahead, Answers, KeyPart, Memory, OwnEntries, key_parts};
+use crate::engine::models::ModelFigures;
 use crate::engine::options::EngineOptions;
 use crate::engine::port::{Input, Sink, StreamId};
 use crate::engine::repeats::Repeats;
@@ -298,6 +299,14 @@ impl Engine {
     /// Everything counted so far.
     pub fn counters(&self) -> &Counters {
         &self.remembered.counters
+    }
+
+    /// Figures of all models.
+    ///
+    /// # Cost
+    /// A few microseconds for each learned model: not for every record.
+    pub fn models(&self) -> impl Iterator<Item = ModelFigures<'_>> {
+        self.remembered.memory.models().figures()
     }
 
     /// The rule set.

@@ -4,6 +4,7 @@
 //! [`offline`] ones were trained on labelled history. What both know: numbers by feature. What they do not know: events,
 //! rules, clocks. A rule set names them, so they lie below it.
 
+pub mod drift;
 pub mod offline;
 pub mod online;
 mod places;

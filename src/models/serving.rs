@@ -4,18 +4,20 @@
 //! the scores is a promise about all traffic.
 
 use crate::base::codec::{Damaged, Decoder, Encoder};
-use crate::models::offline::{Contribution, Scorer};
+use crate::models::drift::{Drift, Moved};
+use crate::models::offline::{Artifact, Contribution, Scorer};
 use crate::models::online::spec::{PANES, Row, SCORES_MS};
 use crate::models::online::{Part, Scored, Side};
 use crate::models::places::Places;
 use crate::window::spec::Coverage;
 
-/// The newest scores of a learned model.
+/// The newest scores of a learned model, and how its features lie.
 ///
 /// A copy is cheap: what is large is shared until it changes.
 #[derive(Clone, Debug, Default)]
 pub struct Serving {
     places: Places,
+    drift: Drift,
     /// The event time of the first score, in ms.
     since_ms: Option<i64>,
 }
@@ -29,10 +31,17 @@ impl Serving {
         Some(Scored { raw_micro, percentile: self.places.share(raw_micro), coverage })
     }
 
-    /// Counts a score.
-    pub fn count(&mut self, raw_micro: i64, time_ms: i64) {
+    /// Counts a row and its score.
+    pub fn count(&mut self, artifact: &Artifact, scored: (Row<'_>, i64), time_ms: i64) {
         self.since_ms.get_or_insert(time_ms);
-        self.places.count(raw_micro, time_ms.div_euclid(SCORES_MS / PANES));
+        let pane = time_ms.div_euclid(SCORES_MS / PANES);
+        self.places.count(scored.1, pane);
+        self.drift.count(artifact, scored, pane);
+    }
+
+    /// How far the newest days have moved from the training.
+    pub fn moved<'a>(&self, artifact: &'a Artifact) -> Vec<Moved<'a>> {
+        self.drift.moved(artifact)
     }
 
     /// Whether there are enough scores to give one its place.
@@ -42,7 +51,7 @@ impl Serving {
 
     /// Heap bytes.
     pub fn bytes(&self) -> usize {
-        self.places.bytes()
+        self.places.bytes() + self.drift.bytes()
     }
 
     /// Writes all of it.
@@ -51,6 +60,7 @@ impl Serving {
         code.flag(self.since_ms.is_some());
         code.int(self.since_ms.unwrap_or(0));
         self.places.save(code);
+        self.drift.save(code);
     }
 
     /// Reads it.
@@ -62,7 +72,8 @@ impl Serving {
         let newest = code.int(WHAT)?;
         let (known, since_ms) = (code.flag(WHAT)?, code.int(WHAT)?);
         let places = Places::load(newest, code)?;
-        Ok(Self { places, since_ms: known.then_some(since_ms) })
+        let drift = Drift::load(code)?;
+        Ok(Self { places, drift, since_ms: known.then_some(since_ms) })
     }
 }
 

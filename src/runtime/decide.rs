@@ -9,12 +9,12 @@ use crate::decision::lattice::Outcome as Verdict;
 use crate::engine::streams::Source;
 use crate::engine::{
     ActivationReport, Counters, DecisionsWanted, Engine, EngineOptions, Input as EngineInput,
-    Output, Past, Silence, Sink, SnapshotStatus, StreamId,
+    ModelFigures, Output, Past, Silence, Sink, SnapshotStatus, StreamId,
 };
 use crate::rules::eval::EvalError;
 use crate::rules::program::Program;
 use crate::runtime::port::{Identity, Input, Step};
-use crate::telemetry::books::{EngineReport, Outcome};
+use crate::telemetry::books::{EngineReport, ModelReport, Outcome};
 
 /// The engine's settings that the configuration says.
 pub fn engine_options(config: &Config) -> EngineOptions {
@@ -109,6 +109,29 @@ impl Deciding {
         let reason = grown.map_or("unknown", |(reason, _)| *reason);
         self.dead_letters.clone_from(now);
         reason
+    }
+}
+
+impl Deciding {
+    fn models(&self) -> Vec<ModelReport> {
+        let plans = &self.engine.program().models;
+        let report = |figures: ModelFigures<'_>| {
+            let plan = plans.get(usize::from(figures.model.0))?;
+            let features = plan.made_of.feature_names();
+            let missing = features.iter().zip(figures.missing);
+            let moved = figures.moved.iter();
+            Some(ModelReport {
+                model: plan.name.as_str().into(),
+                scored: figures.scored,
+                unscored: figures.unscored,
+                high: figures.high,
+                missing: missing.map(|(name, n)| ((*name).into(), *n)).collect(),
+                moved: moved
+                    .map(|it| (it.feature.map(Into::into), it.stability, it.events))
+                    .collect(),
+            })
+        };
+        self.engine.models().filter_map(report).collect()
     }
 }
 
@@ -221,6 +244,7 @@ impl Step for Deciding {
             ids_cut_short: counters.ids_cut_short,
             breaker_trips: counters.breaker_trips,
             mapping_errors: fields.map(|(field, n)| (field.as_str().into(), *n)).collect(),
+            models: self.models(),
         };
     }
 }

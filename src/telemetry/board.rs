@@ -105,7 +105,9 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::telemetry::books::{EngineReport, NewestSnapshot, Outcome, SnapshotBooks};
+    use crate::telemetry::books::{
+        EngineReport, ModelReport, NewestSnapshot, Outcome, SnapshotBooks,
+    };
 
     /// The value of one sample line, read from the text as a scraper would.
     fn sample(text: &str, name: &str) -> Option<f64> {
@@ -160,6 +162,31 @@ mod tests {
     }
 
     #[test]
+    fn what_several_engines_say_of_one_model_is_told_together() {
+        let report = |scored, stability, events| EngineReport {
+            models: vec![ModelReport {
+                model: "m".into(),
+                scored,
+                missing: vec![("f".into(), 2)],
+                moved: vec![(Some("f".into()), stability, events)],
+                ..ModelReport::default()
+            }],
+            ..EngineReport::default()
+        };
+        let mut books = Books { engine: report(10, 0.4, 3_000), ..Books::default() };
+        books.engine.add(&report(5, 0.1, 1_000));
+        let board = board();
+        board.publish(0, &books);
+        let text = board.render().unwrap();
+        let of = |name: &str| sample(&text, name).unwrap();
+        assert!((of("riskweir_model_scores_total{model=\"m\"}") - 15.0).abs() < 1e-9);
+        assert!((of("riskweir_model_missing_total{feature=\"f\",model=\"m\"}") - 4.0).abs() < 1e-9);
+        let stability = of("riskweir_model_feature_stability{feature=\"f\",model=\"m\"}");
+        // (3 * 0.4 + 1 * 0.1) / 4.
+        assert!((stability - 0.325).abs() < 1e-9, "{stability}");
+    }
+
+    #[test]
     fn a_scrape_has_exactly_the_documented_names() {
         let label: Arc<str> = "x".into();
         let mut books = Books::default();
@@ -189,6 +216,14 @@ mod tests {
             watermarks: vec![(Arc::clone(&label), 0, 1_500)],
             state_keys: per(),
             mapping_errors: per(),
+            models: vec![ModelReport {
+                model: Arc::clone(&label),
+                scored: 5,
+                unscored: 6,
+                high: 1,
+                missing: per(),
+                moved: vec![(Some(Arc::clone(&label)), 0.5, 2_000), (None, 0.25, 2_000)],
+            }],
             ..EngineReport::default()
         };
         let board = board();
@@ -258,6 +293,12 @@ mod tests {
         "riskweir_rebalances_total",
         "riskweir_kafka_errors_total",
         "riskweir_mapping_errors_total",
+        "riskweir_model_scores_total",
+        "riskweir_model_unscored_total",
+        "riskweir_model_high_scores_total",
+        "riskweir_model_missing_total",
+        "riskweir_model_feature_stability",
+        "riskweir_model_score_stability",
         "riskweir_snapshot_timestamp_seconds",
         "riskweir_snapshot_duration_seconds",
         "riskweir_snapshot_bytes",

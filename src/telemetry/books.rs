@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::base::count::nearest_f64;
+
 /// Upper bounds of `decision_duration_seconds`: 0.01 ms to 1 s.
 pub const DECISION_BOUNDS_S: &[f64] = &[
     0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025,
@@ -104,6 +106,50 @@ pub struct EngineReport {
     pub breaker_trips: u64,
     /// Values that a declared field could not take, per field.
     pub mapping_errors: Vec<(Arc<str>, u64)>,
+    /// What models said.
+    pub models: Vec<ModelReport>,
+}
+
+/// What one model said since the rule set became active in this process.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ModelReport {
+    /// Its name.
+    pub model: Arc<str>,
+    /// Events that it scored.
+    pub scored: u64,
+    /// Events that it could not score.
+    pub unscored: u64,
+    /// Scored events whose place was 0.995 or more.
+    pub high: u64,
+    /// Events that lacked a feature.
+    pub missing: Vec<(Arc<str>, u64)>,
+    /// How far features, or the score (none), have moved from the training: population stability, and of how many events.
+    pub moved: Vec<(Option<Arc<str>>, f64, u64)>,
+}
+
+impl ModelReport {
+    /// Adds what the same model said in another engine. Stabilities are averaged by events, which is near the truth where
+    /// engines see traffic of one kind.
+    fn add(&mut self, other: &Self) {
+        self.scored += other.scored;
+        self.unscored += other.unscored;
+        self.high += other.high;
+        for (feature, n) in &other.missing {
+            match self.missing.iter_mut().find(|(known, _)| known == feature) {
+                Some((_, sum)) => *sum += n,
+                None => self.missing.push((Arc::clone(feature), *n)),
+            }
+        }
+        for (what, stability, events) in &other.moved {
+            let Some((_, mean, n)) = self.moved.iter_mut().find(|(known, ..)| known == what) else {
+                self.moved.push((what.clone(), *stability, *events));
+                continue;
+            };
+            let (ours, theirs) = (nearest_f64(*n), nearest_f64(*events));
+            *mean = (*mean * ours + stability * theirs) / (ours + theirs).max(1.0);
+            *n += events;
+        }
+    }
 }
 
 impl EngineReport {
@@ -129,6 +175,12 @@ impl EngineReport {
             match self.holds.iter_mut().find(|(known, _)| known == state) {
                 Some((_, sum)) => *sum += n,
                 None => self.holds.push((state, *n)),
+            }
+        }
+        for model in &other.models {
+            match self.models.iter_mut().find(|known| known.model == model.model) {
+                Some(known) => known.add(model),
+                None => self.models.push(model.clone()),
             }
         }
         self.watermarks.extend(other.watermarks.iter().cloned());

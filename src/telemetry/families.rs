@@ -8,8 +8,8 @@ use prometheus::proto::{Bucket, Counter, Gauge, LabelPair, Metric, MetricFamily,
 use crate::base::count::nearest_f64;
 use crate::telemetry::board::Identity;
 use crate::telemetry::books::{
-    Books, DECISION_BOUNDS_S, EngineReport, Histogram, LATENCY_BOUNDS_S, NewestSnapshot,
-    SnapshotBooks,
+    Books, DECISION_BOUNDS_S, EngineReport, Histogram, LATENCY_BOUNDS_S, ModelReport,
+    NewestSnapshot, SnapshotBooks,
 };
 
 /// Labels and values of a family, summed over the cells.
@@ -23,6 +23,7 @@ pub(crate) fn of(cells: &[Books], identity: &Identity) -> Vec<MetricFamily> {
     let mut families = records(cells);
     families.extend(rules(cells));
     families.extend(state(cells));
+    families.extend(models(cells));
     families.extend(kafka(cells));
     families.extend(snapshots(cells));
     families.push(info("riskweir_build_info", "Version that runs.", "version", &identity.version));
@@ -169,6 +170,60 @@ fn state(cells: &[Books]) -> Vec<MetricFamily> {
             "riskweir_mapping_errors_total",
             "Values that a declared field could not take.",
             mapping,
+        ),
+    ]
+}
+
+fn models(cells: &[Books]) -> Vec<MetricFamily> {
+    let mut sum = EngineReport::default();
+    for books in cells {
+        sum.add(&books.engine);
+    }
+    let name = |model: &ModelReport| vec![("model", model.model.to_string())];
+    let of = |model: &ModelReport, feature: &str| {
+        vec![("feature", feature.to_owned()), ("model", model.model.to_string())]
+    };
+    let count = |pick: fn(&ModelReport) -> u64| -> Samples {
+        sum.models.iter().map(|model| (name(model), nearest_f64(pick(model)))).collect()
+    };
+    let (mut missing, mut features, mut scores) = (Samples::new(), Samples::new(), Samples::new());
+    for model in &sum.models {
+        for (feature, n) in &model.missing {
+            add(&mut missing, of(model, feature), *n);
+        }
+        for (what, stability, _) in &model.moved {
+            match what {
+                Some(feature) => features.insert(of(model, feature), *stability),
+                None => scores.insert(name(model), *stability),
+            };
+        }
+    }
+    vec![
+        counter(
+            "riskweir_model_scores_total",
+            "Events that a model scored.",
+            count(|model| model.scored),
+        ),
+        counter(
+            "riskweir_model_unscored_total",
+            "Events that a model could not score: it is warming, or nothing that it reads is known.",
+            count(|model| model.unscored),
+        ),
+        counter(
+            "riskweir_model_high_scores_total",
+            "Scored events that lie above 99.5 % of the newest scores.",
+            count(|model| model.high),
+        ),
+        counter("riskweir_model_missing_total", "Events that lacked a feature.", missing),
+        gauge(
+            "riskweir_model_feature_stability",
+            "How far a feature has moved from the training: population stability index.",
+            features,
+        ),
+        gauge(
+            "riskweir_model_score_stability",
+            "How far the score has moved from the training: population stability index.",
+            scores,
         ),
     ]
 }

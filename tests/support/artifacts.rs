@@ -106,6 +106,17 @@ pub(crate) fn artifact(event: &str, features: &[LearnedFeature], scorer: Scorer)
     }
 }
 
+/// The same with the histograms of rows, and of their scores, as training leaves them.
+pub(crate) fn with_reference(mut artifact: Artifact, rows: &[Vec<Option<i64>>]) -> Artifact {
+    for (at, feature) in artifact.features.iter_mut().enumerate() {
+        feature.reference = Histogram::of(rows.iter().map(|row| row[at]));
+    }
+    let scores: Vec<Option<i64>> =
+        rows.iter().map(|row| artifact.scorer.score_micro(row)).collect();
+    artifact.reference = Histogram::of(scores);
+    artifact
+}
+
 /// Every learned model of a rule set, with the event that it scores.
 pub(crate) fn learned(program: &Program) -> Vec<(&str, &LearnedSpec)> {
     let of = |model: &'_ riskweir::rules::program::ModelPlan| model.event;
