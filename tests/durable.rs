@@ -416,6 +416,27 @@ fn pruning_after_a_restart_counts_valid_snapshots_only() {
 }
 
 #[test]
+fn what_a_start_passed_over_does_not_count_among_those_that_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut snapshots = local(folder.path());
+    for next_offset in [10, 20] {
+        write(&mut snapshots, next_offset).unwrap();
+    }
+    // A start at 15 loads the first and passes the second over.
+    let search = load(&snapshots, 15);
+    let ahead: Vec<String> = search.skipped.into_iter().map(|skipped| skipped.name).collect();
+    assert_eq!(ahead, ["pay-0/000000000002-e3.rws"]);
+    snapshots.pass_over(ahead);
+    // The third is not committed yet, so the first has to stay; after the fourth nobody needs those before the third.
+    let mut left_after = |next_offset: i64| -> Vec<u64> {
+        write(&mut snapshots, next_offset).unwrap();
+        snapshots.list().unwrap().iter().map(|found| found.sequence).collect()
+    };
+    assert_eq!(left_after(25), [3, 2, 1]);
+    assert_eq!(left_after(30), [4, 3]);
+}
+
+#[test]
 fn what_a_crashed_writer_left_is_cleared_away_and_never_read() {
     let folder = tempfile::tempdir().unwrap();
     let mut snapshots = local(folder.path());
@@ -545,6 +566,10 @@ fn a_folder_that_cannot_be_written_is_told_with_place_and_mend() {
     assert!(!error.help().is_empty());
 }
 
+fn begin(next_offset: i64) -> Job {
+    Job::Begin { header: Box::new(header(next_offset)), passed_over: Vec::new() }
+}
+
 fn offer(writer: &SnapshotWriter, job: Job) {
     let mut job = Some(job);
     while let Some(again) = job.take() {
@@ -560,13 +585,13 @@ fn the_writing_thread_reports_what_it_published() {
     let folder = tempfile::tempdir().unwrap();
     let writer = SnapshotWriter::start(local(folder.path())).unwrap();
     for next_offset in [10, 20, 30] {
-        offer(&writer, Job::Begin(Box::new(header(next_offset))));
+        offer(&writer, begin(next_offset));
         for part in parts(next_offset.cast_unsigned(), 4) {
             offer(&writer, Job::Part(part));
         }
         offer(&writer, Job::End);
     }
-    offer(&writer, Job::Begin(Box::new(header(40))));
+    offer(&writer, begin(40));
     let reports = writer.stop();
     let mut sequences = Vec::new();
     for report in reports {
@@ -591,7 +616,7 @@ fn a_full_queue_gives_the_part_back_at_once() {
     let gate = disk.close_gate();
     let snapshots = Snapshots::new(Box::new(FailAt::new(&disk, None)), "pay-0", 2).unwrap();
     let writer = SnapshotWriter::start(snapshots).unwrap();
-    offer(&writer, Job::Begin(Box::new(header(1))));
+    offer(&writer, begin(1));
     // The thread has the beginning in hand and stands at the gate.
     while disk.arrived() == 0 {
         std::thread::yield_now();
@@ -612,7 +637,7 @@ fn a_failure_is_reported_once_and_the_next_snapshot_starts_afresh() {
     let mut failed = Vec::new();
     let mut sequences = Vec::new();
     for next_offset in [10, 20] {
-        let jobs = [Job::Begin(Box::new(header(next_offset)))]
+        let jobs = [begin(next_offset)]
             .into_iter()
             .chain(parts(next_offset.cast_unsigned(), 4).into_iter().map(Job::Part))
             .chain([Job::End]);

@@ -112,6 +112,7 @@ fn seeds_that_once_broke_a_promise_keep_them_all() {
         (5_689, "an event from the future behind an accepted gap, another way"),
         (6_129, "another one with a late first record"),
         (11_491, "who had stood still took input for gone that nobody needed any more"),
+        (15_630, "a snapshot held records that a later rule set had decided"),
     ] {
         let verdict = run::seed(seed);
         assert_eq!(verdict.failure, None, "{what}\n{}", report(seed, &verdict));

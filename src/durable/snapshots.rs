@@ -52,6 +52,8 @@ pub struct Snapshots {
     writing: Option<Writing>,
     /// What is known of published snapshots: whether they are valid.
     verdicts: BTreeMap<String, Verdict>,
+    /// Whole ones that do not count.
+    passed_over: Vec<String>,
 }
 
 /// A snapshot under construction.
@@ -107,11 +109,11 @@ pub enum Reason {
     /// It belongs to another shard than its folder says.
     #[error("it belongs to shard `{0}`")]
     OtherShard(String),
-    /// It has seen records that are not committed: the first such partition, and all that it has seen.
+    /// It has seen records that are not committed: the first such partition.
     #[error(
         "it has seen `{}`-{} up to {}, which is beyond the committed offset", .0.topic, .0.partition, .0.next_offset
     )]
-    Ahead(Position, Vec<Position>),
+    Ahead(Position),
     /// Whoever loaded it refused it.
     #[error("{0}")]
     Refused(String),
@@ -213,8 +215,8 @@ impl Snapshots {
             return Err(SnapshotError::ShardName { shard: shard.to_owned() });
         }
         let (shard, keep) = (shard.to_owned(), keep.max(MIN_KEEP));
-        let verdicts = BTreeMap::new();
-        Ok(Self { storage, shard, keep, last: 0, writing: None, verdicts })
+        let (verdicts, passed_over) = (BTreeMap::new(), Vec::new());
+        Ok(Self { storage, shard, keep, last: 0, writing: None, verdicts, passed_over })
     }
 
     /// The place in words, for messages.
@@ -474,6 +476,14 @@ impl Snapshots {
         self.load_newest(committed, |_, _| Ok(()))
     }
 
+    /// Snapshots that are whole and yet of no use to whoever starts: pruning keeps others in their place.
+    ///
+    /// WHY: they have seen records that nobody committed. When those are decided again it may be by another rule set; of
+    /// two that are kept, one such and the newest, which is not committed yet, none would be of use after a crash.
+    pub fn pass_over(&mut self, names: Vec<String>) {
+        self.passed_over = names;
+    }
+
     /// Deletes what is no longer of use, after a snapshot was written; the names.
     ///
     /// # Errors
@@ -487,7 +497,8 @@ impl Snapshots {
             let superfluous = n_valid >= self.keep || {
                 let verdict = self.judge(&found);
                 let damaged = verdict == Verdict::Damaged && n_valid > 0;
-                n_valid += usize::from(verdict == Verdict::Valid);
+                let counts = verdict == Verdict::Valid && !self.passed_over.contains(&found.name);
+                n_valid += usize::from(counts);
                 damaged
             };
             if superfluous {
@@ -529,7 +540,7 @@ impl Snapshots {
             return Err(Reason::OtherShard(header.shard));
         }
         if let Some(ahead) = header.first_ahead(committed) {
-            return Err(Reason::Ahead(ahead.clone(), header.positions.clone()));
+            return Err(Reason::Ahead(ahead.clone()));
         }
         let mut parts = Parts { reader, ended: false, broken: false };
         match load(&header, &mut parts) {

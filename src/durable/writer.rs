@@ -22,7 +22,12 @@ pub const MAX_QUEUED_JOBS: usize = 8;
 #[derive(Debug, PartialEq, Eq)]
 pub enum Job {
     /// A snapshot begins.
-    Begin(Box<Header>),
+    Begin {
+        /// What it says of itself.
+        header: Box<Header>,
+        /// Names of earlier ones that the last start passed over; see [`Snapshots::pass_over`].
+        passed_over: Vec<String>,
+    },
     /// The next part of it.
     Part(Vec<u8>),
     /// It is complete.
@@ -103,7 +108,8 @@ impl Scribe {
     /// Does one job.
     pub fn take(&mut self, job: Job) -> Outcome {
         match (job, self.at_hand) {
-            (Job::Begin(header), _) => {
+            (Job::Begin { header, passed_over }, _) => {
+                self.snapshots.pass_over(passed_over);
                 self.at_hand = Some(header.created_at_ms);
                 let begun = self.snapshots.begin(&header);
                 self.ended_by(begun)
@@ -175,7 +181,7 @@ impl SnapshotWriter {
             let mut scribe = Scribe::new(snapshots);
             let mut begun_at = Instant::now();
             while let Ok(job) = incoming.recv() {
-                if matches!(job, Job::Begin(_)) {
+                if matches!(job, Job::Begin { .. }) {
                     begun_at = Instant::now();
                 }
                 let report = match scribe.take(job) {

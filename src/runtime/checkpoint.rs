@@ -84,8 +84,8 @@ pub(crate) struct Checkpoints {
     /// What the last snapshot that was begun has seen, and its epoch.
     last: BTreeMap<Partition, i64>,
     last_epoch: u64,
-    /// What kept snapshots have seen that were of no use at the start, because it was not committed.
-    ahead: BTreeMap<Partition, i64>,
+    /// Names of the snapshots that were of no use at the start.
+    passed_over: Vec<String>,
     /// The epochs of the snapshots that are kept, oldest first, as far as they are known.
     epochs: VecDeque<u64>,
     keep: usize,
@@ -115,7 +115,7 @@ impl Checkpoints {
             waiting: VecDeque::new(),
             last: BTreeMap::new(),
             last_epoch: 0,
-            ahead: BTreeMap::new(),
+            passed_over: Vec::new(),
             epochs: VecDeque::new(),
             keep: settings.keep.max(2),
             kept: None,
@@ -197,19 +197,12 @@ impl Checkpoints {
         self.stage == Stage::Idle
             && self.queue.is_some()
             && clock.now() >= self.next_at
-            && self.last.iter().chain(&self.ahead).all(landed)
+            && self.last.iter().all(landed)
     }
 
-    /// Snapshots are kept that have seen this, which is not committed. The next one begins when it is.
-    ///
-    /// WHY: it may push out the one that is of use now, and then both that are left would be ahead after a crash.
-    pub(crate) fn set_ahead<'a>(&mut self, seen: impl Iterator<Item = &'a Position>) {
-        self.ahead.clear();
-        for Position { topic, partition, next_offset, .. } in seen {
-            let at = Partition { topic: topic.as_str().into(), number: *partition };
-            let ahead = self.ahead.entry(at).or_insert(*next_offset);
-            *ahead = (*ahead).max(*next_offset);
-        }
+    /// These were of no use at the start: others are kept in their place.
+    pub(crate) fn pass_over(&mut self, names: Vec<String>) {
+        self.passed_over = names;
     }
 
     /// Whether the last one that was begun, and not given up, has seen exactly this.
@@ -248,7 +241,8 @@ impl Checkpoints {
         (self.last, self.last_epoch) = (applied, epoch);
         self.stage = Stage::Parts;
         self.next_at = clock.now() + self.interval;
-        self.waiting.push_back(Job::Begin(Box::new(header)));
+        let (header, passed_over) = (Box::new(header), self.passed_over.clone());
+        self.waiting.push_back(Job::Begin { header, passed_over });
     }
 
     /// One slice of the snapshot at hand, if there is one.

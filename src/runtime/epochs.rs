@@ -106,6 +106,19 @@ impl Epochs {
         here.ruleset == there.ruleset && alike(&here.from, &there.from) && read_alike
     }
 
+    /// Whether a state in epoch `number` that has seen the records before these offsets holds some that a later epoch
+    /// decided.
+    ///
+    /// WHY: what was stepped and never committed is decided again, and another rule set may have come in between.
+    pub(crate) fn outran(
+        &self,
+        number: u64,
+        mut seen: impl Iterator<Item = (Partition, i64)>,
+    ) -> bool {
+        let Some(next) = self.after(number).next() else { return false };
+        seen.any(|(at, seen)| next.from.get(&at).is_some_and(|from| seen > *from))
+    }
+
     /// Those after a number, oldest first.
     pub(crate) fn after(&self, number: u64) -> impl Iterator<Item = &Epoch> {
         self.known.iter().filter(move |epoch| epoch.number > number)
@@ -179,6 +192,21 @@ mod tests {
         epochs.forget_before(2);
         assert_eq!(epochs.begin("r3", BTreeMap::new(), None), 3);
         assert_eq!(epochs.first().map(|epoch| epoch.number), Some(2));
+    }
+
+    #[test]
+    fn a_state_that_went_on_where_the_next_epoch_began_is_not_of_this_history() {
+        let (a, b) = (partition(0), partition(1));
+        let mut epochs = Epochs::default();
+        for (ruleset, begin) in [("r1", 0), ("r2", 18), ("r3", 20)] {
+            epochs.begin(ruleset, BTreeMap::from([(a.clone(), begin), (b.clone(), 7)]), None);
+        }
+        let outran = |number: u64, seen: i64| {
+            epochs.outran(number, [(a.clone(), seen), (b.clone(), 7)].into_iter())
+        };
+        assert!(!outran(2, 19) && !outran(2, 20), "up to where the third begins");
+        assert!(outran(2, 21) && outran(1, 19));
+        assert!(!outran(3, 1_000), "nothing came after it");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::base::planted::{Bug, is_planted};
 use crate::config::Config;
-use crate::durable::{LoadError, Position as Place, Reason, Search, Skipped};
+use crate::durable::{Header, LoadError, Position as Place, Reason, Search, Skipped};
 use crate::runtime::answered::Order;
 use crate::runtime::backfill::{Range, Reading};
 use crate::runtime::clock::Clock;
@@ -168,9 +168,12 @@ impl<R: Reader, S: Step> Recovery<R, S> {
             .collect();
         let told =
             Epochs::of_notes(&notes.iter().map(|(partition, at, note)| (*partition, *at, note)));
-        // WHY: the group knows nothing of the epoch that the state is in, or somebody else decided by other rules since.
-        let is_strange =
-            shard.epoch > 0 && told.last().is_some() && !told.had(shard.epoch, &shard.epochs);
+        // WHY: the group knows nothing of the epoch that the state is in, or somebody else decided by other rules since,
+        // or decided by other rules what the state had stepped and nobody had committed.
+        let seen = shard.applied.iter().map(|(at, applied)| (at.clone(), *applied));
+        let is_strange = shard.epoch > 0
+            && told.last().is_some()
+            && (!told.had(shard.epoch, &shard.epochs) || told.outran(shard.epoch, seen));
         if is_ahead || is_strange {
             let reason = if is_ahead {
                 "records were stepped that nobody committed"
@@ -535,10 +538,7 @@ fn load<L: Log, E: Engines>(
     let search = snapshots
         .load_newest(&committed, |header, parts| {
             let ruleset = &header.ruleset;
-            let epoch = shard.epochs.find(header.epoch);
-            if shard.epochs.last().is_some() && epoch.is_none_or(|it| it.ruleset != *ruleset) {
-                let epoch = header.epoch;
-                let reason = format!("no commit names its epoch, {epoch} with rule set {ruleset}");
+            if let Some(reason) = foreign(&shard.epochs, header) {
                 return Err(LoadError::Refused(reason));
             }
             if !engines.knows(ruleset)
@@ -560,7 +560,7 @@ fn load<L: Log, E: Engines>(
         let (snapshot, reason) = (skipped.name.as_str(), skipped.reason.to_string());
         happening::SnapshotSkipped { snapshot, place: &place, reason: &reason }.emit();
     }
-    checkpoints.set_ahead(ahead(&search.skipped, &committed));
+    checkpoints.pass_over(of_no_use(&search.skipped));
     if search.storage_in_the_way() {
         return Err(RunError::Snapshots {
             code: crate::diag::Code("S0004"),
@@ -587,17 +587,22 @@ fn load<L: Log, E: Engines>(
     Ok(Loaded::Yes)
 }
 
-/// What snapshots that were passed over have seen beyond the committed offsets.
-fn ahead<'a>(skipped: &'a [Skipped], ours: &'a [Place]) -> impl Iterator<Item = &'a Place> {
-    let seen = skipped.iter().filter_map(|skipped| match &skipped.reason {
-        Reason::Ahead(_, seen) => Some(seen),
-        _ => None,
-    });
-    // WHY: what nobody reads here any more is never committed.
-    let is_ours = move |at: &&Place| {
-        ours.iter().any(|it| (&it.topic, it.partition) == (&at.topic, at.partition))
-    };
-    seen.flatten().filter(is_ours)
+/// Why a snapshot is none of this history, if so.
+fn foreign(epochs: &Epochs, header: &Header) -> Option<String> {
+    epochs.last()?;
+    let (number, ruleset) = (header.epoch, &header.ruleset);
+    if epochs.find(number).is_none_or(|epoch| epoch.ruleset != *ruleset) {
+        return Some(format!("no commit names its epoch, {number} with rule set {ruleset}"));
+    }
+    let seen = header.positions.iter().map(|at| (partition(at), at.next_offset));
+    let reason = "it holds records that were decided again, by a later rule set";
+    epochs.outran(number, seen).then(|| reason.to_owned())
+}
+
+/// Names of the snapshots that are whole and do not fit the group's history.
+fn of_no_use(skipped: &[Skipped]) -> Vec<String> {
+    let is_foreign = |it: &&Skipped| matches!(it.reason, Reason::Ahead(..) | Reason::Refused(..));
+    skipped.iter().filter(is_foreign).map(|it| it.name.clone()).collect()
 }
 
 /// Whether the input does not hold all that the state lacks.

@@ -116,6 +116,14 @@ fn epochs_of(note: &str) -> Option<Vec<(u64, &str, i64)>> {
     listed.split(',').filter(|text| !text.is_empty()).map(epoch).collect()
 }
 
+impl Check {
+    /// Whether a state of this epoch that has seen so much holds records that a later epoch decided.
+    pub(crate) fn outran(&self, lane: usize, epoch: u64, seen: i64) -> bool {
+        let mut later = self.lanes[lane].history.iter().filter(|it| it.number > epoch);
+        later.any(|it| it.from < seen)
+    }
+}
+
 impl Lane {
     fn run(&mut self, (workload, lane): (&Workload, usize), part: (usize, usize)) -> &Golden {
         self.golden.entry(part).or_insert_with(|| {

@@ -275,7 +275,7 @@ impl fmt::Debug for Queue {
 impl Queue {
     fn work(&mut self) {
         let Some(job) = self.jobs.pop_front() else { return };
-        if matches!(job, Job::Begin(_)) {
+        if matches!(job, Job::Begin { .. }) {
             self.begun_at = self.ctx.quietly().now;
         }
         let report = match self.scribe.take(job) {

@@ -112,7 +112,9 @@ impl State {
             };
             let there = |lane: &usize| {
                 let (seen, low) = (seen(*lane), self.broker.inputs[*lane].low);
-                seen <= self.position(*lane) && seen >= low.min(self.position(*lane))
+                let is_there =
+                    seen <= self.position(*lane) && seen >= low.min(self.position(*lane));
+                is_there && !self.check.outran(*lane, header.epoch, seen)
             };
             lanes.iter().all(there).then(|| seen(lane))
         })
