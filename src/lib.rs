@@ -20,5 +20,6 @@ pub mod rules;
 pub mod runtime;
 pub mod state;
 pub mod telemetry;
+pub mod train;
 pub mod window;
 pub mod witness;

@@ -27,7 +27,8 @@ const LAYERS: &[(&str, u8)] = &[
     ("lsp", 8),
     ("runtime", 8),
     ("witness", 8),
-    ("cli", 9),
+    ("train", 9),
+    ("cli", 10),
 ];
 
 /// Where a third-party crate may be named. Crates not listed may be used anywhere.
@@ -43,7 +44,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),
     ("signal_hook", &["runtime", "cli"]),
-    ("csv", &["backtest", "rules/check/lists.rs", "rules/check/rates.rs"]),
+    ("smartcore", &["train/fit.rs"]),
+    ("csv", &["backtest", "train", "rules/check/lists.rs", "rules/check/rates.rs"]),
     ("zstd", &["backtest", "durable/container.rs"]),
     ("object_store", &["durable/object.rs"]),
     ("flate2", &["backtest"]),

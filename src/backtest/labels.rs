@@ -21,6 +21,9 @@ use crate::base::time::parse_rfc3339;
 /// Most labels of a file: about 4 GB of memory.
 const MAX_LABELS: usize = 50_000_000;
 
+/// Most kinds of fraud.
+const MAX_KINDS: usize = 64;
+
 /// What came out about an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Verdict {
@@ -50,6 +53,8 @@ pub struct Columns {
     pub reported: String,
     /// Type of the event, which matters where events of two types have one id; may be absent from the file.
     pub event_type: String,
+    /// What kind of fraud it was, where that is wanted.
+    pub kind: Option<String>,
 }
 
 impl Default for Columns {
@@ -59,6 +64,7 @@ impl Default for Columns {
             verdict: "verdict".to_owned(),
             reported: "reported_at".to_owned(),
             event_type: "event_type".to_owned(),
+            kind: None,
         }
     }
 }
@@ -89,6 +95,14 @@ pub enum LabelError {
         /// What is wrong, without the value.
         message: String,
     },
+    /// More kinds of fraud than anybody tells apart.
+    #[error("`{}` has more than {MAX_KINDS} kinds of fraud in column `{column}`: name another with `--scenario-column`", path.display())]
+    TooManyKinds {
+        /// Which file.
+        path: PathBuf,
+        /// Which column.
+        column: String,
+    },
     /// More labels than memory is for.
     #[error("`{}` has more than {MAX_LABELS} labels", path.display())]
     TooMany {
@@ -102,6 +116,9 @@ pub enum LabelError {
 pub struct Labels {
     by_event: HashMap<EntityKey, Reports>,
     n_reports: usize,
+    /// The kind of fraud of events that have one, by its place among the names.
+    kinds: HashMap<EntityKey, usize>,
+    kind_names: Vec<String>,
 }
 
 /// What was reported about one event, in the order of the file.
@@ -179,6 +196,13 @@ impl Labels {
         found.map(|(reports, names_type)| Found { verdict: reports.at(until_ms), names_type })
     }
 
+    /// What kind of fraud an event is, where the file says it.
+    pub fn kind(&self, event_type: &str, event_id: &str) -> Option<&str> {
+        let found = self.kinds.get(&key(event_type, event_id));
+        let place = found.or_else(|| self.kinds.get(&key("", event_id)))?;
+        self.kind_names.get(*place).map(String::as_str)
+    }
+
     /// How many events have a label.
     pub fn len(&self) -> usize {
         self.by_event.len()
@@ -191,6 +215,7 @@ impl Labels {
 
     fn read_csv(&mut self, file: LabelFile<'_>) -> Result<(), LabelError> {
         let LabelFile { path, bytes, columns } = file;
+        let file = (path, columns);
         let broken = |error: csv::Error| InputError::csv(path, &error);
         let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(bytes);
         let header = reader.headers().map_err(broken)?.clone();
@@ -203,6 +228,8 @@ impl Labels {
         let verdict = needed(&columns.verdict, "--label-verdict")?;
         let reported = find(&columns.reported);
         let event_type = find(&columns.event_type);
+        let kind = columns.kind.as_deref().map(|kind| needed(kind, "--scenario-column"));
+        let kind = kind.transpose()?;
         let mut record = csv::StringRecord::new();
         let mut line = 1_u64;
         while reader.read_record(&mut record).map_err(broken)? {
@@ -212,12 +239,14 @@ impl Labels {
             let label = label(cell(verdict), reported);
             let event = (event_type.map_or("", cell), cell(id));
             self.add((path, line), event, label)?;
+            self.add_kind(&file, event, kind.map_or("", cell))?;
         }
         Ok(())
     }
 
     fn read_ndjson(&mut self, file: LabelFile<'_>) -> Result<(), LabelError> {
         let LabelFile { path, bytes, columns } = file;
+        let file = (path, columns);
         let mut reader = std::io::BufReader::new(bytes);
         let (mut text, mut line) = (String::new(), 0_u64);
         loop {
@@ -246,7 +275,31 @@ impl Labels {
             let id = text_of(&columns.id).unwrap_or_default();
             let event_type = text_of(&columns.event_type).unwrap_or_default();
             self.add((path, line), (&event_type, &id), label)?;
+            let kind = columns.kind.as_deref().and_then(text_of).unwrap_or_default();
+            self.add_kind(&file, (&event_type, &id), &kind)?;
         }
+    }
+
+    fn add_kind(
+        &mut self,
+        (path, columns): &(&Path, &Columns),
+        (event_type, id): (&str, &str),
+        kind: &str,
+    ) -> Result<(), LabelError> {
+        if kind.is_empty() {
+            return Ok(());
+        }
+        let known = self.kind_names.iter().position(|name| name == kind);
+        let place = known.unwrap_or(self.kind_names.len());
+        if place >= MAX_KINDS {
+            let column = columns.kind.clone().unwrap_or_default();
+            return Err(LabelError::TooManyKinds { path: (*path).to_owned(), column });
+        }
+        if known.is_none() {
+            self.kind_names.push(kind.to_owned());
+        }
+        self.kinds.insert(key(event_type, id), place);
+        Ok(())
     }
 
     fn add(

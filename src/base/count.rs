@@ -7,6 +7,12 @@ pub fn nearest_f64(n: u64) -> f64 {
     half(n >> 32) * 4_294_967_296.0 + half(n)
 }
 
+/// The double that is nearest to a whole number; exact below 2^53 in size.
+pub fn nearest_signed_f64(n: i64) -> f64 {
+    let size = nearest_f64(n.unsigned_abs());
+    if n < 0 { -size } else { size }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

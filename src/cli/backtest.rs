@@ -59,12 +59,12 @@ pub struct Arguments {
     report: Option<PathBuf>,
 }
 
-/// What is known about the events from elsewhere.
+/// A file of labels, and how its columns are called.
 #[derive(Args, Debug)]
-pub(crate) struct LabelFlags {
+pub(crate) struct LabelFile {
     /// Labels, CSV or NDJSON: event id, verdict (fraud or genuine), and maybe when it was reported.
     #[arg(long, value_name = "FILE")]
-    labels: Option<PathBuf>,
+    pub(crate) labels: Option<PathBuf>,
     /// Column of the event id.
     #[arg(long, value_name = "COLUMN", requires = "labels", default_value = "event_id")]
     label_id: String,
@@ -77,6 +77,28 @@ pub(crate) struct LabelFlags {
     /// Column of the event's type; may be absent from the file.
     #[arg(long, value_name = "COLUMN", requires = "labels", default_value = "event_type")]
     label_type: String,
+}
+
+impl LabelFile {
+    /// Reads the labels, and the kind of fraud from a column, where one is named.
+    pub(crate) fn read(&self, kind: Option<&str>) -> Result<Option<Labels>, Failure> {
+        let columns = Columns {
+            id: self.label_id.clone(),
+            verdict: self.label_verdict.clone(),
+            reported: self.label_reported.clone(),
+            event_type: self.label_type.clone(),
+            kind: kind.map(str::to_owned),
+        };
+        let labels = self.labels.as_ref().map(|path| Labels::read(path, &columns));
+        labels.transpose().map_err(Failure::invalid)
+    }
+}
+
+/// What is known about the events from elsewhere.
+#[derive(Args, Debug)]
+pub(crate) struct LabelFlags {
+    #[command(flatten)]
+    from: LabelFile,
     /// Labels reported after this time are not known yet.
     #[arg(long, value_name = "TIME", requires = "labels", value_parser = time_ms)]
     labels_until: Option<i64>,
@@ -88,12 +110,12 @@ pub(crate) struct LabelFlags {
 impl LabelFlags {
     /// Whether there are labels.
     pub(crate) fn is_given(&self) -> bool {
-        self.labels.is_some()
+        self.from.labels.is_some()
     }
 
     /// Their file.
     pub(crate) fn file(&self) -> Option<&Path> {
-        self.labels.as_deref()
+        self.from.labels.as_deref()
     }
 
     /// What is known at which time.
@@ -107,14 +129,7 @@ impl LabelFlags {
 
     /// Reads the labels.
     pub(crate) fn read(&self) -> Result<Option<Labels>, Failure> {
-        let columns = Columns {
-            id: self.label_id.clone(),
-            verdict: self.label_verdict.clone(),
-            reported: self.label_reported.clone(),
-            event_type: self.label_type.clone(),
-        };
-        let labels = self.labels.as_ref().map(|path| Labels::read(path, &columns));
-        labels.transpose().map_err(Failure::invalid)
+        self.from.read(None)
     }
 
     /// A study of a run under these labels.
@@ -271,6 +286,14 @@ fn progress(console: &Console) -> ProgressBar {
 pub(crate) fn time_ms(text: &str) -> Result<i64, String> {
     parse_rfc3339(text.as_bytes())
         .ok_or_else(|| "write a time such as 2026-01-31T00:00:00Z".to_owned())
+}
+
+/// A time, or the midnight in UTC at which a day begins.
+pub(crate) fn day_or_time_ms(text: &str) -> Result<i64, String> {
+    let midnight = || parse_rfc3339(format!("{text}T00:00:00Z").as_bytes());
+    parse_rfc3339(text.as_bytes()).or_else(midnight).ok_or_else(|| {
+        "write a day such as 2026-01-31, or a time such as 2026-01-31T00:00:00Z".to_owned()
+    })
 }
 
 pub(crate) fn duration_ms(text: &str) -> Result<i64, String> {

@@ -8,6 +8,7 @@ pub mod demo;
 mod deployment;
 pub mod diff;
 pub mod docs;
+pub mod evaluate;
 pub mod explain;
 pub mod fmt;
 pub mod generate;
@@ -23,6 +24,7 @@ pub mod settings;
 pub mod snapshot;
 pub mod sweep;
 pub mod test;
+pub mod train;
 pub mod validate;
 
 use std::fmt::Display;
@@ -212,6 +214,8 @@ enum Command {
     Diff(diff::Arguments),
     /// A page for each rule: what it catches, parameters, fields, windows, cost of state, tests.
     Docs(docs::Arguments),
+    /// Learned models on a history: trained and measured over several weeks, method by method.
+    Evaluate(evaluate::Arguments),
     /// One event and a rule: every part of the condition with its value, windows and events counted.
     Explain(explain::Arguments),
     /// Lay rule files out in the one style; `--check` only says which are not.
@@ -234,6 +238,8 @@ enum Command {
     Sweep(sweep::Arguments),
     /// Run the tests of a rule folder.
     Test(test::Arguments),
+    /// Train a learned model on a labelled history, and write it with its card.
+    Train(train::Arguments),
     /// Check the configuration and the rules, and with --connect the brokers and topics.
     Validate(validate::Arguments),
 }
@@ -278,6 +284,7 @@ pub fn main() -> ExitCode {
         Command::Demo(arguments) => demo::run(arguments, &console),
         Command::Diff(arguments) => diff::run(arguments, &console),
         Command::Docs(arguments) => docs::run(arguments, &console),
+        Command::Evaluate(arguments) => evaluate::run(arguments, &console),
         Command::Explain(arguments) => explain::run(arguments, &console),
         Command::Fmt(arguments) => fmt::run(arguments, &console),
         Command::Generate(arguments) => generate::run(arguments, &console),
@@ -289,6 +296,7 @@ pub fn main() -> ExitCode {
         Command::Snapshot(arguments) => snapshot::run(arguments, &console),
         Command::Sweep(arguments) => sweep::run(arguments, &console),
         Command::Test(arguments) => test::run(arguments, &console),
+        Command::Train(arguments) => train::run(arguments, &console),
         Command::Validate(arguments) => validate::run(arguments, &console),
     };
     finish(ended)

@@ -148,7 +148,7 @@ pub(super) struct Answers {
     starts: Vec<Option<i64>>,
     /// Whether something that was asked may lack entries.
     capped: bool,
-    models: AskedModels,
+    pub(super) models: AskedModels,
 }
 
 const NOT_ASKED: Reading = Reading { value: ReadValue::Missing, coverage: Coverage::Complete };

@@ -238,6 +238,12 @@ impl AskedModels {
         self.asked.iter().take(self.used).find(|asked| asked.model == model.0)
     }
 
+    /// All that were asked: what they read and said.
+    pub(super) fn all(&self) -> impl Iterator<Item = (ModelId, Row<'_>, Option<Scored>)> {
+        let asked = self.asked.iter().take(self.used);
+        asked.map(|asked| (ModelId(asked.model), asked.row.as_slice(), asked.scored))
+    }
+
     /// What a model said, where it was asked.
     pub(super) fn scored(&self, model: ModelId) -> ModelAnswer {
         self.find(model).map_or(ModelAnswer::NotAsked, |asked| ModelAnswer::Says(asked.scored))

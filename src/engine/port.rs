@@ -2,8 +2,12 @@
 
 use crate::base::Currency;
 use crate::decision::lattice::Outcome;
-use crate::event::schema::EventId;
-use crate::rules::program::RuleId;
+use crate::engine::scene;
+use crate::engine::step::Decoded;
+use crate::event::schema::{EventId, SlotId};
+use crate::models::online::Scored;
+use crate::models::online::spec::Row;
+use crate::rules::program::{ModelId, RuleId};
 
 /// A partition of an input topic, or a file, that the engine reads in order. Made by `Engine::open_stream`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -77,6 +81,15 @@ pub struct Judged<'a> {
     pub alerted: &'a [RuleId],
     /// Alerts raised in all: by rules, bands and id reuse.
     pub n_alerts: u32,
+    /// Its fields.
+    pub decoded: Decoded<'a>,
+}
+
+impl<'a> Judged<'a> {
+    /// The text of a field; empty where it is absent.
+    pub fn text(&self, slot: SlotId) -> &'a str {
+        scene::text(self.decoded, slot)
+    }
 }
 
 /// Takes what the engine emits. Slices are valid during the call only.
@@ -84,10 +97,13 @@ pub trait Sink {
     /// One record: its kind, its key (for the partition of the output topic) and its JSON body.
     fn emit(&mut self, topic: OutputTopic, key: &[u8], body: &[u8]);
 
-    /// Whether [`Sink::judged`] is wanted.
+    /// Whether [`Sink::scored`] and [`Sink::judged`] are wanted.
     fn watches(&self) -> bool {
         false
     }
+
+    /// What a model read of the event that [`Sink::judged`] tells next, and what it said: as of before the event.
+    fn scored(&mut self, _: ModelId, _: Row<'_>, _: Option<Scored>) {}
 
     /// One event was judged and its records were emitted. Repeats of known events are not judged.
     fn judged(&mut self, _: &Judged<'_>) {}

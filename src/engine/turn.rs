@@ -295,6 +295,9 @@ impl<'a, S: Sink> Turn<'a, S> {
         let (hits, shadow) = (rules(&judgement.hits), rules(&judgement.shadow));
         let Decoded { row, .. } = self.decoded;
         let shape = &self.setup.shapes[usize::from(row.event)];
+        for (model, row, scored) in self.work.answers.models.all() {
+            self.sink.scored(model, row, scored);
+        }
         self.sink.judged(&Judged {
             event: row.event(),
             id: scene::text(self.decoded, shape.id),
@@ -306,6 +309,7 @@ impl<'a, S: Sink> Turn<'a, S> {
             shadow: &shadow,
             alerted: &self.work.raised,
             n_alerts: u32::try_from(n_alerts).unwrap_or(u32::MAX),
+            decoded: self.decoded,
         });
     }
 

@@ -4,7 +4,8 @@
 //! sum is whole, so it has no order and its parts are exact.
 
 use crate::base::codec::{Damaged, Decoder, Encoder};
-use crate::models::offline::shares::{contributions, share_micro, signed_f64, straight, whole};
+use crate::base::count::nearest_signed_f64;
+use crate::models::offline::shares::{contributions, share_micro, straight, whole};
 use crate::models::offline::{
     Contribution, MAX_FEATURES, MAX_VALUE_NANO, is_known, load_signed, load_value, save_signed,
 };
@@ -64,7 +65,7 @@ impl Logistic {
     fn parts_nano(&self, row: Row<'_>) -> impl Iterator<Item = i64> {
         self.terms.iter().enumerate().map(|(at, term)| {
             let value = row.get(at).copied().flatten().unwrap_or(term.center);
-            bounded(signed_f64(value.saturating_sub(term.center)) * term.slope * 1e9)
+            bounded(nearest_signed_f64(value.saturating_sub(term.center)) * term.slope * 1e9)
         })
     }
 

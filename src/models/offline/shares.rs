@@ -2,7 +2,7 @@
 
 use core::f64::consts::LN_2;
 
-use crate::base::count::nearest_f64;
+use crate::base::count::nearest_signed_f64;
 use crate::models::offline::Contribution;
 
 /// Billionths in a millionth.
@@ -19,17 +19,11 @@ const TERMS: u32 = 14;
 /// WHY: made of sums, products and quotients, because `f64::exp` is whatever the machine's library says, and a score is
 /// compared with a bound.
 pub(super) fn share_micro(log_odds_nano: i64) -> i64 {
-    let x = (signed_f64(log_odds_nano) / 1e9).clamp(-MOST_LOG_ODDS, MOST_LOG_ODDS);
+    let x = (nearest_signed_f64(log_odds_nano) / 1e9).clamp(-MOST_LOG_ODDS, MOST_LOG_ODDS);
     // The larger of both exponentials is at most 1, and the halves are mirror images to the last bit.
     let smaller = exp(-x.abs());
     let share = if x < 0.0 { smaller / (1.0 + smaller) } else { 1.0 / (1.0 + smaller) };
     whole(share * 1e6)
-}
-
-/// The double that is nearest to a whole number.
-pub(super) fn signed_f64(number: i64) -> f64 {
-    let size = nearest_f64(number.unsigned_abs());
-    if number < 0 { -size } else { size }
 }
 
 /// The nearest whole number.

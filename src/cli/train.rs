@@ -1,0 +1,296 @@
+//! `riskweir train`: a learned model from a labelled history, with its card.
+
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+
+use crate::backtest::labels::Labels;
+use crate::base::text::counted;
+use crate::cli::backtest::{LabelFile, day_or_time_ms, duration_ms, write};
+use crate::cli::history::{Reading, check_output};
+use crate::cli::rules::compile_folder_untrained;
+use crate::cli::{Console, Exit, Failure, Format};
+use crate::models::offline::packed::MAX_DEPTH;
+use crate::train::card::{Origin, Trained, markdown, train};
+use crate::train::dataset::{Collect, Dataset, Wanted};
+use crate::train::evaluate::Method;
+use crate::train::fit::ForestPlan;
+use crate::train::fold::{Fold, History, Period};
+
+/// Arguments of `riskweir train`.
+#[derive(Args, Debug)]
+pub struct Arguments {
+    #[command(flatten)]
+    pub(crate) source: Source,
+    /// What is trained.
+    #[arg(long, value_enum, default_value = "forest")]
+    model: Kind,
+    #[command(flatten)]
+    pub(crate) knobs: Knobs,
+    /// First day (or time) to train on, such as 2026-01-31 (default: the first of the history).
+    #[arg(long, value_name = "DAY", value_parser = day_or_time_ms)]
+    from: Option<i64>,
+    /// The day (or time) before which training ends (default: the label delay before the measured days).
+    #[arg(long, value_name = "DAY", value_parser = day_or_time_ms)]
+    until: Option<i64>,
+    /// First day (or time) to measure (default: the last fifth of the history).
+    #[arg(long, value_name = "DAY", value_parser = day_or_time_ms)]
+    test_from: Option<i64>,
+    /// The day (or time) before which measuring ends (default: the end of the history).
+    #[arg(long, value_name = "DAY", value_parser = day_or_time_ms)]
+    test_until: Option<i64>,
+    /// Also write all rows as CSV, features in the units that people use, to train elsewhere.
+    #[arg(long, value_name = "FILE")]
+    dataset: Option<PathBuf>,
+    /// The file of the model; its card is written beside it as .md and .json. The rules name it with `from`.
+    #[arg(long, value_name = "FILE", required_unless_present = "dataset")]
+    out: Option<PathBuf>,
+}
+
+/// What is read, and what is known about it.
+#[derive(Args, Debug)]
+pub(crate) struct Source {
+    /// Rule folder (or one .risk file).
+    #[arg(long, value_name = "DIR", default_value = "rules")]
+    pub(crate) rules: PathBuf,
+    /// Name of the model in the rules: of kind `learned`; its file may be missing.
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) name: String,
+    /// Input files, read in this order as one history, as for `backtest`.
+    #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
+    pub(crate) input: Vec<PathBuf>,
+    #[command(flatten)]
+    reading: Reading,
+    #[command(flatten)]
+    labels: LabelFile,
+    /// How long after an event its label is known.
+    #[arg(long, value_name = "DURATION", default_value = "7d", value_parser = duration_ms)]
+    pub(crate) label_delay: i64,
+    /// Field that holds the card or customer: measured by card too, and those known to be defrauded leave.
+    #[arg(long, value_name = "FIELD")]
+    card: Option<String>,
+    /// Column of the labels that tells kinds of fraud apart.
+    #[arg(long, value_name = "COLUMN", requires = "labels")]
+    scenario_column: Option<String>,
+}
+
+/// How models are trained.
+#[derive(Args, Debug)]
+pub(crate) struct Knobs {
+    /// Trees of a forest.
+    #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    trees: u16,
+    /// Most splits from a root to a leaf.
+    #[arg(long, value_name = "N", default_value = "20", value_parser = clap::value_parser!(u8).range(1..=i64::from(MAX_DEPTH)))]
+    max_depth: u8,
+    /// Least events of a leaf.
+    #[arg(long, value_name = "N", default_value = "3", value_parser = clap::value_parser!(u32).range(1..))]
+    min_leaf: u32,
+    /// Features among which a split chooses (default: the root of their number).
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    per_split: Option<u16>,
+    /// Penalty on the square of a regression's coefficients.
+    #[arg(long, value_name = "X", default_value = "1")]
+    penalty: f64,
+    /// What all chance follows from.
+    #[arg(long, value_name = "N", default_value = "0")]
+    seed: u64,
+    /// Threads; the model does not depend on them.
+    #[arg(long, value_name = "N", default_value = "2", value_parser = clap::value_parser!(u8).range(1..=64))]
+    threads: u8,
+}
+
+/// What can be trained.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// A random forest.
+    Forest,
+    /// A logistic regression.
+    Logistic,
+    /// One tree, for comparison.
+    Tree,
+}
+
+impl Knobs {
+    /// A forest.
+    pub(crate) fn forest(&self) -> Method {
+        Method::Forest(ForestPlan {
+            trees: self.trees.into(),
+            max_depth: self.max_depth,
+            min_leaf: usize::try_from(self.min_leaf).unwrap_or(usize::MAX),
+            per_split: self.per_split.map(usize::from),
+            seed: self.seed,
+            threads: self.threads.into(),
+        })
+    }
+
+    /// A logistic regression.
+    pub(crate) fn logistic(&self) -> Method {
+        Method::Logistic { penalty: self.penalty }
+    }
+
+    fn method(&self, kind: Kind) -> Method {
+        match kind {
+            Kind::Forest => self.forest(),
+            Kind::Logistic => self.logistic(),
+            Kind::Tree => Method::Tree { max_depth: self.max_depth },
+        }
+    }
+}
+
+/// What was read.
+pub(crate) struct Read {
+    pub(crate) wanted: Wanted,
+    pub(crate) dataset: Dataset,
+    pub(crate) labels: Labels,
+    pub(crate) rules: crate::base::Digest,
+}
+
+impl Read {
+    /// The events with what is known of them.
+    pub(crate) fn history(&self) -> History<'_> {
+        History {
+            dataset: &self.dataset,
+            n_features: self.wanted.features.len(),
+            labels: &self.labels,
+            event: &self.wanted.event,
+        }
+    }
+}
+
+impl Source {
+    /// Runs the history through the rules and keeps events of a period. None where the rules do not compile.
+    pub(crate) fn read(&self, period: Period, console: &Console) -> Result<Option<Read>, Failure> {
+        let labels = self.labels.read(self.scenario_column.as_deref())?;
+        let labels = labels.ok_or_else(|| {
+            Failure::invalid("a model learns from labels: name their file with `--labels`")
+        })?;
+        let Some(program) = compile_folder_untrained(&self.rules, console)? else {
+            return Ok(None);
+        };
+        let wanted = Wanted::find(&program, &self.name, self.card.as_deref());
+        let mut collect =
+            Collect::new(wanted.map_err(Failure::invalid)?, period.from_ms, period.before_ms);
+        let rules = program.digest;
+        self.reading.run(&self.input, &std::sync::Arc::new(program), &mut collect)?;
+        let (wanted, dataset) = collect.finish().map_err(Failure::invalid)?;
+        if dataset.is_empty() {
+            return Err(Failure::invalid(format!(
+                "the input has no `{}` in the period: give another with `--from` and `--until`",
+                wanted.event
+            )));
+        }
+        Ok(Some(Read { wanted, dataset, labels, rules }))
+    }
+
+    /// Files that are read; an output must be none of them.
+    pub(crate) fn files(&self) -> Vec<&Path> {
+        let labels = self.labels.labels.as_deref();
+        self.input.iter().map(PathBuf::as_path).chain(labels).collect()
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When the rules do not compile, a file cannot be read or written, or nothing can be learned.
+pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
+    let Arguments { source, out, dataset, .. } = arguments;
+    for (flag, path) in [("--out", out), ("--dataset", dataset)] {
+        if let Some(path) = path {
+            check_output(flag, path, &source.files())?;
+        }
+    }
+    let all = Period {
+        from_ms: arguments.from.unwrap_or(i64::MIN),
+        before_ms: arguments.test_until.unwrap_or(i64::MAX),
+    };
+    let Some(read) = source.read(all, console)? else { return Ok(Exit::Invalid) };
+    if let Some(path) = dataset {
+        write_rows(&read, path)?;
+    }
+    let Some(out) = out else {
+        console.data(&format!("{}\n", counted(read.dataset.len() as u64, "row")));
+        return Ok(Exit::Ok);
+    };
+    let origin = Origin {
+        wanted: &read.wanted,
+        method: arguments.knobs.method(arguments.model),
+        fold: fold(arguments, &read.dataset)?,
+        rules: read.rules,
+        files: source
+            .files()
+            .iter()
+            .map(|path| crate::backtest::input::source_name(path))
+            .collect(),
+        command: command(),
+    };
+    let Trained { artifact, card } = train(&read.history(), &origin).map_err(Failure::invalid)?;
+    let pretty = serde_json::to_string_pretty(&card).map_err(Failure::invalid)?;
+    if let Some(folder) = out.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).map_err(|error| {
+            Failure::invalid(format!("could not make `{}`: {error}", folder.display()))
+        })?;
+    }
+    std::fs::write(out, artifact.encode()).map_err(|error| {
+        Failure::invalid(format!("could not write `{}`: {error}", out.display()))
+    })?;
+    let text = markdown(&card);
+    write(&out.with_extension("md"), &text)?;
+    write(&out.with_extension("json"), &format!("{pretty}\n"))?;
+    match console.format {
+        Format::Json => console.data(&format!("{card}\n")),
+        Format::Text => console.data(&text),
+    }
+    Ok(Exit::Ok)
+}
+
+/// The periods as they were given; where none was, those of the history.
+fn fold(arguments: &Arguments, dataset: &Dataset) -> Result<Fold, Failure> {
+    let delay_ms = arguments.source.label_delay;
+    let span = dataset.span_ms().unwrap_or_default();
+    let usual = Fold::of_span(span, delay_ms);
+    let given = (arguments.until, arguments.test_from, arguments.test_until);
+    let (test_from, test_until) = match (given, usual) {
+        ((_, Some(from), Some(until)), _) => (from, until),
+        (_, Ok(usual)) => (
+            arguments.test_from.unwrap_or(usual.test.from_ms),
+            arguments.test_until.unwrap_or(usual.test.before_ms),
+        ),
+        (_, Err(error)) => return Err(Failure::invalid(error)),
+    };
+    let train = Period {
+        from_ms: arguments.from.unwrap_or(span.0),
+        before_ms: arguments.until.unwrap_or(test_from.saturating_sub(delay_ms)),
+    };
+    let test = Period { from_ms: test_from, before_ms: test_until };
+    Fold::new(train, test, delay_ms).map_err(Failure::invalid)
+}
+
+/// The command as it was called; only its words, not where the program lies.
+fn command() -> String {
+    let quoted = |word: String| {
+        let plain = word.chars().all(|c| c.is_ascii_alphanumeric() || "-_./=:,".contains(c));
+        if plain && !word.is_empty() { word } else { format!("'{}'", word.replace('\'', "'\\''")) }
+    };
+    let words = std::env::args_os().skip(1).map(|word| quoted(word.to_string_lossy().into_owned()));
+    core::iter::once("riskweir".to_owned()).chain(words).collect::<Vec<String>>().join(" ")
+}
+
+fn write_rows(read: &Read, path: &Path) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| {
+        Failure::invalid(format!("could not write `{}`: {error}", path.display()))
+    };
+    let file = BufWriter::new(File::create(path).map_err(failed)?);
+    let history = read.history();
+    let about = |example: &crate::train::dataset::Example| {
+        let is_fraud = history.is_fraud(example, i64::MAX);
+        let kind = read.labels.kind(&read.wanted.event, &example.id).unwrap_or_default();
+        [u8::from(is_fraud).to_string(), kind.to_owned()]
+    };
+    read.dataset
+        .write_csv(&read.wanted.features, ["label", "scenario"], about, file)
+        .map_err(failed)
+}

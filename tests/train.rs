@@ -1,0 +1,364 @@
+//! `train` and `evaluate` as a person calls them: what is trained on is what was known, what is written is what is used.
+//! Figures are held against counts by hand and by naive loops over the generated events.
+#![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+
+use riskweir::models::offline::Artifact;
+use serde_json::Value;
+
+mod support;
+
+use support::dice::Dice;
+use support::place::Place;
+
+const RULES: &str = r#"
+event payment
+  id    id     : text
+  time  at     : time
+  key   card   : card
+  field amount : money currency EUR
+
+feature n_day  = count(payment) by card over prior 24h
+feature waited = time_since(payment) by card over prior 30d
+feature half   = amount / 2 EUR
+
+model frauds
+  on payment
+  kind learned
+  from "frauds.rwm"
+  reads waited, amount, half, n_day
+
+rule asked "Whatever the model says"
+  id "R-1"  owner fraud  severity low
+  on payment
+  when model.frauds.raw >= 0.0
+  then score +1 in models cap 1
+
+policy all
+  base currency EUR
+"#;
+
+/// A generated payment, and what is known of it.
+#[derive(Clone, Debug)]
+struct Paid {
+    id: usize,
+    /// Minute since the first of March.
+    minute: u64,
+    card: u64,
+    cents: u64,
+    is_fraud: bool,
+    kind: &'static str,
+}
+
+impl Paid {
+    fn day(&self) -> u64 {
+        self.minute / 1440
+    }
+
+    fn time(&self) -> String {
+        let (day, minute) = (self.day(), self.minute % 1440);
+        format!("2026-03-{:02}T{:02}:{:02}:00Z", day + 1, minute / 60, minute % 60)
+    }
+
+    fn line(&self) -> String {
+        let Self { id, card, cents, .. } = self;
+        let (whole, cent) = (cents / 100, cents % 100);
+        format!(
+            r#"{{"id":"p{id}","at":"{}","card":"c{card}","amount":"{whole}.{cent:02}"}}"#,
+            self.time()
+        )
+    }
+}
+
+/// Thirty days of forty payments by 30 cards. Large ones are mostly fraud, and a few small ones.
+fn history() -> Vec<Paid> {
+    let dice = &mut Dice::new(17);
+    let paid = |id: usize| {
+        let minute = id as u64 * 36;
+        let is_large = dice.one_in(12);
+        let cents = if is_large { 20_000 } else { 0 } + dice.below(15_000) + 100;
+        let is_fraud = if is_large { !dice.one_in(5) } else { dice.one_in(60) };
+        let kind = if is_large { "large" } else { "small" };
+        Paid { id, minute, card: dice.below(30), cents, is_fraud, kind }
+    };
+    (0..30 * 40).map(paid).collect()
+}
+
+/// A folder with the rules, a history and its labels. Frauds of the third of March come out on the twenty-ninth.
+fn place(history: &[Paid]) -> Place {
+    let events: Vec<String> = history.iter().map(Paid::line).collect();
+    let mut labels = String::from("event_id,verdict,reported_at,kind\n");
+    for paid in history.iter().filter(|paid| paid.is_fraud) {
+        let reported = if paid.day() == 2 { "2026-03-29T00:00:00Z" } else { "" };
+        labels.push_str(&format!("p{},fraud,{reported},{}\n", paid.id, paid.kind));
+    }
+    Place::with(&[
+        ("rules/a.risk", RULES),
+        ("events.ndjson", &(events.join("\n") + "\n")),
+        ("labels.csv", &labels),
+    ])
+}
+
+const SOURCE: [&str; 10] = [
+    "--name",
+    "frauds",
+    "--input",
+    "events.ndjson",
+    "--labels",
+    "labels.csv",
+    "--card",
+    "card",
+    "--scenario-column",
+    "kind",
+];
+
+#[track_caller]
+fn json(place: &Place, arguments: &[&str]) -> Value {
+    let out = place.good(&[arguments, &SOURCE, &["--format", "json"]].concat());
+    serde_json::from_str(&out).unwrap()
+}
+
+/// Trained on days 1 to 10, measured on days 15 to 30, labels known after 4 days.
+const PERIODS: [&str; 10] = [
+    "--from",
+    "2026-03-01",
+    "--until",
+    "2026-03-11",
+    "--test-from",
+    "2026-03-15",
+    "--test-until",
+    "2026-03-31T00:00:00Z",
+    "--label-delay",
+    "4d",
+];
+
+fn train(place: &Place, out: &str, more: &[&str]) -> Value {
+    json(place, &[&["train", "--out", out, "--trees", "20"], &PERIODS[..], more].concat())
+}
+
+/// The rows of a dataset: the cells of each line.
+fn dataset(place: &Place) -> Vec<Vec<String>> {
+    let arguments = [&["train", "--dataset", "rows.csv"], &SOURCE[..]].concat();
+    place.good(&arguments);
+    let cells = |line: &str| line.split(',').map(str::to_owned).collect();
+    place.read("rows.csv").lines().map(cells).collect()
+}
+
+/// By hand: 24 hours before p3 there was p2 alone, 23 and a half hours before; p4 is the first of its card.
+#[test]
+fn a_dataset_is_what_the_model_reads_before_the_event_is_remembered() {
+    let events = r#"{"id":"p1","at":"2026-03-02T08:00:00Z","card":"c1","amount":"150.00"}
+{"id":"p2","at":"2026-03-02T09:00:00Z","card":"c1","amount":"5.00"}
+{"id":"p3","at":"2026-03-03T08:30:00Z","card":"c1","amount":"7.25"}
+{"id":"p4","at":"2026-03-03T08:31:00Z","card":"c2","amount":"200.50"}
+"#;
+    let labels = "event_id,verdict,kind\np1,fraud,stolen\np2,genuine,\n";
+    let place =
+        Place::with(&[("rules/a.risk", RULES), ("events.ndjson", events), ("labels.csv", labels)]);
+    dataset(&place);
+    let expected = "event_id,time,amount,half,n_day,waited,label,scenario\n\
+        p1,2026-03-02T08:00:00Z,150,75,0,,1,stolen\n\
+        p2,2026-03-02T09:00:00Z,5,2.5,1,3600,0,\n\
+        p3,2026-03-03T08:30:00Z,7.25,3.625,1,84600,0,\n\
+        p4,2026-03-03T08:31:00Z,200.5,100.25,0,,0,\n";
+    assert_eq!(place.read("rows.csv"), expected);
+}
+
+#[test]
+fn no_row_depends_on_what_came_later() {
+    let history = history();
+    let whole = dataset(&place(&history));
+    let first = dataset(&place(&history[..300]));
+    assert_eq!((whole.len(), first.len()), (1 + 1200, 1 + 300));
+    assert_eq!(whole[..=300], first);
+}
+
+/// The days, the labels that had come out, and the cards that leave, counted once more.
+#[test]
+fn what_is_trained_on_is_what_was_known_when_measuring_begins() {
+    let history = history();
+    let card = train(&place(&history), "m.rwm", &[]);
+    let trained = history.iter().filter(|paid| paid.day() < 10);
+    let known = trained.clone().filter(|paid| paid.is_fraud && paid.day() != 2);
+    assert!(history.iter().any(|paid| paid.is_fraud && paid.day() == 2));
+    assert_eq!(card["trained_on"]["events"], trained.count());
+    assert_eq!(card["trained_on"]["frauds"], known.count());
+    // The loop of the handbook: each day, cards whose fraud is older than the delay are known, if it was reported.
+    let mut measured = Vec::new();
+    for day in 14..30 {
+        let out = |paid: &&Paid| paid.day() + 4 < day && (paid.day() != 2 || day >= 28);
+        let defrauded: BTreeSet<u64> =
+            history.iter().filter(|paid| paid.is_fraud).filter(out).map(|paid| paid.card).collect();
+        measured.extend(
+            history.iter().filter(|paid| paid.day() == day && !defrauded.contains(&paid.card)),
+        );
+    }
+    let frauds = measured.iter().filter(|paid| paid.is_fraud).count();
+    assert!(frauds > 5 && measured.len() < 500, "{frauds} of {}", measured.len());
+    assert_eq!(card["measured_on"]["events"], measured.len());
+    assert_eq!(card["measured_on"]["frauds"], frauds);
+    let recall = card["reached"]["recall"].as_array().unwrap();
+    let all = recall.iter().find(|found| found["scenario"].is_null()).unwrap();
+    assert_eq!(all["frauds"], frauds);
+}
+
+#[test]
+fn a_model_is_written_with_its_card_and_is_the_same_again() {
+    let history = history();
+    let place = place(&history);
+    let card = train(&place, "models/frauds.rwm", &["--threads", "1"]);
+    let again = train(&place, "again.rwm", &["--threads", "3"]);
+    let bytes = |name: &str| fs::read(place.path().join(name)).unwrap();
+    let model = Artifact::decode(&bytes("models/frauds.rwm")).unwrap();
+    let other = Artifact::decode(&bytes("again.rwm")).unwrap();
+    assert_eq!((&model.scorer, &model.features), (&other.scorer, &other.features));
+    assert_eq!(card["data"], again["data"]);
+    let names: Vec<&str> = model.features.iter().map(|feature| feature.name.as_str()).collect();
+    assert_eq!(names, ["amount", "half", "n_day", "waited"]);
+    assert_eq!((model.name.as_str(), model.event.as_str()), ("frauds", "payment"));
+    assert_eq!(serde_json::from_str::<Value>(&model.facts).unwrap(), card);
+    let written: Value = serde_json::from_str(&place.read("models/frauds.json")).unwrap();
+    assert_eq!(written, card);
+    let page = place.read("models/frauds.md");
+    for words in
+        ["# Model `frauds`", "label delay | 4 days", "riskweir train --out models/frauds.rwm"]
+    {
+        assert!(page.contains(words), "{words}: {page}");
+    }
+    // Frauds are mostly large, and no other feature tells them.
+    assert!(card["reached"]["auc"].as_f64().unwrap() > 0.75, "{card}");
+    let weight = |at: usize| card["features"][at]["weight"].as_f64().unwrap();
+    assert!(weight(0) + weight(1) > 0.6, "{card}");
+    let other_seed = train(&place, "seed.rwm", &["--seed", "5"]);
+    assert_ne!(other_seed["reached"], card["reached"]);
+}
+
+/// Trained, then loaded by the rules and asked for every event: the stream says what the file says of the dataset's rows.
+#[test]
+fn the_stream_scores_what_was_trained() {
+    let history = history();
+    let place = place(&history);
+    for kind in ["forest", "logistic", "tree"] {
+        train(&place, "rules/frauds.rwm", &["--model", kind, "--max-depth", "6"]);
+        let model = fs::read(place.path().join("rules/frauds.rwm")).unwrap();
+        let model = Artifact::decode(&model).unwrap();
+        place.good(&["backtest", "--input", "events.ndjson", "--out", "out", "--quiet"]);
+        let mut scores = BTreeMap::new();
+        for line in place.read("out/decisions.ndjson").lines() {
+            let decision: Value = serde_json::from_str(line).unwrap();
+            let id = decision["event"]["id"].as_str().unwrap().to_owned();
+            scores.insert(id, decision["models"][0]["raw_micro"].as_i64());
+        }
+        let rows = dataset(&place);
+        assert_eq!((rows.len(), scores.len()), (1 + history.len(), history.len()));
+        for cells in &rows[1..] {
+            // Natural units as whole numbers: cents, millionths, counts, ms.
+            let scales = [100.0, 1e6, 1.0, 1e3];
+            let values = cells[2..6].iter().zip(scales);
+            #[expect(clippy::cast_possible_truncation, reason = "small whole numbers")]
+            let row: Vec<Option<i64>> = values
+                .map(|(cell, scale)| cell.parse::<f64>().ok().map(|it| (it * scale).round() as i64))
+                .collect();
+            assert_eq!(scores[&cells[0]], model.scorer.score_micro(&row), "{kind}: {cells:?}");
+        }
+    }
+}
+
+#[test]
+fn methods_are_measured_over_periods_side_by_side() {
+    let place = place(&history());
+    let periods = [
+        "evaluate",
+        "--train",
+        "8d",
+        "--test",
+        "4d",
+        "--label-delay",
+        "4d",
+        "--folds",
+        "3",
+        "--trees",
+        "20",
+    ];
+    let found = json(&place, &periods);
+    let spans: Vec<(&str, &str)> = found["periods"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| {
+            (
+                it["trained_on"]["from"].as_str().unwrap(),
+                it["measured_on"]["until"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    let expected =
+        [("2026-03-15", "2026-03-31"), ("2026-03-11", "2026-03-27"), ("2026-03-07", "2026-03-23")];
+    assert_eq!(spans, expected);
+    let names = ["logistic regression", "decision tree, depth 2", "random forest, 20 trees"];
+    for (at, name) in names.iter().enumerate() {
+        assert_eq!(found["mean"][at]["method"], *name);
+        let each = found["periods"].as_array().unwrap().iter();
+        let each: Vec<f64> =
+            each.filter_map(|it| it["methods"][at]["reached"]["auc"].as_f64()).collect();
+        let mean = each.iter().sum::<f64>() / 3.0;
+        let told = found["mean"][at]["auc"]["mean"].as_f64().unwrap();
+        assert!(each.len() == 3 && (told - mean).abs() < 1e-12, "{told} {each:?}");
+        assert!(told > 0.7, "{name}: {told}");
+    }
+    // A single period ends with the file when its end is named.
+    let single =
+        json(&place, &[&periods[..7], &["--folds", "1", "--until", "2026-03-31"]].concat());
+    assert_eq!(single["periods"][0]["measured_on"], found["periods"][0]["measured_on"]);
+    let table = place.good(&[&periods[..], &SOURCE].concat());
+    for words in ["mean of 3 periods", "random forest, 20 trees", "scenario large", " ± "] {
+        assert!(table.contains(words), "{words}: {table}");
+    }
+}
+
+#[test]
+fn what_cannot_be_trained_says_how_to_mend_it() {
+    let place = place(&history());
+    let call = |arguments: &[&str]| {
+        let called = place.call(&[&["train", "--input", "events.ndjson"], arguments].concat());
+        (called.code, called.err)
+    };
+    let labels = ["--labels", "labels.csv", "--out", "m.rwm"];
+    let known = [&labels[..], &["--name", "frauds"]].concat();
+    for (arguments, words) in [
+        (vec!["--name", "frauds", "--out", "m.rwm"], "name their file with `--labels`"),
+        (
+            [&labels[..], &["--name", "fraud"]].concat(),
+            "no model `fraud` of kind `learned`: they have frauds",
+        ),
+        ([&known[..], &["--card", "cart"]].concat(), "event `payment` has no field `cart`"),
+        (
+            [&known[..], &["--scenario-column", "why"]].concat(),
+            "has no column `why`: name it with `--scenario-column`",
+        ),
+        ([&known[..], &["--label-delay", "40d"]].concat(), "is empty: give `--from`"),
+        (
+            [&known[..], &["--until", "2026-03-20", "--test-from", "2026-03-21"]].concat(),
+            "leave the label delay between them",
+        ),
+        (
+            [&known[..], &["--from", "2027-01-01"]].concat(),
+            "the input has no `payment` in the period",
+        ),
+        ([&known[..], &["--per-split", "9"]].concat(), "1 to all features a split"),
+        (
+            vec!["--labels", "labels.csv", "--name", "frauds", "--out", "events.ndjson"],
+            "would be overwritten",
+        ),
+    ] {
+        let (code, err) = call(&arguments);
+        assert_eq!(code, 1, "{arguments:?}: {err}");
+        assert!(err.contains(words), "{words}: {err}");
+    }
+    let (code, err) = call(&["--labels", "labels.csv", "--name", "frauds"]);
+    assert!(code == 2 && err.contains("--out"), "{err}");
+    let (code, err) = call(&[&known[..], &["--from", "march"]].concat());
+    assert!(code == 2 && err.contains("2026-01-31"), "{err}");
+}
