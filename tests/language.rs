@@ -282,7 +282,7 @@ fn every_word_of_the_language_is_shown_in_an_example() {
         assert!(shown.contains(*word), "no example shows `{word}`");
     }
     let functions =
-        ["abs", "distance", "hour", "is_multiple", "length", "lower", "round", "similarity"];
+        ["abs", "distance", "hour", "is_multiple", "length", "ln", "lower", "round", "similarity"];
     for function in functions.iter().chain(words::AGGREGATES) {
         assert!(calls.contains(*function), "no example calls `{function}`");
     }

@@ -37,6 +37,12 @@ fn the_shipped_rules_do_what_their_tests_say() {
 }
 
 #[test]
+fn the_shipped_rules_give_no_warning_but_those_that_they_accept_with_a_reason() {
+    let (_, report) = riskweir::rules::compile(&folder("rules"));
+    assert!(report.is_empty(), "{report:#?}");
+}
+
+#[test]
 fn the_examples_do_what_their_tests_say() {
     for name in ["cards-2018", "paysim", "sparkov"] {
         assert!(check(&folder(&format!("examples/{name}"))) >= 2, "{name}");

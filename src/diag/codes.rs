@@ -87,6 +87,7 @@ registry! {
     E0409 "a window that leaves nothing to ask";
     E0420 "an aggregate that cannot look at a lifetime";
     E0421 "a window of too few or too many events";
+    E0422 "a remembered feature that is not known yet";
     E0501 "a missing clause";
     E0502 "a clause given twice";
     E0503 "a live rule needs an id and an owner";

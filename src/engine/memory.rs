@@ -110,6 +110,15 @@ pub(super) struct OwnEntries {
     used: usize,
 }
 
+/// What of the present event's entries asks state. Reused from event to event.
+#[derive(Debug, Default)]
+pub(super) struct Late {
+    /// For each entry its filter bits, and how many of the words are its own.
+    bits: Vec<(u64, usize)>,
+    /// Places in the entry, and words.
+    words: Vec<(usize, u64)>,
+}
+
 #[derive(Debug, Default)]
 struct OwnEntry {
     table: u16,
@@ -127,10 +136,18 @@ impl OwnEntries {
         }
     }
 
-    /// Adds filter bits that were worked out later.
-    pub(super) fn add_bits(&mut self, late: &[u64]) {
-        for (entry, bits) in self.entries.iter_mut().take(self.used).zip(late) {
+    /// Adds what was worked out later.
+    pub(super) fn add_late(&mut self, late: &Late) {
+        let mut words = late.words.as_slice();
+        for (entry, (bits, n_words)) in self.entries.iter_mut().take(self.used).zip(&late.bits) {
             entry.filters |= bits;
+            let (own, others) = words.split_at(words.len().min(*n_words));
+            words = others;
+            for (place, word) in own {
+                if let Some(held) = entry.words.get_mut(*place) {
+                    *held = *word;
+                }
+            }
         }
     }
 
@@ -347,12 +364,15 @@ impl Memory {
         }
     }
 
-    /// The bits of this event's entries that depend on state, by the place of the entry.
-    pub(super) fn late_bits(run: &mut Run<'_, StateHost<'_>>, late: &mut Vec<u64>) {
-        late.clear();
+    /// What of this event's entries depends on state.
+    pub(super) fn work_out_late(run: &mut Run<'_, StateHost<'_>>, late: &mut Late) {
+        late.bits.clear();
+        late.words.clear();
         for index in 0..run.host.own.used {
             let table = run.host.own.entries.get(index).map(|entry| TableId(entry.table));
-            late.push(table.map_or(0, |table| run.late_bits(table)));
+            let before = late.words.len();
+            let bits = table.map_or(0, |table| run.late_bits(table, &mut late.words));
+            late.bits.push((bits, late.words.len() - before));
         }
     }
 

@@ -11,7 +11,7 @@ use crate::engine::counters::{Counters, RuleCounters};
 use crate::engine::emit;
 use crate::engine::gap::{Asked, Gap};
 use crate::engine::lists::Lists;
-use crate::engine::memory::{Ahead, Answers, KeyPart, Memory, OwnEntries, key_parts};
+use crate::engine::memory::{Ahead, Answers, KeyPart, Late, Memory, OwnEntries, key_parts};
 use crate::engine::models::ModelFigures;
 use crate::engine::options::EngineOptions;
 use crate::engine::port::{Input, Sink, StreamId};
@@ -98,7 +98,7 @@ pub(super) struct Work {
     /// The answer that was kept last, for the next one that is the same.
     pub(super) last_answer: Arc<[u8]>,
     /// Filter bits of the present event that depend on state.
-    pub(super) late: Vec<u64>,
+    pub(super) late: Late,
     /// The record that is being written.
     pub(super) body: Vec<u8>,
     /// Rules that raised an alert about the present event.

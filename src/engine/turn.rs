@@ -612,8 +612,8 @@ impl Evidence<'_, '_> {
         let mut run = Run { plan, memo: &mut work.evaluator, row, raw, host: &mut host };
         run.decide_early();
         let judged = judge(&mut run);
-        Memory::late_bits(&mut run, &mut work.late);
-        work.own.add_bits(&work.late);
+        Memory::work_out_late(&mut run, &mut work.late);
+        work.own.add_late(&work.late);
         judged
     }
 }

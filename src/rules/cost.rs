@@ -164,7 +164,7 @@ fn units(op: &Op) -> u64 {
         Op::Matches(..) => TEXT_BYTES,
         Op::Contains(..) => TEXT_BYTES / 8,
         Op::Call(function, _) => match function {
-            Function::Distance => 10,
+            Function::Distance | Function::Ln => 10,
             Function::Hour => 5,
             Function::Lower => TEXT_BYTES / 4,
             Function::Length => TEXT_BYTES / 16,

@@ -9,6 +9,7 @@ use crate::event::schema::{EntityId, EventId, FieldType, Role, SlotId};
 use crate::rules::program::{
     ActionPlan, EventPlan, Lookup, LookupId, MessagePart, NodeId, Op, Program, RuleBody,
 };
+use crate::window::layout::column_of;
 
 /// A rule that needs records of other partitions.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,7 +130,7 @@ fn read(program: &Program, event: EventId, nodes: Vec<NodeId>) -> Vec<(EventId, 
         };
         if let Op::Reading(lookup, index) = &node.op {
             found.insert((event, *lookup));
-            open.extend(filter(program, plan, *lookup, *index));
+            open.extend(remembered(program, plan, *lookup, *index));
         }
         node.op.each_operand(&mut |operand| open.push((event, operand)));
     }
@@ -140,18 +141,23 @@ fn read(program: &Program, event: EventId, nodes: Vec<NodeId>) -> Vec<(EventId, 
     found.into_iter().filter_map(lookup).collect()
 }
 
-/// What decides whether an event counts for a reading, with the event's type.
-fn filter(
+/// What decides whether an event counts for a reading, and as what, with the event's type.
+fn remembered(
     program: &Program,
     plan: &EventPlan,
     lookup: LookupId,
     index: u16,
-) -> Option<(EventId, NodeId)> {
-    let lookup = plan.lookups.get(usize::from(lookup.0))?;
-    let table = program.tables.get(usize::from(lookup.table.0))?;
-    let measure = lookup.measures.get(usize::from(index))?;
-    let bit = table.spec.measures.get(usize::from(measure.0))?.filter?;
-    Some((table.event, *table.filters.get(usize::from(bit.0))?))
+) -> Vec<(EventId, NodeId)> {
+    let asked = || {
+        let lookup = plan.lookups.get(usize::from(lookup.0))?;
+        let table = program.tables.get(usize::from(lookup.table.0))?;
+        let measure = lookup.measures.get(usize::from(index))?;
+        Some((table, table.spec.measures.get(usize::from(measure.0))?))
+    };
+    let Some((table, measure)) = asked() else { return Vec::new() };
+    let filter = measure.filter.and_then(|bit| table.filters.get(usize::from(bit.0)));
+    let column = column_of(measure.kind).and_then(|id| table.columns.get(usize::from(id.0)));
+    filter.into_iter().chain(column).map(|node| (table.event, *node)).collect()
 }
 
 #[cfg(test)]

@@ -694,6 +694,8 @@ pub enum Function {
     Lower,
     /// Characters in a text.
     Length,
+    /// Natural logarithm of a number above zero; missing for others.
+    Ln,
     /// How alike two texts are: one minus their Levenshtein distance by the longer length, of 64 characters each.
     Similarity,
 }

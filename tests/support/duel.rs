@@ -155,9 +155,16 @@ impl<'p> Fast<'p> {
             (name, verdict, lets.collect())
         });
         let judged = judged.collect();
-        let late: Vec<u64> = plan.tables.iter().map(|table| run.late_bits(*table)).collect();
-        for ((table, filters, words), late) in own.into_iter().zip(late) {
+        let late = plan.tables.iter().map(|table| {
+            let mut words = Vec::new();
+            (run.late_bits(*table, &mut words), words)
+        });
+        let late: Vec<(u64, Vec<(usize, u64)>)> = late.collect();
+        for ((table, filters, mut words), (late, late_words)) in own.into_iter().zip(late) {
             let filters = filters | late;
+            for (place, word) in late_words {
+                words[place] = word;
+            }
             let keys = &self.program.tables[usize::from(table.0)].keys;
             if let Some(key) = key_of(row, keys) {
                 let entry = Entry { time_ms: row.time_ms, filters, words: &words };

@@ -126,6 +126,9 @@ impl Author {
             text += &format!("feature {name} = {feature}\n");
         }
         text += &self.own_past();
+        text += "feature day_total = sum(pay.amount) by card over today\n\
+                 feature pace = count(login) by card over prior 10s\n\
+                 feature digits = ln(amount / 1 EUR)\n";
         for index in 0..n {
             text.push_str(&self.rule(index));
         }
@@ -480,6 +483,10 @@ impl Author {
             6 => format!("({} / {})", self.money(0), self.dice.pick(&["2", "3", "1.5"])),
             7 => format!("80% of {}", self.money(0)),
             _ if self.in_filter => "2 EUR".to_owned(),
+            8 if self.dice.one_in(3) => {
+                let field = self.dice.pick(&["day_total", "usual"]);
+                self.kept_feature(field, &looking_back(&window))
+            }
             8 => {
                 let field = self.dice.pick(&["amount", "total in EUR"]);
                 self.aggregate("sum", field, &window)
@@ -534,6 +541,11 @@ impl Author {
                 let filter = if filter.is_empty() { " where chip" } else { &filter };
                 format!("(share({}{filter}) {keys} over {window})", target.name())
             }
+            7 if self.dice.one_in(3) => self.kept_feature("digits", &window),
+            7 if self.dice.one_in(3) => {
+                let reading = self.kept_feature("pace", &looking_back(&window));
+                format!("(0.5 * {reading})")
+            }
             7 => {
                 let function = self.dice.pick(&["avg", "stddev", "median"]);
                 self.aggregate(function, "tries", &window)
@@ -552,6 +564,13 @@ impl Author {
                 self.aggregate(function, "ratio", &window)
             }
         }
+    }
+
+    /// An aggregate of what a feature was on events of `pay`.
+    fn kept_feature(&mut self, name: &str, window: &str) -> String {
+        let functions = ["sum", "min", "max", "avg", "stddev", "last", "median", "percentile"];
+        let function = self.dice.pick(&functions);
+        self.aggregate(function, name, window)
     }
 
     /// An aggregate of a field of `pay`.

@@ -34,7 +34,7 @@ pub(super) fn whole(number: f64) -> i64 {
 ///
 /// # Source
 /// With x = m * 2^e and m in [sqrt(1/2), sqrt(2)]: ln x = e ln 2 + 2 artanh((m - 1) / (m + 1)), by its Taylor series.
-pub(super) fn ln(x: f64) -> f64 {
+pub(crate) fn ln(x: f64) -> f64 {
     const FRACTION: u64 = (1 << 52) - 1;
     const ONE: u64 = 1023 << 52;
     let bits = x.to_bits();

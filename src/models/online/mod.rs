@@ -16,7 +16,7 @@
 //! - Nothing outside of the window is kept, and everything has a bound: panes, cells, rows, segments.
 
 pub mod forest;
-mod logarithm;
+pub(crate) mod logarithm;
 pub mod model;
 pub(crate) mod panes;
 pub mod spec;

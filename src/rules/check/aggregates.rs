@@ -46,12 +46,19 @@ impl Checker<'_, '_> {
     pub(super) fn aggregate(&mut self, aggregate: &Aggregate, span: Span) -> Option<NodeId> {
         self.may_ask_state("an aggregate", span)?;
         self.supported(aggregate)?;
-        let (event, field) = self.target(aggregate)?;
+        let feature = self.named_feature(aggregate);
+        let (event, field) = match feature {
+            Some((event, _)) => (event, None),
+            None => self.target(aggregate)?,
+        };
         let keys = self.keys(event, &aggregate.keys);
         let window = self.window(aggregate);
         let zone = self.zone(&aggregate.window);
         let filter = aggregate.filter.as_ref().map(|filter| self.filter(event, filter));
-        let column = field.map(|field| self.column(aggregate, event, field));
+        let column = match feature {
+            Some((event, name)) => Some(self.feature_column(aggregate, event, name)),
+            None => field.map(|field| self.column(aggregate, event, field)),
+        };
         let (keys, (window, counting), zone) = (keys?, window?, zone?);
         let filter = match filter {
             None => None,
@@ -69,6 +76,9 @@ impl Checker<'_, '_> {
         }
         if let (Counting::Last, Some(filter)) = (counting, filter) {
             self.asks_of_before(filter, event, aggregate.window.span)?;
+        }
+        if let (Counting::Last, Some((_, name)), Some(column)) = (counting, feature, &column) {
+            self.is_known_early(aggregate, (event, name), column)?;
         }
         let frame = Frame { event, keys, window, counting, zone, span };
         let pick = match aggregate.function {
@@ -448,11 +458,16 @@ impl Checker<'_, '_> {
         filter: Option<NodeId>,
         column: &Column,
     ) -> Checked<Option<NodeId>> {
-        let Some(field) = column.field else { return Some(filter) };
-        let declared = self.build.world.schema.event(event).field(field);
-        let converted = self.is_converted(event, column).is_some();
         // A number that does not fit its column is not remembered, so a bit must say so.
-        if !declared.optional && !converted && column.kind != ColumnKind::Micro {
+        let is_certain = column.kind != ColumnKind::Micro
+            && match column.field {
+                Some(field) => {
+                    let declared = self.build.world.schema.event(event).field(field);
+                    !declared.optional && self.is_converted(event, column).is_none()
+                }
+                None => self.build.arena(event).op(column.named.node) == Some(&Op::Arrival),
+            };
+        if is_certain {
             return Some(filter);
         }
         let scope = Scope { in_filter: true, ..Scope::of(event) };

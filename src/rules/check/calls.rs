@@ -9,12 +9,13 @@ use crate::rules::syntax::ast::{Expr, Name};
 use crate::rules::syntax::words::AGGREGATES;
 
 /// Name, function, number of arguments, how it is written.
-const FUNCTIONS: [(&str, Function, usize, &str); 8] = [
+const FUNCTIONS: [(&str, Function, usize, &str); 9] = [
     ("abs", Function::Abs, 1, "abs(amount)"),
     ("distance", Function::Distance, 2, "distance(place, geo)"),
     ("hour", Function::Hour, 1, "hour(booked_at)"),
     ("is_multiple", Function::IsMultiple, 2, "is_multiple(amount, 100 EUR)"),
     ("length", Function::Length, 1, "length(note)"),
+    ("ln", Function::Ln, 1, "ln(amount / 1 EUR)"),
     ("lower", Function::Lower, 1, "lower(note)"),
     ("round", Function::Round, 1, "round(ratio)"),
     ("similarity", Function::Similarity, 2, "similarity(payee_name, account_name)"),
@@ -101,6 +102,7 @@ impl Checker<'_, '_> {
         let result = match (function, ty) {
             (Function::Abs, Type::Integer | Type::Number | Type::Money(_) | Type::Duration) => ty,
             (Function::Round, Type::Integer) => return Some(id),
+            (Function::Ln, Type::Integer | Type::Number) => Type::Number,
             (Function::Round, Type::Number) | (Function::Hour, Type::Time) => Type::Integer,
             _ => return self.wrong_argument((id, value), example),
         };

@@ -1,7 +1,7 @@
 //! Texts for people with values in braces: `"spent {spent} on {merchant.id}"`.
 
 use crate::diag::{Diagnostic, Span, codes};
-use crate::event::schema::FieldId;
+use crate::event::schema::{EventId, FieldId};
 use crate::rules::check::arena::{Ir, RequestId, operands};
 use crate::rules::check::checker::Checker;
 use crate::rules::check::measures::Kind;
@@ -69,11 +69,15 @@ impl Checker<'_, '_> {
 
     /// The name of a sensitive field that an expression shows.
     fn sensitive(&self, id: NodeId) -> Option<String> {
-        let node = self.build.arena(self.scope.event).get(id);
+        self.sensitive_on(self.scope.event, id)
+    }
+
+    fn sensitive_on(&self, event: EventId, id: NodeId) -> Option<String> {
+        let node = self.build.arena(event).get(id);
         match &node.ir {
             Ir::Measure { request, .. } => self.sensitive_column(*request),
             Ir::Op(Op::Field(slot) | Op::GeoField(slot) | Op::MoneyField { slot, .. }) => {
-                let event = self.build.world.schema.event(self.scope.event);
+                let event = self.build.world.schema.event(event);
                 let field = event.fields.iter().find(|field| field.slot == *slot)?;
                 field.sensitive.is_some().then(|| field.name.clone())
             }
@@ -82,7 +86,7 @@ impl Checker<'_, '_> {
             ir @ (Ir::Op(_) | Ir::Judged(_)) => {
                 let mut parts = Vec::new();
                 operands(ir, &mut |operand| parts.push(operand));
-                parts.into_iter().find_map(|part| self.sensitive(part))
+                parts.into_iter().find_map(|part| self.sensitive_on(event, part))
             }
         }
     }
@@ -94,9 +98,11 @@ impl Checker<'_, '_> {
         if matches!(request.kind, Kind::Count | Kind::CountOf | Kind::Distinct | Kind::LastTime) {
             return None;
         }
-        let event = self.build.world.schema.event(request.event);
-        let column = request.field?;
-        let field = event.field(column);
+        let Some(column) = request.field else {
+            let (feature, _) = request.column.as_ref()?;
+            return self.sensitive_on(request.event, feature.node);
+        };
+        let field = self.build.world.schema.event(request.event).field(column);
         field.sensitive.is_some().then(|| field.name.clone())
     }
 }

@@ -13,7 +13,7 @@ use crate::rules::check::arena::{Ir, RequestId, operands};
 use crate::rules::check::canonical::slot_name;
 use crate::rules::check::checker::{Build, Words};
 use crate::rules::check::measures::Kind;
-use crate::rules::program::{Constant, NodeId, Op, Type};
+use crate::rules::program::{Constant, Function, NodeId, Op, Type};
 use crate::window::spec::Counting;
 
 /// Why an expression can be missing.
@@ -40,6 +40,8 @@ pub(super) fn first_cause(
     }
     analysis.cause(condition, &present)
 }
+
+const NO_LOGARITHM: &str = "only what is above zero has a logarithm";
 
 struct Analysis<'b, 'a> {
     build: &'b Build<'a>,
@@ -104,6 +106,7 @@ impl Analysis<'_, '_> {
                 self.absent_key(keys, present, span)
             }),
             Op::StepField { value, .. } => self.optional_of_step(*value, span),
+            Op::Call(Function::Ln, _) => Some(Cause { span, text: NO_LOGARITHM.to_owned() }),
             Op::Model(..) => Some(Cause { span, text: "the model may be warming".to_owned() }),
             Op::Div(a, b) => {
                 self.cause(*a, present).or_else(|| self.cause(*b, present)).or_else(|| {

@@ -38,6 +38,7 @@ mod pointer;
 mod policy;
 mod rates;
 mod refusal;
+mod remembered;
 mod roles;
 mod rules;
 mod scenarios;

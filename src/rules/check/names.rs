@@ -157,7 +157,7 @@ impl Checker<'_, '_> {
     }
 
     /// A named feature on this scope's event.
-    fn feature(&mut self, name: &str, span: Span) -> Option<NodeId> {
+    pub(super) fn feature(&mut self, name: &str, span: Span) -> Option<NodeId> {
         let event = self.scope.event;
         let event_name = &self.build.world.schema.event(event).name;
         match self.feature_state(name) {

@@ -225,6 +225,8 @@ pub(super) enum ValueCode {
     Abs(At),
     /// Nearest integer.
     Round(At),
+    /// Natural logarithm.
+    Ln(At),
     /// Hour of day.
     Hour(At),
     /// Lower case.
@@ -393,6 +395,8 @@ pub(super) struct EntryCode {
     pub(super) filters: Vec<At>,
     /// The bits of filters that ask state: they are decided after the event is judged.
     pub(super) late: u64,
+    /// Some column asks state.
+    pub(super) late_columns: bool,
 }
 
 /// One column.
@@ -402,6 +406,8 @@ pub(super) struct ColumnCode {
     pub(super) node: At,
     /// How it is written.
     pub(super) kind: crate::window::spec::ColumnKind,
+    /// It asks state: it is worked out after the event is judged.
+    pub(super) late: bool,
     /// Filter bits that must not be set when the value cannot be written.
     pub(super) needed_by: u64,
 }

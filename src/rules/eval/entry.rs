@@ -1,7 +1,7 @@
 //! What a state table remembers of an event: its words and its filter bits.
 
 use crate::base::{MICRO_PER_MINOR, Value};
-use crate::rules::eval::code::{At, Code, ValueCode};
+use crate::rules::eval::code::{At, Code, EntryCode, ValueCode};
 use crate::rules::eval::number::rounded;
 use crate::rules::eval::{Host, Run, Truth};
 use crate::rules::program::TableId;
@@ -22,6 +22,10 @@ impl<H: Host> Run<'_, H> {
         let mut unusable = 0;
         for column in &entry.columns {
             let written = match column.kind {
+                _ if column.late => {
+                    words.push(0);
+                    true
+                }
                 ColumnKind::Geo => self.geo_words(column.node, words),
                 kind => {
                     let word = self.column_word(column.node, kind);
@@ -57,21 +61,39 @@ impl<H: Host> Run<'_, H> {
         }
     }
 
-    /// The bits of this event's entry whose filters ask state: as of this event, before it is remembered.
+    /// The bits of this event's entry whose filters ask state: as of this event, before it is remembered. What columns
+    /// remember that ask state is added to `words`, with the place of the word in the entry.
     ///
     /// # Cost
     /// Nothing for a table without such filters.
-    pub fn late_bits(&mut self, table: TableId) -> u64 {
+    pub fn late_bits(&mut self, table: TableId, words: &mut Vec<(usize, u64)>) -> u64 {
         let plan = self.plan;
         let entry = plan.entries.iter().find(|(id, entry)| *id == table && entry.late != 0);
         let Some((_, entry)) = entry else { return 0 };
+        let unusable = if entry.late_columns { self.late_words(entry, words) } else { 0 };
         let mut bits = 0;
         for (bit, filter) in entry.filters.iter().enumerate() {
-            if entry.late >> bit & 1 == 1 && self.truth_at(*filter) == Truth::True {
+            let open = (entry.late & !unusable) >> bit & 1 == 1;
+            if open && self.truth_at(*filter) == Truth::True {
                 bits |= 1 << bit;
             }
         }
         bits
+    }
+
+    /// The words of columns that ask state; returns the filter bits that must not be set.
+    fn late_words(&mut self, entry: &EntryCode, words: &mut Vec<(usize, u64)>) -> u64 {
+        let (mut place, mut unusable) = (0, 0);
+        for column in &entry.columns {
+            if column.late {
+                match self.column_word(column.node, column.kind) {
+                    Some(word) => words.push((place, word)),
+                    None => unusable |= column.needed_by,
+                }
+            }
+            place += if column.kind == ColumnKind::Geo { 2 } else { 1 };
+        }
+        unusable
     }
 
     /// A value as a column keeps it.

@@ -43,12 +43,14 @@ pub(super) fn entry_code(table: &TablePlan, asks_state: impl Fn(NodeId) -> bool)
     let columns = columns
         .map(|((node, kind), index)| {
             let needed_by = needed_by(&table.spec, ColumnId(index), *kind);
-            ColumnCode { node: node.0, kind: *kind, needed_by }
+            ColumnCode { node: node.0, kind: *kind, late: asks_state(*node), needed_by }
         })
-        .collect();
+        .collect::<Vec<_>>();
+    let late_columns = columns.iter().any(|column| column.late);
     let late = table.filters.iter().enumerate().filter(|(_, filter)| asks_state(**filter));
     let late = late.fold(0, |mask, (bit, _)| mask | 1_u64 << bit);
-    EntryCode { columns, filters: table.filters.iter().map(|node| node.0).collect(), late }
+    let filters = table.filters.iter().map(|node| node.0).collect();
+    EntryCode { columns, filters, late, late_columns }
 }
 
 /// The filter bits that an event without a usable value in this column must not set.

@@ -3,6 +3,7 @@
 use crate::base::{Currency, TextRef, Value};
 use crate::event::row::Row;
 use crate::event::schema::SlotId;
+use crate::models::online::logarithm::ln;
 use crate::rules::eval::code::{
     At, Code, Conversion, DeviationCheck, Operands, Quotient, ReadingTest, Scale, Set, Tests,
     TruthCode, ValueCode,
@@ -358,6 +359,7 @@ impl<H: Host> Run<'_, H> {
                 Value::Number(x) => int_value(rounded(x).and_then(|x| i64::try_from(x).ok())),
                 _ => Value::Missing,
             },
+            ValueCode::Ln(a) => logarithm(self.value_at(*a)),
             ValueCode::Hour(a) => match self.value_at(*a) {
                 Value::Int(ms) => int_value(self.hour(ms)),
                 _ => Value::Missing,
@@ -471,4 +473,14 @@ fn numbers(a: Value, b: Value, operation: impl FnOnce(f64, f64) -> f64) -> Value
         (Some(a), Some(b)) => finite(operation(a, b)),
         _ => Value::Missing,
     }
+}
+
+/// The natural logarithm of what is above zero.
+fn logarithm(value: Value) -> Value {
+    let number = match value {
+        Value::Int(x) => number_of(x.into()),
+        Value::Number(x) => x,
+        _ => return Value::Missing,
+    };
+    if number < f64::MIN_POSITIVE { Value::Missing } else { finite(ln(number)) }
 }

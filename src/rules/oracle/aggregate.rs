@@ -21,6 +21,9 @@ type Inside = Box<dyn Fn(i64) -> bool>;
 
 impl Oracle<'_> {
     pub(super) fn aggregate(&self, scope: &Scope<'_>, aggregate: &Aggregate) -> Datum {
+        if let Some((event, feature)) = self.kept_feature(aggregate) {
+            return self.of_feature(scope, aggregate, (event, feature));
+        }
         let Some((event, field)) = self.target(aggregate) else { return Datum::Missing };
         let Some(counted) = self.counted(scope, aggregate, event) else { return Datum::Missing };
         let passes = |(at, past): &&(usize, &Past)| self.passes(scope, aggregate, past, *at);
@@ -63,7 +66,7 @@ impl Oracle<'_> {
         })
     }
 
-    fn target(&self, aggregate: &Aggregate) -> Option<(EventId, Option<FieldId>)> {
+    pub(super) fn target(&self, aggregate: &Aggregate) -> Option<(EventId, Option<FieldId>)> {
         let (first, rest) = aggregate.path.parts.split_first()?;
         let event = self.schema.event_named(&first.text)?;
         if rest.is_empty() {
@@ -75,7 +78,7 @@ impl Oracle<'_> {
 
     /// The events of the window and key with their places in the order of arrival, before any filter, the oldest first.
     /// `None` where this event lacks a key.
-    fn counted<'b>(
+    pub(super) fn counted<'b>(
         &'b self,
         scope: &Scope<'b>,
         aggregate: &Aggregate,
@@ -159,7 +162,13 @@ impl Oracle<'_> {
         })
     }
 
-    fn passes(&self, scope: &Scope<'_>, aggregate: &Aggregate, past: &Past, at: usize) -> bool {
+    pub(super) fn passes(
+        &self,
+        scope: &Scope<'_>,
+        aggregate: &Aggregate,
+        past: &Past,
+        at: usize,
+    ) -> bool {
         let Some(filter) = &aggregate.filter else { return true };
         self.truth(&scope.inside(past, at), filter) == Truth::True
     }
@@ -221,71 +230,12 @@ impl Oracle<'_> {
                 let newest = values.iter().max_by_key(|(past, _)| past.row.time_ms);
                 newest.map_or(Datum::Missing, |(_, value)| value.clone())
             }
-            _ => self.statistic(aggregate, (event, field), values),
-        }
-    }
-
-    fn statistic(
-        &self,
-        aggregate: &Aggregate,
-        (event, field): (EventId, FieldId),
-        values: &[(&Past, Datum)],
-    ) -> Datum {
-        let unit = self.unit(aggregate, event, field);
-        let units: Vec<i128> = values.iter().filter_map(|(_, value)| in_units(value)).collect();
-        let count = whole(units.len());
-        let sum: i128 = units.iter().sum();
-        let squares = units.iter().map(|x| x.saturating_mul(*x)).fold(0, i128::saturating_add);
-        let exact = Exact {
-            mean_share: 1,
-            factor_micro: 0,
-            count,
-            sum,
-            squares: -1,
-            micro: matches!(unit, Datum::Number(_)),
-        };
-        match aggregate.function {
-            AggregateFunction::Sum => of_units(sum, &unit),
-            AggregateFunction::Min => {
-                units.iter().min().map_or(Datum::Missing, |least| of_units(*least, &unit))
-            }
-            AggregateFunction::Max => {
-                units.iter().max().map_or(Datum::Missing, |most| of_units(*most, &unit))
-            }
-            AggregateFunction::Percentile => {
-                percentile(aggregate, units).map_or(Datum::Missing, |value| of_units(value, &unit))
-            }
-            AggregateFunction::Median => median(units, &unit),
-            AggregateFunction::Avg | AggregateFunction::Stddev if count == 0 => Datum::Missing,
-            AggregateFunction::Avg => {
-                let value = match unit {
-                    Datum::Money { currency, .. } => {
-                        Datum::money(ratio(sum * 1_000_000, count), currency)
-                    }
-                    Datum::Number(_) => Datum::number(double(sum) / (double(count) * 1e6)),
-                    _ => Datum::number(double(sum) / double(count)),
-                };
-                Datum::Statistic { value: Box::new(value), exact }
-            }
-            AggregateFunction::Stddev => {
-                let spread = count.saturating_mul(squares).saturating_sub(sum.saturating_mul(sum));
-                let deviation = double(spread).sqrt() / double(count);
-                let value = match unit {
-                    Datum::Money { currency, .. } => {
-                        Datum::money(nearest(deviation * 1e6), currency)
-                    }
-                    Datum::Number(_) => Datum::number(deviation / 1e6),
-                    _ => Datum::number(deviation),
-                };
-                let exact = Exact { mean_share: 0, factor_micro: 1_000_000, squares, ..exact };
-                Datum::Statistic { value: Box::new(value), exact }
-            }
-            _ => Datum::Missing,
+            _ => statistic(aggregate, &self.unit(aggregate, event, field), values),
         }
     }
 
     /// A value of the type that is remembered, only to tell the type.
-    fn unit(&self, aggregate: &Aggregate, event: EventId, field: FieldId) -> Datum {
+    pub(super) fn unit(&self, aggregate: &Aggregate, event: EventId, field: FieldId) -> Datum {
         use crate::event::schema::{FieldType, MoneyCurrency};
         match (&self.schema.event(event).field(field).ty, &aggregate.currency) {
             (FieldType::Money { .. }, Some(currency)) => {
@@ -298,6 +248,58 @@ impl Oracle<'_> {
             (FieldType::Time { .. }, _) => Datum::Time(0),
             _ => Datum::Integer(0),
         }
+    }
+}
+
+/// A number made of many; `unit` is any value of their type.
+pub(super) fn statistic(aggregate: &Aggregate, unit: &Datum, values: &[(&Past, Datum)]) -> Datum {
+    let units: Vec<i128> = values.iter().filter_map(|(_, value)| in_units(value)).collect();
+    let count = whole(units.len());
+    let sum: i128 = units.iter().sum();
+    let squares = units.iter().map(|x| x.saturating_mul(*x)).fold(0, i128::saturating_add);
+    let exact = Exact {
+        mean_share: 1,
+        factor_micro: 0,
+        count,
+        sum,
+        squares: -1,
+        micro: matches!(unit, Datum::Number(_)),
+    };
+    match aggregate.function {
+        AggregateFunction::Sum => of_units(sum, unit),
+        AggregateFunction::Min => {
+            units.iter().min().map_or(Datum::Missing, |least| of_units(*least, unit))
+        }
+        AggregateFunction::Max => {
+            units.iter().max().map_or(Datum::Missing, |most| of_units(*most, unit))
+        }
+        AggregateFunction::Percentile => {
+            percentile(aggregate, units).map_or(Datum::Missing, |value| of_units(value, unit))
+        }
+        AggregateFunction::Median => median(units, unit),
+        AggregateFunction::Avg | AggregateFunction::Stddev if count == 0 => Datum::Missing,
+        AggregateFunction::Avg => {
+            let value = match unit {
+                Datum::Money { currency, .. } => {
+                    Datum::money(ratio(sum * 1_000_000, count), *currency)
+                }
+                Datum::Number(_) => Datum::number(double(sum) / (double(count) * 1e6)),
+                _ => Datum::number(double(sum) / double(count)),
+            };
+            Datum::Statistic { value: Box::new(value), exact }
+        }
+        AggregateFunction::Stddev => {
+            let spread = count.saturating_mul(squares).saturating_sub(sum.saturating_mul(sum));
+            let deviation = double(spread).sqrt() / double(count);
+            let value = match unit {
+                Datum::Money { currency, .. } => Datum::money(nearest(deviation * 1e6), *currency),
+                Datum::Number(_) => Datum::number(deviation / 1e6),
+                _ => Datum::number(deviation),
+            };
+            let exact = Exact { mean_share: 0, factor_micro: 1_000_000, squares, ..exact };
+            Datum::Statistic { value: Box::new(value), exact }
+        }
+        _ => Datum::Missing,
     }
 }
 

@@ -292,6 +292,8 @@ impl Oracle<'_> {
             ("abs", [Datum::Duration(x)]) => Datum::duration(Some(i128::from(*x).abs())),
             ("abs", [Datum::Number(x)]) => Datum::Number(x.abs()),
             ("abs", [money @ Datum::Money { .. }]) => money.clone().each_money(|x| Some(x.abs())),
+            ("ln", [Datum::Integer(x)]) if *x > 0 => Datum::number(double((*x).into()).ln()),
+            ("ln", [Datum::Number(x)]) if *x > 0.0 => Datum::number(x.ln()),
             ("round", [Datum::Integer(x)]) => Datum::Integer(*x),
             ("round", [Datum::Number(x)]) => Datum::integer(nearest(*x)),
             ("hour", [Datum::Time(ms)]) => match Timestamp::from_millisecond(*ms) {

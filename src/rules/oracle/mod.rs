@@ -14,6 +14,7 @@ mod aggregate;
 mod arithmetic;
 pub mod datum;
 mod interpret;
+mod kept;
 mod rates;
 mod sequence;
 
