@@ -13,6 +13,7 @@ pub mod explain;
 pub mod fmt;
 pub mod generate;
 mod history;
+pub mod import;
 pub mod init;
 mod junit;
 pub mod lsp;
@@ -222,6 +223,8 @@ enum Command {
     Fmt(fmt::Arguments),
     /// Write made-up wallet and bank traffic, fraud mixed in, to standard output or into Kafka.
     Generate(generate::Arguments),
+    /// Trees that XGBoost, LightGBM or scikit-learn (ONNX) trained become the artifact of a learned model.
+    Import(import::Arguments),
     /// A new project to begin with: schema, rules with tests, lists, policy, configuration.
     Init(init::Arguments),
     /// Answer an editor over standard input and output: the language server.
@@ -288,6 +291,7 @@ pub fn main() -> ExitCode {
         Command::Explain(arguments) => explain::run(arguments, &console),
         Command::Fmt(arguments) => fmt::run(arguments, &console),
         Command::Generate(arguments) => generate::run(arguments, &console),
+        Command::Import(arguments) => import::run(arguments, &console),
         Command::Init(arguments) => init::run(arguments, &console),
         Command::Lsp(arguments) => lsp::run(arguments),
         Command::Overlap(arguments) => overlap::run(arguments, &console),

@@ -15,6 +15,7 @@
 //! - Nothing in a file is trusted: what [`Artifact::decode`] gives ends every walk, stays inside, and fits its bounds.
 
 pub mod artifact;
+pub mod import;
 pub mod logistic;
 pub mod packed;
 mod shares;

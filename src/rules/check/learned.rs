@@ -208,7 +208,7 @@ fn fits(
 
 /// What to do, with the command.
 fn train(model: &Model, what: &str) -> String {
-    format!("{what}: `riskweir train --model {} ...` writes the file", model.name.text)
+    format!("{what}: `riskweir train --name {} ...` writes the file", model.name.text)
 }
 
 fn shortened(meaning: &str) -> String {
