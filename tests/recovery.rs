@@ -479,6 +479,39 @@ fn keys_that_span_partitions_end_after_a_kill_what_they_began_before() {
     }
 }
 
+/// Each of four partitions is read in large pieces, and what an account pays goes through all of them: so a count hangs on how
+/// far the others were. Whoever goes on after a kill comes to the same, or readers see two answers to one payment.
+#[test]
+fn an_answer_that_hangs_on_several_partitions_is_the_same_after_each_kill() {
+    for seed in [16, 17] {
+        let fleet = Fleet::new(Broker::shared(), "joined", ("idempotent", 4));
+        let mut payments = Payments::new(seed, 4, 5);
+        let records = payments.take(12_000).into_iter().enumerate();
+        let spread = records.map(|(at, it)| it.at_partition(i32::try_from(at % 4).unwrap()));
+        fleet.produce(&spread.collect::<Vec<_>>());
+        let n_decided = || fleet.broker.read(&fleet.topic("decisions"), Isolation::Committed).len();
+        for until in [2_700, 5_300, 8_900] {
+            let one = fleet.start("one", &[]);
+            wait::until(|| n_decided() > until, || one.describe());
+            one.kill();
+        }
+        let last = fleet.start("one", &[]);
+        fleet.wait_committed(12_000, &[&last]);
+        let said = last.stop_in_order();
+        let mut answers: BTreeMap<(String, String), BTreeSet<Vec<u8>>> = BTreeMap::new();
+        for topic in ["decisions", "holds"] {
+            for body in fleet.bodies(topic) {
+                let answer: Value = serde_json::from_slice(&body).unwrap();
+                let place = format!("{}{}{}", answer["source"], answer["hold_id"], answer["state"]);
+                answers.entry((topic.to_owned(), place)).or_default().insert(body);
+            }
+        }
+        let twice: Vec<_> = answers.values().filter(|bodies| bodies.len() > 1).collect();
+        assert!(twice.is_empty(), "{} answers twice, as {:?}\n{said}", twice.len(), twice[0]);
+        assert!(answers.len() > 10_000, "{}", answers.len());
+    }
+}
+
 #[test]
 fn a_partition_that_moves_takes_its_snapshots_along() {
     for mode in MODES {

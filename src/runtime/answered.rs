@@ -3,7 +3,9 @@
 //!
 //! An engine over several partitions decided their records in the order in which they came, which no partition remembers.
 //! Each output carries the number of its record in that order, so a replay takes it again; without, a hold that the first
-//! reading placed might never be ended. Records without outputs follow the one before them in their partition.
+//! reading placed might never be ended. Records without outputs follow the one before them in their partition. Outputs that
+//! were on their way are lost with their process; so those of the next record name the one before it, where that is of
+//! another partition.
 //!
 //! Without transactions outputs are written before the offset behind them is committed, so whoever goes on after a crash
 //! decides some records again. What the topics show of these is not written twice, and until they are passed the rule set
@@ -20,7 +22,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::base::planted::{Bug, is_planted};
 use crate::config::Config;
-use crate::runtime::delivery::OutputTopics;
+use crate::runtime::delivery::{FOLLOWS, OutputTopics};
 use crate::runtime::error::RunError;
 use crate::runtime::log::{Fetched, Log, LogError, Partition, Read, Reader as _, Source as _};
 use crate::runtime::note::Note;
@@ -43,6 +45,9 @@ pub(crate) struct Answered {
     topics: OutputTopics,
     /// By partition of the input and offset.
     seen: BTreeMap<Partition, BTreeMap<i64, BTreeSet<Seen>>>,
+    /// The last record of each partition that is known to have been decided before and is to be decided again. Its own
+    /// answers may be lost, where those of the next one name it.
+    reach: BTreeMap<Partition, i64>,
     order: Order,
 }
 
@@ -50,6 +55,8 @@ pub(crate) struct Answered {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Order {
     lanes: BTreeMap<Partition, Arc<Numbers>>,
+    /// Of records whose own answers may be lost: what those of the next one say.
+    guesses: BTreeMap<Partition, Numbers>,
 }
 
 /// The numbers of a partition's records, by offset.
@@ -63,7 +70,19 @@ impl Order {
 
     /// The number of a record.
     pub(crate) fn number(&self, partition: &Partition, offset: i64) -> Option<u64> {
-        self.lanes.get(partition)?.get(&offset).copied()
+        let known = self.lanes.get(partition).and_then(|numbers| numbers.get(&offset));
+        let guessed = || self.guesses.get(partition)?.get(&offset);
+        known.or_else(guessed).copied()
+    }
+
+    /// Notes what an answer says of its record. WHY: of several processes the first one counts, whose answers were seen.
+    fn note(&mut self, partition: &Partition, offset: i64, sequence: u64) {
+        let numbers = self.lanes.entry(partition.clone()).or_default();
+        Arc::make_mut(numbers).entry(offset).or_insert(sequence);
+    }
+
+    fn guess(&mut self, partition: &Partition, offset: i64, sequence: u64) {
+        self.guesses.entry(partition.clone()).or_default().entry(offset).or_insert(sequence);
     }
 
     /// The largest number.
@@ -76,8 +95,8 @@ impl Order {
 impl Answered {
     /// Nothing is known of any record.
     pub(crate) fn nothing(config: &Config) -> Self {
-        let (seen, order) = (BTreeMap::new(), Order::default());
-        Self { topics: OutputTopics::of(&config.topics), seen, order }
+        let (seen, reach, order) = (BTreeMap::new(), BTreeMap::new(), Order::default());
+        Self { topics: OutputTopics::of(&config.topics), seen, reach, order }
     }
 
     /// Looks at the output topics for answers to records behind the committed offsets; and for the order since a time, in ms
@@ -113,7 +132,7 @@ impl Answered {
 
     /// Forgets the order once no record is to be decided again by it: it may be large.
     pub(crate) fn forget_order(&mut self) {
-        if self.seen.is_empty() {
+        if self.reach.is_empty() {
             self.order = Order::default();
         }
     }
@@ -123,17 +142,14 @@ impl Answered {
         &self.order
     }
 
-    /// The partitions with answers that readers have seen, and the last offset of each.
+    /// The partitions with records that were decided before and are to be decided again, and the last offset of each.
     pub(crate) fn ends(&self) -> impl Iterator<Item = (&Partition, i64)> {
-        self.seen
-            .iter()
-            .filter_map(|(partition, seen)| Some((partition, *seen.last_key_value()?.0)))
+        self.reach.iter().map(|(partition, last)| (partition, *last))
     }
 
-    /// Whether a partition at this offset has answers before it that readers have seen.
+    /// Whether records of a partition from this offset on were decided before.
     pub(crate) fn is_ahead(&self, partition: &Partition, next: i64) -> bool {
-        let seen = self.seen.get(partition);
-        seen.and_then(|seen| seen.last_key_value()).is_some_and(|(last, _)| *last >= next)
+        self.reach.get(partition).is_some_and(|last| *last >= next)
     }
 
     /// Leaves out of a record's outputs what is there already.
@@ -142,15 +158,19 @@ impl Answered {
         (partition, offset): (&Partition, i64),
         outputs: &mut Vec<Output>,
     ) {
-        let Some(seen) = self.seen.get_mut(partition) else { return };
-        if let Some(known) = seen.remove(&offset) {
+        if self.reach.is_empty() {
+            return;
+        }
+        let seen = self.seen.get_mut(partition).and_then(|seen| seen.remove(&offset));
+        if let Some(known) = seen {
             let topics = &self.topics;
             outputs.retain(|output| {
                 !known.contains(&(topics.name(output.topic), xxh3_64(&output.body)))
             });
         }
-        if seen.is_empty() {
+        if !self.is_ahead(partition, offset + 1) {
             self.seen.remove(partition);
+            self.reach.remove(partition);
             self.forget_order();
         }
     }
@@ -220,8 +240,10 @@ impl Answered {
         let is_it = |(partition, _): &&Start| *partition.topic == *of && partition.number == number;
         let Some((partition, position)) = starts.iter().find(is_it) else { return };
         if let Some(sequence) = header(record, "sequence").and_then(|text| text.parse().ok()) {
-            let numbers = self.order.lanes.entry(partition.clone()).or_default();
-            Arc::make_mut(numbers).entry(offset).or_insert(sequence);
+            self.order.note(partition, offset, sequence);
+            if let Some(before) = header(record, FOLLOWS).and_then(place) {
+                self.note_before(before, sequence, starts);
+            }
         }
         if position.as_ref().is_none_or(|position| position.offset > offset) {
             return;
@@ -229,7 +251,31 @@ impl Answered {
         let body = xxh3_64(record.input().payload.unwrap_or_default());
         let seen = self.seen.entry(partition.clone()).or_default();
         seen.entry(offset).or_default().insert((Arc::clone(topic), body));
+        self.reach(partition, offset);
     }
+
+    /// Notes a record that was decided just before another one, of this number.
+    fn note_before(&mut self, before: (&str, i32, i64), sequence: u64, starts: &[Start]) {
+        let (topic, number, offset) = before;
+        let is_it = |(at, _): &&Start| *at.topic == *topic && at.number == number;
+        let Some((partition, position)) = starts.iter().find(is_it) else { return };
+        self.order.guess(partition, offset, sequence.saturating_sub(1));
+        if position.as_ref().is_some_and(|position| position.offset <= offset) {
+            self.reach(partition, offset);
+        }
+    }
+
+    fn reach(&mut self, partition: &Partition, offset: i64) {
+        let last = self.reach.entry(partition.clone()).or_insert(offset);
+        *last = offset.max(*last);
+    }
+}
+
+/// The record that is meant by `TOPIC/PARTITION/OFFSET`.
+fn place(text: &str) -> Option<(&str, i32, i64)> {
+    let mut parts = text.rsplitn(3, '/');
+    let (offset, number) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+    Some((parts.next()?, number, offset))
 }
 
 /// Which record an output answers, by its headers.

@@ -128,7 +128,8 @@ pub fn run_on<E: Engines, L: Log>(
     let mut books = Books::default();
     let delivery: Box<dyn Delivery<L::Source> + '_> = match config.delivery.mode {
         DeliveryMode::Idempotent => {
-            Box::new(Idempotent::new(config, world.log.writer()?, world.clock))
+            let joined = engines.spread() != Spread::ByPartition || inputs.len() > 1;
+            Box::new(Idempotent::new(config, world.log.writer()?, world.clock, joined))
         }
         DeliveryMode::Transactional => {
             let around = (&views.stop, &*views.health);

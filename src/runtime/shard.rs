@@ -11,6 +11,7 @@ use crate::durable::Job;
 use crate::runtime::World;
 use crate::runtime::checkpoint::{Checkpoints, Standing};
 use crate::runtime::clock::Clock;
+use crate::runtime::delivery::Place;
 use crate::runtime::epochs::{Epochs, Fill};
 use crate::runtime::error::RunError;
 use crate::runtime::log::Partition;
@@ -35,6 +36,8 @@ pub(crate) struct Shard<S> {
     pub(crate) known: BTreeMap<Partition, Known>,
     /// When what the engine began with was saved, in ms since 1970: the rest it took later. 0 where it began empty.
     pub(crate) saved_at_ms: i64,
+    /// The record that the engine stepped last, since it has these partitions.
+    pub(crate) latest: Option<Place>,
     /// Its snapshots, where any are taken.
     pub(crate) checkpoints: Option<Checkpoints>,
     /// The rule set that is being kept beside the snapshots, and the last one that was.
@@ -77,6 +80,18 @@ impl<S: Step> Shard<S> {
         }
         (self.engine, self.applied) = (engine, applied);
         (self.ruleset, self.epoch, self.saved_at_ms) = (ruleset, epoch, 0);
+        self.latest = None;
+    }
+
+    /// Takes note that a record is stepped. Returns the one before it, where that is of another partition.
+    pub(crate) fn follow(&mut self, (partition, offset): (&Partition, i64)) -> Option<Place> {
+        match &mut self.latest {
+            Some((known, latest)) if known == partition => {
+                *latest = offset;
+                None
+            }
+            latest => latest.replace((partition.clone(), offset)),
+        }
     }
 
     fn standing(&self) -> Standing {

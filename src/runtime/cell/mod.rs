@@ -176,6 +176,7 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
             applied: BTreeMap::new(),
             known: BTreeMap::new(),
             saved_at_ms: 0,
+            latest: None,
             checkpoints,
             keeping: None,
             kept: None,
@@ -243,8 +244,7 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
             }
         };
         for (at, shard) in self.shards.iter_mut().enumerate() {
-            // WHY: without partitions nothing changes, so there is nothing to take a snapshot of.
-            if assigned.iter().any(|ours| ours.shard == at) {
+            if may_save(at, assigned, &self.answered) {
                 shard.checkpoint(self.world, &self.config.snapshot, &committed);
             }
         }
@@ -319,7 +319,7 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
 
     /// Takes a batch of records.
     fn fill(&mut self) -> Result<(), RunError> {
-        if self.answers_join_partitions() {
+        if self.answers_need_order() {
             return self.gather();
         }
         if !self.early.is_empty() {
@@ -372,7 +372,8 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
         let Some(ours) = assigned.get_mut(index) else { return Ok(None) };
         let Some(shard) = shards.get_mut(ours.shard) else { return Ok(None) };
         let handled = step(input, ours, &mut shard.engine, outputs, books)?;
-        Ok(Some(Handled { sequence, ..handled }))
+        let follows = shard.follow((&handled.partition, handled.offset));
+        Ok(Some(Handled { sequence, follows, ..handled }))
     }
 
     fn hand_over(&mut self, handled: Handled) -> Result<(), RunError> {
@@ -453,7 +454,7 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
         let mut saved = true;
         for (at, shard) in self.shards.iter_mut().enumerate() {
             self.views.health.tick();
-            if self.assigned.iter().any(|ours| ours.shard == at) {
+            if may_save(at, &self.assigned, &self.answered) {
                 saved &= shard.save_now(self.world.clock, deadline);
             }
         }
@@ -714,6 +715,15 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
     }
 }
 
+/// Whether a snapshot of a shard is of use.
+///
+/// WHY: without partitions nothing changes. What is decided again behind a snapshot was written before it was taken; but a
+/// start looks for the order of what is behind it only from then on.
+fn may_save(shard: usize, assigned: &[Assigned], answered: &Answered) -> bool {
+    let mut ours = assigned.iter().filter(|ours| ours.shard == shard).peekable();
+    ours.peek().is_some() && ours.all(|ours| !answered.is_ahead(&ours.partition, ours.next))
+}
+
 /// What a record moves, and its number.
 type Parts<'p, S> = (&'p mut [Shard<S>], &'p mut Vec<Output>, &'p mut Books, u64);
 
@@ -758,6 +768,7 @@ fn step<S: Step>(
         trace: None,
         outcome,
         sequence: 0,
+        follows: None,
         mark,
     })
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::runtime::cell::{BATCH, Cell, SAVING};
+use crate::runtime::cell::{Assigned, BATCH, Cell, SAVING};
 use crate::runtime::early::Early;
 use crate::runtime::error::RunError;
 use crate::runtime::log::{Log, Partition, Polled, Source as _};
@@ -17,16 +17,12 @@ impl<E: Engines, L: Log> Cell<'_, E, L> {
         self.sequence
     }
 
-    /// Whether one engine is to decide records of several partitions again whose answers readers have seen.
-    pub(super) fn answers_join_partitions(&self) -> bool {
-        let mut of_shards: BTreeMap<usize, usize> = BTreeMap::new();
-        for (partition, last) in self.answered.ends() {
-            let ours = self.assigned.iter().find(|ours| ours.partition == *partition);
-            if let Some(ours) = ours.filter(|ours| ours.next <= last) {
-                *of_shards.entry(ours.shard).or_default() += 1;
-            }
-        }
-        of_shards.values().any(|n| *n > 1)
+    /// Whether an engine over several partitions is to decide records again whose answers readers have seen: then it takes no
+    /// other record before.
+    pub(super) fn answers_need_order(&self) -> bool {
+        let of = |shard: usize| self.assigned.iter().filter(move |ours| ours.shard == shard);
+        let is_ahead = |ours: &&Assigned| self.answered.is_ahead(&ours.partition, ours.next);
+        self.assigned.iter().filter(is_ahead).any(|ours| of(ours.shard).nth(1).is_some())
     }
 
     /// Waits for all records whose answers readers have seen, then decides them in the order of the first time.
@@ -66,19 +62,72 @@ impl<E: Engines, L: Log> Cell<'_, E, L> {
         Ok(())
     }
 
-    /// Records in the order of the first time. One without a number follows the one before it in its partition.
+    /// Records in the order of the first time.
     fn in_order(&self, records: Vec<Early>) -> Vec<Early> {
         let order = self.answered.order();
-        let mut last: BTreeMap<Partition, u64> = BTreeMap::new();
-        let number = |early: Early| {
-            let known = order.number(early.partition(), early.input().offset);
-            let last = last.entry(early.partition().clone()).or_default();
-            // WHY: where two processes answered, numbers of a partition need not grow; its records still come in order.
-            *last = known.unwrap_or(0).max(*last);
-            (*last, early)
+        let known = |early: &Early| order.number(early.partition(), early.input().offset);
+        let mut numbered: Vec<(u64, Early)> =
+            numbers(records.iter().map(|early| (early.partition(), known(early))))
+                .into_iter()
+                .zip(records)
+                .collect();
+        numbered.sort_by_key(|(number, _)| *number);
+        numbered.into_iter().map(|(_, early)| early).collect()
+    }
+}
+
+/// A number for each record, in the order of reading, that never falls within a partition.
+///
+/// WHY: where two processes answered, known numbers need not grow. A record whose answers are lost was decided just before the
+/// next one of its partition: had another partition's come in between, its answers would name this one.
+fn numbers<'r>(records: impl Iterator<Item = (&'r Partition, Option<u64>)>) -> Vec<u64> {
+    let mut least: BTreeMap<&Partition, u64> = BTreeMap::new();
+    let mut bounds = Vec::new();
+    for (partition, known) in records {
+        let least = least.entry(partition).or_default();
+        *least = known.unwrap_or(0).max(*least);
+        bounds.push((partition, known.is_some(), *least));
+    }
+    let mut next: BTreeMap<&Partition, u64> = BTreeMap::new();
+    let mut numbers = Vec::new();
+    for (partition, is_known, least) in bounds.into_iter().rev() {
+        let number = match next.get(partition) {
+            Some(next) if !is_known => next.saturating_sub(1).max(least),
+            _ => least,
         };
-        let mut records: Vec<(u64, Early)> = records.into_iter().map(number).collect();
-        records.sort_by_key(|(number, _)| *number);
-        records.into_iter().map(|(_, early)| early).collect()
+        next.insert(partition, number);
+        numbers.push(number);
+    }
+    numbers.reverse();
+    numbers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_without_a_number_come_just_before_the_next_one_of_their_partition() {
+        let (a, b) = (
+            Partition { topic: "t".into(), number: 0 },
+            Partition { topic: "t".into(), number: 1 },
+        );
+        let given = |records: &[(&Partition, Option<u64>)]| numbers(records.iter().copied());
+        // a's second and third are lost; b's two came between a's first and those.
+        let records = [
+            (&a, Some(10)),
+            (&a, None),
+            (&a, None),
+            (&a, Some(50)),
+            (&b, Some(11)),
+            (&b, Some(12)),
+        ];
+        assert_eq!(given(&records), [10, 48, 49, 50, 11, 12]);
+        // A second process decided all but the third anew, which keeps its place all the same.
+        let records = [(&a, Some(200)), (&a, Some(201)), (&a, Some(102)), (&a, Some(203))];
+        assert_eq!(given(&records), [200, 201, 201, 203]);
+        // Nothing is known behind the last.
+        assert_eq!(given(&[(&a, Some(7)), (&a, None)]), [7, 7]);
+        assert_eq!(given(&[(&a, Some(7)), (&a, None), (&a, Some(8))]), [7, 7, 8]);
     }
 }

@@ -51,6 +51,12 @@ pub(crate) struct Idempotent<W> {
     brokers: String,
     lanes: Vec<Lane>,
     next_lane: u64,
+    /// Where one engine decides the records of several partitions: the lanes of those on their way, in the order of
+    /// decisions.
+    ///
+    /// WHY: a start goes on at what is committed as if it had decided all of that and nothing else, so it has to be a
+    /// beginning of that order.
+    joined: Option<VecDeque<usize>>,
     waiting: VecDeque<(u64, Wire)>,
     /// The client refused a message at once, for want of permission: not told yet.
     refusal: Option<LogError>,
@@ -64,14 +70,15 @@ pub(crate) struct Idempotent<W> {
 }
 
 impl<W: Writer> Idempotent<W> {
-    /// A delivery by this producer.
-    pub(crate) fn new(config: &Config, writer: W, clock: &dyn Clock) -> Self {
+    /// A delivery by this producer. `joined`: one engine may decide the records of several partitions.
+    pub(crate) fn new(config: &Config, writer: W, clock: &dyn Clock, joined: bool) -> Self {
         Self {
             writer,
             topics: OutputTopics::of(&config.topics),
             brokers: config.kafka.brokers.join(","),
             lanes: Vec::new(),
             next_lane: 0,
+            joined: joined.then(VecDeque::new),
             waiting: VecDeque::new(),
             refusal: None,
             resend_at: Duration::ZERO,
@@ -160,11 +167,21 @@ impl<W: Writer> Idempotent<W> {
 
     fn complete(&mut self, books: &mut Books, clock: &dyn Clock) {
         let now_ms = clock.wall_ms();
-        for lane in &mut self.lanes {
-            while let Some(record) = lane.tracker.pop_done() {
-                lane.mark = record.mark;
-                done(books, record.outcome, record.arrival_ms, now_ms);
+        let pop = |lane: &mut Lane, books: &mut Books| {
+            let Some(record) = lane.tracker.pop_done() else { return false };
+            lane.mark = record.mark;
+            done(books, record.outcome, record.arrival_ms, now_ms);
+            true
+        };
+        let Some(queue) = &mut self.joined else {
+            self.lanes.iter_mut().for_each(|lane| while pop(lane, books) {});
+            return;
+        };
+        while let Some(lane) = queue.front().and_then(|at| self.lanes.get_mut(*at)) {
+            if !pop(lane, books) {
+                break;
             }
+            queue.pop_front();
         }
     }
 
@@ -286,23 +303,25 @@ impl<S: Source, W: Writer> Delivery<S> for Idempotent<W> {
         outputs: &mut Vec<Output>,
         around: &mut Around<'_, S>,
     ) -> Result<(), RunError> {
-        let Some(lane) = self.lanes.iter_mut().find(|lane| lane.partition == record.partition)
-        else {
-            return Ok(());
-        };
+        let found = self.lanes.iter_mut().enumerate();
+        let mut found = found.filter(|(_, lane)| lane.partition == record.partition);
+        let Some((at, lane)) = found.next() else { return Ok(()) };
+        if let Some(queue) = &mut self.joined {
+            queue.push_back(at);
+        }
         if !lane.begun && lane.committed.is_none() {
             lane.tracker = Tracker::new(record.offset);
         }
         lane.begun = true;
         let outstanding = u32::try_from(outputs.len()).unwrap_or(u32::MAX);
-        let Handled { partition, offset, arrival_ms, trace, outcome, sequence, mark } = record;
+        let Handled { offset, arrival_ms, outcome, mark, .. } = record;
         let outstanding = if is_planted(Bug::CommitBeforeAcknowledged) { 0 } else { outstanding };
         let sent_ms = around.clock.wall_ms();
         let seq =
             lane.tracker.push(Pending { offset, outstanding, outcome, arrival_ms, sent_ms, mark });
         let token = lane.id << SEQ_BITS | seq & ((1 << SEQ_BITS) - 1);
         for output in outputs.drain(..) {
-            let wire = self.topics.wire(output, (&partition, offset, sequence), trace.as_ref());
+            let wire = self.topics.wire(output, record.origin());
             self.in_flight += 1;
             self.in_flight_bytes += wire.size();
             self.dispatch(wire, token)?;
@@ -373,5 +392,6 @@ impl<S: Source, W: Writer> Delivery<S> for Idempotent<W> {
             }
         }
         self.lanes.clear();
+        self.joined.iter_mut().for_each(VecDeque::clear);
     }
 }

@@ -20,6 +20,25 @@ use crate::telemetry::books::{Books, Outcome};
 use crate::telemetry::happening;
 use crate::telemetry::health::Health;
 
+/// The header that names the record that was decided just before, where that is of another partition.
+pub(crate) const FOLLOWS: &str = "follows";
+
+/// A partition and an offset.
+pub(crate) type Place = (Partition, i64);
+
+/// What an output says of the record that it answers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Origin<'r> {
+    /// Where it came from.
+    pub(crate) place: (&'r Partition, i64),
+    /// See [`Handled::sequence`].
+    pub(crate) sequence: u64,
+    /// See [`Handled::follows`].
+    pub(crate) follows: Option<&'r Place>,
+    /// The trace that it belongs to.
+    pub(crate) trace: Option<&'r TraceParent>,
+}
+
 /// A record that the engine has handled.
 #[derive(Clone, Debug)]
 pub(crate) struct Handled {
@@ -35,8 +54,22 @@ pub(crate) struct Handled {
     pub(crate) outcome: Outcome,
     /// Its number in the order in which records were decided.
     pub(crate) sequence: u64,
+    /// Which record the engine decided just before it, where that is of another partition.
+    pub(crate) follows: Option<Place>,
     /// The mark of the offset after it.
     pub(crate) mark: Mark,
+}
+
+impl Handled {
+    /// What its outputs say of it.
+    pub(crate) fn origin(&self) -> Origin<'_> {
+        Origin {
+            place: (&self.partition, self.offset),
+            sequence: self.sequence,
+            follows: self.follows.as_ref(),
+            trace: self.trace.as_ref(),
+        }
+    }
 }
 
 /// What a delivery may use while it works.
@@ -165,12 +198,8 @@ impl OutputTopics {
     }
 
     /// An output as it goes out: with headers that say which record it answers, and the trace that it belongs to.
-    pub(crate) fn wire(
-        &self,
-        output: Output,
-        (partition, offset, sequence): (&Partition, i64, u64),
-        trace: Option<&TraceParent>,
-    ) -> Wire {
+    pub(crate) fn wire(&self, output: Output, origin: Origin<'_>) -> Wire {
+        let Origin { place: (partition, offset), sequence, follows, trace } = origin;
         let text = |name: &str, value: &str| (name.to_owned(), value.as_bytes().to_vec());
         let mut headers = vec![
             text("source_topic", &partition.topic),
@@ -180,6 +209,9 @@ impl OutputTopics {
             text("schema", output.topic.schema()),
             text("engine_version", env!("CARGO_PKG_VERSION")),
         ];
+        headers.extend(follows.map(|(Partition { topic, number }, offset)| {
+            text(FOLLOWS, &format!("{topic}/{number}/{offset}"))
+        }));
         headers.extend(trace.map(|trace| (TRACEPARENT.to_owned(), trace.bytes().to_vec())));
         let topic = self.name(output.topic);
         Wire { topic, key: output.key, body: output.body, headers }

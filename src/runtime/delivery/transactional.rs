@@ -572,10 +572,7 @@ where
     ) -> Result<(), RunError> {
         let batch = &mut self.current;
         for output in outputs.drain(..) {
-            let wire = {
-                let place = (&record.partition, record.offset, record.sequence);
-                self.topics.wire(output, place, record.trace.as_ref())
-            };
+            let wire = { self.topics.wire(output, record.origin()) };
             batch.bytes += wire.size();
             batch.wires.push(wire);
         }
