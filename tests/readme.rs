@@ -64,7 +64,15 @@ fn its_table_and_its_decision_are_what_backtest_gives() {
 
 #[test]
 fn the_tests_of_all_examples_pass() {
-    for example in ["first", "cards-2018", "cards-2018-anomaly", "paysim", "sparkov", "workload"] {
+    for example in [
+        "first",
+        "cards-2018",
+        "cards-2018-anomaly",
+        "cards-2018-learned",
+        "paysim",
+        "sparkov",
+        "workload",
+    ] {
         let sources = load(&repository().join("examples").join(example)).expect("a folder");
         let program = compile(&sources).0.expect("a good rule set");
         for result in run_all(&Arc::new(program)).expect("the engine takes it") {
