@@ -19,7 +19,7 @@ mod support;
 
 /// Returns the verdicts.
 fn check(seed: u64, n_rules: u32, n_events: usize) -> Vec<Verdict> {
-    let mut author = Author::new(Dice::new(seed));
+    let mut author = Author::new(Dice::new(seed)).giving();
     let text = author.file(n_rules);
     let sources = sources(&text);
     let (program, report) = riskweir::rules::compile(&sources);
@@ -72,7 +72,7 @@ fn with_template(text: &str) -> String {
 #[test]
 fn a_rule_made_of_a_template_is_the_rule_written_out() {
     for seed in 0..80 {
-        let mut author = Author::new(Dice::new(seed));
+        let mut author = Author::new(Dice::new(seed)).giving();
         let text = author.file(2);
         let blank = with_template(&text);
         let (program, report) = riskweir::rules::compile(&sources(&blank));

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use riskweir::base::{EntityKey, Tag, Value};
+use riskweir::base::{Currency, EntityKey, Tag, Value};
 use riskweir::diag::FileId;
 use riskweir::event::row::Row;
 use riskweir::event::schema::{EventId, SlotId};
@@ -16,7 +16,7 @@ use riskweir::state::table::{ReadAt, StateOptions, Table};
 use riskweir::window::ReadPlan;
 use riskweir::window::spec::{Coverage, Entry, FilterBit, History, ReadValue, Reading, Wanted};
 
-use crate::support::rule_text::{LISTS, RATES};
+use crate::support::rule_text::{GIVENS, LISTS, RATES};
 use crate::support::stream::{MAX_LATENESS_MS, Stream};
 
 /// Judges events by both and returns the verdicts. `seed` is what the message of a failure begins with.
@@ -35,6 +35,19 @@ pub(crate) fn duel(
         })
         .collect();
     let mut oracle = Oracle::new(&files, &program.schema, lists).with_rates(RATES);
+    for (name, _, members) in GIVENS {
+        let gives = |value: i64| match name {
+            "ceiling" => Datum::Money {
+                micro: i128::from(value) * 1_000_000,
+                currency: Currency::parse("EUR").unwrap(),
+                varying: false,
+                elsewhere: None,
+            },
+            _ => Datum::Integer(value),
+        };
+        let values = members.iter().map(|(member, value)| ((*member).to_owned(), gives(*value)));
+        oracle = oracle.with_given(name, values.collect());
+    }
     let mut engine = Fast::new(program);
     let mut verdicts = Vec::new();
     for number in 0..n_events {

@@ -60,10 +60,33 @@ pub(crate) const RATES: &str = "date,currency,rate
 2026-03-28,GBP,1.1477
 ";
 
+/// A list whose members give values.
+type Given = (&'static str, &'static str, &'static [(&'static str, i64)]);
+
+/// Lists whose members give values, as [`Author::giving`] declares them: name, file, and its members with what they give in
+/// hundredths of a euro, or as they are.
+pub(crate) const GIVENS: [Given; 2] =
+    [("ceiling", "ceilings.csv", &[("DE", 150), ("FR", 200)]), ("rank", "ranks.csv", &[("c1", 2)])];
+
+/// The file of a list whose members give values.
+fn given_file(name: &str, members: &[(&str, i64)]) -> String {
+    let mut text = "value,gives\n".to_owned();
+    for (member, value) in members {
+        let value = match name {
+            "ceiling" => format!("{}.{:02}", value / 100, value % 100),
+            _ => value.to_string(),
+        };
+        text += &format!("{member},{value}\n");
+    }
+    text
+}
+
 /// The files of a rule set with this text.
 pub(crate) fn sources(text: &str) -> Sources {
     let file = |path: &str, text: &str| Source { path: path.to_owned(), text: text.to_owned() };
-    Sources::of(vec![file("all.risk", text), file("rates.csv", RATES)])
+    let mut files = vec![file("all.risk", text), file("rates.csv", RATES)];
+    files.extend(GIVENS.map(|(name, path, members)| file(path, &given_file(name, members))));
+    Sources::of(files)
 }
 
 const SPANS: [&str; 6] = ["1s", "2s", "5s", "10s", "1m", "1h"];
@@ -97,6 +120,8 @@ pub(crate) struct Author {
     in_step: bool,
     money_lets: Vec<String>,
     integer_lets: Vec<String>,
+    /// Lists that rules may ask for values.
+    givens: &'static [Given],
 }
 
 impl Author {
@@ -109,7 +134,13 @@ impl Author {
             in_step: false,
             money_lets: Vec::new(),
             integer_lets: Vec::new(),
+            givens: &[],
         }
+    }
+
+    /// The same with rules that ask lists for values; the files of [`sources`] belong to it.
+    pub(crate) fn giving(self) -> Self {
+        Self { givens: &GIVENS, ..self }
     }
 
     /// A whole file: the schema, features, and `n` rules.
@@ -126,6 +157,10 @@ impl Author {
             text += &format!("feature {name} = {feature}\n");
         }
         text += &self.own_past();
+        if !self.givens.is_empty() {
+            text += "list ceiling : country gives money EUR from \"ceilings.csv\"\n\
+                     list rank : card gives integer from \"ranks.csv\"\n";
+        }
         text += "feature day_total = sum(pay.amount) by card over today\n\
                  feature pace = count(login) by card over prior 10s\n\
                  feature digits = ln(amount / 1 EUR)\n";
@@ -425,6 +460,7 @@ impl Author {
                 let lets = self.integer_lets.clone();
                 self.dice.pick(&lets)
             }
+            3 if !self.givens.is_empty() && self.dice.one_in(3) => "rank(card)".to_owned(),
             2 | 3 => self.dice.below(6).to_string(),
             4 => format!(
                 "({} {} {})",
@@ -466,6 +502,9 @@ impl Author {
         let window = self.window();
         let own = self.on == On::Pay;
         match self.dice.below(if depth == 0 { 4 } else { 11 }) {
+            0 if own && !self.givens.is_empty() && self.dice.one_in(3) => {
+                "ceiling(home)".to_owned()
+            }
             0 if own => "amount".to_owned(),
             1 if own => "total".to_owned(),
             2 if !self.money_lets.is_empty() && !self.in_filter => {

@@ -126,6 +126,15 @@ fn resolve_one(
         }
         FeatureState::Known(..) => report.push(no_condition(name, span)),
         FeatureState::InProgress => {}
+        FeatureState::Refused(reasons) if reasons.iter().any(is_circular) => {
+            // It was found to be circular on the event that it looks at, whatever event it is asked on.
+            let told = |reason: &Diagnostic| {
+                report.iter().any(|known| (known.code, known.span) == (reason.code, reason.span))
+            };
+            let new: Vec<Diagnostic> =
+                reasons.into_iter().filter(|reason| is_circular(reason) && !told(reason)).collect();
+            report.extend(new);
+        }
         FeatureState::Refused(reasons) => {
             let message = format!("feature `{name}` cannot be computed on event `{event_name}`");
             let mut diagnostic = Diagnostic::new(codes::E0108, span, message);
@@ -137,6 +146,10 @@ fn resolve_one(
             );
         }
     }
+}
+
+fn is_circular(reason: &Diagnostic) -> bool {
+    reason.code == codes::E0109
 }
 
 /// Why a feature cannot be remembered.

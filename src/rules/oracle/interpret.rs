@@ -280,6 +280,11 @@ impl Oracle<'_> {
     fn call(&self, scope: &Scope<'_>, name: &str, arguments: &[Expr]) -> Datum {
         let values: Vec<Datum> =
             arguments.iter().map(|argument| self.value(scope, argument).plain()).collect();
+        if let (Some(givens), [Datum::Text(member) | Datum::Word(member)]) =
+            (self.givens.get(name), values.as_slice())
+        {
+            return givens.get(member).cloned().unwrap_or(Datum::Missing);
+        }
         match (name, values.as_slice()) {
             ("distance", [Datum::Geo(a, b), Datum::Geo(c, d)]) => distance((*a, *b), (*c, *d)),
             ("is_multiple", [left, right]) => match meet(left.clone(), right.clone(), self.base) {

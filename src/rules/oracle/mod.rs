@@ -62,6 +62,8 @@ pub struct Oracle<'a> {
     rules: Vec<&'a Rule>,
     features: BTreeMap<&'a str, &'a Expr>,
     lists: BTreeMap<String, BTreeSet<String>>,
+    /// What members of lists give, by list and member.
+    givens: BTreeMap<String, BTreeMap<String, Datum>>,
     base: Currency,
     zone: TimeZone,
     /// How long a rate counts, where the policy names a table.
@@ -84,6 +86,7 @@ impl<'a> Oracle<'a> {
             rules: Vec::new(),
             features: BTreeMap::new(),
             lists,
+            givens: BTreeMap::new(),
             base: euro(),
             zone: TimeZone::UTC,
             rates_expire_ms: None,
@@ -113,6 +116,13 @@ impl<'a> Oracle<'a> {
     pub fn with_rates(mut self, text: &str) -> Self {
         let expires_ms = self.rates_expire_ms;
         self.rates = expires_ms.map(|ms| rates::Table::read(text, self.base, &self.zone, ms));
+        self
+    }
+
+    /// The same with a list whose members give values.
+    #[must_use]
+    pub fn with_given(mut self, list: &str, values: BTreeMap<String, Datum>) -> Self {
+        self.givens.insert(list.to_owned(), values);
         self
     }
 
