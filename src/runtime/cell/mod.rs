@@ -504,6 +504,8 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
 
     /// Takes over partitions: brings the windows to the committed offsets, then reads from there.
     fn begin(&mut self, partitions: Vec<Partition>) -> Result<(), RunError> {
+        // WHY: what is still on its way from before this assignment would reach the topics after the look at them.
+        self.settle(SETTLE)?;
         let timeout = self.config.call_timeout();
         let Views { health, stop, .. } = self.views;
         let positions =
@@ -628,13 +630,13 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
     /// Takes the records that came while they could not be decided.
     fn take_all_early(&mut self) -> Result<(), RunError> {
         for early in core::mem::take(&mut self.early) {
-            self.take_early(&early)?;
+            let sequence = self.next_sequence();
+            self.take_early(&early, sequence)?;
         }
         Ok(())
     }
 
-    fn take_early(&mut self, early: &Early) -> Result<(), RunError> {
-        let sequence = self.next_sequence();
+    fn take_early(&mut self, early: &Early, sequence: u64) -> Result<(), RunError> {
         let parts = (&mut *self.shards, &mut self.outputs, &mut self.books, sequence);
         match Self::take(&mut self.assigned, parts, &mut self.last, &early.input())? {
             Some(handled) => self.hand_over(Handled { trace: early.trace, ..handled }),

@@ -56,14 +56,15 @@ impl<E: Engines, L: Log> Cell<'_, E, L> {
         };
         let (again, rest) = core::mem::take(&mut self.early).into_iter().partition(is_answered);
         self.early = rest;
-        for early in self.in_order(again) {
-            self.take_early(&early)?;
+        for (number, early) in self.in_order(again) {
+            // WHY: answers that were lost are written now, and have to stand where they belong for the next start.
+            self.take_early(&early, number)?;
         }
         Ok(())
     }
 
-    /// Records in the order of the first time.
-    fn in_order(&self, records: Vec<Early>) -> Vec<Early> {
+    /// Records in the order of the first time, with their numbers in it.
+    fn in_order(&self, records: Vec<Early>) -> Vec<(u64, Early)> {
         let order = self.answered.order();
         let known = |early: &Early| order.number(early.partition(), early.input().offset);
         let mut numbered: Vec<(u64, Early)> =
@@ -72,7 +73,7 @@ impl<E: Engines, L: Log> Cell<'_, E, L> {
                 .zip(records)
                 .collect();
         numbered.sort_by_key(|(number, _)| *number);
-        numbered.into_iter().map(|(_, early)| early).collect()
+        numbered
     }
 }
 
