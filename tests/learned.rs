@@ -340,6 +340,19 @@ fn a_decision_tells_what_raises_the_score_first() {
 }
 
 #[test]
+fn a_comparison_of_rule_sets_names_the_model_whose_artifact_changed() {
+    let (old, new) = (random_trees(&mut Dice::new(5)), random_trees(&mut Dice::new(6)));
+    let [before, again, after] =
+        [&old, &old, &new].map(|trees| program(&[SCHEMA, MODEL, TOLD], trees));
+    let compare = |one: &Program, other: &Program| riskweir::backtest::compare::changes(one, other);
+    assert!(compare(&before, &again).changed.is_empty());
+    let changed = compare(&before, &after).changed;
+    assert_eq!(changed.len(), 1, "{changed:#?}");
+    assert_eq!(changed[0].what, "model fraud");
+    assert!(changed[0].how[0].starts_with("artifact ") && changed[0].how[0].contains(" → "));
+}
+
+#[test]
 fn without_artifacts_a_learned_model_says_nothing() {
     let (program, report) = riskweir::rules::compile_untrained(&sources(&[SCHEMA, MODEL, TOLD]));
     let program = Arc::new(program.unwrap_or_else(|| panic!("{report:#?}")));

@@ -77,7 +77,7 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
         reference: Histogram::of([]),
         facts: facts.clone(),
     };
-    write(&arguments.out, &artifact.encode())?;
+    write_artifact(&arguments.out, &artifact)?;
     match console.format {
         Format::Json => console.data(&format!("{facts}\n")),
         Format::Text => console.data(&format!("{told}\n")),
@@ -137,7 +137,10 @@ fn words(scorer: &Scorer) -> String {
 }
 
 /// Writes under a hidden name and renames: whoever looks at the folder sees the old file or the new one.
-fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+///
+/// # Errors
+/// When the file cannot be written; the one before it stays.
+pub(crate) fn write_artifact(path: &Path, artifact: &Artifact) -> Result<(), Failure> {
     let failed = |error: std::io::Error| {
         Failure::invalid(format!("could not write `{}`: {error}", path.display()))
     };
@@ -145,7 +148,7 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
         path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let hidden = path.with_file_name(format!(".{name}.new"));
     let written = fs::File::create(&hidden).and_then(|mut file| {
-        file.write_all(bytes)?;
+        file.write_all(&artifact.encode())?;
         file.sync_all()?;
         fs::rename(&hidden, path)
     });

@@ -10,6 +10,7 @@ use crate::backtest::labels::Labels;
 use crate::base::text::counted;
 use crate::cli::backtest::{LabelFile, day_or_time_ms, duration_ms, write};
 use crate::cli::history::{Reading, check_output};
+use crate::cli::import::write_artifact;
 use crate::cli::rules::compile_folder_untrained;
 use crate::cli::{Console, Exit, Failure, Format};
 use crate::models::offline::packed::MAX_DEPTH;
@@ -234,9 +235,7 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
             Failure::invalid(format!("could not make `{}`: {error}", folder.display()))
         })?;
     }
-    std::fs::write(out, artifact.encode()).map_err(|error| {
-        Failure::invalid(format!("could not write `{}`: {error}", out.display()))
-    })?;
+    write_artifact(out, &artifact)?;
     let text = markdown(&card);
     write(&out.with_extension("md"), &text)?;
     write(&out.with_extension("json"), &format!("{pretty}\n"))?;

@@ -7,8 +7,9 @@ use crate::lsp::advice;
 use crate::lsp::folder::Folder;
 use crate::lsp::names::{Mention, Question, Symbol};
 use crate::lsp::server::At;
+use crate::models::offline::Scorer;
 use crate::rules::cost;
-use crate::rules::program::{Mode, TableId};
+use crate::rules::program::{LearnedSpec, MadeOf, Mode, ModelPlan, TableId};
 use crate::rules::syntax::ast::{self, ClauseKind, Item};
 use crate::rules::syntax::lexer::lex_range;
 use crate::rules::syntax::token::TokenKind;
@@ -144,6 +145,10 @@ fn named(folder: &Folder, mention: &Mention) -> Option<String> {
             text.push_str(&format!("\n\nIts file gives it {} members.", list.members.len()));
         }
     }
+    if let Symbol::Model(name) = symbol {
+        let model = folder.study.program.models.iter().find(|model| model.name == *name);
+        text.push_str(&model.and_then(learned).unwrap_or_default());
+    }
     let value = definition.and_then(|span| value_of(folder, symbol, span));
     let types = value.map(|span| folder.study.types_at(span)).unwrap_or_default();
     let types = if types.is_empty() { folder.study.types_at(mention.span) } else { types };
@@ -154,6 +159,20 @@ fn named(folder: &Folder, mention: &Mention) -> Option<String> {
         text.push_str(&format!("\n\n{comment}"));
     }
     Some(text)
+}
+
+/// What a learned model's artifact holds.
+fn learned(model: &ModelPlan) -> Option<String> {
+    let MadeOf::Learned(LearnedSpec { path, artifact: Some(artifact), .. }) = &model.made_of else {
+        return None;
+    };
+    let what = match &artifact.scorer {
+        Scorer::Forest(forest) => {
+            format!("{} trees with {} nodes", forest.n_trees(), forest.n_nodes())
+        }
+        Scorer::Logistic(_) => "a logistic regression".to_owned(),
+    };
+    Some(format!("\n\n`{path}` holds {what}, trained on `{}`.", artifact.event))
 }
 
 /// The items of a file.

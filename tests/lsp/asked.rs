@@ -41,6 +41,40 @@ fn a_pointer_over_a_word_says_type_meaning_and_cost() {
 }
 
 #[test]
+fn a_pointer_over_a_learned_model_says_what_its_artifact_holds() {
+    let mut editor = Editor::new();
+    let text = r#"event use_of_card from "uses"
+  id    use_id : text
+  time  at     : time
+  field amount : money currency EUR
+  field fresh  : bool
+  field items  : integer
+  field rate   : number
+model fraud
+  on use_of_card
+  kind learned
+  from "models/fraud.rwm"
+  reads amount, fresh, items, rate
+"#;
+    editor.write("rules/fraud.risk", text);
+    std::fs::create_dir_all(editor.path("rules/models")).unwrap();
+    let foreign = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/import/xgboost.json");
+    let imported = Command::new(env!("CARGO_BIN_EXE_riskweir"))
+        .args(["import", "--name", "fraud", "--model", foreign, "--rules"])
+        .arg(editor.path("rules"))
+        .arg("--out")
+        .arg(editor.path("rules/models/fraud.rwm"))
+        .output()
+        .unwrap();
+    assert!(imported.status.success(), "{}", String::from_utf8_lossy(&imported.stderr));
+    let text = editor.open_file("rules/fraud.risk");
+    let model = editor.hover("rules/fraud.risk", &text, "model fr|aud");
+    assert!(model.contains("kind learned"), "{model}");
+    let holds = "`models/fraud.rwm` holds 12 trees with ";
+    assert!(model.contains(holds) && model.contains("on `use_of_card`"), "{model}");
+}
+
+#[test]
 fn the_bytes_of_a_hover_are_those_that_cost_prints() {
     let mut editor = Editor::new();
     let text = editor.open_file("rules/cards/busy.risk");
