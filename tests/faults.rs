@@ -247,3 +247,43 @@ fn a_permission_to_write_that_is_taken_away_stops_offsets_until_it_is_back() {
         fleet.check_golden();
     }
 }
+
+/// A service that decided 300 records of an input topic which was deleted then.
+fn with_a_deleted_input(test: &str, mode: &'static str) -> (Fleet<'static>, Payments, Binary) {
+    let (fleet, mut payments) =
+        (Fleet::new(Broker::shared(), test, (mode, 1)), Payments::new(31, 1, 20));
+    fleet.produce(&payments.take(300));
+    let service = fleet.start("one", &[]);
+    fleet.wait_committed(300, &[&service]);
+    wait::until(|| !fleet.snapshot_files("one").is_empty(), || service.describe());
+    fleet.broker.delete_topics(&[&fleet.input()]);
+    (fleet, payments, service)
+}
+
+#[test]
+fn an_input_topic_that_is_deleted_while_it_runs_is_named_and_one_made_anew_is_not_read_on() {
+    for mode in MODES {
+        let (fleet, mut payments, service) = with_a_deleted_input("input_gone", mode);
+        let (code, said) = service.ended();
+        assert_eq!(code, Some(3), "{said}");
+        assert!(said.contains("error[K0001]") && said.contains(&fleet.input()), "{said}");
+        fleet.broker.create_topic(&fleet.input(), 1);
+        fleet.produce(&payments.take(600));
+        let (code, said) = fleet.start("one", &[]).ended();
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains("error[K0014]"), "{said}");
+        assert_eq!(fleet.n_committed(), 0);
+    }
+}
+
+#[test]
+fn a_service_is_not_ready_while_its_input_topic_is_gone_and_reads_no_other_one_where_that_ended() {
+    let (fleet, mut payments, service) = with_a_deleted_input("input_anew", "transactional");
+    wait_for(&service, "/readyz", 503);
+    fleet.broker.create_topic(&fleet.input(), 1);
+    fleet.produce(&payments.take(600));
+    let (code, said) = service.ended();
+    assert_ne!(code, Some(0), "{said}");
+    assert!(["error[K0001]", "error[K0014]"].iter().any(|code| said.contains(code)), "{said}");
+    assert_eq!(fleet.n_committed(), 0);
+}

@@ -249,6 +249,8 @@ enum Command {
 
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
+    // WHY: where the signal cannot be handled all is as before, and nothing else depends on it.
+    drop(crate::runtime::outlive_file_limits());
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

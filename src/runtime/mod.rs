@@ -40,7 +40,7 @@ pub use kafka::watch::{Seen, Watch};
 pub use port::{Engines, Input, News, Output, OutputTopic, Spread, Step};
 pub use reload::{Backfill, Laid, Reload, Reloader};
 pub use rulesets::{Asked, Became, DecidingEngines, Wish};
-pub use stop::Stop;
+pub use stop::{Stop, outlive_file_limits};
 
 use crate::config::{Config, DeliveryMode};
 use crate::durable;

@@ -416,6 +416,7 @@ fn mind_pasts<L: Log, E: Engines>(
     }
     if gap {
         shard.engine.note_gap(latest_ms(starts));
+        hasten(shard);
     }
     Ok(Some(pasts))
 }
@@ -487,7 +488,7 @@ fn known(at: &Place) -> Option<(Partition, Known)> {
     Some((partition(at), Known { next: at.next_offset, record }))
 }
 
-/// Asks whether the input is the log that the group's notes and the newest snapshot speak of.
+/// Asks whether the input is the log that the group's notes and the state, or else the newest snapshot, speak of.
 fn mind_other_log<'n, L: Log, E: Engines>(
     shard: &Shard<E::Engine>,
     starts: &[Start],
@@ -498,21 +499,27 @@ fn mind_other_log<'n, L: Log, E: Engines>(
         Some(Claim::of((partition, Known { next, record: mark.record? })))
     };
     let of_group: Vec<Claim> = marks.filter_map(claim).collect();
-    let mut of_snapshot = Vec::new();
-    if shard.applied.is_empty()
-        && let Some(checkpoints) = &shard.checkpoints
+    let mut of_state = Vec::new();
+    if !shard.applied.is_empty() {
+        // WHY: a broker forgets offsets with their topic; this process remembers what it read of it.
+        of_state.extend(shard.known.iter().map(|(at, known)| Claim::of((at, *known))));
+        of_state.retain(|claim| {
+            starts.iter().any(|(partition, _)| *partition == claim.partition)
+                && !of_group.iter().any(|told| told.partition == claim.partition)
+        });
+    } else if let Some(checkpoints) = &shard.checkpoints
         && let Some(header) = checkpoints.snapshots.newest_header()
     {
         let ours = header.positions.iter().filter_map(known);
-        of_snapshot.extend(ours.map(|(partition, known)| Claim::of((&partition, known))));
+        of_state.extend(ours.map(|(partition, known)| Claim::of((&partition, known))));
         // WHY: what somebody else has now is that one's to look at.
-        of_snapshot.retain(|claim| {
+        of_state.retain(|claim| {
             starts.iter().any(|(partition, _)| *partition == claim.partition)
                 && !of_group.contains(claim)
         });
     }
     mind_log(of_group, tools)?;
-    mind_log(of_snapshot, tools)
+    mind_log(of_state, tools)
 }
 
 /// Loads the newest snapshot that is of use.
@@ -686,9 +693,19 @@ fn mind_gap<L: Log, E: Engines>(
         }
         happening::GapAccepted { topic: &topic, partition: number, from, low }.emit();
         shard.engine.note_gap(latest_ms(starts));
+        hasten(shard);
         shard.applied.insert(partition.clone(), low.min(end));
     }
     Ok(Some(lows))
+}
+
+/// The next snapshot is due as soon as it can be taken.
+///
+/// WHY: without one, whoever starts after a crash meets the gap again, and would have to accept it again.
+fn hasten<S>(shard: &mut Shard<S>) {
+    if let Some(checkpoints) = &mut shard.checkpoints {
+        checkpoints.hasten();
+    }
 }
 
 /// How young records may be that were decided before the committed offsets.

@@ -6,11 +6,19 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::flag;
 
 /// Exit code when a second signal ends the process at once.
 const EXIT_SECOND_SIGNAL: i32 = 130;
+
+/// Has a write beyond a limit on the size of files fail, as on a disk that is full. Without it the system ends the process.
+///
+/// # Errors
+/// The system does not let the signal be handled.
+pub fn outlive_file_limits() -> io::Result<()> {
+    flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false))).map(drop)
+}
 
 /// A wish to stop that several threads share.
 #[derive(Clone, Debug)]

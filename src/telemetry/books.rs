@@ -1,9 +1,10 @@
 //! The plain counters of one cell: what it read, decided, dead-lettered and has in flight.
 //!
-//! INVARIANT: `read = decided + dead-lettered + in flight`. A record is *in flight* from the moment it was read until
+//! INVARIANT: `read = decided + dead-lettered + abandoned + in flight`. A record is *in flight* from the moment it was read until
 //! all of its outputs are acknowledged (or their Kafka transaction is committed); only then it counts as decided or
-//! dead-lettered. A record that is on its way when its partition is taken from us counts as what the engine made of it;
-//! whoever owns the partition then reads it again, and it counts there as read again. The three are counted at three different places, so the balance is a check and not a definition.
+//! dead-lettered. A record that is on its way when its partition is taken from us is *abandoned*: whoever owns the
+//! partition then reads it again, and it counts there as read and decided. All are counted at different places, so the
+//! balance is a check and not a definition.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -204,6 +205,8 @@ pub struct Books {
     pub decided: BTreeMap<&'static str, u64>,
     /// Dead letters per reason.
     pub dead_lettered: BTreeMap<&'static str, u64>,
+    /// Records that were given up before their outputs were acknowledged: somebody reads them again.
+    pub abandoned: u64,
     /// Records whose outputs are not all acknowledged.
     pub in_flight: u64,
     /// Time in the engine per record.
@@ -250,6 +253,7 @@ impl Default for Books {
             read: Vec::new(),
             decided: BTreeMap::new(),
             dead_lettered: BTreeMap::new(),
+            abandoned: 0,
             in_flight: 0,
             decision_duration: Histogram::new(DECISION_BOUNDS_S),
             end_to_end: Histogram::new(LATENCY_BOUNDS_S),
@@ -282,6 +286,17 @@ impl Books {
         self.in_flight = self.in_flight.saturating_sub(1);
     }
 
+    /// Counts records that were on their way when their partitions were taken away.
+    pub fn records_abandoned(&mut self, count: u64) {
+        self.abandoned += count;
+        self.in_flight = self.in_flight.saturating_sub(count);
+    }
+
+    /// Records that were decided or dead-lettered.
+    pub fn n_done(&self) -> u64 {
+        self.decided.values().chain(self.dead_lettered.values()).sum()
+    }
+
     /// Counts an error of the Kafka client.
     pub fn kafka_error(&mut self, code: &str) {
         match self.kafka_errors.get_mut(code) {
@@ -290,11 +305,11 @@ impl Books {
         }
     }
 
-    /// Records read minus those decided, dead-lettered or in flight: 0 unless something was lost.
+    /// Records read minus those decided, dead-lettered, abandoned or in flight: 0 unless something was lost.
     pub fn imbalance(&self) -> i128 {
         let read: u64 = self.read.iter().map(|(_, count)| count).sum();
-        let done: u64 = self.decided.values().chain(self.dead_lettered.values()).sum();
-        i128::from(read) - i128::from(done) - i128::from(self.in_flight)
+        let over = i128::from(self.n_done()) + i128::from(self.abandoned);
+        i128::from(read) - over - i128::from(self.in_flight)
     }
 }
 
@@ -326,6 +341,17 @@ mod tests {
         }
         assert_eq!(books.read, [(topic, 3)]);
         assert_eq!(books.decided.get("hold"), Some(&1));
+    }
+
+    #[test]
+    fn records_that_were_given_up_count_as_abandoned_and_not_as_decided() {
+        let topic: Arc<str> = "wallet.events".into();
+        let mut books = Books::default();
+        (0..5).for_each(|_| books.record_read(&topic));
+        books.record_done(Outcome::Decided("pass"));
+        books.records_abandoned(3);
+        assert_eq!((books.n_done(), books.abandoned, books.in_flight), (1, 3, 1));
+        assert_eq!(books.imbalance(), 0);
     }
 
     #[test]

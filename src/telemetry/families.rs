@@ -70,6 +70,11 @@ fn records(cells: &[Books]) -> Vec<MetricFamily> {
         ),
         counter("riskweir_decisions_total", "Records with an acknowledged decision.", decided),
         counter("riskweir_dead_letter_total", "Records that could not be decided.", dead),
+        counter(
+            "riskweir_records_abandoned_total",
+            "Records given up with their partitions before their outputs were acknowledged; they are read again.",
+            total(cells, |books| books.abandoned),
+        ),
         histogram(
             "riskweir_decision_duration_seconds",
             "Time in the engine per record.",

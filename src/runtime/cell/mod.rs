@@ -4,6 +4,7 @@
 //! committed offset lies elsewhere (a commit that never landed, another instance that went on), the engine is built
 //! anew and the input is replayed up to the committed offset, so no record moves a window twice.
 
+mod gone;
 mod notes;
 mod order;
 mod rules;
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::Config;
 use crate::runtime::answered::Answered;
+use crate::runtime::cell::gone::{Doubt, is_not_found};
 use crate::runtime::cell::rules::Filling;
 use crate::runtime::checkpoint::Checkpoints;
 use crate::runtime::delivery::transactional::committed;
@@ -104,6 +106,8 @@ pub(crate) struct Cell<'a, E: Engines, L: Log> {
     /// What the group has committed of partitions that are not ours, as far as it was asked.
     abroad: BTreeMap<Partition, i64>,
     ask_abroad_at: Duration,
+    /// The client did not find an input topic: nothing is read before the broker has said what became of it.
+    doubt: Doubt,
 }
 
 impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
@@ -146,6 +150,7 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
             reported_at: world.clock.now(),
             abroad: BTreeMap::new(),
             ask_abroad_at: Duration::ZERO,
+            doubt: Doubt::default(),
         };
         if cell.engines.spread() == Spread::ByPartition {
             cell.n_shares = cell.n_partitions(inputs)?;
@@ -193,7 +198,9 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
                 self.on_group_event(event)?;
             }
             self.mind_lack()?;
-            if self.recovery.is_some() {
+            if !self.mind_inputs()? {
+                // Asked again with the next turn.
+            } else if self.recovery.is_some() {
                 self.recover()?;
             } else if self.is_closing() {
                 self.close_filling()?;
@@ -400,8 +407,10 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
 
     /// An error of the consumer: most pass, some end the run.
     fn on_trouble(&mut self, trouble: Trouble) -> Result<(), RunError> {
+        let is_not_found = is_not_found(&trouble);
         let Trouble { code, error, offset_gone } = trouble;
         self.books.kafka_error(&code);
+        self.doubt.is_raised |= is_not_found;
         if offset_gone {
             return Err(self.offset_gone(error));
         }
@@ -484,7 +493,10 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
                 checkpoints.release(&mut shard.engine);
             }
         }
-        self.delivery.forget(&mut self.books);
+        // WHY: books of their own, because somebody reads those records again and they count as decided then.
+        let mut abandoned = Books::default();
+        self.delivery.forget(&mut abandoned);
+        self.books.records_abandoned(abandoned.n_done());
         (self.paused, self.last) = (false, 0);
         self.early.clear();
         self.books.lag.clear();
@@ -504,6 +516,7 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
 
     /// Takes over partitions: brings the windows to the committed offsets, then reads from there.
     fn begin(&mut self, partitions: Vec<Partition>) -> Result<(), RunError> {
+        self.mind_absent(&partitions);
         // WHY: what is still on its way from before this assignment would reach the topics after the look at them.
         self.settle(SETTLE)?;
         let timeout = self.config.call_timeout();
@@ -615,7 +628,8 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
         let complete = progress == Progress::Complete;
         let (records, took) = recovery.progress(self.world.clock);
         match self.source.poll(Duration::ZERO)? {
-            Polled::Nothing | Polled::Trouble(_) => {}
+            Polled::Nothing => {}
+            Polled::Trouble(trouble) => self.doubt.is_raised |= is_not_found(&trouble),
             // WHY: reading is paused, so this is rare; a record that comes all the same must not be lost.
             Polled::Record(record) => self.early.push(Early::of(&record)),
         }

@@ -3,6 +3,7 @@
 //! INVARIANT: no record is decided in an epoch, and no snapshot taken, before the group has committed the note that names
 //! the epoch. So whatever an outsider saw, a restart finds the same rule set at the same offset.
 
+use crate::runtime::cell::gone::is_not_found;
 use crate::runtime::cell::{Assigned, Cell, SAVING, SETTLE};
 use crate::runtime::early::Early;
 use crate::runtime::error::RunError;
@@ -49,8 +50,10 @@ impl<E: Engines, L: Log> Cell<'_, E, L> {
             self.source.pause()?;
             self.paused = true;
         }
-        if let Polled::Record(record) = self.source.poll(SAVING)? {
-            self.early.push(Early::of(&record));
+        match self.source.poll(SAVING)? {
+            Polled::Nothing => {}
+            Polled::Trouble(trouble) => self.doubt.is_raised |= is_not_found(&trouble),
+            Polled::Record(record) => self.early.push(Early::of(&record)),
         }
         if self.noted {
             // The rule set is still being kept.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::base::planted::{Bug, is_planted};
 use crate::diag::Code;
 use crate::runtime::backfill::{Planned, Range, Reading};
+use crate::runtime::cell::gone::is_not_found;
 use crate::runtime::cell::{Assigned, Cell, SETTLE, SLICE, WHOLE};
 use crate::runtime::early::Early;
 use crate::runtime::epochs::Fill;
@@ -324,7 +325,8 @@ impl<E: Engines, L: Log> Cell<'_, E, L> {
     /// A slice of the last records; polls on the way so that the group keeps us. Then the rule set becomes active.
     pub(super) fn close_filling(&mut self) -> Result<(), RunError> {
         match self.source.poll(Duration::ZERO)? {
-            Polled::Nothing | Polled::Trouble(_) => {}
+            Polled::Nothing => {}
+            Polled::Trouble(trouble) => self.doubt.is_raised |= is_not_found(&trouble),
             // WHY: reading is paused, so this is rare; a record that comes all the same must not be lost.
             Polled::Record(record) => self.early.push(Early::of(&record)),
         }

@@ -134,7 +134,8 @@ pub(crate) trait Delivery<S> {
     /// Gets everything out and commits it, within `limit`. False: not all of it could be committed.
     fn settle(&mut self, limit: Duration, around: &mut Around<'_, S>) -> Result<bool, RunError>;
 
-    /// Forgets what is on its way: somebody will read those records again.
+    /// Forgets what is on its way: somebody will read those records again. They are counted in `books` by what the
+    /// engine made of them.
     fn forget(&mut self, books: &mut Books);
 }
 

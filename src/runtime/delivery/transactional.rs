@@ -104,6 +104,9 @@ pub(crate) struct Transactional<'a, L: Log> {
     /// What the group has committed.
     committed: BTreeMap<Partition, Option<i64>>,
     reports: Vec<Report>,
+    /// Outputs that were acknowledged since the last commit or repetition, and the most that ever were since the last commit.
+    n_taken: usize,
+    most_taken: usize,
     /// When somebody, or the broker, fenced our producer of late.
     fenced_at: Vec<Duration>,
     /// Somebody else moved the group's offsets: what is at hand must not be written.
@@ -155,6 +158,8 @@ impl<'a, L: Log> Transactional<'a, L> {
             committed_at: None,
             committed: BTreeMap::new(),
             reports: Vec::new(),
+            n_taken: 0,
+            most_taken: 0,
             fenced_at: Vec::new(),
             strange: false,
         })
@@ -210,7 +215,11 @@ impl<'a, L: Log> Transactional<'a, L> {
     ) -> Result<(), Fault> {
         self.writer.serve(wait);
         self.writer.take_reports(&mut self.reports);
-        if !self.reports.is_empty() {
+        // WHY: where one output is refused the others are taken with each repetition, and that is no progress.
+        let taken = self.reports.iter().filter(|report| report.failure.is_none()).count();
+        self.n_taken += taken;
+        if taken > 0 && self.n_taken > self.most_taken {
+            self.most_taken = self.n_taken;
             around.health.set_waiting(false);
         }
         for report in self.reports.drain(..) {
@@ -252,6 +261,7 @@ impl<'a, L: Log> Transactional<'a, L> {
             let deadline = now + self.config.delivery.transaction_timeout;
             let first = usize::from(is_planted(Bug::OutputLostOnRepeat)).min(batch.wires.len());
             (batch.n_sent, *phase) = (first, Phase::Writing { deadline });
+            self.n_taken = 0;
         }
         if let Phase::Writing { deadline } = *phase {
             Self::push(&mut self.writer, &mut self.open, batch)?;
@@ -300,6 +310,7 @@ impl<'a, L: Log> Transactional<'a, L> {
     fn complete(&mut self, books: &mut Books, clock: &dyn Clock) {
         let Some((batch, _)) = self.closed.take() else { return };
         let now_ms = clock.wall_ms();
+        (self.n_taken, self.most_taken) = (0, 0);
         self.open = false;
         self.committed_at = Some(clock.now());
         for record in batch.records {
@@ -364,7 +375,7 @@ impl<'a, L: Log> Transactional<'a, L> {
         Ok(Turn::Fine)
     }
 
-    /// Ends the run where outputs were not taken because their topic is gone.
+    /// Ends the run where outputs or offsets were not taken because their topic is gone.
     fn ask_for_topics<S: Source>(
         &self,
         error: &LogError,
@@ -377,7 +388,9 @@ impl<'a, L: Log> Transactional<'a, L> {
             return Ok(());
         }
         let Some((batch, _)) = &self.closed else { return Ok(()) };
-        let topics: BTreeSet<&str> = batch.wires.iter().map(|wire| &*wire.topic).collect();
+        let outputs = batch.wires.iter().map(|wire| &*wire.topic);
+        let topics: BTreeSet<&str> =
+            outputs.chain(batch.ends.keys().map(|partition| &*partition.topic)).collect();
         for topic in topics {
             // WHY: a broker that does not answer says nothing about a topic.
             if around.source.n_partitions(topic, self.timeout) == Ok(0) {

@@ -103,6 +103,9 @@ fn reader(config: &Config) -> ClientConfig {
         ("queued.min.messages", "10000"),
         ("fetch.queue.backoff.ms", "5"),
         ("fetch.error.backoff.ms", "100"),
+        // WHY: a topic that is not found is asked for once more before anything follows from it (`cell/gone.rs`); while
+        // the client gives it time, a topic that was deleted looks like one without new records.
+        ("topic.metadata.propagation.max.ms", "1000"),
     ];
     for (name, value) in defaults {
         if client.get(name).is_none() {

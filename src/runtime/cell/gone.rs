@@ -1,0 +1,106 @@
+//! What a cell does when an input topic may be gone, or may have been made anew under its name.
+//!
+//! INVARIANT: once the client has said that it does not find a topic or a partition of it, no further record is decided
+//! before the broker has said that all input topics are there and the last record of each partition that was decided
+//! still stands where it stood.
+
+use std::time::Duration;
+
+use crate::runtime::cell::Cell;
+use crate::runtime::continuity::{Claim, mind_log};
+use crate::runtime::error::RunError;
+use crate::runtime::log::{Log, Partition, Source as _, Trouble};
+use crate::runtime::port::Engines;
+use crate::runtime::recovery::Tools;
+use crate::runtime::shard::Known;
+use crate::telemetry::happening;
+
+/// What the client says of a topic or a partition that it does not find.
+const NOT_FOUND: [&str; 4] =
+    ["UnknownTopic", "UnknownTopicOrPartition", "UnknownPartition", "UnknownTopicId"];
+
+/// How long the brokers must say that there is no such topic. WHY: one that has only just started may not know it yet.
+const GONE_FOR: Duration = Duration::from_secs(3);
+/// How often they are asked meanwhile.
+const ASK_EVERY: Duration = Duration::from_millis(250);
+
+/// Whether the input topics are in doubt, and since when they are said to be gone.
+#[derive(Debug, Default)]
+pub(super) struct Doubt {
+    pub(super) is_raised: bool,
+    gone_since: Option<Duration>,
+    ask_at: Duration,
+}
+
+/// Whether the client did not find what it is to read.
+pub(super) fn is_not_found(trouble: &Trouble) -> bool {
+    NOT_FOUND.contains(&trouble.code.as_str())
+}
+
+impl<E: Engines, L: Log> Cell<'_, E, L> {
+    /// Asks, where the client did not find an input topic, whether it is there and still is the log that was read. False:
+    /// the broker does not say, so nothing may be read yet.
+    ///
+    /// # Errors
+    /// A topic is gone, or another one has its name.
+    pub(super) fn mind_inputs(&mut self) -> Result<bool, RunError> {
+        if !self.doubt.is_raised {
+            return Ok(true);
+        }
+        let (now, timeout) = (self.world.clock.now(), self.config.call_timeout());
+        if now < self.doubt.ask_at {
+            self.wait_for_note()?;
+            return Ok(false);
+        }
+        self.doubt.ask_at = now + ASK_EVERY;
+        for topic in self.inputs {
+            match self.source.n_partitions(topic, timeout) {
+                Ok(0) => {
+                    let since = *self.doubt.gone_since.get_or_insert(now);
+                    self.views.health.set_assigned(false);
+                    if now.saturating_sub(since) < GONE_FOR {
+                        return Ok(false);
+                    }
+                    let brokers = self.config.kafka.brokers.join(",");
+                    return Err(RunError::TopicMissing { topic: topic.to_owned(), brokers });
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    let attempted = "ask for a topic that was not found";
+                    let (code, error) = (error.code.as_str(), error.text.as_str());
+                    happening::KafkaTrouble { attempted, code, error }.emit();
+                    return Ok(false);
+                }
+            }
+        }
+        let claims = self.assigned.iter().filter_map(|ours| {
+            let known = Known { next: ours.next, record: ours.record? };
+            Some(Claim::of((&ours.partition, known)))
+        });
+        let claims = claims.collect();
+        let tools: Tools<'_, L, E> = Tools {
+            config: self.config,
+            log: self.world.log,
+            clock: self.world.clock,
+            source: &self.source,
+            engines: &mut *self.engines,
+            health: &self.views.health,
+        };
+        mind_log(claims, &tools)?;
+        if core::mem::take(&mut self.doubt).gone_since.is_some() {
+            self.views.health.set_assigned(true);
+        }
+        Ok(true)
+    }
+
+    /// Raises a doubt where the group gave us no partition of an input topic because there is no such topic.
+    pub(super) fn mind_absent(&mut self, given: &[Partition]) {
+        for topic in self.inputs {
+            let is_given = given.iter().any(|partition| *partition.topic == **topic);
+            // WHY: a broker that does not answer says nothing about a topic.
+            if !is_given && self.source.n_partitions(topic, self.config.call_timeout()) == Ok(0) {
+                (self.doubt.is_raised, self.doubt.ask_at) = (true, Duration::ZERO);
+            }
+        }
+    }
+}
