@@ -630,6 +630,22 @@ fn snapshot_verify_names_the_damaged_one_and_fails() {
     assert!(called.out.contains("NO [S0001]: it is damaged at byte "), "{}", called.out);
 }
 
+#[test]
+fn snapshot_verify_tells_a_name_that_is_not_that_of_the_header() {
+    let place = place(RULES);
+    let state = place.path().join("state");
+    let names = snapshots(&place);
+    for name in ["payments-0/000000000009-e4.rws", "payments-0/000000000002-e5.rws"] {
+        fs::copy(state.join(&names[1]), state.join(name)).unwrap();
+        let called = place.call(&["snapshot", "verify", "state"]);
+        assert_eq!(called.code, 1, "{name}");
+        let told = format!("error[S0002]: snapshot `{name}`: it is number 2 of epoch 4");
+        assert!(called.err.contains(&told), "{}", called.err);
+        fs::remove_file(state.join(name)).unwrap();
+    }
+    assert_eq!(place.call(&["snapshot", "verify", "state"]).code, 0);
+}
+
 /// F15: what a snapshot is read into does not grow with it.
 #[test]
 fn a_snapshot_three_times_the_memory_is_verified_in_parts() {
@@ -767,6 +783,8 @@ fn check_warns_of_what_is_due_on_a_day_and_of_nothing_without_one() {
 fn validate_and_run_refuse_the_same_in_the_same_words() {
     let place = place(&RULES.replace("event payment\n", "event payment from \"payments\"\n"));
     fs::write(place.path().join("a_file"), "").unwrap();
+    // A folder in place of the lock file: that refuses root, too.
+    fs::create_dir_all(place.path().join("locked/all/.lock")).unwrap();
     for (setting, told) in [
         ("kafka.session_timeout=0s", "error[C0005]: `kafka.session_timeout` expects"),
         ("kafka.brokers=http://k:9092", "error[C0005]: `kafka.brokers` expects"),
@@ -779,6 +797,7 @@ fn validate_and_run_refuse_the_same_in_the_same_words() {
         ("kafka.rdkafka.no.such.thing=1", "error[K0008]: "),
         ("snapshot.dir=a_file/state", "error[S0004]: "),
         ("snapshot.dir=s3:/bucket", "error[C0005]: `snapshot.dir` expects"),
+        ("snapshot.dir=locked", "error[S0004]: snapshots: could not open `all/.lock` in `locked`"),
     ] {
         let arguments = ["--brokers", "127.0.0.1:1", "--http", "127.0.0.1:0", "--set", setting];
         let judge = |command: &str| place.call(&[&[command], &arguments[..]].concat());

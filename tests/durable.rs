@@ -468,6 +468,39 @@ fn a_shard_has_one_writer_at_a_time_and_any_readers() {
 }
 
 #[test]
+fn a_file_with_the_last_number_is_named_and_leaves_no_snapshot_silently_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut snapshots = local(folder.path());
+    write(&mut snapshots, 10).unwrap();
+    let last = format!("pay-0/{}-e1.rws", u64::MAX);
+    std::fs::write(folder.path().join(&last), b"x").unwrap();
+    let error = snapshots.begin(&header(20)).expect_err("no number is left");
+    assert!(error.to_string().contains(&last), "{error}");
+    assert_eq!(error.code().0, "S0002");
+    std::fs::remove_file(folder.path().join(&last)).unwrap();
+    write(&mut snapshots, 20).unwrap();
+    assert_loads(&snapshots, 20);
+}
+
+#[test]
+fn a_kept_rule_set_that_cannot_be_opened_is_written_again() {
+    let disk = Disk::default();
+    let on = |fail| Snapshots::new(Box::new(FailAt::new(&disk, fail)), "pay-0", 2).unwrap();
+    on(None).keep_rules("id", b"rules", &[]).unwrap();
+    let mut passed = 0;
+    for n in 1..=3 {
+        match on(Some((n, Trouble::Denied, 0))).keep_rules("id", b"rules", &[]) {
+            Ok(()) => passed += 1,
+            Err(SnapshotError::Storage(error)) => assert_ne!(error.attempted, "open"),
+            Err(error) => panic!("{error}"),
+        }
+    }
+    // The call that opens it is one of these three, and the only one that need not succeed.
+    assert_eq!(passed, 1);
+    assert_eq!(on(None).load_rules("id").unwrap(), b"rules");
+}
+
+#[test]
 fn names_that_cannot_be_folders_are_refused() {
     for shard in ["", "..", ".hidden", "a/b", "a\\b", "ä", &"x".repeat(101)] {
         let made = Snapshots::new(Box::new(LocalDir::new("unused")), shard, 2);

@@ -660,7 +660,7 @@ fn an_active_rule_set_whose_file_is_damaged_or_gone_is_named_and_kept_again() {
             || fs::read(file).is_ok_and(|bytes| bytes == whole),
             || format!("the rule set again: {}", again.describe()),
         );
-        assert!(again.said().contains("it is kept again"), "{}", again.said());
+        wait::until(|| again.said().contains("it is kept again"), || again.describe());
         again.stop_in_order();
         assert_eq!(verify(&folder).0, Some(0));
     }

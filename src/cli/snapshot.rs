@@ -14,7 +14,7 @@ use crate::cli::settings::Settings;
 use crate::cli::{Console, Exit, Failure, Format};
 use crate::durable::snapshots::{RULES_ENDING, examine, is_ours, misplaced};
 use crate::durable::{
-    ContainerError, Header, Position, SnapshotError, Storage, StorageError, Totals, open,
+    ContainerError, Header, Position, SnapshotError, Storage, StorageError, Totals, Trouble, open,
 };
 
 /// What is wrong with an entry that is named like a snapshot.
@@ -109,9 +109,11 @@ fn examine_all(place: &str) -> Result<Vec<Examined>, StorageError> {
     let storage: Box<dyn Storage + Send> = open(place)?;
     let stored = storage.list(None)?;
     let snapshots = stored.into_iter().filter(|stored| is_ours(&stored.name));
-    let examined = snapshots.map(|stored| {
+    let examined = snapshots.filter_map(|stored| {
         let input = storage.open(&stored.name);
-        in_place(examine_one(stored.name, stored.size_bytes, input))
+        // WHY: a service that writes there may have pruned it since it was listed.
+        let is_gone = input.as_ref().is_err_and(|error| error.trouble == Trouble::NotFound);
+        (!is_gone).then(|| in_place(examine_one(stored.name, stored.size_bytes, input)))
     });
     let strange = storage.strange(None)?.into_iter().filter(|name| is_ours(name)).map(|name| {
         let reason = NO_FILE.to_owned();

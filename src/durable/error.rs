@@ -77,9 +77,7 @@ impl StorageError {
             Trouble::Address => {
                 "use a path, or a URL such as `s3://bucket/folder` with its cargo feature built in"
             }
-            Trouble::Other => {
-                "it is tried again at the next interval; look at the device or the network"
-            }
+            Trouble::Other => "look at what stands there, at the device or the network",
         }
     }
 }
@@ -208,6 +206,12 @@ pub enum SnapshotError {
         /// The name.
         shard: String,
     },
+    /// No number is left for another one.
+    #[error("no number is left behind that of `{name}`")]
+    NoNumber {
+        /// The newest, by its name.
+        name: String,
+    },
     /// A call out of order.
     #[error("no snapshot is being written")]
     NotBegun,
@@ -250,7 +254,7 @@ impl SnapshotError {
             Self::Storage(error) if error.trouble == Trouble::Busy => Code("S0006"),
             Self::Storage(_) => Code("S0004"),
             Self::Container { error, .. } => error.code(),
-            Self::Misplaced { .. } => Code("S0002"),
+            Self::Misplaced { .. } | Self::NoNumber { .. } => Code("S0002"),
             Self::ShardName { .. } | Self::NotBegun => Code("S0005"),
         }
     }
@@ -260,7 +264,7 @@ impl SnapshotError {
         match self {
             Self::Storage(error) => error.help(),
             Self::Container { error, .. } => error.help(),
-            Self::Misplaced { .. } => ContainerError::Foreign.help(),
+            Self::Misplaced { .. } | Self::NoNumber { .. } => ContainerError::Foreign.help(),
             Self::ShardName { .. } => "use letters, digits, `-`, `_` and `.`, at most 100",
             Self::NotBegun => "report it: this should not happen",
         }

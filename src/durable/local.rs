@@ -8,6 +8,7 @@ use std::io::{self, Read, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::durable::error::{StorageError, Trouble};
+use crate::durable::snapshots::ENDING;
 use crate::durable::storage::{Storage, Stored};
 
 /// Ending of objects under construction.
@@ -46,7 +47,35 @@ impl LocalDir {
     /// As the file system says.
     pub fn probe(&self) -> Result<(), StorageError> {
         // WHY: a folder, because that is what would be made; some file systems have those and no files, or neither.
-        self.try_out(|probe| fs::create_dir(probe).and_then(|()| fs::remove_dir(probe)))
+        self.try_out(|probe| fs::create_dir(probe).and_then(|()| fs::remove_dir(probe)))?;
+        let folders = match self.folders() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            folders => folders.map_err(|error| self.failed("list", "", &error))?,
+        };
+        // WHY: beside the shards may lie what is none of ours, such as `lost+found`.
+        folders.iter().filter(|name| is_shard(name)).try_for_each(|name| self.probe_shard(name))
+    }
+
+    /// Whether a start could use what stands in the folder of a shard.
+    fn probe_shard(&self, folder: &str) -> Result<(), StorageError> {
+        let (mut found, mut strange) = (Vec::new(), Vec::new());
+        self.list_folder(folder, &mut found, &mut strange)
+            .map_err(|error| self.failed("list", folder, &error))?;
+        let path = self.root.join(folder);
+        match OpenOptions::new().write(true).open(path.join(LOCK)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(self.failed("open", &format!("{folder}/{LOCK}"), &error));
+            }
+            _ => {}
+        }
+        let mut refusal = None;
+        for Stored { name, .. } in found.iter().filter(|stored| stored.name.ends_with(ENDING)) {
+            match self.open(name) {
+                Ok(_) => return Ok(()),
+                Err(error) => refusal = Some(error),
+            }
+        }
+        refusal.map_or(Ok(()), Err)
     }
 
     /// Whether a file of some length can be written there, too. Leaves nothing behind.
@@ -121,8 +150,10 @@ impl LocalDir {
         let path = self.root.join(folder);
         fs::create_dir_all(&path)?;
         sync_folder(&self.root)?;
-        let lock =
-            OpenOptions::new().create(true).truncate(false).write(true).open(path.join(LOCK))?;
+        let of_lock = |error: io::Error| io::Error::new(error.kind(), format!("`{LOCK}`: {error}"));
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(false).write(true);
+        let lock = options.open(path.join(LOCK)).map_err(of_lock)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -131,7 +162,7 @@ impl LocalDir {
             }
             // WHY: some network file systems have no locks; the consumer group keeps writers apart too.
             Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
-            Err(TryLockError::Error(error)) => return Err(error),
+            Err(TryLockError::Error(error)) => return Err(of_lock(error)),
         }
         for entry in fs::read_dir(&path)? {
             let entry = entry?;
@@ -297,6 +328,12 @@ impl Drop for LocalDir {
         // WHY: what cannot be removed now, the next claim clears away.
         drop(self.abandon());
     }
+}
+
+/// Whether a folder may be that of a shard: of all partitions, or of those with a number.
+fn is_shard(folder: &str) -> bool {
+    let number = folder.strip_prefix('p').unwrap_or_default();
+    folder == "all" || !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// Whether a name is one visible step of a path.

@@ -255,9 +255,13 @@ impl Snapshots {
     pub fn begin(&mut self, header: &Header) -> Result<(), SnapshotError> {
         self.abandon()?;
         self.claim()?;
-        let newest = self.list()?.first().map_or(0, |found| found.sequence);
-        self.last = self.last.max(newest) + 1;
-        let sequence = self.last;
+        let newest = self.list()?.into_iter().next();
+        let last = newest.as_ref().map_or(0, |found| found.sequence).max(self.last);
+        let Some(sequence) = last.checked_add(1) else {
+            let name = newest.map(|found| found.name).unwrap_or_default();
+            return Err(SnapshotError::NoNumber { name });
+        };
+        self.last = sequence;
         let name = format!("{}/{sequence:012}-e{}{ENDING}", self.shard, header.epoch);
         let header = Header { shard: self.shard.clone(), sequence, ..header.clone() };
         let mut buffer = Vec::new();
@@ -319,13 +323,8 @@ impl Snapshots {
         let name = self.rules_name(id);
         let stored = self.storage.list(Some(&self.shard))?;
         let is_there = stored.iter().any(|stored| stored.name == name);
-        // WHY: a file that is damaged keeps nothing; one that could not be read now may be whole.
-        let is_whole = is_there
-            && match self.load_rules(id) {
-                Ok(_) => true,
-                Err(error @ SnapshotError::Storage(_)) => return Err(error),
-                Err(_) => false,
-            };
+        // WHY: a file that is damaged keeps nothing, nor does one that cannot be read; the bytes are the same for an identity.
+        let is_whole = is_there && self.load_rules(id).is_ok();
         if !is_whole {
             let of_container = |error| SnapshotError::Container { name: name.clone(), error };
             let header = Header {
@@ -586,6 +585,11 @@ pub fn misplaced(name: &str, header: &Header) -> Option<String> {
     if header.shard != shard {
         return Some(format!("it belongs to shard `{}`", header.shard));
     }
+    if let Some((sequence, epoch)) = numbers(file) {
+        let (told, known) = ((sequence, epoch), (header.sequence, header.epoch));
+        return (told != known)
+            .then(|| format!("it is number {} of epoch {}", header.sequence, header.epoch));
+    }
     let id = file.strip_prefix(RULES_PREFIX)?.strip_suffix(RULES_ENDING)?;
     (header.ruleset != id).then(|| format!("it is rule set `{}`", header.ruleset))
 }
@@ -608,10 +612,14 @@ pub fn examine(input: impl Read) -> (Option<Header>, Result<Totals, ContainerErr
 
 /// Reads `SHARD/SEQUENCE-eEPOCH.rws`.
 fn parse_name(stored: Stored) -> Option<Found> {
-    let file = stored.name.rsplit_once('/')?.1;
-    let (sequence, epoch) = file.strip_suffix(ENDING)?.split_once("-e")?;
-    let (sequence, epoch) = (number(sequence)?, number(epoch)?);
+    let (sequence, epoch) = numbers(stored.name.rsplit_once('/')?.1)?;
     Some(Found { sequence, epoch, size_bytes: stored.size_bytes, name: stored.name })
+}
+
+/// Sequence and epoch of `SEQUENCE-eEPOCH.rws`.
+fn numbers(file: &str) -> Option<(u64, u64)> {
+    let (sequence, epoch) = file.strip_suffix(ENDING)?.split_once("-e")?;
+    Some((number(sequence)?, number(epoch)?))
 }
 
 fn number(digits: &str) -> Option<u64> {

@@ -45,6 +45,8 @@ pub(crate) struct Shard<S> {
     pub(crate) kept: Option<String>,
     /// The rule set of which it was looked whether it can still be read there.
     pub(crate) looked: Option<String>,
+    /// The rule set that is being kept again, and what was wrong with its file.
+    pub(crate) again: Option<(String, String)>,
 }
 
 /// A record that a partition had.
@@ -152,6 +154,7 @@ impl<S: Step> Shard<S> {
     /// Looks, once after each assignment, whether the active rule set can still be read beside the snapshots, and keeps it
     /// again where it cannot: a recovery may ask for it.
     pub(crate) fn look_after_rules<E: Engines<Engine = S>>(&mut self, engines: &E) {
+        self.tell_kept_again();
         let is_known = [&self.looked, &self.kept].contains(&&Some(self.ruleset.clone()));
         let Some(checkpoints) = self.checkpoints.as_mut().filter(|_| !is_known) else { return };
         if !checkpoints.may_write() || checkpoints.is_busy() {
@@ -159,11 +162,28 @@ impl<S: Step> Shard<S> {
         }
         self.looked = Some(self.ruleset.clone());
         if let Err(error) = checkpoints.snapshots.load_rules(&self.ruleset) {
-            let (ruleset, error) = (self.ruleset.as_str(), error.to_string());
-            happening::RuleSetKeptAgain { shard: &self.name, ruleset, error: &error }.emit();
+            self.again = Some((self.ruleset.clone(), error.to_string()));
             let in_use = self.epochs.after(0).map(|epoch| epoch.ruleset.clone()).collect();
             let (id, rules) = (self.ruleset.clone(), engines.bundle());
             checkpoints.keep_rules(&mut self.engine, Job::Rules { id, rules, in_use });
+        }
+    }
+
+    /// Tells what became of a rule set that was to be kept again.
+    fn tell_kept_again(&mut self) {
+        if self.again.is_none() {
+            return;
+        }
+        let Some((_, outcome)) = self.checkpoints.as_mut().and_then(Checkpoints::take_kept) else {
+            return;
+        };
+        let Some((ruleset, error)) = self.again.take() else { return };
+        let (shard, ruleset, error) = (&*self.name, ruleset.as_str(), error.as_str());
+        match outcome {
+            None => happening::RuleSetKeptAgain { shard, ruleset, error }.emit(),
+            Some(reason) => {
+                happening::RuleSetNotKept { shard, ruleset, error, reason: &reason }.emit();
+            }
         }
     }
 

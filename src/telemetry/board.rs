@@ -272,6 +272,7 @@ mod tests {
         "riskweir_records_in_flight",
         "riskweir_decisions_total",
         "riskweir_dead_letter_total",
+        "riskweir_records_abandoned_total",
         "riskweir_decision_duration_seconds",
         "riskweir_end_to_end_latency_seconds",
         "riskweir_alerts_total",

@@ -219,7 +219,35 @@ impl RuleSetKeptAgain<'_> {
             shard,
             ruleset,
             error,
-            "The active rule set cannot be read beside the snapshots; it is kept again."
+            "The active rule set could not be read beside the snapshots; it is kept again."
+        );
+    }
+}
+
+/// The active rule set is not to be found beside the snapshots, and could not be kept there again.
+#[derive(Clone, Copy, Debug)]
+pub struct RuleSetNotKept<'a> {
+    /// The shard.
+    pub shard: &'a str,
+    /// Identity of rule set and settings.
+    pub ruleset: &'a str,
+    /// What is wrong with its file.
+    pub error: &'a str,
+    /// Why it could not be kept.
+    pub reason: &'a str,
+}
+
+impl RuleSetNotKept<'_> {
+    /// Writes it.
+    pub fn emit(&self) {
+        let Self { shard, ruleset, error, reason } = self;
+        error!(
+            shard,
+            ruleset,
+            error,
+            reason,
+            "The active rule set cannot be read beside the snapshots and could not be kept again: mend the place and \
+             restart, or a recovery from there may lack it."
         );
     }
 }

@@ -186,6 +186,7 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
             keeping: None,
             kept: None,
             looked: None,
+            again: None,
         });
         Ok(self.shards.len() - 1)
     }
@@ -486,6 +487,7 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
         for shard in &mut self.shards {
             // WHY: whoever has the partitions next may drop what was kept.
             (shard.keeping, shard.kept, shard.looked) = (None, None, None);
+            shard.again = None;
             // WHY: whoever has the partition next writes its snapshots; the state stays warm here.
             if &*shard.name != WHOLE
                 && let Some(checkpoints) = &mut shard.checkpoints
