@@ -111,6 +111,7 @@ fn seeds_that_once_broke_a_promise_keep_them_all() {
         (3_106, "a rule set with longer windows came after an accepted gap was passed"),
         (5_689, "an event from the future behind an accepted gap, another way"),
         (6_129, "another one with a late first record"),
+        (6_307, "who had stood still read on where input was deleted, and ended"),
         (11_491, "who had stood still took input for gone that nobody needed any more"),
         (15_630, "a snapshot held records that a later rule set had decided"),
     ] {

@@ -6,10 +6,10 @@
 
 use std::time::Duration;
 
-use crate::runtime::cell::Cell;
+use crate::runtime::cell::{Assigned, Cell};
 use crate::runtime::continuity::{Claim, mind_log};
-use crate::runtime::error::RunError;
-use crate::runtime::log::{Log, Partition, Source as _, Trouble};
+use crate::runtime::error::{RunError, Stage};
+use crate::runtime::log::{Log, Partition, Position, Source as _, Trouble};
 use crate::runtime::port::Engines;
 use crate::runtime::recovery::Tools;
 use crate::runtime::shard::Known;
@@ -38,6 +38,52 @@ pub(super) fn is_not_found(trouble: &Trouble) -> bool {
 }
 
 impl<E: Engines, L: Log> Cell<'_, E, L> {
+    /// An error of the consumer: most pass, some end the run.
+    pub(super) fn on_trouble(&mut self, trouble: Trouble) -> Result<(), RunError> {
+        let is_not_found = is_not_found(&trouble);
+        let Trouble { code, error, offset_gone } = trouble;
+        self.books.kafka_error(&code);
+        self.doubt.is_raised |= is_not_found;
+        if offset_gone {
+            if self.is_left_behind() {
+                let partitions = self.assigned.iter().map(|ours| ours.partition.clone()).collect();
+                self.end()?;
+                self.source.unassign()?;
+                return self.begin_again(partitions);
+            }
+            return Err(self.offset_gone(error));
+        }
+        happening::KafkaTrouble { attempted: "read the input", code: &code, error: &error }.emit();
+        Ok(())
+    }
+
+    /// Whether the group has committed more than we have decided.
+    ///
+    /// WHY: who stood still for longer than its session reads on where it was, and the input there may be deleted, because
+    /// somebody else has gone on. Nothing is missing.
+    fn is_left_behind(&self) -> bool {
+        let partitions: Vec<Partition> =
+            self.assigned.iter().map(|ours| ours.partition.clone()).collect();
+        let now = self.source.committed(&partitions, self.config.call_timeout());
+        let is_beyond = |(ours, now): (&Assigned, &Option<Position>)| {
+            now.as_ref().is_some_and(|now| now.offset > ours.next)
+        };
+        now.is_ok_and(|now| self.assigned.iter().zip(&now).any(is_beyond))
+    }
+
+    /// Which partition's committed offset the broker does not hold.
+    fn offset_gone(&self, reason: String) -> RunError {
+        let timeout = self.config.call_timeout();
+        for Assigned { partition, next, .. } in &self.assigned {
+            let Ok((low, high)) = self.source.bounds(partition, timeout) else { continue };
+            if *next < low || *next > high {
+                let (topic, number) = (partition.topic.to_string(), partition.number);
+                return RunError::OffsetGone { topic, partition: number, offset: *next, low, high };
+            }
+        }
+        RunError::Fatal { reason, stage: Stage::Receive }
+    }
+
     /// Asks, where the client did not find an input topic, whether it is there and still is the log that was read. False:
     /// the broker does not say, so nothing may be read yet.
     ///

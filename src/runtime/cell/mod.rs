@@ -23,8 +23,8 @@ use crate::runtime::delivery::transactional::committed;
 use crate::runtime::delivery::{Around, Delivery, Handled, Turn};
 use crate::runtime::early::Early;
 use crate::runtime::epochs::Epochs;
-use crate::runtime::error::{RunError, Stage};
-use crate::runtime::log::{Fetched, GroupEvent, Log, Partition, Polled, Source, Trouble};
+use crate::runtime::error::RunError;
+use crate::runtime::log::{Fetched, GroupEvent, Log, Partition, Polled, Source};
 use crate::runtime::note::{Entry, Mark, Note};
 use crate::runtime::port::{Engines, Input, Output, Spread, Step};
 use crate::runtime::recovery::{Plan, Progress, Recovery, Start, Tools};
@@ -406,32 +406,6 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
         (&mut *self.delivery, &mut self.outputs, around)
     }
 
-    /// An error of the consumer: most pass, some end the run.
-    fn on_trouble(&mut self, trouble: Trouble) -> Result<(), RunError> {
-        let is_not_found = is_not_found(&trouble);
-        let Trouble { code, error, offset_gone } = trouble;
-        self.books.kafka_error(&code);
-        self.doubt.is_raised |= is_not_found;
-        if offset_gone {
-            return Err(self.offset_gone(error));
-        }
-        happening::KafkaTrouble { attempted: "read the input", code: &code, error: &error }.emit();
-        Ok(())
-    }
-
-    /// Which partition's committed offset the broker does not hold.
-    fn offset_gone(&self, reason: String) -> RunError {
-        let timeout = self.config.call_timeout();
-        for Assigned { partition, next, .. } in &self.assigned {
-            let Ok((low, high)) = self.source.bounds(partition, timeout) else { continue };
-            if *next < low || *next > high {
-                let (topic, number) = (partition.topic.to_string(), partition.number);
-                return RunError::OffsetGone { topic, partition: number, offset: *next, low, high };
-            }
-        }
-        RunError::Fatal { reason, stage: Stage::Receive }
-    }
-
     fn on_group_event(&mut self, event: GroupEvent) -> Result<(), RunError> {
         match event {
             GroupEvent::Assigned(partitions) => {
@@ -564,7 +538,7 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
                 checkpoints.try_claim(vault, &self.config.snapshot);
             }
             if recovery.plan((at, shard), &starts, &mut tools)? == Plan::Stale {
-                return self.begin_again(offsets);
+                return self.begin_again(offsets.into_iter().map(|(at, _)| at).collect());
             }
         }
         let ordered_since_ms = recovery.ordered_since_ms(&self.shards);
@@ -591,9 +565,9 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
         self.set_out(recovery)
     }
 
-    /// Takes over partitions whose committed offsets moved on while that was planned, if they are still ours.
-    fn begin_again(&mut self, offsets: Vec<(Partition, Option<i64>)>) -> Result<(), RunError> {
-        let reason = "the group's offsets moved on while a start from them was planned";
+    /// Takes over partitions whose committed offsets moved on without us, if they are still ours.
+    fn begin_again(&mut self, partitions: Vec<Partition>) -> Result<(), RunError> {
+        let reason = "the group's offsets moved on without this instance";
         happening::WindowsDiscarded { reason }.emit();
         self.discard()?;
         // WHY: who has lost its partitions hears of it when it polls; none are assigned, so no record comes.
@@ -601,7 +575,7 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
         if self.source.has_event() {
             return Ok(());
         }
-        self.begin(offsets.into_iter().map(|(partition, _)| partition).collect())
+        self.begin(partitions)
     }
 
     /// Goes on at once, or recovers first.
