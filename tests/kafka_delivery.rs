@@ -210,15 +210,16 @@ fn a_transaction_that_a_crash_left_open_is_ended_by_the_next_start() {
 fn a_transaction_of_unknown_fate_is_settled_by_the_committed_offsets() {
     let world = World::new(Broker::shared(), "fenced");
     let service = world.start("transactional", &[("delivery.commit_interval", "100ms")]);
-    for round in 0..4 {
+    // WHY: four fencings in a row are told from a rival that stays; the broker may fence once by its own time-out.
+    for round in 0..3 {
         world.produce(round * 200, (round + 1) * 200);
         // WHY: taking over the id fences the service's producer, most often with a transaction open.
         rival(&world).init_transactions(PATIENCE).unwrap();
     }
-    wait_done(&service, 800);
+    wait_done(&service, 600);
     service.stop();
-    world.check_exactly_once(800);
-    world.check_committed(800);
+    world.check_exactly_once(600);
+    world.check_committed(600);
 }
 
 #[test]

@@ -68,6 +68,7 @@ fn the_tests_of_all_examples_pass() {
         "first",
         "cards-2018",
         "cards-2018-anomaly",
+        "cards-2018-feedback",
         "cards-2018-learned",
         "paysim",
         "sparkov",
