@@ -114,6 +114,10 @@ fn seeds_that_once_broke_a_promise_keep_them_all() {
         (6_307, "who had stood still read on where input was deleted, and ended"),
         (11_491, "who had stood still took input for gone that nobody needed any more"),
         (15_630, "a snapshot held records that a later rule set had decided"),
+        (
+            19_694,
+            "partitions were assigned to who still had some, and nothing was committed any more",
+        ),
     ] {
         let verdict = run::seed(seed);
         assert_eq!(verdict.failure, None, "{what}\n{}", report(seed, &verdict));

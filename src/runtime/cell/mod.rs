@@ -411,6 +411,10 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
             GroupEvent::Assigned(partitions) => {
                 *self.books.rebalances.entry("assign").or_default() += 1;
                 happening::PartitionsAssigned { partitions: partitions.len() }.emit();
+                // WHY: a group that was told twice that we join may give without having taken.
+                if !self.assigned.is_empty() {
+                    self.end()?;
+                }
                 self.begin(partitions)
             }
             GroupEvent::Revoked => {
