@@ -132,7 +132,7 @@ impl Answered {
 
     /// Forgets the order once no record is to be decided again by it: it may be large.
     pub(crate) fn forget_order(&mut self) {
-        if self.reach.is_empty() {
+        if self.is_passed() {
             self.order = Order::default();
         }
     }
@@ -147,6 +147,11 @@ impl Answered {
         self.reach.iter().map(|(partition, last)| (partition, *last))
     }
 
+    /// Whether no record that was decided before is to be decided again.
+    pub(crate) fn is_passed(&self) -> bool {
+        self.reach.is_empty()
+    }
+
     /// Whether records of a partition from this offset on were decided before.
     pub(crate) fn is_ahead(&self, partition: &Partition, next: i64) -> bool {
         self.reach.get(partition).is_some_and(|last| *last >= next)
@@ -158,7 +163,7 @@ impl Answered {
         (partition, offset): (&Partition, i64),
         outputs: &mut Vec<Output>,
     ) {
-        if self.reach.is_empty() {
+        if self.is_passed() {
             return;
         }
         let seen = self.seen.get_mut(partition).and_then(|seen| seen.remove(&offset));

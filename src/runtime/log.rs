@@ -61,6 +61,12 @@ pub struct LogError {
     pub text: String,
 }
 
+/// Whether the client says, by this name of an error, that it does not find a topic or a partition.
+pub(crate) fn is_not_found(code: &str) -> bool {
+    ["UnknownTopic", "UnknownTopicOrPartition", "UnknownPartition", "UnknownTopicId"]
+        .contains(&code)
+}
+
 /// What the group did to this member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GroupEvent {

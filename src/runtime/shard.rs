@@ -155,7 +155,8 @@ impl<S: Step> Shard<S> {
     /// again where it cannot: a recovery may ask for it.
     pub(crate) fn look_after_rules<E: Engines<Engine = S>>(&mut self, engines: &E) {
         self.tell_kept_again();
-        let is_known = [&self.looked, &self.kept].contains(&&Some(self.ruleset.clone()));
+        let known = [&self.looked, &self.kept];
+        let is_known = known.iter().any(|it| it.as_deref() == Some(&*self.ruleset));
         let Some(checkpoints) = self.checkpoints.as_mut().filter(|_| !is_known) else { return };
         if !checkpoints.may_write() || checkpoints.is_busy() {
             return;

@@ -261,7 +261,8 @@ pub struct InputCompacted<'a> {
 
 impl InputCompacted<'_> {
     /// What it means.
-    pub const MEANS: &'static str = "records that compaction removes are missing from every recovery, and nothing tells of it;                                      set `cleanup.policy=delete`";
+    pub const MEANS: &'static str = "records that compaction removes are missing from every recovery, and nothing tells of it; \
+                                     set `cleanup.policy=delete`";
 
     /// Writes it.
     pub fn emit(&self) {

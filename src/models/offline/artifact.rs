@@ -102,8 +102,11 @@ impl Unit {
     }
 }
 
+/// Most values in one bin of a histogram: more than anybody trains on, and sums of all bins stay small.
+const MAX_COUNT: u64 = 1 << 48;
+
 /// How values lie, for a comparison with later ones.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Histogram {
     /// Bounds, strictly ascending: deciles, those that are equal once.
     pub bounds: Vec<i64>,
@@ -111,6 +114,12 @@ pub struct Histogram {
     pub counts: Vec<u64>,
     /// How many are missing.
     pub missing: u64,
+}
+
+impl Default for Histogram {
+    fn default() -> Self {
+        Self::of([])
+    }
 }
 
 impl Histogram {
@@ -157,8 +166,13 @@ impl Histogram {
         let bounds: Result<Vec<i64>, _> = (0..n).map(|_| load_signed(code, WHAT)).collect();
         let bounds = bounds?;
         code.demand(bounds.is_sorted_by(|before, after| before < after), WHAT)?;
-        let counts: Result<Vec<u64>, _> = (0..=n).map(|_| code.var(WHAT)).collect();
-        Ok(Self { bounds, counts: counts?, missing: code.var(WHAT)? })
+        let mut count = || {
+            let count = code.var(WHAT)?;
+            code.demand(count <= MAX_COUNT, WHAT)?;
+            Ok(count)
+        };
+        let counts: Result<Vec<u64>, Damaged> = (0..=n).map(|_| count()).collect();
+        Ok(Self { bounds, counts: counts?, missing: count()? })
     }
 }
 

@@ -279,6 +279,16 @@ fn what_is_written_is_read_again() {
 }
 
 #[test]
+fn counts_whose_sum_would_not_fit_are_refused_and_an_empty_histogram_is_read() {
+    let mut artifact = artifact(logistic());
+    artifact.reference = Histogram::default();
+    assert_eq!(Artifact::decode(&artifact.encode()).unwrap(), artifact);
+    artifact.reference = Histogram { bounds: vec![5], counts: vec![u64::MAX, 1], missing: 0 };
+    let error = Artifact::decode(&artifact.encode()).unwrap_err();
+    assert!(matches!(error, ArtifactError::Damaged(_)), "{error}");
+}
+
+#[test]
 fn every_flipped_bit_and_every_cut_is_found() {
     for scorer in [forest(1), logistic()] {
         let bytes = artifact(scorer).encode();

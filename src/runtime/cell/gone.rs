@@ -9,15 +9,11 @@ use std::time::Duration;
 use crate::runtime::cell::{Assigned, Cell};
 use crate::runtime::continuity::{Claim, mind_log};
 use crate::runtime::error::{RunError, Stage};
-use crate::runtime::log::{Log, Partition, Position, Source as _, Trouble};
+use crate::runtime::log::{Log, Partition, Position, Source as _, Trouble, is_not_found};
 use crate::runtime::port::Engines;
 use crate::runtime::recovery::Tools;
 use crate::runtime::shard::Known;
 use crate::telemetry::happening;
-
-/// What the client says of a topic or a partition that it does not find.
-const NOT_FOUND: [&str; 4] =
-    ["UnknownTopic", "UnknownTopicOrPartition", "UnknownPartition", "UnknownTopicId"];
 
 /// How long the brokers must say that there is no such topic. WHY: one that has only just started may not know it yet.
 const GONE_FOR: Duration = Duration::from_secs(3);
@@ -27,23 +23,24 @@ const ASK_EVERY: Duration = Duration::from_millis(250);
 /// Whether the input topics are in doubt, and since when they are said to be gone.
 #[derive(Debug, Default)]
 pub(super) struct Doubt {
-    pub(super) is_raised: bool,
+    is_raised: bool,
     gone_since: Option<Duration>,
     ask_at: Duration,
 }
 
-/// Whether the client did not find what it is to read.
-pub(super) fn is_not_found(trouble: &Trouble) -> bool {
-    NOT_FOUND.contains(&trouble.code.as_str())
+impl Doubt {
+    /// Takes note of what the consumer met.
+    pub(super) fn hear(&mut self, trouble: &Trouble) {
+        self.is_raised |= is_not_found(&trouble.code);
+    }
 }
 
 impl<E: Engines, L: Log> Cell<'_, E, L> {
     /// An error of the consumer: most pass, some end the run.
     pub(super) fn on_trouble(&mut self, trouble: Trouble) -> Result<(), RunError> {
-        let is_not_found = is_not_found(&trouble);
+        self.doubt.hear(&trouble);
         let Trouble { code, error, offset_gone } = trouble;
         self.books.kafka_error(&code);
-        self.doubt.is_raised |= is_not_found;
         if offset_gone {
             if self.is_left_behind() {
                 let partitions = self.assigned.iter().map(|ours| ours.partition.clone()).collect();

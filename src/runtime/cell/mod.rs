@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::Config;
 use crate::runtime::answered::Answered;
-use crate::runtime::cell::gone::{Doubt, is_not_found};
+use crate::runtime::cell::gone::Doubt;
 use crate::runtime::cell::rules::Filling;
 use crate::runtime::checkpoint::Checkpoints;
 use crate::runtime::delivery::transactional::committed;
@@ -338,8 +338,9 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
             wait = wait.min(SAVING);
         }
         let awaited = self.has_answers_ahead();
+        self.begin_sequence();
         for _ in 0..BATCH {
-            let sequence = self.next_sequence();
+            let sequence = self.sequence + 1;
             let polled = self.source.poll(wait)?;
             wait = Duration::ZERO;
             let handled = match &polled {
@@ -385,6 +386,8 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
     }
 
     fn hand_over(&mut self, handled: Handled) -> Result<(), RunError> {
+        // WHY: one that is decided again has its number of the first time, which may be an earlier one.
+        self.sequence = self.sequence.max(handled.sequence);
         self.answered.leave_out((&handled.partition, handled.offset), &mut self.outputs);
         let (delivery, outputs, mut around) = self.delivering();
         delivery.accept(handled, outputs, &mut around)
@@ -575,7 +578,9 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
         happening::WindowsDiscarded { reason }.emit();
         self.discard()?;
         // WHY: who has lost its partitions hears of it when it polls; none are assigned, so no record comes.
-        self.source.poll(Duration::ZERO)?;
+        if let Polled::Trouble(trouble) = self.source.poll(Duration::ZERO)? {
+            self.doubt.hear(&trouble);
+        }
         if self.source.has_event() {
             return Ok(());
         }
@@ -609,7 +614,7 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
         let (records, took) = recovery.progress(self.world.clock);
         match self.source.poll(Duration::ZERO)? {
             Polled::Nothing => {}
-            Polled::Trouble(trouble) => self.doubt.is_raised |= is_not_found(&trouble),
+            Polled::Trouble(trouble) => self.doubt.hear(&trouble),
             // WHY: reading is paused, so this is rare; a record that comes all the same must not be lost.
             Polled::Record(record) => self.early.push(Early::of(&record)),
         }
@@ -623,9 +628,9 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
 
     /// Takes the records that came while they could not be decided.
     fn take_all_early(&mut self) -> Result<(), RunError> {
+        self.begin_sequence();
         for early in core::mem::take(&mut self.early) {
-            let sequence = self.next_sequence();
-            self.take_early(&early, sequence)?;
+            self.take_early(&early, self.sequence + 1)?;
         }
         Ok(())
     }
@@ -717,7 +722,8 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
 /// start looks for the order of what is behind it only from then on.
 fn may_save(shard: usize, assigned: &[Assigned], answered: &Answered) -> bool {
     let mut ours = assigned.iter().filter(|ours| ours.shard == shard).peekable();
-    ours.peek().is_some() && ours.all(|ours| !answered.is_ahead(&ours.partition, ours.next))
+    let is_passed = |ours: &Assigned| !answered.is_ahead(&ours.partition, ours.next);
+    ours.peek().is_some() && (answered.is_passed() || ours.all(is_passed))
 }
 
 /// What a record moves, and its number.

@@ -3,7 +3,6 @@
 //! INVARIANT: no record is decided in an epoch, and no snapshot taken, before the group has committed the note that names
 //! the epoch. So whatever an outsider saw, a restart finds the same rule set at the same offset.
 
-use crate::runtime::cell::gone::is_not_found;
 use crate::runtime::cell::{Assigned, Cell, SAVING, SETTLE};
 use crate::runtime::early::Early;
 use crate::runtime::error::RunError;
@@ -52,7 +51,7 @@ impl<E: Engines, L: Log> Cell<'_, E, L> {
         }
         match self.source.poll(SAVING)? {
             Polled::Nothing => {}
-            Polled::Trouble(trouble) => self.doubt.is_raised |= is_not_found(&trouble),
+            Polled::Trouble(trouble) => self.doubt.hear(&trouble),
             Polled::Record(record) => self.early.push(Early::of(&record)),
         }
         if self.noted {

@@ -9,12 +9,11 @@ use crate::runtime::log::{Log, Partition, Polled, Source as _};
 use crate::runtime::port::Engines;
 
 impl<E: Engines, L: Log> Cell<'_, E, L> {
-    /// The number of the next record. Numbers grow, also from one process to the next: they begin with the time, in
-    /// microseconds, and behind whatever was found on the topics.
-    pub(super) fn next_sequence(&mut self) -> u64 {
+    /// Sees to it that the next number, one more than the last, is also behind those of earlier processes: numbers begin
+    /// with the time, in microseconds, and behind whatever was found on the topics. Once for each batch.
+    pub(super) fn begin_sequence(&mut self) {
         let now = u64::try_from(self.world.clock.wall_ms()).unwrap_or(0).saturating_mul(1_000);
-        self.sequence = now.max(self.sequence + 1);
-        self.sequence
+        self.sequence = self.sequence.max(now);
     }
 
     /// Whether an engine over several partitions is to decide records again whose answers readers have seen: then it takes no

@@ -8,7 +8,6 @@ use std::time::Duration;
 use crate::base::planted::{Bug, is_planted};
 use crate::diag::Code;
 use crate::runtime::backfill::{Planned, Range, Reading};
-use crate::runtime::cell::gone::is_not_found;
 use crate::runtime::cell::{Assigned, Cell, SETTLE, SLICE, WHOLE};
 use crate::runtime::early::Early;
 use crate::runtime::epochs::Fill;
@@ -326,7 +325,7 @@ impl<E: Engines, L: Log> Cell<'_, E, L> {
     pub(super) fn close_filling(&mut self) -> Result<(), RunError> {
         match self.source.poll(Duration::ZERO)? {
             Polled::Nothing => {}
-            Polled::Trouble(trouble) => self.doubt.is_raised |= is_not_found(&trouble),
+            Polled::Trouble(trouble) => self.doubt.hear(&trouble),
             // WHY: reading is paused, so this is rare; a record that comes all the same must not be lost.
             Polled::Record(record) => self.early.push(Early::of(&record)),
         }

@@ -11,7 +11,7 @@ use crate::runtime::delivery::{Around, Delivery, Handled, OutputTopics, Turn};
 use crate::runtime::delivery::{done, position, tell};
 use crate::runtime::error::{RunError, Stage};
 use crate::runtime::log::{
-    ErrorKind, LogError, Partition, Position, Report, Sent, Source, Wire, Writer,
+    ErrorKind, LogError, Partition, Position, Report, Sent, Source, Wire, Writer, is_not_found,
 };
 use crate::runtime::note::Mark;
 use crate::runtime::port::Output;
@@ -250,7 +250,7 @@ impl<W: Writer> Idempotent<W> {
 
 fn ending(error: LogError, wire: &Wire, brokers: &str) -> RunError {
     // WHY: the client says so when it has looked for the topic long enough.
-    if matches!(&*error.code, "UnknownTopic" | "UnknownTopicOrPartition" | "UnknownPartition") {
+    if is_not_found(&error.code) {
         let (topic, brokers) = (wire.topic.to_string(), brokers.to_owned());
         return RunError::TopicMissing { topic, brokers };
     }

@@ -23,7 +23,7 @@ use crate::runtime::delivery::{Around, Delivery, Handled, OutputTopics, Turn};
 use crate::runtime::delivery::{done, position, tell};
 use crate::runtime::error::{RunError, Stage};
 use crate::runtime::log::{
-    ErrorKind, Log, LogError, Partition, Report, Sent, Source, Wire, Writer,
+    ErrorKind, Log, LogError, Partition, Report, Sent, Source, Wire, Writer, is_not_found,
 };
 use crate::runtime::note::Mark;
 use crate::runtime::port::Output;
@@ -381,10 +381,7 @@ impl<'a, L: Log> Transactional<'a, L> {
         error: &LogError,
         around: &Around<'_, S>,
     ) -> Result<(), RunError> {
-        if !matches!(
-            &*error.code,
-            "MessageTimedOut" | "UnknownTopic" | "UnknownTopicOrPartition" | "UnknownPartition"
-        ) {
+        if error.code != "MessageTimedOut" && !is_not_found(&error.code) {
             return Ok(());
         }
         let Some((batch, _)) = &self.closed else { return Ok(()) };
@@ -585,7 +582,7 @@ where
     ) -> Result<(), RunError> {
         let batch = &mut self.current;
         for output in outputs.drain(..) {
-            let wire = { self.topics.wire(output, record.origin()) };
+            let wire = self.topics.wire(output, record.origin());
             batch.bytes += wire.size();
             batch.wires.push(wire);
         }
