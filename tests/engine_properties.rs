@@ -429,9 +429,14 @@ fn sums(payments: &[(&str, &str)]) -> Vec<Value> {
         "when amount > 800 EUR",
         "when sum(payment.amount in EUR) by card over last 10m > 800 EUR",
     );
+    priced(&text, payments)
+}
+
+/// The same by a rule set.
+fn priced(text: &str, payments: &[(&str, &str)]) -> Vec<Value> {
     let file = |path: &str, text: &str| Source { path: path.to_owned(), text: text.to_owned() };
     let table = "date,currency,rate\n2026-03-01,USD,0.8512\n";
-    let files = vec![file("a.risk", &text), file("rates.csv", table)];
+    let files = vec![file("a.risk", text), file("rates.csv", table)];
     let (program, report) = riskweir::rules::compile(&Sources::of(files));
     let program = Arc::new(program.unwrap_or_else(|| panic!("{report:#?}")));
     let lines: Vec<String> = (0_i64..)
@@ -474,4 +479,39 @@ fn a_sum_that_leaves_out_an_amount_without_a_rate_says_so() {
     minutes.extend([("1.00", "EUR"); 10]);
     let later = sums(&minutes);
     assert!(says(&later[9]) && !says(&later[10]), "{:#}", later[10]);
+}
+
+#[test]
+fn what_only_a_model_learns_from_says_nothing_about_a_decision() {
+    let model = "\
+feature spent = sum(payment.amount in EUR) by card over last 10m
+model odd
+  on payment
+  reads high spent
+";
+    let asks = "\
+rule asks mode shadow
+  on payment
+  when model.odd >= 0.0
+  if missing skip
+  then alert
+";
+    // It is remembered for events that come, and nobody else says that it lacks an amount.
+    let keeps = "\
+rule keeps mode shadow
+  on payment
+  when max(payment.spent) by card over prior 1h > 9000 EUR
+  if missing skip
+  then alert
+";
+    let provenance = |parts: &[&str]| {
+        // The pounds have no rate.
+        let decisions =
+            priced(&[&[ABROAD], parts].concat().concat(), &[("5.00", "GBP"), ("7.00", "EUR")]);
+        decisions[1]["provenance"].clone()
+    };
+    assert_eq!(provenance(&[]), serde_json::json!(["normal"]));
+    assert_eq!(provenance(&[model]), serde_json::json!(["normal"]));
+    assert_eq!(provenance(&[model, asks]), serde_json::json!(["unpriced"]));
+    assert_eq!(provenance(&[model, keeps]), serde_json::json!(["unpriced"]));
 }

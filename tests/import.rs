@@ -96,6 +96,19 @@ fn no_cut_and_no_flipped_bit_of_a_file_panics() {
     }
 }
 
+/// Trees that are missing are no smaller model.
+#[test]
+fn a_text_that_is_cut_off_before_its_end_is_no_model() {
+    let columns = COLUMNS.map(str::to_owned);
+    let text = fs::read_to_string(folder().join("lightgbm.txt")).unwrap();
+    let end = text.find("\nend of trees").unwrap();
+    for (at, _) in text.match_indices('\n').filter(|(at, _)| *at <= end) {
+        assert!(import(&text.as_bytes()[..at], Some(&columns), &units()).is_err(), "byte {at}");
+    }
+    let wrong = text.replacen("split_feature=", "split_feature=x ", 1);
+    assert!(import(wrong.as_bytes(), Some(&columns), &units()).is_err());
+}
+
 const RULES: &str = r#"
 event pay from "t"
   id    id     : text
@@ -170,7 +183,17 @@ fn an_imported_model_serves_the_rules_that_name_it() {
         assert_ne!(told.status.code(), Some(0), "{file}: {said}");
         assert!(said.contains(expected), "{file}: {said}");
     }
+    // A file is not overwritten by what becomes of it.
+    let source = folder().join("xgboost.json");
+    let copy = place.path().join("m.json");
+    fs::copy(&source, &copy).unwrap();
+    let same = copy.to_str().unwrap();
+    let onto = ["import", "--model", same, "--rules", rules, "--name", "fraud", "--out", same];
+    let said = String::from_utf8_lossy(&riskweir(&onto).stderr).into_owned();
+    assert!(said.contains("would be overwritten"), "{said}");
+    assert_eq!(fs::read(&copy).unwrap(), fs::read(&source).unwrap());
+
     let other = ["import", "--model", "x", "--rules", rules, "--name", "frauds", "--out", "y"];
     let said = String::from_utf8_lossy(&riskweir(&other).stderr).into_owned();
-    assert!(said.contains("no learned model `frauds`") && said.contains("fraud"), "{said}");
+    assert!(said.contains("no model `frauds` of kind `learned`: they have fraud"), "{said}");
 }

@@ -12,9 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use riskweir::diag::{Binary, Source, Sources};
-use riskweir::engine::{
-    Engine, EngineOptions, Input, Output, OutputTopic, Restore, SnapshotStatus,
-};
+use riskweir::engine::{Engine, EngineOptions, Restore, SnapshotStatus};
 use riskweir::rules::compile;
 use riskweir::rules::program::Program;
 use serde_json::{Value, json};
@@ -23,6 +21,7 @@ use crate::support::artifacts::{
     Tree, artifact, forest, learned, naive_score, plain, with_artifacts, with_reference,
 };
 use crate::support::dice::Dice;
+use crate::support::runner::Runner;
 
 mod support;
 
@@ -120,51 +119,6 @@ fn random_trees(dice: &mut Dice) -> Vec<Tree> {
     (0..n).map(|_| Tree::random(dice, &thresholds, 5)).collect()
 }
 
-struct Runner {
-    engine: Engine,
-    out: Vec<Output>,
-    offset: i64,
-}
-
-impl Runner {
-    fn new(program: &Arc<Program>) -> Self {
-        let engine = Engine::new(Arc::clone(program), EngineOptions::default()).unwrap();
-        Self { engine, out: Vec::new(), offset: 0 }
-    }
-
-    fn steps(&mut self, lines: &[String]) {
-        for line in lines {
-            let stream = self.engine.open_stream("t", 0);
-            let payload = Some(line.as_bytes());
-            let input = Input { stream, offset: self.offset, arrival_ms: None, payload };
-            self.engine.step(&input, &mut self.out);
-            self.offset += 1;
-        }
-    }
-
-    /// The decision about one more payment.
-    fn decide(&mut self, line: &str) -> Value {
-        let from = self.out.len();
-        self.steps(&[line.to_owned()]);
-        let decision =
-            self.out[from..].iter().find(|output| output.topic == OutputTopic::Decisions);
-        serde_json::from_slice(&decision.unwrap().body).unwrap()
-    }
-
-    fn snapshot(&mut self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        self.engine.begin_snapshot();
-        while self.engine.snapshot_part(1 << 20, &mut bytes) == SnapshotStatus::More {}
-        bytes
-    }
-}
-
-fn restored(program: &Arc<Program>, bytes: &[u8], offset: i64) -> Runner {
-    let mut restore = Restore::new(Arc::clone(program), EngineOptions::default());
-    restore.part(bytes).unwrap();
-    Runner { engine: restore.finish().unwrap(), out: Vec::new(), offset }
-}
-
 fn stream(seed: u64, n: i64) -> Vec<String> {
     let dice = &mut Dice::new(seed);
     (0..n).map(|index| record(index, random_row(dice))).collect()
@@ -191,6 +145,29 @@ fn scores_are_those_of_the_trees_whatever_is_missing() {
             assert_eq!(undecided, expected.is_none(), "where nothing is known nothing is decided");
         }
     }
+}
+
+#[test]
+fn a_score_is_warming_as_long_as_a_feature_is() {
+    let habit = "feature habit = avg(pay.amount) by card over prior 30d\n";
+    let reads = MODEL.replace("reads rate", "reads habit, rate");
+    let provenance = |parts: &[&str]| {
+        let sources = with_artifacts(sources(parts), plain);
+        let mut runner = Runner::new(&compiled(&sources));
+        // Payments of one card on days 0, 8 and 31.
+        [0, 8, 31].map(|day| {
+            let row = [Some(1_000), Some(1), Some(2), Some(3)];
+            // 720 a day, and every seventh is of one card.
+            let decision = runner.decide(&record(day * 720 / 7 * 7, row));
+            let condition = &decision["shadow"][0]["conditions"][0];
+            (decision["provenance"][0].clone(), condition["coverage"].clone())
+        })
+    };
+    let warming = || (json!("warming"), json!("warming"));
+    let normal = || (json!("normal"), Value::Null);
+    // The scores fill 7 days, the habit 30.
+    assert_eq!(provenance(&[SCHEMA, MODEL, TOLD]), [warming(), normal(), normal()]);
+    assert_eq!(provenance(&[SCHEMA, habit, &reads, TOLD]), [warming(), warming(), normal()]);
 }
 
 /// A stump with three leaves on the amount, and one that looks at the items.
@@ -266,7 +243,7 @@ fn a_replay_and_a_restore_in_the_middle_give_the_same_scores() {
         saved.steps(&lines[next..=next]);
         next += 1;
     }
-    let mut late = restored(&program, &bytes, 3_000);
+    let mut late = Runner::restored(&program, &bytes, 3_000);
     late.steps(&lines[3_000..]);
     saved.steps(&lines[next..]);
     assert_eq!(saved.out, first.out);
@@ -308,7 +285,7 @@ fn another_name_keeps_the_scores_and_another_artifact_begins_anew() {
     assert_eq!(decision["models"][0]["raw_micro"].as_i64(), naive_score(&new, &row));
     assert!(decision["models"][0].get("percentile_ppm").is_none(), "{decision:#}");
     assert_eq!(decision["undecided"][0]["missing"][0], "model.frauds");
-    let again = restored(&other, &runner.snapshot(), runner.offset);
+    let again = Runner::restored(&other, &runner.snapshot(), runner.offset);
     assert_eq!(again.engine.state_bytes(), runner.engine.state_bytes());
 }
 
@@ -437,7 +414,7 @@ fn drift_is_that_of_plain_lists_and_survives_a_restore() {
     assert_eq!(figures.missing, [gone(0), gone(1), gone(2), gone(3)]);
     let nothing = rows.iter().filter(|row| row.iter().all(Option::is_none)).count() as u64;
     assert_eq!((figures.scored, figures.unscored), (2_500 - nothing, nothing));
-    check(&restored(&program, &runner.snapshot(), runner.offset).engine);
+    check(&Runner::restored(&program, &runner.snapshot(), runner.offset).engine);
 }
 
 fn write(folder: &Path, sources: &Sources) {

@@ -318,47 +318,105 @@ fn methods_are_measured_over_periods_side_by_side() {
     }
 }
 
+/// What is asked for, by words of a command line, and what is said.
+const REFUSED: [(&str, &str); 15] = [
+    ("--name frauds --out m.rwm", "name their file with `--labels`"),
+    ("LABELS --name fraud --out m.rwm", "no model `fraud` of kind `learned`: they have frauds"),
+    ("KNOWN --out m.rwm --card cart", "event `payment` has no key or text `cart`"),
+    ("KNOWN --out m.rwm --card amount", "event `payment` has no key or text `amount`"),
+    (
+        "KNOWN --out m.rwm --label-reported reportd_at",
+        "has no column `reportd_at`: name it with `--label-reported`",
+    ),
+    ("KNOWN --out m.rwm --label-id verdict", "none of the"),
+    ("KNOWN --out m.rwm TRAINED --test-from 2027-01-01 --test-until 2027-02-01", "has no events"),
+    (
+        "KNOWN --out m.rwm --scenario-column why",
+        "no column `why`: name it with `--scenario-column`",
+    ),
+    (
+        "KNOWN --out m.rwm --label-delay 40d",
+        "must be longer than the measured days and the label delay",
+    ),
+    (
+        "KNOWN --out m.rwm --until 2026-03-20 --test-from 2026-03-21",
+        "leave the label delay between them",
+    ),
+    ("KNOWN --out m.rwm --from 2027-01-01", "the input has no `payment` in the period"),
+    ("KNOWN --out m.rwm --per-split 9", "1 to all features a split"),
+    ("KNOWN --out events.ndjson", "would be overwritten"),
+    ("KNOWN --out m.json", "`m.json` would be written twice"),
+    ("KNOWN --out m.rwm --dataset m.md", "`m.md` would be written twice"),
+];
+
 #[test]
 fn what_cannot_be_trained_says_how_to_mend_it() {
     let place = place(&history());
-    let call = |arguments: &[&str]| {
-        let called = place.call(&[&["train", "--input", "events.ndjson"], arguments].concat());
+    let call = |line: &str| {
+        let line = line.replace("KNOWN", "LABELS --name frauds");
+        let line = line.replace("TRAINED", &PERIODS[..4].join(" "));
+        let line = line.replace("LABELS", "--labels labels.csv");
+        let words: Vec<&str> = line.split(' ').collect();
+        let called = place.call(&[&["train", "--input", "events.ndjson"], &words[..]].concat());
         (called.code, called.err)
     };
-    let labels = ["--labels", "labels.csv", "--out", "m.rwm"];
-    let known = [&labels[..], &["--name", "frauds"]].concat();
-    for (arguments, words) in [
-        (vec!["--name", "frauds", "--out", "m.rwm"], "name their file with `--labels`"),
-        (
-            [&labels[..], &["--name", "fraud"]].concat(),
-            "no model `fraud` of kind `learned`: they have frauds",
-        ),
-        ([&known[..], &["--card", "cart"]].concat(), "event `payment` has no field `cart`"),
-        (
-            [&known[..], &["--scenario-column", "why"]].concat(),
-            "has no column `why`: name it with `--scenario-column`",
-        ),
-        ([&known[..], &["--label-delay", "40d"]].concat(), "is empty: give `--from`"),
-        (
-            [&known[..], &["--until", "2026-03-20", "--test-from", "2026-03-21"]].concat(),
-            "leave the label delay between them",
-        ),
-        (
-            [&known[..], &["--from", "2027-01-01"]].concat(),
-            "the input has no `payment` in the period",
-        ),
-        ([&known[..], &["--per-split", "9"]].concat(), "1 to all features a split"),
-        (
-            vec!["--labels", "labels.csv", "--name", "frauds", "--out", "events.ndjson"],
-            "would be overwritten",
-        ),
-    ] {
-        let (code, err) = call(&arguments);
-        assert_eq!(code, 1, "{arguments:?}: {err}");
+    for (line, words) in REFUSED {
+        let (code, err) = call(line);
+        assert_eq!(code, 1, "{line}: {err}");
         assert!(err.contains(words), "{words}: {err}");
     }
-    let (code, err) = call(&["--labels", "labels.csv", "--name", "frauds"]);
-    assert!(code == 2 && err.contains("--out"), "{err}");
-    let (code, err) = call(&[&known[..], &["--from", "march"]].concat());
-    assert!(code == 2 && err.contains("2026-01-31"), "{err}");
+    for (line, words) in [
+        ("KNOWN", "--out"),
+        ("KNOWN --out m.rwm --penalty=-1", "a number from 0 on"),
+        ("KNOWN --out m.rwm --penalty=NaN", "a number from 0 on"),
+        ("KNOWN --out m.rwm --penalty=inf", "a number from 0 on"),
+        ("KNOWN --out m.rwm --from march", "2026-01-31"),
+    ] {
+        let (code, err) = call(line);
+        assert!(code == 2 && err.contains(words), "{line}: {err}");
+    }
+}
+
+/// The files beside a model are outputs too: a history that is called like one of them is not lost.
+#[test]
+fn a_card_never_takes_the_place_of_what_is_read() {
+    let place = place(&history());
+    let events = place.read("events.ndjson");
+    place.write("m.json", &events);
+    let called = place.call(&[
+        "train",
+        "--input",
+        "m.json",
+        "--labels",
+        "labels.csv",
+        "--name",
+        "frauds",
+        "--out",
+        "m.rwm",
+    ]);
+    assert_eq!(called.code, 1, "{}", called.err);
+    assert!(called.err.contains("`m.json` is an input and would be overwritten"), "{}", called.err);
+    assert_eq!(place.read("m.json"), events);
+}
+
+#[test]
+fn without_cards_nothing_is_said_of_their_precision_and_a_period_that_has_no_events_is_named() {
+    let place = place(&history());
+    let source = ["--name", "frauds", "--input", "events.ndjson", "--labels", "labels.csv"];
+    let evaluate = |more: &[&str]| place.call(&[&["evaluate"], &source[..], more].concat());
+    let short = ["--train", "5d", "--test", "3d", "--label-delay", "1d", "--trees", "3"];
+    let told = evaluate(&[&short[..], &["--folds", "2", "--format", "json"]].concat());
+    let told: Value = serde_json::from_str(&told.out).unwrap();
+    assert!(told["mean"][0]["card_precision_100"].is_null(), "{told}");
+    assert!(told["mean"][0]["auc"]["mean"].is_f64(), "{told}");
+
+    let told = evaluate(&[&short[..], &["--folds", "20"]].concat());
+    assert_eq!(told.code, 1);
+    let err = &told.err;
+    assert!(
+        err.contains("period measured from 2026-0") && err.contains("fewer `--folds`"),
+        "{err}"
+    );
+    let huge = ["--until", "2026-03-31", "--test", "46296296296d", "--folds", "4"];
+    assert!(evaluate(&huge).err.contains("`--test` times `--folds`"), "{}", evaluate(&huge).err);
 }

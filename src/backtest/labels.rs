@@ -42,6 +42,10 @@ pub struct Label {
     pub reported_ms: Option<i64>,
 }
 
+/// The column of the time of a report, where no other is named, and that of the event's type.
+const REPORTED: &str = "reported_at";
+const EVENT_TYPE: &str = "event_type";
+
 /// How the columns of a file of labels are called.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Columns {
@@ -49,10 +53,11 @@ pub struct Columns {
     pub id: String,
     /// The verdict.
     pub verdict: String,
-    /// When it was reported; may be absent from the file.
-    pub reported: String,
-    /// Type of the event, which matters where events of two types have one id; may be absent from the file.
-    pub event_type: String,
+    /// When it was reported. Where none is named it is `reported_at`, which may be absent from the file.
+    pub reported: Option<String>,
+    /// Type of the event, which matters where events of two types have one id. Where none is named it is `event_type`, which
+    /// may be absent from the file.
+    pub event_type: Option<String>,
     /// What kind of fraud it was, where that is wanted.
     pub kind: Option<String>,
 }
@@ -62,10 +67,20 @@ impl Default for Columns {
         Self {
             id: "event_id".to_owned(),
             verdict: "verdict".to_owned(),
-            reported: "reported_at".to_owned(),
-            event_type: "event_type".to_owned(),
+            reported: None,
+            event_type: None,
             kind: None,
         }
+    }
+}
+
+impl Columns {
+    /// Columns that need not be there and were named all the same, with the flags that name them.
+    fn named(&self) -> Vec<(&str, &'static str)> {
+        let flags = ["--label-reported", "--label-type", "--scenario-column"];
+        let columns = [&self.reported, &self.event_type, &self.kind];
+        let named = columns.into_iter().zip(flags);
+        named.filter_map(|(column, flag)| Some((column.as_deref()?, flag))).collect()
     }
 }
 
@@ -226,8 +241,13 @@ impl Labels {
         };
         let id = needed(&columns.id, "--label-id")?;
         let verdict = needed(&columns.verdict, "--label-verdict")?;
-        let reported = find(&columns.reported);
-        let event_type = find(&columns.event_type);
+        // WHY: a misspelt column would make all labels known from the beginning, and training would see the future.
+        let named = |column: &Option<String>, usual: &str, flag| match column {
+            Some(column) => needed(column, flag).map(Some),
+            None => Ok(find(usual)),
+        };
+        let reported = named(&columns.reported, REPORTED, "--label-reported")?;
+        let event_type = named(&columns.event_type, EVENT_TYPE, "--label-type")?;
         let kind = columns.kind.as_deref().map(|kind| needed(kind, "--scenario-column"));
         let kind = kind.transpose()?;
         let mut record = csv::StringRecord::new();
@@ -249,11 +269,14 @@ impl Labels {
         let file = (path, columns);
         let mut reader = std::io::BufReader::new(bytes);
         let (mut text, mut line) = (String::new(), 0_u64);
+        let mut absent = columns.named();
         loop {
             text.clear();
             let read = reader.read_line(&mut text);
             if read.map_err(|source| InputError::io(path, source))? == 0 {
-                return Ok(());
+                let Some((column, flag)) = absent.pop().filter(|_| line > 0) else { return Ok(()) };
+                let (path, column) = (path.to_owned(), column.to_owned());
+                return Err(LabelError::NoColumn { path, column, flag });
             }
             line += 1;
             if text.trim().is_empty() {
@@ -270,10 +293,13 @@ impl Labels {
                 Some(other @ (Json::Bool(_) | Json::Number(_))) => Some(other.to_string()),
                 _ => None,
             };
+            absent.retain(|(column, _)| record.get(column).is_none());
             let verdict = text_of(&columns.verdict).unwrap_or_default();
-            let label = label(&verdict, text_of(&columns.reported).as_deref());
+            let reported = text_of(columns.reported.as_deref().unwrap_or(REPORTED));
+            let label = label(&verdict, reported.as_deref());
             let id = text_of(&columns.id).unwrap_or_default();
-            let event_type = text_of(&columns.event_type).unwrap_or_default();
+            let event_type = text_of(columns.event_type.as_deref().unwrap_or(EVENT_TYPE));
+            let event_type = event_type.unwrap_or_default();
             self.add((path, line), (&event_type, &id), label)?;
             let kind = columns.kind.as_deref().and_then(text_of).unwrap_or_default();
             self.add_kind(&file, (&event_type, &id), &kind)?;

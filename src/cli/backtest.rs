@@ -71,12 +71,12 @@ pub(crate) struct LabelFile {
     /// Column of the verdict.
     #[arg(long, value_name = "COLUMN", requires = "labels", default_value = "verdict")]
     label_verdict: String,
-    /// Column of the time at which it was reported.
-    #[arg(long, value_name = "COLUMN", requires = "labels", default_value = "reported_at")]
-    label_reported: String,
-    /// Column of the event's type; may be absent from the file.
-    #[arg(long, value_name = "COLUMN", requires = "labels", default_value = "event_type")]
-    label_type: String,
+    /// Column of the time at which it was reported (default: `reported_at`, where there is one).
+    #[arg(long, value_name = "COLUMN", requires = "labels")]
+    label_reported: Option<String>,
+    /// Column of the event's type (default: `event_type`, where there is one).
+    #[arg(long, value_name = "COLUMN", requires = "labels")]
+    label_type: Option<String>,
 }
 
 impl LabelFile {

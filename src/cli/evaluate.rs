@@ -3,6 +3,7 @@
 use clap::Args;
 use serde_json::{Value as Json, json};
 
+use crate::backtest::study::day_text;
 use crate::backtest::summary::align;
 use crate::cli::backtest::{day_or_time_ms, duration_ms};
 use crate::cli::train::{Knobs, Source};
@@ -60,7 +61,12 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
     let history = read.history();
     let mut reached = Vec::new();
     for fold in &folds {
-        reached.push(measure(&history, fold, &methods).map_err(Failure::invalid)?);
+        reached.push(measure(&history, fold, &methods).map_err(|error| {
+            let day = day_text(fold.test.from_ms.div_euclid(DAY_MS));
+            Failure::invalid(format!(
+                "period measured from {day}: {error}; where the history is too short, take fewer `--folds` or shorter `--train` and `--test`"
+            ))
+        })?);
     }
     match console.format {
         Format::Json => console.data(&format!("{}\n", as_json(&reached, &methods))),
@@ -79,7 +85,13 @@ fn folds(arguments: &Arguments, until_ms: i64) -> Result<Vec<Fold>, Failure> {
     let before_ms = test.from_ms.saturating_sub(delay_ms);
     let train = Period { from_ms: before_ms.saturating_sub(arguments.train), before_ms };
     let last = Fold::new(train, test, delay_ms).map_err(Failure::invalid)?;
-    Ok((0..arguments.folds).map(|at| last.earlier(arguments.test * i64::from(at))).collect())
+    let earlier = |at: u8| Some(last.earlier(arguments.test.checked_mul(at.into())?));
+    let folds: Option<Vec<Fold>> = (0..arguments.folds).map(earlier).collect();
+    folds.ok_or_else(|| {
+        Failure::invalid(
+            "`--test` times `--folds` is longer than time is counted: shorten one of them",
+        )
+    })
 }
 
 /// What all folds need.

@@ -118,6 +118,23 @@ pub(crate) fn check_output(flag: &str, output: &Path, read: &[&Path]) -> Result<
     })
 }
 
+/// The same for all outputs of a command; and none of them must be written twice.
+///
+/// # Errors
+/// When one is read, or is another output too.
+pub(crate) fn check_outputs(outputs: &[(&str, PathBuf)], read: &[&Path]) -> Result<(), Failure> {
+    for (at, (flag, path)) in outputs.iter().enumerate() {
+        check_output(flag, path, read)?;
+        if outputs.iter().take(at).any(|(_, other)| other == path) {
+            return Err(Failure::invalid(format!(
+                "`{}` would be written twice: choose another path for `{flag}`; a model ends in `.rwm`",
+                path.display()
+            )));
+        }
+    }
+    Ok(())
+}
+
 fn arrived_ms(text: &str) -> Result<i64, String> {
     if text == "now" {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -7,15 +7,14 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 
+use crate::backtest::input::source_name;
 use crate::base::Digest;
-use crate::cli::rules::show;
+use crate::cli::history::check_output;
+use crate::cli::rules::compile_folder_untrained;
 use crate::cli::{Console, Exit, Failure, Format};
-use crate::diag::Severity;
-use crate::loader::load;
 use crate::models::offline::import::{MAX_BYTES, import};
 use crate::models::offline::{Artifact, Feature, Histogram, Scorer};
-use crate::rules::compile_untrained;
-use crate::rules::program::{LearnedSpec, MadeOf, ModelPlan, Program};
+use crate::train::dataset::Wanted;
 
 /// Arguments of `riskweir import`.
 #[derive(Args, Debug)]
@@ -42,26 +41,23 @@ pub struct Arguments {
 /// # Errors
 /// When a file cannot be read or written, or the model cannot be imported.
 pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
-    let sources = load(&arguments.rules).map_err(Failure::invalid)?;
-    let (program, mut diagnostics) = compile_untrained(&sources);
-    diagnostics.retain(|found| found.severity() == Severity::Error);
-    let Some(program) = program else {
-        show(&sources, &diagnostics, console);
+    check_output("--out", &arguments.out, &[arguments.model.as_path()])?;
+    let Some(program) = compile_folder_untrained(&arguments.rules, console)? else {
         return Ok(Exit::Invalid);
     };
-    let (plan, spec) = model(&program, &arguments.name)?;
+    let wanted = Wanted::find(&program, &arguments.name, None).map_err(Failure::invalid)?;
     let bytes = read(&arguments.model)?;
     let features: Vec<_> =
-        spec.features.iter().map(|feature| (feature.name.as_str(), feature.unit)).collect();
+        wanted.features.iter().map(|feature| (feature.name.as_str(), feature.unit)).collect();
     let scorer = import(&bytes, arguments.columns.as_deref(), &features).map_err(|error| {
         Failure::invalid(format!("could not import `{}`: {error}", arguments.model.display()))
     })?;
     let facts = facts(&arguments.model, &bytes, &scorer);
     let told = format!("{}: {}", arguments.out.display(), words(&scorer));
     let artifact = Artifact {
-        name: plan.name.clone(),
-        event: program.schema.event(plan.event).name.clone(),
-        features: spec
+        name: wanted.name.clone(),
+        event: wanted.event.clone(),
+        features: wanted
             .features
             .iter()
             .map(|feature| Feature {
@@ -85,25 +81,6 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-fn model<'p>(
-    program: &'p Program,
-    name: &str,
-) -> Result<(&'p ModelPlan, &'p LearnedSpec), Failure> {
-    let learned = program.models.iter().filter_map(|plan| match &plan.made_of {
-        MadeOf::Learned(spec) => Some((plan, spec)),
-        MadeOf::Online(_) => None,
-    });
-    let learned: Vec<(&ModelPlan, &LearnedSpec)> = learned.collect();
-    let found = learned.iter().find(|(plan, _)| plan.name == name).copied();
-    found.ok_or_else(|| {
-        let known: Vec<&str> = learned.iter().map(|(plan, _)| plan.name.as_str()).collect();
-        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-        Failure::invalid(format!(
-            "there is no learned model `{name}` in the rules (there: {known}): declare it with `kind learned`"
-        ))
-    })
-}
-
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     let failed = |error: &dyn core::fmt::Display| {
         Failure::invalid(format!("could not read `{}`: {error}", path.display()))
@@ -117,7 +94,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
 
 /// Where it came from, as the card of the artifact.
 fn facts(path: &Path, bytes: &[u8], scorer: &Scorer) -> String {
-    let file = path.file_name().map(|name| name.to_string_lossy().into_owned());
+    let file = source_name(path);
     let (trees, nodes) = match scorer {
         Scorer::Forest(forest) => (forest.n_trees(), forest.n_nodes()),
         Scorer::Logistic(_) => (0, 0),
@@ -136,11 +113,16 @@ fn words(scorer: &Scorer) -> String {
     }
 }
 
-/// Writes under a hidden name and renames: whoever looks at the folder sees the old file or the new one.
+/// Makes the folder, writes under a hidden name and renames: whoever looks there sees the old file or the new one.
 ///
 /// # Errors
 /// When the file cannot be written; the one before it stays.
 pub(crate) fn write_artifact(path: &Path, artifact: &Artifact) -> Result<(), Failure> {
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        fs::create_dir_all(folder).map_err(|error| {
+            Failure::invalid(format!("could not make `{}`: {error}", folder.display()))
+        })?;
+    }
     let failed = |error: std::io::Error| {
         Failure::invalid(format!("could not write `{}`: {error}", path.display()))
     };

@@ -9,13 +9,13 @@ use clap::{Args, ValueEnum};
 use crate::backtest::labels::Labels;
 use crate::base::text::counted;
 use crate::cli::backtest::{LabelFile, day_or_time_ms, duration_ms, write};
-use crate::cli::history::{Reading, check_output};
+use crate::cli::history::{Reading, check_outputs};
 use crate::cli::import::write_artifact;
 use crate::cli::rules::compile_folder_untrained;
 use crate::cli::{Console, Exit, Failure, Format};
 use crate::models::offline::packed::MAX_DEPTH;
 use crate::train::card::{Origin, Trained, markdown, train};
-use crate::train::dataset::{Collect, Dataset, Wanted};
+use crate::train::dataset::{Collect, Dataset, Example, Wanted};
 use crate::train::evaluate::Method;
 use crate::train::fit::ForestPlan;
 use crate::train::fold::{Fold, History, Period};
@@ -93,7 +93,7 @@ pub(crate) struct Knobs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     per_split: Option<u16>,
     /// Penalty on the square of a regression's coefficients.
-    #[arg(long, value_name = "X", default_value = "1")]
+    #[arg(long, value_name = "X", default_value = "1", value_parser = penalty)]
     penalty: f64,
     /// What all chance follows from.
     #[arg(long, value_name = "N", default_value = "0")]
@@ -101,6 +101,11 @@ pub(crate) struct Knobs {
     /// Threads; the model does not depend on them.
     #[arg(long, value_name = "N", default_value = "2", value_parser = clap::value_parser!(u8).range(1..=64))]
     threads: u8,
+}
+
+fn penalty(text: &str) -> Result<f64, String> {
+    let given = text.parse().ok().filter(|it: &f64| it.is_finite() && *it >= 0.0);
+    given.ok_or_else(|| "write a number from 0 on, such as 0.5".to_owned())
 }
 
 /// What can be trained.
@@ -179,7 +184,17 @@ impl Source {
         let (wanted, dataset) = collect.finish().map_err(Failure::invalid)?;
         if dataset.is_empty() {
             return Err(Failure::invalid(format!(
-                "the input has no `{}` in the period: give another with `--from` and `--until`",
+                "the input has no `{}` in the period that is looked at: see the flags of periods in `--help`",
+                wanted.event
+            )));
+        }
+        let is_labeled = |(example, _): (&Example, _)| {
+            labels.get(&wanted.event, &example.id, i64::MAX).is_some()
+        };
+        if !dataset.iter().any(is_labeled) {
+            return Err(Failure::invalid(format!(
+                "none of the {} is about a `{}` of the input: `--label-id` must name the column with the ids of these events",
+                counted(labels.len() as u64, "label"),
                 wanted.event
             )));
         }
@@ -199,11 +214,11 @@ impl Source {
 /// When the rules do not compile, a file cannot be read or written, or nothing can be learned.
 pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
     let Arguments { source, out, dataset, .. } = arguments;
-    for (flag, path) in [("--out", out), ("--dataset", dataset)] {
-        if let Some(path) = path {
-            check_output(flag, path, &source.files())?;
-        }
-    }
+    let files = out.iter().flat_map(|out| {
+        [out.clone(), out.with_extension("md"), out.with_extension("json")].map(|it| ("--out", it))
+    });
+    let outputs = files.chain(dataset.iter().map(|path| ("--dataset", path.clone())));
+    check_outputs(&outputs.collect::<Vec<_>>(), &source.files())?;
     let all = Period {
         from_ms: arguments.from.unwrap_or(i64::MIN),
         before_ms: arguments.test_until.unwrap_or(i64::MAX),
@@ -230,11 +245,6 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
     };
     let Trained { artifact, card } = train(&read.history(), &origin).map_err(Failure::invalid)?;
     let pretty = serde_json::to_string_pretty(&card).map_err(Failure::invalid)?;
-    if let Some(folder) = out.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder).map_err(|error| {
-            Failure::invalid(format!("could not make `{}`: {error}", folder.display()))
-        })?;
-    }
     write_artifact(out, &artifact)?;
     let text = markdown(&card);
     write(&out.with_extension("md"), &text)?;
@@ -284,7 +294,7 @@ fn write_rows(read: &Read, path: &Path) -> Result<(), Failure> {
     };
     let file = BufWriter::new(File::create(path).map_err(failed)?);
     let history = read.history();
-    let about = |example: &crate::train::dataset::Example| {
+    let about = |example: &Example| {
         let is_fraud = history.is_fraud(example, i64::MAX);
         let kind = read.labels.kind(&read.wanted.event, &example.id).unwrap_or_default();
         [u8::from(is_fraud).to_string(), kind.to_owned()]

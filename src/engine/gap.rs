@@ -2,7 +2,8 @@
 //!
 //! From the first event after the hole until the longest window of the rule set has passed, and the time for which ids are
 //! remembered, decisions say so. Decisions on events whose rules ask a list that rules fill say so until the longest time has
-//! passed, too, for which a rule puts a member there: a missing record may have put one there.
+//! passed, too, for which a rule puts a member there: a missing record may have put one there. Decisions on events of a type
+//! that models score say so until the models hold nothing of that time any more.
 //!
 //! Several partitions may lack records, and each goes on at a time of its own. So the first event after the hole is one per
 //! partition; decisions of all say so until that has passed the latest of these, because a key may have events in any.
@@ -26,29 +27,22 @@ pub(super) struct Gap {
     ends_ms: Option<i64>,
 }
 
-/// How far back a rule set looks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Reach {
-    /// Through windows and remembered ids, ms.
-    windows_ms: i64,
-    /// Through members that rules put on lists, ms.
-    lists_ms: i64,
-}
-
 /// What a rule set asks of the past.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Asked {
-    reach: Reach,
-    /// By event type: whether its rules ask a list that rules fill.
-    reads_lists: Vec<bool>,
+    /// By event type: how far back its rules look, through windows, remembered ids, members that rules put on lists, and
+    /// models; ms.
+    reach_ms: Vec<i64>,
+    /// The longest of them, and of what rules fill lists for, whether or not a rule asks these; ms.
+    longest_ms: i64,
 }
 
 impl Asked {
     /// What a rule set asks, whose engine remembers ids for so long and takes events that late.
     pub(super) fn of(program: &Program, dedupe_window_ms: i64, lateness_ms: i64) -> Self {
-        let windows_ms = longest_window_ms(program).max(dedupe_window_ms);
         // WHY: the first event after the hole may be late, and then what is missing may be that much younger.
-        let windows_ms = windows_ms.saturating_add(lateness_ms);
+        let late = |ms: i64| ms.saturating_add(lateness_ms);
+        let windows_ms = late(longest_window_ms(program).max(dedupe_window_ms));
         let fills: Vec<(ListId, i64)> = program.plans.iter().flat_map(filled).collect();
         let own: Vec<bool> = program.plans.iter().map(|plan| reads(plan, &fills)).collect();
         let is_own = |event: usize| own.get(event).copied().unwrap_or(false);
@@ -57,12 +51,16 @@ impl Asked {
             let table = program.tables.get(usize::from(lookup.table.0));
             table.is_some_and(|table| is_own(usize::from(table.event.0)))
         };
-        let reads_lists = program.plans.iter().enumerate();
-        let reads_lists =
-            reads_lists.map(|(event, plan)| is_own(event) || plan.lookups.iter().any(through));
-        let reads_lists: Vec<bool> = reads_lists.collect();
-        let lists_ms = fills.iter().map(|(_, for_ms)| *for_ms).max().unwrap_or(0).max(windows_ms);
-        Self { reach: Reach { windows_ms, lists_ms }, reads_lists }
+        let lists_ms = fills.iter().map(|(_, for_ms)| *for_ms).max().unwrap_or(0);
+        let reach_ms = program.plans.iter().enumerate().map(|(event, plan)| {
+            let reads_lists = is_own(event) || plan.lookups.iter().any(through);
+            let lists_ms = if reads_lists { lists_ms } else { 0 };
+            windows_ms.max(lists_ms).max(late(models_ms(program, plan)))
+        });
+        let reach_ms: Vec<i64> = reach_ms.collect();
+        let longest_ms = reach_ms.iter().copied().chain([windows_ms, lists_ms]).max();
+        let longest_ms = longest_ms.unwrap_or(windows_ms);
+        Self { reach_ms, longest_ms }
     }
 }
 
@@ -117,13 +115,11 @@ impl Gap {
             return true;
         }
         let Some(ends_ms) = self.ends_ms else { return false };
-        let Reach { windows_ms, lists_ms } = asked.reach;
-        if late_ms >= ends_ms.saturating_add(lists_ms) {
+        if late_ms >= ends_ms.saturating_add(asked.longest_ms) {
             // WHY: one that was not heard of until now may still come with a hole of its own; a new one has none.
             self.others = false;
         }
-        let reads_lists = asked.reads_lists.get(usize::from(event)).copied().unwrap_or(false);
-        let reach_ms = if reads_lists { lists_ms } else { windows_ms };
+        let reach_ms = asked.reach_ms.get(usize::from(event)).copied().unwrap_or(asked.longest_ms);
         // WHY: an event from the future is judged at its own time, but known ids and members are those of its partition's.
         time_ms.min(placement.clock_ms) < ends_ms.saturating_add(reach_ms)
     }
@@ -156,4 +152,11 @@ fn longest_window_ms(program: &Program) -> i64 {
     let measures = program.tables.iter().flat_map(|table| &table.spec.measures);
     let reach = |span: crate::window::spec::Span| span.length_ms.saturating_add(span.ending_ago_ms);
     measures.map(|measure| reach(measure.window)).max().unwrap_or(0)
+}
+
+/// How long the models of an event type hold an event, ms.
+fn models_ms(program: &Program, plan: &EventPlan) -> i64 {
+    let models = plan.models.iter();
+    let models = models.filter_map(|(id, _)| program.models.get(usize::from(id.0)));
+    models.map(|model| model.made_of.kept_ms()).max().unwrap_or(0)
 }

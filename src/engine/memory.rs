@@ -404,9 +404,9 @@ impl Memory {
     /// Evicts keys of the largest table until the state fits the budget (`others` are bytes held elsewhere).
     pub(super) fn fit(&mut self, budget: u64, others: usize) {
         let budget = usize::try_from(budget).unwrap_or(usize::MAX);
-        self.models.shrink(budget / MODELS_SHARE);
-        let budget = budget.saturating_sub(others);
-        while self.bytes() > budget {
+        let models = self.models.shrink(budget / MODELS_SHARE);
+        let budget = budget.saturating_sub(others).saturating_sub(models);
+        while self.table_bytes() > budget {
             let largest = self.tables.iter_mut().filter(|t| t.keys() > 0).max_by_key(|t| t.bytes());
             if largest.and_then(|table| table.evict(16)).is_none() {
                 return;
@@ -416,7 +416,11 @@ impl Memory {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.tables.iter().map(Table::bytes).sum::<usize>() + self.models.bytes()
+        self.table_bytes() + self.models.bytes()
+    }
+
+    fn table_bytes(&self) -> usize {
+        self.tables.iter().map(Table::bytes).sum()
     }
 
     pub(super) fn evictions(&self) -> u64 {

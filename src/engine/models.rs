@@ -262,9 +262,15 @@ impl Models {
         mut held: Vec<(String, ModelState)>,
         mut past: Vec<(String, ModelState)>,
     ) -> Self {
+        // Each takes the next one of its identity. WHY: the last one stays for those that come after it, so that a frozen
+        // copy beside a model that learns begins with what that has learned.
         let take = |list: &mut Vec<(String, ModelState)>, plan: &ModelPlan| {
-            let at = list.iter().position(|(identity, _)| *identity == plan.identity)?;
-            Some(list.remove(at).1)
+            let of_it = |(identity, _): &(String, ModelState)| *identity == plan.identity;
+            let at = list.iter().position(of_it)?;
+            if list.iter().skip(at + 1).any(of_it) {
+                return Some(list.remove(at).1);
+            }
+            list.get(at).map(|(_, state)| state.clone())
         };
         let held = program.models.iter().map(|plan| {
             let known = Known::of(plan);
@@ -369,13 +375,17 @@ impl Models {
         self.held.iter().map(|held| held.state.bytes()).sum()
     }
 
-    /// Gives up segments, those of the largest model first, until all fit.
-    pub(super) fn shrink(&mut self, budget: usize) {
-        while self.bytes() > budget {
+    /// Gives up segments, those of the largest model first, until all fit; gives the bytes that stay.
+    pub(super) fn shrink(&mut self, budget: usize) -> usize {
+        loop {
+            let bytes = self.bytes();
+            if bytes <= budget {
+                return bytes;
+            }
             let divided = self.held.iter_mut().filter(|held| held.state.segments() > 0);
             let largest = divided.max_by_key(|held| held.state.bytes());
             if largest.and_then(|held| held.state.shrink()).is_none() {
-                return;
+                return bytes;
             }
         }
     }

@@ -105,6 +105,9 @@ fn models<'p, H: Host>(
     judgement: &Judgement<'p>,
     run: &mut Run<'_, H>,
 ) -> Vec<ModelScore<'p>> {
+    if trace.program.plans[usize::from(trace.event.0)].models.is_empty() {
+        return Vec::new();
+    }
     let hits = judgement.hits.iter().chain(&judgement.shadow).map(|hit| hit.body);
     let bodies = hits.chain(judgement.undecided.iter().copied());
     let bodies = bodies.chain(judgement.exempt.iter().copied());
@@ -159,7 +162,7 @@ fn part_reason(name: &str, value: &str, part: Part) -> String {
         );
     }
     let share = part.tail_ppm.map_or_else(String::new, |ppm| {
-        format!(": {}.{:02}% of what is usual lies as far out", ppm / 10_000, ppm / 100 % 100)
+        format!(": {} of what is usual lies as far out", per_cent(ppm.into()))
     });
     format!("`{name}` {value} is {word}{share}")
 }
@@ -249,12 +252,15 @@ fn coverage_word(coverage: Coverage) -> Option<Cow<'static, str>> {
     match coverage {
         Coverage::Complete => None,
         Coverage::Warming => Some("warming".into()),
-        Coverage::Approximate(ppm) => {
-            Some(format!("approximate(±{}.{:02}%)", ppm / 10_000, ppm / 100 % 100).into())
-        }
+        Coverage::Approximate(ppm) => Some(format!("approximate(±{})", per_cent(ppm)).into()),
         Coverage::Unpriced => Some("unpriced".into()),
         Coverage::Capped => Some("capped".into()),
     }
+}
+
+/// Millionths in hundredths of a per cent, cut: `0.05%`.
+fn per_cent(ppm: u64) -> String {
+    format!("{}.{:02}%", ppm / 10_000, ppm / 100 % 100)
 }
 
 fn alert_wishes<'p, H: Host>(

@@ -211,7 +211,7 @@ impl<'a, S: Sink> Turn<'a, S> {
         let (began_ms, arrival) = (standing.placement.began_ms, counters.read);
         let mut marks = Marks { counters, breakers };
         let evidence = Evidence { setup, memory, lists, decoded: self.decoded, began_ms, arrival };
-        let mut verdict = evidence.with_run(self.work, |run| {
+        let judge_rules = |run: &mut Run<'_, StateHost<'_>>| {
             let mut judgement = judge(program, run, &mut marks);
             let grounds = ((self.decoded.row.time_ms, reach), stops_at);
             let resolution = settle(program, &mut judgement, grounds, marks.breakers, &mut sheet);
@@ -220,16 +220,19 @@ impl<'a, S: Sink> Turn<'a, S> {
             } else {
                 tell(program, &judgement, &resolution, run)
             };
-            // What no rule asked is asked now: a model learns every event.
-            for (_, node) in &program.plans[usize::from(self.decoded.row.event)].models {
+            Verdict { judgement, resolution, told }
+        };
+        let learn_from = |run: &mut Run<'_, StateHost<'_>>, verdict: &mut Verdict<'_>| {
+            let shortfall = run.host.answers.shortfall().max(run.memo.shortfall());
+            verdict.judgement.coverage = verdict.judgement.coverage.max(shortfall);
+            // What no rule asked is asked now: a model learns every event. WHY: only now, because what nobody but a model
+            // asks says nothing about the decision.
+            for (_, node) in &program.plans[usize::from(run.row.event)].models {
                 run.value(*node);
             }
-            Verdict { judgement, resolution, told }
-        });
+        };
+        let verdict = evidence.with_run_and(self.work, judge_rules, learn_from);
         self.work.sheet = sheet;
-        let shortfall = self.work.answers.shortfall().max(self.work.evaluator.shortfall());
-        let coverage = verdict.judgement.coverage.max(shortfall);
-        verdict.judgement.coverage = coverage;
         verdict
     }
 
@@ -600,6 +603,16 @@ impl Evidence<'_, '_> {
         work: &mut Work,
         judge: impl FnOnce(&mut Run<'_, StateHost<'_>>) -> T,
     ) -> T {
+        self.with_run_and(work, judge, |_, _| {})
+    }
+
+    /// The same, and `after` all that is remembered of the event is worked out.
+    fn with_run_and<T>(
+        self,
+        work: &mut Work,
+        judge: impl FnOnce(&mut Run<'_, StateHost<'_>>) -> T,
+        after: impl FnOnce(&mut Run<'_, StateHost<'_>>, &mut T),
+    ) -> T {
         let Self { setup, memory, lists, decoded: Decoded { raw, row }, began_ms, arrival } = self;
         let plan = &setup.evals[usize::from(row.event)];
         work.evaluator.begin(plan);
@@ -611,8 +624,9 @@ impl Evidence<'_, '_> {
         let mut host = StateHost { memory, answers, own, lists, row, raw, began_ms }.begin();
         let mut run = Run { plan, memo: &mut work.evaluator, row, raw, host: &mut host };
         run.decide_early();
-        let judged = judge(&mut run);
+        let mut judged = judge(&mut run);
         Memory::work_out_late(&mut run, &mut work.late);
+        after(&mut run, &mut judged);
         work.own.add_late(&work.late);
         judged
     }

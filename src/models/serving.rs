@@ -6,7 +6,7 @@
 use crate::base::codec::{Damaged, Decoder, Encoder};
 use crate::models::drift::{Drift, Moved};
 use crate::models::offline::{Artifact, Contribution, Scorer};
-use crate::models::online::spec::{PANES, Row, SCORES_MS};
+use crate::models::online::spec::{Row, SCORES_MS, pane_ms};
 use crate::models::online::{Part, Scored, Side};
 use crate::models::places::Places;
 use crate::window::spec::Coverage;
@@ -34,7 +34,7 @@ impl Serving {
     /// Counts a row and its score.
     pub fn count(&mut self, artifact: &Artifact, scored: (Row<'_>, i64), time_ms: i64) {
         self.since_ms.get_or_insert(time_ms);
-        let pane = time_ms.div_euclid(SCORES_MS / PANES);
+        let pane = time_ms.div_euclid(pane_ms(SCORES_MS));
         self.places.count(scored.1, pane);
         self.drift.count(artifact, scored, pane);
     }

@@ -6,6 +6,7 @@ use crate::base::{MICRO_PER_MINOR, Value};
 use crate::event::schema::{EventId, SlotId};
 use crate::models::offline::{Artifact, Unit};
 use crate::models::online::ModelSpec;
+use crate::models::online::spec::{SCORES_MS, kept_ms};
 use crate::rules::program::NodeId;
 
 /// Index of a model in [`crate::rules::program::Program::models`].
@@ -78,6 +79,15 @@ impl MadeOf {
         match self {
             Self::Online(spec) => spec.features.iter().map(|it| it.name.as_str()).collect(),
             Self::Learned(spec) => spec.features.iter().map(|it| it.name.as_str()).collect(),
+        }
+    }
+
+    /// How long an event counts in what the model holds, ms: in what is usual, and in the scores that one is compared with.
+    pub fn kept_ms(&self) -> i64 {
+        match self {
+            // Its scores lie in no longer window.
+            Self::Online(spec) => kept_ms(spec.window_ms),
+            Self::Learned(_) => kept_ms(SCORES_MS),
         }
     }
 }

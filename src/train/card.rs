@@ -55,18 +55,25 @@ pub fn train(
     let lessons = origin.fold.lessons(history);
     let fitted = origin.method.fit(&lessons)?;
     let questions = origin.fold.exam(history);
+    if questions.is_empty() {
+        return Err(crate::train::fit::FitError::NothingMeasured);
+    }
     let outcomes: Vec<Outcome> =
         questions.iter().map(|question| question.outcome(&fitted.scorer)).collect();
+    // WHY: of a row of which nothing is known there is no score in the stream, either.
+    let scores = questions.iter().filter_map(|it| fitted.scorer.score_micro(it.row));
+    let scores: Vec<i64> = scores.collect();
+    let quantiles = quantiles(scores.clone());
     let features = features(origin.wanted, &lessons);
-    let measured = Measured { questions: &questions, outcomes: &outcomes };
+    let measured = Measured { questions: &questions, outcomes: &outcomes, quantiles: &quantiles };
     let card = card(origin, (&lessons, history), &fitted, (&features, &measured));
     let artifact = Artifact {
         name: origin.wanted.name.clone(),
         event: origin.wanted.event.clone(),
         features,
         scorer: fitted.scorer,
-        quantiles: quantiles(&outcomes),
-        reference: Histogram::of(outcomes.iter().map(|outcome| Some(outcome.score_micro))),
+        quantiles,
+        reference: Histogram::of(scores.into_iter().map(Some)),
         facts: card.to_string(),
     };
     Ok(Trained { artifact, card })
@@ -76,6 +83,7 @@ pub fn train(
 struct Measured<'m> {
     questions: &'m [Question<'m>],
     outcomes: &'m [Outcome],
+    quantiles: &'m [Quantile],
 }
 
 fn features(wanted: &Wanted, lessons: &Lessons) -> Vec<Feature> {
@@ -91,8 +99,7 @@ fn features(wanted: &Wanted, lessons: &Lessons) -> Vec<Feature> {
 }
 
 /// Scores at [`SHARES_PPM`]: each is the least that has so many below it.
-fn quantiles(outcomes: &[Outcome]) -> Vec<Quantile> {
-    let mut scores: Vec<i64> = outcomes.iter().map(|outcome| outcome.score_micro).collect();
+fn quantiles(mut scores: Vec<i64>) -> Vec<Quantile> {
     scores.sort_unstable();
     let quantile = |share_ppm: u32| {
         let at = scores.len() as u64 * u64::from(share_ppm) / 1_000_000;
@@ -108,7 +115,7 @@ fn card(
     fitted: &Fitted,
     (features, measured): (&[Feature], &Measured<'_>),
 ) -> Json {
-    let Measured { questions, outcomes } = measured;
+    let Measured { questions, outcomes, quantiles } = measured;
     let Fold { train, test, delay_ms } = origin.fold;
     let frauds = outcomes.iter().filter(|outcome| outcome.is_fraud).count();
     let trained_on = Extent { period: train, events: lessons.len(), frauds: lessons.n_frauds() };
@@ -126,7 +133,7 @@ fn card(
             "mean_score": bin.mean_score().map(rounded), "share": bin.share().map(rounded),
         })
     });
-    let scores = quantiles(outcomes).into_iter().map(|quantile| {
+    let scores = quantiles.iter().map(|quantile| {
         json!({
             "share_below": f64::from(quantile.share_ppm) / 1e6,
             "score": nearest_f64(quantile.score_micro.unsigned_abs()) / 1e6,

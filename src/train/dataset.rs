@@ -8,7 +8,7 @@ use crate::base::EntityKey;
 use crate::base::count::nearest_signed_f64;
 use crate::base::time::format_rfc3339;
 use crate::engine::{Judged, OutputTopic, Sink};
-use crate::event::schema::SlotId;
+use crate::event::schema::{FieldType, SlotId};
 use crate::models::online::Scored;
 use crate::models::online::spec::Row;
 
@@ -56,7 +56,7 @@ pub enum WantedError {
     },
     /// Its event has no such field.
     #[error(
-        "event `{event}` has no field `{field}`: name a key of it, such as its card or customer"
+        "event `{event}` has no key or text `{field}`: name a key of it, such as its card or customer"
     )]
     NoField {
         /// The event.
@@ -92,6 +92,8 @@ impl Wanted {
         let event = program.schema.event(plan.event);
         let slot = |field: &str| {
             let found = event.fields.iter().find(|known| known.name == field);
+            let is_text = |ty: &FieldType| matches!(ty, FieldType::Text | FieldType::Entity(_));
+            let found = found.filter(|known| is_text(&known.ty));
             found.map(|known| known.slot).ok_or_else(|| WantedError::NoField {
                 event: event.name.clone(),
                 field: field.to_owned(),
@@ -193,7 +195,7 @@ pub struct Collect {
 /// More events than memory is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the events have more than {MAX_VALUES} values of features: choose a shorter period with `--from` and `--until`"
+    "the events have more than {MAX_VALUES} values of features: choose a shorter period, see the flags of periods in `--help`"
 )]
 pub struct TooMany;
 
@@ -236,7 +238,9 @@ impl Sink for Collect {
             self.is_full = true;
             return;
         }
-        let card = self.wanted.card.map(|slot| EntityKey::of_text(judged.text(slot).as_bytes()));
+        // WHY: events without a card are not all of one.
+        let card = self.wanted.card.map(|slot| judged.text(slot)).filter(|text| !text.is_empty());
+        let card = card.map(|text| EntityKey::of_text(text.as_bytes()));
         let example = Example { id: judged.id.into(), time_ms: judged.time_ms, card };
         self.dataset.push(example, &row);
     }

@@ -135,7 +135,12 @@ impl Reached {
                 }));
             }
         }
-        Self { quality: Quality::of(outcomes), recalls }
+        let mut quality = Quality::of(outcomes);
+        // WHY: where no card was told, every event would count as a card of its own.
+        if questions.iter().all(|question| question.example.card.is_none()) {
+            quality.card_precision = None;
+        }
+        Self { quality, recalls }
     }
 
     /// As a JSON object.
@@ -176,6 +181,9 @@ pub fn measure(
 ) -> Result<FoldReached, FitError> {
     let lessons = fold.lessons(history);
     let questions = fold.exam(history);
+    if questions.is_empty() {
+        return Err(FitError::NothingMeasured);
+    }
     let mut reached = Vec::new();
     for method in methods {
         let scorer = method.fit(&lessons)?.scorer;

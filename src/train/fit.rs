@@ -155,6 +155,11 @@ pub enum FitError {
         /// Frauds among them.
         frauds: usize,
     },
+    /// There is nothing to measure it by.
+    #[error(
+        "the measured period has no events: choose another, see the flags of periods in `--help`"
+    )]
+    NothingMeasured,
     /// A plan that does not end, or grows nothing.
     #[error(
         "a forest needs 1 to 4096 trees, a depth of 1 to {MAX_DEPTH}, leaves of at least one event, and 1 to all features a split"

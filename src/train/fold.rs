@@ -61,7 +61,7 @@ pub struct Fold {
 pub enum FoldError {
     /// One of them is empty.
     #[error(
-        "the period to train on or the one to measure is empty: give `--from`, `--until`, `--test-from` and `--test-until`"
+        "nothing is left to train on or to measure: the history must be longer than the measured days and the label delay together; see the flags of periods in `--help`"
     )]
     Empty,
     /// They are closer than labels take.
@@ -94,8 +94,8 @@ impl Fold {
     pub fn of_span((first_ms, last_ms): (i64, i64), delay_ms: i64) -> Result<Self, FoldError> {
         let end = last_ms.div_euclid(DAY_MS).saturating_add(1).saturating_mul(DAY_MS);
         let from_ms = first_ms.div_euclid(DAY_MS).saturating_mul(DAY_MS);
-        let days = (end - from_ms) / DAY_MS;
-        let test_from = end - (days / 5).max(1) * DAY_MS;
+        let days = end.saturating_sub(from_ms) / DAY_MS;
+        let test_from = end.saturating_sub((days / 5).max(1) * DAY_MS);
         let train = Period { from_ms, before_ms: test_from.saturating_sub(delay_ms) };
         Self::new(train, Period { from_ms: test_from, before_ms: end }, delay_ms)
     }
@@ -139,28 +139,27 @@ impl Fold {
     /// Since when each card is known to be defrauded, in ms: by frauds since the training period that had been reported.
     fn known_cards(&self, history: &History<'_>) -> HashMap<EntityKey, i64> {
         let mut known: HashMap<EntityKey, i64> = HashMap::new();
+        let reach = Period { from_ms: self.train.from_ms, before_ms: self.test.before_ms };
+        let first_day = self.test.from_ms.div_euclid(DAY_MS);
+        // The one after the last.
+        let end_day = self.test.before_ms.saturating_sub(1).div_euclid(DAY_MS) + 1;
         for (example, _) in history.dataset.iter() {
-            let counts =
-                example.time_ms >= self.train.from_ms && history.is_fraud(example, i64::MAX);
-            let Some(card) = example.card.filter(|_| counts) else { continue };
-            // The first midnight by which it has become known; days of the test ask at midnight.
-            let after = example.time_ms.saturating_add(self.delay_ms).div_euclid(DAY_MS) + 1;
-            let Some(since_ms) = (after..after + MOST_LATE_DAYS)
-                .map(|day| day * DAY_MS)
-                .take_while(|since_ms| *since_ms < self.test.before_ms)
-                .find(|since_ms| history.is_fraud(example, *since_ms))
-            else {
+            let Some(card) = example.card.filter(|_| reach.has(example.time_ms)) else { continue };
+            if !history.is_fraud(example, i64::MAX) {
                 continue;
-            };
+            }
+            // The first midnight of the measured days by which it has become known: they ask at midnight.
+            let after = example.time_ms.saturating_add(self.delay_ms).div_euclid(DAY_MS) + 1;
+            let since = (after.max(first_day)..end_day)
+                .map(|day| day.saturating_mul(DAY_MS))
+                .find(|since_ms| history.is_fraud(example, *since_ms));
+            let Some(since_ms) = since else { continue };
             let first = known.entry(card).or_insert(since_ms);
             *first = since_ms.min(*first);
         }
         known
     }
 }
-
-/// How many days beyond the delay a report is waited for.
-const MOST_LATE_DAYS: i64 = 400;
 
 /// A measured event.
 #[derive(Clone, Copy, Debug)]

@@ -119,12 +119,11 @@ pub(crate) fn with_reference(mut artifact: Artifact, rows: &[Vec<Option<i64>>]) 
 
 /// Every learned model of a rule set, with the event that it scores.
 pub(crate) fn learned(program: &Program) -> Vec<(&str, &LearnedSpec)> {
-    let of = |model: &'_ riskweir::rules::program::ModelPlan| model.event;
     let specs = program.models.iter().filter_map(|model| match &model.made_of {
-        MadeOf::Learned(spec) => Some((of(model), spec)),
+        MadeOf::Learned(spec) => Some((program.schema.event(model.event).name.as_str(), spec)),
         MadeOf::Online(_) => None,
     });
-    specs.map(|(event, spec)| (program.schema.event(event).name.as_str(), spec)).collect()
+    specs.collect()
 }
 
 /// A rule set with the artifacts that its learned models name, each with the scorer that is made for its features; one that

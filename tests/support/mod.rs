@@ -22,6 +22,7 @@ pub(crate) mod fuzz;
 pub(crate) mod place;
 pub(crate) mod records;
 pub(crate) mod rule_text;
+pub(crate) mod runner;
 pub(crate) mod s3;
 pub(crate) mod service;
 pub(crate) mod stream;

@@ -101,6 +101,12 @@ impl ModelSpec {
     }
 }
 
-fn pane_ms(window_ms: i64) -> i64 {
+/// How long a pane of a window is, ms.
+pub(crate) fn pane_ms(window_ms: i64) -> i64 {
     (window_ms / PANES).max(1)
+}
+
+/// How long an event of a window is kept at most, ms: the one pane more counts too.
+pub(crate) fn kept_ms(window_ms: i64) -> i64 {
+    pane_ms(window_ms).saturating_mul(PANES + 1)
 }

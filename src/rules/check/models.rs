@@ -54,20 +54,20 @@ pub(super) fn compile(
     }
     let mut known = BTreeMap::new();
     let mut plans: Vec<ModelPlan> = Vec::new();
+    let mut spans: Vec<Span> = Vec::new();
     for (name, model) in named {
         let plan = Reader { model, build, report }.read();
         known.insert(name.to_owned(), plan.is_some().then_some(plans.len()));
-        plans.extend(plan);
+        if let Some(plan) = plan {
+            plans.push(plan);
+            spans.push(model.name.span);
+        }
     }
-    for (id, plan) in (0_u16..).map(ModelId).zip(&plans) {
+    for (id, (plan, span)) in (0_u16..).map(ModelId).zip(plans.iter().zip(spans)) {
         let scope = Scope::of(plan.event);
-        let span = items.iter().find_map(|item| match item {
-            Item::Model(model) if model.name.text == plan.name => Some(model.name.span),
-            _ => None,
-        });
         let op = Op::Model(id, Aspect::Percentile, plan.features.clone());
         let mut checker = Checker { build, scope: &scope, report };
-        let node = checker.node(op, Type::Number, span.unwrap_or_default());
+        let node = checker.node(op, Type::Number, span);
         if let (Some(draft), Some(node)) = (drafts.get_mut(usize::from(plan.event.0)), node) {
             draft.models.push((id, node));
         }

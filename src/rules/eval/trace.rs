@@ -61,6 +61,11 @@ impl<'p> Trace<'p> {
     pub fn coverage_of<H: Host>(&self, run: &mut Run<'_, H>, id: NodeId) -> Coverage {
         let Some(node) = self.node(id) else { return Coverage::Complete };
         let own = run.reading_coverage(id.0);
+        if let Op::Model(_, _, features) = &node.op {
+            // WHY: it answers for what a feature lacks, and not for how much of the past a feature knows.
+            let worse = |worst: Coverage, part: &NodeId| worst.max(self.coverage_of(run, *part));
+            return features.iter().fold(own, worse);
+        }
         let one_suffices = match &node.op {
             Op::And(_) => run.truth(id) == Truth::False,
             Op::Or(_) => run.truth(id) == Truth::True,

@@ -85,7 +85,9 @@ pub(super) fn read_text(text: &str) -> Result<Foreign, ImportError> {
     }
     .check()?;
     let columns = of("feature_names").unwrap_or("").split_whitespace().map(str::to_owned);
-    let trees = rest.split("\nend of trees").next().unwrap_or("");
+    let (trees, _) = rest.split_once("\nend of trees").ok_or_else(|| {
+        damaged("LightGBM", &"it ends before `end of trees`: it is cut off, save it again")
+    })?;
     let trees: Result<Vec<Vec<ForeignNode>>, ImportError> = trees
         .split("\nTree=")
         .filter(|block| !block.trim().is_empty())
@@ -116,6 +118,10 @@ fn text_tree(number: usize, block: &str, scale: f64) -> Result<Vec<ForeignNode>,
     let left = list::<i64>(block, "left_child").unwrap_or_default();
     let right = list::<i64>(block, "right_child").unwrap_or_default();
     let n = columns.len();
+    // WHY: a list that cannot be read would leave leaves that no row comes to.
+    if leaves.len() != n + 1 {
+        return Err(wrong());
+    }
     // A child below 0 is a leaf: -1 the first.
     let place = |child: i64| match usize::try_from(child) {
         Ok(inner) => Some(inner),

@@ -109,7 +109,7 @@ pub(super) fn read(text: &str) -> Result<Foreign, ImportError> {
             why: format!("`base_score` {base} is no share"),
         });
     }
-    let n_columns = params.num_feature.parse().unwrap_or(0);
+    let n_columns = params.num_feature.parse().map_err(|error| damaged("XGBoost", &error))?;
     let trees: Result<Vec<Vec<ForeignNode>>, ImportError> =
         model.trees.into_iter().enumerate().map(|(at, tree)| nodes(at, &tree)).collect();
     Ok(Foreign {

@@ -3,7 +3,7 @@
 use crate::diag::{Diagnostic, Severity, Source, Sources};
 use crate::rules::check::compile;
 use crate::rules::program::{Op, Program, Type};
-use crate::window::spec::{ColumnKind, Counting, MeasureKind};
+use crate::window::spec::{ColumnId, ColumnKind, Counting, MeasureKind};
 
 mod examples;
 mod programs;

@@ -55,11 +55,19 @@ fn aggregates_of_one_event_and_key_share_a_table_and_its_filters() {
     assert_eq!(program.tables.len(), 1);
     let table = &program.tables[0];
     assert_eq!(table.spec.columns, [ColumnKind::Int, ColumnKind::Int]);
-    // `status = declined` alone, and together with "the amount in EUR is there".
-    assert_eq!(table.filters.len(), 2);
-    assert_eq!(table.spec.measures.len(), 3);
-    let filters: Vec<_> = table.spec.measures.iter().map(|m| m.filter.map(|bit| bit.0)).collect();
-    assert_eq!(filters, [Some(1), Some(0), Some(1)]);
+    // `status = declined` alone, and together with "the amount in EUR is there" and "it is there, but not in EUR".
+    assert_eq!(table.filters.len(), 3);
+    let measures = table.spec.measures.iter();
+    let measures: Vec<_> =
+        measures.map(|m| (m.kind, m.window.length_ms, m.filter.map(|bit| bit.0))).collect();
+    let (ten_minutes, hour) = (600_000, 3_600_000);
+    let expected = [
+        (MeasureKind::Count, hour, Some(0)),
+        (MeasureKind::Count, ten_minutes, Some(2)),
+        (MeasureKind::Sum(ColumnId(0)), hour, Some(1)),
+        (MeasureKind::Sum(ColumnId(1)), hour, Some(2)),
+    ];
+    assert_eq!(measures, expected);
 }
 
 #[test]
