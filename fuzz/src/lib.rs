@@ -4,6 +4,7 @@
 mod support {
     #![allow(dead_code, reason = "the tests use more of these helpers")]
 
+    pub(crate) mod artifacts;
     pub(crate) mod dice;
     pub(crate) mod duel;
     pub(crate) mod fuzz;

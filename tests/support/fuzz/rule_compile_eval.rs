@@ -10,6 +10,7 @@ use riskweir::diag::Severity;
 use riskweir::engine::{Engine, EngineOptions, Input, Output, SnapshotStatus};
 use riskweir::rules::program::Program;
 
+use crate::support::artifacts::{plain, with_artifacts};
 use crate::support::dice::Dice;
 use crate::support::duel::duel;
 use crate::support::fuzz::{events, rule_parse};
@@ -76,7 +77,10 @@ fn of_file(text: &[u8]) -> bool {
 
 /// The program, if there is one; the report is looked at.
 fn compiled(text: &str) -> Option<Program> {
-    let sources = sources(text);
+    let mut sources = sources(text);
+    if text.contains("learned") {
+        sources = with_artifacts(sources, plain);
+    }
     let (program, report) = riskweir::rules::compile(&sources);
     rule_parse::check_report(&sources, &report);
     let failed = report.iter().any(|found| found.severity() == Severity::Error);

@@ -125,10 +125,13 @@ fn rules(seeds: &mut Vec<Seed>) {
         }
     }
     for path in paths {
-        let name = path.file_name().expect("a file").to_string_lossy().into_owned();
+        let is_example = path.starts_with(root.join("examples"));
+        // WHY: several examples have files of one name.
+        let named = if is_example { path.parent().expect("a folder") } else { &path };
+        let name = named.file_stem().expect("a name").to_string_lossy() + ".risk";
         let text = read(&path);
         seeds.push(seed("rule_parse", &name, text.clone()));
-        let whole = if text.starts_with("event ") || path.starts_with(root.join("examples")) {
+        let whole = if text.starts_with("event ") || is_example {
             text
         } else {
             format!("{basis}{text}")
