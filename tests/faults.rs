@@ -95,7 +95,8 @@ fn payment(n: u64, account: &str, partition: i32) -> NewRecord {
     record
 }
 
-/// F15: what a start needs beside the windows themselves does not grow with the snapshot.
+/// F15: what a start needs beside the windows themselves does not grow with the snapshot. Deciding needs buffers of its own,
+/// a few MiB more or less of them as records come; a start that held the snapshot beside the windows would need all of it.
 #[test]
 fn a_start_from_a_snapshot_needs_no_more_memory_than_deciding_did() {
     const KEYS: u64 = 15_000;
@@ -115,7 +116,7 @@ fn a_start_from_a_snapshot_needs_no_more_memory_than_deciding_did() {
     let again = peak_kib(&second);
     println!("{state} bytes of state; at most {peak} KiB deciding, {again} KiB restoring");
     assert!(second.said().contains("Windows come from a snapshot."), "{}", second.said());
-    assert!(state > 5e6 && again <= peak, "{state}, {again} and {peak} KiB");
+    assert!(state > 16e6 && again <= peak + 8 * 1024, "{state}, {again} and {peak} KiB");
     stop(second);
 }
 

@@ -131,11 +131,8 @@ fn rules(seeds: &mut Vec<Seed>) {
         let name = named.file_stem().expect("a name").to_string_lossy() + ".risk";
         let text = read(&path);
         seeds.push(seed("rule_parse", &name, text.clone()));
-        let whole = if text.starts_with("event ") || is_example {
-            text
-        } else {
-            format!("{basis}{text}")
-        };
+        let whole =
+            if text.starts_with("event ") || is_example { text } else { format!("{basis}{text}") };
         let marked = [&[rule_compile_eval::WHOLE], whole.as_bytes()].concat();
         if marked.len() < 16_000 {
             seeds.push(seed("rule_compile_eval", &name, marked));
