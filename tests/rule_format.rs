@@ -45,9 +45,10 @@ fn is_rules(source: &Source) -> bool {
 
 /// Everything that a program does, without where it was written.
 fn meaning(program: &Program) -> String {
-    let Program { schema, lists, tables, rules, plans, groups, policy, tests, .. } = program;
+    let Program { schema, lists, models, tables, rules, plans, groups, policy, tests, .. } =
+        program;
     let all = format!(
-        "{schema:#?}{lists:#?}{tables:#?}{rules:#?}{plans:#?}{groups:#?}{policy:#?}{tests:#?}"
+        "{schema:#?}{lists:#?}{models:#?}{tables:#?}{rules:#?}{plans:#?}{groups:#?}{policy:#?}{tests:#?}"
     );
     let span =
         Regex::new(r"Span \{\s*file: FileId\(\s*\d+,?\s*\),\s*start: \d+,\s*end: \d+,?\s*\}");
@@ -60,7 +61,7 @@ fn check_program(sources: &Sources) {
         let text = if is_rules(source) { check(&source.text) } else { source.text.clone() };
         Source { path: source.path.clone(), text }
     });
-    let formatted = Sources::of(formatted.collect());
+    let formatted = Sources { files: formatted.collect(), artifacts: sources.artifacts.clone() };
     let (before, found) = compile(sources);
     let (after, found_after) = compile(&formatted);
     assert_eq!(found.len(), found_after.len());
