@@ -1,4 +1,4 @@
-# The riskweir image: one binary with TLS and SASL, the shipped rules, no root.
+# The riskweir image: one binary with TLS and SASL, the shipped rules and models, no root.
 #
 #   docker build -t riskweir:0.1.0 .
 #   docker run --rm --read-only riskweir:0.1.0 --help
@@ -18,7 +18,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     fi
 RUN install -d --mode=0750 /out/state && \
     install -d /out/etc/riskweir /out/usr/share/riskweir /out/usr/share/doc/riskweir && \
-    cp -R rules /out/usr/share/riskweir/rules && \
+    cp -R rules models /out/usr/share/riskweir/ && \
     cp LICENSE /out/usr/share/doc/riskweir/LICENSE
 
 FROM debian:12.12-slim

@@ -128,6 +128,7 @@ fn the_same_seed_generates_the_same_bytes_and_the_labels_name_generated_records(
         let label: Value = serde_json::from_str(line).unwrap();
         assert!(text.contains(label["event_id"].as_str().unwrap()), "{line}");
         assert!(label["episode"].as_u64().unwrap() > 0, "{line}");
+        assert_eq!(label["verdict"], "fraud", "{line}");
     }
 }
 

@@ -452,3 +452,41 @@ fn the_loader_brings_artifacts_and_no_changed_byte_of_one_passes() {
     let refused = riskweir::loader::load(folder.path()).unwrap_err().to_string();
     assert!(refused.contains("fraud.RWM") && refused.contains("`.rwm`"), "{refused}");
 }
+
+#[test]
+fn an_artifact_may_lie_beside_the_rule_folder_and_only_those_that_are_named_belong_to_it() {
+    let place = tempfile::tempdir().unwrap();
+    let (rules, models) = (place.path().join("rules"), place.path().join("models"));
+    let beside = MODEL.replace("\"models/fraud.rwm\"", "\"../models/cards/fraud.rwm\"");
+    let written = with_artifacts(sources(&[SCHEMA, &beside, TOLD]), plain);
+    fs::create_dir_all(models.join("cards")).unwrap();
+    write(&rules, &written);
+    let good = riskweir::loader::load(&rules).unwrap();
+    assert_eq!(good, written);
+    assert_eq!(compiled(&good).digest, compiled(&written).digest);
+    // A draft, and what lies elsewhere, is none of it.
+    for other in ["models/draft.rwm", "models/cards/fraud.json", "fraud.rwm"] {
+        fs::write(place.path().join(other), "a draft").unwrap();
+    }
+    assert_eq!(riskweir::loader::load(&rules).unwrap(), written);
+    // By a link from elsewhere to the rule folder it is the same.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let link = elsewhere.path().join("current");
+    std::os::unix::fs::symlink(&rules, &link).unwrap();
+    assert_eq!(riskweir::loader::load(&link).unwrap(), written);
+
+    // A link may not lead out, and neither may a name.
+    let path = models.join("cards/fraud.rwm");
+    fs::rename(&path, place.path().join("fraud.rwm")).unwrap();
+    std::os::unix::fs::symlink(place.path().join("fraud.rwm"), &path).unwrap();
+    let refused = riskweir::loader::load(&rules).unwrap_err().to_string();
+    assert!(refused.contains("leads out of the rule folder"), "{refused}");
+    for name in ["../models/../fraud.rwm", "../fraud.rwm", "../models/cards/not-there.rwm"] {
+        let named = MODEL.replace("models/fraud.rwm", name);
+        fs::write(rules.join("a.risk"), [SCHEMA, &named, TOLD].concat()).unwrap();
+        let (program, report) = compile(&riskweir::loader::load(&rules).unwrap());
+        assert!(program.is_none(), "{name}");
+        let told: Vec<&str> = report.iter().map(|found| found.message.as_str()).collect();
+        assert_eq!(told, [format!("there is no artifact `{name}`")]);
+    }
+}

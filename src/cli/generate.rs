@@ -52,7 +52,7 @@ pub struct Arguments {
     /// Configuration file with the brokers and how to log in there, as for `run`.
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Write which records belong to a fraud to this file, one JSON object each.
+    /// Write which records belong to a fraud to this file, one JSON object each, as `backtest --labels` reads them.
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
 }
@@ -267,6 +267,7 @@ impl Labels {
         let Some(label) = event.label else { return Ok(()) };
         let line = json!({
             "event_id": event.event_id,
+            "verdict": "fraud",
             "topic": event.topic,
             "time": format_rfc3339(event.time_ms),
             "scenario": label.name(),

@@ -6,10 +6,13 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::demo::show::{Paint, Tone, thousands};
-use crate::demo::tally::{RuleTally, ScenarioTally, Tally, Verdicts, share};
+use crate::demo::tally::{Example, RuleTally, ScenarioTally, Tally, Verdicts, share};
 
 /// Most rules in the table for people.
 const MOST_RULES: usize = 25;
+
+/// Most reasons of a model that are shown to people.
+const MOST_REASONS: usize = 3;
 
 /// How the run ended, as the parts that ran say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -89,6 +92,7 @@ impl Report<'_> {
         }
         out.push_str("  right: the very record that it speaks of belongs to a fraud\n");
         self.rules_text(&mut out, paint);
+        self.watching_text(&mut out, paint);
         self.books_text(&mut out, paint);
         out
     }
@@ -109,6 +113,8 @@ impl Report<'_> {
         let rules = self.tally.rules.iter().map(|(name, it)| {
             (name.clone(), json!({"alerts": verdicts(it.alerts), "stops": verdicts(it.stops)}))
         });
+        let watching = self.tally.watching.iter().map(|(name, it)| (name.clone(), verdicts(*it)));
+        let models = self.tally.examples.iter().map(|(name, it)| (name.clone(), example_json(it)));
         json!({
             "kind": "summary",
             "sent": sent,
@@ -124,6 +130,8 @@ impl Report<'_> {
             "step_ups": verdicts(self.tally.step_ups),
             "scenarios": scenarios.collect::<serde_json::Map<_, _>>(),
             "rules": rules.collect::<serde_json::Map<_, _>>(),
+            "watching": watching.collect::<serde_json::Map<_, _>>(),
+            "models": models.collect::<serde_json::Map<_, _>>(),
             "latency_ms": {
                 "p50": ms(500), "p99": ms(990), "p99_9": ms(999),
                 "longest": latency.longest().as_secs_f64() * 1e3,
@@ -162,6 +170,39 @@ impl Report<'_> {
         }
         if left > 0 {
             _ = writeln!(out, "  and {left} more");
+        }
+    }
+
+    fn watching_text(&self, out: &mut String, paint: Paint) {
+        let Tally { watching, examples, .. } = self.tally;
+        if !watching.is_empty() {
+            let head = "Rules that only watch, with their models among them (shadow)";
+            _ = writeln!(out, "\n{}", paint.paint(Tone::Strong, head));
+            out.push_str("  rule                        hits    right    wrong  precision\n");
+        }
+        for (name, it) in watching {
+            _ = writeln!(
+                out,
+                "  {name:<22} {:>9}  {:>7}  {:>7}  {:>9}",
+                thousands(it.total()),
+                thousands(it.right),
+                thousands(it.wrong),
+                percent(it.precision())
+            );
+        }
+        for (name, it) in examples {
+            let place = it.score.percentile_ppm.map_or_else(String::new, |ppm| {
+                format!(", above {:.1}% of the last scores", f64::from(ppm) / 10_000.0)
+            });
+            let label = it.label.map_or_else(
+                || paint.paint(Tone::Wrong, "honest"),
+                |scenario| paint.paint(Tone::Right, &format!("fraud: {}", scenario.name())),
+            );
+            let what = it.amount.as_deref().unwrap_or("no amount");
+            _ = writeln!(out, "  model {name}: {} of {what}{place} · {label}", it.event_type);
+            for part in it.score.features.iter().take(MOST_REASONS) {
+                _ = writeln!(out, "    {}", paint.paint(Tone::Dim, &part.reason));
+            }
         }
     }
 
@@ -211,6 +252,17 @@ fn scenario_line(name: &str, it: &ScenarioTally) -> String {
     format!(
         "  {name:<20} {episodes:>7}  {noticed:>7}  {stopped:>7}  {events:>7}  {noticed_events:>7}\n"
     )
+}
+
+fn example_json(it: &Example) -> Value {
+    let reasons: Vec<&str> = it.score.features.iter().map(|part| part.reason.as_str()).collect();
+    json!({
+        "event_type": it.event_type,
+        "amount": it.amount,
+        "label": it.label.map_or("honest", |label| label.name()),
+        "percentile_ppm": it.score.percentile_ppm,
+        "reasons": reasons,
+    })
 }
 
 fn percent(share: Option<f64>) -> String {

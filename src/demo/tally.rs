@@ -14,7 +14,7 @@ use std::time::Duration;
 use crate::base::count::nearest_f64;
 use crate::demo::latency::Latencies;
 use crate::demo::traffic::{Scenario, TrafficEvent};
-use crate::demo::wire::{Alert, Decision, Hold};
+use crate::demo::wire::{Alert, Decision, Hold, ModelScore};
 
 /// How many of the last records are remembered. An output that comes later than this many records cannot be judged.
 pub const RECENT: usize = 50_000;
@@ -88,6 +88,25 @@ pub struct ScenarioTally {
     pub stopped: BTreeSet<u32>,
 }
 
+/// An event that a model gave a high place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Example {
+    /// Its type.
+    pub event_type: String,
+    /// `12.50 EUR`
+    pub amount: Option<String>,
+    /// The fraud that it belongs to.
+    pub label: Option<Scenario>,
+    /// What the model said.
+    pub score: ModelScore,
+}
+
+impl Example {
+    fn rank(&self) -> (bool, Option<u32>) {
+        (self.label.is_some(), self.score.percentile_ppm)
+    }
+}
+
 /// See the module.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
@@ -113,6 +132,10 @@ pub struct Tally {
     pub step_ups: Verdicts,
     /// Per name of the rule; `policy` is a score band.
     pub rules: BTreeMap<String, RuleTally>,
+    /// Per name of a rule that only watches.
+    pub watching: BTreeMap<String, Verdicts>,
+    /// Per model an event that it told of: a fraud rather than an honest one, then the one with the highest place.
+    pub examples: BTreeMap<String, Example>,
     /// Per kind of fraud.
     pub scenarios: BTreeMap<Scenario, ScenarioTally>,
     /// From the moment a record was due to the moment its decision was read.
@@ -155,6 +178,21 @@ impl Tally {
         };
         self.latency.observe(at.saturating_sub(fact.due));
         let is_fraud = fact.label.is_some();
+        for rule in &decision.shadow {
+            self.watching.entry(rule.name.clone()).or_default().count(is_fraud);
+        }
+        for score in &decision.models {
+            let it = Example {
+                event_type: decision.event.event_type.clone(),
+                amount: fact.amount.clone(),
+                label: fact.label,
+                score: score.clone(),
+            };
+            let best = self.examples.get(&score.model);
+            if best.is_none_or(|best| it.rank() > best.rank()) {
+                self.examples.insert(score.model.clone(), it);
+            }
+        }
         match decision.outcome.as_str() {
             "block" => self.blocks.count(is_fraud),
             "step_up" => self.step_ups.count(is_fraud),
@@ -310,6 +348,30 @@ mod tests {
         assert_eq!(tally.scenarios[&Scenario::SimSwap].events, 1);
         assert_eq!(tally.blocks.total(), 1);
         assert_eq!(tally.latency.total(), 1);
+    }
+
+    #[test]
+    fn what_only_watches_is_counted_apart_and_a_model_is_shown_at_its_best_fraud() {
+        let mut tally = Tally::default();
+        let said = [("a", None, 999_000), ("b", Some((Scenario::CardTesting, 1)), 995_000)];
+        let more = [("c", Some((Scenario::CardTesting, 1)), 998_000), ("d", None, 1_000_000)];
+        for (id, fraud, place) in said.into_iter().chain(more) {
+            tally.on_sent(&sent(id, fraud), Duration::ZERO);
+            let decision = serde_json::from_value(serde_json::json!({
+                "event": {"id": id, "type": "x", "time": ""}, "duplicate": false, "outcome": "pass",
+                "shadow": [{"name": "odd", "actions": ["score"]}],
+                "models": [{"model": "m", "percentile_ppm": place, "features": [{"reason": id}]}],
+            }));
+            tally.on_decision(&decision.unwrap(), Duration::ZERO);
+        }
+        assert_eq!(tally.watching["odd"], Verdicts { right: 2, wrong: 2 });
+        let best = &tally.examples["m"];
+        assert_eq!(best.score.features[0].reason, "c");
+        assert_eq!(
+            (best.label, best.amount.as_deref()),
+            (Some(Scenario::CardTesting), Some("12.50 EUR"))
+        );
+        assert!(tally.rules.is_empty(), "a rule that watches does nothing");
     }
 
     #[test]

@@ -26,6 +26,31 @@ pub struct Decision {
     /// Rules that hit.
     #[serde(default)]
     pub contributions: Vec<Contribution>,
+    /// Rules that would have hit, and only watch.
+    #[serde(default)]
+    pub shadow: Vec<Contribution>,
+    /// What models said that these rules asked.
+    #[serde(default)]
+    pub models: Vec<ModelScore>,
+}
+
+/// The score of a model.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+pub struct ModelScore {
+    /// Its name.
+    pub model: String,
+    /// Share of the newest scores that lie below, in millionths; none while there are too few.
+    pub percentile_ppm: Option<u32>,
+    /// The features that made it.
+    #[serde(default)]
+    pub features: Vec<ModelPart>,
+}
+
+/// What one feature did to a score.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+pub struct ModelPart {
+    /// In words.
+    pub reason: String,
 }
 
 /// One rule that hit.

@@ -1,9 +1,13 @@
 //! Reads a rule folder into memory: `.risk` files, lists and artifacts of models, sorted by path, within bounds. The compiler itself never
 //! touches a file.
 //!
+//! Artifacts may also lie in the folder `models` beside the rule folder. Of those only what a rule file names belongs to the rule set, as
+//! `../models/NAME.rwm`: a draft that lies there, too, is not part of its digest.
+//!
 //! Refused: a symbolic link that leads out of the folder, what is no regular file, more files or bytes than a rule set can have, a name or a
 //! text that is not UTF-8.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
@@ -19,6 +23,9 @@ const ENDINGS: [&str; 3] = ["risk", "csv", ARTIFACT];
 
 /// The ending of artifacts.
 const ARTIFACT: &str = "rwm";
+
+/// How a rule file names an artifact that lies beside the rule folder.
+const BESIDE: &str = "../models/";
 
 /// Most bytes of one file: lists may be long, and forests large.
 const MAX_FILE_BYTES: u64 = 64 << 20;
@@ -115,12 +122,20 @@ pub fn load_what_can_be(path: &Path) -> (Sources, Vec<LoadError>) {
             let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
             read(&root, name).map(|source| found.sources.files.push(source))
         }
-        Ok(root) => walk(&root, &root, 0, &mut found),
+        Ok(root) => walk(&root, &root, 0, &mut found).and_then(|()| read_beside(&root, &mut found)),
     };
     found.refused.extend(done.err());
     found.sources.files.sort_by(|a, b| a.path.cmp(&b.path));
     found.sources.artifacts.sort_by(|a, b| a.path.cmp(&b.path));
     (found.sources, found.refused)
+}
+
+/// The folder `models` beside a rule folder, if there is one: artifacts of models may lie there, too.
+pub fn models_beside(folder: &Path) -> Option<PathBuf> {
+    let root = fs::canonicalize(folder).ok().filter(|root| root.is_dir())?;
+    let beside = fs::canonicalize(root.parent()?.join("models")).ok()?;
+    // WHY: of a rule folder that itself is called `models` everything is read anyway.
+    (beside.is_dir() && beside != root).then_some(beside)
 }
 
 #[derive(Default)]
@@ -159,10 +174,7 @@ fn entry_of(root: &Path, path: &Path, depth: usize, found: &mut Found) -> Result
     if real.is_dir() {
         walk(root, path, depth + 1, found)?;
     } else if path.extension().is_some_and(|kind| ENDINGS.iter().any(|ours| kind == *ours)) {
-        if found.sources.files.len() + found.sources.artifacts.len() == MAX_FILES {
-            let (path, what) = (root.to_owned(), "too many files");
-            return Err(LoadError::TooLarge { path, what, limit: MAX_FILES as u64 });
-        }
+        found.room(root)?;
         let name = relative(root, path);
         if path.extension().is_some_and(|kind| kind == ARTIFACT) {
             found.sources.artifacts.push(Binary { path: name, bytes: bytes(path)?.into() });
@@ -173,6 +185,56 @@ fn entry_of(root: &Path, path: &Path, depth: usize, found: &mut Found) -> Result
         return Err(LoadError::Ending { path: path.to_owned() });
     }
     Ok(())
+}
+
+impl Found {
+    fn room(&self, root: &Path) -> Result<(), LoadError> {
+        if self.sources.files.len() + self.sources.artifacts.len() < MAX_FILES {
+            return Ok(());
+        }
+        let (path, what) = (root.to_owned(), "too many files");
+        Err(LoadError::TooLarge { path, what, limit: MAX_FILES as u64 })
+    }
+}
+
+/// Reads the artifacts beside the rule folder that its rule files name. One that is not there is the compiler's to tell.
+fn read_beside(root: &Path, found: &mut Found) -> Result<(), LoadError> {
+    let Some(folder) = models_beside(root) else { return Ok(()) };
+    let texts = found.sources.files.iter().map(|file| file.text.as_str());
+    let names: BTreeSet<String> = texts.flat_map(named_beside).map(str::to_owned).collect();
+    for name in names {
+        let path = folder.join(&name);
+        if !path.exists() {
+            continue;
+        }
+        found.room(root)?;
+        match artifact_beside(&folder, &path) {
+            Ok(bytes) => {
+                let path = format!("{BESIDE}{name}");
+                found.sources.artifacts.push(Binary { path, bytes: bytes.into() });
+            }
+            Err(refused) => found.refused.push(refused),
+        }
+    }
+    Ok(())
+}
+
+fn artifact_beside(folder: &Path, path: &Path) -> Result<Vec<u8>, LoadError> {
+    let real = fs::canonicalize(path).map_err(|source| io_error(path, source))?;
+    if !real.starts_with(folder) {
+        return Err(LoadError::LinkOutside { path: path.to_owned() });
+    }
+    bytes(path)
+}
+
+/// What stands in quotes after [`BESIDE`], as far as it is the path of an artifact in that folder.
+fn named_beside(text: &str) -> impl Iterator<Item = &str> {
+    let quoted = text.split('"').filter_map(|part| part.strip_prefix(BESIDE));
+    quoted.filter(|name| {
+        let leads_out = name.split('/').any(|part| part.is_empty() || part.starts_with('.'));
+        let is_artifact = Path::new(name).extension().is_some_and(|ending| ending == ARTIFACT);
+        is_artifact && !leads_out && !name.contains('\\')
+    })
 }
 
 /// Whether a single file has nearly the ending of rules.

@@ -17,7 +17,7 @@ use signal_hook::flag;
 
 use crate::diag::render::{self, Style};
 use crate::diag::{Severity, Sources};
-use crate::loader::load;
+use crate::loader::{load, models_beside};
 use crate::rules::compile;
 use crate::rules::locality::{Foreign, foreign};
 use crate::rules::program::Program;
@@ -305,6 +305,9 @@ pub struct Watch {
 fn fingerprint(folder: &Path) -> Option<Fingerprint> {
     let mut found = Fingerprint::new();
     look(folder, &mut found).ok()?;
+    if let Some(models) = models_beside(folder) {
+        look(&models, &mut found).ok()?;
+    }
     Some(found)
 }
 
@@ -330,6 +333,23 @@ mod tests {
     use crate::diag::Source;
     use crate::runtime::rulesets::tests::program;
     use crate::telemetry::board::Identity;
+
+    #[test]
+    fn the_watch_sees_models_beside_the_rule_folder() {
+        let place = tempfile::tempdir().unwrap();
+        let (rules, models) = (place.path().join("rules"), place.path().join("models"));
+        std::fs::create_dir(&rules).unwrap();
+        let before = fingerprint(&rules);
+        std::fs::create_dir(&models).unwrap();
+        assert_eq!(fingerprint(&rules), before);
+        std::fs::write(models.join("one.rwm"), "one").unwrap();
+        let one = fingerprint(&rules);
+        std::fs::write(models.join("one.rwm"), "another").unwrap();
+        let other = fingerprint(&rules);
+        assert!(before.is_some() && before != one && one != other);
+        // Whose name is `models` has none beside it.
+        assert_eq!(fingerprint(&models).map(|files| files.len()), Some(1));
+    }
 
     #[test]
     fn a_folder_that_goes_back_before_the_other_rule_set_is_active_takes_that_back_too() {

@@ -14,6 +14,9 @@ use crate::rules::syntax::ast::{Model, ModelClauseKind, Text};
 /// The ending of artifacts.
 const ENDING: &str = ".rwm";
 
+/// How an artifact is named that lies beside the rule folder.
+const BESIDE: &str = "../models/";
+
 /// Most characters of a meaning that are told.
 const MAX_MEANING: usize = 400;
 
@@ -115,6 +118,13 @@ fn find<'s>(
         return None;
     }
     let diagnostic = refused(format!("there is no artifact `{}`", from.text));
+    let leads_out = from.text.starts_with('/') || from.text.split('/').any(|part| part == "..");
+    if leads_out && !from.text.starts_with(BESIDE) {
+        let help =
+            format!("an artifact lies in the rule folder, or beside it as `{BESIDE}NAME{ENDING}`");
+        report.push(diagnostic.with_help(help));
+        return None;
+    }
     let ending = format!("/{}", from.text);
     let folder = artifacts.iter().find_map(|file| file.path.strip_suffix(&ending));
     let near = suggest::nearest(&from.text, artifacts.iter().map(|file| file.path.as_str()));
