@@ -66,6 +66,7 @@ fn a_short_demo_decides_every_record_and_its_books_balance() {
                 let read = sum(&text, "riskweir_records_read_total");
                 let done = sum(&text, "riskweir_decisions_total")
                     + sum(&text, "riskweir_dead_letter_total")
+                    + sum(&text, "riskweir_commands_total")
                     + sum(&text, "riskweir_records_in_flight");
                 assert!((read - done).abs() < 0.5, "a scrape that does not balance:\n{text}");
                 read > 100.0

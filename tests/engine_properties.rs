@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use proptest::prelude::*;
+use riskweir::decision::holds::HoldState;
 use riskweir::diag::{Source, Sources};
 use riskweir::engine::{Engine, EngineOptions, Input, Output, OutputTopic};
 use riskweir::rules::program::Program;
@@ -132,8 +133,8 @@ fn outputs(program: &Arc<Program>, lines: &[String]) -> Vec<Output> {
     let counters = engine.counters();
     let count = |topic| all.iter().filter(|output: &&Output| output.topic == topic).count() as u64;
     assert_eq!(counters.alerts, count(OutputTopic::Alerts));
-    assert_eq!(counters.holds_placed + counters.holds_expired, count(OutputTopic::Holds));
-    let open = counters.holds_placed - counters.holds_expired;
+    assert_eq!(counters.holds.iter().sum::<u64>(), count(OutputTopic::Holds));
+    let open = counters.holds_in(HoldState::Placed) - counters.holds_in(HoldState::Expired);
     assert_eq!(u64::try_from(engine.holds_open()).unwrap(), open);
     all
 }

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
+use riskweir::decision::holds::HoldState;
 use riskweir::diag::{Source, Sources};
 use riskweir::engine::{
     Decoded, Engine, EngineOptions, Input, Output, OutputTopic, Restore, RestoreError, Silence,
@@ -331,7 +332,10 @@ fn the_random_streams_reach_every_store() {
     let counters = runner.engine.counters();
     assert!(counters.evictions > 0 && counters.duplicates > 0 && counters.id_reuse > 0);
     assert!(counters.late + counters.too_late > 0 && counters.dead_lettered() > 0);
-    assert!(counters.holds_expired > 0 && counters.rules.iter().all(|rule| rule.hits > 0));
+    assert!(
+        counters.holds_in(HoldState::Expired) > 0
+            && counters.rules.iter().all(|rule| rule.hits > 0)
+    );
     let mut roomy = Runner::new(&program, EngineOptions { state_bytes: None, ..options });
     roomy.steps(&stream(&mut dice, 1_000));
     let all = runner.out.iter().chain(&roomy.out);

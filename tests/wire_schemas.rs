@@ -133,14 +133,36 @@ static RUN: LazyLock<Run> = LazyLock::new(|| {
         *offset += 1;
     }
     let parse = |output: &Output| (output.topic, serde_json::from_slice(&output.body).unwrap());
+    engine.take_commands_from("risk.commands");
+    let stream = engine.open_stream("risk.commands", 0);
+    for (offset, body) in (0..).zip(commands(&bodies)) {
+        let payload = Some(body.as_bytes());
+        engine.step(&Input { stream, offset, arrival_ms: None, payload }, &mut bodies);
+    }
     let counters = engine.counters();
     Run {
         outputs: bodies.iter().map(parse).collect(),
-        read: counters.read,
+        read: counters.decided() + counters.dead_lettered(),
         duplicates: counters.duplicates,
         bodies,
     }
 });
+
+/// A command about each of the newest holds, and one about a hold that nobody knows.
+fn commands(bodies: &[Output]) -> Vec<String> {
+    let holds = bodies.iter().rev().filter(|output| output.topic == OutputTopic::Holds);
+    let holds = holds.map(|output| serde_json::from_slice::<Value>(&output.body).unwrap());
+    let ids = holds.map(|hold| hold["hold_id"].as_str().unwrap().to_owned());
+    let ids: Vec<String> = ids.take(3).chain(["nobody".to_owned()]).collect();
+    let kinds = ["hold.release", "hold.confirm", "hold.extend", "hold.release"];
+    let command = |(id, kind): (&String, &str)| {
+        json!({
+            "schema": "riskweir.command.v1", "command_id": format!("c-{id}"), "kind": kind, "hold_id": id,
+            "actor": "ann", "reason": "asked", "deadline_at": "2026-12-31T00:00:00Z",
+        })
+    };
+    ids.iter().zip(kinds).map(|it| command(it).to_string()).collect()
+}
 
 fn of(topic: OutputTopic) -> impl Iterator<Item = &'static Value> {
     RUN.outputs.iter().filter(move |(found, _)| *found == topic).map(|(_, record)| record)
@@ -261,8 +283,14 @@ fn ids_are_unique_where_they_must_be() {
         holds.entry(text(record, "hold_id")).or_default().push(text(record, "state"));
     }
     for (hold, states) in holds {
-        let known = [&["placed"][..], &["placed", "expired"]];
-        assert!(known.iter().any(|known| states == *known), "{hold}: {states:?}");
+        let ends = ["expired", "released", "confirmed", "extended"];
+        let [first, rest @ ..] = &states[..] else { panic!("{hold} has no state") };
+        let ended = |rest: &[String]| match rest {
+            [] => true,
+            [end] => ends.contains(&end.as_str()),
+            _ => false,
+        };
+        assert!(first == "placed" && ended(rest), "{hold}: {states:?}");
     }
 }
 
@@ -271,7 +299,8 @@ fn records_balance_decisions_and_dead_letters() {
     let written = of(OutputTopic::Decisions).count() + of(OutputTopic::DeadLetter).count();
     assert_eq!(RUN.read, u64::try_from(N_RECORDS).unwrap());
     assert_eq!(written, N_RECORDS);
-    assert_eq!(of(OutputTopic::Audit).count(), 1);
+    // The rule set and four commands.
+    assert_eq!(of(OutputTopic::Audit).count(), 1 + 4);
 }
 
 #[test]

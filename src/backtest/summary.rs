@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::backtest::run::Ran;
 use crate::base::text::counted;
 use crate::base::time::format_rfc3339;
+use crate::decision::holds::HoldState;
 use crate::decision::lattice::Outcome;
 use crate::decision::wire::Moment;
 use crate::engine::Engine;
@@ -146,7 +147,7 @@ impl Summary {
                     place: leap.place.clone(),
                 }),
             alerts: counters.alerts,
-            holds: counters.holds_placed,
+            holds: counters.holds_in(HoldState::Placed),
             outcomes: outcomes
                 .map(|(outcome, count)| OutcomeCount { outcome: outcome.as_str(), count })
                 .collect(),

@@ -18,7 +18,7 @@ pub(crate) struct Deployment {
     pub(crate) config: Config,
     /// The rules.
     pub(crate) program: Program,
-    /// The topics to read.
+    /// The topics to read: those of events, and that of commands.
     pub(crate) inputs: Vec<String>,
     /// What decisions call `config`: the digest of the settings that they depend on.
     pub(crate) digest: String,
@@ -34,7 +34,8 @@ impl Deployment {
         let Some(program) = compile_folder(&config.rules.path, console)? else {
             return Ok(Err(Exit::Invalid));
         };
-        let inputs = input_topics(&config, &program)?;
+        let mut inputs = input_topics(&config, &program)?;
+        inputs.extend(config.topics.commands.clone());
         check_spread(&config, &program)?;
         if let Err(error) = runtime::check_offline(&config) {
             show(&error, *console);
@@ -64,7 +65,7 @@ fn input_topics(config: &Config, program: &Program) -> Result<Vec<String>, Failu
             "the schema names the topic `{topic}`, which Kafka cannot have: a name is 1 to 249 letters, digits, `.`, `_` or `-`"
         )));
     }
-    match config.topics.circle(&topics) {
+    match config.topics.circle(&topics).or_else(|| config.topics.both(&topics)) {
         Some(reason) => Err(Failure::invalid(reason)),
         None => Ok(topics),
     }

@@ -98,7 +98,8 @@ fn serve(
     let mut engines = DecidingEngines::new(program, options)
         .following(incoming, Arc::clone(&board))
         .backfilled(backfill)
-        .partitioned_by(config.kafka.partitioned_by.as_deref());
+        .partitioned_by(config.kafka.partitioned_by.as_deref())
+        .commanded_from(config.topics.commands.as_deref());
     let views = Views { board, health, stop };
     runtime::run(config, &inputs, &mut engines, &views)
 }
@@ -109,7 +110,9 @@ fn laid(config: &Config, program: &Program, inputs: &[String]) -> Laid {
         let by_partition = foreign(program, entity).is_some_and(|foreign| foreign.is_empty());
         (entity.clone(), by_partition)
     });
-    Laid { inputs: config.topics.inputs.is_none().then(|| inputs.to_vec()), spread }
+    let mut events = inputs.to_vec();
+    events.retain(|topic| Some(topic) != config.topics.commands.as_ref());
+    Laid { inputs: config.topics.inputs.is_none().then_some(events), spread }
 }
 
 /// What is answered to whoever asks for a reload.

@@ -140,6 +140,7 @@ pub const KEYS: &[Key] = &[
     key("kafka.security.sasl.password", Secret, Unset("no SASL"), "The password; give it as `${env:NAME}` or `${file:/path}`."),
     key("kafka.rdkafka", TextMap, Value("{}"), "Further settings of librdkafka by their own names. Typed keys win; settings that would break a promise are refused."),
     key("topics.inputs", TopicList, Unset("the topics that the rules' schema names"), "Topics to read."),
+    key("topics.commands", Topic, Unset("no commands are taken"), "Commands of people and services, such as the release of a hold: whoever may write there may let held payments go. Its records have the key of the hold's records."),
     key("topics.decisions", Topic, Value("risk.decisions"), "One decision for every event."),
     key("topics.alerts", Topic, Value("risk.alerts"), "Alerts for analysts."),
     key("topics.holds", Topic, Value("risk.holds"), "Holds and what became of them."),

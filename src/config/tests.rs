@@ -324,6 +324,11 @@ fn a_topic_has_a_name_that_kafka_takes_and_one_use() {
     assert_eq!(shared.code().0, "C0012");
     let told = shared.problem.to_string();
     assert!(told.contains("`topics.decisions` and `topics.holds` are both"), "{told}");
+    let circle = error("topics.commands", "risk.holds").problem.to_string();
+    assert!(circle.contains("records would go in circles"), "{circle}");
+    let mixed = file(BROKERS).flag("topics.inputs", "a,b").flag("topics.commands", "b").error();
+    assert_eq!(mixed.code().0, "C0012");
+    assert!(mixed.problem.to_string().contains("`b` would hold events and commands"), "{mixed}");
 }
 
 #[test]

@@ -110,6 +110,8 @@ pub struct Sasl {
 pub struct Topics {
     /// Inputs; none means those of the schema.
     pub inputs: Option<Vec<String>>,
+    /// Commands; none: no commands are taken.
+    pub commands: Option<String>,
     /// Decisions.
     pub decisions: String,
     /// Alerts.
@@ -132,6 +134,14 @@ impl Topics {
             ("topics.audit", &self.audit),
             ("topics.dead_letter", &self.dead_letter),
         ]
+    }
+
+    /// Why commands cannot be taken, if their topic is one of these that hold events.
+    pub fn both(&self, inputs: &[String]) -> Option<String> {
+        let commands = self.commands.as_ref().filter(|topic| inputs.contains(topic))?;
+        Some(format!(
+            "topic `{commands}` would hold events and commands: whoever may write events could release holds; give commands a topic of their own"
+        ))
     }
 
     /// Why these topics cannot be read, if one of them is written, too.
@@ -456,6 +466,7 @@ fn security(read: &Reader<'_>, errors: &mut Vec<ConfigError>) -> Option<Security
 fn topics(read: &Reader<'_>, errors: &mut Vec<ConfigError>) -> Option<Topics> {
     let topics = Topics {
         inputs: read.list("topics.inputs"),
+        commands: read.text("topics.commands"),
         decisions: read.text("topics.decisions")?,
         alerts: read.text("topics.alerts")?,
         holds: read.text("topics.holds")?,
@@ -473,6 +484,12 @@ fn topics(read: &Reader<'_>, errors: &mut Vec<ConfigError>) -> Option<Topics> {
     }
     if let Some(reason) = topics.inputs.as_deref().and_then(|inputs| topics.circle(inputs)) {
         errors.push(read.contradiction("topics.inputs", reason));
+    }
+    let commands: Vec<String> = topics.commands.iter().cloned().collect();
+    if let Some(reason) =
+        topics.circle(&commands).or_else(|| topics.both(topics.inputs.as_deref()?))
+    {
+        errors.push(read.contradiction("topics.commands", reason));
     }
     Some(topics)
 }

@@ -4,6 +4,7 @@
 //! not know: topics, partitions, how a rule was evaluated.
 
 pub mod canary;
+pub mod command;
 pub mod episodes;
 pub mod holds;
 pub mod json;

@@ -430,8 +430,9 @@ pub struct HoldRecord<'a> {
     pub schema: &'a str,
     /// Digest of event type, event id and body of the event that placed it. What these three name has one open hold.
     pub hold_id: &'a str,
-    /// `placed` or `expired`.
-    #[schemars(extend("enum" = ["placed", "expired"]))]
+    /// `placed`, `extended` (its deadline was put off), `released` (the payment may go), `confirmed` (the payment is refused)
+    /// or `expired` (nobody decided until the deadline: `otherwise` holds). The last three end it.
+    #[schemars(extend("enum" = ["placed", "extended", "released", "confirmed", "expired"]))]
     pub state: &'a str,
     /// What is held.
     pub subject: EventRef<'a>,
@@ -454,8 +455,22 @@ pub struct HoldRecord<'a> {
     pub otherwise: &'a str,
     /// The decision that placed it.
     pub decision_id: &'a str,
-    /// Digest of the rule set that placed it.
+    /// Who brought it into this state; absent where a rule placed it or its deadline came.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<CommandRef<'a>>,
+    /// Digest of the rule set that is active.
     pub ruleset: &'a str,
+}
+
+/// A command and who gave it.
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
+pub struct CommandRef<'a> {
+    /// Its id.
+    pub command_id: &'a str,
+    /// Who gave it.
+    pub actor: &'a str,
+    /// Why.
+    pub reason: &'a str,
 }
 
 /// Money as text.
@@ -499,8 +514,8 @@ pub struct AuditRecord<'a> {
     /// `riskweir.audit.v1`.
     pub schema: &'a str,
     /// `ruleset_active`: a rule set decides from here on; `rule_tripped_breaker`: a rule stopped more than the policy's
-    /// `breaker` allows.
-    #[schemars(extend("enum" = ["ruleset_active", "rule_tripped_breaker"]))]
+    /// `breaker` allows; `command`: somebody asked for something.
+    #[schemars(extend("enum" = ["ruleset_active", "rule_tripped_breaker", "command"]))]
     pub kind: &'a str,
     /// Digest of the rule set.
     pub ruleset: &'a str,
@@ -515,6 +530,36 @@ pub struct AuditRecord<'a> {
     /// The rule that tripped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tripped: Option<TrippedRule<'a>>,
+    /// What somebody asked for, and what came of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command: Option<CommandAnswer<'a>>,
+}
+
+/// What somebody asked for, and what came of it.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct CommandAnswer<'a> {
+    /// What was asked for.
+    #[schemars(extend("enum" = ["hold.release", "hold.confirm", "hold.extend"]))]
+    pub kind: &'a str,
+    /// The command, who gave it and why.
+    pub by: CommandRef<'a>,
+    /// The hold that it is about.
+    pub hold_id: &'a str,
+    /// `done`; `repeated`: it was done or refused before, and nothing happens again; `refused`.
+    #[schemars(extend("enum" = ["done", "repeated", "refused"]))]
+    pub result: &'a str,
+    /// Why it was refused. `unknown_hold`: no hold of this id is here, or it ended long ago; `ended`: somebody decided already,
+    /// or its deadline came; `changed`: it is in another state than expected; `not_later`: the new deadline is not later than
+    /// the old one; `too_long`: it would be open for more than 400 days; `command_id_reused`: another command had this id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("enum" = ["unknown_hold", "ended", "changed", "not_later", "too_long", "command_id_reused"]))]
+    pub cause: Option<&'a str>,
+    /// The state of the hold afterwards, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("enum" = ["placed", "extended", "released", "confirmed", "expired"]))]
+    pub state: Option<&'a str>,
+    /// Which record.
+    pub source: SourceRef<'a>,
 }
 
 /// A rule that stopped more than it may.

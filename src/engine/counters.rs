@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::decision::holds::HoldState;
 use crate::decision::lattice::Outcome;
 use crate::event::error::DecodeError;
 
@@ -26,7 +27,35 @@ pub struct RuleCounters {
     pub blocks: u64,
 }
 
-/// Everything counted so far. `read == decided() + dead_lettered()` after every step.
+/// What came of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommandResult {
+    /// It was done.
+    Done,
+    /// It had been done or refused before; nothing happened.
+    Repeated,
+    /// It was refused.
+    Refused,
+    /// It said how late it is.
+    Clock,
+}
+
+impl CommandResult {
+    /// Every result.
+    pub const ALL: [Self; 4] = [Self::Done, Self::Repeated, Self::Refused, Self::Clock];
+
+    /// As records and metrics name it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Repeated => "repeated",
+            Self::Refused => "refused",
+            Self::Clock => "clock",
+        }
+    }
+}
+
+/// Everything counted so far. `read == decided() + dead_lettered() + commanded()` after every step.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Records taken.
@@ -51,10 +80,10 @@ pub struct Counters {
     pub id_reuse: u64,
     /// Alerts raised, by rules, bands and id reuse.
     pub alerts: u64,
-    /// Holds placed.
-    pub holds_placed: u64,
-    /// Holds that ended at their deadline.
-    pub holds_expired: u64,
+    /// Holds that came into a state, in the order of [`HoldState::ALL`].
+    pub holds: [u64; 5],
+    /// Commands by what came of them, in the order of [`CommandResult::ALL`].
+    pub commands: [u64; 4],
     /// Keys evicted to stay under the byte budget.
     pub evictions: u64,
     /// Rules whose breaker tripped.
@@ -72,6 +101,26 @@ impl Counters {
     /// Records in the dead letters.
     pub fn dead_lettered(&self) -> u64 {
         self.dead_letters.values().sum()
+    }
+
+    /// Records that were commands.
+    pub fn commanded(&self) -> u64 {
+        self.commands.iter().sum()
+    }
+
+    /// Counts a command.
+    pub fn count_command(&mut self, result: CommandResult) {
+        self.commands[result as usize] += 1;
+    }
+
+    /// Counts a hold that came into a state.
+    pub fn count_hold(&mut self, state: HoldState) {
+        self.holds[state as usize] += 1;
+    }
+
+    /// Holds that came into a state.
+    pub fn holds_in(&self, state: HoldState) -> u64 {
+        self.holds[state as usize]
     }
 
     /// Counts a record that could not be decoded.

@@ -14,9 +14,9 @@ use crate::decision::lattice::Outcome;
 use crate::decision::resolve::Resolution;
 use crate::decision::score::ScoreSheet;
 use crate::decision::wire::{
-    AlertRecord, AuditRecord, Band, Condition, Contribution, DeadLetterRecord, DecisionBody,
-    DecisionHead, EntityRef, EpisodeRef, EventRef, GroupPoints, HoldRecord, MoneyText, OutcomeWord,
-    Provenance, SourceRef, StepUp, TrippedRule,
+    AlertRecord, AuditRecord, Band, CommandAnswer, CommandRef, Condition, Contribution,
+    DeadLetterRecord, DecisionBody, DecisionHead, EntityRef, EpisodeRef, EventRef, GroupPoints,
+    HoldRecord, MoneyText, OutcomeWord, Provenance, SourceRef, StepUp, TrippedRule,
 };
 use crate::engine::port::{Input, OutputTopic, Sink};
 use crate::engine::scene::Scene;
@@ -246,10 +246,10 @@ pub(super) fn alert(
     sink.emit(OutputTopic::Alerts, scene.output_key(), out);
 }
 
-/// Emits a hold in a state: `placed` or `expired`.
+/// Emits a hold in its state; `by` is who brought it there.
 pub(super) fn hold(
-    state: &str,
     hold: &Hold,
+    by: Option<CommandRef<'_>>,
     setup: &Setup,
     out: &mut Vec<u8>,
     sink: &mut impl Sink,
@@ -259,7 +259,7 @@ pub(super) fn hold(
     let record = HoldRecord {
         schema: OutputTopic::Holds.schema(),
         hold_id: &hold.hold_id,
-        state,
+        state: hold.state.as_str(),
         subject: EventRef { id: &hold.event_id, event_type: &hold.event_type, time: &time },
         amount: hold.amount.as_ref().map(|(value, currency)| MoneyText { value, currency }),
         placed_by: hold.placed_by.iter().map(String::as_str).collect(),
@@ -268,6 +268,7 @@ pub(super) fn hold(
         deadline_at: &deadline_at,
         otherwise: otherwise_word(hold.otherwise),
         decision_id: &hold.decision_id,
+        by,
         ruleset: &setup.ruleset,
     };
     out.clear();
@@ -309,7 +310,7 @@ pub(super) fn dead_letter(
 
 /// Emits that a rule set has become active.
 pub(super) fn ruleset_active(setup: &Setup, out: &mut Vec<u8>, sink: &mut impl Sink) {
-    audit("ruleset_active", None, setup, out, sink);
+    audit("ruleset_active", (None, None), setup, out, sink);
 }
 
 /// Emits that a rule stopped more than it may.
@@ -329,12 +330,22 @@ pub(super) fn rule_tripped(
         event: scene.event_ref(),
         source: scene.source_ref(),
     };
-    audit("rule_tripped_breaker", Some(tripped), scene.setup, out, sink);
+    audit("rule_tripped_breaker", (Some(tripped), None), scene.setup, out, sink);
+}
+
+/// Emits what came of a command.
+pub(super) fn command(
+    answer: CommandAnswer<'_>,
+    setup: &Setup,
+    out: &mut Vec<u8>,
+    sink: &mut impl Sink,
+) {
+    audit("command", (None, Some(answer)), setup, out, sink);
 }
 
 fn audit(
     kind: &str,
-    tripped: Option<TrippedRule<'_>>,
+    (tripped, command): (Option<TrippedRule<'_>>, Option<CommandAnswer<'_>>),
     setup: &Setup,
     out: &mut Vec<u8>,
     sink: &mut impl Sink,
@@ -349,6 +360,7 @@ fn audit(
         live_rules,
         shadow_rules,
         tripped,
+        command,
     };
     out.clear();
     write_json(out, &record);

@@ -5,6 +5,7 @@
 
 mod activate;
 mod breaker;
+mod command;
 pub mod counters;
 mod emit;
 mod gap;
@@ -26,7 +27,7 @@ pub mod trail;
 mod turn;
 
 pub use activate::{ActivationReport, Past};
-pub use counters::{Counters, RuleCounters};
+pub use counters::{CommandResult, Counters, RuleCounters};
 pub use models::ModelFigures;
 pub use options::{DecisionsWanted, EngineOptions};
 pub use port::{Input, Judged, Output, OutputTopic, Silence, Sink, StreamId};

@@ -23,7 +23,7 @@ use crate::engine::options::EngineOptions;
 use crate::engine::repeats::Repeats;
 use crate::engine::snapshot::{MAGIC, SNAPSHOT_VERSION, kind};
 use crate::engine::step::{Engine, Remembered, Setup, most_ids, state_options};
-use crate::engine::streams::{Clock, ClockId, Clocks, Source};
+use crate::engine::streams::{Carries, Clock, ClockId, Clocks, Source};
 use crate::engine::trail::Trail;
 use crate::event::error::REASONS;
 use crate::rules::eval::EvalError;
@@ -275,7 +275,7 @@ impl Loading {
             edits: self.edits.len(),
             repeats: self.repeats.len(),
             episodes: self.episodes.len(),
-            holds: self.holds.len(),
+            holds: self.holds.n_saved(),
         };
         if came != self.expected {
             return Err(Damaged { what: "lists, answers, episodes or holds are missing", at: 0 });
@@ -375,7 +375,7 @@ fn load_sources(n_clocks: usize, code: &mut Decoder<'_>) -> Result<Vec<Source>, 
         let partition = i32::try_from(code.int(WHAT)?).map_err(|_| code.damaged(WHAT))?;
         let clock = ClockId(code.narrow(WHAT)?);
         code.demand((clock.0 as usize) < n_clocks, WHAT)?;
-        sources.push(Source { topic, partition, clock });
+        sources.push(Source { topic, partition, clock, carries: Carries::Events });
     }
     Ok(sources)
 }
@@ -388,6 +388,9 @@ fn load_counters(code: &mut Decoder<'_>) -> Result<(Counters, RuleCounts), Damag
     for outcome in &mut counters.outcomes {
         *outcome = load_count(code)?;
     }
+    for count in counters.holds.iter_mut().chain(&mut counters.commands) {
+        *count = load_count(code)?;
+    }
     for count in [
         &mut counters.late,
         &mut counters.too_late,
@@ -395,8 +398,6 @@ fn load_counters(code: &mut Decoder<'_>) -> Result<(Counters, RuleCounts), Damag
         &mut counters.duplicates,
         &mut counters.id_reuse,
         &mut counters.alerts,
-        &mut counters.holds_placed,
-        &mut counters.holds_expired,
         &mut counters.evictions,
         &mut counters.breaker_trips,
         &mut counters.ids_cut_short,

@@ -11,6 +11,7 @@
 //! Every field of [`Engine`], and where it is saved:
 //!
 //! - `setup`, `decoder`, `topics`: made of the rule set and the settings; their digests are in the head.
+//! - `commands`: a setting; whoever restores says it again ([`Engine::take_commands_from`]).
 //! - `sources`; `remembered.clocks`, `counters`, `trail`, `gap`, `breakers`: in the head.
 //! - `remembered.memory`: `tables` and `models` in sections of their own, `evictions` and `advances` in the head; `identities` and
 //!   the plans (`reads`, `stored`, `places`) are made of the rule set; what models tallied is of the process alone.
@@ -33,7 +34,7 @@ use crate::engine::step::{Engine, Remembered};
 pub(super) const MAGIC: &[u8; 8] = b"RISKWEIR";
 
 /// The form in which this engine writes snapshots, and the only one that it reads.
-pub const SNAPSHOT_VERSION: u32 = 5;
+pub const SNAPSHOT_VERSION: u32 = 6;
 
 /// Kinds of sections.
 pub(super) mod kind {
@@ -234,7 +235,7 @@ impl Engine {
         code.flag(lists.expired_ms().is_some());
         code.int(lists.expired_ms().unwrap_or(0));
         code.flag(repeats.lost_answers());
-        for n in [lists.edits().len(), repeats.len(), episodes.len(), holds.len()] {
+        for n in [lists.edits().len(), repeats.len(), episodes.len(), holds.n_saved()] {
             code.count(n);
         }
         seen.begin_save(code);
@@ -304,8 +305,8 @@ fn scalars(counters: &Counters) -> impl Iterator<Item = u64> {
         duplicates,
         id_reuse,
         alerts,
-        holds_placed,
-        holds_expired,
+        holds,
+        commands,
         evictions,
         breaker_trips,
         ids_cut_short,
@@ -317,11 +318,9 @@ fn scalars(counters: &Counters) -> impl Iterator<Item = u64> {
         *duplicates,
         *id_reuse,
         *alerts,
-        *holds_placed,
-        *holds_expired,
         *evictions,
         *breaker_trips,
         *ids_cut_short,
     ];
-    core::iter::once(*read).chain(*outcomes).chain(others)
+    core::iter::once(*read).chain(*outcomes).chain(*holds).chain(*commands).chain(others)
 }

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use crate::base::Value;
+use crate::decision::command::Command;
 use crate::decision::episodes::Episodes;
 use crate::decision::holds::HoldBook;
 use crate::decision::score::ScoreSheet;
 use crate::engine::breaker::Breakers;
+use crate::engine::command::Obedience;
 use crate::engine::counters::{Counters, RuleCounters};
 use crate::engine::emit;
 use crate::engine::gap::{Asked, Gap};
@@ -17,7 +19,7 @@ use crate::engine::options::EngineOptions;
 use crate::engine::port::{Input, Sink, StreamId};
 use crate::engine::repeats::Repeats;
 use crate::engine::snapshot::Saving;
-use crate::engine::streams::{Clock, Clocks, Source};
+use crate::engine::streams::{Carries, Clock, Clocks, Source};
 use crate::engine::trail::Trail;
 use crate::engine::turn::{self, Turn};
 use crate::event::digest::Digester;
@@ -114,6 +116,8 @@ pub struct Engine {
     decoder: Arc<Decoder>,
     pub(super) sources: Vec<Source>,
     topics: Vec<Option<TopicIdx>>,
+    /// The topic whose records are commands.
+    commands: Option<Arc<str>>,
     pub(super) remembered: Remembered,
     /// A snapshot that is being taken.
     pub(super) saving: Option<Saving>,
@@ -155,11 +159,21 @@ impl Engine {
             setup,
             decoder,
             sources,
+            commands: None,
             remembered,
             saving: None,
             work: Work::default(),
             scratch: DecodeScratch::default(),
             row: Row::default(),
+        }
+    }
+
+    /// Takes the records of a topic for commands, whatever events the schema finds there. Without it nothing is a command:
+    /// whoever may write events could let held payments go otherwise.
+    pub fn take_commands_from(&mut self, topic: &str) {
+        self.commands = Some(topic.into());
+        for source in &mut self.sources {
+            source.carries = carries(self.commands.as_deref(), &source.topic);
         }
     }
 
@@ -179,7 +193,8 @@ impl Engine {
             let clocks = &mut self.remembered.clocks;
             let clock =
                 clock_of.map_or_else(|| clocks.add(), |of| self.sources[of.0 as usize].clock);
-            self.sources.push(Source { topic: topic.to_owned(), partition, clock });
+            let carries = carries(self.commands.as_deref(), topic);
+            self.sources.push(Source { topic: topic.to_owned(), partition, clock, carries });
             self.topics.push(self.decoder.topic(topic));
             self.sources.len() - 1
         });
@@ -200,6 +215,10 @@ impl Engine {
     /// # Cost
     /// About two microseconds for an event that reads a dozen aggregates; nothing is allocated unless a rule speaks.
     pub fn step(&mut self, input: &Input<'_>, sink: &mut impl Sink) {
+        if self.sources[input.stream.0 as usize].carries == Carries::Commands {
+            self.obey(input, sink);
+            return;
+        }
         let mut row = core::mem::take(&mut self.row);
         let decoded = self.decode(input, &mut row);
         self.decide(input, decoded.map(|raw| Decoded { raw, row: &row }), sink);
@@ -221,14 +240,29 @@ impl Engine {
                 let (setup, work) = (&self.setup, &mut self.work);
                 Turn { setup, source, remembered, work, input, decoded, sink }.take();
             }
-            Err(error) => {
-                remembered.counters.count_dead_letter(&error);
-                remembered.trail.add(u64::from(input.stream.0));
-                remembered.trail.add(input.offset.cast_unsigned());
-                remembered.trail.add_bytes(error.reason.as_str().as_bytes());
-                emit::dead_letter(input, source, &error, &mut self.work.body, sink);
-            }
+            Err(error) => refuse(remembered, (input, source), &error, &mut self.work.body, sink),
         }
+        self.keep_within_budget();
+    }
+
+    /// Takes one record of the topic of commands.
+    fn obey(&mut self, input: &Input<'_>, sink: &mut impl Sink) {
+        let remembered = &mut self.remembered;
+        let source = &self.sources[input.stream.0 as usize];
+        remembered.counters.read += 1;
+        let raw = input.payload.ok_or_else(|| DecodeError::record(Reason::Tombstone));
+        let body = &mut self.work.body;
+        match raw.and_then(Command::read) {
+            Ok(command) => {
+                let setup = &self.setup;
+                Obedience { setup, source, remembered, input, body, sink }.take(&command);
+            }
+            Err(error) => refuse(remembered, (input, source), &error, body, sink),
+        }
+        self.keep_within_budget();
+    }
+
+    fn keep_within_budget(&mut self) {
         if self.remembered.counters.read.is_multiple_of(BUDGET_CHECK_RECORDS) {
             self.remembered.fit(&self.setup);
         }
@@ -353,7 +387,13 @@ impl Engine {
 
     /// Holds that are open.
     pub fn holds_open(&self) -> usize {
-        self.remembered.holds.len()
+        self.remembered.holds.n_open()
+    }
+
+    /// The deadline of an open hold that comes first, in ms since 1970, of those that no command or event has brought yet.
+    pub fn next_deadline_ms(&self) -> Option<i64> {
+        let clocks = 0..u32::try_from(self.remembered.clocks.all().len()).unwrap_or(u32::MAX);
+        clocks.filter_map(|clock| self.remembered.holds.next_deadline_ms(clock)).min()
     }
 
     fn decode<'a>(&mut self, input: &Input<'a>, row: &mut Row) -> Result<&'a [u8], DecodeError> {
@@ -364,6 +404,26 @@ impl Engine {
         }
         Ok(raw)
     }
+}
+
+/// What the records of a topic are.
+fn carries(commands: Option<&str>, topic: &str) -> Carries {
+    if commands == Some(topic) { Carries::Commands } else { Carries::Events }
+}
+
+/// A record that is neither an event nor a command.
+fn refuse(
+    remembered: &mut Remembered,
+    (input, source): (&Input<'_>, &Source),
+    error: &DecodeError,
+    body: &mut Vec<u8>,
+    sink: &mut impl Sink,
+) {
+    remembered.counters.count_dead_letter(error);
+    remembered.trail.add(u64::from(input.stream.0));
+    remembered.trail.add(input.offset.cast_unsigned());
+    remembered.trail.add_bytes(error.reason.as_str().as_bytes());
+    emit::dead_letter(input, source, error, body, sink);
 }
 
 impl Setup {

@@ -11,6 +11,17 @@ pub struct Source {
     pub partition: i32,
     /// Its clock.
     pub clock: ClockId,
+    /// What its records are.
+    pub carries: Carries,
+}
+
+/// What the records of a partition are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carries {
+    /// Events, which rules judge.
+    Events,
+    /// Commands of people and services; its clock never moves.
+    Commands,
 }
 
 /// Events of other partitions after which a silent one may be idle.

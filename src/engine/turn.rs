@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::base::planted::{Bug, is_planted};
 use crate::base::{EntityKey, Value};
 use crate::decision::episodes::{At, Episodes, Raise};
-use crate::decision::holds::{Hold, Placed};
+use crate::decision::holds::{Hold, HoldState, Placed};
 use crate::decision::lattice::Outcome;
 use crate::decision::resolve::{HoldTerms, Reach, Resolution, resolve};
 use crate::decision::wire::{Condition, EntityRef, Provenance};
@@ -177,11 +177,15 @@ impl<'a, S: Sink> Turn<'a, S> {
         lists.expire(kept_ms);
         repeats.expire(seen.generations().0);
         episodes.expire(kept_ms);
-        while let Some(hold) = self.remembered.holds.take_expired(self.source.clock.0, clock_ms) {
-            self.remembered.counters.holds_expired += 1;
-            emit::hold("expired", &hold, self.setup, &mut self.work.body, self.sink);
+        let clock = self.source.clock.0;
+        while let Some(hold) = self.remembered.holds.take_expired(clock, clock_ms, horizon_ms) {
+            self.remembered.counters.count_hold(hold.state);
+            emit::hold(&hold, None, self.setup, &mut self.work.body, self.sink);
             self.mark_record();
         }
+        self.remembered
+            .holds
+            .forget(horizon_ms.saturating_sub(self.setup.options.dedupe_window_ms));
     }
 
     fn count(&mut self, standing: &Standing) {
@@ -498,11 +502,11 @@ impl<'a, S: Sink> Turn<'a, S> {
         if holds.place(self.source.clock.0, scene.hold_key(), hold.clone()) == Placed::Joined {
             return;
         }
-        counters.holds_placed += 1;
+        counters.count_hold(HoldState::Placed);
         for hit in verdict.brought_about(&self.setup.program) {
             counters.rules[usize::from(hit.body.rule.0)].holds += 1;
         }
-        emit::hold("placed", hold, self.setup, &mut self.work.body, self.sink);
+        emit::hold(hold, None, self.setup, &mut self.work.body, self.sink);
         self.mark_record();
     }
 
@@ -695,6 +699,7 @@ fn new_hold(scene: &Scene<'_>, terms: HoldTerms, verdict: &Verdict<'_>) -> Hold 
     let reasons = reasons.chain(told.band_reason.as_ref().filter(|_| by_band));
     let now_ms = scene.now_ms;
     Hold {
+        state: HoldState::Placed,
         hold_id: scene.hold_id(),
         event_type: scene.event.name.clone(),
         event_id: scene.event_id().to_owned(),
@@ -707,5 +712,6 @@ fn new_hold(scene: &Scene<'_>, terms: HoldTerms, verdict: &Verdict<'_>) -> Hold 
         otherwise: terms.otherwise,
         decision_id: scene.decision_id.clone(),
         output_key: scene.output_key().to_vec(),
+        ended_ms: 0,
     }
 }

@@ -63,6 +63,8 @@ pub enum Reason {
     TextTooLong,
     /// A row of a table with another number of cells than its header; found by whoever reads the table.
     WrongWidth,
+    /// A command has a member that commands do not have.
+    UnknownField,
 }
 
 /// What the registry knows of one reason.
@@ -88,7 +90,7 @@ const fn info(
 }
 
 /// Every reason in the order of the enum. A code is never reused.
-pub const REASONS: [ReasonInfo; 27] = [
+pub const REASONS: [ReasonInfo; 28] = [
     info(Reason::Empty, "empty", "D0001", "is empty"),
     info(Reason::Tombstone, "tombstone", "D0002", "has no value"),
     info(Reason::TooLarge, "too_large", "D0003", "is larger than the limit for a record"),
@@ -136,6 +138,7 @@ pub const REASONS: [ReasonInfo; 27] = [
     info(Reason::EmptyKey, "empty_key", "D0025", "is a key with an empty text"),
     info(Reason::TextTooLong, "text_too_long", "D0026", "is a text beyond the limit"),
     info(Reason::WrongWidth, "wrong_width", "D0027", "has another number of cells than the header"),
+    info(Reason::UnknownField, "unknown_field", "D0028", "has a member that commands do not have"),
 ];
 
 impl Reason {

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::Config;
+use crate::decision::holds::HoldState;
 use crate::decision::lattice::Outcome as Verdict;
-use crate::engine::streams::Source;
+use crate::engine::streams::{Carries, Source};
 use crate::engine::{
-    ActivationReport, Counters, DecisionsWanted, Engine, EngineOptions, Input as EngineInput,
+    ActivationReport, CommandResult, DecisionsWanted, Engine, EngineOptions, Input as EngineInput,
     ModelFigures, Output, Past, Silence, Sink, SnapshotStatus, StreamId,
 };
 use crate::rules::eval::EvalError;
@@ -53,16 +54,11 @@ pub struct Deciding {
 }
 
 impl Deciding {
-    /// An engine with empty windows.
-    ///
-    /// # Errors
-    /// When a pattern or the time zone of the program is refused (the checker reports both before).
-    pub fn new(program: Arc<Program>, options: EngineOptions) -> Result<Self, EvalError> {
-        Ok(Self::of(Engine::new(program, options)?))
-    }
-
-    /// Around an engine.
-    pub(crate) fn of(engine: Engine) -> Self {
+    /// Around an engine, which takes the records of this topic for commands.
+    pub(crate) fn of(mut engine: Engine, commands: Option<&str>) -> Self {
+        if let Some(topic) = commands {
+            engine.take_commands_from(topic);
+        }
         let program = engine.program();
         let rules = program.rules.iter().map(|rule| rule.name.as_str().into()).collect();
         let tables = program.tables.iter().map(|table| table.name.as_str().into()).collect();
@@ -135,10 +131,9 @@ impl Deciding {
     }
 }
 
-/// What the counters say about the record that was just taken.
-fn verdict(before: [u64; 5], counters: &Counters) -> Option<Verdict> {
-    let mut grown = before.iter().zip(&counters.outcomes).map(|(before, now)| before != now);
-    grown.position(|grown| grown).and_then(|index| Verdict::ALL.get(index).copied())
+/// Which of some counters has counted the record that was just taken.
+fn grown<const N: usize>(before: &[u64; N], now: &[u64; N]) -> Option<usize> {
+    before.iter().zip(now).position(|(before, now)| before != now)
 }
 
 impl Step for Deciding {
@@ -147,10 +142,15 @@ impl Step for Deciding {
             self.engine.announce(outputs);
             self.announced = true;
         }
-        let before = self.engine.counters().outcomes;
+        let counters = self.engine.counters();
+        let (outcomes, commands) = (counters.outcomes, counters.commands);
         self.take(input, outputs);
-        match verdict(before, self.engine.counters()) {
-            Some(verdict) => Outcome::Decided(verdict.as_str()),
+        let counters = self.engine.counters();
+        if let Some(at) = grown(&outcomes, &counters.outcomes) {
+            return Outcome::Decided(Verdict::ALL[at].as_str());
+        }
+        match grown(&commands, &counters.commands) {
+            Some(at) => Outcome::Commanded(CommandResult::ALL[at].as_str()),
             None => Outcome::DeadLettered(self.reason()),
         }
     }
@@ -194,7 +194,11 @@ impl Step for Deciding {
 
     fn began_ms(&self, topic: &str, partition: i32) -> Option<i64> {
         let is_it = |source: &Source| source.topic == topic && source.partition == partition;
-        let (_, clock) = self.engine.streams().find(|(source, _)| is_it(source))?;
+        let (source, clock) = self.engine.streams().find(|(source, _)| is_it(source))?;
+        if source.carries == Carries::Commands {
+            // No window hangs on commands.
+            return Some(i64::MIN);
+        }
         // WHY: an event that came before the first one may have been as late as is allowed.
         let late_ms = self.engine.options().allowed_lateness_ms;
         clock.now_ms.map(|_| clock.began_ms.saturating_add(late_ms))
@@ -205,6 +209,10 @@ impl Step for Deciding {
             self.engine.tables().iter().any(|table| table.warming(clock_ms).next().is_some())
         };
         self.event_time_ms().is_some_and(is_warming)
+    }
+
+    fn next_deadline_ms(&self) -> Option<i64> {
+        self.engine.next_deadline_ms()
     }
 
     fn lead_ms(&self) -> (i64, i64) {
@@ -228,7 +236,7 @@ impl Step for Deciding {
             rule_hits: per_rule(|rule| rule.hits),
             rule_undecided: per_rule(|rule| rule.undecided),
             holds_open: self.engine.holds_open() as u64,
-            holds: vec![("placed", counters.holds_placed), ("expired", counters.holds_expired)],
+            holds: HoldState::ALL.map(|state| (state.as_str(), counters.holds_in(state))).to_vec(),
             watermarks: watermarks.collect(),
             late: counters.late + counters.too_late,
             future: counters.future,

@@ -148,6 +148,8 @@ pub trait Log {
     type Writer: Writer<Membership = <Self::Source as Source>::Membership>;
     /// A consumer outside the group, for replay.
     type Reader: Reader;
+    /// A producer of input records.
+    type Scribe: Scribe;
 
     /// Joins the group for these topics.
     ///
@@ -166,6 +168,21 @@ pub trait Log {
     /// # Errors
     /// Settings that the client does not take.
     fn reader(&self, starts: &[(Partition, Option<i64>)]) -> Result<Self::Reader, RunError>;
+
+    /// Makes a producer of input records.
+    ///
+    /// # Errors
+    /// Settings that the client does not take.
+    fn scribe(&self) -> Result<Self::Scribe, RunError>;
+}
+
+/// A producer of input records: what this process has to say to all who read the partition, itself included.
+pub trait Scribe {
+    /// Hands a record over. Whether it arrives is seen when it is read.
+    fn write(&mut self, partition: &Partition, body: &[u8]);
+
+    /// Lets the client work, without waiting.
+    fn serve(&mut self);
 }
 
 /// The member of a consumer group.

@@ -88,6 +88,11 @@ pub trait Step {
         false
     }
 
+    /// The deadline that comes first and that no record has brought yet, in ms since 1970.
+    fn next_deadline_ms(&self) -> Option<i64> {
+        None
+    }
+
     /// How long before the event time of a record its broker may have stamped it, in ms; and how long before that its
     /// repeats may have begun.
     fn lead_ms(&self) -> (i64, i64) {

@@ -12,7 +12,7 @@ use crate::base::Digest;
 use crate::diag::{Binary, Source, Sources};
 use crate::durable::container::Next;
 use crate::durable::{LoadError, Parts};
-use crate::engine::{ActivationReport, EngineOptions, Restore, RestoreError};
+use crate::engine::{ActivationReport, Engine, EngineOptions, Restore, RestoreError};
 use crate::rules::compile;
 use crate::rules::eval::EvalError;
 use crate::rules::locality::{Foreign, foreign};
@@ -99,6 +99,8 @@ pub struct DecidingEngines {
     told: Option<String>,
     /// The entity by which input records are spread over partitions.
     partitioned_by: Option<String>,
+    /// The topic of commands.
+    commands: Option<String>,
     /// Engines that share the memory.
     engines: u32,
 }
@@ -129,6 +131,7 @@ impl DecidingEngines {
             board: None,
             told: None,
             partitioned_by: None,
+            commands: None,
             engines: 1,
         }
     }
@@ -151,6 +154,12 @@ impl DecidingEngines {
     #[must_use]
     pub fn partitioned_by(self, entity: Option<&str>) -> Self {
         Self { partitioned_by: entity.map(str::to_owned), ..self }
+    }
+
+    /// Commands come from this topic.
+    #[must_use]
+    pub fn commanded_from(self, topic: Option<&str>) -> Self {
+        Self { commands: topic.map(str::to_owned), ..self }
     }
 
     /// A rule set with the part of the memory that one engine has.
@@ -348,7 +357,8 @@ impl Engines for DecidingEngines {
 
     fn fresh(&mut self, id: &str) -> Result<Deciding, RunError> {
         let (program, options) = self.part(self.find(id));
-        Deciding::new(program, options).map_err(refused)
+        let engine = Engine::new(program, options).map_err(refused)?;
+        Ok(Deciding::of(engine, self.commands.as_deref()))
     }
 
     fn restore(
@@ -365,7 +375,8 @@ impl Engines for DecidingEngines {
             restore.part(&part).map_err(refused)?;
             tick();
         }
-        restore.finish().map(Deciding::of).map_err(refused)
+        let engine = restore.finish().map_err(refused)?;
+        Ok(Deciding::of(engine, self.commands.as_deref()))
     }
 
     fn activate(&mut self, engine: &mut Deciding, id: &str) -> Result<ActivationReport, RunError> {

@@ -194,6 +194,8 @@ mod tests {
         books.record_done(Outcome::Decided("pass"));
         books.record_read(&label);
         books.record_done(Outcome::DeadLettered("bad_json"));
+        books.record_read(&label);
+        books.record_done(Outcome::Commanded("done"));
         books.kafka_error("BrokerTransportFailure");
         books.rebalances.insert("assign", 1);
         books.lag.push((Arc::clone(&label), 0, 7));
@@ -272,6 +274,7 @@ mod tests {
         "riskweir_records_in_flight",
         "riskweir_decisions_total",
         "riskweir_dead_letter_total",
+        "riskweir_commands_total",
         "riskweir_records_abandoned_total",
         "riskweir_decision_duration_seconds",
         "riskweir_end_to_end_latency_seconds",

@@ -70,6 +70,8 @@ pub enum Outcome {
     Decided(&'static str),
     /// It went to the dead letters for this reason.
     DeadLettered(&'static str),
+    /// It was a command, with this result.
+    Commanded(&'static str),
 }
 
 /// What the engine counts: mirrored to the scrape as it is.
@@ -205,6 +207,8 @@ pub struct Books {
     pub decided: BTreeMap<&'static str, u64>,
     /// Dead letters per reason.
     pub dead_lettered: BTreeMap<&'static str, u64>,
+    /// Commands per result.
+    pub commanded: BTreeMap<&'static str, u64>,
     /// Records that were given up before their outputs were acknowledged: somebody reads them again.
     pub abandoned: u64,
     /// Records whose outputs are not all acknowledged.
@@ -253,6 +257,7 @@ impl Default for Books {
             read: Vec::new(),
             decided: BTreeMap::new(),
             dead_lettered: BTreeMap::new(),
+            commanded: BTreeMap::new(),
             abandoned: 0,
             in_flight: 0,
             decision_duration: Histogram::new(DECISION_BOUNDS_S),
@@ -281,6 +286,7 @@ impl Books {
         let count = match outcome {
             Outcome::Decided(outcome) => self.decided.entry(outcome).or_default(),
             Outcome::DeadLettered(reason) => self.dead_lettered.entry(reason).or_default(),
+            Outcome::Commanded(result) => self.commanded.entry(result).or_default(),
         };
         *count += 1;
         self.in_flight = self.in_flight.saturating_sub(1);
@@ -292,9 +298,10 @@ impl Books {
         self.in_flight = self.in_flight.saturating_sub(count);
     }
 
-    /// Records that were decided or dead-lettered.
+    /// Records that were decided, dead-lettered or commands.
     pub fn n_done(&self) -> u64 {
-        self.decided.values().chain(self.dead_lettered.values()).sum()
+        let Self { decided, dead_lettered, commanded, .. } = self;
+        decided.values().chain(dead_lettered.values()).chain(commanded.values()).sum()
     }
 
     /// Counts an error of the Kafka client.
@@ -305,7 +312,7 @@ impl Books {
         }
     }
 
-    /// Records read minus those decided, dead-lettered, abandoned or in flight: 0 unless something was lost.
+    /// Records read minus those decided, dead-lettered, commands, abandoned or in flight: 0 unless something was lost.
     pub fn imbalance(&self) -> i128 {
         let read: u64 = self.read.iter().map(|(_, count)| count).sum();
         let over = i128::from(self.n_done()) + i128::from(self.abandoned);

@@ -59,6 +59,7 @@ fn records(cells: &[Books]) -> Vec<MetricFamily> {
     });
     let decided = gather(cells, |books, out| labeled(out, "outcome", &books.decided));
     let dead = gather(cells, |books, out| labeled(out, "reason", &books.dead_lettered));
+    let commanded = gather(cells, |books, out| labeled(out, "result", &books.commanded));
     let decision = merged(cells, DECISION_BOUNDS_S, |books| &books.decision_duration);
     let end_to_end = merged(cells, LATENCY_BOUNDS_S, |books| &books.end_to_end);
     vec![
@@ -70,6 +71,7 @@ fn records(cells: &[Books]) -> Vec<MetricFamily> {
         ),
         counter("riskweir_decisions_total", "Records with an acknowledged decision.", decided),
         counter("riskweir_dead_letter_total", "Records that could not be decided.", dead),
+        counter("riskweir_commands_total", "Commands that were taken.", commanded),
         counter(
             "riskweir_records_abandoned_total",
             "Records given up with their partitions before their outputs were acknowledged; they are read again.",

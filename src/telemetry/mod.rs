@@ -2,7 +2,7 @@
 //!
 //! Cells never touch shared metric maps per event: each keeps plain counters ([`books::Books`]) and hands a copy to the
 //! [`board::Board`] at the end of a batch. A scrape renders from those copies, so that at every scrape
-//! `records_read = decided + dead_lettered + abandoned + in_flight` ([`books`] says how that is kept).
+//! `records_read = decided + dead_lettered + commands + abandoned + in_flight` ([`books`] says how that is kept).
 //!
 //! Happenings (log lines) are structs in [`happening`]; payload never appears in them.
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use riskweir::runtime::clock::Clock;
-use riskweir::runtime::log::{Fetched, Log, Partition};
+use riskweir::runtime::log::{Fetched, Log, Partition, Scribe};
 use riskweir::runtime::{Input, RunError};
 
 use super::broker::Record;
@@ -60,6 +60,7 @@ impl Log for SimLog {
     type Source = SimSource;
     type Writer = SimWriter;
     type Reader = SimReader;
+    type Scribe = Mute;
 
     fn source(&self, _topics: &[String]) -> Result<SimSource, RunError> {
         Ok(SimSource::open(&self.ctx))
@@ -72,6 +73,21 @@ impl Log for SimLog {
     fn reader(&self, starts: &[(Partition, Option<i64>)]) -> Result<SimReader, RunError> {
         Ok(SimReader::open(&self.ctx, starts))
     }
+
+    fn scribe(&self) -> Result<Mute, RunError> {
+        Ok(Mute)
+    }
+}
+
+/// Nobody has to say how late it is: no topic takes commands here.
+pub(crate) struct Mute;
+
+impl Scribe for Mute {
+    fn write(&mut self, partition: &Partition, _body: &[u8]) {
+        panic!("{partition:?} takes no commands");
+    }
+
+    fn serve(&mut self) {}
 }
 
 /// The clocks as an instance sees them.

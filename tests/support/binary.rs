@@ -30,6 +30,7 @@ pub(crate) struct Books {
     pub(crate) read: u64,
     pub(crate) decided: u64,
     pub(crate) dead_lettered: u64,
+    pub(crate) commanded: u64,
     pub(crate) abandoned: u64,
     pub(crate) in_flight: u64,
 }
@@ -147,10 +148,11 @@ impl Binary {
             read: sum("riskweir_records_read_total"),
             decided: sum("riskweir_decisions_total"),
             dead_lettered: sum("riskweir_dead_letter_total"),
+            commanded: sum("riskweir_commands_total"),
             abandoned: sum("riskweir_records_abandoned_total"),
             in_flight: sum("riskweir_records_in_flight"),
         };
-        let over = books.decided + books.dead_lettered + books.abandoned;
+        let over = books.decided + books.dead_lettered + books.commanded + books.abandoned;
         assert_eq!(books.read, over + books.in_flight, "{books:?}");
         Some(books)
     }

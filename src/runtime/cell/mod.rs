@@ -5,6 +5,7 @@
 //! anew and the input is replayed up to the committed offset, so no record moves a window twice.
 
 mod gone;
+mod lateness;
 mod notes;
 mod order;
 mod rules;
@@ -108,6 +109,9 @@ pub(crate) struct Cell<'a, E: Engines, L: Log> {
     ask_abroad_at: Duration,
     /// The client did not find an input topic: nothing is read before the broker has said what became of it.
     doubt: Doubt,
+    /// Where it is told how late it is, once that was needed; and when it is looked again.
+    scribe: Option<L::Scribe>,
+    tell_time_at: Duration,
 }
 
 impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
@@ -151,6 +155,8 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
             abroad: BTreeMap::new(),
             ask_abroad_at: Duration::ZERO,
             doubt: Doubt::default(),
+            scribe: None,
+            tell_time_at: Duration::ZERO,
         };
         if cell.engines.spread() == Spread::ByPartition {
             cell.n_shares = cell.n_partitions(inputs)?;
@@ -229,6 +235,7 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
         let began_at = self.world.clock.now();
         self.press()?;
         self.fill()?;
+        self.tell_time()?;
         self.checkpoint();
         self.deciding_took = self.world.clock.now().saturating_sub(began_at);
         Ok(())

@@ -9,6 +9,7 @@ pub(crate) mod client;
 pub(crate) mod feed;
 pub(crate) mod mock;
 pub(crate) mod reader;
+pub(crate) mod scribe;
 pub(crate) mod source;
 pub(crate) mod topics;
 pub(crate) mod watch;
@@ -35,6 +36,7 @@ impl Log for Kafka<'_> {
     type Source = source::Member;
     type Writer = writer::Producer;
     type Reader = reader::Replayer;
+    type Scribe = scribe::Announcer;
 
     fn source(&self, topics: &[String]) -> Result<Self::Source, RunError> {
         source::Member::open(self.config, topics)
@@ -46,5 +48,9 @@ impl Log for Kafka<'_> {
 
     fn reader(&self, starts: &[(Partition, Option<i64>)]) -> Result<Self::Reader, RunError> {
         reader::Replayer::open(self.config, starts)
+    }
+
+    fn scribe(&self) -> Result<Self::Scribe, RunError> {
+        scribe::Announcer::open(self.config)
     }
 }
