@@ -120,6 +120,8 @@ registry! {
     W0102 "a parameter of a template that is not used";
     W0103 "a list that nothing fills";
     W0201 "a day that stands for its first instant";
+    W0202 "two ends between which nothing is";
+    W0203 "a percentile below one";
     W0301 "an alert or score rule can be undecided";
     W0501 "a rule that never hits";
     W0502 "a condition that is never false";

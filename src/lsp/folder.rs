@@ -3,6 +3,7 @@
 //! It is read anew from the disk only when a file may have changed there, and studied anew only when somebody asks or
 //! the client has nothing more to say for the moment. A file that cannot be read or has vanished leaves the rest.
 
+use core::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +11,7 @@ use crate::diag::{FileId, Source, Sources, Span};
 use crate::loader::{LoadError, load_what_can_be};
 use crate::lsp::names::Names;
 use crate::lsp::text::Lines;
-use crate::rules::{Study, study};
+use crate::rules::{Study, Trees, study};
 
 /// Deepest folder above a file that is looked at for the beginning of its rule folder.
 const MAX_ABOVE: usize = 8;
@@ -35,8 +36,10 @@ pub(super) struct Folder {
     pub(super) refused: Vec<LoadError>,
     pub(super) sources: Sources,
     lines: Vec<Lines>,
+    trees: Trees,
     pub(super) study: Study,
-    pub(super) names: Names,
+    /// Made when somebody asks: findings need none.
+    names: OnceCell<Names>,
     pub(super) behind: Behind,
     /// Whether the client knows less than the study.
     pub(super) is_news: bool,
@@ -52,8 +55,9 @@ impl Folder {
             disk: Sources::default(),
             refused: Vec::new(),
             lines: Vec::new(),
-            study: study(&sources),
-            names: Names::default(),
+            study: study(&sources, &mut Trees::default()),
+            trees: Trees::default(),
+            names: OnceCell::new(),
             sources,
             behind: Behind::Disk,
             is_news: true,
@@ -84,8 +88,13 @@ impl Folder {
         self.is_news = true;
         self.sources = overlaid(&self.disk, buffers);
         self.lines = self.sources.files.iter().map(|source| Lines::of(&source.text)).collect();
-        self.study = study(&self.sources);
-        self.names = Names::of(&self.study.files, &self.sources);
+        self.study = study(&self.sources, &mut self.trees);
+        self.names = OnceCell::new();
+    }
+
+    /// What every word names.
+    pub(super) fn names(&self) -> &Names {
+        self.names.get_or_init(|| Names::of(&self.study.files, &self.sources))
     }
 
     /// The file of a path in the folder.

@@ -24,9 +24,9 @@ const MAX_LINES: usize = 12;
 /// The answer to a hover.
 pub(super) fn at(at: &At<'_>) -> Value {
     let (folder, place) = (at.folder, at.span());
-    let (span, text) = if let Some(question) = folder.names.question_at(place) {
+    let (span, text) = if let Some(question) = folder.names().question_at(place) {
         (question.word, Some(asked(folder, question)))
-    } else if let Some(mention) = folder.names.at(place) {
+    } else if let Some(mention) = folder.names().at(place) {
         (mention.span, named(folder, mention))
     } else if let Some((span, word)) = word_at(folder.text(at.file), place) {
         (
@@ -131,7 +131,7 @@ fn span_of_time(ms: i64) -> String {
 /// Something with a name: how it is declared, its type, what stands in the comment above it.
 fn named(folder: &Folder, mention: &Mention) -> Option<String> {
     let symbol = &mention.symbol;
-    let definition = folder.names.definitions(symbol).into_iter().next();
+    let definition = folder.names().definitions(symbol).into_iter().next();
     let mut text = match symbol {
         Symbol::Rule(name) => rule(folder, name)?,
         _ => declared(folder, definition?),

@@ -40,7 +40,7 @@ pub(super) fn to(at: &At<'_>, name: &str) -> Result<Value, Refusal> {
     }
     let folder = at.folder;
     let places: Vec<Span> =
-        folder.names.mentions_of(&mention.symbol).map(|mention| mention.span).collect();
+        folder.names().mentions_of(&mention.symbol).map(|mention| mention.span).collect();
     let mut renamed = folder.sources.clone();
     for span in places.iter().rev() {
         let Ok(file) = usize::try_from(span.file.0) else { continue };
@@ -58,7 +58,7 @@ pub(super) fn to(at: &At<'_>, name: &str) -> Result<Value, Refusal> {
 /// What is named at a place, if its name holds no state and the rules compile.
 fn renamable<'s>(at: &At<'s>) -> Result<&'s Mention, Refusal> {
     let refuse = |why: &str| Err((ErrorCode::RequestFailed, why.to_owned()));
-    let Some(mention) = at.folder.names.at(at.span()) else {
+    let Some(mention) = at.folder.names().at(at.span()) else {
         return refuse("nothing with a name of yours stands here");
     };
     let what = match &mention.symbol {

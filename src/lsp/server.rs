@@ -460,14 +460,14 @@ impl Server {
             let uri = self.uri_of(folder, &file);
             return json!([{ "uri": uri, "range": { "start": start, "end": start } }]);
         }
-        let Some(mention) = folder.names.at(at.span()) else { return Value::Null };
-        let spans = folder.names.definitions(&mention.symbol);
+        let Some(mention) = folder.names().at(at.span()) else { return Value::Null };
+        let spans = folder.names().definitions(&mention.symbol);
         let places = spans.into_iter().filter_map(|span| self.location(folder, span));
         Value::Array(places.collect())
     }
 
     fn references(&self, at: &At<'_>, with_definition: bool) -> Value {
-        let names = &at.folder.names;
+        let names = at.folder.names();
         let Some(mention) = names.at(at.span()) else { return Value::Null };
         let all = names.mentions_of(&mention.symbol);
         let all = all.filter(|mention| with_definition || !mention.defines);

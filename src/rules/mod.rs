@@ -2,6 +2,7 @@
 
 mod analysis;
 mod check;
+mod constant;
 pub mod cost;
 pub mod early;
 pub mod eval;
@@ -18,6 +19,6 @@ pub mod syntax;
 
 pub use analysis::statements;
 pub use check::due::{Day, due};
-pub use check::{Beside, Study, beside, compile, compile_untrained, functions, study};
+pub use check::{Beside, Study, Trees, beside, compile, compile_untrained, functions, study};
 pub use model::model_input;
 pub use renewed::renewed;

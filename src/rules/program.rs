@@ -12,6 +12,7 @@ use crate::base::rates::Rates;
 use crate::base::{Currency, Digest};
 use crate::diag::{Sources, Span};
 use crate::event::schema::{EntityId, EventId, FieldId, Schema, SlotId};
+pub use crate::rules::constant::Constant;
 pub use crate::rules::expectation::{Expectation, WantedAction};
 pub use crate::rules::filled::Filled;
 pub use crate::rules::model::{Aspect, LearnedFeature, LearnedSpec, MadeOf, ModelId, ModelPlan};
@@ -462,25 +463,8 @@ pub enum Type {
     Geo,
 }
 
-/// A constant.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Constant {
-    /// Bool.
-    Bool(bool),
-    /// Integer, duration, time.
-    Int(i64),
-    /// Number, distance, speed.
-    Number(f64),
-    /// Micro-minor.
-    Money(i128),
-    /// Text or entity id.
-    Text(String),
-    /// Enum index, country or currency code.
-    Code(u32),
-}
-
 /// What a node computes. Every operand is `Missing`-aware: unless stated, one missing operand makes the result missing.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Op {
     /// A constant.
     Constant(Constant),
@@ -643,7 +627,7 @@ impl Op {
 }
 
 /// What came before this event, in order: the steps of a `sequence` without the last, which is this event.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SequencePlan {
     /// All steps lie in `(t - within, t]`, ms.
     pub within_ms: i64,
@@ -654,7 +638,7 @@ pub struct SequencePlan {
 }
 
 /// One step of a sequence.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SequenceStep {
     /// Taken or forbidden.
     pub role: StepRole,
@@ -669,7 +653,7 @@ pub struct SequenceStep {
 }
 
 /// What a step is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum StepRole {
     /// So many events fit it, one after the other.
     Take(u16),

@@ -5,7 +5,6 @@
 #![expect(clippy::panic, reason = "a test says what it was about when it fails")]
 
 #[path = "../support/dice.rs"]
-#[expect(dead_code, reason = "this test throws them in one way only")]
 mod dice;
 
 mod asked;

@@ -1,11 +1,13 @@
 //! The conversation, and what is told unasked.
 
 use std::fs;
+use std::time::Instant;
 
 use gen_lsp_types as lsp;
 use serde_json::{Value, json};
 
-use crate::editor::{BUSY, Editor, FEATURES, checked, fits, position};
+use crate::dice::Dice;
+use crate::editor::{BUSY, Editor, FEATURES, PATIENCE, checked, fits, position};
 
 #[test]
 fn a_conversation_begins_and_ends_by_the_protocol() {
@@ -64,34 +66,7 @@ fn findings_are_those_of_check_over_the_whole_folder() {
     editor.wait_for("rules/other.risk");
     // The answer comes behind all that is told unasked.
     editor.hover("rules/cards/busy.risk", &text, "rule bu|sy");
-    let root = editor.uri("rules/");
-    let mut told: Vec<(String, String, u64, u64, String)> = Vec::new();
-    for (uri, list) in &editor.found {
-        for found in list.as_array().unwrap() {
-            let start = &found["range"]["start"];
-            let severity = if found["severity"] == 1 { "error" } else { "warning" };
-            let path = uri.strip_prefix(&root).unwrap().to_owned();
-            let text = fs::read_to_string(editor.path("rules").join(&path)).unwrap();
-            let line = text.lines().nth(usize::try_from(start["line"].as_u64().unwrap()).unwrap());
-            // `check` counts characters, the protocol counts UTF-16 units: the smiley is two.
-            let units = usize::try_from(start["character"].as_u64().unwrap()).unwrap();
-            let mut passed = 0;
-            let before = line.unwrap().chars().take_while(|c| {
-                passed += c.len_utf16();
-                passed <= units
-            });
-            let column = before.count() as u64 + 1;
-            let code = found["code"].as_str().unwrap().to_owned();
-            told.push((
-                path,
-                code,
-                start["line"].as_u64().unwrap() + 1,
-                column,
-                severity.to_owned(),
-            ));
-        }
-    }
-    told.sort();
+    let told = told(&editor);
     assert_eq!(told, checked(&editor.path("rules")));
     let codes: Vec<&str> = told.iter().map(|(_, code, ..)| code.as_str()).collect();
     assert!(
@@ -219,4 +194,81 @@ fn line_ends_of_another_system_move_nothing() {
     let found = editor.wait_for(name);
     let at = position(BUSY, BUSY.find("pace >= least").unwrap());
     assert_eq!(found[0]["range"]["start"], at);
+}
+
+/// A conversation in which texts are torn, mended, left and opened again, and files come and go: what the editor shows is
+/// what a first look at the same folder finds.
+#[test]
+fn findings_after_many_changes_are_those_of_a_fresh_check() {
+    let mut editor = Editor::new();
+    let names = ["rules/cards/busy.risk", "rules/features.risk", "rules/more.risk"];
+    let good = [
+        BUSY,
+        FEATURES,
+        "rule more\n  id \"R-2\"  owner o\n  on payment\n  when pace >= 9\n  then block\n",
+    ];
+    let pieces = ["", "(", "\n", " and pace >= 2", "# accept W0503: both are wanted\n", "é"];
+    let mut dice = Dice::new(20_261_129);
+    let mut texts = good.map(str::to_owned);
+    for (name, text) in names.iter().zip(&texts) {
+        editor.write(name, text);
+        editor.open(name, text);
+    }
+    for version in 2..40 {
+        let file = usize::try_from(dice.below(3)).unwrap();
+        if dice.one_in(3) {
+            texts[file] = good[file].to_owned();
+        } else {
+            let mut at = usize::try_from(dice.below(texts[file].len() as u64 + 1)).unwrap();
+            while !texts[file].is_char_boundary(at) {
+                at -= 1;
+            }
+            texts[file].insert_str(at, dice.pick(&pieces));
+        }
+        if dice.one_in(4) {
+            let other = "rule beside\n  id \"R-3\"  owner o\n  on payment\n  when pace >= 4\n  then block\n";
+            editor.write("rules/beside.risk", if dice.one_in(2) { other } else { "" });
+            let changes =
+                json!({ "changes": [{ "uri": editor.uri("rules/beside.risk"), "type": 2 }] });
+            editor.notify("workspace/didChangeWatchedFiles", &changes);
+        }
+        editor.write(names[file], &texts[file]);
+        editor.change(names[file], version, &texts[file]);
+        let wanted = checked(&editor.path("rules"));
+        // What is told comes when nobody asks for anything, so between two answers there may be nothing yet.
+        let began = Instant::now();
+        while told(&editor) != wanted {
+            assert!(began.elapsed() < PATIENCE, "{:?}\n{wanted:?}\n{texts:?}", told(&editor));
+            let document = json!({ "textDocument": { "uri": editor.uri(names[0]) } });
+            editor.ask("textDocument/documentSymbol", &document);
+        }
+    }
+}
+
+/// All findings that the editor shows, as `check` names them.
+fn told(editor: &Editor) -> Vec<(String, String, u64, u64, String)> {
+    let root = editor.uri("rules/");
+    let mut told: Vec<(String, String, u64, u64, String)> = Vec::new();
+    for (uri, list) in &editor.found {
+        for found in list.as_array().unwrap() {
+            let start = &found["range"]["start"];
+            let severity = if found["severity"] == 1 { "error" } else { "warning" };
+            let path = uri.strip_prefix(&root).unwrap().to_owned();
+            let text = fs::read_to_string(editor.path("rules").join(&path)).unwrap();
+            let line = text.lines().nth(usize::try_from(start["line"].as_u64().unwrap()).unwrap());
+            // `check` counts characters, the protocol counts UTF-16 units: the smiley is two.
+            let units = usize::try_from(start["character"].as_u64().unwrap()).unwrap();
+            let mut passed = 0;
+            let before = line.unwrap_or_default().chars().take_while(|c| {
+                passed += c.len_utf16();
+                passed <= units
+            });
+            let column = before.count() as u64 + 1;
+            let code = found["code"].as_str().unwrap().to_owned();
+            let line = start["line"].as_u64().unwrap() + 1;
+            told.push((path, code, line, column, severity.to_owned()));
+        }
+    }
+    told.sort();
+    told
 }

@@ -13,7 +13,7 @@ use crate::cli::rules::show;
 use crate::cli::{Console, Exit, Failure, Format};
 use crate::diag::Severity;
 use crate::loader::load;
-use crate::rules::study;
+use crate::rules::{Trees, study};
 
 /// Arguments of `riskweir docs`.
 #[derive(Args, Debug)]
@@ -32,7 +32,7 @@ pub struct Arguments {
 /// When the folder cannot be read or a page cannot be written.
 pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
     let sources = load(&arguments.path).map_err(Failure::invalid)?;
-    let study = study(&sources);
+    let study = study(&sources, &mut Trees::default());
     if !study.compiles {
         let mut found = study.diagnostics;
         found.retain(|found| found.severity() == Severity::Error);

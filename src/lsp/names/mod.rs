@@ -6,6 +6,8 @@
 mod scope;
 mod walk;
 
+use std::sync::Arc;
+
 use crate::diag::{Sources, Span};
 use crate::rules::syntax::ast::{self, AggregateFunction};
 
@@ -82,7 +84,7 @@ pub(super) struct Names {
 }
 
 impl Names {
-    pub(super) fn of(files: &[ast::File], sources: &Sources) -> Self {
+    pub(super) fn of(files: &[Arc<ast::File>], sources: &Sources) -> Self {
         let (mut mentions, mut questions) = walk::all(files, sources);
         mentions.sort();
         mentions.dedup();

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::slice;
+use std::sync::Arc;
 
 use crate::diag::Span;
 use crate::lsp::names::{Mention, Owner, Symbol};
@@ -24,7 +25,7 @@ pub(super) struct Declared<'a> {
 }
 
 impl<'a> Declared<'a> {
-    pub(super) fn of(files: &'a [ast::File]) -> Self {
+    pub(super) fn of(files: &'a [Arc<ast::File>]) -> Self {
         let mut found = Self::default();
         for item in files.iter().flat_map(|file| &file.items) {
             found.add(item);

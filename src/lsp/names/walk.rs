@@ -1,5 +1,7 @@
 //! Through all items, clause by clause.
 
+use std::sync::Arc;
+
 use crate::diag::{Sources, Span};
 use crate::lsp::names::scope::{Declared, Scope, dotted};
 use crate::lsp::names::{Mention, Owner, Question, Symbol};
@@ -12,7 +14,7 @@ use crate::rules::syntax::ast::{
 use crate::rules::syntax::message;
 
 /// Everything that is named, and everything that asks state.
-pub(super) fn all(files: &[ast::File], sources: &Sources) -> (Vec<Mention>, Vec<Question>) {
+pub(super) fn all(files: &[Arc<ast::File>], sources: &Sources) -> (Vec<Mention>, Vec<Question>) {
     let declared = Declared::of(files);
     let mut walker =
         Walker { declared: &declared, sources, mentions: Vec::new(), questions: Vec::new() };

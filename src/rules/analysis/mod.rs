@@ -21,6 +21,7 @@ mod logic;
 mod pairs;
 mod solve;
 pub mod statements;
+mod topics;
 mod windows;
 
 use core::cell::Cell;
@@ -273,17 +274,11 @@ struct Proof {
 /// A proof that the claims never hold together, when there is one.
 fn refute(scene: Scene<'_>, claims: &[Claim]) -> Option<Proof> {
     let cases = cases(scene.plan, claims)?;
-    let plain = Scene { windows: false, ..scene };
-    let mut by_windows = false;
-    for case in &cases {
-        if solve::contradicts(plain, case) {
-            continue;
-        }
-        by_windows = true;
-        if !solve::contradicts(scene, case) {
-            return None;
-        }
+    if !cases.iter().all(|case| solve::contradicts(scene, case)) {
+        return None;
     }
+    let plain = Scene { windows: false, ..scene };
+    let by_windows = !cases.iter().all(|case| solve::contradicts(plain, case));
     // One case explains; of several there may be as many reasons.
     let core = match &cases[..] {
         [one] => solve::core(if by_windows { scene } else { plain }, one),

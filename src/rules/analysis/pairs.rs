@@ -1,7 +1,9 @@
 //! Two rules on one event: one that the other covers, an allow that swallows what would stop.
 
 use crate::diag::{Diagnostic, codes};
-use crate::rules::analysis::logic::Say;
+use crate::rules::analysis::logic::{Case, Claim, Say, cases};
+use crate::rules::analysis::solve::contradicts;
+use crate::rules::analysis::topics::{Part, Topics, parts, topics_of};
 use crate::rules::analysis::windows::Scene;
 use crate::rules::analysis::{ELSEWHERE, Kind, Proofs, Proved, Subject, bodies, refute};
 use crate::rules::program::{ActionPlan, IfMissing, Mode, RuleId};
@@ -11,26 +13,90 @@ const MAX_PAIRS: usize = 20_000;
 
 /// What is proved about pairs of live rules; `idle` are those about which something was said already.
 pub(super) fn findings(scene: Scene<'_>, idle: &[RuleId], proofs: &mut Proofs) {
-    let live: Vec<Subject<'_>> = bodies(scene.plan)
+    let live: Vec<Side<'_>> = bodies(scene.plan)
         .map(|body| Subject::new(scene, body))
         .filter(|subject| subject.info.mode == Mode::Live && !idle.contains(&subject.body.rule))
+        .map(Side::of)
         .collect();
+    let allows = live.iter().filter(|side| side.subject.body.actions.contains(&ActionPlan::Allow));
+    let (allows, all) = (allows.collect::<Vec<_>>(), live.iter().collect::<Vec<_>>());
     let mut n_pairs = 0;
     for inner in &live {
-        for outer in &live {
-            if inner.body.rule == outer.body.rule || !may_relate(inner, outer) {
+        let is_covered_by_none = inner.subject.body.actions.iter().any(scores);
+        for outer in if is_covered_by_none { &allows } else { &all } {
+            let (one, other) = (&inner.subject, &outer.subject);
+            if one.body.rule == other.body.rule || !may_relate(one, other) {
                 continue;
             }
             n_pairs += 1;
             if n_pairs > MAX_PAIRS {
                 return;
             }
-            if implies(inner, outer) {
-                let (kind, proved) = told(inner, outer);
-                let key = (kind, inner.body.rule, Some(outer.body.rule));
+            if inner.implies(outer) {
+                let (kind, proved) = told(one, other);
+                let key = (kind, one.body.rule, Some(other.body.rule));
                 proofs.entry(key).or_default().push(proved);
             }
         }
+    }
+}
+
+/// A rule, taken apart once for all pairs that it is in.
+struct Side<'p> {
+    subject: Subject<'p>,
+    /// The cases in which it hits, each in parts that have nothing to do with each other; `None`: too many.
+    cases: Option<Vec<Vec<Part>>>,
+    /// What the other rule must not leave open, where this one hits in one case only: not-claims of its atoms.
+    wanted: Option<Vec<Wanted>>,
+}
+
+/// Something that cannot be where a rule hits.
+struct Wanted {
+    fails: Claim,
+    about: Topics,
+    /// It cannot be anyhow.
+    never: bool,
+}
+
+impl<'p> Side<'p> {
+    fn of(subject: Subject<'p>) -> Self {
+        let scene = subject.scene;
+        let cases = cases(scene.plan, &subject.hit());
+        let wanted = match cases.as_deref() {
+            Some([one]) => {
+                let fails = one.iter().map(|claim| Claim { say: contrary(claim.say), ..*claim });
+                let wanted = fails.map(|fails| Wanted {
+                    fails,
+                    about: topics_of(scene, fails.node),
+                    never: contradicts(scene, &[fails].into()),
+                });
+                Some(wanted.filter(|wanted| !wanted.never).collect())
+            }
+            _ => None,
+        };
+        let cases = cases.map(|cases| cases.iter().map(|case| parts(scene, case)).collect());
+        Self { subject, cases, wanted }
+    }
+
+    /// Whether it is proved that `outer` hits on every event on which this rule does.
+    fn implies(&self, outer: &Side<'_>) -> bool {
+        let (Some(cases), Some(wanted)) = (&self.cases, &outer.wanted) else {
+            let alone = self.subject.hits_alone(Some(&outer.subject));
+            return alone.iter().all(|claims| refute(self.subject.scene, claims).is_some());
+        };
+        let concerned = |parts: &[Part], wanted: &Wanted| {
+            parts.iter().any(|part| part.about.meet(&wanted.about))
+        };
+        cases.iter().all(|parts| wanted.iter().all(|wanted| concerned(parts, wanted)))
+            && cases.iter().all(|parts| wanted.iter().all(|wanted| self.excludes(parts, wanted)))
+    }
+
+    /// Whether a case of this rule contradicts what must not be. Parts that are about other things have no say.
+    fn excludes(&self, parts: &[Part], wanted: &Wanted) -> bool {
+        let concerned = parts.iter().filter(|part| part.about.meet(&wanted.about));
+        let mut case: Case = concerned.flat_map(|part| part.claims.iter().copied()).collect();
+        case.insert(wanted.fails);
+        contradicts(self.subject.scene, &case)
     }
 }
 
@@ -86,6 +152,10 @@ fn covers(inner: &Subject<'_>, outer: &Subject<'_>) -> bool {
         && inner.body.actions.iter().all(done)
 }
 
+fn scores(action: &ActionPlan) -> bool {
+    matches!(action, ActionPlan::Score { .. })
+}
+
 /// Whether one action does what the other does.
 fn does(action: &ActionPlan, wanted: &ActionPlan) -> bool {
     match (action, wanted) {
@@ -98,14 +168,9 @@ fn does(action: &ActionPlan, wanted: &ActionPlan) -> bool {
             ActionPlan::Alert { queue, once, .. },
             ActionPlan::Alert { queue: wanted_queue, once: wanted_once, .. },
         ) => queue == wanted_queue && (once.is_none() || once == wanted_once),
-        (ActionPlan::Score { .. }, _) | (_, ActionPlan::Score { .. }) => false,
+        _ if scores(action) || scores(wanted) => false,
         _ => action == wanted,
     }
-}
-
-/// Whether it is proved that `outer` hits on every event on which `inner` does.
-fn implies(inner: &Subject<'_>, outer: &Subject<'_>) -> bool {
-    inner.hits_alone(Some(outer)).iter().all(|claims| refute(inner.scene, claims).is_some())
 }
 
 /// What holds where a claim does not.
@@ -153,4 +218,114 @@ fn swallowed(inner: &Subject<'_>, outer: &Subject<'_>) -> Proved {
     let whole = tell("", help);
     let part = tell(&format!(" on event `{event}`"), ELSEWHERE);
     Proved { whole, part: Some(part) }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::cell::Cell;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::diag::{Source, Sources};
+    use crate::rules::compile;
+    use crate::rules::program::Program;
+
+    const SCHEMA: &str = r"
+event payment
+  id    row  : text
+  time  at   : time
+  key   card : card
+  key   shop : shop?
+  field amount : money currency EUR
+  field age    : integer?
+  field channel : one of [pos, ecom, atm]
+
+list bad : shop
+";
+
+    const ATOMS: &[&str] = &[
+        "channel = pos",
+        "channel in [pos, ecom]",
+        "channel != atm",
+        "amount > 100 EUR",
+        "amount >= 50 EUR",
+        "not (amount <= 200 EUR)",
+        "age > 5",
+        "age > 9",
+        "age is present",
+        "age is missing",
+        "age default 3 >= 3",
+        "shop in bad",
+        "shop is present",
+        "is_new(payment.shop) by card over prior 7d",
+        "count(payment) by card over last 1h >= 3",
+        "count(payment) by card over last 2h >= 3",
+        "count(payment) by card over last 1h >= 5",
+        "count(payment where channel = pos) by card over last 1h >= 4",
+        "count(payment) by shop over last 1h >= 3",
+        "distinct(payment.shop) by card over last 1h >= 4",
+        "max(payment.amount) by card over last 1h > 70 EUR",
+        "max(payment.amount) by card over last 3h > 60 EUR",
+        "min(payment.amount) by card over last 1h < 90 EUR",
+        "amount > 2 * avg(payment.amount) by card over prior 7d",
+        "sum(payment.amount) by card over last 1h > 300 EUR",
+        "time_since(payment) by card over prior 7d < 8d",
+        "(channel = atm or age > 7)",
+        "(amount > 500 EUR or count(payment) by card over last 1h >= 7)",
+    ];
+
+    fn rule_set(rules: &[(Vec<usize>, Option<usize>, usize)]) -> Program {
+        let mut text = SCHEMA.to_owned();
+        for (index, (atoms, unless, missing)) in rules.iter().enumerate() {
+            let atoms: Vec<&str> = atoms.iter().map(|atom| ATOMS[*atom]).collect();
+            let unless = unless.map_or(String::new(), |atom| format!("  unless {}\n", ATOMS[atom]));
+            let missing = ["skip", "match"][*missing];
+            text.push_str(&format!(
+                "rule r{index}\n  id \"{index}\"  owner o\n  on payment\n  when {}\n{unless}  if missing {missing}\n  then block\n",
+                atoms.join(" and ")
+            ));
+        }
+        let sources = Sources::of(vec![Source { path: "a.risk".to_owned(), text }]);
+        let (program, report) = compile(&sources);
+        program.unwrap_or_else(|| panic!("{report:#?}"))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+
+        // What is left out because it is about other things takes no proof away.
+        #[test]
+        fn a_pair_taken_apart_is_proved_as_the_whole_is(
+            rules in proptest::collection::vec(
+                (
+                    proptest::collection::vec(0..ATOMS.len(), 1..4),
+                    proptest::option::weighted(0.2, 0..ATOMS.len()),
+                    0..2_usize,
+                ),
+                2..9,
+            )
+        ) {
+            let program = rule_set(&rules);
+            let tries = Cell::new(u32::MAX);
+            let plan = &program.plans[0];
+            let scene = Scene { program: &program, plan, windows: true, tries: &tries };
+            let hits = |subject: &Subject<'_>| refute(scene, &subject.hit()).is_none();
+            let subjects = bodies(plan).map(|body| Subject::new(scene, body)).filter(hits);
+            let sides: Vec<Side<'_>> = subjects.map(Side::of).collect();
+            for inner in &sides {
+                for outer in &sides {
+                    let alone = inner.subject.hits_alone(Some(&outer.subject));
+                    let whole = alone.iter().all(|claims| refute(scene, claims).is_some());
+                    prop_assert_eq!(
+                        inner.implies(outer),
+                        whole,
+                        "{} within {}",
+                        inner.subject.info.name,
+                        outer.subject.info.name
+                    );
+                }
+            }
+        }
+    }
 }

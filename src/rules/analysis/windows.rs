@@ -168,6 +168,16 @@ impl<'p> Scene<'p> {
             && self.takes_what_has(asked, value)
     }
 
+    /// The column of which a reading of this event's own table is the maximum or minimum.
+    pub(super) fn own_column(&self, reading: NodeId) -> Option<NodeId> {
+        let asked = self.asked(reading)?;
+        let (MeasureKind::Max(column) | MeasureKind::Min(column)) = asked.measure.kind else {
+            return None;
+        };
+        let node = asked.table.columns.get(usize::from(column.0)).copied();
+        node.filter(|_| asked.is_of_own_event())
+    }
+
     /// Whether the filter takes every event that has the value.
     fn takes_what_has(&self, asked: Asked<'_>, value: NodeId) -> bool {
         self.conjuncts(asked.table, asked.measure.filter).iter().all(|part| {

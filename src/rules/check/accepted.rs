@@ -4,7 +4,8 @@
 //! it was about; so is one without a reason. Errors cannot be accepted.
 
 use crate::diag::{Diagnostic, FileId, Severity, Sources, Span, codes};
-use crate::rules::check::{failed, is_rule_file, parse_all};
+use crate::rules::check::trees::Trees;
+use crate::rules::check::{failed, is_rule_file};
 use crate::rules::program::Program;
 use crate::rules::syntax::ast::Item;
 use crate::rules::syntax::lexer::lex;
@@ -54,7 +55,7 @@ pub(in crate::rules) fn hide(program: &Program, report: &mut Vec<Diagnostic>) {
     if report.is_empty() {
         return;
     }
-    let files = parse_all(&program.sources, &mut Vec::new());
+    let files = Trees::default().read(&program.sources, &mut Vec::new());
     let accepted = acceptances(&program.sources, files.iter().flat_map(|file| &file.items));
     report.retain(|found| !accepted.iter().any(|accepted| accepted.accepts(found)));
 }

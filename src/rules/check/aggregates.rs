@@ -10,6 +10,7 @@ use crate::rules::check::checker::{Checked, Checker, Scope};
 use crate::rules::check::cycles::looks_at_itself;
 use crate::rules::check::functions::{example, walk, word};
 use crate::rules::check::measures::{Kind, Named, Request};
+use crate::rules::check::names::fields_of;
 use crate::rules::check::schema::{dotted, unknown_event};
 use crate::rules::check::{literals, types};
 use crate::rules::program::{Constant, NodeId, Op, Type};
@@ -40,6 +41,9 @@ pub(super) struct Column {
     /// Counts the events that are left out because their amount has no exchange rate.
     pub(super) unpriced: Option<NodeId>,
 }
+
+/// Parts per million of one percent.
+const PPM_OF_ONE_PERCENT: u32 = 10_000;
 
 impl Checker<'_, '_> {
     /// An aggregate as an expression of this scope's event.
@@ -153,6 +157,9 @@ impl Checker<'_, '_> {
         };
         let ppm = literals::scaled(percent, 4).and_then(|ppm| u32::try_from(ppm).ok());
         if let Some(ppm @ 1..=1_000_000) = ppm {
+            if ppm < PPM_OF_ONE_PERCENT {
+                self.report.push(self.nearly_smallest(aggregate, ppm));
+            }
             return Some(ppm);
         }
         let message = "a percentile lies above 0 and up to 100, with four decimals at most";
@@ -160,6 +167,18 @@ impl Checker<'_, '_> {
             Diagnostic::new(codes::E0511, aggregate.function_span, message)
                 .with_help("the smallest value is `min`, the largest `max`"),
         )
+    }
+
+    /// A rank below one, where a part of one may be meant.
+    fn nearly_smallest(&self, aggregate: &Aggregate, ppm: u32) -> Diagnostic {
+        let [percent, hundredfold] =
+            [ppm, ppm * 100].map(|ppm| f64::from(ppm) / f64::from(PPM_OF_ONE_PERCENT));
+        let message = format!("`percentile({percent}, …)` is nearly the smallest value");
+        let help = format!(
+            "percentiles count to 100: write `percentile({hundredfold}, {})`",
+            self.inside(aggregate)
+        );
+        Diagnostic::new(codes::W0203, aggregate.function_span, message).with_help(help)
     }
 
     /// The event and, where the function needs one, the field.
@@ -229,7 +248,7 @@ impl Checker<'_, '_> {
             Some(near) => diagnostic
                 .with_help(format!("did you mean `{}.{near}`?", event.name))
                 .with_fix(path.span, format!("{}.{near}", event.name)),
-            None => diagnostic,
+            None => diagnostic.with_help(fields_of(event)),
         }
     }
 

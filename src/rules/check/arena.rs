@@ -4,7 +4,7 @@
 //! Nodes carry final operations ([`Op`]) over arena ids, except readings of state: those are [`Ir::Measure`] until all
 //! of them are known and tables are planned. `let` and `feature` names are gone here: they are ids.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::diag::Span;
 use crate::event::schema::SlotId;
@@ -16,7 +16,7 @@ use crate::rules::program::{Node, NodeId, Op, SequencePlan, SequenceStep, Type};
 pub(super) struct RequestId(pub(super) usize);
 
 /// An operation, or a reading that has no place yet.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Ir {
     /// Final but for its operands' ids.
     Op(Op),
@@ -27,7 +27,7 @@ pub(super) enum Ir {
 }
 
 /// What belongs to a measure beside its key.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Beside {
     /// The node whose word is looked for.
     pub(super) probe: Option<NodeId>,
@@ -45,7 +45,7 @@ impl Beside {
 }
 
 /// A feature that is defined by its own past, before its node is known.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Judged {
     pub(super) feature: String,
     /// What tells it from other definitions of the name.
@@ -71,7 +71,8 @@ pub(super) struct TooLarge;
 #[derive(Debug, Default)]
 pub(super) struct Arena {
     nodes: Vec<IrNode>,
-    index: BTreeMap<String, NodeId>,
+    /// Every node by what it is. Only ever asked, so that its order means nothing.
+    index: HashMap<(Ir, Type), NodeId>,
     /// The nodes of features that [`Ir::Judged`] names.
     judged: BTreeMap<String, NodeId>,
 }
@@ -111,12 +112,12 @@ impl Arena {
 
     /// The node of an expression, new or known.
     pub(super) fn intern(&mut self, ir: Ir, ty: Type, span: Span) -> Result<NodeId, TooLarge> {
-        let key = format!("{ir:?}: {ty:?}");
+        let key = (ir, ty);
         if let Some(&id) = self.index.get(&key) {
             return Ok(id);
         }
         let (mut n_nodes, mut depth) = (1_u32, 1_u32);
-        operands(&ir, &mut |operand| {
+        operands(&key.0, &mut |operand| {
             let child = self.get(operand);
             n_nodes = n_nodes.saturating_add(child.n_nodes);
             depth = depth.max(child.depth.saturating_add(1));
@@ -125,7 +126,7 @@ impl Arena {
             return Err(TooLarge);
         }
         let id = NodeId(u32::try_from(self.nodes.len()).map_err(|_| TooLarge)?);
-        self.nodes.push(IrNode { ir, ty, span, n_nodes, depth });
+        self.nodes.push(IrNode { ir: key.0.clone(), ty, span, n_nodes, depth });
         self.index.insert(key, id);
         Ok(id)
     }

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diag::{FileId, Source, Sources, Span};
 use crate::rules::check::learned::Artifacts;
-use crate::rules::check::{check, failed, is_rule_file, parse_all, templates};
+use crate::rules::check::trees::Trees;
+use crate::rules::check::{check, failed, is_rule_file, templates};
 use crate::rules::program::{Program, RuleId};
 use crate::rules::syntax::ast::{Action, ActionKind, Clause, ClauseKind, Item, Mode, Name, Rule};
 use crate::rules::syntax::lexer::lex;
@@ -78,8 +79,8 @@ pub fn beside(before: &Sources, after: &Sources) -> Option<Beside> {
 /// All items of a rule set that can be read.
 fn trees(sources: &Sources) -> Option<Vec<Item>> {
     let mut report = Vec::new();
-    let files = parse_all(sources, &mut report);
-    (!failed(&report)).then(|| files.into_iter().flat_map(|file| file.items).collect())
+    let files = Trees::default().read(sources, &mut report);
+    (!failed(&report)).then(|| files.iter().flat_map(|file| file.items.clone()).collect())
 }
 
 /// The old versions of rules that read otherwise, and the features that they need.

@@ -213,6 +213,7 @@ impl Checker<'_, '_> {
                 self.whole_days(CompareOp::Le, value, high);
                 let from = self.compare(CompareOp::Ge, value, low, span);
                 let to = self.compare(CompareOp::Le, value, high, span);
+                self.ends_in_order((from, to), (value, low, high));
                 self.join(vec![from?, to?], true, span)
             }
             ExprKind::IsMissing { value, missing } => {

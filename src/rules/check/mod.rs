@@ -18,6 +18,7 @@ mod clauses;
 mod cycles;
 mod days;
 pub(super) mod due;
+mod ends;
 mod functions;
 mod kinds;
 mod learned;
@@ -49,6 +50,7 @@ mod study;
 mod templates;
 #[cfg(test)]
 mod tests;
+mod trees;
 mod types;
 mod windows;
 mod world;
@@ -57,7 +59,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::base::Digest;
-use crate::diag::{Diagnostic, FileId, Severity, Sources, Span, codes};
+use crate::diag::{Diagnostic, Severity, Sources, Span, codes};
 use crate::event::schema::{EventId, EventType, Schema};
 use crate::rules::analysis;
 use crate::rules::check::checker::{Build, Checker, FeatureState, Scope};
@@ -66,12 +68,12 @@ use crate::rules::check::lower::Draft;
 use crate::rules::check::study::Notes;
 use crate::rules::check::world::World;
 use crate::rules::program::Program;
-use crate::rules::syntax::ast::{self, Feature, Item};
-use crate::rules::syntax::parse;
+use crate::rules::syntax::ast::{Feature, Item};
 
 pub use beside::{Beside, beside};
 pub use calls::functions;
 pub use study::{Study, study};
+pub use trees::Trees;
 
 /// Compiles a whole rule set: `.risk` files, and the lists and artifacts that they name.
 ///
@@ -97,7 +99,7 @@ fn compiled(sources: &Sources, artifacts: Artifacts) -> (Option<Program>, Vec<Di
         report.push(Diagnostic::new(codes::E0513, Span::default(), message));
         return (None, report);
     }
-    let files = parse_all(sources, &mut report);
+    let files = Trees::default().read(sources, &mut report);
     if failed(&report) {
         // What cannot be read cannot be checked: half an event would make every rule on it look wrong.
         return (None, in_order(report));
@@ -120,18 +122,6 @@ fn finish(items: &[&Item], program: &Program, mut report: Vec<Diagnostic>) -> Ve
 
 fn failed(report: &[Diagnostic]) -> bool {
     report.iter().any(|diagnostic| diagnostic.severity() == Severity::Error)
-}
-
-fn parse_all(sources: &Sources, report: &mut Vec<Diagnostic>) -> Vec<ast::File> {
-    let mut files = Vec::new();
-    for (index, source) in (0_u32..).zip(&sources.files) {
-        if is_rule_file(&source.path) {
-            let (file, found) = parse(FileId(index), &source.text);
-            report.extend(found);
-            files.push(file);
-        }
-    }
-    files
 }
 
 /// Whether a file holds rules, and no list or table of rates.

@@ -4,8 +4,9 @@
 use crate::base::{Currency, parse_country};
 use crate::diag::suggest::{self, Candidate};
 use crate::diag::{Diagnostic, Span, codes};
-use crate::event::schema::{EventId, FieldId, FieldType, MoneyCurrency};
+use crate::event::schema::{EventId, EventType, FieldId, FieldType, MoneyCurrency};
 use crate::rules::check::arena::{Ir, Judged};
+use crate::rules::check::calls::is_function;
 use crate::rules::check::checker::{Checked, Checker, FeatureState, Param, Scope};
 use crate::rules::check::cycles::no_condition;
 use crate::rules::check::limits::MAX_LISTED;
@@ -309,13 +310,10 @@ impl Checker<'_, '_> {
                 .with_help(format!("did you mean `{prefix}{near}`?"))
                 .with_fix(path.span, format!("{prefix}{near}"));
         }
-        let names: Vec<&str> =
-            event.fields.iter().take(MAX_LISTED).map(|field| field.name.as_str()).collect();
-        let more = match event.fields.len().saturating_sub(names.len()) {
-            0 => String::new(),
-            more => format!(", and {more} more"),
-        };
-        diagnostic.with_help(format!("its fields are: {}{more}", names.join(", ")))
+        if is_function(name) {
+            return diagnostic.with_help(format!("`{name}` is a function: write `{name}(…)`"));
+        }
+        diagnostic.with_help(fields_of(event))
     }
 
     fn candidates(&self, hint: Option<Type>) -> Vec<Candidate<'_>> {
@@ -416,4 +414,15 @@ pub(super) fn unknown_list<'a>(
         suggest::nearest(&name.text, known),
         &format!("declare it: `list {} : text`", name.text),
     )
+}
+
+/// The fields of an event, for a help.
+pub(super) fn fields_of(event: &EventType) -> String {
+    let names: Vec<&str> =
+        event.fields.iter().take(MAX_LISTED).map(|field| field.name.as_str()).collect();
+    let more = match event.fields.len().saturating_sub(names.len()) {
+        0 => String::new(),
+        more => format!(", and {more} more"),
+    };
+    format!("its fields are: {}{more}", names.join(", "))
 }

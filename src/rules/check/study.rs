@@ -6,11 +6,13 @@
 //! because half an event makes every rule on it look wrong.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::diag::{Diagnostic, Sources, Span};
 use crate::event::schema::{EventId, FieldId};
 use crate::rules::check::learned::Artifacts;
-use crate::rules::check::{check, failed, finish, in_order, limits, parse_all, types};
+use crate::rules::check::trees::Trees;
+use crate::rules::check::{check, failed, finish, in_order, limits, types};
 use crate::rules::program::{Program, Type};
 use crate::rules::syntax::ast::{self, Item};
 
@@ -33,7 +35,7 @@ pub struct Study {
     /// What `riskweir check` says, in the same order.
     pub diagnostics: Vec<Diagnostic>,
     /// The trees of the `.risk` files, in the order of the sources.
-    pub files: Vec<ast::File>,
+    pub files: Vec<Arc<ast::File>>,
     notes: Notes,
 }
 
@@ -61,11 +63,11 @@ impl Study {
     }
 }
 
-/// Studies a whole rule set.
+/// Studies a whole rule set. Files that were read before, with the same trees in hand, are not read again.
 ///
 /// # Cost
-/// That of [`compile`](super::compile), and an entry per expression.
-pub fn study(sources: &Sources) -> Study {
+/// That of [`compile`](super::compile) without what need not be read, and an entry per expression.
+pub fn study(sources: &Sources, trees: &mut Trees) -> Study {
     let mut report = Vec::new();
     let mut notes = Notes::default();
     let artifacts = Artifacts::Required;
@@ -75,7 +77,7 @@ pub fn study(sources: &Sources) -> Study {
         let program = check(&[], (&nothing, artifacts), &mut report, None);
         return Study { program, compiles: false, diagnostics, files: Vec::new(), notes };
     }
-    let files = parse_all(sources, &mut report);
+    let files = trees.read(sources, &mut report);
     let items: Vec<&Item> = files.iter().flat_map(|file| &file.items).collect();
     let unreadable = failed(&report);
     let mut found = if unreadable { Vec::new() } else { std::mem::take(&mut report) };

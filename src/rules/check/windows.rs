@@ -306,12 +306,8 @@ impl Checker<'_, '_> {
                 format!("there is no param `{}`", name.text),
             )
             .with_label("unknown");
-            let diagnostic = did_you_mean(
-                diagnostic,
-                suggest::nearest(&name.text, params),
-                "write a length such as `10m`, or declare `param span = 10m`",
-            );
-            return self.refuse(diagnostic);
+            let near = suggest::nearest(&name.text, params);
+            return self.refuse(did_you_mean(diagnostic, near, length_meant(&name.text)));
         };
         match (&param.constant, param.ty) {
             (Constant::Int(ms), Type::Duration) => Some((*ms, name.span)),
@@ -324,5 +320,20 @@ impl Checker<'_, '_> {
                 )
             }
         }
+    }
+}
+
+/// How the length of a window is written that somebody names by a word.
+fn length_meant(word: &str) -> &'static str {
+    match word {
+        "minute" | "hour" | "day" => {
+            "a length has a number: `1m`, `1h`, `1d`; the calendar's day is `over today`"
+        }
+        "week" => "the calendar's week is `over this_week`, any seven days are `over last 7d`",
+        "month" => "the calendar's month is `over this_month`, any thirty days are `over last 30d`",
+        "quarter" | "year" => {
+            "the longest part of the calendar is `over this_month`; a length is written in days, `over last 365d`"
+        }
+        _ => "write a length such as `10m`, or declare `param span = 10m`",
     }
 }

@@ -7,6 +7,7 @@ pub mod ast;
 pub mod lexer;
 pub mod message;
 mod parser;
+mod phrases;
 pub mod token;
 pub mod words;
 

@@ -5,6 +5,7 @@ use crate::rules::check::compile;
 use crate::rules::program::{Op, Program, Type};
 use crate::window::spec::{ColumnId, ColumnKind, Counting, MeasureKind};
 
+mod again;
 mod examples;
 mod programs;
 mod refusals;

@@ -333,8 +333,8 @@ impl Lexer<'_> {
 
 /// The currency that somebody means who spells it otherwise.
 fn currency_meant(written: &str) -> Option<Meant<'static>> {
-    let lower = written.to_lowercase();
-    let known = CURRENCY_SPELLINGS.iter().find(|(spelling, _)| *spelling == lower);
+    let known =
+        CURRENCY_SPELLINGS.iter().find(|(spelling, _)| spelling.eq_ignore_ascii_case(written));
     known.filter(|_| !is_currency(written)).map(|(_, meant)| *meant)
 }
 

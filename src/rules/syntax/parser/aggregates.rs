@@ -2,11 +2,12 @@
 
 use crate::diag::{Diagnostic, codes};
 use crate::rules::syntax::ast::{
-    Aggregate, AggregateFunction, Counting, EventCount, Key, Name, Sequence, Step, Window,
+    Aggregate, AggregateFunction, Counting, EventCount, Key, Name, Path, Sequence, Step, Window,
     WindowKind, WindowLength, ZoneName,
 };
 use crate::rules::syntax::lexer::number::unit_meant;
 use crate::rules::syntax::parser::Parser;
+use crate::rules::syntax::phrases::aggregate_meant;
 use crate::rules::syntax::token::{Sign, TokenKind};
 use crate::rules::syntax::words;
 use crate::window::spec::Period;
@@ -37,6 +38,7 @@ const EITHER_HELP: &str = "for either, join two: `sequence by … [ a, this ] or
 const BY_HELP: &str = "say whose history is meant: `by card`";
 const OVER_HELP: &str =
     "say how far back: `over last 10m` counts this event, `over prior 10m` does not";
+const ZONE_HELP: &str = "name it: `over this_month in timezone \"Asia/Tokyo\"`, or a text field of this event that holds the name";
 const WITHIN_HELP: &str =
     "say how old they may be, state is kept for so long: `over prior 5 events within 90d`";
 
@@ -57,7 +59,15 @@ impl Parser<'_> {
             let message = "an aggregate is taken of events or a field, not of another aggregate";
             return self.fail(codes::E0016, message, NESTED_HELP);
         }
+        if let TokenKind::Percent(_) = self.kind() {
+            let message = format!("a rank is a plain number, found {}", self.found());
+            let help = "write `percentile(95, card_payment.amount)`";
+            return self.fail(codes::E0016, message, help);
+        }
         let path = self.path("an event or a field of it")?;
+        if self.word().is_some_and(|word| !matches!(word, "in" | "where")) {
+            return self.unjoined(function, &path);
+        }
         if self.at_sign(Sign::Comma) {
             let message = "an aggregate looks at one kind of event";
             let help =
@@ -79,6 +89,22 @@ impl Parser<'_> {
         let keys = self.keys()?;
         let window = self.window()?;
         Some(Aggregate { function, function_span, argument, path, currency, filter, keys, window })
+    }
+
+    /// Two words stand in the brackets with nothing between them.
+    fn unjoined<T>(&mut self, function: AggregateFunction, path: &Path) -> Option<T> {
+        let (first, second) = (self.text_at(path.span), self.word().unwrap_or_default());
+        let meant = (function == AggregateFunction::Count).then(|| aggregate_meant(first));
+        let message = format!("`{first} {second}`: an aggregate looks at one event or field");
+        let help = match meant.flatten() {
+            _ if first == "distinct" => {
+                format!("different values are counted by `distinct({second}…) by …`")
+            }
+            Some(meant) => format!("did you mean `{meant}({second}…)`?"),
+            None => "`where` picks events of a kind: `count(login where result = failed) by …`"
+                .to_owned(),
+        };
+        self.fail(codes::E0016, message, &help)
     }
 
     /// Reads a word that an aggregate or sequence cannot do without.
@@ -124,6 +150,9 @@ impl Parser<'_> {
         };
         if counting.is_some() {
             self.bump();
+        } else if matches!(self.word_ahead(1), Some("last" | "prior")) {
+            let message = format!("expected `last` or `prior`, found {}", self.found());
+            return self.fail(codes::E0016, message, OVER_HELP);
         }
         let kind = match self.word().unwrap_or_default() {
             "today" => self.calendar(counting, Period::Day)?,
@@ -159,8 +188,23 @@ impl Parser<'_> {
                 TokenKind::Text(_) => ZoneName::Named(self.text_of("a time zone")?),
                 _ => ZoneName::Field(self.path("a field that holds a time zone")?),
             });
+        } else if self.at_word("in") && !self.is_member_ahead() {
+            let message = "a window by the calendar has the clock of a time zone";
+            return self.fail(codes::E0016, message, ZONE_HELP);
         }
         Some(WindowKind::Calendar { counting, period, zone })
+    }
+
+    /// Whether what stands behind the `in` at hand may be a set or the name of a list, and the condition ends there.
+    fn is_member_ahead(&self) -> bool {
+        let ends = match self.kind_ahead(2) {
+            TokenKind::Sign(sign) => {
+                matches!(sign, Sign::RightParen | Sign::Comma | Sign::RightBracket)
+            }
+            _ => true,
+        };
+        let name = self.word_ahead(1).is_some() && ends && self.word_ahead(2) != Some("of");
+        name || *self.kind_ahead(1) == TokenKind::Sign(Sign::LeftBracket)
     }
 
     /// `5 events within`, where that stands here.
@@ -179,6 +223,11 @@ impl Parser<'_> {
     }
 
     fn window_length(&mut self) -> Option<WindowLength> {
+        if self.at_word("this") {
+            let message = format!("expected a length such as `10m`, found {}", self.found());
+            let help = "what the calendar says is one word: `over today`, `over this_week`, `over this_month`";
+            return self.fail(codes::E0017, message, help);
+        }
         if self.word().is_some() {
             return Some(WindowLength::Named(self.name("a length such as `10m`")?));
         }

@@ -59,7 +59,7 @@ impl Parser<'_> {
         let message = format!("expected a clause of the rule, found {}", self.found());
         let mut diagnostic = Diagnostic::new(codes::E0010, self.report_span(), message);
         let known = [words::CLAUSES, words::ACTIONS, words::ITEMS, &["and", "or"]];
-        let hint = self.hint().or_else(|| self.did_you_mean(&known));
+        let hint = self.hint().or_else(|| self.phrase()).or_else(|| self.did_you_mean(&known));
         if let Some((help, fix)) = hint {
             diagnostic.help = Some(help);
             diagnostic.fix = fix;

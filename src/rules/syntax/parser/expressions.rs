@@ -1,10 +1,11 @@
 //! Expressions, loosest operator first: `or`, `and`, `not`, comparisons, `+ -`, `* /`, `default`, `% of`, primaries.
 
-use crate::diag::{Span, codes};
+use crate::diag::{Span, codes, suggest};
 use crate::rules::syntax::ast::{
     ArithmeticOp, CompareOp, Expr, ExprKind, Literal, LiteralKind, Name,
 };
 use crate::rules::syntax::parser::{Parser, aggregates};
+use crate::rules::syntax::phrases;
 use crate::rules::syntax::token::{Sign, TokenKind};
 use crate::rules::syntax::words;
 
@@ -103,6 +104,11 @@ impl Parser<'_> {
             (Some("between"), _) => {
                 self.bump();
                 let low = self.sum()?;
+                if self.at_word("to") {
+                    let help = "`between 500 EUR and 600 EUR`";
+                    let message = "expected `and` between the two ends, found `to`";
+                    return self.fail(codes::E0010, message, help);
+                }
                 self.expect_word("and", "between the two ends")?;
                 let high = self.sum()?;
                 Some(Tail::Comparison(ExprKind::Between(value, Box::new(low), Box::new(high))))
@@ -134,6 +140,10 @@ impl Parser<'_> {
             let set = self.bracket_list("before the members", Self::expression)?;
             return Some(Tail::Comparison(ExprKind::InSet { value, set, negated }));
         }
+        if self.opens(0) {
+            let help = "a set stands in square brackets: `[DE, FR]`";
+            return self.fail(codes::E0010, "expected the name of a list or `[`, found `(`", help);
+        }
         let list = self.name("the name of a list or `[`")?;
         Some(Tail::Comparison(ExprKind::InList { value, list, negated }))
     }
@@ -146,7 +156,8 @@ impl Parser<'_> {
         if !missing && !self.at_word("present") {
             let message = format!("expected `missing` or `present`, found {}", self.found());
             let help = "`is` only asks whether there is a value; compare with `=` or `!=`";
-            return self.fail(codes::E0010, message, help);
+            let meant = self.word().and_then(phrases::help);
+            return self.fail(codes::E0010, message, meant.unwrap_or(help));
         }
         self.bump();
         Some(Tail::Comparison(ExprKind::IsMissing { value, missing: missing != negated }))
@@ -275,6 +286,16 @@ impl Parser<'_> {
             arguments = self.comma_list(Self::expression)?;
         }
         self.expect_close(Sign::RightParen, open)?;
+        if self.at_word("by") {
+            let message = format!("`{}` is no aggregate, so nothing is asked `by` it", name.text);
+            let meant = phrases::aggregate_meant(&name.text)
+                .or_else(|| suggest::nearest(&name.text, words::AGGREGATES.iter().copied()));
+            let help = match meant {
+                Some(meant) => format!("did you mean `{meant}`?"),
+                None => format!("the aggregates are {}", words::AGGREGATES.join(", ")),
+            };
+            return self.fail(codes::E0016, message, &help);
+        }
         Some(Expr { kind: ExprKind::Call(name, arguments), span: self.since(start) })
     }
 

@@ -34,7 +34,9 @@ mod tests;
 use crate::diag::{Code, Diagnostic, FileId, Span, codes};
 use crate::rules::syntax::ast::{self, Expr};
 use crate::rules::syntax::token::{Sign, Token, TokenKind};
-use crate::rules::syntax::{MAX_DEPTH, MAX_DIAGNOSTICS, MAX_FILE_BYTES, MAX_OPERATIONS, lexer};
+use crate::rules::syntax::{
+    MAX_DEPTH, MAX_DIAGNOSTICS, MAX_FILE_BYTES, MAX_OPERATIONS, lexer, words,
+};
 
 /// Reads one file.
 ///
@@ -231,12 +233,27 @@ impl<'a> Parser<'a> {
         let message = format!("expected `{}`{found}", sign.text());
         let mut diagnostic =
             Diagnostic::new(codes::E0015, span, message).with_related(open, "opened here");
-        if let Some((help, fix)) = self.hint() {
+        let hint = self.hint().or_else(|| self.phrase()).or_else(|| self.unjoined_hint(sign));
+        if let Some((help, fix)) = hint {
             diagnostic.help = Some(help);
             diagnostic.fix = fix;
         }
         self.report(diagnostic);
         None
+    }
+
+    /// What may lack where a bracket should close and a word stands.
+    fn unjoined_hint(&self, sign: Sign) -> Option<(String, Option<(Span, String)>)> {
+        let help = match (sign, self.word()?) {
+            (Sign::RightBracket, "then") if !self.token_at(0).first_on_line => {
+                "steps and members are separated by commas: `[ login, this ]`"
+            }
+            (Sign::RightParen, word) if !words::is_known(word) => {
+                "between two words stands what joins them: `=`, `>`, `and`, `where`"
+            }
+            _ => return None,
+        };
+        Some((help.to_owned(), None))
     }
 
     /// Reads `item {, item}`.

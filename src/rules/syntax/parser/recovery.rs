@@ -5,6 +5,7 @@
 
 use crate::diag::{Span, suggest};
 use crate::rules::syntax::parser::Parser;
+use crate::rules::syntax::phrases;
 use crate::rules::syntax::token::{Sign, Token, TokenKind};
 use crate::rules::syntax::words;
 
@@ -76,15 +77,30 @@ impl Parser<'_> {
         if lower != word && words::is_known(&lower) {
             return replace("words of the language are written in lower case", &lower);
         }
-        let after_number = self
-            .at
-            .checked_sub(1)
-            .is_some_and(|last| matches!(self.tokens[last].kind, TokenKind::Number(_)));
+        let after_number = self.before().is_some_and(|kind| matches!(kind, TokenKind::Number(_)));
         if after_number && word.len() == 3 && !words::is_known(word) {
             let upper = word.to_ascii_uppercase();
             return replace("currencies are written in upper case", &upper);
         }
         None
+    }
+
+    /// How it is written what people may mean by the next word, where an expression has ended and goes on for them.
+    pub(super) fn phrase(&self) -> Option<Hint> {
+        let word = self.word()?;
+        let part = matches!(self.before(), Some(TokenKind::Percent(_))) && self.opens(1);
+        let help = if part {
+            Some("a part of something is written `30% of` it")
+        } else {
+            phrases::help(word)
+        };
+        help.map(|help| (help.to_owned(), None))
+    }
+
+    /// The last token that was read.
+    fn before(&self) -> Option<&TokenKind> {
+        let last = self.at.checked_sub(1).and_then(|last| self.tokens.get(last));
+        last.map(|token| &token.kind)
     }
 
     /// "Did you mean" out of some words, for the word at hand.
