@@ -1,12 +1,25 @@
-// The colors over every example of the language's reference: what is opened is closed, and every word of the language that
-// begins an item has the color of one.
+// The colors over every example of the language's reference and every rule file of the project: what is opened is closed, and
+// every word of the language that begins an item has the color of one.
 const fs = require("node:fs");
 const path = require("node:path");
 const oniguruma = require("vscode-oniguruma");
 const textmate = require("vscode-textmate");
 
 const extension = path.join(__dirname, "..");
-const reference = process.argv[2] || path.join(extension, "../../docs/LANGUAGE.md");
+const project = path.join(extension, "../..");
+
+/** Every text with its name. */
+function texts() {
+  const reference = fs.readFileSync(path.join(project, "docs/LANGUAGE.md"), "utf8");
+  const fences = [...reference.matchAll(/^```risk[^\n]*\n([\s\S]*?)^```/gm)];
+  const found = fences.map((fence, number) => [`example ${number}`, fence[1]]);
+  for (const folder of ["rules", "examples", "starters"]) {
+    for (const name of fs.readdirSync(path.join(project, folder), { recursive: true })) {
+      if (name.endsWith(".risk")) found.push([name, fs.readFileSync(path.join(project, folder, name), "utf8")]);
+    }
+  }
+  return found;
+}
 
 async function main() {
   const wasm = fs.readFileSync(require.resolve("vscode-oniguruma/release/onig.wasm"));
@@ -22,12 +35,12 @@ async function main() {
     },
   });
   const grammar = await registry.loadGrammar("source.riskweir");
-  const fences = [...fs.readFileSync(reference, "utf8").matchAll(/^```risk[^\n]*\n([\s\S]*?)^```/gm)];
+  const all = texts();
   const offences = [];
   let lines = 0;
-  for (const [number, fence] of fences.entries()) {
+  for (const [number, text] of all) {
     let stack = textmate.INITIAL;
-    for (const line of fence[1].split("\n")) {
+    for (const line of text.split("\n")) {
       lines += 1;
       const result = grammar.tokenizeLine(line, stack);
       stack = result.ruleStack;
@@ -42,9 +55,9 @@ async function main() {
     // A depth of one: nothing is open.
     if (stack.depth !== 1) offences.push(`${number}: left open (${stack.depth})`);
   }
-  console.log(`${fences.length} examples, ${lines} lines, ${offences.length} offences`);
+  console.log(`${all.length} texts, ${lines} lines, ${offences.length} offences`);
   offences.forEach((offence) => console.log(offence));
-  process.exit(fences.length > 30 && offences.length === 0 ? 0 : 1);
+  process.exit(all.length > 90 && offences.length === 0 ? 0 : 1);
 }
 
 main();
