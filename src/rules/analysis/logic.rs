@@ -11,7 +11,7 @@ use crate::rules::program::{Constant, EventPlan, NodeId, Op};
 const MAX_CASES: usize = 128;
 
 /// What is claimed of a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Say {
     /// True.
     True,
@@ -47,7 +47,7 @@ impl Say {
 }
 
 /// A node and what is claimed of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Claim {
     /// The node.
     pub node: NodeId,

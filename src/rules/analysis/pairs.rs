@@ -1,7 +1,9 @@
 //! Two rules on one event: one that the other covers, an allow that swallows what would stop.
 
+use std::collections::HashMap;
+
 use crate::diag::{Diagnostic, codes};
-use crate::rules::analysis::logic::{Case, Claim, Say, cases};
+use crate::rules::analysis::logic::{Claim, Say, cases};
 use crate::rules::analysis::solve::contradicts;
 use crate::rules::analysis::topics::{Part, Topics, parts, topics_of};
 use crate::rules::analysis::windows::Scene;
@@ -13,10 +15,13 @@ const MAX_PAIRS: usize = 20_000;
 
 /// What is proved about pairs of live rules; `idle` are those about which something was said already.
 pub(super) fn findings(scene: Scene<'_>, idle: &[RuleId], proofs: &mut Proofs) {
+    let mut known = Known::default();
     let live: Vec<Side<'_>> = bodies(scene.plan)
         .map(|body| Subject::new(scene, body))
         .filter(|subject| subject.info.mode == Mode::Live && !idle.contains(&subject.body.rule))
-        .map(Side::of)
+        // What does nothing but score neither covers nor is covered.
+        .filter(|subject| !subject.body.actions.iter().all(scores))
+        .map(|subject| Side::of(subject, &mut known))
         .collect();
     let allows = live.iter().filter(|side| side.subject.body.actions.contains(&ActionPlan::Allow));
     let (allows, all) = (allows.collect::<Vec<_>>(), live.iter().collect::<Vec<_>>());
@@ -32,7 +37,7 @@ pub(super) fn findings(scene: Scene<'_>, idle: &[RuleId], proofs: &mut Proofs) {
             if n_pairs > MAX_PAIRS {
                 return;
             }
-            if inner.implies(outer) {
+            if inner.implies(outer, &mut known) {
                 let (kind, proved) = told(one, other);
                 let key = (kind, one.body.rule, Some(other.body.rule));
                 proofs.entry(key).or_default().push(proved);
@@ -41,12 +46,28 @@ pub(super) fn findings(scene: Scene<'_>, idle: &[RuleId], proofs: &mut Proofs) {
     }
 }
 
+/// Whether cases contradict themselves, each looked at once: many rules claim the same of the same things.
+#[derive(Default)]
+struct Known(HashMap<Vec<Claim>, bool>);
+
+impl Known {
+    fn contradicts(&mut self, scene: Scene<'_>, mut claims: Vec<Claim>) -> bool {
+        claims.sort_unstable();
+        if let Some(&known) = self.0.get(&claims) {
+            return known;
+        }
+        let found = contradicts(scene, &claims.iter().copied().collect());
+        self.0.insert(claims, found);
+        found
+    }
+}
+
 /// A rule, taken apart once for all pairs that it is in.
 struct Side<'p> {
     subject: Subject<'p>,
     /// The cases in which it hits, each in parts that have nothing to do with each other; `None`: too many.
     cases: Option<Vec<Vec<Part>>>,
-    /// What the other rule must not leave open, where this one hits in one case only: not-claims of its atoms.
+    /// What must not be where this rule is to hit, if it does in one case only, without what cannot be anyhow.
     wanted: Option<Vec<Wanted>>,
 }
 
@@ -54,23 +75,19 @@ struct Side<'p> {
 struct Wanted {
     fails: Claim,
     about: Topics,
-    /// It cannot be anyhow.
-    never: bool,
 }
 
 impl<'p> Side<'p> {
-    fn of(subject: Subject<'p>) -> Self {
+    fn of(subject: Subject<'p>, known: &mut Known) -> Self {
         let scene = subject.scene;
         let cases = cases(scene.plan, &subject.hit());
         let wanted = match cases.as_deref() {
             Some([one]) => {
                 let fails = one.iter().map(|claim| Claim { say: contrary(claim.say), ..*claim });
-                let wanted = fails.map(|fails| Wanted {
-                    fails,
-                    about: topics_of(scene, fails.node),
-                    never: contradicts(scene, &[fails].into()),
-                });
-                Some(wanted.filter(|wanted| !wanted.never).collect())
+                let may_fail = fails.filter(|fails| !known.contradicts(scene, vec![*fails]));
+                let wanted =
+                    may_fail.map(|fails| Wanted { fails, about: topics_of(scene, fails.node) });
+                Some(wanted.collect())
             }
             _ => None,
         };
@@ -79,7 +96,7 @@ impl<'p> Side<'p> {
     }
 
     /// Whether it is proved that `outer` hits on every event on which this rule does.
-    fn implies(&self, outer: &Side<'_>) -> bool {
+    fn implies(&self, outer: &Side<'_>, known: &mut Known) -> bool {
         let (Some(cases), Some(wanted)) = (&self.cases, &outer.wanted) else {
             let alone = self.subject.hits_alone(Some(&outer.subject));
             return alone.iter().all(|claims| refute(self.subject.scene, claims).is_some());
@@ -88,15 +105,16 @@ impl<'p> Side<'p> {
             parts.iter().any(|part| part.about.meet(&wanted.about))
         };
         cases.iter().all(|parts| wanted.iter().all(|wanted| concerned(parts, wanted)))
-            && cases.iter().all(|parts| wanted.iter().all(|wanted| self.excludes(parts, wanted)))
+            && cases
+                .iter()
+                .all(|parts| wanted.iter().all(|wanted| self.excludes(parts, wanted, known)))
     }
 
     /// Whether a case of this rule contradicts what must not be. Parts that are about other things have no say.
-    fn excludes(&self, parts: &[Part], wanted: &Wanted) -> bool {
+    fn excludes(&self, parts: &[Part], wanted: &Wanted, known: &mut Known) -> bool {
         let concerned = parts.iter().filter(|part| part.about.meet(&wanted.about));
-        let mut case: Case = concerned.flat_map(|part| part.claims.iter().copied()).collect();
-        case.insert(wanted.fails);
-        contradicts(self.subject.scene, &case)
+        let claims = concerned.flat_map(|part| part.claims.iter().copied());
+        known.contradicts(self.subject.scene, claims.chain([wanted.fails]).collect())
     }
 }
 
@@ -312,13 +330,15 @@ list bad : shop
             let scene = Scene { program: &program, plan, windows: true, tries: &tries };
             let hits = |subject: &Subject<'_>| refute(scene, &subject.hit()).is_none();
             let subjects = bodies(plan).map(|body| Subject::new(scene, body)).filter(hits);
-            let sides: Vec<Side<'_>> = subjects.map(Side::of).collect();
+            let mut known = Known::default();
+            let sides: Vec<Side<'_>> =
+                subjects.map(|subject| Side::of(subject, &mut known)).collect();
             for inner in &sides {
                 for outer in &sides {
                     let alone = inner.subject.hits_alone(Some(&outer.subject));
                     let whole = alone.iter().all(|claims| refute(scene, claims).is_some());
                     prop_assert_eq!(
-                        inner.implies(outer),
+                        inner.implies(outer, &mut known),
                         whole,
                         "{} within {}",
                         inner.subject.info.name,
