@@ -133,6 +133,7 @@ fn schema() -> Schema {
         id: FieldId(0),
         time: FieldId(1),
         n_slots: 8,
+        labels: None,
     };
     let entities = ["account", "device", "merchant"].map(str::to_owned).to_vec();
     Schema { events: vec![payment], entities, roles: Vec::new() }

@@ -56,6 +56,7 @@ fn schema() -> Schema {
         id: FieldId(0),
         time: FieldId(1),
         n_slots: 8,
+        labels: None,
     };
     Schema { events: vec![payment], entities: vec!["account".into()], roles: Vec::new() }
 }

@@ -72,7 +72,11 @@ impl World<'_> {
     }
 
     fn start(&self) -> Running {
-        let mut child = self.command("run").stderr(Stdio::piped()).spawn().unwrap();
+        Self::spawn(&mut self.command("run"))
+    }
+
+    fn spawn(command: &mut Command) -> Running {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let mut greeting = Vec::new();
         let address = loop {
@@ -180,6 +184,85 @@ fn the_service_decides_shows_its_books_and_stops_in_order_on_sigterm() {
     assert_eq!((count("decisions"), count("holds"), count("dead_letter")), (21, 1, 1));
     let committed = world.broker.committed(&world.topic("group"), &world.topic("in"));
     assert_eq!(committed.get(&0), Some(&22));
+}
+
+/// The rule set of above, and what came out about payments, on a topic of its own.
+const LABELS: &str = r#"
+event label from "labels" when "/kind" = "label"
+  id    label_id : text from "/id"
+  time  known_at : time from "/at" unit ms
+  field about    : text
+  field fraud    : bool
+  labels pay by about verdict fraud
+"#;
+
+fn label(n: i64, about: &str, fraud: bool) -> NewRecord {
+    let at = 1_700_000_000_000 + n;
+    let body =
+        format!(r#"{{"kind":"label","id":"l{n}","at":{at},"about":"{about}","fraud":{fraud}}}"#);
+    NewRecord::new(format!("l{n}"), body, at)
+}
+
+#[test]
+fn labels_tell_the_precision_of_a_rule_from_thirty_on_and_a_replay_counts_none_twice() {
+    let world = World::new("labels");
+    let rules =
+        RULES.replace("from \"payments\"", "from \"payments\" when \"/currency\" = \"EUR\"");
+    std::fs::write(world.folder.path().join("rules.risk"), [&rules, LABELS].concat()).unwrap();
+    let labels = world.topic("labels");
+    world.broker.create_topic_with(&labels, 1, &[("retention.ms", "-1")]);
+    let start = || {
+        let inputs = format!("topics.inputs={},{labels}", world.topic("in"));
+        World::spawn(world.command("run").args(["--set", &inputs]))
+    };
+    let service = start();
+    let payments: Vec<NewRecord> =
+        (0..33).map(|n| payment(n, if n < 32 { 100 } else { 5 })).collect();
+    world.broker.produce(&world.topic("in"), &payments);
+    wait_sample(&service, "riskweir_decisions_total{outcome=\"hold\"}", 32.0);
+    wait_sample(&service, "riskweir_decisions_total{outcome=\"pass\"}", 1.0);
+
+    let of_rule = |verdict: &str| {
+        format!(
+            "riskweir_rule_labelled_events{{mode=\"live\",rule=\"large\",verdict=\"{verdict}\"}}"
+        )
+    };
+    let precision = "riskweir_rule_precision_ratio{mode=\"live\",rule=\"large\"}";
+    let told: Vec<NewRecord> = (0..29).map(|n| label(n, &format!("p{n}"), n % 4 != 0)).collect();
+    world.broker.produce(&labels, &told);
+    // Every fourth of 29 was none, the first among them: 8.
+    wait_sample(&service, &of_rule("genuine"), 8.0);
+    wait_sample(&service, &of_rule("fraud"), 21.0);
+    assert!(!service.get("/metrics").1.contains("precision_ratio"));
+
+    let more = [
+        label(29, "p29", true),
+        label(30, "p30", true),
+        label(31, "p31", false),
+        // A review: one that was none was fraud.
+        label(32, "p0", true),
+        label(33, "p32", true),
+        label(34, "nowhere", true),
+    ];
+    world.broker.produce(&labels, &more);
+    let came = |found: &str| {
+        format!("riskweir_labels_total{{event=\"label\",found=\"{found}\",verdict=\"fraud\"}}")
+    };
+    let check = |service: &Running| {
+        // 24 of 32.
+        wait_sample(service, precision, 0.75);
+        wait_sample(service, &of_rule("fraud"), 24.0);
+        wait_sample(service, &came("acted"), 24.0);
+        wait_sample(service, &came("no_hit"), 1.0);
+        wait_sample(service, &came("unknown"), 1.0);
+    };
+    check(&service);
+    service.signal("-TERM");
+    assert_eq!(service.wait().code(), Some(0));
+    let again = start();
+    check(&again);
+    again.signal("-TERM");
+    assert_eq!(again.wait().code(), Some(0));
 }
 
 /// WHY: signals of one kind that come close together are one signal, so it is repeated until the process has ended. The

@@ -23,9 +23,9 @@ mod support;
 
 const START_MS: i64 = 1_772_445_600_000;
 
-/// Every store and every kind of history: rings, logs, tiles, sketches, lists, episodes, holds, answers.
+/// Every store and every kind of history: rings, logs, tiles, sketches, lists, episodes, holds, answers, labels.
 const RULES: &str = r#"
-event payment
+event payment from "payments"
   id    id      : text
   time  at      : time unit ms
   key   card    : card
@@ -33,6 +33,12 @@ event payment
   field amount  : money currency EUR
   field country : country?
   field flag    : bool
+event outcome from "outcomes"
+  id    id      : text
+  time  at      : time unit ms
+  field about   : text
+  field bad     : bool
+  labels payment by about verdict bad
 list watched : card
 list trusted : card
 rule busy
@@ -167,10 +173,21 @@ fn stream(dice: &mut Dice, n: usize) -> Vec<Record> {
             0 => records.push(dice.pick(&records)),
             1 => records.push((partition, line.replace("\"flag\":", "\"flag\":true,\"x\":"))),
             2 => records.push((partition, line[..line.len() / 2].to_owned())),
+            3 => {
+                let (about, bad) = (dice.below(index as u64 + 1), dice.one_in(2));
+                let line =
+                    format!(r#"{{"about":"p{about}","id":"o{index}","at":{at_ms},"bad":{bad}}}"#);
+                records.push((partition, line));
+            }
             _ => {}
         }
     }
     records
+}
+
+/// Labels come on a topic of their own.
+fn topic_of(line: &str) -> &'static str {
+    if line.starts_with("{\"about\"") { "outcomes" } else { "payments" }
 }
 
 /// An engine and the streams that it reads, with all that came out.
@@ -187,7 +204,7 @@ impl Runner {
     }
 
     fn step(&mut self, (partition, line): &Record) {
-        let stream = self.engine.open_stream("payments", *partition);
+        let stream = self.engine.open_stream(topic_of(line), *partition);
         let payload = Some(line.as_bytes());
         let input = Input { stream, offset: self.offset, arrival_ms: None, payload };
         self.engine.step(&input, &mut self.out);
@@ -251,6 +268,7 @@ fn assert_alike(left: &mut Runner, right: &mut Runner, records: &[Record]) {
         assert_eq!(left.engine.state_bytes(), right.engine.state_bytes(), "bytes of state");
     }
     assert_eq!(left.engine.counters(), right.engine.counters());
+    assert_eq!(left.engine.labels(), right.engine.labels());
     assert_eq!(left.engine.holds_open(), right.engine.holds_open());
 }
 
@@ -353,7 +371,7 @@ fn the_digest_is_the_same_without_output_and_tells_another_way() {
     loud.steps(&records);
     let mut silent = Engine::new(Arc::clone(&program), EngineOptions::default()).unwrap();
     for (offset, (partition, line)) in (0_i64..).zip(&records) {
-        let stream = silent.open_stream("payments", *partition);
+        let stream = silent.open_stream(topic_of(line), *partition);
         let payload = Some(line.as_bytes());
         silent.step(&Input { stream, offset, arrival_ms: None, payload }, &mut Silence);
     }

@@ -107,6 +107,7 @@ registry! {
     E0517 "a snooze of a mandatory rule";
     E0518 "an event that costs more than the budget";
     E0519 "an id in a template";
+    E0520 "labels that do not fit";
     E0530 "a rate file that cannot be used";
     E0601 "unknown model";
     E0602 "what a model cannot be made of";

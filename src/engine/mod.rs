@@ -11,6 +11,7 @@ mod emit;
 mod gap;
 pub mod identity;
 mod judge;
+mod labels;
 pub mod lists;
 mod memory;
 mod models;
@@ -28,6 +29,7 @@ mod turn;
 
 pub use activate::{ActivationReport, Past};
 pub use counters::{CommandResult, Counters, RuleCounters};
+pub use labels::{Found, LabelFigures, Labelled, Stance};
 pub use models::ModelFigures;
 pub use options::{DecisionsWanted, EngineOptions};
 pub use port::{Input, Judged, Output, OutputTopic, Silence, Sink, StreamId};

@@ -63,7 +63,7 @@ impl Tally {
 }
 
 /// What counts as a high place among the scores, in millionths: the usual budget of alerts.
-const HIGH_PPM: u32 = 995_000;
+pub(super) const HIGH_PPM: u32 = 995_000;
 
 /// Figures of a model, for whoever watches it.
 #[derive(Clone, Debug, PartialEq)]

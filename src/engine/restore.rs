@@ -16,6 +16,7 @@ use crate::engine::breaker::Breakers;
 use crate::engine::counters::{Counters, RuleCounters};
 use crate::engine::gap::Gap;
 use crate::engine::identity::TableIdentity;
+use crate::engine::labels::LabelLoader;
 use crate::engine::lists::{Edit, Lists};
 use crate::engine::memory::{Memory, Passed};
 use crate::engine::models::{self, Models, StateLoader};
@@ -86,6 +87,7 @@ struct Loading {
     seen: SeenLoader,
     tables: Vec<(TableIdentity, TableLoader)>,
     models: Vec<(String, StateLoader)>,
+    labels: LabelLoader,
 }
 
 /// How much must come.
@@ -197,6 +199,7 @@ impl Loading {
                 let (_, model) = model.ok_or_else(|| code.damaged("number of a model"))?;
                 model.piece(code)?;
             }
+            kind::LABELS => self.labels.run(code)?,
             _ => Err(code.damaged("kind of a section"))?,
         }
         Ok(())
@@ -247,6 +250,7 @@ impl Loading {
             tables.push((identity, TableLoader::new(spec, state, code)?));
         }
         let models = models::loaders(code)?;
+        let labels = LabelLoader::new(code)?;
         Ok(Self {
             ruleset,
             clocks,
@@ -267,6 +271,7 @@ impl Loading {
             seen,
             tables,
             models,
+            labels,
         })
     }
 
@@ -301,7 +306,9 @@ impl Loading {
         counters.rules = rule_counters(&self.rules, program);
         let mut seen = self.seen.finish()?;
         seen.set_bounds(options.dedupe_window_ms, most_ids(program, options));
+        let labels = self.labels.finish()?;
         Ok(Remembered {
+            labels,
             clocks,
             memory: Memory::of(program, tables, models, self.passed),
             lists,

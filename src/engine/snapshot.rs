@@ -17,7 +17,7 @@
 //!   the plans (`reads`, `stored`, `places`) are made of the rule set; what models tallied is of the process alone.
 //! - `remembered.lists`: files are made of the rule set; what rules changed, and until when members were forgotten, is
 //!   saved.
-//! - `remembered.seen`, `repeats`, `episodes`, `holds`: in sections of their own.
+//! - `remembered.seen`, `repeats`, `episodes`, `holds`, `labels`: in sections of their own; what is small of labels in the head.
 //! - `saving`, `work`, `scratch`, `row`: mean nothing between records.
 //!
 //! # Cost
@@ -34,7 +34,7 @@ use crate::engine::step::{Engine, Remembered};
 pub(super) const MAGIC: &[u8; 8] = b"RISKWEIR";
 
 /// The form in which this engine writes snapshots, and the only one that it reads.
-pub const SNAPSHOT_VERSION: u32 = 6;
+pub const SNAPSHOT_VERSION: u32 = 7;
 
 /// Kinds of sections.
 pub(super) mod kind {
@@ -48,6 +48,7 @@ pub(super) mod kind {
     pub(crate) const HOLDS: u8 = 8;
     pub(crate) const END: u8 = 9;
     pub(crate) const MODEL: u8 = 10;
+    pub(crate) const LABELS: u8 = 11;
 }
 
 /// How far a snapshot has come.
@@ -79,6 +80,7 @@ enum Stage {
     Episodes,
     Holds,
     Models,
+    Labels,
     End,
 }
 
@@ -122,7 +124,9 @@ impl Engine {
     /// Gives a snapshot up that is being taken.
     pub fn abandon_snapshot(&mut self) {
         self.saving = None;
-        let Remembered { memory, seen, repeats, lists, holds, episodes, .. } = &mut self.remembered;
+        let Remembered { memory, seen, repeats, lists, holds, episodes, labels, .. } =
+            &mut self.remembered;
+        labels.end_save();
         memory.tables_mut().iter_mut().for_each(crate::state::Table::end_save);
         memory.models_mut().end_save();
         seen.end_save();
@@ -146,7 +150,8 @@ impl Engine {
     }
 
     fn write_stage(&mut self, stage: Stage, budget: usize, out: &mut Vec<u8>) -> Stage {
-        let Remembered { memory, seen, repeats, lists, holds, episodes, .. } = &mut self.remembered;
+        let Remembered { memory, seen, repeats, lists, holds, episodes, labels, .. } =
+            &mut self.remembered;
         let mut complete = true;
         let next = match stage {
             Stage::Table(number) => {
@@ -177,10 +182,14 @@ impl Engine {
                 Stage::Models
             }
             Stage::Models => {
-                let Some(number) = memory.models().next_saved() else { return Stage::End };
+                let Some(number) = memory.models().next_saved() else { return Stage::Labels };
                 let models = memory.models_mut();
                 section(out, kind::MODEL, number as u64, |code| models.save_piece(code));
                 Stage::Models
+            }
+            Stage::Labels => {
+                section(out, kind::LABELS, 0, |code| complete = labels.save_part(budget, code));
+                Stage::End
             }
             Stage::End => Stage::End,
         };
@@ -207,6 +216,7 @@ impl Engine {
             trail,
             gap,
             breakers,
+            labels,
         } = &mut self.remembered;
         code.count(clocks.all().len());
         for clock in clocks.all() {
@@ -246,6 +256,7 @@ impl Engine {
             table.begin_save(code);
         }
         memory.models_mut().begin_save(code);
+        labels.begin_save(code);
     }
 }
 

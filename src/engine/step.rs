@@ -12,6 +12,7 @@ use crate::engine::command::Obedience;
 use crate::engine::counters::{Counters, RuleCounters};
 use crate::engine::emit;
 use crate::engine::gap::{Asked, Gap};
+use crate::engine::labels::{LabelBook, LabelFigures, Subject, tally};
 use crate::engine::lists::Lists;
 use crate::engine::memory::{Ahead, Answers, KeyPart, Late, Memory, OwnEntries, key_parts};
 use crate::engine::models::ModelFigures;
@@ -26,7 +27,7 @@ use crate::event::digest::Digester;
 use crate::event::error::{DecodeError, Reason};
 use crate::event::mapping::{DecodeScratch, Decoder, Limits, TopicIdx};
 use crate::event::row::Row;
-use crate::event::schema::{EventId, EventType, FieldType, MoneyCurrency, Role, SlotId};
+use crate::event::schema::{EventId, EventType, FieldType, MoneyCurrency, Role, Schema, SlotId};
 use crate::rules::eval::outline::Outline;
 use crate::rules::eval::{EvalError, EvalPlan, Evaluator};
 use crate::rules::program::{Message, Mode, NodeId, Program, RuleId};
@@ -40,6 +41,10 @@ const BUDGET_CHECK_RECORDS: u64 = 64;
 
 /// Answers kept for repeated events may take one part in this many of the state budget.
 const REPEATS_SHARE: u64 = 8;
+
+/// Events that labels may be about may take one part in this many of the state budget, those that nobody said anything
+/// about as much again.
+const LABELS_SHARE: u64 = 16;
 
 /// Remembered ids may take one part in this many of the state budget.
 ///
@@ -58,6 +63,8 @@ pub(super) struct Setup {
     pub(super) ruleset: String,
     pub(super) config: String,
     pub(super) asked: Asked,
+    /// Per event type: whether labels may be about it.
+    pub(super) labelled: Vec<bool>,
 }
 
 /// What the records that leave need to know of an event type.
@@ -85,6 +92,7 @@ pub(super) struct Remembered {
     pub(super) trail: Trail,
     pub(super) gap: Gap,
     pub(super) breakers: Breakers,
+    pub(super) labels: LabelBook,
 }
 
 /// Buffers that live from event to event; their content means nothing between events.
@@ -105,6 +113,8 @@ pub(super) struct Work {
     pub(super) body: Vec<u8>,
     /// Rules that raised an alert about the present event.
     pub(super) raised: Vec<RuleId>,
+    /// Whose word about the present event a label will judge.
+    pub(super) said: Vec<Subject>,
 }
 
 /// The engine: the one path from records to decisions.
@@ -343,6 +353,14 @@ impl Engine {
         self.remembered.memory.models().figures()
     }
 
+    /// What labels say of events, rules and models.
+    ///
+    /// # Cost
+    /// A pass over the counts of some months by day: not for every record.
+    pub fn labels(&self) -> LabelFigures<'_> {
+        tally(&self.setup.program, &self.remembered.labels)
+    }
+
     /// The rule set.
     pub fn program(&self) -> &Arc<Program> {
         &self.setup.program
@@ -437,6 +455,7 @@ impl Setup {
             digesters: program.schema.events.iter().map(Digester::new).collect(),
             ruleset: program.digest.short_hex(),
             config: options.digest().short_hex(),
+            labelled: labelled(&program.schema),
             asked: Asked::of(&program, options.dedupe_window_ms, options.allowed_lateness_ms),
             options,
             program,
@@ -446,6 +465,11 @@ impl Setup {
     /// How events of the row's type are digested.
     pub(super) fn digester(&self, row: &Row) -> &Digester {
         &self.digesters[usize::from(row.event)]
+    }
+
+    /// The digest of the id of an event of this type that another one names.
+    pub(super) fn id_of(&self, event: EventId, text: &[u8]) -> u64 {
+        self.digesters[usize::from(event.0)].id_of(text)
     }
 
     /// Rules that act, on some keys at least, and rules that watch.
@@ -493,6 +517,13 @@ impl Shape {
     }
 }
 
+/// Which types of events labels may be about.
+fn labelled(schema: &Schema) -> Vec<bool> {
+    let specs = || schema.events.iter().filter_map(|event| event.labels.as_ref());
+    let is_named = |id: u16| specs().any(|spec| spec.events.contains(&EventId(id)));
+    (0_u16..).zip(&schema.events).map(|(id, _)| is_named(id)).collect()
+}
+
 /// How the window tables are bounded.
 pub(super) fn state_options(options: &EngineOptions) -> StateOptions {
     StateOptions {
@@ -538,12 +569,14 @@ impl Remembered {
             trail: Trail::default(),
             gap: Gap::default(),
             breakers: Breakers::new(program),
+            labels: LabelBook::default(),
         }
     }
 
     fn fit(&mut self, setup: &Setup) {
         let budget = budget_bytes(&setup.program, &setup.options);
         self.repeats.shrink(share_of(budget, REPEATS_SHARE));
+        self.labels.shrink(share_of(budget, LABELS_SHARE));
         let others = self.other_bytes();
         self.memory.fit(budget, others);
         self.counters.evictions = self.memory.evictions();
@@ -556,5 +589,6 @@ impl Remembered {
             + self.lists.bytes()
             + self.holds.bytes()
             + self.episodes.bytes()
+            + self.labels.bytes()
     }
 }

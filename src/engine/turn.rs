@@ -80,6 +80,8 @@ pub(super) struct Turn<'a, S> {
 pub(super) struct Standing {
     pub(super) placement: Placement,
     pub(super) seen: Seen,
+    /// Names the event, whatever its body.
+    pub(super) id_digest: u64,
     /// Names the event with this very body: its answer is kept under it.
     pub(super) answer_id: u64,
     pub(super) body_digest: u64,
@@ -125,6 +127,10 @@ impl<'a, S: Sink> Turn<'a, S> {
                 judged.lesson(&self.setup.program.policy),
             );
         }
+        self.await_label(&standing, &judged.judgement);
+        if timeliness != Timeliness::Future {
+            self.take_label();
+        }
     }
 
     /// Adds what happened to the digest of the engine's way.
@@ -166,13 +172,15 @@ impl<'a, S: Sink> Turn<'a, S> {
         let late_ms = state_ms.saturating_sub(self.setup.options.allowed_lateness_ms);
         let place = (row.time_ms, clock, row.event);
         let gap = self.remembered.gap.touches(place, &placement, late_ms, &self.setup.asked);
-        Standing { placement, seen, answer_id, body_digest, gap }
+        Standing { placement, seen, id_digest, answer_id, body_digest, gap }
     }
 
     /// What the clock brings: state that no window sees is forgotten, holds whose deadline has come end.
     fn pass_time(&mut self, clock_ms: i64, horizon_ms: i64) {
-        let Remembered { memory, lists, seen, repeats, episodes, .. } = &mut *self.remembered;
+        let Remembered { memory, lists, seen, repeats, episodes, labels, .. } =
+            &mut *self.remembered;
         memory.advance(horizon_ms);
+        labels.advance(horizon_ms);
         let kept_ms = horizon_ms.saturating_sub(self.setup.options.allowed_lateness_ms);
         lists.expire(kept_ms);
         repeats.expire(seen.generations().0);

@@ -53,6 +53,11 @@ impl Digester {
     pub fn id(&self, row: &Row, raw: &[u8]) -> u64 {
         self.id.add_to(self.seed, row, raw)
     }
+
+    /// The digest of the id of an event of this type that another one names.
+    pub fn id_of(&self, text: &[u8]) -> u64 {
+        mix(self.seed, xxh3_64(text))
+    }
 }
 
 impl Part {

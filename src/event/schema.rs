@@ -58,6 +58,60 @@ pub struct EventType {
     pub time: FieldId,
     /// Number of slots in a row.
     pub n_slots: u16,
+    /// What it says about other events.
+    pub labels: Option<LabelSpec>,
+}
+
+/// How the events of a type say what came out about other events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LabelSpec {
+    /// The types of event that they may be about, in the author's order: the first one counts that is remembered under
+    /// the id.
+    pub events: Vec<EventId>,
+    /// The slot of the text that is the event's id.
+    pub id: SlotId,
+    /// The slot that says what came out.
+    pub verdict: SlotId,
+    /// What the slot holds when it was fraud.
+    pub fraud: Vec<u64>,
+    /// What it holds when it was none.
+    pub genuine: Vec<u64>,
+}
+
+/// What came out about an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Finding {
+    /// It was fraud.
+    Fraud,
+    /// It was not.
+    Genuine,
+    /// Nothing yet, or not any more.
+    Open,
+}
+
+impl Finding {
+    /// All of them, in order.
+    pub const ALL: [Self; 3] = [Self::Fraud, Self::Genuine, Self::Open];
+
+    /// Its word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Fraud => "fraud",
+            Self::Genuine => "genuine",
+            Self::Open => "open",
+        }
+    }
+}
+
+impl LabelSpec {
+    /// What a slot says; `None` where it is absent.
+    pub fn finding(&self, slot: Option<u64>) -> Finding {
+        match slot {
+            Some(word) if self.fraud.contains(&word) => Finding::Fraud,
+            Some(word) if self.genuine.contains(&word) => Finding::Genuine,
+            _ => Finding::Open,
+        }
+    }
 }
 
 /// A JSON pointer (RFC 6901), split and unescaped: `/debtor/account` is `["debtor", "account"]`.

@@ -102,6 +102,14 @@ const WORDS: &[(&str, &str)] = &[
         "sequence",
         "`sequence by KEY within SPAN [ step, without step, this ]`: these events in order, the last of which is this one.",
     ),
+    (
+        "labels",
+        "What came out about other events: `labels card_payment by payment verdict fraud`; the precision of rules and models is counted by it.",
+    ),
+    (
+        "verdict",
+        "The field that says what came out: true or false, or a word, then with `fraud [...] genuine [...]`.",
+    ),
     ("within", "From the first step to the last; of `5 events within 90d` how old they may be."),
     ("without", "No such event between its neighbours."),
     ("times", "`3 times login`: that many events, one after the other."),

@@ -11,17 +11,20 @@ use crate::rules::program::{
 };
 use crate::window::layout::column_of;
 
-/// A rule that needs records of other partitions.
+/// What needs records of other partitions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Foreign {
-    /// The rule.
-    pub rule: String,
+    /// The rule, or the event that says what came out about others: "rule `many_devices`".
+    pub who: String,
     /// The key by which it reads or writes.
     pub key: String,
 }
 
-/// The rules that cannot be decided partition by partition, in rule order; none when all can. `None`: no entity has
-/// this name.
+/// What cannot be decided partition by partition: rules in their order, then events that label others; none when all can.
+/// `None`: no entity has this name.
+///
+/// A label finds its event only where both lie in one partition: both must have a key of the entity. Whether it is the
+/// same one is up to whoever writes them.
 pub fn foreign(program: &Program, entity: &str) -> Option<Vec<Foreign>> {
     let entities = &program.schema.entities;
     let at = entities.iter().position(|known| known == entity)?;
@@ -32,12 +35,25 @@ pub fn foreign(program: &Program, entity: &str) -> Option<Vec<Foreign>> {
             let keys = foreign_keys(program, entity, EventId(event), body);
             let rule = program.rules.get(usize::from(body.rule.0));
             let Some((rule, key)) = rule.zip(keys.into_iter().next()) else { continue };
-            found.push((body.rule.0, Foreign { rule: rule.name.clone(), key }));
+            found.push((body.rule.0, Foreign { who: format!("rule `{}`", rule.name), key }));
         }
     }
     found.sort_by_key(|(rule, _)| *rule);
     found.dedup_by_key(|(rule, _)| *rule);
-    Some(found.into_iter().map(|(_, foreign)| foreign).collect())
+    let rules = found.into_iter().map(|(_, foreign)| foreign);
+    Some(rules.chain(foreign_labels(program, entity)).collect())
+}
+
+/// Events that label others and do not lie where those do.
+fn foreign_labels(program: &Program, entity: EntityId) -> impl Iterator<Item = Foreign> {
+    (0_u16..).map(EventId).zip(&program.schema.events).filter_map(move |(id, event)| {
+        let labels = event.labels.as_ref()?;
+        let mut all = labels.events.iter().copied().chain([id]);
+        let homeless = all.any(|event| home(program, entity, event).is_none());
+        let field = event.fields.iter().find(|field| field.slot == labels.id)?;
+        let key = field.name.clone();
+        homeless.then(|| Foreign { who: format!("event `{}`", event.name), key })
+    })
 }
 
 /// The key of an event type that says in which partition its records lie.
@@ -192,7 +208,7 @@ policy decisions
         let program = program.unwrap_or_else(|| panic!("{report:#?}"));
         assert_eq!(foreign(&program, "nobody"), None);
         let found = foreign(&program, "customer").unwrap();
-        found.into_iter().map(|foreign| (foreign.rule, foreign.key)).collect()
+        found.into_iter().map(|foreign| (foreign.who, foreign.key)).collect()
     }
 
     fn rule(name: &str, when: &str) -> String {
@@ -224,7 +240,25 @@ policy decisions
             ("turned", "payee"),
         ];
         let expected: Vec<(String, String)> =
-            foreign.map(|(rule, key)| (rule.to_owned(), key.to_owned())).to_vec();
+            foreign.map(|(rule, key)| (format!("rule `{rule}`"), key.to_owned())).to_vec();
         assert_eq!(found(&rules.concat()), expected);
+    }
+
+    #[test]
+    fn labels_are_at_home_where_they_and_their_events_have_a_key_of_the_partition() {
+        let label = |name: &str, keys: &str, of: &str| {
+            format!(
+                "event {name} from \"{name}\"\n  id label_id : text\n  time at : time\n{keys}  field about : text\n  field fraud : bool\n  labels {of} by about verdict fraud\n"
+            )
+        };
+        let events = [
+            label("keyed", "  key who : customer\n", "pay"),
+            label("bare", "", "pay, login"),
+            label("elsewhere", "  key who : customer\n", "pay, visit"),
+            "event visit from \"visits\"\n  id i : text\n  time at : time\n".to_owned(),
+        ];
+        let expected = ["event `bare`", "event `elsewhere`"];
+        let found = found(&events.concat());
+        assert_eq!(found, expected.map(|who| (who.to_owned(), "about".to_owned())));
     }
 }

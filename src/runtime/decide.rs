@@ -10,12 +10,13 @@ use crate::decision::lattice::Outcome as Verdict;
 use crate::engine::streams::{Carries, Source};
 use crate::engine::{
     ActivationReport, CommandResult, DecisionsWanted, Engine, EngineOptions, Input as EngineInput,
-    ModelFigures, Output, Past, Silence, Sink, SnapshotStatus, StreamId,
+    LabelFigures, Labelled, ModelFigures, Output, Past, Silence, Sink, SnapshotStatus, StreamId,
 };
+use crate::event::schema::EventId;
 use crate::rules::eval::EvalError;
-use crate::rules::program::Program;
+use crate::rules::program::{ModelId, Program, RuleId};
 use crate::runtime::port::{Identity, Input, Step};
-use crate::telemetry::books::{EngineReport, ModelReport, Outcome};
+use crate::telemetry::books::{EngineReport, LabelReport, ModelReport, Outcome, Verdicts};
 
 /// The engine's settings that the configuration says.
 pub fn engine_options(config: &Config) -> EngineOptions {
@@ -128,6 +129,38 @@ impl Deciding {
             })
         };
         self.engine.models().filter_map(report).collect()
+    }
+
+    fn labels(&self) -> LabelReport {
+        let LabelFigures { came, events, rules, models, evicted } = self.engine.labels();
+        let program = self.engine.program();
+        let verdicts = |Labelled { fraud, genuine }| Verdicts { fraud, genuine };
+        let event = |id: EventId| program.schema.event(id).name.as_str().into();
+        let rule = |id: RuleId| self.rules.get(usize::from(id.0)).map(Arc::clone);
+        let model = |id: ModelId| Some(program.models.get(usize::from(id.0))?.name.as_str().into());
+        LabelReport {
+            came: came
+                .into_iter()
+                .map(|(event, finding, found, n)| {
+                    ([event, found.as_str(), finding.as_str()].map(Arc::from), n)
+                })
+                .collect(),
+            events: events
+                .into_iter()
+                .map(|(id, found, sum)| ([event(id), found.as_str().into()], verdicts(sum)))
+                .collect(),
+            rules: rules
+                .into_iter()
+                .filter_map(|(id, stance, sum)| {
+                    Some(([stance.as_str().into(), rule(id)?], verdicts(sum)))
+                })
+                .collect(),
+            models: models
+                .into_iter()
+                .filter_map(|(id, sum)| Some(([model(id)?], verdicts(sum))))
+                .collect(),
+            evicted,
+        }
     }
 }
 
@@ -253,6 +286,7 @@ impl Step for Deciding {
             breaker_trips: counters.breaker_trips,
             mapping_errors: fields.map(|(field, n)| (field.as_str().into(), *n)).collect(),
             models: self.models(),
+            labels: self.labels(),
         };
     }
 }

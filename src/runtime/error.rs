@@ -143,29 +143,29 @@ pub enum RunError {
     },
     /// The rule set needs all partitions, and this instance has some.
     #[error(
-        "rule `{rule}` {}, but other instances of the group have some of the partitions",
+        "{who} {}, but other instances of the group have some of the partitions",
         match key {
             Some(key) => format!("reads by `{key}`, which other partitions know, too"),
             None => "may read by keys that other partitions know, too".to_owned(),
         }
     )]
     NeedsAllPartitions {
-        /// The rule.
-        rule: String,
+        /// The rule or event, with its noun.
+        who: String,
         /// Its key, where that is known.
         key: Option<String>,
     },
     /// The rule set needs all partitions, and another process writes the snapshots of whoever has them.
     #[error(
-        "rule `{rule}` {}, so one instance must have all partitions, and another process has them by its snapshots: {reason}",
+        "{who} {}, so one instance must have all partitions, and another process has them by its snapshots: {reason}",
         match key {
             Some(key) => format!("reads by `{key}`, which other partitions know, too"),
             None => "may read by keys that other partitions know, too".to_owned(),
         }
     )]
     HasAllPartitions {
-        /// The rule.
-        rule: String,
+        /// The rule or event, with its noun.
+        who: String,
         /// Its key, where that is known.
         key: Option<String>,
         /// The place's words.

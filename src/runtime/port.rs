@@ -119,10 +119,10 @@ pub struct Identity {
 pub enum Spread {
     /// All its keys follow the partition: an engine for each.
     ByPartition,
-    /// One engine must see all partitions, because of this rule and its key.
+    /// One engine must see all partitions, because of this and its key.
     Whole {
-        /// The rule.
-        rule: String,
+        /// The rule or event, with its noun.
+        who: String,
         /// The key; none when nobody said by what the records are spread over partitions.
         key: Option<String>,
     },

@@ -109,8 +109,8 @@ impl Laid {
             ));
         };
         match (foreign.first(), by_partition) {
-            (Some(Foreign { rule, key }), true) => Err(format!(
-                "rule `{rule}` reads by `{key}`, which other partitions know, too, and this process keeps its windows partition by partition: write the rule by `{entity}`, or restart one instance alone with the new rules"
+            (Some(Foreign { who, key }), true) => Err(format!(
+                "{who} reads by `{key}`, which other partitions know, too, and this process keeps its windows partition by partition: write it by `{entity}`, or restart one instance alone with the new rules"
             )),
             (None, false) => Err(format!(
                 "these rules can be decided partition by partition by `{entity}`, and this process keeps its windows in one piece: restart it with the new rules"

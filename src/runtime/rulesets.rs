@@ -333,17 +333,21 @@ impl Engines for DecidingEngines {
     }
 
     fn spread(&self) -> Spread {
+        let any = |program: &Program| {
+            let name = program.rules.first().map_or("?", |rule| rule.name.as_str());
+            format!("rule `{name}`")
+        };
         let program = &self.wanted.program;
         let Some(entity) = &self.partitioned_by else {
-            let rule = program.rules.first().map_or("?", |rule| rule.name.as_str()).to_owned();
-            return Spread::Whole { rule, key: None };
+            return Spread::Whole { who: any(program), key: None };
         };
         let Some(found) = foreign(program, entity) else {
-            let rule = program.rules.first().map_or("?", |rule| rule.name.as_str()).to_owned();
-            return Spread::Whole { rule, key: Some(format!("anything but `{entity}`")) };
+            let key = Some(format!("anything but `{entity}`"));
+            return Spread::Whole { who: any(program), key };
         };
-        found.into_iter().next().map_or(Spread::ByPartition, |Foreign { rule, key }| {
-            Spread::Whole { rule, key: Some(key) }
+        found.into_iter().next().map_or(Spread::ByPartition, |Foreign { who, key }| Spread::Whole {
+            who,
+            key: Some(key),
         })
     }
 

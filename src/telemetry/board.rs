@@ -106,7 +106,7 @@ mod tests {
 
     use super::*;
     use crate::telemetry::books::{
-        EngineReport, ModelReport, NewestSnapshot, Outcome, SnapshotBooks,
+        EngineReport, LabelReport, ModelReport, NewestSnapshot, Outcome, SnapshotBooks, Verdicts,
     };
 
     /// The value of one sample line, read from the text as a scraper would.
@@ -186,6 +186,44 @@ mod tests {
         assert!((stability - 0.325).abs() < 1e-9, "{stability}");
     }
 
+    fn labels(rule: &str, fraud: u64, genuine: u64) -> LabelReport {
+        let verdicts = Verdicts { fraud, genuine };
+        let names = [Arc::from("live"), Arc::from(rule)];
+        LabelReport {
+            came: vec![(["label", "acted", "fraud"].map(Arc::from), fraud + genuine)],
+            events: vec![(["payment", "acted"].map(Arc::from), verdicts)],
+            rules: vec![(names, verdicts)],
+            models: vec![([Arc::from(rule)], verdicts)],
+            evicted: 1,
+        }
+    }
+
+    #[test]
+    fn a_precision_is_told_from_thirty_labelled_events_on_of_all_engines_together() {
+        let told = |parts: &[(u64, u64)]| {
+            let mut engine = EngineReport::default();
+            for (fraud, genuine) in parts {
+                let labels = labels("r", *fraud, *genuine);
+                engine.add(&EngineReport { labels, ..EngineReport::default() });
+            }
+            let board = board();
+            board.publish(0, &Books { engine, ..Books::default() });
+            board.render().unwrap()
+        };
+        let rule = "riskweir_rule_precision_ratio{mode=\"live\",rule=\"r\"}";
+        let model = "riskweir_model_precision_ratio{model=\"r\"}";
+        let few = told(&[(20, 9)]);
+        assert_eq!((sample(&few, rule), sample(&few, model)), (None, None));
+        let counted = |text: &str, verdict: &str| {
+            let labels = format!("{{mode=\"live\",rule=\"r\",verdict=\"{verdict}\"}}");
+            sample(text, &format!("riskweir_rule_labelled_events{labels}"))
+        };
+        assert_eq!((counted(&few, "fraud"), counted(&few, "genuine")), (Some(20.0), Some(9.0)));
+        // Two engines, 24 of 40.
+        let enough = told(&[(20, 9), (4, 7)]);
+        assert_eq!((sample(&enough, rule), sample(&enough, model)), (Some(0.6), Some(0.6)));
+    }
+
     #[test]
     fn a_scrape_has_exactly_the_documented_names() {
         let label: Arc<str> = "x".into();
@@ -226,6 +264,7 @@ mod tests {
                 missing: per(),
                 moved: vec![(Some(Arc::clone(&label)), 0.5, 2_000), (None, 0.25, 2_000)],
             }],
+            labels: labels("x", 40, 10),
             ..EngineReport::default()
         };
         let board = board();
@@ -303,6 +342,13 @@ mod tests {
         "riskweir_model_missing_total",
         "riskweir_model_feature_stability",
         "riskweir_model_score_stability",
+        "riskweir_labels_total",
+        "riskweir_labelled_events",
+        "riskweir_rule_labelled_events",
+        "riskweir_rule_precision_ratio",
+        "riskweir_model_labelled_events",
+        "riskweir_model_precision_ratio",
+        "riskweir_label_evictions_total",
         "riskweir_snapshot_timestamp_seconds",
         "riskweir_snapshot_duration_seconds",
         "riskweir_snapshot_bytes",

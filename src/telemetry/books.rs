@@ -111,6 +111,64 @@ pub struct EngineReport {
     pub mapping_errors: Vec<(Arc<str>, u64)>,
     /// What models said.
     pub models: Vec<ModelReport>,
+    /// What labels say.
+    pub labels: LabelReport,
+}
+
+/// What labels say of events that are remembered.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LabelReport {
+    /// Labels that came, by what they are: event type, what was known of their event, verdict.
+    pub came: Vec<(Names<3>, u64)>,
+    /// Events with a label, by type and what is known of them.
+    pub events: Vec<(Names<2>, Verdicts)>,
+    /// Events with a label that a rule hit, by how it stood to them and its name.
+    pub rules: Vec<(Names<2>, Verdicts)>,
+    /// Events with a label that a model scored high, by its name.
+    pub models: Vec<(Names<1>, Verdicts)>,
+    /// Events that were forgotten for want of room.
+    pub evicted: u64,
+}
+
+/// The values of some labels of a metric.
+pub type Names<const N: usize> = [Arc<str>; N];
+
+/// How many events were what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Verdicts {
+    /// Fraud.
+    pub fraud: u64,
+    /// None.
+    pub genuine: u64,
+}
+
+impl LabelReport {
+    fn add(&mut self, other: &Self) {
+        let sum = |ours: &mut u64, theirs: &u64| *ours += theirs;
+        let sums = |ours: &mut Verdicts, theirs: &Verdicts| {
+            ours.fraud += theirs.fraud;
+            ours.genuine += theirs.genuine;
+        };
+        join(&mut self.came, &other.came, sum);
+        join(&mut self.events, &other.events, sums);
+        join(&mut self.rules, &other.rules, sums);
+        join(&mut self.models, &other.models, sums);
+        self.evicted += other.evicted;
+    }
+}
+
+/// Adds what another engine counted under the same names.
+fn join<N: Clone + PartialEq, C: Clone>(
+    ours: &mut Vec<(N, C)>,
+    theirs: &[(N, C)],
+    add: impl Fn(&mut C, &C),
+) {
+    for (names, count) in theirs {
+        match ours.iter_mut().find(|(known, _)| known == names) {
+            Some((_, sum)) => add(sum, count),
+            None => ours.push((names.clone(), count.clone())),
+        }
+    }
 }
 
 /// What one model said since the rule set became active in this process.
@@ -186,6 +244,7 @@ impl EngineReport {
                 None => self.models.push(model.clone()),
             }
         }
+        self.labels.add(&other.labels);
         self.watermarks.extend(other.watermarks.iter().cloned());
         self.holds_open += other.holds_open;
         self.late += other.late;

@@ -109,6 +109,9 @@ fn a_folder_that_does_not_compile_still_tells_what_resolved() {
     assert!(labels.contains(&"spent".to_owned()), "{labels:?}");
 }
 
+const EVENT: &str =
+    "event x from \"t\"\n  id about : text\n  time at : time\n  field what : bool\n";
+
 #[test]
 fn what_is_offered_fits_the_place() {
     let mut editor = Editor::new();
@@ -146,7 +149,10 @@ fn what_is_offered_fits_the_place() {
         ("RULE  when amount > 5 EUR\n  then alert message \"{|", &["spent", "amount"], &[]),
         ("RULE  when amount > 5 EUR\n  then alert message \"|", &[], &["spent", "amount"]),
         ("RULE  # |", &[], &["when", "amount"]),
-        ("event x from \"t\"\n  |", &["id", "time", "key", "field"], &["when"]),
+        ("event x from \"t\"\n  |", &["id", "time", "key", "field", "labels"], &["when"]),
+        ("event x from \"t\"\n  labels |", &["payment", "login"], &["when", "amount"]),
+        ("EVENT  labels payment by |", &["about", "what"], &["amount"]),
+        ("EVENT  labels payment by about verdict what |", &["fraud", "genuine"], &["amount"]),
         ("event x from \"t\"\n  field a : |", &["money", "text", "one of", "card"], &["when"]),
         ("test |", &["busy"], &["payment"]),
         ("test busy \"x\"\n  when |", &["payment", "login"], &["amount"]),
@@ -169,7 +175,8 @@ fn what_is_offered_fits_the_place() {
         ("model m\n  on payment\n  kind learned\n  reads |", &["amount", "pace"], &["when"]),
     ];
     for (text, wanted, unwanted) in cases {
-        let labels = editor.labels(name, &text.replacen("RULE", rule, 1));
+        let text = text.replacen("RULE", rule, 1).replacen("EVENT", EVENT, 1);
+        let labels = editor.labels(name, &text);
         for word in *wanted {
             assert!(labels.iter().any(|label| label == word), "`{word}` at {text}: {labels:?}");
         }

@@ -47,6 +47,7 @@ fn event(name: &str, topic: &str, when: Option<(&str, &str)>, extra: Vec<Field>)
         id: FieldId(0),
         time: FieldId(1),
         n_slots: 16,
+        labels: None,
     }
 }
 

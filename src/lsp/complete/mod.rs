@@ -230,6 +230,11 @@ fn event(place: &Place<'_>, offers: &mut Offers<'_>) {
     match place.last_word() {
         Some("unit") => offers.words(&["minor", "s", "ms", "minutes", "hours"]),
         Some("currency") => offers.words(&["EUR", "USD", "GBP"]),
+        Some("labels") => offers.events(),
+        Some("by" | "verdict") if place.clause == Some("labels") => offers.fields(place.name()),
+        _ if place.clause == Some("labels") => {
+            offers.words(&["by", "verdict", "fraud", "genuine"]);
+        }
         _ => offers.words(&["from", "currency", "unit", "sensitive", "when"]),
     }
 }

@@ -98,12 +98,13 @@ pub(super) const ACTIONS: &[(&str, &str)] = &[
     ("tag", "tag ${1:word}"),
 ];
 
-/// Fields of an event.
+/// Fields of an event, and its clause.
 pub(super) const FIELDS: &[(&str, &str)] = &[
     ("id", "id    ${1:name} : text from \"/${2:id}\""),
     ("time", "time  ${1:at} : time from \"/${2:at}\""),
     ("key", "key   ${1:name} : ${2:kind} from \"/${3:name}\""),
     ("field", "field ${1:name} : ${2:text} from \"/${3:name}\""),
+    ("labels", "labels ${1:event} by ${2:field} verdict ${3:field}"),
 ];
 
 /// What goes on behind a value.

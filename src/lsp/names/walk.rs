@@ -125,6 +125,14 @@ impl Walker<'_> {
             }
             self.ty(&field.ty);
         }
+        if let Some(labels) = &event.labels {
+            for event in &labels.events {
+                self.mention(event.span, Symbol::Event(event.text.clone()));
+            }
+            let scope = Scope::of(self.declared, vec![name.clone()]);
+            scope.path(&labels.by, &mut self.mentions);
+            scope.path(&labels.verdict, &mut self.mentions);
+        }
     }
 
     /// A type that is no word of the language is a kind of entity.

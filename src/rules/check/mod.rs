@@ -21,6 +21,7 @@ pub(super) mod due;
 mod ends;
 mod functions;
 mod kinds;
+mod labels;
 mod learned;
 mod limits;
 mod lists;

@@ -52,7 +52,9 @@ pub(super) fn compile(items: &[&ast::Item], report: &mut Vec<Diagnostic>) -> Com
             builder.entity(entity);
         }
     }
-    builder.finish()
+    builder.finish();
+    builder.labels(items);
+    builder.out
 }
 
 /// The schema while it is being built.
@@ -135,6 +137,7 @@ impl Builder<'_> {
             id,
             time,
             n_slots,
+            labels: None,
         });
         Some(())
     }
@@ -393,7 +396,7 @@ impl Builder<'_> {
         }
     }
 
-    fn finish(mut self) -> Compiled {
+    fn finish(&mut self) {
         for (name, span) in self.kinds.used_once() {
             if let Some(near) = suggest::nearest(name, BUILTIN_TYPES) {
                 self.report.push(
@@ -416,7 +419,6 @@ impl Builder<'_> {
         }
         self.out.schema.entities = entities;
         self.out.kinds = by_name;
-        self.out
     }
 
     fn keep<T>(&mut self, result: Result<T, Refusal>) -> Option<T> {

@@ -169,6 +169,15 @@ impl Planner<'_, '_> {
         let columns: Vec<_> =
             parts.into_iter().map(|(_, name, colon, rest)| (name, colon, rest)).collect();
         self.declarations(&columns);
+        if let Some(labels) = &event.labels {
+            self.line(self.sheet.at(labels.span.start), INDENT, Above::AsWritten);
+            let verdict = self.sheet.at(labels.verdict.span.start).saturating_sub(1);
+            let words =
+                [&labels.fraud, &labels.genuine].into_iter().filter_map(|list| list.first());
+            // The word of the verdict and the bracket stand before them.
+            let words = words.map(|first| self.sheet.at(first.span.start).saturating_sub(2));
+            self.out.breaks.extend(words.chain([verdict]).map(|at| (at, 0)));
+        }
     }
 
     /// Puts the colons below each other, and what stands behind the types.

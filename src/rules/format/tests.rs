@@ -23,6 +23,35 @@ fn a_long_sum_is_broken_between_its_terms_and_not_within_them() {
     assert_eq!(formatted(text), wanted);
 }
 
+#[test]
+fn a_clause_of_labels_has_a_line_of_its_own_and_is_broken_before_the_verdict() {
+    let text = r#"event case from "cases" id n:text  labels pay,transfer by n verdict what fraud[confirmed,chargeback] genuine [cleared]
+time at:time
+  field what : one of [confirmed, chargeback, cleared]
+event other id n:text time at:time field the_payment : text field found_out : one of [confirmed_by_the_bank, cleared_by_the_bank]
+
+labels pay by the_payment verdict found_out fraud [confirmed_by_the_bank,claimed_by_the_customer] genuine [cleared_by_the_bank]
+"#;
+    let wanted = r#"event case from "cases"
+  id    n    : text
+  labels pay, transfer by n verdict what fraud [confirmed, chargeback] genuine [cleared]
+  time  at   : time
+  field what : one of [confirmed, chargeback, cleared]
+
+event other
+  id    n           : text
+  time  at          : time
+  field the_payment : text
+  field found_out   : one of [confirmed_by_the_bank, cleared_by_the_bank]
+
+  labels pay by the_payment
+      verdict found_out
+      fraud [confirmed_by_the_bank, claimed_by_the_customer]
+      genuine [cleared_by_the_bank]
+"#;
+    assert_eq!(formatted(text), wanted);
+}
+
 const UNTIDY: &str = r#"# Head of the file.
 
 

@@ -138,6 +138,8 @@ const CONTEXTUAL: &[&str] = &[
     "time",
     "key",
     "field",
+    "labels",
+    "verdict",
 ];
 
 /// Whether the word builds sentences and is never a name, except after a dot.

@@ -121,8 +121,8 @@ impl<E: Engines, L: Log> Cell<'_, E, L> {
         };
         Err(match self.engines.spread() {
             // WHY: whoever starts a second instance is to hear why there can be one only, not where snapshots lie.
-            Spread::Whole { rule, key } => {
-                RunError::HasAllPartitions { rule, key, reason: reason.clone() }
+            Spread::Whole { who, key } => {
+                RunError::HasAllPartitions { who, key, reason: reason.clone() }
             }
             Spread::ByPartition | Spread::Anyhow => error,
         })

@@ -28,13 +28,13 @@ impl<E: Engines, L: Log> Cell<'_, E, L> {
         n_ours: usize,
         offsets: &[(Partition, Option<i64>)],
     ) -> Result<bool, RunError> {
-        let Spread::Whole { rule, key } = self.engines.spread() else { return Ok(true) };
+        let Spread::Whole { who, key } = self.engines.spread() else { return Ok(true) };
         let n_all = self.n_partitions_of_all()?;
         if n_ours as u64 >= n_all {
             (self.had_all, self.lacks_since) = (true, None);
             return Ok(true);
         }
-        let error = RunError::NeedsAllPartitions { rule, key };
+        let error = RunError::NeedsAllPartitions { who, key };
         if !self.had_all {
             self.lacks_since = Some(self.world.clock.now());
         }
@@ -54,7 +54,7 @@ impl<E: Engines, L: Log> Cell<'_, E, L> {
             return Ok(());
         }
         match self.engines.spread() {
-            Spread::Whole { rule, key } => Err(RunError::NeedsAllPartitions { rule, key }),
+            Spread::Whole { who, key } => Err(RunError::NeedsAllPartitions { who, key }),
             Spread::ByPartition | Spread::Anyhow => Ok(()),
         }
     }

@@ -73,6 +73,7 @@ fn event(index: u64, n_events: u64, dice: &mut Dice) -> EventType {
         id: FieldId(0),
         time: FieldId(1),
         n_slots: slot,
+        labels: None,
     }
 }
 

@@ -83,6 +83,7 @@ pub(super) fn schema() -> Schema {
         id: FieldId(1),
         time: FieldId(0),
         n_slots: N_SLOTS,
+        labels: None,
     };
     Schema { events: vec![event], entities: vec!["card".to_owned()], roles: vec![] }
 }

@@ -152,7 +152,26 @@ pub struct Event {
     pub when: Option<(Text, Text)>,
     /// The declared fields in order.
     pub fields: Vec<Field>,
+    /// What it says about other events.
+    pub labels: Option<Labels>,
     /// The whole item.
+    pub span: Span,
+}
+
+/// `labels card_payment by payment verdict outcome fraud [confirmed] genuine [cleared]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Labels {
+    /// The events that it may be about.
+    pub events: Vec<Name>,
+    /// The field with the id of the event.
+    pub by: Path,
+    /// The field that says what came out.
+    pub verdict: Path,
+    /// Its words for fraud; empty where it is true or false.
+    pub fraud: Vec<Name>,
+    /// Its words for what was no fraud.
+    pub genuine: Vec<Name>,
+    /// The whole clause.
     pub span: Span,
 }
 

@@ -2,8 +2,8 @@
 
 use crate::diag::{Diagnostic, codes};
 use crate::rules::syntax::ast::{
-    CurrencySource, Entity, Event, Feature, Field, FieldRole, Gives, Item, List, Rule, Snooze,
-    Template, Text, Type, TypeKind, Use,
+    CurrencySource, Entity, Event, Feature, Field, FieldRole, Gives, Item, Labels, List, Name,
+    Rule, Snooze, Template, Text, Type, TypeKind, Use,
 };
 use crate::rules::syntax::parser::{Parser, actions};
 use crate::rules::syntax::token::{Sign, TokenKind};
@@ -71,15 +71,45 @@ impl Parser<'_> {
         let name = self.new_data_name("the name of an event")?;
         let topic = if self.eat_word("from") { Some(self.text_of("a topic")?) } else { None };
         let when = if self.eat_word("when") { Some(self.discriminator()?) } else { None };
-        let mut fields = Vec::new();
+        let (mut fields, mut labels) = (Vec::new(), None);
         while !self.at_item() {
             let from = self.at;
-            match self.field() {
-                Some(field) => fields.push(field),
-                None => self.skip_to_field(from),
+            let read = if self.at_word("labels") {
+                self.labels(&mut labels)
+            } else {
+                self.field().map(|field| fields.push(field))
+            };
+            if read.is_none() {
+                self.skip_to_field(from);
             }
         }
-        Some(Event { name, topic, when, fields, span: self.since(start) })
+        Some(Event { name, topic, when, fields, labels, span: self.since(start) })
+    }
+
+    fn labels(&mut self, labels: &mut Option<Labels>) -> Option<()> {
+        if labels.is_some() {
+            let message = "`labels` stands twice at this event";
+            let help = "keep one, with all events: `labels card_payment, transfer by ...`";
+            return self.fail(codes::E0502, message, help);
+        }
+        let start = self.bump();
+        let events = self.comma_list(|p| p.data_name("the name of an event"))?;
+        self.expect_word("by", "and the field with the id of the event")?;
+        let by = self.path("the field with the id of the event")?;
+        self.expect_word("verdict", "and the field that says what came out")?;
+        let verdict = self.path("the field that says what came out")?;
+        let fraud = self.words_for("fraud")?;
+        let genuine = self.words_for("genuine")?;
+        *labels = Some(Labels { events, by, verdict, fraud, genuine, span: self.since(start) });
+        Some(())
+    }
+
+    /// `fraud [confirmed, chargeback]`: the words of a field for a verdict; none where it does not stand here.
+    fn words_for(&mut self, verdict: &str) -> Option<Vec<Name>> {
+        if !self.eat_word(verdict) {
+            return Some(Vec::new());
+        }
+        self.bracket_list("before the words", |p| p.data_name("a member of the set"))
     }
 
     fn discriminator(&mut self) -> Option<(Text, Text)> {
@@ -95,7 +125,11 @@ impl Parser<'_> {
             Some("time") => FieldRole::Time,
             Some("key") => FieldRole::Key,
             Some("field") => FieldRole::Field,
-            _ => return self.unexpected("a field: `id`, `time`, `key` or `field` and its name"),
+            _ => {
+                return self.unexpected(
+                    "a field: `id`, `time`, `key` or `field` and its name, or `labels`",
+                );
+            }
         };
         self.bump();
         let head = self.new_data_name("the name of a field")?;

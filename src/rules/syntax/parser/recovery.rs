@@ -137,7 +137,7 @@ impl Parser<'_> {
         self.skip_until(from, Self::begins_item);
     }
 
-    /// Skips to the next field of this event, or item.
+    /// Skips to the next field or clause of this event, or item.
     pub(super) fn skip_to_field(&mut self, from: usize) {
         self.skip_until(from, |p| p.begins_field() || p.begins_item());
     }
@@ -188,5 +188,6 @@ impl Parser<'_> {
         let role = self.word().is_some_and(|word| words::FIELD_ROLES.contains(&word));
         let separator = matches!(self.kind_ahead(2), TokenKind::Sign(Sign::Colon | Sign::Dot));
         role && self.word_ahead(1).is_some() && separator
+            || self.at_word("labels") && self.token_at(0).first_on_line
     }
 }

@@ -1,0 +1,144 @@
+//! `labels card_payment by payment verdict fraud`: an event that says what came out about others.
+//!
+//! Read when all events and kinds of entities are known, because it may stand before the events that it is about.
+
+use crate::diag::{Diagnostic, Span, codes, suggest};
+use crate::event::schema::{EventId, EventType, Field, FieldType, LabelSpec};
+use crate::rules::check::refusal::{Refusal, did_you_mean};
+use crate::rules::check::schema::{Builder, dotted, twice, unknown_event};
+use crate::rules::syntax::ast;
+
+impl Builder<'_> {
+    /// The clauses of all events.
+    pub(super) fn labels(&mut self, items: &[&ast::Item]) {
+        for item in items {
+            let ast::Item::Event(event) = item else { continue };
+            let Some(labels) = &event.labels else { continue };
+            let spec = self.label_spec(event, labels);
+            let own = self.out.schema.event_named(&event.name.text);
+            let own = own.and_then(|own| self.out.schema.events.get_mut(usize::from(own.0)));
+            if let Some((own, spec)) = own.zip(spec) {
+                own.labels = Some(spec);
+            }
+        }
+    }
+
+    fn label_spec(&mut self, event: &ast::Event, labels: &ast::Labels) -> Option<LabelSpec> {
+        let schema = &self.out.schema;
+        // One that was refused as a whole was told of.
+        let own = schema.event(schema.event_named(&event.name.text)?).clone();
+        let id = self.own_field(&own, &labels.by)?;
+        let verdict = self.own_field(&own, &labels.verdict)?;
+        let mut events = Vec::new();
+        for name in &labels.events {
+            let labelled = self.labelled(&own, (id, labels.by.span), name);
+            match labelled {
+                Ok(event) if events.contains(&event) => {
+                    self.report.push(twice("event", name, None));
+                }
+                Ok(event) => events.push(event),
+                Err(found) => self.report.push(*found),
+            }
+        }
+        let words = words(verdict, labels);
+        let (fraud, genuine) = words.map_err(|found| self.report.push(*found)).ok()?;
+        let (id, verdict) = (id.slot, verdict.slot);
+        Some(LabelSpec { events, id, verdict, fraud, genuine })
+    }
+
+    fn own_field<'f>(&mut self, own: &'f EventType, path: &ast::Path) -> Option<&'f Field> {
+        let name = dotted(path);
+        if let Some(field) = own.field_named(&name) {
+            return Some(own.field(field));
+        }
+        let message = format!("event `{}` has no field `{name}`", own.name);
+        let found = Diagnostic::new(codes::E0101, path.span, message).with_label("unknown");
+        let near = suggest::nearest(&name, own.fields.iter().map(|field| field.name.as_str()));
+        self.report.push(did_you_mean(found, near, "declare it as a field of this event"));
+        None
+    }
+
+    /// An event that labels may be about.
+    fn labelled(
+        &self,
+        own: &EventType,
+        (id, span): (&Field, Span),
+        name: &ast::Name,
+    ) -> Result<EventId, Refusal> {
+        let schema = &self.out.schema;
+        let names = schema.events.iter().map(|event| event.name.as_str());
+        let event =
+            schema.event_named(&name.text).ok_or_else(|| Box::new(unknown_event(name, names)))?;
+        if name.text == own.name {
+            let message = format!("`{}` labels itself", name.text);
+            return Err(refused(
+                name.span,
+                message,
+                "what comes out later is an event of its own, with a time of its own",
+            ));
+        }
+        let theirs = &schema.event(event).field(schema.event(event).id).ty;
+        let is_text =
+            |ty: &FieldType| matches!(ty, FieldType::Text | FieldType::Ip | FieldType::Entity(_));
+        let fits = *theirs == id.ty || *theirs == FieldType::Text || id.ty == FieldType::Text;
+        if !is_text(&id.ty) || !fits {
+            let message = format!("`{}` cannot be the id of `{}`", id.name, name.text);
+            let help = "declare it as `text`, or as the id of that event is declared";
+            return Err(refused(span, message, help));
+        }
+        Ok(event)
+    }
+}
+
+/// What the field of the verdict holds for fraud, and for what was none.
+fn words(verdict: &Field, labels: &ast::Labels) -> Result<(Vec<u64>, Vec<u64>), Refusal> {
+    let (span, name) = (labels.verdict.span, &verdict.name);
+    match &verdict.ty {
+        FieldType::Bool => match labels.fraud.first().or(labels.genuine.first()) {
+            None => Ok((vec![1], vec![0])),
+            Some(word) => {
+                let message = format!("`{name}` is true or false and has no words");
+                Err(refused(word.span, message, "leave the lists out: true means fraud"))
+            }
+        },
+        FieldType::OneOf(members) => {
+            if labels.fraud.is_empty() || labels.genuine.is_empty() {
+                let message = format!("say which words of `{name}` mean what");
+                let members = members.join(", ");
+                let help = format!("`verdict {name} fraud [...] genuine [...]`, out of: {members}");
+                return Err(refused(span, message, &help));
+            }
+            let fraud = places(members, name, &labels.fraud)?;
+            let genuine = places(members, name, &labels.genuine)?;
+            let is_fraud = |word: &&ast::Name| labels.fraud.iter().any(|it| it.text == word.text);
+            let both = labels.genuine.iter().find(is_fraud);
+            match both {
+                Some(word) => Err(Box::new(twice("word", word, None))),
+                None => Ok((fraud, genuine)),
+            }
+        }
+        _ => {
+            let message = format!("`{name}` cannot say what came out");
+            Err(refused(span, message, "declare it as `bool`, or as `one of [...]`"))
+        }
+    }
+}
+
+/// Where words stand in a closed set.
+fn places(members: &[String], field: &str, words: &[ast::Name]) -> Result<Vec<u64>, Refusal> {
+    let place = |word: &ast::Name| {
+        let at = members.iter().position(|member| *member == word.text);
+        at.map(|at| at as u64).ok_or_else(|| {
+            let message = format!("`{}` is not a member of `{field}`", word.text);
+            let found = Diagnostic::new(codes::E0204, word.span, message);
+            let near = suggest::nearest(&word.text, members.iter().map(String::as_str));
+            let known = format!("the members are: {}", members.join(", "));
+            Box::new(did_you_mean(found, near, &known))
+        })
+    };
+    words.iter().map(place).collect()
+}
+
+fn refused(span: Span, message: String, help: &str) -> Refusal {
+    Box::new(Diagnostic::new(codes::E0520, span, message).with_help(help))
+}
