@@ -237,6 +237,24 @@ fn commands_come_from_their_own_topic_only() {
     assert_eq!(desk.engine.holds_open(), 1);
 }
 
+#[test]
+fn another_rule_set_takes_commands_about_the_holds_of_the_one_before() {
+    let mut desk = Desk::new();
+    let placed = desk.pay("p1", START_MS, "500.00");
+    let hold_id = placed[1].1["hold_id"].as_str().unwrap();
+    let files = vec![Source { path: "a.risk".into(), text: RULES.replace("> 100", "> 200") }];
+    let (other, _) = riskweir::rules::compile(&Sources::of(files));
+    desk.engine.activate(Arc::new(other.unwrap())).unwrap();
+    let out = desk.command(START_MS, &command("c1", "hold.release", hold_id));
+    assert_eq!((&out[0].1["state"], out.len()), (&json!("released"), 2));
+    // And one on a topic that was not read before.
+    let mut fresh = Desk::new();
+    let (other, _) = riskweir::rules::compile(&program().sources);
+    fresh.engine.activate(Arc::new(other.unwrap())).unwrap();
+    let out = fresh.command(START_MS, &command("c1", "hold.release", hold_id));
+    assert_eq!(out[0].1["command"]["cause"], "unknown_hold");
+}
+
 /// Every hold and every command for ever, in plain lists.
 #[derive(Default)]
 struct Naive {

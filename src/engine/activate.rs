@@ -4,7 +4,7 @@
 //! - Models are carried over by what they are made of; what a past taught a new one, it knows.
 //! - Lists follow their files; what rules added and took off stays.
 //! - Rules whose breaker tripped act again.
-//! - Clocks, remembered ids and answers, episodes and holds stay.
+//! - Clocks, remembered ids and answers, episodes and holds stay, and so does the topic of commands.
 //! - What is warming can be filled by an engine of the new rule set that read a stretch of the past again; nothing else
 //!   is taken from that engine.
 //!
@@ -111,7 +111,9 @@ impl Engine {
         let (tables, mut report) = carry_tables(held, &program, options, clock_ms, past);
         models.report(before, &mut report);
         remembered.memory = Memory::of(&program, tables, models, passed);
+        let commands = self.commands.take();
         *self = Self::of(setup, sources, remembered);
+        self.commands = commands;
         Ok(report)
     }
 }

@@ -127,7 +127,7 @@ pub struct Engine {
     pub(super) sources: Vec<Source>,
     topics: Vec<Option<TopicIdx>>,
     /// The topic whose records are commands.
-    commands: Option<Arc<str>>,
+    pub(super) commands: Option<Arc<str>>,
     pub(super) remembered: Remembered,
     /// A snapshot that is being taken.
     pub(super) saving: Option<Saving>,

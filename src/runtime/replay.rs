@@ -61,10 +61,17 @@ impl Lane {
         self.seen >= self.stretch.end
     }
 
-    /// The number of a record: as it was written down; else right behind the one before it, or when the broker had it.
+    /// The number of a record: as it was written down; else right behind the one before it, or when the broker had it, but
+    /// before the next one of its partition.
+    ///
+    /// WHY: the clock of the broker or of who wrote the record may be ahead of ours, and the next one waits behind it.
     fn number(&self, record: &Record) -> u64 {
-        let known = self.order.get(&record.offset).copied();
-        known.unwrap_or_else(|| (self.last + 1).max(micros(record.arrival_ms)))
+        if let Some(known) = self.order.get(&record.offset) {
+            return *known;
+        }
+        let guess = (self.last + 1).max(micros(record.arrival_ms));
+        let next = self.order.range(record.offset..).next();
+        next.map_or(guess, |(_, next)| guess.min(next.saturating_sub(1)).max(self.last))
     }
 
     /// The next record before the end.
@@ -261,5 +268,29 @@ impl<R: Reader> Replay<R> {
             lane.paused = wanted;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_that_nobody_numbered_comes_before_the_next_one_of_its_partition() {
+        let partition = Partition { topic: "t".into(), number: 0 };
+        let stretch = Stretch { partition, from: None, end: 99 };
+        let order = Arc::new(Numbers::from([(2, 5_000), (7, 9_000)]));
+        let (buffer, seen) = (VecDeque::new(), i64::MIN);
+        let mut lane = Lane { stretch, reader: 0, buffer, seen, paused: false, order, last: 0 };
+        let mut number = |last: u64, offset: i64, arrival_ms: i64| {
+            lane.last = last;
+            lane.number(&Record { offset, arrival_ms: Some(arrival_ms), payload: None })
+        };
+        assert_eq!(number(0, 1, 3), 3_000, "when the broker had it");
+        assert_eq!(number(0, 1, 3_600_000), 4_999, "a clock is ahead");
+        assert_eq!(number(4_999, 2, 3_600_000), 5_000, "as it was written down");
+        assert_eq!(number(5_000, 3, 1), 5_001, "right behind the one before it");
+        assert_eq!(number(5_001, 6, 3_600_000), 8_999);
+        assert_eq!(number(9_000, 8, 10), 10_000, "nobody says what comes next");
     }
 }

@@ -12,6 +12,7 @@ use riskweir::runtime::log::{Position, Wire};
 use serde_json::Value;
 
 use super::broker::Broker;
+use super::commands::{COMMANDS, Judged};
 use super::workload::Workload;
 
 /// Name of an output topic, and a body.
@@ -25,6 +26,8 @@ pub(crate) const AUDIT: &str = "risk.audit";
 const DECISIONS: &str = "risk.decisions";
 const HOLDS: &str = "risk.holds";
 const DEAD_LETTER: &str = "risk.dead_letter";
+/// What only an answer to a command has.
+const ANSWER: &[u8] = br#""kind":"command""#;
 
 /// From which offset on a rule set of the shelf decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +62,9 @@ pub(crate) struct Seen {
     pub(crate) stale: u64,
     /// Decisions that say that records are missing.
     pub(crate) marked: u64,
+    /// Commands that were done, and others.
+    pub(crate) done: u64,
+    pub(crate) undone: u64,
 }
 
 /// What may be seen twice.
@@ -79,6 +85,7 @@ pub(crate) struct Check {
     workload: Arc<Workload>,
     lanes: Vec<Lane>,
     placed: BTreeMap<String, Vec<u8>>,
+    commands: Judged,
     /// Snapshots were damaged: where all of a shard are, it begins with the oldest rule set that notes still name.
     pub(crate) damaged: bool,
     /// Somebody accepted that input is missing.
@@ -98,6 +105,12 @@ fn text(body: &[u8]) -> String {
 /// How many first bytes two bodies share.
 fn common(one: &[u8], other: &[u8]) -> usize {
     one.iter().zip(other).take_while(|(one, other)| one == other).count()
+}
+
+/// Whether a hold is placed by it.
+fn is_placed((_, body): &Answer) -> bool {
+    let placed = br#""state":"placed""#;
+    body.windows(placed.len()).any(|part| part == placed)
 }
 
 fn count(answers: &[Answer], answer: &Answer) -> usize {
@@ -157,11 +170,16 @@ impl Check {
     pub(crate) fn new(delivery: Delivery, workload: Arc<Workload>) -> Self {
         let lanes = vec![Lane::default(); workload.layout.n_lanes()];
         let (placed, saw) = (BTreeMap::new(), Seen::default());
-        Self { delivery, workload, lanes, placed, damaged: false, gaps: false, saw }
+        let commands = Judged::default();
+        Self { delivery, workload, lanes, placed, commands, damaged: false, gaps: false, saw }
     }
 
     pub(crate) fn n_records(&self) -> usize {
         self.workload.inputs.iter().map(Vec::len).sum()
+    }
+
+    fn is_command(&self, lane: usize) -> bool {
+        &*self.workload.layout.place(lane).topic == COMMANDS
     }
 
     fn place(&self, lane: usize) -> String {
@@ -225,11 +243,25 @@ impl Check {
         let (Some(lane), Ok(offset)) = (lane, header(wire, "source_offset").parse::<i64>()) else {
             return Err(format!("P1: an output of no record: {}", text(&wire.body)));
         };
+        let once = self.delivery != Delivery::AtLeastOnce;
+        let is_answer = wire.body.windows(ANSWER.len()).any(|part| part == ANSWER);
+        if &*wire.topic == AUDIT && is_answer {
+            self.commands.answer((lane, offset), &wire.body, once)?;
+            (self.saw.done, self.saw.undone) = (self.commands.done, self.commands.refused);
+            return Ok(());
+        }
         if &*wire.topic == AUDIT {
             return self.judge_announcement((lane, offset), &wire.body);
         }
         let answer: Answer = (wire.topic.to_string(), wire.body.clone());
         self.judge_hold(&answer)?;
+        if self.workload.config.topics.commands.is_some() && answer.0 == HOLDS {
+            self.commands.state((lane, offset), &answer.1, once)?;
+            // When it ends hangs on commands, of which a golden run of one lane knows nothing.
+            if !is_placed(&answer) {
+                return Ok(());
+            }
+        }
         let workload = Arc::clone(&self.workload);
         let state = &mut self.lanes[lane];
         let mut wanted = 0;
@@ -347,10 +379,9 @@ impl Check {
             let n_seen =
                 |answer: &Answer| seen.and_then(|seen| seen.get(answer)).copied().unwrap_or(0);
             // WHY: an accepted gap takes the open holds along that the missing records placed, and nobody ends them.
-            let (gaps, ends) = (self.gaps, br#""state":"expired""#);
-            let lost = |(topic, body): &Answer| {
-                gaps && topic == HOLDS && body.windows(ends.len()).any(|part| part == ends)
-            };
+            // Commands end some before their deadline.
+            let may_lack = self.gaps || self.workload.config.topics.commands.is_some();
+            let lost = |answer: &Answer| may_lack && answer.0 == HOLDS && !is_placed(answer);
             let lacks = answers
                 .iter()
                 .find(|answer| !lost(answer) && n_seen(answer) < count(&answers, answer));
@@ -379,6 +410,10 @@ impl Check {
         let workload = Arc::clone(&self.workload);
         let records = workload.inputs[lane].iter().map(|(_, record)| record.offset);
         for record in records.filter(|record| (before..offset).contains(record)) {
+            if self.is_command(lane) {
+                self.commands.committed((lane, record))?;
+                continue;
+            }
             if let Some((topic, body)) = self.missing(lane, record) {
                 let (what, body) = (if topic == HOLDS { "P3" } else { "P6" }, text(&body));
                 return Err(format!(
@@ -416,6 +451,10 @@ impl Check {
         let workload = Arc::clone(&self.workload);
         for (lane, records) in workload.inputs.iter().enumerate() {
             for (_, record) in records {
+                if self.is_command(lane) {
+                    self.commands.committed((lane, record.offset))?;
+                    continue;
+                }
                 if let Some((_, body)) = self.missing(lane, record.offset) {
                     let (at, offset) = (self.place(lane), record.offset);
                     return Err(format!("P1: {at}@{offset} lacks {}", text(&body)));

@@ -15,6 +15,7 @@
 
 pub(crate) mod broker;
 pub(crate) mod check;
+pub(crate) mod commands;
 #[path = "../support/dice.rs"]
 pub(crate) mod dice;
 pub(crate) mod disk;

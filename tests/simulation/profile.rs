@@ -14,6 +14,7 @@ pub(crate) const S: u64 = 1_000_000;
 
 /// See the module. A chance is "one in so many"; 0 is never.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about a deployment")]
 pub(crate) struct Profile {
     pub(crate) mode: DeliveryMode,
     pub(crate) n_topics: usize,
@@ -25,6 +26,8 @@ pub(crate) struct Profile {
     pub(crate) shared_disk: bool,
     /// How often another rule set lies in the folder.
     pub(crate) changes: usize,
+    /// Whether people give commands about holds.
+    pub(crate) commands: bool,
     /// Input that is deleted, per look around: no more than snapshots have seen, or anything that is committed.
     pub(crate) retention: u64,
     pub(crate) harsh: bool,
@@ -115,6 +118,7 @@ impl Profile {
             // WHY: who takes a partition over must find its rule sets.
             shared_disk: n_instances > 1 && (changes > 0 || dice.one_in(2)),
             changes,
+            commands: false,
             retention: if snapshots > 0 { faults[15] } else { 0 },
             harsh: snapshots > 0 && faults[15] > 0 && dice.one_in(2),
             n_records: usize::try_from(10 + dice.below(110)).unwrap(),
@@ -172,6 +176,12 @@ impl Profile {
         Self { snapshots: S, changes: 24, churn: 10, n_records: 240, span, faults_until, ..calm }
     }
 
+    /// People give commands, too; no input is deleted before it is seen.
+    pub(crate) fn commanded(self) -> Self {
+        let n_records = self.n_records.max(60);
+        Self { commands: true, n_records, retention: 0, harsh: false, ..self }
+    }
+
     /// A small deployment where nothing goes wrong.
     pub(crate) fn calm(mode: DeliveryMode) -> Self {
         Self {
@@ -182,6 +192,7 @@ impl Profile {
             by_partition: true,
             shared_disk: false,
             changes: 3,
+            commands: false,
             retention: 0,
             harsh: false,
             n_records: 12,
@@ -218,7 +229,7 @@ impl Profile {
 
     /// Whether every engine has one lane.
     pub(crate) fn is_single(&self) -> bool {
-        self.n_topics == 1 && (self.by_partition || self.n_partitions == 1)
+        !self.commands && self.n_topics == 1 && (self.by_partition || self.n_partitions == 1)
     }
 
     /// No more faults.

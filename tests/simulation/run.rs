@@ -70,6 +70,13 @@ pub(crate) fn restless(seed: u64) -> Verdict {
     with_profile(dice, profile)
 }
 
+/// The same with commands about holds.
+pub(crate) fn commanded(seed: u64) -> Verdict {
+    let mut dice = Dice::new(seed);
+    let profile = Profile::draw(&mut dice).commanded();
+    with_profile(dice, profile)
+}
+
 /// The same of one process that is killed again and again, while its rule set changes.
 pub(crate) fn killed(seed: u64) -> Verdict {
     with_profile(Dice::new(seed), Profile::killed(DeliveryMode::Idempotent))

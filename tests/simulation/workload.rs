@@ -16,6 +16,7 @@ use riskweir::telemetry::board::Identity;
 
 use super::broker::{Layout, Record};
 use super::check::{AUDIT, Golden};
+use super::commands::{self, COMMANDS};
 use super::dice::Dice;
 use super::ports::WALL_MS;
 use super::profile::{MS, Profile};
@@ -58,7 +59,8 @@ fn settings(profile: &Profile, decisions: &str) -> Config {
         ("time.allowed_lateness", lateness.to_owned()),
     ];
     let key = profile.by_partition.then(|| ("kafka.partitioned_by", "card".to_owned()));
-    let flags = settings.into_iter().chain(key);
+    let commands = profile.commands.then(|| ("topics.commands", COMMANDS.to_owned()));
+    let flags = settings.into_iter().chain(key).chain(commands);
     let flags = flags.map(|(key, value)| ("--set".to_owned(), key.to_owned(), value)).collect();
     let loaded = config::load(&Sources { flags, ..Sources::default() });
     loaded.unwrap_or_else(|errors| panic!("{errors:#?}")).config
@@ -159,7 +161,9 @@ impl Workload {
         // WHY: only decisions say that records are missing, as they may be where snapshots are damaged and input is deleted.
         let decisions = if profile.retention > 0 { "all" } else { decisions };
         let config = settings(profile, decisions);
-        let layout = Layout::new(&TOPICS[..profile.n_topics], profile.n_partitions);
+        let mut topics = TOPICS[..profile.n_topics].to_vec();
+        topics.extend(profile.commands.then_some(COMMANDS));
+        let layout = Layout::new(&topics, profile.n_partitions);
         let kind = (profile.n_topics, profile.is_single());
         let sets = shelf::draw(dice, kind, engine_options(&config));
         let mut changes = Vec::new();
@@ -169,21 +173,29 @@ impl Workload {
             changes.push((time, set));
         }
         let (mut inputs, mut left) = (Vec::new(), profile.n_records);
-        for lane in 0..layout.n_lanes() {
-            let others = layout.n_lanes() - lane;
+        let n_lanes = profile.n_topics * profile.n_partitions;
+        for lane in 0..n_lanes {
+            let others = n_lanes - lane;
             // WHY: one lane in six has nothing at all.
             let share = if others > 1 && dice.one_in(6) { 0 } else { left / others };
             left -= share;
             inputs.push(lane_of(dice, profile, lane, share));
         }
-        Self { layout, sets, changes, config, inputs }
+        let mut workload = Self { layout, sets, changes, config, inputs };
+        if profile.commands {
+            let commands = commands::draw(dice, profile, &workload);
+            workload.inputs.extend(commands);
+        }
+        workload
     }
 
     /// Engines that begin with a rule set of the shelf, a good one.
     pub(crate) fn engines(&self, set: usize) -> DecidingEngines {
         let program = self.sets[set].program.as_ref().expect("a good rule set");
         let engines = DecidingEngines::new(Arc::clone(program), engine_options(&self.config));
-        engines.partitioned_by(self.config.kafka.partitioned_by.as_deref())
+        engines
+            .partitioned_by(self.config.kafka.partitioned_by.as_deref())
+            .commanded_from(self.config.topics.commands.as_deref())
     }
 
     /// A rule set, by its name in notes.

@@ -161,7 +161,7 @@ pub(crate) struct State {
 
 impl Stats {
     /// All of them by name.
-    pub(crate) fn named(&self) -> [(&'static str, u64); 26] {
+    pub(crate) fn named(&self) -> [(&'static str, u64); 28] {
         [
             ("calls", self.calls),
             ("crashes", self.crashes),
@@ -189,6 +189,8 @@ impl Stats {
             ("changes back", self.seen.back),
             ("stale answers", self.seen.stale),
             ("marked", self.seen.marked),
+            ("commands done", self.seen.done),
+            ("commands refused", self.seen.undone),
         ]
     }
 }
