@@ -22,12 +22,17 @@ fn main() -> io::Result<()> {
 fn list(root: &Path, endings: &[&str], (before, include): (&str, &str)) -> io::Result<String> {
     let mut files = Vec::new();
     walk(root, endings, &mut files)?;
+    let named = |file: PathBuf| {
+        let inside = file.strip_prefix(root).unwrap_or(&file);
+        let name: Vec<_> = inside.iter().map(|part| part.to_string_lossy()).collect();
+        (format!("{before}{}", name.join("/")), file)
+    };
+    let mut files: Vec<(String, PathBuf)> = files.into_iter().map(named).collect();
+    // WHY: by text, as the loader does; paths would come by their parts.
     files.sort();
     let mut list = String::from("&[\n");
-    for file in &files {
-        let inside = file.strip_prefix(root).unwrap_or(file);
-        let name: Vec<_> = inside.iter().map(|part| part.to_string_lossy()).collect();
-        let (name, path) = (format!("{before}{}", name.join("/")), file.to_string_lossy());
+    for (name, path) in &files {
+        let path = path.to_string_lossy();
         let entry = writeln!(list, "    ({name:?}, {include}!({path:?})),");
         entry.map_err(io::Error::other)?;
     }

@@ -16,7 +16,7 @@ import json
 import sys
 
 STOPS = {"block": 3, "hold": 2, "step_up": 1}
-RATES = (0.0025, 0.005, 0.01)
+RATES = (0.005, 0.01, 0.02, 0.03)
 
 
 def frauds(path):

@@ -113,6 +113,27 @@ fn a_short_demo_decides_every_record_and_its_books_balance() {
 }
 
 #[test]
+fn a_demo_far_from_any_rule_folder_has_the_shipped_rules_and_their_models() {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let output = riskweir()
+        .current_dir(elsewhere.path())
+        .args(["demo", "--for", "1s", "--rate", "100/s", "--format", "json"])
+        .args(["--listen", "127.0.0.1:0"])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let start: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+    let rules = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("rules");
+    let sources = riskweir::loader::load(&rules).unwrap();
+    let program = riskweir::rules::compile(&sources).0.unwrap();
+    assert!(program.models.len() >= 3);
+    assert_eq!(start["ruleset"], program.digest.short_hex());
+    let summary: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    assert!(summary["watching"].is_object() && summary["models"].is_object(), "{summary}");
+}
+
+#[test]
 fn the_same_seed_generates_the_same_bytes_and_the_labels_name_generated_records() {
     let folder = tempfile::tempdir().unwrap();
     let labels = folder.path().join("labels.ndjson");

@@ -36,6 +36,21 @@ fn the_shipped_rules_do_what_their_tests_say() {
     assert!(check(&folder("rules")) >= 100);
 }
 
+/// Also where the working directory has no rules: rules, lists, and the models that lie beside them.
+#[test]
+fn the_program_carries_the_shipped_rules_as_the_loader_reads_them() {
+    let carried = riskweir::demo::shipped::sources();
+    let loaded = folder("rules");
+    let paths = |sources: &Sources| -> Vec<String> {
+        sources.files.iter().map(|file| file.path.clone()).collect()
+    };
+    assert_eq!(paths(&carried), paths(&loaded));
+    assert!(carried == loaded, "the program is of other rules than these");
+    let models: Vec<&str> = carried.artifacts.iter().map(|it| it.path.as_str()).collect();
+    assert_eq!(models, ["../models/card-fraud-challenger.rwm", "../models/card-fraud.rwm"]);
+    assert!(carried.artifacts.iter().all(|it| it.bytes.len() < 400_000), "{carried:?}");
+}
+
 #[test]
 fn the_shipped_rules_give_no_warning_but_those_that_they_accept_with_a_reason() {
     let (_, report) = riskweir::rules::compile(&folder("rules"));

@@ -291,4 +291,31 @@ mod tests {
             assert!(!balanced(wrong), "{wrong:?}");
         }
     }
+
+    #[test]
+    fn what_models_say_is_shown_with_place_label_and_the_first_reasons() {
+        let mut tally = Tally::default();
+        tally.watching.insert("odd".to_owned(), Verdicts { right: 3, wrong: 1 });
+        let score = serde_json::from_value(json!({
+            "model": "m", "percentile_ppm": 997_000,
+            "features": [{"reason": "one"}, {"reason": "two"}, {"reason": "three"}, {"reason": "four"}],
+        }));
+        let example = Example {
+            event_type: "card_payment".to_owned(),
+            amount: Some("12.50 EUR".to_owned()),
+            label: None,
+            score: score.unwrap(),
+        };
+        tally.examples.insert("m".to_owned(), example);
+        let report = Report { tally: &tally, closing: Closing::default() };
+        let text = report.text(Paint { color: false });
+        assert!(
+            text.contains("  odd                            4        3        1        75%\n"),
+            "{text}"
+        );
+        let told = "  model m: card_payment of 12.50 EUR, above 99.7% of the last scores · honest\n    one\n    two\n    three\n";
+        assert!(text.contains(told) && !text.contains("four"), "{text}");
+        assert_eq!(report.json()["watching"]["odd"]["precision"], 0.75);
+        assert_eq!(report.json()["models"]["m"]["reasons"][3], "four");
+    }
 }
