@@ -31,7 +31,9 @@ event login from "TOPIC" when "/type" = "login"
   id   id   : text
   time at   : time
   key  card : card
+  field about : text?
   field ok  : bool
+  labels payment by about verdict ok
 "#;
 
 /// What comes on a second topic only.

@@ -109,7 +109,9 @@ impl Maker<'_> {
         let amount = self.dice.pick(&["1.00", "20.50", "99.99", "300.00", "901.00", "1500.00"]);
         let body = if self.dice.one_in(if self.topic == 0 { 5 } else { 2 }) {
             let ok = self.dice.one_in(2);
-            format!(r#"{{"type":"login",{head},"ok":{ok}}}"#)
+            // What it says of the record before, if that is a payment, is in snapshots and replays.
+            let about = number.saturating_sub(1);
+            format!(r#"{{"type":"login",{head},"about":"p{lane}-{about}","ok":{ok}}}"#)
         } else if self.topic == 0 {
             let shop = self.dice.pick(&["", r#","shop":"a""#, r#","shop":"b""#, r#","shop":"c""#]);
             format!(r#"{{"type":"payment",{head},"amount":"{amount}"{shop}}}"#)
