@@ -8,13 +8,12 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use riskweir::diag::{Source, Sources};
 use riskweir::engine::{
-    Engine, EngineOptions, Found, Input, Judged, LabelFigures, OutputTopic, Restore, Silence, Sink,
-    SnapshotStatus, Stance,
+    Engine, EngineOptions, Found, Input, Judged, LabelFigures, ModelSays, OutputTopic, Restore,
+    Silence, Sink, SnapshotStatus, Stance,
 };
 use riskweir::event::schema::Finding;
 use riskweir::models::online::Scored;
-use riskweir::models::online::spec::Row as Features;
-use riskweir::rules::program::{Mode, ModelId, Program};
+use riskweir::rules::program::{Mode, Program};
 
 use crate::support::dice::Dice;
 
@@ -125,7 +124,6 @@ struct Said {
 struct Ear<'p> {
     program: &'p Program,
     said: Option<Said>,
-    high: Vec<String>,
 }
 
 impl Sink for Ear<'_> {
@@ -135,9 +133,10 @@ impl Sink for Ear<'_> {
         true
     }
 
-    fn scored(&mut self, model: ModelId, _: Features<'_>, scored: Option<Scored>) {
-        if scored.and_then(Scored::percentile_ppm).is_some_and(|ppm| ppm >= 995_000) {
-            self.high.push(self.program.models[usize::from(model.0)].name.clone());
+    fn scored(&mut self, _: &Judged<'_>, says: &ModelSays<'_>) {
+        if says.scored.and_then(Scored::percentile_ppm).is_some_and(|ppm| ppm >= 995_000) {
+            let name = self.program.models[usize::from(says.model.0)].name.clone();
+            self.said.as_mut().unwrap().by.insert((name, None));
         }
     }
 
@@ -153,7 +152,6 @@ impl Sink for Ear<'_> {
         };
         let acted = judged.hits.iter().map(|id| rule(id, true));
         let watched = judged.shadow.iter().map(|id| rule(id, false));
-        let models = self.high.drain(..).map(|name| (name, None));
         self.said = Some(Said {
             event: if self.program.schema.event(judged.event).name == "login" {
                 "login"
@@ -163,7 +161,7 @@ impl Sink for Ear<'_> {
             id: judged.id.to_owned(),
             acted: !judged.hits.is_empty(),
             watched: !judged.shadow.is_empty(),
-            by: acted.chain(watched).chain(models).collect(),
+            by: acted.chain(watched).collect(),
         });
     }
 }
@@ -349,7 +347,7 @@ impl Runner {
     /// Steps, and tells an oracle.
     fn teach(&mut self, oracle: &mut Oracle, record: &Record) {
         let program = Arc::clone(self.engine.program());
-        let mut ear = Ear { program: &program, said: None, high: Vec::new() };
+        let mut ear = Ear { program: &program, said: None };
         self.step(record, &mut ear);
         oracle.take(record, ear.said);
     }

@@ -351,3 +351,67 @@ rule ask mode shadow
     assert_eq!(decision["undecided"][0]["name"], "ask");
     assert!(decision["models"][0].get("raw_micro").is_none(), "{decision:#}");
 }
+
+/// What is known of a card's payments a week later, beside what it does now; nothing reads a label sooner.
+const LABELED: &str = r#"
+event pay from "t"
+  id    id     : text
+  time  at     : time unit ms
+  key   card   : card
+  field amount : money currency EUR
+  field fraud  : bool
+feature usual = avg(pay.amount) by card over prior 7d
+feature ratio = amount / usual
+feature known = count(pay) by card over prior 3d ending 7d ago
+feature bad   = count(pay where fraud) by card over prior 3d ending 7d ago
+feature risk  = (bad + 1%) / (known + 1)
+feature last  = share(pay where fraud) by card over prior 2 events within 60d ending 7d ago
+model anomaly
+  on pay
+  reads high ratio, high risk, high last
+rule scored mode shadow
+  on pay
+  when model.anomaly.raw >= 0
+  then score +1
+"#;
+
+/// Any score worked out anew from the events until then and the labels known by then, all younger ones turned around, is
+/// the score of the whole stream.
+#[test]
+fn no_score_depends_on_what_came_later_or_was_not_known_yet() {
+    const WEEK: usize = 7 * 24 * 60 / 3;
+    let program = program(&[LABELED]);
+    let mut dice = Dice::new(31);
+    let payments: Vec<(u64, u64, bool)> =
+        (0..6_500).map(|_| (dice.below(25), 1 + dice.below(90), dice.one_in(9))).collect();
+    // Three minutes apart; labels from `unknown` on are turned around.
+    let line = |(index, unknown): (usize, usize)| {
+        let (card, euros, is_fraud) = payments[index];
+        let at = START_MS + i64::try_from(index).unwrap() * 180_000;
+        let is_fraud = is_fraud ^ (index >= unknown);
+        format!(
+            r#"{{"id":"p{index}","at":{at},"card":"c{card}","amount":"{euros}.00","fraud":{is_fraud}}}"#
+        )
+    };
+    let said = |until: usize, unknown: usize| {
+        let mut runner = Runner::new(&program);
+        let lines: Vec<String> = (0..until).map(|index| line((index, unknown))).collect();
+        runner.steps(&lines);
+        scores(&runner.out)
+    };
+    let whole = said(payments.len(), payments.len());
+    assert_eq!(whole.len(), payments.len());
+    // Cuts of which the payment a week before to the minute was of the same card.
+    let is_cut = |at: &usize| payments[*at].0 == payments[*at - WEEK].0;
+    let cuts: Vec<usize> = (4_200..payments.len()).filter(is_cut).step_by(20).collect();
+    let mut told_apart = 0;
+    for at in &cuts {
+        // The label of the event itself and those of the last seven days are not known.
+        let anew = said(at + 1, at - WEEK + 1);
+        assert_eq!(anew[*at], whole[*at], "{at}");
+        assert!(whole[*at][0]["percentile_ppm"].is_u64(), "{}", whole[*at]);
+        // One that is a week old is.
+        told_apart += usize::from(said(at + 1, at - WEEK)[*at] != whole[*at]);
+    }
+    assert!(cuts.len() >= 4 && told_apart > 0, "{told_apart} of {}", cuts.len());
+}

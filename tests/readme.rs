@@ -72,6 +72,7 @@ fn the_tests_of_all_examples_pass() {
         "cards-2018-learned",
         "paysim",
         "sparkov",
+        "sparkov-models",
         "workload",
     ] {
         let sources = load(&repository().join("examples").join(example)).expect("a folder");

@@ -3,7 +3,8 @@
 //! A file of labels is CSV with a header or NDJSON, plain or compressed, one event a line: its id, a verdict (`fraud` or
 //! `genuine`, also `1` and `0`, `true` and `false`), maybe when it was reported (RFC 3339), and maybe the type of the
 //! event. Columns are called `event_id`, `verdict`, `reported_at` and `event_type` unless the caller names others, so a
-//! data set that carries its labels can be its own file of labels. Further columns are ignored.
+//! data set that carries its labels can be its own file of labels. A CSV file has the column `#row` beside its own, as in
+//! `backtest`. Further columns are ignored.
 //!
 //! All reports about an event are kept: which of them counts depends on the time at which somebody asks.
 
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value as Json;
 
 use crate::backtest::input::{Format, InputError, Opened, open};
+use crate::backtest::run::ROW_COLUMN;
 use crate::base::EntityKey;
 use crate::base::time::parse_rfc3339;
 
@@ -233,7 +235,9 @@ impl Labels {
         let file = (path, columns);
         let broken = |error: csv::Error| InputError::csv(path, &error);
         let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(bytes);
-        let header = reader.headers().map_err(broken)?.clone();
+        let mut header = reader.headers().map_err(broken)?.clone();
+        let n_columns = header.len();
+        header.push_field(ROW_COLUMN);
         let find = |column: &str| header.iter().position(|name| name == column);
         let needed = |column: &str, flag: &'static str| {
             let (path, column) = (path.to_owned(), column.to_owned());
@@ -253,8 +257,12 @@ impl Labels {
         let mut record = csv::StringRecord::new();
         let mut line = 1_u64;
         while reader.read_record(&mut record).map_err(broken)? {
+            let row = (line - 1).to_string();
             line += 1;
-            let cell = |at: usize| record.get(at).unwrap_or_default();
+            let cell = |at: usize| match record.get(at) {
+                _ if at == n_columns => row.as_str(),
+                cell => cell.unwrap_or_default(),
+            };
             let reported = reported.map(cell).filter(|cell| !cell.is_empty());
             let label = label(cell(verdict), reported);
             let event = (event_type.map_or("", cell), cell(id));
@@ -367,4 +375,30 @@ fn label(verdict: &str, reported: Option<&str>) -> Result<Label, &'static str> {
         parse_rfc3339(text.as_bytes()).ok_or("the time is not like `2026-01-31T10:00:00Z`")
     };
     Ok(Label { verdict, reported_ms: reported.map(time).transpose()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As the records of such a file are counted by `backtest`: from 0.
+    #[test]
+    fn a_table_without_ids_is_labeled_by_its_rows() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("l.csv");
+        std::fs::write(&path, "amount,is_fraud,kind\n5,0,\n7,1,stolen\n9\n").unwrap();
+        let id = "#row".to_owned();
+        let columns = |kind: &str| Columns {
+            id: id.clone(),
+            verdict: "is_fraud".to_owned(),
+            kind: Some(kind.to_owned()),
+            ..Columns::default()
+        };
+        assert!(Labels::read(&path, &columns("kind")).is_err(), "the third row has no verdict");
+        std::fs::write(&path, "amount,is_fraud,kind\n5,0,\n7,1,stolen\n").unwrap();
+        let labels = Labels::read(&path, &columns("kind")).unwrap();
+        let fraud = |row: &str| labels.get("", row, 0).unwrap().verdict == Some(Verdict::Fraud);
+        assert_eq!((labels.len(), fraud("0"), fraud("1")), (2, false, true));
+        assert_eq!(labels.kind("", "1"), Some("stolen"));
+    }
 }

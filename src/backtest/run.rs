@@ -393,7 +393,7 @@ const CSV_WATCH_RECORDS: i64 = 4096;
 
 /// The column that every record of a table has beside those of its file: the index of the record, from 0. A schema
 /// reads it as `from "/#row"`, for instance as the id of records that have none.
-const ROW_COLUMN: &str = "#row";
+pub(super) const ROW_COLUMN: &str = "#row";
 
 /// The cells of a record by column. A blank record has none, so that it is refused as empty.
 fn pairs<'a>(

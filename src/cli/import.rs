@@ -48,7 +48,7 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
     let wanted = Wanted::find(&program, &arguments.name, None).map_err(Failure::invalid)?;
     let bytes = read(&arguments.model)?;
     let features: Vec<_> =
-        wanted.features.iter().map(|feature| (feature.name.as_str(), feature.unit)).collect();
+        wanted.learned().iter().map(|feature| (feature.name.as_str(), feature.unit)).collect();
     let scorer = import(&bytes, arguments.columns.as_deref(), &features).map_err(|error| {
         Failure::invalid(format!("could not import `{}`: {error}", arguments.model.display()))
     })?;
@@ -58,7 +58,7 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
         name: wanted.name.clone(),
         event: wanted.event.clone(),
         features: wanted
-            .features
+            .learned()
             .iter()
             .map(|feature| Feature {
                 name: feature.name.clone(),

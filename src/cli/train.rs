@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 
@@ -14,8 +15,9 @@ use crate::cli::import::write_artifact;
 use crate::cli::rules::compile_folder_untrained;
 use crate::cli::{Console, Exit, Failure, Format};
 use crate::models::offline::packed::MAX_DEPTH;
+use crate::rules::program::Program;
 use crate::train::card::{Origin, Trained, markdown, train};
-use crate::train::dataset::{Collect, Dataset, Example, Wanted};
+use crate::train::dataset::{Collect, CollectAll, Dataset, Example, Wanted};
 use crate::train::evaluate::Method;
 use crate::train::fit::ForestPlan;
 use crate::train::fold::{Fold, History, Period};
@@ -23,6 +25,12 @@ use crate::train::fold::{Fold, History, Period};
 /// Arguments of `riskweir train`.
 #[derive(Args, Debug)]
 pub struct Arguments {
+    /// Rule folder (or one .risk file).
+    #[arg(long, value_name = "DIR", default_value = "rules")]
+    pub(crate) rules: PathBuf,
+    /// Name of the model in the rules: of kind `learned`; its file may be missing.
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) name: String,
     #[command(flatten)]
     pub(crate) source: Source,
     /// What is trained.
@@ -53,12 +61,6 @@ pub struct Arguments {
 /// What is read, and what is known about it.
 #[derive(Args, Debug)]
 pub(crate) struct Source {
-    /// Rule folder (or one .risk file).
-    #[arg(long, value_name = "DIR", default_value = "rules")]
-    pub(crate) rules: PathBuf,
-    /// Name of the model in the rules: of kind `learned`; its file may be missing.
-    #[arg(long, value_name = "MODEL")]
-    pub(crate) name: String,
     /// Input files, read in this order as one history, as for `backtest`.
     #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
     pub(crate) input: Vec<PathBuf>,
@@ -71,7 +73,7 @@ pub(crate) struct Source {
     pub(crate) label_delay: i64,
     /// Field that holds the card or customer: measured by card too, and those known to be defrauded leave.
     #[arg(long, value_name = "FIELD")]
-    card: Option<String>,
+    pub(crate) card: Option<String>,
     /// Column of the labels that tells kinds of fraud apart.
     #[arg(long, value_name = "COLUMN", requires = "labels")]
     scenario_column: Option<String>,
@@ -146,59 +148,57 @@ impl Knobs {
     }
 }
 
-/// What was read.
-pub(crate) struct Read {
+/// What was read for one model.
+pub(crate) struct Read<'l> {
     pub(crate) wanted: Wanted,
     pub(crate) dataset: Dataset,
-    pub(crate) labels: Labels,
+    pub(crate) labels: &'l Labels,
     pub(crate) rules: crate::base::Digest,
 }
 
-impl Read {
+impl Read<'_> {
     /// The events with what is known of them.
     pub(crate) fn history(&self) -> History<'_> {
         History {
             dataset: &self.dataset,
-            n_features: self.wanted.features.len(),
-            labels: &self.labels,
+            n_features: self.wanted.learned().len(),
+            labels: self.labels,
             event: &self.wanted.event,
         }
     }
 }
 
 impl Source {
-    /// Runs the history through the rules and keeps events of a period. None where the rules do not compile.
-    pub(crate) fn read(&self, period: Period, console: &Console) -> Result<Option<Read>, Failure> {
+    /// Reads the labels, without which nothing is learned or measured.
+    pub(crate) fn labels(&self) -> Result<Labels, Failure> {
         let labels = self.labels.read(self.scenario_column.as_deref())?;
-        let labels = labels.ok_or_else(|| {
-            Failure::invalid("a model learns from labels: name their file with `--labels`")
-        })?;
-        let Some(program) = compile_folder_untrained(&self.rules, console)? else {
-            return Ok(None);
-        };
-        let wanted = Wanted::find(&program, &self.name, self.card.as_deref());
-        let mut collect =
-            Collect::new(wanted.map_err(Failure::invalid)?, period.from_ms, period.before_ms);
+        labels.ok_or_else(|| {
+            Failure::invalid(
+                "models are trained and measured by labels: name their file with `--labels`",
+            )
+        })
+    }
+
+    /// Runs the history through a rule set, without artifacts, and keeps events of a period for each model.
+    pub(crate) fn read<'l>(
+        &self,
+        program: Program,
+        wanted: Vec<Wanted>,
+        period: Period,
+        labels: &'l Labels,
+    ) -> Result<Vec<Read<'l>>, Failure> {
+        let period = (period.from_ms, period.before_ms);
+        let collect = wanted.into_iter().map(|wanted| Collect::new(wanted, period, labels));
+        let mut collect = CollectAll(collect.collect());
         let rules = program.digest;
-        self.reading.run(&self.input, &std::sync::Arc::new(program), &mut collect)?;
-        let (wanted, dataset) = collect.finish().map_err(Failure::invalid)?;
-        if dataset.is_empty() {
-            return Err(Failure::invalid(format!(
-                "the input has no `{}` in the period that is looked at: see the flags of periods in `--help`",
-                wanted.event
-            )));
+        self.reading.run(&self.input, &Arc::new(program), &mut collect)?;
+        let mut read = Vec::new();
+        for collect in collect.0 {
+            let (wanted, dataset) = collect.finish().map_err(Failure::invalid)?;
+            check_known(&wanted, &dataset, labels)?;
+            read.push(Read { wanted, dataset, labels, rules });
         }
-        let is_labeled = |(example, _): (&Example, _)| {
-            labels.get(&wanted.event, &example.id, i64::MAX).is_some()
-        };
-        if !dataset.iter().any(is_labeled) {
-            return Err(Failure::invalid(format!(
-                "none of the {} is about a `{}` of the input: `--label-id` must name the column with the ids of these events",
-                counted(labels.len() as u64, "label"),
-                wanted.event
-            )));
-        }
-        Ok(Some(Read { wanted, dataset, labels, rules }))
+        Ok(read)
     }
 
     /// Files that are read; an output must be none of them.
@@ -206,6 +206,25 @@ impl Source {
         let labels = self.labels.labels.as_deref();
         self.input.iter().map(PathBuf::as_path).chain(labels).collect()
     }
+}
+
+/// Refuses a history without the events of a model, or without a label of them.
+fn check_known(wanted: &Wanted, dataset: &Dataset, labels: &Labels) -> Result<(), Failure> {
+    let Wanted { event, .. } = wanted;
+    if dataset.is_empty() {
+        return Err(Failure::invalid(format!(
+            "the input has no `{event}` in the period that is looked at: see the flags of periods in `--help`"
+        )));
+    }
+    let is_labeled =
+        |(example, _): (&Example, _)| labels.get(event, &example.id, i64::MAX).is_some();
+    if !dataset.iter().any(is_labeled) {
+        return Err(Failure::invalid(format!(
+            "none of the {} is about a `{event}` of the input: `--label-id` must name the column with the ids of these events",
+            counted(labels.len() as u64, "label")
+        )));
+    }
+    Ok(())
 }
 
 /// Runs the command.
@@ -223,7 +242,15 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
         from_ms: arguments.from.unwrap_or(i64::MIN),
         before_ms: arguments.test_until.unwrap_or(i64::MAX),
     };
-    let Some(read) = source.read(all, console)? else { return Ok(Exit::Invalid) };
+    let labels = source.labels()?;
+    let Some(program) = compile_folder_untrained(&arguments.rules, console)? else {
+        return Ok(Exit::Invalid);
+    };
+    let wanted = Wanted::find(&program, &arguments.name, source.card.as_deref());
+    let wanted = vec![wanted.map_err(Failure::invalid)?];
+    let Some(read) = source.read(program, wanted, all, &labels)?.pop() else {
+        return Ok(Exit::Invalid);
+    };
     if let Some(path) = dataset {
         write_rows(&read, path)?;
     }
@@ -288,7 +315,7 @@ fn command() -> String {
     core::iter::once("riskweir".to_owned()).chain(words).collect::<Vec<String>>().join(" ")
 }
 
-fn write_rows(read: &Read, path: &Path) -> Result<(), Failure> {
+fn write_rows(read: &Read<'_>, path: &Path) -> Result<(), Failure> {
     let failed = |error: std::io::Error| {
         Failure::invalid(format!("could not write `{}`: {error}", path.display()))
     };
@@ -300,6 +327,6 @@ fn write_rows(read: &Read, path: &Path) -> Result<(), Failure> {
         [u8::from(is_fraud).to_string(), kind.to_owned()]
     };
     read.dataset
-        .write_csv(&read.wanted.features, ["label", "scenario"], about, file)
+        .write_csv(read.wanted.learned(), ["label", "scenario"], about, file)
         .map_err(failed)
 }

@@ -30,7 +30,7 @@ mod turn;
 pub use activate::{ActivationReport, Past};
 pub use counters::{CommandResult, Counters, RuleCounters};
 pub use labels::{Found, LabelFigures, Labelled, Stance};
-pub use models::ModelFigures;
+pub use models::{ModelFigures, ModelSays};
 pub use options::{DecisionsWanted, EngineOptions};
 pub use port::{Input, Judged, Output, OutputTopic, Silence, Sink, StreamId};
 pub use restore::{Restore, RestoreError};

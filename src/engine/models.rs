@@ -82,6 +82,29 @@ pub struct ModelFigures<'a> {
     pub moved: Vec<Moved<'a>>,
 }
 
+/// What a model read of an event, and what it said: as of before the event.
+#[derive(Clone, Copy, Debug)]
+pub struct ModelSays<'a> {
+    /// Which.
+    pub model: ModelId,
+    /// What it read.
+    pub row: Row<'a>,
+    /// The score; none where it had none.
+    pub scored: Option<Scored>,
+    models: &'a Models,
+    asked: &'a AskedModels,
+}
+
+impl ModelSays<'_> {
+    /// What the features added to the score, largest first.
+    ///
+    /// # Cost
+    /// They are worked out now.
+    pub fn parts(&self) -> Vec<Part> {
+        self.models.parts(self.model, self.asked)
+    }
+}
+
 /// What a rule set says of a model.
 #[derive(Debug)]
 enum Known {
@@ -336,6 +359,15 @@ impl Models {
         place.row.extend_from_slice(row);
         place.scored = scored;
         scored
+    }
+
+    /// All that were asked: what they read and said.
+    pub(super) fn said<'a>(
+        &'a self,
+        asked: &'a AskedModels,
+    ) -> impl Iterator<Item = ModelSays<'a>> {
+        let models = self;
+        asked.all().map(move |(model, row, scored)| ModelSays { model, row, scored, models, asked })
     }
 
     /// What the features added to a score.

@@ -2,12 +2,11 @@
 
 use crate::base::Currency;
 use crate::decision::lattice::Outcome;
+use crate::engine::models::ModelSays;
 use crate::engine::scene;
 use crate::engine::step::Decoded;
 use crate::event::schema::{EventId, SlotId};
-use crate::models::online::Scored;
-use crate::models::online::spec::Row;
-use crate::rules::program::{ModelId, RuleId};
+use crate::rules::program::RuleId;
 
 /// A partition of an input topic, or a file, that the engine reads in order. Made by `Engine::open_stream`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -102,11 +101,11 @@ pub trait Sink {
         false
     }
 
-    /// What a model read of the event that [`Sink::judged`] tells next, and what it said: as of before the event.
-    fn scored(&mut self, _: ModelId, _: Row<'_>, _: Option<Scored>) {}
-
     /// One event was judged and its records were emitted. Repeats of known events are not judged.
     fn judged(&mut self, _: &Judged<'_>) {}
+
+    /// What a model read of the event that [`Sink::judged`] told last, and what it said.
+    fn scored(&mut self, _: &Judged<'_>, _: &ModelSays<'_>) {}
 }
 
 /// An owned output record.

@@ -310,10 +310,7 @@ impl<'a, S: Sink> Turn<'a, S> {
         let (hits, shadow) = (rules(&judgement.hits), rules(&judgement.shadow));
         let Decoded { row, .. } = self.decoded;
         let shape = &self.setup.shapes[usize::from(row.event)];
-        for (model, row, scored) in self.work.answers.models.all() {
-            self.sink.scored(model, row, scored);
-        }
-        self.sink.judged(&Judged {
+        let judged = Judged {
             event: row.event(),
             id: scene::text(self.decoded, shape.id),
             time_ms: row.time_ms,
@@ -325,7 +322,11 @@ impl<'a, S: Sink> Turn<'a, S> {
             alerted: &self.work.raised,
             n_alerts: u32::try_from(n_alerts).unwrap_or(u32::MAX),
             decoded: self.decoded,
-        });
+        };
+        self.sink.judged(&judged);
+        for says in self.remembered.memory.models().said(&self.work.answers.models) {
+            self.sink.scored(&judged, &says);
+        }
     }
 
     /// The answer to be kept. WHY: one event in ten may be late and nothing else; their answers are all the same.

@@ -7,5 +7,5 @@
 pub mod drift;
 pub mod offline;
 pub mod online;
-mod places;
+pub(crate) mod places;
 pub mod serving;

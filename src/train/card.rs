@@ -95,7 +95,7 @@ fn features(wanted: &Wanted, lessons: &Lessons) -> Vec<Feature> {
         median,
         reference: Histogram::of(lessons.column(at)),
     };
-    wanted.features.iter().zip(medians).enumerate().map(feature).collect()
+    wanted.learned().iter().zip(medians).enumerate().map(feature).collect()
 }
 
 /// Scores at [`SHARES_PPM`]: each is the least that has so many below it.

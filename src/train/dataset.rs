@@ -4,21 +4,21 @@
 
 use std::io::{self, Write};
 
+use crate::backtest::labels::{Labels, Verdict};
 use crate::base::EntityKey;
 use crate::base::count::nearest_signed_f64;
 use crate::base::time::format_rfc3339;
-use crate::engine::{Judged, OutputTopic, Sink};
+use crate::engine::{Judged, ModelSays, OutputTopic, Sink};
 use crate::event::schema::{FieldType, SlotId};
-use crate::models::online::Scored;
+use crate::models::online::DetectorKind;
 use crate::models::online::spec::Row;
-
-use crate::rules::program::{LearnedFeature, MadeOf, ModelId, Program};
+use crate::rules::program::{LearnedFeature, MadeOf, ModelId, ModelPlan, Program};
 
 /// Most values of a dataset: 4 GB of memory.
 const MAX_VALUES: usize = 250_000_000;
 
 /// One event.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Example {
     /// Its id.
     pub id: Box<str>,
@@ -26,9 +26,22 @@ pub struct Example {
     pub time_ms: i64,
     /// Its card or customer, where one was named.
     pub card: Option<EntityKey>,
+    /// What the model itself said of it, before it was learned.
+    pub said: Option<Said>,
+    /// The place of the feature that added most to that, of frauds alone.
+    pub reason: Option<usize>,
 }
 
-/// A learned model as a rule set declares it.
+/// A score of a model.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Said {
+    /// Its own, in millionths.
+    pub raw_micro: i64,
+    /// The share of the newest scores that lie below it, 0 to 1; none until there are enough of them.
+    pub place: Option<f64>,
+}
+
+/// A model as a rule set declares it.
 #[derive(Clone, Debug)]
 pub struct Wanted {
     /// Its place in the program.
@@ -37,10 +50,24 @@ pub struct Wanted {
     pub name: String,
     /// The event type that it scores.
     pub event: String,
-    /// What it reads, ascending by name.
-    pub features: Vec<LearnedFeature>,
+    /// What it is made of.
+    pub kind: WantedKind,
     /// The field that holds the card or customer.
     pub card: Option<SlotId>,
+}
+
+/// What a model is made of.
+#[derive(Clone, Debug)]
+pub enum WantedKind {
+    /// It is trained on labels. What it reads, ascending by name.
+    Learned(Vec<LearnedFeature>),
+    /// It learns what is usual as events pass.
+    Online {
+        /// By which detector.
+        detector: DetectorKind,
+        /// What it reads, ascending.
+        features: Vec<String>,
+    },
 }
 
 /// A rule set has no such model or field.
@@ -67,28 +94,46 @@ pub enum WantedError {
 }
 
 impl Wanted {
-    /// The model of a name; `card`: the field by which cards are told apart.
+    /// The learned model of a name; `card`: the field by which cards are told apart.
     ///
     /// # Errors
     /// Where the rule set has no such model or field.
     pub fn find(program: &Program, name: &str, card: Option<&str>) -> Result<Self, WantedError> {
-        let learned = || {
-            (0_u16..).map(ModelId).zip(&program.models).filter_map(|(id, plan)| {
-                match &plan.made_of {
-                    MadeOf::Learned(spec) => Some((id, plan, spec)),
-                    MadeOf::Online(_) => None,
-                }
-            })
+        let learned = |plan: &&ModelPlan| matches!(plan.made_of, MadeOf::Learned(_));
+        let is_it = |(_, plan): &(ModelId, &ModelPlan)| plan.name == name && learned(plan);
+        if let Some((model, plan)) = (0_u16..).map(ModelId).zip(&program.models).find(is_it) {
+            return Self::of(program, (model, plan), card);
+        }
+        let names = program.models.iter().filter(learned);
+        let names: Vec<&str> = names.map(|plan| plan.name.as_str()).collect();
+        let known = if names.is_empty() {
+            "declare it with `model`, `kind learned` and what it reads".to_owned()
+        } else {
+            format!("they have {}", names.join(", "))
         };
-        let Some((model, plan, spec)) = learned().find(|(_, plan, _)| plan.name == name) else {
-            let names: Vec<&str> = learned().map(|(_, plan, _)| plan.name.as_str()).collect();
-            let known = if names.is_empty() {
-                "declare it with `model`, `kind learned` and what it reads".to_owned()
-            } else {
-                format!("they have {}", names.join(", "))
-            };
-            return Err(WantedError::NoModel { name: name.to_owned(), known });
-        };
+        Err(WantedError::NoModel { name: name.to_owned(), known })
+    }
+
+    /// All models with one of these names, or all there are, in the order of the program.
+    ///
+    /// # Errors
+    /// Where one of their events has no such field.
+    pub fn all(
+        program: &Program,
+        names: &[String],
+        card: Option<&str>,
+    ) -> Result<Vec<Self>, WantedError> {
+        let is_meant = |plan: &ModelPlan| names.is_empty() || names.contains(&plan.name);
+        let meant = (0_u16..).map(ModelId).zip(&program.models);
+        let meant = meant.filter(|(_, plan)| is_meant(plan));
+        meant.map(|of| Self::of(program, of, card)).collect()
+    }
+
+    fn of(
+        program: &Program,
+        (model, plan): (ModelId, &ModelPlan),
+        card: Option<&str>,
+    ) -> Result<Self, WantedError> {
         let event = program.schema.event(plan.event);
         let slot = |field: &str| {
             let found = event.fields.iter().find(|known| known.name == field);
@@ -99,13 +144,31 @@ impl Wanted {
                 field: field.to_owned(),
             })
         };
-        Ok(Self {
-            model,
-            name: name.to_owned(),
-            event: event.name.clone(),
-            features: spec.features.clone(),
-            card: card.map(slot).transpose()?,
-        })
+        let kind = match &plan.made_of {
+            MadeOf::Learned(spec) => WantedKind::Learned(spec.features.clone()),
+            MadeOf::Online(spec) => WantedKind::Online {
+                detector: spec.kind,
+                features: spec.features.iter().map(|feature| feature.name.clone()).collect(),
+            },
+        };
+        let (name, event) = (plan.name.clone(), event.name.clone());
+        Ok(Self { model, name, event, kind, card: card.map(slot).transpose()? })
+    }
+
+    /// What it reads, as training must mean it; nothing of a model that is not trained.
+    pub fn learned(&self) -> &[LearnedFeature] {
+        match &self.kind {
+            WantedKind::Learned(features) => features,
+            WantedKind::Online { .. } => &[],
+        }
+    }
+
+    /// The name of a feature by its place.
+    pub fn feature(&self, at: usize) -> Option<&str> {
+        match &self.kind {
+            WantedKind::Learned(features) => features.get(at).map(|it| it.name.as_str()),
+            WantedKind::Online { features, .. } => features.get(at).map(String::as_str),
+        }
     }
 }
 
@@ -182,12 +245,12 @@ fn natural(value: i64, per_natural: i64) -> String {
     (nearest_signed_f64(value) / nearest_signed_f64(per_natural)).to_string()
 }
 
-/// Watches a run and keeps what a model reads.
+/// Watches a run and keeps what a model reads, and what it said where it learns by itself.
 #[derive(Debug)]
-pub struct Collect {
+pub struct Collect<'l> {
     wanted: Wanted,
     period: (i64, i64),
-    row: Option<Vec<Option<i64>>>,
+    labels: &'l Labels,
     dataset: Dataset,
     is_full: bool,
 }
@@ -199,11 +262,11 @@ pub struct Collect {
 )]
 pub struct TooMany;
 
-impl Collect {
-    /// Keeps events from a time on and before another.
-    pub fn new(wanted: Wanted, from_ms: i64, before_ms: i64) -> Self {
+impl<'l> Collect<'l> {
+    /// Keeps events from a time on and before another. The labels say of which a model gives its reasons.
+    pub fn new(wanted: Wanted, (from_ms, before_ms): (i64, i64), labels: &'l Labels) -> Self {
         let period = (from_ms, before_ms);
-        Self { wanted, period, row: None, dataset: Dataset::default(), is_full: false }
+        Self { wanted, period, labels, dataset: Dataset::default(), is_full: false }
     }
 
     /// What was kept.
@@ -213,35 +276,59 @@ impl Collect {
     pub fn finish(self) -> Result<(Wanted, Dataset), TooMany> {
         if self.is_full { Err(TooMany) } else { Ok((self.wanted, self.dataset)) }
     }
+
+    fn reason(&self, id: &str, says: &ModelSays<'_>) -> Option<usize> {
+        let label = self.labels.get(&self.wanted.event, id, i64::MAX)?;
+        let is_fraud = label.verdict == Some(Verdict::Fraud);
+        is_fraud.then(|| says.parts().first().map(|part| part.feature)).flatten()
+    }
 }
 
-impl Sink for Collect {
+impl Sink for Collect<'_> {
     fn emit(&mut self, _: OutputTopic, _: &[u8], _: &[u8]) {}
 
     fn watches(&self) -> bool {
         true
     }
 
-    fn scored(&mut self, model: ModelId, row: Row<'_>, _: Option<Scored>) {
-        if model == self.wanted.model {
-            self.row = Some(row.to_vec());
-        }
-    }
-
-    fn judged(&mut self, judged: &Judged<'_>) {
-        let Some(row) = self.row.take() else { return };
+    fn scored(&mut self, judged: &Judged<'_>, says: &ModelSays<'_>) {
         let (from_ms, before_ms) = self.period;
-        if judged.time_ms < from_ms || judged.time_ms >= before_ms {
+        let is_meant = says.model == self.wanted.model;
+        if !is_meant || judged.time_ms < from_ms || judged.time_ms >= before_ms {
             return;
         }
-        if self.dataset.values.len() + row.len() > MAX_VALUES {
+        if self.dataset.values.len() + says.row.len() > MAX_VALUES {
             self.is_full = true;
             return;
         }
         // WHY: events without a card are not all of one.
         let card = self.wanted.card.map(|slot| judged.text(slot)).filter(|text| !text.is_empty());
-        let card = card.map(|text| EntityKey::of_text(text.as_bytes()));
-        let example = Example { id: judged.id.into(), time_ms: judged.time_ms, card };
-        self.dataset.push(example, &row);
+        let said = says
+            .scored
+            .map(|scored| Said { raw_micro: scored.raw_micro, place: scored.percentile });
+        let example = Example {
+            id: judged.id.into(),
+            time_ms: judged.time_ms,
+            card: card.map(|text| EntityKey::of_text(text.as_bytes())),
+            said,
+            reason: said.and_then(|_| self.reason(judged.id, says)),
+        };
+        self.dataset.push(example, says.row);
+    }
+}
+
+/// Watches a run for several models at once.
+#[derive(Debug)]
+pub struct CollectAll<'l>(pub Vec<Collect<'l>>);
+
+impl Sink for CollectAll<'_> {
+    fn emit(&mut self, _: OutputTopic, _: &[u8], _: &[u8]) {}
+
+    fn watches(&self) -> bool {
+        true
+    }
+
+    fn scored(&mut self, judged: &Judged<'_>, says: &ModelSays<'_>) {
+        self.0.iter_mut().for_each(|collect| collect.scored(judged, says));
     }
 }

@@ -1,8 +1,19 @@
-//! Methods against each other over several periods: trained on one, measured on a later one, with the delay between them.
+//! Methods and models against each other over several periods: what is trained, on one and measured on a later one, with
+//! the delay of labels between them; what learns by itself, by what it said in the measured one.
+
+use std::collections::BTreeMap;
 
 use serde_json::{Value as Json, json};
 
 use crate::backtest::study::day_text;
+use crate::base::count::nearest_signed_f64;
+use crate::models::offline::Scorer;
+use crate::models::online::Side;
+use crate::models::online::spec::{Row, SCORES_MS, kept_ms, pane_ms};
+use crate::models::places::Places;
+use crate::models::serving::parts;
+use crate::train::budget::{BUDGET_PLACE, BudgetDay};
+use crate::train::dataset::{Example, Said, Wanted, WantedKind};
 use crate::train::fit::{FitError, Fitted, ForestPlan, forest, logistic, tree};
 use crate::train::fold::{Fold, History, Period, Question};
 use crate::train::metrics::{DAY_MS, Outcome, Quality, Recall, Spread, recall};
@@ -103,6 +114,17 @@ pub struct KindRecall {
     pub recall: Recall,
 }
 
+/// The frauds of one kind of which one feature gave the first reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FirstReason {
+    /// The kind; none: labels tell none.
+    pub kind: Option<String>,
+    /// The feature; none where nothing raised the score, or there was none.
+    pub feature: Option<String>,
+    /// How many.
+    pub frauds: u64,
+}
+
 /// What a method reached in one period.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reached {
@@ -110,6 +132,10 @@ pub struct Reached {
     pub quality: Quality,
     /// By kind of fraud and alert rate.
     pub recalls: Vec<KindRecall>,
+    /// What a bound on the place of its scores alerts, day by day; none where scores have no place.
+    pub budget: Vec<BudgetDay>,
+    /// What it names first, of all measured frauds; none where it names nothing.
+    pub reasons: Vec<FirstReason>,
 }
 
 impl Reached {
@@ -140,7 +166,7 @@ impl Reached {
         if questions.iter().all(|question| question.example.card.is_none()) {
             quality.card_precision = None;
         }
-        Self { quality, recalls }
+        Self { quality, recalls, budget: Vec::new(), reasons: Vec::new() }
     }
 
     /// As a JSON object.
@@ -151,52 +177,233 @@ impl Reached {
                 "recall": found.recall.share, "frauds": found.recall.frauds,
             })
         });
-        json!({
+        let mut out = json!({
             "auc": self.quality.auc, "average_precision": self.quality.average_precision,
             "card_precision_100": self.quality.card_precision,
             "recall": recalls.collect::<Vec<Json>>(),
-        })
+        });
+        if !self.budget.is_empty() {
+            out["budget"] = self.budget.iter().map(BudgetDay::json).collect();
+        }
+        if !self.reasons.is_empty() {
+            let reasons = self.reasons.iter().map(
+                |it| json!({ "scenario": it.kind, "feature": it.feature, "frauds": it.frauds }),
+            );
+            out["first_reasons"] = reasons.collect();
+        }
+        out
     }
 }
 
 /// One fold.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FoldReached {
-    /// What was trained on.
-    pub train: Extent,
+    /// What was trained on; none where nothing was.
+    pub train: Option<Extent>,
     /// What was measured.
     pub test: Extent,
-    /// By method, in their order.
+    /// By contestant, in their order.
     pub methods: Vec<Reached>,
 }
 
-/// Trains and measures every method on a fold.
+/// A model of a rule set with what it read, or said, of the events of a history.
+#[derive(Clone, Copy, Debug)]
+pub struct Model<'m> {
+    /// What the rules say of it.
+    pub wanted: &'m Wanted,
+    /// The events.
+    pub history: History<'m>,
+    /// Which rule set: models of one are joined.
+    pub rule_set: usize,
+}
+
+/// What is measured.
+#[derive(Clone, Debug)]
+pub struct Contestant<'m> {
+    /// The name of its model, or of both.
+    pub name: String,
+    /// What makes the scores.
+    pub method: String,
+    /// How that is set.
+    pub parameters: Json,
+    /// Its model; of two, the learned one.
+    pub model: Model<'m>,
+    scores: Scores,
+}
+
+/// Where scores come from.
+#[derive(Clone, Copy, Debug)]
+enum Scores {
+    /// The model is trained.
+    Trained(Method),
+    /// The model has said them.
+    Said,
+    /// Two contestants, a trained and an online one, by their places in the list: joined by noisy-or.
+    Joined(usize, usize),
+}
+
+/// All that can be measured: each learned model by every method, each online one, and the last method of each learned model
+/// joined with each online one of its rule set.
+pub fn contestants<'m>(models: &[Model<'m>], methods: &[Method]) -> Vec<Contestant<'m>> {
+    let mut all: Vec<Contestant<'m>> = Vec::new();
+    let (mut trained, mut online) = (Vec::new(), Vec::new());
+    for model in models {
+        let name = || model.wanted.name.clone();
+        match &model.wanted.kind {
+            WantedKind::Online { detector, .. } => {
+                online.push(all.len());
+                let (method, parameters) = (detector.word().replace('_', " "), json!({}));
+                let scores = Scores::Said;
+                all.push(Contestant { name: name(), method, parameters, model: *model, scores });
+            }
+            WantedKind::Learned(_) => {
+                for method in methods {
+                    let (scores, parameters) = (Scores::Trained(*method), method.parameters());
+                    let (name, method) = (name(), method.name());
+                    all.push(Contestant { name, method, parameters, model: *model, scores });
+                }
+                trained.extend(all.len().checked_sub(1));
+            }
+        }
+    }
+    let pairs = trained.iter().flat_map(|one| online.iter().map(move |other| (*one, *other)));
+    for (one, other) in pairs {
+        let (Some(first), Some(second)) = (all.get(one), all.get(other)) else { continue };
+        if first.model.rule_set != second.model.rule_set {
+            continue;
+        }
+        let joined = Contestant {
+            name: format!("{} + {}", first.name, second.name),
+            method: format!("{}, joined with {}", first.method, second.method),
+            parameters: first.parameters.clone(),
+            model: first.model,
+            scores: Scores::Joined(one, other),
+        };
+        all.push(joined);
+    }
+    all
+}
+
+/// Trains what is trained, and measures every contestant on a fold. All histories must be of the same events.
 ///
 /// # Errors
-/// Where nothing can be learned in it.
-pub fn measure(
-    history: &History<'_>,
-    fold: &Fold,
-    methods: &[Method],
-) -> Result<FoldReached, FitError> {
-    let lessons = fold.lessons(history);
-    let questions = fold.exam(history);
-    if questions.is_empty() {
-        return Err(FitError::NothingMeasured);
+/// Where nothing can be learned in it, or nothing is measured.
+pub fn measure(fold: &Fold, contestants: &[Contestant<'_>]) -> Result<FoldReached, FitError> {
+    let (mut methods, mut train, mut test) = (Vec::new(), None, None);
+    let mut all_said: Vec<Vec<Option<Said>>> = Vec::new();
+    for Contestant { model, scores, .. } in contestants {
+        let Model { history, wanted, .. } = model;
+        let questions = fold.exam(history);
+        if questions.is_empty() {
+            return Err(FitError::NothingMeasured);
+        }
+        let frauds = questions.iter().filter(|question| question.is_fraud).count();
+        test.get_or_insert(Extent { period: fold.test, events: questions.len(), frauds });
+        let mut scorer = None;
+        let said: Vec<Option<Said>> = match scores {
+            Scores::Trained(method) => {
+                let lessons = fold.lessons(history);
+                let (events, frauds) = (lessons.len(), lessons.n_frauds());
+                train.get_or_insert(Extent { period: fold.train, events, frauds });
+                let fitted = scorer.insert(method.fit(&lessons)?.scorer);
+                served(fitted, fold, history)
+            }
+            Scores::Said => history.dataset.iter().map(|(example, _)| example.said).collect(),
+            Scores::Joined(one, other) => {
+                let of = |at: usize| all_said.get(at).into_iter().flatten();
+                of(*one).zip(of(*other)).map(|(one, other)| joined(*one, *other)).collect()
+            }
+        };
+        let outcome = |question: &Question<'_>| {
+            let said = said.get(question.at).copied().flatten();
+            question.outcome_of(said.map_or(0, |said| said.raw_micro))
+        };
+        let outcomes: Vec<Outcome> = questions.iter().map(outcome).collect();
+        let mut reached = Reached::of(&questions, &outcomes);
+        reached.budget = budget(fold, history, &said);
+        if !matches!(scores, Scores::Joined(..)) {
+            reached.reasons = first_reasons(&questions, wanted, scorer.as_ref());
+        }
+        methods.push(reached);
+        all_said.push(said);
     }
-    let mut reached = Vec::new();
-    for method in methods {
-        let scorer = method.fit(&lessons)?.scorer;
-        let outcomes: Vec<Outcome> =
-            questions.iter().map(|question| question.outcome(&scorer)).collect();
-        reached.push(Reached::of(&questions, &outcomes));
+    let test = test.ok_or(FitError::NothingMeasured)?;
+    Ok(FoldReached { train, test, methods })
+}
+
+/// What a scorer says of the events of the measured period, with their places among the scores of the days before, as in
+/// the stream.
+fn served(scorer: &Scorer, fold: &Fold, history: &History<'_>) -> Vec<Option<Said>> {
+    let from_ms = fold.test.from_ms.saturating_sub(kept_ms(SCORES_MS));
+    let reach = Period { from_ms, before_ms: fold.test.before_ms };
+    let mut places = Places::default();
+    let mut said = |(example, row): (&Example, Row<'_>)| {
+        let is_meant = reach.has(example.time_ms);
+        let raw_micro = is_meant.then(|| scorer.score_micro(row)).flatten()?;
+        let place = places.share(raw_micro);
+        places.count(raw_micro, example.time_ms.div_euclid(pane_ms(SCORES_MS)));
+        Some(Said { raw_micro, place })
+    };
+    history.dataset.iter().map(&mut said).collect()
+}
+
+/// Noisy-or of what a learned model says and of the chance that the place of an online score stands for, in billionths of a
+/// thousandth. What is missing is 0.
+///
+/// A place above all but the share `t` of the scores is the chance `b / (b + t)`, one half at the bound [`BUDGET_PLACE`] =
+/// `1 - b`: what Bayes' rule gives where the share `b` of events is fraud and all frauds are the most unlike.
+#[expect(clippy::cast_possible_truncation, reason = "between 0 and 10^12; the cast saturates")]
+fn joined(learned: Option<Said>, online: Option<Said>) -> Option<Said> {
+    let learned = learned.map(|said| nearest_signed_f64(said.raw_micro) / 1e6);
+    let budget = 1.0 - BUDGET_PLACE;
+    let place = online.and_then(|said| said.place);
+    let unlike = place.map(|place| budget / (budget + 1.0 - place));
+    if learned.is_none() && unlike.is_none() {
+        return None;
     }
-    let frauds = questions.iter().filter(|question| question.is_fraud).count();
-    Ok(FoldReached {
-        train: Extent { period: fold.train, events: lessons.len(), frauds: lessons.n_frauds() },
-        test: Extent { period: fold.test, events: questions.len(), frauds },
-        methods: reached,
-    })
+    let neither = (1.0 - learned.unwrap_or(0.0)) * (1.0 - unlike.unwrap_or(0.0));
+    Some(Said { raw_micro: ((1.0 - neither) * 1e12) as i64, place: None })
+}
+
+/// What the bound on places alerts, day by day, of all events of the measured period.
+fn budget(fold: &Fold, history: &History<'_>, said: &[Option<Said>]) -> Vec<BudgetDay> {
+    let mut days: BTreeMap<i64, BudgetDay> = BTreeMap::new();
+    let mut is_placed = false;
+    for ((example, _), said) in history.dataset.iter().zip(said) {
+        if !fold.test.has(example.time_ms) {
+            continue;
+        }
+        let place = said.and_then(|said| said.place);
+        is_placed |= place.is_some();
+        let number = example.time_ms.div_euclid(DAY_MS);
+        let day = days.entry(number).or_insert_with(|| BudgetDay::new(number));
+        day.count(place, history.is_fraud(example, i64::MAX));
+    }
+    if is_placed { days.into_values().collect() } else { Vec::new() }
+}
+
+/// What a model names first of each measured fraud, by kind.
+fn first_reasons(
+    questions: &[Question<'_>],
+    wanted: &Wanted,
+    scorer: Option<&Scorer>,
+) -> Vec<FirstReason> {
+    let mut counts: BTreeMap<(Option<&str>, Option<&str>), u64> = BTreeMap::new();
+    for question in questions.iter().filter(|question| question.is_fraud) {
+        let raises = |scorer| {
+            let first = parts(scorer, question.row).into_iter().next();
+            first.filter(|part| part.side == Side::Raises).map(|part| part.feature)
+        };
+        let feature = scorer.map_or(question.example.reason, raises);
+        let feature = feature.and_then(|at| wanted.feature(at));
+        *counts.entry((question.kind, feature)).or_default() += 1;
+    }
+    let told = counts.into_iter().map(|((kind, feature), frauds)| FirstReason {
+        kind: kind.map(str::to_owned),
+        feature: feature.map(str::to_owned),
+        frauds,
+    });
+    told.collect()
 }
 
 /// Mean and spread of a figure of one method over folds.
@@ -230,4 +437,21 @@ pub fn kinds(folds: &[FoldReached]) -> Vec<Option<String>> {
     kinds.sort();
     kinds.dedup();
     kinds
+}
+
+/// The first reasons of one contestant over folds: kind, feature, frauds; of each kind the most frequent first.
+pub fn all_reasons(folds: &[FoldReached], method: usize) -> Vec<FirstReason> {
+    let mut counts: BTreeMap<(&Option<String>, &Option<String>), u64> = BTreeMap::new();
+    let methods = folds.iter().filter_map(|fold| fold.methods.get(method));
+    for reason in methods.flat_map(|reached| &reached.reasons) {
+        *counts.entry((&reason.kind, &reason.feature)).or_default() += reason.frauds;
+    }
+    let told = counts.into_iter().map(|((kind, feature), frauds)| FirstReason {
+        kind: kind.clone(),
+        feature: feature.clone(),
+        frauds,
+    });
+    let mut told: Vec<FirstReason> = told.collect();
+    told.sort_by(|one, other| (&one.kind, other.frauds).cmp(&(&other.kind, one.frauds)));
+    told
 }

@@ -122,12 +122,13 @@ impl Fold {
     /// The measured events, in the order of the history.
     pub fn exam<'h>(&self, history: &History<'h>) -> Vec<Question<'h>> {
         let known = self.known_cards(history);
-        let asked = history.dataset.iter().filter(|(example, _)| {
+        let asked = history.dataset.iter().enumerate().filter(|(_, (example, _))| {
             let day_ms = example.time_ms.div_euclid(DAY_MS) * DAY_MS;
             let defrauded = example.card.and_then(|card| known.get(&card));
             self.test.has(example.time_ms) && defrauded.is_none_or(|since_ms| *since_ms > day_ms)
         });
-        let question = |(example, row): (&'h Example, Row<'h>)| Question {
+        let question = |(at, (example, row)): (usize, (&'h Example, Row<'h>))| Question {
+            at,
             example,
             row,
             is_fraud: history.is_fraud(example, i64::MAX),
@@ -164,6 +165,8 @@ impl Fold {
 /// A measured event.
 #[derive(Clone, Copy, Debug)]
 pub struct Question<'h> {
+    /// Its place in the dataset.
+    pub at: usize,
     /// The event.
     pub example: &'h Example,
     /// What the model reads of it.
@@ -177,9 +180,14 @@ pub struct Question<'h> {
 impl Question<'_> {
     /// What a scorer says, and what turned out. A row of which nothing is known has the least score.
     pub fn outcome(&self, scorer: &Scorer) -> Outcome {
-        let Example { id, time_ms, card } = self.example;
+        self.outcome_of(scorer.score_micro(self.row).unwrap_or(0))
+    }
+
+    /// A score, and what turned out.
+    pub fn outcome_of(&self, score_micro: i64) -> Outcome {
+        let Example { id, time_ms, card, .. } = self.example;
         Outcome {
-            score_micro: scorer.score_micro(self.row).unwrap_or(0),
+            score_micro,
             is_fraud: self.is_fraud,
             time_ms: *time_ms,
             card: card.unwrap_or_else(|| EntityKey::of_text(id.as_bytes())),
