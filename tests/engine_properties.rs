@@ -483,6 +483,36 @@ fn a_sum_that_leaves_out_an_amount_without_a_rate_says_so() {
 }
 
 #[test]
+fn a_sum_of_a_feature_that_is_made_of_an_amount_without_a_rate_says_so() {
+    let rule = "\
+feature tenth = amount / 10
+feature size = ln(amount / 1 EUR)
+rule spent
+  id \"R-2\"  owner fraud  severity low
+  on payment
+  when sum(payment.tenth) by card over prior 10m > 80 EUR and max(payment.size) by card over prior 10m > 6
+  if missing skip
+  then tag spent
+";
+    let last = |payments: &[(&str, &str)]| {
+        let decisions = priced(&[ABROAD, rule].concat(), payments);
+        let last = decisions.last().unwrap();
+        let contributions = last["contributions"].as_array().unwrap();
+        contributions.iter().find(|rule| rule["name"] == "spent").unwrap()["conditions"].clone()
+    };
+    // 1,000 dollars are 851.20 EUR: a tenth is 85.12 EUR, and ln 851.2 is 6.7466. Of the pounds nobody knows.
+    let unknown = last(&[("500.00", "GBP"), ("1000.00", "USD"), ("1.00", "EUR")]);
+    assert_eq!(unknown[0]["value"], "85.12 EUR", "{unknown:#}");
+    assert_eq!(
+        (&unknown[0]["coverage"], &unknown[1]["coverage"]),
+        (&"unpriced".into(), &"unpriced".into())
+    );
+    let known = last(&[("1000.00", "USD"), ("1.00", "EUR")]);
+    assert_eq!(known[0]["value"], "85.12 EUR");
+    assert!(known[0]["coverage"] != "unpriced" && known[1]["coverage"] != "unpriced", "{known:#}");
+}
+
+#[test]
 fn what_only_a_model_learns_from_says_nothing_about_a_decision() {
     let model = "\
 feature spent = sum(payment.amount in EUR) by card over last 10m

@@ -1,6 +1,8 @@
 //! Aggregates: `sum(transfer.amount in EUR where ...) by receiver = this.sender over prior 24h` becomes arithmetic on
 //! primitive measures of a state table.
 
+use std::collections::BTreeSet;
+
 use crate::base::Currency;
 use crate::diag::{Diagnostic, Span, codes, suggest};
 use crate::event::schema::{EventId, FieldId, FieldType, SlotId};
@@ -509,26 +511,60 @@ impl Checker<'_, '_> {
         (types::fixed_currency(declared) != Some(currency)).then_some(field)
     }
 
-    /// Counts what a measure leaves out for want of an exchange rate: events that pass the filter and have the amount, but
-    /// not in the currency that is asked for.
+    /// The amounts of which a column is made that may be in another currency than what is asked for: where each stands in a
+    /// record, and what it is in that currency.
+    fn converted_in(&self, event: EventId, column: &Column) -> Vec<(SlotId, NodeId)> {
+        let arena = self.build.arena(event);
+        let (mut found, mut open) = (Vec::new(), vec![column.named.node]);
+        let mut seen = BTreeSet::new();
+        while let Some(id) = open.pop() {
+            if !seen.insert(id) {
+                continue;
+            }
+            match arena.op(id) {
+                Some(Op::MoneyField { slot, currency }) => {
+                    if currency.is_ok_and(|own| arena.ty(id) == Type::Money(own)) {
+                        continue;
+                    }
+                    found.push((*slot, id));
+                }
+                Some(op) => op.each_operand(&mut |operand| open.push(operand)),
+                // A reading says itself what it leaves out.
+                None => {}
+            }
+        }
+        found.sort_unstable();
+        found
+    }
+
+    /// Counts what a measure leaves out for want of an exchange rate: events that pass the filter and have an amount of which
+    /// the column is made, but not in the currency that is asked for.
     fn unpriced(
         &mut self,
         frame: &Frame,
         filter: Option<NodeId>,
         column: &Column,
     ) -> Checked<Option<NodeId>> {
-        let Some(field) = self.is_converted(frame.event, column) else { return Some(None) };
-        let slot = self.build.world.schema.event(frame.event).field(field).slot;
+        let amounts = self.converted_in(frame.event, column);
+        if amounts.is_empty() {
+            return Some(None);
+        }
         let scope = Scope { in_filter: true, ..Scope::of(frame.event) };
         let report = &mut *self.report;
         let read = |build: &mut _| {
             let mut inner = Checker { build, scope: &scope, report };
             let span = inner.build.arena(frame.event).get(column.named.node).span;
-            let amount = inner.node(Op::Field(slot), Type::Integer, span)?;
-            let absent = inner.node(Op::IsMissing(amount), Type::Bool, span)?;
-            let present = inner.not(absent, span)?;
-            let unknown = inner.node(Op::IsMissing(column.named.node), Type::Bool, span)?;
-            let all = filter.into_iter().chain([present, unknown]).collect();
+            let mut any = Vec::new();
+            for (slot, money) in amounts {
+                let amount = inner.node(Op::Field(slot), Type::Integer, span)?;
+                let absent = inner.node(Op::IsMissing(amount), Type::Bool, span)?;
+                let present = inner.not(absent, span)?;
+                let unknown = inner.node(Op::IsMissing(money), Type::Bool, span)?;
+                any.push(inner.join(vec![present, unknown], true, span)?);
+            }
+            let any = inner.join(any, false, span)?;
+            let missing = inner.node(Op::IsMissing(column.named.node), Type::Bool, span)?;
+            let all = filter.into_iter().chain([any, missing]).collect();
             inner.join(all, true, span)
         };
         let left_out = self.build.apart(read).0?;

@@ -57,6 +57,9 @@ impl Oracle<'_> {
 
     /// Whether an event counts for an aggregate but for its amount, which nobody can tell in the wanted currency.
     pub(super) fn leaves_out(&self, scope: &Scope<'_>, aggregate: &Aggregate) -> bool {
+        if let Some((event, feature)) = self.kept_feature(aggregate) {
+            return self.feature_leaves_out(scope, aggregate, (event, feature));
+        }
         let Some((event, Some(field))) = self.target(aggregate) else { return false };
         let counted = self.counted(scope, aggregate, event).unwrap_or_default();
         counted.iter().any(|(at, past)| {

@@ -1,6 +1,6 @@
 //! Aggregates of features: what a feature was on each event, worked out as of that event.
 
-use crate::event::schema::EventId;
+use crate::event::schema::{EventId, FieldId};
 use crate::rules::oracle::aggregate::{remembered_number, statistic};
 use crate::rules::oracle::datum::{Datum, nearest, ratio};
 use crate::rules::oracle::interpret::Scope;
@@ -39,6 +39,44 @@ impl Oracle<'_> {
             }
             (_, Some(expr)) => statistic(aggregate, &self.type_of(expr), &values),
             (_, None) => Datum::Missing,
+        }
+    }
+
+    /// Whether a feature was nothing on an event that counts, for want of a rate for an amount that it is made of.
+    pub(super) fn feature_leaves_out(
+        &self,
+        scope: &Scope<'_>,
+        aggregate: &Aggregate,
+        (event, name): (EventId, &str),
+    ) -> bool {
+        let Some(expr) = self.features.get(name) else { return false };
+        let counted = self.counted(scope, aggregate, event).unwrap_or_default();
+        let amounts = self.amounts_in(event, expr);
+        let is_unpriced = |past: &Past, field: FieldId| {
+            let amount = self.load(past, event, field);
+            matches!(amount, Datum::Money { .. }) && amount.converted(self.base).is_missing()
+        };
+        counted.iter().any(|(at, past)| {
+            self.passes(scope, aggregate, past, *at)
+                && self.feature(&scope.inside(past, *at), name).is_missing()
+                && amounts.iter().any(|field| is_unpriced(past, *field))
+        })
+    }
+
+    /// The fields that an expression is made of without looking back, for the shapes that random features have.
+    fn amounts_in(&self, event: EventId, expr: &Expr) -> Vec<FieldId> {
+        match &expr.kind {
+            ExprKind::Path(path) => {
+                let words: Vec<&str> = path.parts.iter().map(|part| part.text.as_str()).collect();
+                self.field(event, &words.join(".")).into_iter().collect()
+            }
+            ExprKind::Call(_, list) => {
+                list.iter().flat_map(|part| self.amounts_in(event, part)).collect()
+            }
+            ExprKind::Arithmetic(_, a, b) | ExprKind::Default(a, b) => {
+                [a, b].into_iter().flat_map(|part| self.amounts_in(event, part)).collect()
+            }
+            _ => Vec::new(),
         }
     }
 
