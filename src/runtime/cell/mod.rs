@@ -392,9 +392,10 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
         Ok(Some(Handled { sequence, follows, ..handled }))
     }
 
-    fn hand_over(&mut self, handled: Handled) -> Result<(), RunError> {
+    fn hand_over(&mut self, mut handled: Handled) -> Result<(), RunError> {
         // WHY: one that is decided again has its number of the first time, which may be an earlier one.
         self.sequence = self.sequence.max(handled.sequence);
+        handled.mark.number = Some(self.sequence);
         self.answered.leave_out((&handled.partition, handled.offset), &mut self.outputs);
         let (delivery, outputs, mut around) = self.delivering();
         delivery.accept(handled, outputs, &mut around)
@@ -558,7 +559,7 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
         let ordered_since_ms = recovery.ordered_since_ms(&self.shards);
         self.answered = Answered::look(&starts, ordered_since_ms, &tools);
         recovery.order = self.answered.order().clone();
-        self.sequence = self.sequence.max(recovery.order.last());
+        self.number_behind(&starts, &recovery.order);
         self.answered.forget_order();
         self.source.assign(&offsets)?;
         self.delivery.assigned(&offsets);
@@ -768,6 +769,7 @@ fn step<S: Step>(
         digest: engine.digest(),
         record: Some(input.fingerprint()),
         event_time_ms: engine.event_time_ms(),
+        number: None,
     };
     (ours.next, ours.record, ours.untouched) = (input.offset + 1, mark.record, false);
     Ok(Handled {

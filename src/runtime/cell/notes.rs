@@ -31,11 +31,14 @@ impl<E: Engines, L: Log> Cell<'_, E, L> {
 
     /// Has the group commit the notes that name the latest epochs. False: it has not yet.
     pub(super) fn note(&mut self) -> Result<bool, RunError> {
+        let sequence = self.sequence;
         let position = |ours: &Assigned| {
             let engine = self.shards.get(ours.shard).map(|shard| &shard.engine);
             let digest = engine.and_then(Step::digest);
             let event_time_ms = engine.and_then(Step::event_time_ms);
-            (ours.partition.clone(), ours.next, Mark { digest, record: ours.record, event_time_ms })
+            let number = Some(sequence).filter(|number| *number > 0);
+            let mark = Mark { digest, record: ours.record, event_time_ms, number };
+            (ours.partition.clone(), ours.next, mark)
         };
         let positions = self.assigned.iter().map(position).collect();
         self.delivery.note(positions);

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use crate::runtime::answered::Order;
 use crate::runtime::cell::{Assigned, BATCH, Cell, SAVING};
 use crate::runtime::early::Early;
 use crate::runtime::error::RunError;
 use crate::runtime::log::{Log, Partition, Polled, Source as _};
+use crate::runtime::note::Note;
 use crate::runtime::port::Engines;
+use crate::runtime::recovery::Start;
 
 impl<E: Engines, L: Log> Cell<'_, E, L> {
     /// Sees to it that the next number, one more than the last, is also behind those of earlier processes: numbers begin
@@ -14,6 +17,16 @@ impl<E: Engines, L: Log> Cell<'_, E, L> {
     pub(super) fn begin_sequence(&mut self) {
         let now = u64::try_from(self.world.clock.wall_ms()).unwrap_or(0).saturating_mul(1_000);
         self.sequence = self.sequence.max(now);
+    }
+
+    /// Sees to it that the next number is behind those of whoever decided the records before.
+    ///
+    /// WHY: by the notes of the commits, too. Not all outputs are looked at, and the clock of whoever wrote them may be ahead
+    /// of ours.
+    pub(super) fn number_behind(&mut self, starts: &[Start], order: &Order) {
+        let noted = |(_, position): &Start| Note::parse(&position.as_ref()?.note).mark.number;
+        let last = starts.iter().filter_map(noted).max().unwrap_or(0);
+        self.sequence = self.sequence.max(last).max(order.last());
     }
 
     /// Whether an engine over several partitions is to decide records again whose answers readers have seen: then it takes no
