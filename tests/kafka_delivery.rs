@@ -295,8 +295,10 @@ fn a_killed_broker_costs_no_record_idempotent() {
 fn a_stop_while_no_broker_answers_takes_all_of_its_time_before_it_gives_up() {
     let broker = Broker::own();
     let world = World::new(&broker, "stopping");
+    // Two seconds from the last record to its commit: the broker is gone long before.
     let times = [
-        ("delivery.transaction_timeout", "2s"),
+        ("delivery.commit_interval", "2s"),
+        ("delivery.transaction_timeout", "5s"),
         ("http.progress_timeout", "500ms"),
         ("shutdown.timeout", "8s"),
     ];
