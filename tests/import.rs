@@ -109,6 +109,49 @@ fn a_text_that_is_cut_off_before_its_end_is_no_model() {
     assert!(import(wrong.as_bytes(), Some(&columns), &units()).is_err());
 }
 
+/// What is wrong with a file and would only show in its scores.
+#[test]
+fn trees_that_the_library_would_not_ask_or_that_lack_something_are_refused() {
+    let read = |name: &str| fs::read_to_string(folder().join(name)).unwrap();
+    let refused = |text: &str, columns: Option<&[String]>| {
+        import(text.as_bytes(), columns, &units()).unwrap_err().to_string()
+    };
+    let xgboost = read("xgboost.json");
+    let known: Value = serde_json::from_str(&xgboost).unwrap();
+    let bent = |change: &dyn Fn(&mut Value)| {
+        let mut value = known.clone();
+        change(&mut value["learner"]);
+        refused(&value.to_string(), None)
+    };
+    let told = bent(&|learner| learner["attributes"]["best_iteration"] = "1".into());
+    assert!(told.contains("after its best round"), "{told}");
+    let told = bent(&|learner| {
+        let trees = &mut learner["gradient_booster"]["model"]["trees"];
+        trees.as_array_mut().unwrap().pop();
+    });
+    assert!(told.contains("trees of"), "{told}");
+    let told = bent(&|learner| {
+        let tree = &mut learner["gradient_booster"]["model"]["trees"][0];
+        tree["left_children"][0] = (-7).into();
+    });
+    assert!(told.contains("tree 0 is damaged"), "{told}");
+
+    let lightgbm = read("lightgbm.txt");
+    let (first, second) =
+        (lightgbm.find("\nTree=1\n").unwrap(), lightgbm.find("\nTree=2\n").unwrap());
+    let without = format!("{}{}", &lightgbm[..first], &lightgbm[second..]);
+    let told = refused(&without, None);
+    assert!(told.contains("trees of"), "{told}");
+
+    // Names in the file are not overruled.
+    let mut turned = COLUMNS.map(str::to_owned);
+    turned.reverse();
+    for text in [&xgboost, &lightgbm] {
+        let told = refused(text, Some(&turned));
+        assert!(told.contains("leave `--columns` out"), "{told}");
+    }
+}
+
 const RULES: &str = r#"
 event pay from "t"
   id    id     : text

@@ -101,14 +101,24 @@ pub(super) fn minor_units(
     span: Span,
 ) -> Result<i128, Refusal> {
     let digits = u32::from(currency.minor_digits());
-    scaled(decimal, digits).ok_or_else(|| {
-        let message = match digits {
-            0 => format!("{currency} has no decimals"),
-            _ => format!("{currency} has {digits} decimals, this amount has {}", decimal.scale),
-        };
-        let found = Diagnostic::new(codes::E0231, span, message);
-        Box::new(found.with_label("finer than the currency"))
-    })
+    if decimal.scale <= digits {
+        return scaled(decimal, digits).ok_or_else(|| too_large(span));
+    }
+    // WHY: also where the digits are zeros. `1.000 EUR` is a thousand to half of Europe, and would be one.
+    let message = match digits {
+        0 => format!("{currency} has no decimals"),
+        _ => format!("{currency} has {digits} decimals, this amount has {}", decimal.scale),
+    };
+    let found = Diagnostic::new(codes::E0231, span, message).with_label("finer than the currency");
+    Err(Box::new(if decimal.scale == 3 {
+        let thousands =
+            format!("{}_{:03}", decimal.mantissa / 1_000, (decimal.mantissa % 1_000).abs());
+        found.with_help(format!(
+            "the point stands before the decimals; for thousands write `{thousands} {currency}`"
+        ))
+    } else {
+        found
+    }))
 }
 
 /// A currency by its code.

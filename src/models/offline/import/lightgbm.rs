@@ -94,7 +94,13 @@ pub(super) fn read_text(text: &str) -> Result<Foreign, ImportError> {
         .enumerate()
         .map(|(at, block)| text_tree(at, block, scale))
         .collect();
-    Ok(foreign(columns.collect(), trees?))
+    let trees = trees?;
+    let told = of("tree_sizes").map(|sizes| sizes.split_whitespace().count());
+    if let Some(told) = told.filter(|told| *told != trees.len()) {
+        let why = format!("it has {} trees of {told}: save it again", trees.len());
+        return Err(damaged(FORMAT, &why));
+    }
+    Ok(foreign(columns.collect(), trees))
 }
 
 fn value_of<'t>(block: &'t str, key: &str) -> Option<&'t str> {

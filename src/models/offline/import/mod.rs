@@ -241,7 +241,16 @@ fn places(
     columns: Option<&[String]>,
     features: &[(&str, Unit)],
 ) -> Result<Vec<usize>, ImportError> {
+    let is_read = |name: &String| features.iter().any(|(known, _)| known == name);
     let names = match (columns, &foreign.columns) {
+        // WHY: LightGBM names columns of arrays by their number; names that mean something are not overruled.
+        (Some(given), Some(own)) if own != given && own.iter().all(is_read) => {
+            let told = format!(
+                "the file names its columns itself, in the order `{}`: leave `--columns` out",
+                own.join("`, `")
+            );
+            return Err(ImportError::Columns(told));
+        }
         (Some(given), _) => given,
         (None, Some(own)) => own.as_slice(),
         (None, None) => return Err(ImportError::Unnamed { n: foreign.n_columns }),

@@ -67,7 +67,15 @@ pub(super) fn read(bytes: &[u8]) -> Result<Foreign, ImportError> {
     if ensembles.next().is_some() {
         return Err(ImportError::unsupported("several ensembles", "export one model"));
     }
-    let changes = |node: &&Node<'_>| !is_ensemble(node) && !HARMLESS.contains(&node.operator);
+    // A cast of what comes in, other than to floats, cuts numbers.
+    let cuts = |node: &Node<'_>| {
+        const FLOATS: [i64; 2] = [1, 11];
+        let to = node.attributes.get("to").and_then(|attribute| attribute.int);
+        let of_inputs = node.inputs.iter().any(|name| inputs.contains(name));
+        node.operator == "Cast" && of_inputs && to.is_some_and(|to| !FLOATS.contains(&to))
+    };
+    let changes =
+        |node: &&Node<'_>| !is_ensemble(node) && (!HARMLESS.contains(&node.operator) || cuts(node));
     if let Some(node) = nodes.iter().find(changes) {
         let what = format!("operator `{}`, which changes the numbers", node.operator);
         return Err(ImportError::unsupported(
@@ -304,6 +312,10 @@ impl Ensemble<'_> {
                     .weights
                     .get(&(*tree, self.ints("nodes_nodeids").get(*row).copied().unwrap_or(0)));
                 let split = self.split(*row, place)?.ok_or_else(wrong)?;
+                // WHY: a leaf that says nothing would count as genuine.
+                if split.is_none() && leaf.is_none() {
+                    return Err(wrong());
+                }
                 let value = leaf.copied().unwrap_or(0.0) * scale + added;
                 nodes.push(ForeignNode { value, weight: 0.0, split });
             }

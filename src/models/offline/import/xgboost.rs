@@ -3,6 +3,8 @@
 //! Splits are `x < bound` in floats; leaves are parts of log odds. Explanations weigh by `sum_hessian`, the rows of the
 //! training as XGBoost counts them.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 use crate::models::offline::import::cut::{Cut, float};
@@ -15,6 +17,9 @@ struct File {
 
 #[derive(Deserialize)]
 struct Learner {
+    /// What the training wrote down beside the trees.
+    #[serde(default)]
+    attributes: BTreeMap<String, String>,
     #[serde(default)]
     feature_names: Vec<String>,
     gradient_booster: Booster,
@@ -47,6 +52,38 @@ struct Booster {
 #[derive(Deserialize)]
 struct Model {
     trees: Vec<Tree>,
+    #[serde(default, rename = "gbtree_model_param")]
+    params: TreeParams,
+}
+
+#[derive(Deserialize, Default)]
+struct TreeParams {
+    #[serde(default)]
+    num_trees: String,
+    #[serde(default)]
+    num_parallel_tree: String,
+}
+
+impl Model {
+    /// Whether its trees are all that there were, and all that the library itself would ask.
+    fn check(&self, best_round: Option<&String>) -> Result<(), ImportError> {
+        let n_trees = self.trees.len();
+        let told: Option<usize> = self.params.num_trees.parse().ok();
+        if told.is_some_and(|told| told != n_trees) {
+            let why = format!("it has {n_trees} trees of {}", self.params.num_trees);
+            return Err(damaged("XGBoost", &why));
+        }
+        let a_round = self.params.num_parallel_tree.parse().unwrap_or(1_usize).max(1);
+        let best: Option<usize> = best_round.and_then(|text| text.parse().ok());
+        let asked = best.map(|best| best.saturating_add(1).saturating_mul(a_round));
+        if asked.is_some_and(|asked| asked < n_trees) {
+            return Err(ImportError::unsupported(
+                "trees after its best round, which XGBoost does not ask",
+                "save the trees up to there: `booster[: booster.best_iteration + 1].save_model(...)`",
+            ));
+        }
+        Ok(())
+    }
 }
 
 #[derive(Deserialize)]
@@ -79,7 +116,7 @@ impl Bit {
 /// Reads a model.
 pub(super) fn read(text: &str) -> Result<Foreign, ImportError> {
     let file: File = serde_json::from_str(text).map_err(|error| damaged("XGBoost", &error))?;
-    let Learner { feature_names, gradient_booster, params, objective } = file.learner;
+    let Learner { attributes, feature_names, gradient_booster, params, objective } = file.learner;
     if !["binary:logistic", "reg:logistic"].contains(&objective.name.as_str()) {
         return Err(ImportError::unsupported(
             format!("objective `{}`", objective.name),
@@ -98,6 +135,7 @@ pub(super) fn read(text: &str) -> Result<Foreign, ImportError> {
         let what = format!("booster `{}`", gradient_booster.name);
         return Err(ImportError::unsupported(what, "train with `booster=gbtree`"));
     };
+    model.check(attributes.get("best_iteration"))?;
     let base: f64 = params
         .base_score
         .trim_matches(['[', ']'])
@@ -130,7 +168,7 @@ fn nodes(number: usize, tree: &Tree) -> Result<Vec<ForeignNode>, ImportError> {
         let value = *tree.split_conditions.get(at)?;
         let (left, right) = (*tree.left_children.get(at)?, *tree.right_children.get(at)?);
         let weight = *tree.sum_hessian.get(at)?;
-        if left < 0 {
+        if (left, right) == (-1, -1) {
             return Some(ForeignNode { value, weight, split: None });
         }
         let split = ForeignSplit {

@@ -26,6 +26,7 @@ fn types_that_never_meet_are_refused() {
     condition_refused("card_payment", "note", "E0203", "note");
     condition_refused("card_payment", "n_items and risk > 0.5", "E0203", "n_items");
     condition_refused("card_payment", "amount > 5.001 EUR", "E0231", "5.001 EUR");
+    condition_refused("card_payment", "amount > 1.000 EUR", "E0231", "1.000 EUR");
     condition_refused("card_payment", "amount > 5 EUX", "E0204", "5 EUX");
     condition_refused("card_payment", "note matches \"(\"", "E0230", "\"(\"");
     condition_refused("card_payment", "address = \"1.2.3\"", "E0231", "\"1.2.3\"");
