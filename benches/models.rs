@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
+use riskweir::base::count::{nearest_f64, nearest_i64};
 use riskweir::models::online::{
     DetectorKind, Direction, FeatureSpec, Lesson, ModelSpec, OnlineModel,
 };
@@ -183,14 +184,14 @@ fn rows(n: usize) -> (Vec<Row>, Vec<bool>) {
             let deviate = (draw + other - 1.0) * 2.4 + moved;
             match feature % 4 {
                 // Minor units of money.
-                0 => whole((deviate + 8.0).exp()),
+                0 => nearest_i64((deviate + 8.0).exp()),
                 // A count.
-                1 => whole((deviate * 0.9).exp() * 2.0),
+                1 => nearest_i64((deviate * 0.9).exp() * 2.0),
                 // A share in millionths, mostly 0.
                 2 if deviate < 1.2 => 0,
-                2 => whole((deviate - 1.2) * 250_000.0),
+                2 => nearest_i64((deviate - 1.2) * 250_000.0),
                 // Milliseconds.
-                _ => whole((15.0 - deviate).exp()),
+                _ => nearest_i64((15.0 - deviate).exp()),
             }
         };
         let row: Row = core::array::from_fn(|feature| Some(value(feature, next(), next())));
@@ -199,14 +200,9 @@ fn rows(n: usize) -> (Vec<Row>, Vec<bool>) {
     (0..n).map(|_| one()).unzip()
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "a float-to-integer cast saturates")]
-fn whole(number: f64) -> i64 {
-    number.round() as i64
-}
-
-#[expect(clippy::cast_precision_loss, reason = "53 bits are enough")]
+/// From 0 up to 1: the leading 53 bits, which a double holds exactly.
 fn unit(word: u64) -> f64 {
-    (word >> 11) as f64 / (1_u64 << 53) as f64
+    nearest_f64(word >> 11) / nearest_f64(1 << 53)
 }
 
 /// Nanoseconds per event: of every slice of the measured rows the fastest of all rounds, and the mean of the slices.
@@ -228,12 +224,10 @@ fn count(n: usize) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a few slices")]
 fn per_slice() -> f64 {
-    (MEASURED / SLICE) as f64
+    nearest_f64((MEASURED / SLICE) as u64)
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a few events")]
 fn per_event(start: Instant, events: usize) -> f64 {
-    start.elapsed().as_secs_f64() * 1e9 / events as f64
+    start.elapsed().as_secs_f64() * 1e9 / nearest_f64(events as u64)
 }

@@ -11,7 +11,7 @@
 #![expect(clippy::print_stdout, reason = "a program that prints its measurements")]
 
 #[path = "../tests/support/dice.rs"]
-#[expect(dead_code, reason = "parts of it are for tests")]
+#[expect(dead_code, reason = "the dice of the tests: what only they throw is not thrown here")]
 mod dice;
 
 use std::fs;
@@ -19,6 +19,7 @@ use std::path::Path;
 use std::process::Command;
 
 use dice::Dice;
+use riskweir::base::count::{nearest_f64, nearest_i64};
 use serde_json::Value;
 
 const DAYS: u64 = 35;
@@ -267,9 +268,9 @@ fn near(dice: &mut Dice, (lat, lon): Place) -> Place {
 }
 
 /// From 0 to 1.
-#[expect(clippy::cast_precision_loss, reason = "53 bits are enough")]
+/// From 0 up to 1: the leading 53 bits, which a double holds exactly.
 fn share(dice: &mut Dice) -> f64 {
-    (dice.word() >> 11) as f64 / (1_u64 << 53) as f64
+    nearest_f64(dice.word() >> 11) / nearest_f64(1 << 53)
 }
 
 /// About a normal deviate: a sum of twelve uniform ones.
@@ -277,7 +278,6 @@ fn normal(dice: &mut Dice) -> f64 {
     (0..12).map(|_| share(dice)).sum::<f64>() - 6.0
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "amounts of thousands")]
 fn whole(number: f64) -> u64 {
-    number.round().max(1.0) as u64
+    nearest_i64(number).max(1).unsigned_abs()
 }

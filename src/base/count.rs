@@ -1,4 +1,4 @@
-//! Counts as floating point, for shares, rates and pictures.
+//! Counts as floating point, for shares, rates and pictures, and back.
 
 /// The double that is nearest to a count; exact below 2^53.
 pub fn nearest_f64(n: u64) -> f64 {
@@ -13,9 +13,34 @@ pub fn nearest_signed_f64(n: i64) -> f64 {
     if n < 0 { -size } else { size }
 }
 
+/// The whole number that is nearest to a double, halves away from zero; beyond the range of 64 bits its end, and 0 for NaN.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the one place where a double becomes an `i64`: the cast saturates, as the description says"
+)]
+pub fn nearest_i64(number: f64) -> i64 {
+    number.round() as i64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn doubles_become_the_nearest_whole_number_within_the_range() {
+        for (number, expected) in [
+            (0.49, 0),
+            (0.5, 1),
+            (-0.5, -1),
+            (-2.4, -2),
+            (9_007_199_254_740_993.0, 9_007_199_254_740_992),
+            (1e19, i64::MAX),
+            (f64::NEG_INFINITY, i64::MIN),
+            (f64::NAN, 0),
+        ] {
+            assert_eq!(nearest_i64(number), expected, "{number}");
+        }
+    }
 
     #[test]
     fn counts_are_exact_up_to_2_to_the_53_and_nearest_beyond() {

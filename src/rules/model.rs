@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::base::count::nearest_i64;
 use crate::base::{MICRO_PER_MINOR, Value};
 use crate::event::schema::{EventId, SlotId};
 use crate::models::offline::{Artifact, Unit};
@@ -109,9 +110,8 @@ pub fn model_input(value: Value) -> Option<i64> {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "a float-to-integer cast saturates")]
 fn whole(number: f64) -> Option<i64> {
-    (!number.is_nan()).then(|| number.round() as i64)
+    (!number.is_nan()).then(|| nearest_i64(number))
 }
 
 #[cfg(test)]

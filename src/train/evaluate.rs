@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value as Json, json};
 
 use crate::backtest::study::day_text;
-use crate::base::count::nearest_signed_f64;
+use crate::base::count::{nearest_i64, nearest_signed_f64};
 use crate::models::offline::Scorer;
 use crate::models::online::Side;
 use crate::models::online::spec::{Row, SCORES_MS, kept_ms, pane_ms};
@@ -352,7 +352,6 @@ fn served(scorer: &Scorer, fold: &Fold, history: &History<'_>) -> Vec<Option<Sai
 ///
 /// A place above all but the share `t` of the scores is the chance `b / (b + t)`, one half at the bound [`BUDGET_PLACE`] =
 /// `1 - b`: what Bayes' rule gives where the share `b` of events is fraud and all frauds are the most unlike.
-#[expect(clippy::cast_possible_truncation, reason = "between 0 and 10^12; the cast saturates")]
 fn joined(learned: Option<Said>, online: Option<Said>) -> Option<Said> {
     let learned = learned.map(|said| nearest_signed_f64(said.raw_micro) / 1e6);
     let budget = 1.0 - BUDGET_PLACE;
@@ -362,7 +361,7 @@ fn joined(learned: Option<Said>, online: Option<Said>) -> Option<Said> {
         return None;
     }
     let neither = (1.0 - learned.unwrap_or(0.0)) * (1.0 - unlike.unwrap_or(0.0));
-    Some(Said { raw_micro: ((1.0 - neither) * 1e12) as i64, place: None })
+    Some(Said { raw_micro: nearest_i64((1.0 - neither) * 1e12), place: None })
 }
 
 /// What the bound on places alerts, day by day, of all events of the measured period.

@@ -26,7 +26,7 @@ use smartcore::tree::decision_tree_regressor::{
     DecisionTreeRegressor, DecisionTreeRegressorParameters,
 };
 
-use crate::base::count::{nearest_f64, nearest_signed_f64};
+use crate::base::count::{nearest_f64, nearest_i64, nearest_signed_f64};
 use crate::models::offline::packed::MAX_DEPTH;
 use crate::models::offline::{
     Branch, ForestError, Link, Logistic, PackedForest, Scorer, SourceNode, Split, Term,
@@ -260,7 +260,7 @@ pub fn logistic(lessons: &Lessons, penalty: f64) -> Result<Fitted, FitError> {
     for feature in 0..lessons.n_features {
         let known: Vec<f64> = lessons.column(feature).flatten().map(exact).collect();
         let n_known = nearest_f64(known.len() as u64).max(1.0);
-        let center = whole(known.iter().sum::<f64>() / n_known);
+        let center = nearest_i64(known.iter().sum::<f64>() / n_known);
         let squares: f64 = known.iter().map(|it| (it - exact(center)).powi(2)).sum();
         // Gaps stand at the center.
         let spread = (squares / n).sqrt();
@@ -286,12 +286,6 @@ pub fn logistic(lessons: &Lessons, penalty: f64) -> Result<Fitted, FitError> {
 
 fn exact_from(center: i64) -> impl Fn(i64) -> f64 {
     move |value| exact(value) - exact(center)
-}
-
-/// The nearest whole number.
-#[expect(clippy::cast_possible_truncation, reason = "a float-to-integer cast saturates")]
-fn whole(number: f64) -> i64 {
-    number.round() as i64
 }
 
 /// What gaps are filled with. A column without any value is constant, and nothing splits by it.
@@ -407,12 +401,12 @@ fn source(nodes: Vec<SavedNode>, fill: &[i64]) -> Vec<SourceNode> {
     let node = |node: SavedNode| {
         let children = node.true_child.zip(node.false_child).zip(node.split_value);
         let split = children.map(|((left, right), value)| {
-            let threshold = whole(value.floor());
+            let threshold = nearest_i64(value.floor());
             let typical = fill.get(node.split_feature).copied().unwrap_or(0);
             let missing = if typical <= threshold { Branch::Left } else { Branch::Right };
             Split { feature: node.split_feature, threshold, missing, left, right }
         });
-        let value_nano = whole(node.output * 1e9).clamp(0, 1_000_000_000);
+        let value_nano = nearest_i64(node.output * 1e9).clamp(0, 1_000_000_000);
         SourceNode { value_nano, split }
     };
     nodes.into_iter().map(node).collect()

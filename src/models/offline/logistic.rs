@@ -4,8 +4,8 @@
 //! sum is whole, so it has no order and its parts are exact.
 
 use crate::base::codec::{Damaged, Decoder, Encoder};
-use crate::base::count::nearest_signed_f64;
-use crate::models::offline::shares::{contributions, share_micro, straight, whole};
+use crate::base::count::{nearest_i64, nearest_signed_f64};
+use crate::models::offline::shares::{contributions, share_micro, straight};
 use crate::models::offline::{
     Contribution, MAX_FEATURES, MAX_VALUE_NANO, is_known, load_signed, load_value, save_signed,
 };
@@ -95,5 +95,5 @@ impl Logistic {
 }
 
 fn bounded(nano: f64) -> i64 {
-    whole(nano).clamp(-MAX_VALUE_NANO, MAX_VALUE_NANO)
+    nearest_i64(nano).clamp(-MAX_VALUE_NANO, MAX_VALUE_NANO)
 }

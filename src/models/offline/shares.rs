@@ -2,7 +2,7 @@
 
 use core::f64::consts::LN_2;
 
-use crate::base::count::nearest_signed_f64;
+use crate::base::count::{nearest_i64, nearest_signed_f64};
 use crate::models::offline::Contribution;
 
 /// Billionths in a millionth.
@@ -23,13 +23,7 @@ pub(super) fn share_micro(log_odds_nano: i64) -> i64 {
     // The larger of both exponentials is at most 1, and the halves are mirror images to the last bit.
     let smaller = exp(-x.abs());
     let share = if x < 0.0 { smaller / (1.0 + smaller) } else { 1.0 / (1.0 + smaller) };
-    whole(share * 1e6)
-}
-
-/// The nearest whole number.
-#[expect(clippy::cast_possible_truncation, reason = "a float-to-integer cast saturates")]
-pub(super) fn whole(number: f64) -> i64 {
-    number.round() as i64
+    nearest_i64(share * 1e6)
 }
 
 /// A mean in millionths: a sum in billionths over so many.
@@ -88,7 +82,7 @@ fn exp(x: f64) -> f64 {
     let k = (x / LN_2).round();
     let r = x - k * LN_2;
     let series = (1..=TERMS).rev().fold(1.0, |sum, n| 1.0 + r / f64::from(n) * sum);
-    (0..whole(-k)).fold(series, |value, _| value * 0.5)
+    (0..nearest_i64(-k)).fold(series, |value, _| value * 0.5)
 }
 
 #[cfg(test)]
@@ -111,7 +105,7 @@ mod tests {
         let known = [500_000, 731_059, 268_941, 924_142, 911, 999_999, 0, 1_000_000];
         for (x, expected) in [0.0, 1.0, -1.0, 2.5, -7.0, 14.0, -40.0, 400.0].into_iter().zip(known)
         {
-            assert_eq!(share_micro(whole(x * 1e9)), expected, "{x}");
+            assert_eq!(share_micro(nearest_i64(x * 1e9)), expected, "{x}");
         }
         assert_eq!((share_micro(i64::MIN), share_micro(i64::MAX)), (0, 1_000_000));
     }

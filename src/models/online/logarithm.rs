@@ -5,7 +5,7 @@
 
 use core::f64::consts::{LN_2, SQRT_2};
 
-use crate::base::count::nearest_f64;
+use crate::base::count::{nearest_f64, nearest_i64};
 
 /// Nats in millionths.
 const MICRO: f64 = 1e6;
@@ -21,13 +21,7 @@ pub(super) fn surprise_micro(share: u64, of: u64) -> i64 {
     if share == 0 || share >= of {
         return 0;
     }
-    whole(ln(nearest_f64(of) / nearest_f64(share)) * MICRO)
-}
-
-/// The nearest whole number.
-#[expect(clippy::cast_possible_truncation, reason = "a float-to-integer cast saturates")]
-pub(super) fn whole(number: f64) -> i64 {
-    number.round() as i64
+    nearest_i64(ln(nearest_f64(of) / nearest_f64(share)) * MICRO)
 }
 
 /// The natural logarithm of a normal positive number.

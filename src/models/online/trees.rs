@@ -1,7 +1,7 @@
 //! The trees of an isolation forest: drawn from rows and a seed, walked, saved.
 
 use crate::base::codec::{Damaged, Decoder, Encoder};
-use crate::models::online::logarithm::whole;
+use crate::base::count::nearest_i64;
 
 /// Trees of a forest.
 const TREES: usize = 100;
@@ -226,7 +226,7 @@ fn mean_depth_micro(n: usize) -> i64 {
         return 0;
     }
     let harmonic: f64 = (1..n).map(|k| 1.0 / f64::from(k)).sum();
-    whole((2.0 * harmonic - 2.0 * f64::from(n - 1) / f64::from(n)) * 1e6)
+    nearest_i64((2.0 * harmonic - 2.0 * f64::from(n - 1) / f64::from(n)) * 1e6)
 }
 
 #[cfg(test)]

@@ -16,9 +16,8 @@ mod xgboost;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::base::count::nearest_signed_f64;
+use crate::base::count::{nearest_i64, nearest_signed_f64};
 use crate::models::offline::import::cut::Cut;
-use crate::models::offline::shares::whole;
 use crate::models::offline::{
     Branch, ForestError, Link, MAX_VALUE_NANO, PackedForest, Scorer, SourceNode, Split, Unit,
 };
@@ -204,7 +203,8 @@ fn packable(
 /// A number in billionths, where it is one and within bounds.
 fn nano(value: f64) -> Option<i64> {
     let nano = value * 1e9;
-    (nano.is_finite() && nano.abs() <= nearest_signed_f64(MAX_VALUE_NANO)).then(|| whole(nano))
+    (nano.is_finite() && nano.abs() <= nearest_signed_f64(MAX_VALUE_NANO))
+        .then(|| nearest_i64(nano))
 }
 
 /// What tells the kinds of JSON apart.
@@ -310,7 +310,7 @@ fn leaf(value_nano: i64, link: Link) -> Option<i64> {
 fn mean((left, left_weight): (i64, f64), (right, right_weight): (i64, f64)) -> (i64, f64) {
     let weight = left_weight + right_weight;
     let share = left_weight / weight;
-    (right + whole(nearest_signed_f64(left - right) * share), weight)
+    (right + nearest_i64(nearest_signed_f64(left - right) * share), weight)
 }
 
 fn packed(
