@@ -603,3 +603,20 @@ fn commands_and_deadlines_survive_a_kill_idempotent() {
 fn commands_and_deadlines_survive_a_kill_transactional() {
     a_day_at_the_office("office-t", "transactional");
 }
+
+/// One key would have another number in the one than in the other, and its release come to who knows no such hold.
+#[test]
+fn a_topic_of_commands_with_other_partitions_than_the_input_ends_the_start_with_both_named() {
+    let broker = Broker::shared();
+    let fleet = Fleet::new(broker, "uneven", ("idempotent", 2));
+    let topic = fleet.topic("commands");
+    broker.create_topic(&topic, 3);
+    let commands = format!("topics.commands={topic}");
+    let (code, said) = fleet.start("one", &["kafka.partitioned_by=account", &commands]).ended();
+    assert_eq!(code, Some(1), "{said}");
+    let named = [format!("`{}` 2", fleet.input()), format!("`{topic}` 3")];
+    assert!(said.contains("error[K0015]") && named.iter().all(|it| said.contains(it)), "{said}");
+    // One engine for all finds every hold.
+    let service = fleet.start("one", &[&commands]);
+    assert!(service.stop_in_order().contains("Stopped in order."));
+}

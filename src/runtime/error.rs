@@ -155,6 +155,15 @@ pub enum RunError {
         /// Its key, where that is known.
         key: Option<String>,
     },
+    /// Partitions are decided by number, and the topics have different numbers of them.
+    #[error(
+        "`kafka.partitioned_by` is set, and the input topics have different numbers of partitions: {}",
+        topics.iter().map(|(topic, n)| format!("`{topic}` {n}")).collect::<Vec<_>>().join(", ")
+    )]
+    UnevenTopics {
+        /// Each with its partitions.
+        topics: Vec<(String, u32)>,
+    },
     /// The rule set needs all partitions, and another process writes the snapshots of whoever has them.
     #[error(
         "{who} {}, so one instance must have all partitions, and another process has them by its snapshots: {reason}",
@@ -254,6 +263,7 @@ impl RunError {
             Self::InputGone { .. } => "K0012",
             Self::NeedsAllPartitions { .. } | Self::HasAllPartitions { .. } => "K0013",
             Self::OtherLog { .. } => "K0014",
+            Self::UnevenTopics { .. } => "K0015",
             Self::Snapshots { code, .. } => code.0,
         })
     }
@@ -267,6 +277,7 @@ impl RunError {
             | Self::TooLarge { .. }
             | Self::NeedsAllPartitions { .. }
             | Self::HasAllPartitions { .. }
+            | Self::UnevenTopics { .. }
             | Self::Snapshots { .. }
             | Self::Settings { .. }
             | Self::Listen { .. } => Domain::Config,
@@ -346,6 +357,10 @@ impl RunError {
             ),
             Self::OtherLog { .. } => Some(
                 "look where `kafka.brokers` leads to; if the topic was made anew on purpose, stop all instances, delete the group's offsets of it and the snapshots, and start again: windows begin anew, too"
+                    .to_owned(),
+            ),
+            Self::UnevenTopics { .. } => Some(
+                "give all input topics, and that of commands, as many partitions as the one with most: one key must have one number in all of them"
                     .to_owned(),
             ),
             Self::Listen { .. } => Some("set `http.listen` to a free address".to_owned()),

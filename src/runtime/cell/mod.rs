@@ -159,7 +159,7 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
             tell_time_at: Duration::ZERO,
         };
         if cell.engines.spread() == Spread::ByPartition {
-            cell.n_shares = cell.n_partitions(inputs)?;
+            cell.n_shares = cell.n_partitions_of_each()?;
             cell.engines.share(cell.n_shares);
         } else {
             // WHY: now, so that a rule set that cannot run or a place that cannot be written ends the run at its start.

@@ -68,13 +68,20 @@ impl<E: Engines, L: Log> Cell<'_, E, L> {
         Ok(n)
     }
 
-    /// The partitions of the topic that has most of them.
-    pub(super) fn n_partitions(&self, inputs: &[String]) -> Result<u32, RunError> {
-        let mut most = 1;
-        for topic in inputs {
-            most = most.max(self.ask_partitions(topic)?);
+    /// How many partitions each of the topics has.
+    ///
+    /// WHY: what concerns one key must have one number in all of them. With more partitions in one topic a payment would be held
+    /// by one shard and its release be read by another, which knows no such hold.
+    pub(super) fn n_partitions_of_each(&self) -> Result<u32, RunError> {
+        let mut topics = Vec::with_capacity(self.inputs.len());
+        for topic in self.inputs {
+            topics.push((topic.clone(), self.ask_partitions(topic)?));
         }
-        Ok(most)
+        let first = topics.first().map_or(1, |(_, n)| *n);
+        if topics.iter().any(|(_, n)| *n != first) {
+            return Err(RunError::UnevenTopics { topics });
+        }
+        Ok(first.max(1))
     }
 
     fn ask_partitions(&self, topic: &str) -> Result<u32, RunError> {
