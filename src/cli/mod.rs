@@ -19,6 +19,7 @@ mod junit;
 pub mod lsp;
 pub mod overlap;
 pub mod reload;
+pub mod replay;
 pub mod rules;
 pub mod run;
 pub mod settings;
@@ -233,6 +234,8 @@ enum Command {
     Overlap(overlap::Arguments),
     /// Ask a running service to look at its rule folder now.
     Reload(reload::Arguments),
+    /// Derive one decision again from the log, and compare it with what was written, byte for byte.
+    Replay(replay::Arguments),
     /// Run the service: read input topics, decide, write outputs, until told to stop.
     Run(run::Arguments),
     /// Look at snapshots of the state: what lies there, and is it whole?
@@ -298,6 +301,7 @@ pub fn main() -> ExitCode {
         Command::Lsp(arguments) => lsp::run(arguments),
         Command::Overlap(arguments) => overlap::run(arguments, &console),
         Command::Reload(arguments) => reload::run(arguments, &console),
+        Command::Replay(arguments) => replay::run(arguments, &console),
         Command::Run(arguments) => run::run(arguments, &console),
         Command::Snapshot(arguments) => snapshot::run(arguments, &console),
         Command::Sweep(arguments) => sweep::run(arguments, &console),

@@ -284,7 +284,7 @@ fn place(text: &str) -> Option<(&str, i32, i64)> {
 }
 
 /// Which record an output answers, by its headers.
-fn source(record: &impl Fetched) -> Option<(&str, i32, i64)> {
+pub(crate) fn source(record: &impl Fetched) -> Option<(&str, i32, i64)> {
     let (number, offset) = (header(record, "source_partition")?, header(record, "source_offset")?);
     Some((header(record, "source_topic")?, number.parse().ok()?, offset.parse().ok()?))
 }

@@ -105,8 +105,29 @@ impl Checkpoints {
         clock: &dyn Clock,
     ) -> Result<Self, RunError> {
         let refused = |error: SnapshotError| RunError::of_snapshots(&error);
-        let snapshots = at(vault, shard, settings).map_err(refused)?;
-        let mut checkpoints = Self {
+        let mut checkpoints = Self::reading(vault, shard, settings, clock)?;
+        // WHY: what cannot be listed now is told when it is needed.
+        for name in checkpoints.snapshots.strange().unwrap_or_default() {
+            let place = checkpoints.snapshots.place();
+            happening::SnapshotNoFile { snapshot: &name, place: &place }.emit();
+        }
+        // WHY: now, because a second writer or a place that cannot be written is to be known before the first record.
+        match checkpoints.claim(vault, settings) {
+            Err(error) if settled || !is_busy(&error) => Err(refused(error)),
+            _ => Ok(checkpoints),
+        }
+    }
+
+    /// Snapshots of a shard that are only read: this one never becomes their writer unless it is asked to.
+    pub(crate) fn reading(
+        vault: &dyn Vault,
+        shard: &str,
+        settings: &Snapshot,
+        clock: &dyn Clock,
+    ) -> Result<Self, RunError> {
+        let snapshots =
+            at(vault, shard, settings).map_err(|error| RunError::of_snapshots(&error))?;
+        Ok(Self {
             snapshots,
             queue: None,
             interval: settings.interval,
@@ -120,17 +141,7 @@ impl Checkpoints {
             keep: settings.keep.max(2),
             kept: None,
             books: SnapshotBooks { shard: Some(Arc::from(shard)), ..SnapshotBooks::default() },
-        };
-        // WHY: what cannot be listed now is told when it is needed.
-        for name in checkpoints.snapshots.strange().unwrap_or_default() {
-            let place = checkpoints.snapshots.place();
-            happening::SnapshotNoFile { snapshot: &name, place: &place }.emit();
-        }
-        // WHY: now, because a second writer or a place that cannot be written is to be known before the first record.
-        match checkpoints.claim(vault, settings) {
-            Err(error) if settled || !is_busy(&error) => Err(refused(error)),
-            _ => Ok(checkpoints),
-        }
+        })
     }
 
     /// Becomes the writer of the shard, if it is not yet.

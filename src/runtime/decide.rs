@@ -67,6 +67,11 @@ impl Deciding {
         Self { engine, last: None, dead_letters, announced: false, rules, tables }
     }
 
+    /// Digest of the rule set that decides, shortened.
+    pub(crate) fn ruleset(&self) -> String {
+        self.engine.program().digest.short_hex()
+    }
+
     fn take(&mut self, input: &Input<'_>, sink: &mut impl Sink) {
         let known = self
             .last

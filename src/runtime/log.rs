@@ -151,7 +151,7 @@ pub trait Log {
     /// A producer of input records.
     type Scribe: Scribe;
 
-    /// Joins the group for these topics.
+    /// Joins the group for these topics; without any it joins nothing, and can only be asked.
     ///
     /// # Errors
     /// Settings that the client does not take.

@@ -20,6 +20,7 @@ pub mod log;
 mod note;
 pub mod port;
 mod recovery;
+pub mod rederive;
 pub mod reload;
 mod replay;
 mod rulesets;

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use crate::durable::{LoadError, Parts};
+use crate::durable::{Header, LoadError, Parts};
 use crate::runtime::backfill::{Planned, Since};
 use crate::runtime::error::RunError;
 use crate::telemetry::books::{EngineReport, Outcome};
@@ -217,6 +217,11 @@ pub trait Engines {
     /// # Errors
     /// The rule set cannot be run.
     fn fresh(&mut self, id: &str) -> Result<Self::Engine, RunError>;
+
+    /// Why a snapshot that fits the history is of no use all the same, if so.
+    fn refuses(&mut self, _header: &Header) -> Option<String> {
+        None
+    }
 
     /// An engine of a rule set that is at hand, with the state that a snapshot holds. `tick` is called on the way, so
     /// that somebody sees progress.

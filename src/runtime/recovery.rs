@@ -545,7 +545,8 @@ fn load<L: Log, E: Engines>(
     let search = snapshots
         .load_newest(&committed, |header, parts| {
             let ruleset = &header.ruleset;
-            if let Some(reason) = foreign(&shard.epochs, header) {
+            if let Some(reason) = foreign(&shard.epochs, header).or_else(|| engines.refuses(header))
+            {
                 return Err(LoadError::Refused(reason));
             }
             if !engines.knows(ruleset)

@@ -18,6 +18,14 @@ use crate::runtime::log::Partition;
 use crate::runtime::port::{ActivationReport, Engines, Step};
 use crate::telemetry::happening;
 
+/// The shard that has all partitions.
+pub(crate) const WHOLE: &str = "all";
+
+/// The name of the shard that has a partition.
+pub(crate) fn shard_name(by_partition: bool, partition: &Partition) -> String {
+    if by_partition { format!("p{}", partition.number) } else { WHOLE.to_owned() }
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Shard<S> {
@@ -70,6 +78,30 @@ pub(crate) enum Prepared {
 }
 
 impl<S: Step> Shard<S> {
+    /// A shard whose engine, of this rule set, holds nothing yet.
+    pub(crate) fn new(
+        name: &str,
+        (engine, ruleset): (S, String),
+        checkpoints: Option<Checkpoints>,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            engine,
+            ruleset,
+            epoch: 0,
+            epochs: Epochs::default(),
+            applied: BTreeMap::new(),
+            known: BTreeMap::new(),
+            saved_at_ms: 0,
+            latest: None,
+            checkpoints,
+            keeping: None,
+            kept: None,
+            looked: None,
+            again: None,
+        }
+    }
+
     /// Takes another engine, of this rule set and epoch, which holds the records before these offsets.
     pub(crate) fn replace(
         &mut self,

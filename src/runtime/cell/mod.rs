@@ -23,13 +23,12 @@ use crate::runtime::checkpoint::Checkpoints;
 use crate::runtime::delivery::transactional::committed;
 use crate::runtime::delivery::{Around, Delivery, Handled, Turn};
 use crate::runtime::early::Early;
-use crate::runtime::epochs::Epochs;
 use crate::runtime::error::RunError;
 use crate::runtime::log::{Fetched, GroupEvent, Log, Partition, Polled, Source};
 use crate::runtime::note::{Entry, Mark, Note};
 use crate::runtime::port::{Engines, Input, Output, Spread, Step};
 use crate::runtime::recovery::{Plan, Progress, Recovery, Start, Tools};
-use crate::runtime::shard::{Known, Shard};
+use crate::runtime::shard::{Known, Shard, WHOLE, shard_name};
 use crate::runtime::stop::Stop;
 use crate::runtime::trace::TraceParent;
 use crate::runtime::{Views, World};
@@ -48,9 +47,6 @@ const SETTLE: Duration = Duration::from_secs(5);
 const SAVING: Duration = Duration::from_millis(1);
 /// How long an answer about partitions of others may take.
 const ABROAD: Duration = Duration::from_millis(500);
-/// The shard that has all partitions.
-const WHOLE: &str = "all";
-
 /// A partition of ours.
 #[derive(Clone, Debug)]
 struct Assigned {
@@ -178,22 +174,7 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
         let checkpoints = self.world.vault.map(open).transpose()?;
         let ruleset = self.engines.wanted().to_owned();
         let engine = self.engines.fresh(&ruleset)?;
-        self.shards.push(Shard {
-            name: name.into(),
-            engine,
-            ruleset,
-            epoch: 0,
-            epochs: Epochs::default(),
-            applied: BTreeMap::new(),
-            known: BTreeMap::new(),
-            saved_at_ms: 0,
-            latest: None,
-            checkpoints,
-            keeping: None,
-            kept: None,
-            looked: None,
-            again: None,
-        });
+        self.shards.push(Shard::new(name, (engine, ruleset), checkpoints));
         Ok(self.shards.len() - 1)
     }
 
@@ -526,9 +507,7 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
         }
         let by_partition = self.engines.spread() == Spread::ByPartition;
         self.look_for_growth(&offsets);
-        let name = |partition: &Partition| {
-            if by_partition { format!("p{}", partition.number) } else { WHOLE.to_owned() }
-        };
+        let name = |partition: &Partition| shard_name(by_partition, partition);
         let mut places = Vec::new();
         for (partition, _) in &offsets {
             places.push(self.shard(&name(partition))?);

@@ -1,0 +1,296 @@
+//! `riskweir replay`: a decision that was written down, held against what the log gives for its record now.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::{Map, Value, json};
+
+use crate::base::text::counted;
+use crate::base::time::format_rfc3339;
+use crate::cli::backtest::time_ms;
+use crate::cli::deployment::Deployment;
+use crate::cli::run::{exit, show};
+use crate::cli::settings::Settings;
+use crate::cli::{Console, Exit, Failure, Format};
+use crate::runtime::rederive::{Derived, NotDerived, RecordAt, Stored, find_decision, rederive};
+use crate::runtime::{self, DecidingEngines, engine_options};
+use crate::telemetry::log;
+
+/// How long the brokers may take to answer.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// Most members that differ that are told.
+const MAX_TOLD: usize = 100;
+
+/// Arguments of `riskweir replay`.
+#[derive(Args, Debug)]
+pub struct Arguments {
+    #[command(flatten)]
+    settings: Settings,
+    /// Id of the decision, looked for in the topic of decisions.
+    #[arg(long, value_name = "ID", required_unless_present = "from")]
+    decision: Option<String>,
+    /// A file with the decision as it was written down, in place of the topic.
+    #[arg(long, value_name = "FILE", conflicts_with = "decision")]
+    from: Option<PathBuf>,
+    /// Look only among decisions that were written since this time.
+    #[arg(long, value_name = "TIME", value_parser = time_ms)]
+    since: Option<i64>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When the decision is not found, or log, snapshots and rule sets do not reach back to it.
+pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
+    let Some(loaded) = arguments.settings.load(console) else { return Ok(Exit::Invalid) };
+    let level = if console.is_verbose() { "debug" } else { "error" };
+    let repeat_limit = (loaded.config.log.repeat_limit.count, loaded.config.log.repeat_limit.per);
+    let (level, color) = (log::level(level), console.color);
+    log::init(&log::Settings { form: Some(log::Form::Text), level, repeat_limit, color })
+        .map_err(Failure::invalid)?;
+    let Deployment { config, program, inputs, .. } = match Deployment::of(loaded.config, console)? {
+        Ok(deployment) => deployment,
+        Err(exit) => return Ok(exit),
+    };
+    if let Err(error) = runtime::check_connection(&config, &inputs, LIMIT) {
+        show(&error, *console);
+        return Ok(exit(&error));
+    }
+    let all = match stored(arguments, &config) {
+        Ok(all) => all,
+        Err(NotRead::Failure(failure)) => return Err(failure),
+        Err(NotRead::Run(error)) => {
+            show(&error, *console);
+            return Ok(exit(&error));
+        }
+    };
+    let (stored, at) = choose(all)?;
+    let mut engines = DecidingEngines::new(program.into(), engine_options(&config))
+        .partitioned_by(config.kafka.partitioned_by.as_deref())
+        .commanded_from(config.topics.commands.as_deref());
+    let derived = match rederive(&config, &inputs, &mut engines, &at) {
+        Ok(derived) => derived,
+        Err(NotDerived::Run(error)) => {
+            show(&error, *console);
+            return Ok(exit(&error));
+        }
+        Err(error) => {
+            let offset = at.offset;
+            return Err(Failure::invalid(format!(
+                "could not derive the decision about record {offset} of `{}`-{}: {error}",
+                at.topic, at.partition
+            )));
+        }
+    };
+    Ok(tell(&stored, &at, &derived, console))
+}
+
+/// Why decisions could not be had.
+enum NotRead {
+    Failure(Failure),
+    Run(runtime::RunError),
+}
+
+fn stored(arguments: &Arguments, config: &crate::config::Config) -> Result<Vec<Stored>, NotRead> {
+    let Some(file) = &arguments.from else {
+        let id = arguments.decision.as_deref().unwrap_or_default();
+        let found = find_decision(config, id, arguments.since).map_err(NotRead::Run)?;
+        if found.is_empty() {
+            let topic = &config.topics.decisions;
+            return Err(NotRead::Failure(Failure::invalid(format!(
+                "no decision `{id}` in `{topic}`: it may be of another topic, or deleted by the topic's retention, or decisions of that kind are not written (`delivery.decisions`)"
+            ))));
+        }
+        return Ok(found);
+    };
+    let mut body = std::fs::read(file).map_err(|error| {
+        NotRead::Failure(Failure::invalid(format!("could not read `{}`: {error}", file.display())))
+    })?;
+    while body.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r')) {
+        body.pop();
+    }
+    let at = RecordAt { topic: file.display().to_string(), partition: 0, offset: 0 };
+    Ok(vec![Stored { at, answers: None, body }])
+}
+
+/// The decision to derive and the record that it answers: of several with one id the first that is no repeat.
+fn choose(all: Vec<Stored>) -> Result<(Stored, RecordAt), Failure> {
+    let is_repeat = |stored: &Stored| {
+        let value: Option<Value> = serde_json::from_slice(&stored.body).ok();
+        value.is_some_and(|value| value.get("duplicate") == Some(&Value::Bool(true)))
+    };
+    let (repeats, firsts): (Vec<Stored>, Vec<Stored>) = all.into_iter().partition(is_repeat);
+    let chosen = firsts.into_iter().chain(repeats).next();
+    let stored = chosen.ok_or_else(|| Failure::invalid("there is no decision to derive"))?;
+    let told = || {
+        let value: Value = serde_json::from_slice(&stored.body).ok()?;
+        let source = value.get("source")?;
+        Some(RecordAt {
+            topic: source.get("topic")?.as_str()?.to_owned(),
+            partition: source.get("partition")?.as_i64()?.try_into().ok()?,
+            offset: source.get("offset")?.as_i64()?,
+        })
+    };
+    let Some(at) = stored.answers.clone().or_else(told) else {
+        let at = &stored.at.topic;
+        return Err(Failure::invalid(format!(
+            "the record of `{at}` names no input record: it is no decision of riskweir"
+        )));
+    };
+    Ok((stored, at))
+}
+
+/// Says how both compare.
+fn tell(stored: &Stored, at: &RecordAt, derived: &Derived, console: &Console) -> Exit {
+    let decision = derived.decision();
+    let same = decision == Some(&*stored.body);
+    let found = decision.map_or_else(Vec::new, |decision| differences(&stored.body, decision));
+    match console.format {
+        Format::Json => {
+            let snapshot = derived.snapshot.map(|(sequence, epoch, taken_ms)| {
+                json!({"sequence": sequence, "epoch": epoch, "taken_at": format_rfc3339(taken_ms)})
+            });
+            let difference = |(path, stored, derived): &Difference| json!({"path": path, "stored": stored, "derived": derived});
+            let report = json!({
+                "same": same,
+                "source": {"topic": at.topic, "partition": at.partition, "offset": at.offset},
+                "ruleset": derived.ruleset,
+                "snapshot": snapshot,
+                "records": derived.n_records,
+                "differences": found.iter().map(difference).collect::<Vec<_>>(),
+            });
+            console.data(&format!("{report}\n"));
+        }
+        Format::Text => {
+            if !console.is_quiet() {
+                console.message(&describe(at, derived));
+            }
+            console.data(&diff_text(stored, decision, &found));
+        }
+    }
+    if same {
+        if !console.is_quiet() && console.format == Format::Text {
+            console.message(&format!("the same, byte for byte ({} bytes)", stored.body.len()));
+        }
+        Exit::Ok
+    } else {
+        Exit::Invalid
+    }
+}
+
+fn describe(at: &RecordAt, derived: &Derived) -> String {
+    let RecordAt { topic, partition, offset } = at;
+    let from = derived.snapshot.map_or_else(
+        || "the beginning of the log".to_owned(),
+        |(sequence, epoch, taken_ms)| {
+            format!("snapshot {sequence} of epoch {epoch}, taken {}", format_rfc3339(taken_ms))
+        },
+    );
+    format!(
+        "record {offset} of `{topic}`-{partition}, by rule set {}: {} decided again from {from}",
+        derived.ruleset,
+        counted(derived.n_records, "record"),
+    )
+}
+
+/// The diff for people; empty when there is none.
+fn diff_text(stored: &Stored, decision: Option<&[u8]>, found: &[Difference]) -> String {
+    let Some(decision) = decision else {
+        return "- the decision\n+ none: the log gives no decision for this record\n".to_owned();
+    };
+    if stored.body == decision {
+        return String::new();
+    }
+    let mut text = String::new();
+    for (path, stored, derived) in found.iter().take(MAX_TOLD) {
+        for (sign, value) in [('-', stored), ('+', derived)] {
+            if let Some(value) = value {
+                _ = writeln!(text, "{sign} {path}: {value}");
+            }
+        }
+    }
+    if found.len() > MAX_TOLD {
+        _ = writeln!(text, "  and {} more", found.len() - MAX_TOLD);
+    }
+    if found.is_empty() {
+        let same = stored.body.iter().zip(decision).take_while(|(a, b)| a == b).count();
+        let (was, is) = (stored.body.len(), decision.len());
+        _ = writeln!(text, "- {was} bytes\n+ {is} bytes: they differ from byte {same} on");
+    }
+    text
+}
+
+/// A member by its JSON pointer, as it was written and as it was derived.
+type Difference = (String, Option<Value>, Option<Value>);
+
+/// The members in which two records differ. A record that is no JSON differs as a whole, in no member.
+fn differences(stored: &[u8], derived: &[u8]) -> Vec<Difference> {
+    let mut found = Vec::new();
+    if let (Ok(stored), Ok(derived)) =
+        (serde_json::from_slice(stored), serde_json::from_slice(derived))
+    {
+        compare(String::new(), Some(&stored), Some(&derived), &mut found);
+    }
+    found
+}
+
+fn compare(
+    path: String,
+    stored: Option<&Value>,
+    derived: Option<&Value>,
+    found: &mut Vec<Difference>,
+) {
+    match (stored, derived) {
+        (Some(Value::Object(stored)), Some(Value::Object(derived))) => {
+            compare_members(&path, stored, derived, found);
+        }
+        (Some(Value::Array(stored)), Some(Value::Array(derived))) => {
+            for index in 0..stored.len().max(derived.len()) {
+                let path = format!("{path}/{index}");
+                compare(path, stored.get(index), derived.get(index), found);
+            }
+        }
+        (stored, derived) if stored != derived => {
+            found.push((path, stored.cloned(), derived.cloned()));
+        }
+        _ => {}
+    }
+}
+
+fn compare_members(
+    path: &str,
+    stored: &Map<String, Value>,
+    derived: &Map<String, Value>,
+    found: &mut Vec<Difference>,
+) {
+    let mut names: Vec<&String> = stored.keys().chain(derived.keys()).collect();
+    names.sort_unstable();
+    names.dedup();
+    for name in names {
+        let escaped = name.replace('~', "~0").replace('/', "~1");
+        compare(format!("{path}/{escaped}"), stored.get(name), derived.get(name), found);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_compared_member_by_member() {
+        let stored = br#"{"a":1,"b":[1,2],"c":{"d/e":"x"}}"#;
+        let derived = br#"{"a":1,"b":[1,3,4],"c":{"d/e":"y"},"f":null}"#;
+        let found = differences(stored, derived);
+        let expected: Vec<Difference> = vec![
+            ("/b/1".to_owned(), Some(json!(2)), Some(json!(3))),
+            ("/b/2".to_owned(), None, Some(json!(4))),
+            ("/c/d~1e".to_owned(), Some(json!("x")), Some(json!("y"))),
+            ("/f".to_owned(), None, Some(Value::Null)),
+        ];
+        assert_eq!(found, expected);
+        assert_eq!(differences(stored, stored), []);
+    }
+}

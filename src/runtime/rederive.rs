@@ -1,0 +1,529 @@
+//! One decision derived once more from the log, to be held against what was written down.
+//!
+//! It is a recovery that ends at the record: the newest snapshot before it, else the beginning of the log; the rule sets of
+//! the time; the records of all partitions of its engine in the order in which they were decided. Nothing is joined, claimed,
+//! committed or written, so it may run beside a service.
+//!
+//! # Cost
+//! That of a recovery from the snapshot before it, and for several partitions a look at the outputs since then.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::config::Config;
+use crate::durable::{Header, LoadError, Parts};
+use crate::runtime::World;
+use crate::runtime::answered::{Answered, source};
+use crate::runtime::checkpoint::Checkpoints;
+use crate::runtime::clock::SystemClock;
+use crate::runtime::decide::Deciding;
+use crate::runtime::epochs::Epochs;
+use crate::runtime::error::{RunError, Stage};
+use crate::runtime::kafka::Kafka;
+use crate::runtime::log::{
+    Fetched as _, Log, LogError, Partition, Position, Read, Reader as _, Source as _, Trouble,
+};
+use crate::runtime::note::{Mark, Note};
+use crate::runtime::port::{ActivationReport, Engines, Input, Output, OutputTopic, Spread, Step};
+use crate::runtime::recovery::{Plan, Progress, Recovery, Start, Tools};
+use crate::runtime::rulesets::DecidingEngines;
+use crate::runtime::shard::{Shard, shard_name};
+use crate::runtime::vault::{Place, Vault};
+use crate::telemetry::books::{EngineReport, Outcome};
+use crate::telemetry::happening;
+use crate::telemetry::health::Health;
+
+/// Length of one slice of the replay.
+const SLICE: Duration = Duration::from_millis(50);
+/// Most records of one decision that are looked at: those of repeats have its id, too.
+const MOST_FOUND: usize = 1_000;
+
+/// A record of the input.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RecordAt {
+    /// Topic.
+    pub topic: String,
+    /// Partition.
+    pub partition: i32,
+    /// Offset.
+    pub offset: i64,
+}
+
+/// A decision as it was written down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Where it stands among the decisions.
+    pub at: RecordAt,
+    /// The record that its headers say it answers.
+    pub answers: Option<RecordAt>,
+    /// Its bytes.
+    pub body: Vec<u8>,
+}
+
+/// What the log gives for a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Derived {
+    /// All that comes out, in order.
+    pub outputs: Vec<Output>,
+    /// Sequence, epoch and time (ms since 1970) of the snapshot that it began with; none: with nothing.
+    pub snapshot: Option<(u64, u64, i64)>,
+    /// Records that were decided again, this one included.
+    pub n_records: u64,
+    /// Digest of the rule set that decided, shortened.
+    pub ruleset: String,
+}
+
+impl Derived {
+    /// The decision among them, if there is one.
+    pub fn decision(&self) -> Option<&[u8]> {
+        let is_it = |output: &&Output| output.topic == OutputTopic::Decisions;
+        self.outputs.iter().find(is_it).map(|output| &*output.body)
+    }
+}
+
+/// Why a decision could not be derived.
+#[derive(Debug, Error)]
+pub enum NotDerived {
+    /// Log, brokers or snapshots failed.
+    #[error("{0}")]
+    Run(#[from] RunError),
+    /// The records that it needs are deleted.
+    #[error(
+        "the log does not reach back far enough: state stands before offset {from} of `{topic}`-{partition}, and the oldest record is {low}"
+    )]
+    LogGone {
+        /// Topic.
+        topic: String,
+        /// Partition.
+        partition: i32,
+        /// The first offset that is needed.
+        from: i64,
+        /// The oldest that is held.
+        low: i64,
+    },
+    /// There is no record at its place.
+    #[error("there is no record {} in `{}`-{}", .0.offset, .0.topic, .0.partition)]
+    NoRecord(RecordAt),
+    /// Its rule set is not kept.
+    #[error(
+        "its rule set `{ruleset}` (epoch {epoch}) is not at hand: it is not kept beside the snapshots any more"
+    )]
+    RuleSetGone {
+        /// Its epoch.
+        epoch: u64,
+        /// Its identity.
+        ruleset: String,
+    },
+    /// What decided before it is forgotten.
+    #[error(
+        "no snapshot before it is left, and commits name no rule set before epoch {epoch}: what decided until then is not known"
+    )]
+    HistoryGone {
+        /// The oldest epoch that is remembered.
+        epoch: u64,
+    },
+    /// It is of no topic that is read.
+    #[error("`{0}` is no input topic of this configuration")]
+    NoInput(String),
+}
+
+/// Reads the decisions and returns those of an id, oldest first within a partition. `since_ms`: only what was written
+/// since then, in ms since 1970.
+///
+/// # Errors
+/// The brokers do not answer, or refuse.
+pub fn find_decision(
+    config: &Config,
+    id: &str,
+    since_ms: Option<i64>,
+) -> Result<Vec<Stored>, RunError> {
+    let begin = format!("{{\"schema\":\"riskweir.decision.v1\",\"decision_id\":\"{id}\"");
+    let mut found = Vec::new();
+    read_topic(config, &config.topics.decisions, since_ms, &mut |stored| {
+        if stored.body.starts_with(begin.as_bytes()) && found.len() < MOST_FOUND {
+            found.push(stored);
+        }
+    })?;
+    Ok(found)
+}
+
+/// Reads a topic, from its oldest record or from a time on, up to its present end.
+fn read_topic(
+    config: &Config,
+    topic: &str,
+    since_ms: Option<i64>,
+    take: &mut dyn FnMut(Stored),
+) -> Result<(), RunError> {
+    let log = Kafka::new(config);
+    let asking = log.source(&[])?;
+    let timeout = config.call_timeout();
+    let failed = |error: LogError| RunError::Fatal { reason: error.text, stage: Stage::Receive };
+    let all = partitions(&asking, topic, timeout)?;
+    let since = match since_ms {
+        Some(since_ms) => asking.offsets_at(&all, since_ms, timeout).map_err(failed)?,
+        None => vec![Some(0); all.len()],
+    };
+    let (mut ends, mut starts) = (BTreeMap::new(), Vec::new());
+    for (partition, since) in all.into_iter().zip(since) {
+        let (low, high) = asking.bounds(&partition, timeout).map_err(failed)?;
+        let Some(from) = since.map(|since| since.max(low)).filter(|from| *from < high) else {
+            continue;
+        };
+        ends.insert(partition.number, high);
+        starts.push((partition, Some(from)));
+    }
+    if starts.is_empty() {
+        return Ok(());
+    }
+    let reader = log.reader(&starts)?;
+    while !ends.is_empty() {
+        match reader.poll(Duration::from_millis(100))? {
+            Read::Nothing => {}
+            Read::End(number) => _ = ends.remove(&number),
+            Read::Trouble(trouble) if trouble.offset_gone => {
+                return Err(RunError::Fatal { reason: trouble.error, stage: Stage::Receive });
+            }
+            Read::Trouble(Trouble { code, error, .. }) => {
+                let attempted = "read a topic";
+                happening::KafkaTrouble { attempted, code: &code, error: &error }.emit();
+            }
+            Read::Record(record) => {
+                let input = record.input();
+                let (partition, offset) = (input.partition, input.offset);
+                if ends.get(&partition).is_some_and(|end| offset + 1 >= *end) {
+                    ends.remove(&partition);
+                }
+                let Some(body) = input.payload.map(<[u8]>::to_vec) else { continue };
+                let answers = source(&record).map(|(topic, partition, offset)| RecordAt {
+                    topic: topic.to_owned(),
+                    partition,
+                    offset,
+                });
+                let at = RecordAt { topic: topic.to_owned(), partition, offset };
+                take(Stored { at, answers, body });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// All partitions of a topic.
+fn partitions<S: crate::runtime::log::Source>(
+    source: &S,
+    topic: &str,
+    timeout: Duration,
+) -> Result<Vec<Partition>, RunError> {
+    let failed = |error: LogError| RunError::Fatal { reason: error.text, stage: Stage::Receive };
+    let n = i32::try_from(source.n_partitions(topic, timeout).map_err(failed)?).unwrap_or(i32::MAX);
+    let topic: Arc<str> = topic.into();
+    Ok((0..n).map(|number| Partition { topic: Arc::clone(&topic), number }).collect())
+}
+
+/// Decides a record once more, with all that was decided before it.
+///
+/// # Errors
+/// Log, snapshots or rule sets do not reach back to it, or cannot be read.
+pub fn rederive(
+    config: &Config,
+    inputs: &[String],
+    engines: &mut DecidingEngines,
+    at: &RecordAt,
+) -> Result<Derived, NotDerived> {
+    let place = config.snapshot.dir.as_deref().map(Place::new);
+    let vault = place.as_ref().map(|place| place as &dyn Vault);
+    let (log, clock) = (Kafka::new(config), SystemClock::start());
+    rederive_on(config, inputs, World { log: &log, clock: &clock, vault }, engines, at)
+}
+
+/// The same on any log.
+fn rederive_on<L: Log>(
+    config: &Config,
+    inputs: &[String],
+    world: World<'_, L>,
+    engines: &mut DecidingEngines,
+    at: &RecordAt,
+) -> Result<Derived, NotDerived> {
+    let mut config = config.clone();
+    // WHY: nothing else is exact.
+    (config.recovery.replay, config.recovery.accept_gap) = (true, false);
+    let config = &config;
+    let asking = world.log.source(&[])?;
+    let by_partition = engines.spread() == Spread::ByPartition;
+    let (target, starts) = starts(config, (inputs, by_partition), at, &asking)?;
+    let name = shard_name(by_partition, &target);
+    let reading = |vault| Checkpoints::reading(vault, &name, &config.snapshot, world.clock);
+    let checkpoints = world.vault.map(reading).transpose()?;
+    let mut engines = Watching { engines, at, candidate: None, snapshot: None };
+    let ruleset = engines.wanted().to_owned();
+    let engine = engines.fresh(&ruleset)?;
+    let mut shard = Shard::new(&name, (engine, ruleset), checkpoints);
+    let health = Health::new(config.http.progress_timeout);
+    let mut recovery = Recovery::new(world.clock);
+    let mut tools: Tools<'_, L, Watching<'_>> = Tools {
+        config,
+        log: world.log,
+        clock: world.clock,
+        source: &asking,
+        engines: &mut engines,
+        health: &health,
+    };
+    match recovery.plan((0, &mut shard), &starts, &mut tools) {
+        Ok(Plan::Made) => {}
+        // WHY: the group stands elsewhere than at this record, so a gap looks as if somebody had gone on.
+        Ok(Plan::Stale) => return Err(gone(&shard, &starts, &asking, config.call_timeout())),
+        Err(RunError::InputGone { topic, partition, from, low }) => {
+            return Err(NotDerived::LogGone { topic, partition, from, low });
+        }
+        Err(error) => return Err(error.into()),
+    }
+    check_history(&shard, tools.engines)?;
+    let mut shards = [shard];
+    let ordered_since_ms = recovery.ordered_since_ms(&shards);
+    recovery.order = Answered::look(&starts, ordered_since_ms, &tools).order().clone();
+    let world = (world.log, world.clock);
+    loop {
+        let progress = recovery.slice(SLICE, world, &mut engines, &mut shards)?;
+        let [shard] = &mut shards;
+        if let Some(outputs) = shard.engine.outputs.take() {
+            let ruleset = shard.engine.deciding.ruleset();
+            let n_records = shard.engine.n_records;
+            return Ok(Derived { outputs, snapshot: engines.snapshot, n_records, ruleset });
+        }
+        match progress {
+            Progress::More => {}
+            Progress::Complete => return Err(NotDerived::NoRecord(at.clone())),
+            Progress::Gone => {
+                return Err(gone(shard, &starts, &asking, config.call_timeout()));
+            }
+        }
+    }
+}
+
+/// The record's partition, and all partitions of its engine: where each is read up to, with the epochs until then.
+fn starts<S: crate::runtime::log::Source>(
+    config: &Config,
+    (inputs, by_partition): (&[String], bool),
+    at: &RecordAt,
+    source: &S,
+) -> Result<(Partition, Vec<Start>), NotDerived> {
+    let timeout = config.call_timeout();
+    let failed = |error: LogError| RunError::Fatal { reason: error.text, stage: Stage::Receive };
+    if !inputs.contains(&at.topic) {
+        return Err(NotDerived::NoInput(at.topic.clone()));
+    }
+    let mut all = Vec::new();
+    for topic in inputs {
+        all.extend(partitions(source, topic, timeout)?);
+    }
+    all.retain(|partition| !by_partition || partition.number == at.partition);
+    let target = Partition { topic: at.topic.as_str().into(), number: at.partition };
+    if !all.contains(&target) {
+        return Err(NotDerived::NoRecord(at.clone()));
+    }
+    let committed = source.committed(&all, timeout).map_err(failed)?;
+    let mut notes: Vec<Note> = committed
+        .iter()
+        .map(|position| position.as_ref().map(|at| Note::parse(&at.note)).unwrap_or_default())
+        .collect();
+    let told = all.iter().zip(&committed).zip(&notes);
+    let told =
+        told.filter_map(|((at, position), note)| Some((at, position.as_ref()?.offset, note)));
+    let last = last_epoch(&Epochs::of_notes(&told), (&target, at.offset))?;
+    for note in &mut notes {
+        note.epochs.retain(|epoch| last.is_some_and(|last| epoch.number <= last));
+        (note.mark, note.outputs_since_ms) = (Mark::default(), None);
+    }
+    let mut starts = Vec::new();
+    for ((partition, position), note) in all.into_iter().zip(committed).zip(notes) {
+        let end = if partition == target {
+            Some(at.offset + 1)
+        } else {
+            // WHY: which of these come before the record is seen when they are read.
+            position
+                .map(|_| source.bounds(&partition, timeout).map_err(failed))
+                .transpose()?
+                .map(|at| at.1)
+        };
+        starts.push((partition, end.map(|offset| Position { offset, note: note.text() })));
+    }
+    Ok((target, starts))
+}
+
+/// The number of the epoch in which a record was decided; none where commits name no epoch at all.
+fn last_epoch(
+    epochs: &Epochs,
+    (partition, offset): (&Partition, i64),
+) -> Result<Option<u64>, NotDerived> {
+    let Some(first) = epochs.first() else { return Ok(None) };
+    let has_begun = |from: Option<&i64>| from.is_none_or(|from| *from <= offset);
+    let begun = epochs.after(0).filter(|epoch| has_begun(epoch.from.get(partition)));
+    let last = begun.last().map(|epoch| epoch.number);
+    last.map(Some).ok_or(NotDerived::HistoryGone { epoch: first.number })
+}
+
+/// Whether all rule sets are at hand that decided since the state that it begins with.
+fn check_history(shard: &Shard<Watched>, engines: &Watching<'_>) -> Result<(), NotDerived> {
+    let begins_empty = engines.snapshot.is_none();
+    if let Some(first) = shard.epochs.first().filter(|first| begins_empty && first.number > 1) {
+        return Err(NotDerived::HistoryGone { epoch: first.number });
+    }
+    let missing = |(epoch, ruleset): (u64, &str)| NotDerived::RuleSetGone {
+        epoch,
+        ruleset: ruleset.to_owned(),
+    };
+    if let Some(own) = shard.epochs.find(shard.epoch).filter(|own| own.ruleset != shard.ruleset) {
+        return Err(missing((own.number, &own.ruleset)));
+    }
+    let mut later = shard.epochs.after(shard.epoch);
+    match later.find(|epoch| !engines.knows(&epoch.ruleset)) {
+        Some(epoch) => Err(missing((epoch.number, &epoch.ruleset))),
+        None => Ok(()),
+    }
+}
+
+/// Which records are deleted that are needed.
+fn gone<S: crate::runtime::log::Source>(
+    shard: &Shard<Watched>,
+    starts: &[Start],
+    source: &S,
+    timeout: Duration,
+) -> NotDerived {
+    for (partition, position) in starts {
+        let from = shard.applied.get(partition).copied().unwrap_or(0);
+        let is_read = position.as_ref().is_some_and(|at| from < at.offset);
+        if let Ok((low, _)) = source.bounds(partition, timeout)
+            && is_read
+            && from < low
+        {
+            let topic = partition.topic.to_string();
+            return NotDerived::LogGone { topic, partition: partition.number, from, low };
+        }
+    }
+    let reason = "records were deleted while they were read".to_owned();
+    RunError::Fatal { reason, stage: Stage::Receive }.into()
+}
+
+/// An engine that keeps what comes out for one record, and stands still from then on.
+struct Watched {
+    deciding: Deciding,
+    at: RecordAt,
+    outputs: Option<Vec<Output>>,
+    n_records: u64,
+}
+
+impl Watched {
+    fn new(deciding: Deciding, at: &RecordAt) -> Self {
+        Self { deciding, at: at.clone(), outputs: None, n_records: 0 }
+    }
+}
+
+impl Step for Watched {
+    fn step(&mut self, input: &Input<'_>, outputs: &mut Vec<Output>) -> Outcome {
+        self.deciding.step(input, outputs)
+    }
+
+    fn replay(&mut self, input: &Input<'_>) {
+        if self.outputs.is_some() {
+            return;
+        }
+        self.n_records += 1;
+        let RecordAt { topic, partition, offset } = &self.at;
+        if (input.offset, input.partition, input.topic) == (*offset, *partition, topic) {
+            let mut outputs = Vec::new();
+            self.deciding.step(input, &mut outputs);
+            self.outputs = Some(outputs);
+        } else {
+            self.deciding.replay(input);
+        }
+    }
+
+    fn note_gap(&mut self, latest_ms: Option<i64>) {
+        self.deciding.note_gap(latest_ms);
+    }
+
+    fn event_time_ms(&self) -> Option<i64> {
+        self.deciding.event_time_ms()
+    }
+
+    fn began_ms(&self, topic: &str, partition: i32) -> Option<i64> {
+        self.deciding.began_ms(topic, partition)
+    }
+
+    fn is_warming(&self) -> bool {
+        self.deciding.is_warming()
+    }
+
+    fn lead_ms(&self) -> (i64, i64) {
+        self.deciding.lead_ms()
+    }
+
+    fn report(&self, report: &mut EngineReport) {
+        self.deciding.report(report);
+    }
+}
+
+/// Makes engines that watch for one record, of no snapshot that has seen it.
+struct Watching<'a> {
+    engines: &'a mut DecidingEngines,
+    at: &'a RecordAt,
+    /// The snapshot that is being loaded, and the one that was.
+    candidate: Option<(u64, u64, i64)>,
+    snapshot: Option<(u64, u64, i64)>,
+}
+
+impl Engines for Watching<'_> {
+    type Engine = Watched;
+
+    fn wanted(&self) -> &str {
+        self.engines.wanted()
+    }
+
+    fn learn(&mut self, id: &str, bundle: &[u8]) -> bool {
+        self.engines.learn(id, bundle)
+    }
+
+    fn knows(&self, id: &str) -> bool {
+        self.engines.knows(id)
+    }
+
+    fn fresh(&mut self, id: &str) -> Result<Watched, RunError> {
+        Ok(Watched::new(self.engines.fresh(id)?, self.at))
+    }
+
+    fn refuses(&mut self, header: &Header) -> Option<String> {
+        let RecordAt { topic, partition, offset } = self.at;
+        let has_seen = header
+            .positions
+            .iter()
+            .any(|at| at.topic == *topic && at.partition == *partition && at.next_offset > *offset);
+        self.candidate = Some((header.sequence, header.epoch, header.created_at_ms));
+        has_seen.then(|| "it has seen the record".to_owned())
+    }
+
+    fn restore(
+        &mut self,
+        id: &str,
+        parts: &mut Parts<'_>,
+        tick: &mut dyn FnMut(),
+    ) -> Result<Watched, LoadError> {
+        let deciding = self.engines.restore(id, parts, tick)?;
+        self.snapshot = self.candidate.take();
+        Ok(Watched::new(deciding, self.at))
+    }
+
+    fn activate(&mut self, engine: &mut Watched, id: &str) -> Result<ActivationReport, RunError> {
+        self.engines.activate(&mut engine.deciding, id)
+    }
+
+    fn activate_filled(
+        &mut self,
+        engine: &mut Watched,
+        id: &str,
+        (past, since_ms): (Watched, i64),
+    ) -> Result<ActivationReport, RunError> {
+        self.engines.activate_filled(&mut engine.deciding, id, (past.deciding, since_ms))
+    }
+}
