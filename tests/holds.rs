@@ -22,6 +22,8 @@ use crate::support::fleet::Fleet;
 use crate::support::topics::{Isolation, NewRecord, Record};
 use crate::support::wait;
 
+#[path = "holds/asked.rs"]
+mod asked;
 mod support;
 
 const START_MS: i64 = 1_772_445_600_000;

@@ -148,7 +148,7 @@ static RUN: LazyLock<Run> = LazyLock::new(|| {
     }
 });
 
-/// A command about each of the newest holds, and one about a hold that nobody knows.
+/// A command about each of the newest holds, one about a hold that nobody knows, and one of each other kind.
 fn commands(bodies: &[Output]) -> Vec<String> {
     let holds = bodies.iter().rev().filter(|output| output.topic == OutputTopic::Holds);
     let holds = holds.map(|output| serde_json::from_slice::<Value>(&output.body).unwrap());
@@ -156,12 +156,37 @@ fn commands(bodies: &[Output]) -> Vec<String> {
     let ids: Vec<String> = ids.take(3).chain(["nobody".to_owned()]).collect();
     let kinds = ["hold.release", "hold.confirm", "hold.extend", "hold.release"];
     let command = |(id, kind): (&String, &str)| {
-        json!({
-            "schema": "riskweir.command.v1", "command_id": format!("c-{id}"), "kind": kind, "hold_id": id,
-            "actor": "ann", "reason": "asked", "deadline_at": "2026-12-31T00:00:00Z",
-        })
+        let mut command = asked(kind, &json!({"hold_id": id}));
+        if kind == "hold.extend" {
+            command["deadline_at"] = json!("2026-12-31T00:00:00Z");
+        }
+        command
     };
-    ids.iter().zip(kinds).map(|it| command(it).to_string()).collect()
+    let on_list = json!({"list": "blocked_devices", "value": "d-1"});
+    let silent = json!({"rule": "R-0101", "key": "card", "value": "c-1"});
+    let until = |about: &Value| {
+        let mut about = about.clone();
+        about["until"] = json!("2026-06-30T00:00:00Z");
+        about
+    };
+    let others = [
+        asked("list.add", &until(&on_list)),
+        asked("list.remove", &on_list),
+        asked("snooze.set", &until(&silent)),
+        asked("snooze.end", &silent),
+    ];
+    let about_holds = ids.iter().zip(kinds).map(command);
+    about_holds.chain(others).map(|command| command.to_string()).collect()
+}
+
+/// What somebody asks for.
+fn asked(kind: &str, about: &Value) -> Value {
+    let id = format!("{kind} {about}");
+    let mut command = json!({
+        "schema": "riskweir.command.v1", "command_id": id, "kind": kind, "actor": "ann", "reason": "asked",
+    });
+    command.as_object_mut().unwrap().extend(about.as_object().unwrap().clone());
+    command
 }
 
 fn of(topic: OutputTopic) -> impl Iterator<Item = &'static Value> {
@@ -285,7 +310,7 @@ fn ids_are_unique_where_they_must_be() {
     // What commands did, by hold; three were about holds that are there.
     let answers = of(OutputTopic::Audit).map(|record| &record["command"]);
     let done: BTreeMap<String, String> = answers
-        .filter(|answer| answer["result"] == "done")
+        .filter(|answer| answer["result"] == "done" && answer.get("hold_id").is_some())
         .map(|answer| (text(answer, "hold_id"), text(answer, "state")))
         .collect();
     assert!(!done.is_empty() && done.len() <= 3, "{done:?}");
@@ -302,8 +327,12 @@ fn records_balance_decisions_and_dead_letters() {
     let written = of(OutputTopic::Decisions).count() + of(OutputTopic::DeadLetter).count();
     assert_eq!(RUN.read, u64::try_from(N_RECORDS).unwrap());
     assert_eq!(written, N_RECORDS);
-    // The rule set and four commands.
-    assert_eq!(of(OutputTopic::Audit).count(), 1 + 4);
+    // The rule set and eight commands.
+    assert_eq!(of(OutputTopic::Audit).count(), 1 + 8);
+    let answers = of(OutputTopic::Audit).map(|record| &record["command"]);
+    let done =
+        answers.filter(|answer| answer["result"] == "done" && answer.get("hold_id").is_none());
+    assert_eq!(done.count(), 4);
 }
 
 #[test]

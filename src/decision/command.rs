@@ -1,18 +1,21 @@
 //! What people and services ask from outside, read from the records of the topic of commands.
 //!
-//! A command is a JSON object with the members of [`MEMBERS`] and no others: a misspelt `expected_state` must not be read as
-//! if nothing were expected. What is wrong has the reasons that records of events have.
+//! A command is a JSON object with the members that its kind takes ([`KINDS`]) and no others: a misspelt `expected_state` must
+//! not be read as if nothing were expected. What is wrong has the reasons that records of events have.
 //!
 //! | Member | |
 //! |---|---|
 //! | `schema` | `riskweir.command.v1` |
 //! | `command_id` | names the command: what has one id is done once |
-//! | `kind` | `hold.release`, `hold.confirm`, `hold.extend`, or `clock` |
-//! | `hold_id` | the hold |
+//! | `kind` | one of [`KINDS`] |
 //! | `actor`, `reason` | who asks, and why |
+//! | `at` | when it was given, where the log does not say; RFC 3339. Of `clock`: the time that it is |
+//! | `hold_id` | the hold |
 //! | `deadline_at` | of `hold.extend`: the new deadline; RFC 3339 |
 //! | `expected_state` | refuse unless the hold is in this state |
-//! | `at` | when it was given, where the log does not say; RFC 3339. Of `clock`: the time that it is |
+//! | `list`, `value` | the list, and what is put on it or taken off |
+//! | `rule`, `key`, `value` | of a snooze: the id of the rule, and the key for whose value it is silent |
+//! | `until` | until when a value stays on a list, or a rule is silent; RFC 3339 |
 
 use core::fmt;
 use std::sync::Arc;
@@ -27,17 +30,59 @@ use crate::event::error::{DecodeError, Reason};
 /// The form of commands.
 pub const SCHEMA: &str = "riskweir.command.v1";
 
-/// Every member that a command may have.
-pub const MEMBERS: [&str; 9] = [
+/// A kind of command and the members that it takes beside `schema`, `kind` and `at`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kind {
+    /// Its name.
+    pub name: &'static str,
+    /// What must be there.
+    pub needs: &'static [&'static str],
+    /// What may be there.
+    pub takes: &'static [&'static str],
+}
+
+/// Every kind of command.
+pub const KINDS: [Kind; 8] = [
+    kind("clock", &["at"], &[]),
+    kind("hold.release", &["hold_id"], &["expected_state"]),
+    kind("hold.confirm", &["hold_id"], &["expected_state"]),
+    kind("hold.extend", &["hold_id", "deadline_at"], &["expected_state"]),
+    kind("list.add", &["list", "value"], &["until"]),
+    kind("list.remove", &["list", "value"], &[]),
+    kind("snooze.set", &["rule", "key", "value", "until"], &[]),
+    kind("snooze.end", &["rule", "key", "value"], &[]),
+];
+
+const fn kind(
+    name: &'static str,
+    needs: &'static [&'static str],
+    takes: &'static [&'static str],
+) -> Kind {
+    Kind { name, needs, takes }
+}
+
+/// What every command has.
+const FOR_ALL: [&str; 3] = ["schema", "kind", "at"];
+
+/// What every command has that a person or a service gives.
+const FOR_PEOPLE: [&str; 3] = ["command_id", "actor", "reason"];
+
+/// Every member that some command may have.
+pub const MEMBERS: [&str; 14] = [
     "schema",
     "command_id",
     "kind",
-    "hold_id",
     "actor",
     "reason",
+    "at",
+    "hold_id",
     "deadline_at",
     "expected_state",
-    "at",
+    "list",
+    "value",
+    "rule",
+    "key",
+    "until",
 ];
 
 /// Longest text of a command, in bytes: its id, its actor, its reason.
@@ -49,38 +94,121 @@ pub const MAX_BYTES: usize = 16 << 10;
 /// A command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Somebody asks something of a hold.
-    Hold(HoldCommand),
+    /// Somebody asks for something.
+    Asked(Asked),
     /// So late is it, ms since 1970: deadlines before that have come, though no event says so.
     Clock(i64),
 }
 
-/// What somebody asks of a hold.
+/// Who asks for what.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HoldCommand {
+pub struct Asked {
     /// What has one id is done once.
     pub id: String,
-    /// What is asked.
-    pub ask: Ask,
-    /// Of which hold.
-    pub hold_id: String,
     /// Who asks.
     pub actor: String,
     /// Why.
     pub reason: String,
     /// When it was given, ms since 1970, as it says itself.
     pub at_ms: Option<i64>,
+    /// For what.
+    pub wish: Wish,
 }
 
-impl HoldCommand {
+/// What somebody asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// A step of a hold.
+    Hold {
+        /// Of which hold.
+        hold_id: String,
+        /// Which step.
+        ask: Ask,
+    },
+    /// A value on a list, until an instant in ms where it says one.
+    ListAdd {
+        /// Which list.
+        list: String,
+        /// The value.
+        value: String,
+        /// Its end; absent: as long as the list says.
+        until_ms: Option<i64>,
+    },
+    /// A value off a list.
+    ListRemove {
+        /// Which list.
+        list: String,
+        /// The value.
+        value: String,
+    },
+    /// A rule that is silent about one key until an instant in ms.
+    SnoozeSet {
+        /// Which rule about whom.
+        about: SnoozeKey,
+        /// Until when, exclusive.
+        until_ms: i64,
+    },
+    /// A rule that is no longer silent.
+    SnoozeEnd {
+        /// Which rule about whom.
+        about: SnoozeKey,
+    },
+}
+
+/// A rule, by its id, and the value of a key for which it is silent.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SnoozeKey {
+    /// The rule's id.
+    pub rule: String,
+    /// The key as rules name it: `card`.
+    pub key: String,
+    /// Its value.
+    pub value: String,
+}
+
+impl Asked {
     /// As records name what is asked.
     pub fn kind(&self) -> &'static str {
-        match self.ask.step {
-            HoldStep::Extend => "hold.extend",
-            HoldStep::Release => "hold.release",
-            HoldStep::Confirm => "hold.confirm",
-            HoldStep::Expire => "clock",
+        match &self.wish {
+            Wish::Hold { ask, .. } => match ask.step {
+                HoldStep::Extend => "hold.extend",
+                HoldStep::Release => "hold.release",
+                HoldStep::Confirm => "hold.confirm",
+                HoldStep::Expire => "clock",
+            },
+            Wish::ListAdd { .. } => "list.add",
+            Wish::ListRemove { .. } => "list.remove",
+            Wish::SnoozeSet { .. } => "snooze.set",
+            Wish::SnoozeEnd { .. } => "snooze.end",
         }
+    }
+
+    /// Everything that it says but its id and the time, in a fixed order: two commands with the same words ask for the same.
+    pub fn words(&self) -> Vec<String> {
+        let mut words = vec![self.kind().to_owned(), self.actor.clone(), self.reason.clone()];
+        match &self.wish {
+            Wish::Hold { hold_id, ask } => {
+                let expected = ask.expected.map_or("", HoldState::as_str);
+                words.extend([hold_id.clone(), expected.to_owned(), ask.until_ms.to_string()]);
+            }
+            Wish::ListAdd { list, value, until_ms } => {
+                let until = until_ms.map_or_else(String::new, |ms| ms.to_string());
+                words.extend([list.clone(), value.clone(), until]);
+            }
+            Wish::ListRemove { list, value } => words.extend([list.clone(), value.clone()]),
+            Wish::SnoozeSet { about, until_ms } => {
+                words.extend(about.words());
+                words.push(until_ms.to_string());
+            }
+            Wish::SnoozeEnd { about } => words.extend(about.words()),
+        }
+        words
+    }
+}
+
+impl SnoozeKey {
+    fn words(&self) -> [String; 3] {
+        [self.rule.clone(), self.key.clone(), self.value.clone()]
     }
 }
 
@@ -104,35 +232,19 @@ impl Command {
         if read.text("schema")? != SCHEMA {
             return Err(wrong("schema", Reason::UnknownMember));
         }
+        let kind = read.kind()?;
+        read.fits(kind)?;
         let at_ms = read.time("at")?;
-        let step = match read.text("kind")? {
-            "clock" => {
-                let at_ms = at_ms.ok_or_else(|| wrong("at", Reason::MissingField))?;
-                return Ok(Self::Clock(at_ms));
-            }
-            "hold.release" => HoldStep::Release,
-            "hold.confirm" => HoldStep::Confirm,
-            "hold.extend" => HoldStep::Extend,
-            _ => return Err(wrong("kind", Reason::UnknownMember)),
-        };
-        let until_ms = read.time("deadline_at")?;
-        if step == HoldStep::Extend && until_ms.is_none() {
-            return Err(wrong("deadline_at", Reason::MissingField));
+        if kind.name == "clock" {
+            let at_ms = at_ms.ok_or_else(|| wrong("at", Reason::MissingField))?;
+            return Ok(Self::Clock(at_ms));
         }
-        let expected = match read.optional("expected_state")? {
-            Some(name) => match HoldState::named(name) {
-                Some(state) => Some(state),
-                None => return Err(wrong("expected_state", Reason::UnknownMember)),
-            },
-            None => None,
-        };
-        Ok(Self::Hold(HoldCommand {
-            id: read.text("command_id")?.to_owned(),
-            ask: Ask { step, until_ms: until_ms.unwrap_or(0), expected },
-            hold_id: read.text("hold_id")?.to_owned(),
-            actor: read.text("actor")?.to_owned(),
-            reason: read.text("reason")?.to_owned(),
+        Ok(Self::Asked(Asked {
+            id: read.owned("command_id")?,
+            actor: read.owned("actor")?,
+            reason: read.owned("reason")?,
             at_ms,
+            wish: read.wish(kind)?,
         }))
     }
 }
@@ -146,6 +258,73 @@ fn wrong(member: &str, reason: Reason) -> DecodeError {
 struct Members<'m>(&'m [(&'static str, Value)]);
 
 impl<'m> Members<'m> {
+    fn kind(&self) -> Result<Kind, DecodeError> {
+        let name = self.text("kind")?;
+        let kind = KINDS.into_iter().find(|kind| kind.name == name);
+        kind.ok_or_else(|| wrong("kind", Reason::UnknownMember))
+    }
+
+    /// Whether the command has what its kind needs, and nothing that it does not take.
+    fn fits(&self, kind: Kind) -> Result<(), DecodeError> {
+        for (name, _) in self.0 {
+            let known = FOR_ALL.contains(name)
+                || FOR_PEOPLE.contains(name)
+                || kind.needs.contains(name)
+                || kind.takes.contains(name);
+            if !known {
+                return Err(wrong(name, Reason::UnknownField));
+            }
+        }
+        kind.needs.iter().try_for_each(|name| self.text(name).map(|_| ()))
+    }
+
+    fn wish(&self, kind: Kind) -> Result<Wish, DecodeError> {
+        Ok(match kind.name {
+            "list.add" => Wish::ListAdd {
+                list: self.owned("list")?,
+                value: self.owned("value")?,
+                until_ms: self.time("until")?,
+            },
+            "list.remove" => {
+                Wish::ListRemove { list: self.owned("list")?, value: self.owned("value")? }
+            }
+            "snooze.set" => {
+                Wish::SnoozeSet { about: self.snooze()?, until_ms: self.needed_time("until")? }
+            }
+            "snooze.end" => Wish::SnoozeEnd { about: self.snooze()? },
+            _ => Wish::Hold { hold_id: self.owned("hold_id")?, ask: self.ask(kind)? },
+        })
+    }
+
+    fn ask(&self, kind: Kind) -> Result<Ask, DecodeError> {
+        let (step, until_ms) = match kind.name {
+            "hold.release" => (HoldStep::Release, 0),
+            "hold.confirm" => (HoldStep::Confirm, 0),
+            _ => (HoldStep::Extend, self.needed_time("deadline_at")?),
+        };
+        let expected = match self.optional("expected_state")? {
+            Some(name) => match HoldState::named(name) {
+                Some(state) => Some(state),
+                None => return Err(wrong("expected_state", Reason::UnknownMember)),
+            },
+            None => None,
+        };
+        Ok(Ask { step, until_ms, expected })
+    }
+
+    fn snooze(&self) -> Result<SnoozeKey, DecodeError> {
+        let (rule, key) = (self.owned("rule")?, self.owned("key")?);
+        Ok(SnoozeKey { rule, key, value: self.owned("value")? })
+    }
+
+    fn owned(&self, name: &'static str) -> Result<String, DecodeError> {
+        self.text(name).map(str::to_owned)
+    }
+
+    fn needed_time(&self, name: &'static str) -> Result<i64, DecodeError> {
+        self.time(name)?.ok_or_else(|| wrong(name, Reason::MissingField))
+    }
+
     /// A text that must be there.
     fn text(&self, name: &'static str) -> Result<&'m str, DecodeError> {
         self.optional(name)?.ok_or_else(|| wrong(name, Reason::MissingField))
@@ -238,27 +417,51 @@ mod tests {
     fn a_command_says_what_it_asks() {
         let read = |text: &str| Command::read(text.as_bytes()).expect(text);
         let ask = Ask { step: HoldStep::Release, until_ms: 0, expected: None };
-        let mut expected = HoldCommand {
+        let mut expected = Asked {
             id: "c-1".to_owned(),
-            ask,
-            hold_id: "h".to_owned(),
             actor: "ann".to_owned(),
             reason: "called the customer".to_owned(),
             at_ms: None,
+            wish: Wish::Hold { hold_id: "h".to_owned(), ask },
         };
-        assert_eq!(read(RELEASE), Command::Hold(expected.clone()));
+        assert_eq!(read(RELEASE), Command::Asked(expected.clone()));
         let extend = RELEASE.replace("hold.release", "hold.extend").replace(
             "\"hold_id\"",
             r#""deadline_at":"1970-01-01T00:00:02Z","expected_state":"placed","at":"1970-01-01T00:00:01Z","hold_id""#,
         );
-        expected.ask =
+        let ask =
             Ask { step: HoldStep::Extend, until_ms: 2_000, expected: Some(HoldState::Placed) };
+        expected.wish = Wish::Hold { hold_id: "h".to_owned(), ask };
         expected.at_ms = Some(1_000);
-        assert_eq!(read(&extend), Command::Hold(expected));
+        assert_eq!(read(&extend), Command::Asked(expected));
+        let list = r#"{"schema":"riskweir.command.v1","command_id":"c-2","kind":"list.add","list":"blocked",
+            "value":"v","until":"1970-01-01T00:00:04Z","actor":"ann","reason":"stolen"}"#;
+        let wish = Wish::ListAdd {
+            list: "blocked".to_owned(),
+            value: "v".to_owned(),
+            until_ms: Some(4_000),
+        };
+        assert!(matches!(read(list), Command::Asked(asked) if asked.wish == wish));
+        let snooze = r#"{"schema":"riskweir.command.v1","command_id":"c-3","kind":"snooze.end","rule":"R-1",
+            "key":"card","value":"v","actor":"ann","reason":"over"}"#;
+        let [rule, key, value] = ["R-1", "card", "v"].map(str::to_owned);
+        let wish = Wish::SnoozeEnd { about: SnoozeKey { rule, key, value } };
+        assert!(matches!(read(snooze), Command::Asked(asked) if asked.wish == wish));
         let clock =
             r#"{"schema":"riskweir.command.v1","kind":"clock","at":"1970-01-01T00:00:03Z"}"#;
         assert_eq!(read(clock), Command::Clock(3_000));
         assert_eq!(Command::clock(3_000), clock);
+    }
+
+    #[test]
+    fn every_member_belongs_to_a_kind() {
+        let of_kinds = KINDS.iter().flat_map(|kind| kind.needs.iter().chain(kind.takes));
+        let mut known: Vec<&str> = of_kinds.copied().chain(FOR_ALL).chain(FOR_PEOPLE).collect();
+        known.sort_unstable();
+        known.dedup();
+        let mut members = MEMBERS.to_vec();
+        members.sort_unstable();
+        assert_eq!(known, members);
     }
 
     #[test]
@@ -284,6 +487,9 @@ mod tests {
                 ("unknown_member", field("expected_state")),
             ),
             ("\"hold_id\"", "\"reason\":\"x\",\"hold_id\"", ("duplicate_key", field("reason"))),
+            // A member of another kind is not passed over.
+            ("\"hold_id\"", "\"until\":\"x\",\"hold_id\"", ("unknown_field", field("until"))),
+            ("hold.release", "list.remove", ("unknown_field", field("hold_id"))),
         ] {
             assert_eq!(reason(&RELEASE.replace(from, to)), expected, "{from} {to}");
         }

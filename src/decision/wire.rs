@@ -232,14 +232,14 @@ pub struct Snoozed<'a> {
     /// Its name.
     pub name: &'a str,
     /// The key for whose value it is snoozed.
-    pub key: &'a str,
+    pub key: Cow<'a, str>,
     /// When the snooze ends, event time, exclusive.
     #[schemars(with = "String")]
     pub until: Moment,
     /// Who answers for the snooze.
-    pub owner: &'a str,
+    pub owner: Cow<'a, str>,
     /// Why.
-    pub reason: &'a str,
+    pub reason: Cow<'a, str>,
 }
 
 /// One comparison that decided.
@@ -539,20 +539,44 @@ pub struct AuditRecord<'a> {
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct CommandAnswer<'a> {
     /// What was asked for.
-    #[schemars(extend("enum" = ["hold.release", "hold.confirm", "hold.extend"]))]
+    #[schemars(extend("enum" = ["hold.release", "hold.confirm", "hold.extend", "list.add", "list.remove", "snooze.set",
+        "snooze.end"]))]
     pub kind: &'a str,
     /// The command, who gave it and why.
     pub by: CommandRef<'a>,
     /// The hold that it is about.
-    pub hold_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hold_id: Option<&'a str>,
+    /// The list that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub list: Option<&'a str>,
+    /// The id of the rule that it silences, or no longer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<&'a str>,
+    /// The key for whose value the rule is silent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<&'a str>,
+    /// The value of the key, or that is put on the list or taken off it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<&'a str>,
+    /// Until when it says that this holds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub until: Option<Moment>,
     /// `done`; `repeated`: it was done or refused before, and nothing happens again; `refused`.
     #[schemars(extend("enum" = ["done", "repeated", "refused"]))]
     pub result: &'a str,
     /// Why it was refused. `unknown_hold`: no hold of this id is here, or it ended long ago; `ended`: somebody decided already,
     /// or its deadline came; `changed`: it is in another state than expected; `not_later`: the new deadline is not later than
-    /// the old one; `too_long`: it would be open for more than 400 days; `command_id_reused`: another command had this id.
+    /// the old one; `too_long`: it would be open for more than 400 days, or a snooze set for more than 180;
+    /// `command_id_reused`: another command had this id; `unknown_list`; `list_gives_values`: its file alone fills it;
+    /// `wrong_type`: the value cannot be a member; `not_on_list`; `past`: it would end before it begins; `unknown_rule`;
+    /// `unknown_key`: no event of the rule has it; `mandatory`: the rule cannot be silenced; `not_snoozed`; `too_many`: 4,096
+    /// snoozes are set.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("enum" = ["unknown_hold", "ended", "changed", "not_later", "too_long", "command_id_reused"]))]
+    #[schemars(extend("enum" = ["unknown_hold", "ended", "changed", "not_later", "too_long", "command_id_reused",
+        "unknown_list", "list_gives_values", "wrong_type", "not_on_list", "past", "unknown_rule", "unknown_key", "mandatory",
+        "not_snoozed", "too_many"]))]
     pub cause: Option<&'a str>,
     /// The state of the hold afterwards, where it is known.
     #[serde(skip_serializing_if = "Option::is_none")]

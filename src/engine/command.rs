@@ -1,21 +1,22 @@
-//! One command's turn: what people and services ask of holds is done once, or refused with the reason.
+//! One command's turn: what people and services ask for is done once, or refused with the reason.
 //!
 //! A command is a record of the input like any other: it has its place in the log, and a replay does the same again. It is
 //! judged by the time that the log stamped it with, never by a clock of this machine.
 
 use crate::base::EntityKey;
-use crate::decision::command::{Command, HoldCommand};
-use crate::decision::holds::{Hold, HoldState};
-use crate::decision::wire::{CommandAnswer, CommandRef, SourceRef};
+use crate::decision::command::{Asked, Command, SnoozeKey, Wish};
+use crate::decision::holds::{Ask, Hold, HoldState};
+use crate::decision::wire::{CommandAnswer, CommandRef, Moment, SourceRef};
 use crate::engine::counters::CommandResult;
 use crate::engine::emit;
 use crate::engine::port::{Input, Sink};
+use crate::engine::snoozes::{LONGEST_SNOOZE_MS, SnoozeTerms};
 use crate::engine::step::{Remembered, Setup};
 use crate::engine::streams::Source;
+use crate::event::schema::{EventId, FieldType};
+use crate::rules::list_member;
+use crate::rules::program::{ListId, ListSpec, RuleBody, Type};
 use crate::state::Seen;
-
-/// Another command had this id.
-const REUSED: &str = "command_id_reused";
 
 /// One command on its way through the engine.
 #[derive(Debug)]
@@ -28,11 +29,24 @@ pub(super) struct Obedience<'a, S> {
     pub(super) sink: &'a mut S,
 }
 
+/// Why a command is refused, as records name it.
+type Cause = &'static str;
+
 /// What came of a command: of the hold afterwards, and why it was refused.
 struct Answer {
     result: CommandResult,
-    cause: Option<&'static str>,
+    cause: Option<Cause>,
     state: Option<&'static str>,
+}
+
+impl Answer {
+    /// Of what has no state of its own.
+    fn of(done: Result<(), Cause>) -> Self {
+        match done {
+            Ok(()) => Self { result: CommandResult::Done, cause: None, state: None },
+            Err(cause) => Self { result: CommandResult::Refused, cause: Some(cause), state: None },
+        }
+    }
 }
 
 impl<S: Sink> Obedience<'_, S> {
@@ -43,7 +57,7 @@ impl<S: Sink> Obedience<'_, S> {
         self.remembered.trail.add_bytes(self.input.payload.unwrap_or_default());
         match command {
             Command::Clock(at_ms) => self.pass_time(*at_ms),
-            Command::Hold(command) => self.answer(command),
+            Command::Asked(asked) => self.answer(asked),
         }
     }
 
@@ -60,18 +74,15 @@ impl<S: Sink> Obedience<'_, S> {
         }
     }
 
-    fn answer(&mut self, command: &HoldCommand) {
-        let seen = self.recognise(command);
-        let answer = match seen {
-            Seen::New => self.act(command),
-            Seen::Duplicate => self.stands(command, CommandResult::Repeated, None),
-            Seen::Reused => self.stands(command, CommandResult::Refused, Some(REUSED)),
+    fn answer(&mut self, asked: &Asked) {
+        let answer = match self.recognise(asked) {
+            Seen::New => self.act(asked),
+            Seen::Duplicate => self.stands(asked, CommandResult::Repeated, None),
+            // Another command had this id.
+            Seen::Reused => self.stands(asked, CommandResult::Refused, Some("command_id_reused")),
         };
         self.remembered.counters.count_command(answer.result);
         let record = CommandAnswer {
-            kind: command.kind(),
-            by: by(command),
-            hold_id: &command.hold_id,
             result: answer.result.as_str(),
             cause: answer.cause,
             state: answer.state,
@@ -80,41 +91,54 @@ impl<S: Sink> Obedience<'_, S> {
                 partition: self.source.partition,
                 offset: self.input.offset,
             },
+            ..about(asked)
         };
         emit::command(record, self.setup, self.body, self.sink);
         self.remembered.trail.add_bytes(self.body);
     }
 
     /// Whether the command came before; ids of commands are remembered like those of events.
-    fn recognise(&mut self, command: &HoldCommand) -> Seen {
-        let HoldCommand { id, ask, hold_id, actor, reason, at_ms: _ } = command;
-        let word = |texts: &[&str]| {
+    fn recognise(&mut self, asked: &Asked) -> Seen {
+        let word = |texts: &[String]| {
             let keys: Vec<EntityKey> =
                 texts.iter().map(|text| EntityKey::of_text(text.as_bytes())).collect();
             let EntityKey(wide) = EntityKey::combine(&keys);
             u64::try_from(wide & u128::from(u64::MAX)).unwrap_or(0)
         };
-        let expected = ask.expected.map_or("", |state| state.as_str());
-        let until = ask.until_ms.to_string();
-        let id = word(&["command", id]);
-        let body = word(&[command.kind(), hold_id, actor, reason, expected, &until]);
+        let id = word(&["command".to_owned(), asked.id.clone()]);
+        let body = word(&asked.words());
         let furthest_ms = self.remembered.clocks.furthest_ms().unwrap_or(i64::MIN);
         let state_ms = self.state_ms();
         self.remembered.seen.check_and_insert(id, body, furthest_ms, state_ms)
     }
 
-    fn act(&mut self, command: &HoldCommand) -> Answer {
+    fn act(&mut self, asked: &Asked) -> Answer {
+        match &asked.wish {
+            Wish::Hold { hold_id, ask } => self.step(asked, hold_id, *ask),
+            Wish::ListAdd { list, value, until_ms } => {
+                Answer::of(self.list_add(asked, (list, value), *until_ms))
+            }
+            Wish::ListRemove { list, value } => Answer::of(self.list_remove(asked, (list, value))),
+            Wish::SnoozeSet { about, until_ms } => {
+                Answer::of(self.snooze_set(asked, about, *until_ms))
+            }
+            Wish::SnoozeEnd { about } => Answer::of(self.snooze_end(asked, about)),
+        }
+    }
+
+    /// A step of a hold.
+    fn step(&mut self, asked: &Asked, hold_id: &str, ask: Ask) -> Answer {
         let state_ms = self.state_ms();
         let holds = &mut self.remembered.holds;
         // WHY: in a quiet partition no event has said yet that the deadline came; the promise was given all the same.
-        if let Some(now_ms) = self.input.arrival_ms.or(command.at_ms)
-            && let Some(hold) = holds.expire(&command.hold_id, now_ms, state_ms)
+        if let Some(now_ms) = self.input.arrival_ms.or(asked.at_ms)
+            && let Some(hold) = holds.expire(hold_id, now_ms, state_ms)
         {
             self.tell(&hold, None);
         }
-        match self.remembered.holds.act(&command.hold_id, command.ask, state_ms) {
+        match self.remembered.holds.act(hold_id, ask, state_ms) {
             Ok(hold) => {
-                self.tell(&hold, Some(by(command)));
+                self.tell(&hold, Some(by(asked)));
                 let state = Some(hold.state.as_str());
                 Answer { result: CommandResult::Done, cause: None, state }
             }
@@ -126,14 +150,102 @@ impl<S: Sink> Obedience<'_, S> {
         }
     }
 
-    /// Nothing happens: how the hold stands.
-    fn stands(
-        &self,
-        command: &HoldCommand,
-        result: CommandResult,
-        cause: Option<&'static str>,
-    ) -> Answer {
-        let hold = self.remembered.holds.find(&command.hold_id);
+    /// The list that a command means, and the value as its members are written.
+    fn list(&self, name: &str, value: &str) -> Result<(ListId, &ListSpec, String), Cause> {
+        let lists = (0_u16..).zip(&self.setup.program.lists);
+        let mut named = lists.filter(|(_, spec)| spec.name == name);
+        let (index, spec) = named.next().ok_or("unknown_list")?;
+        if spec.gives.is_some() {
+            return Err("list_gives_values");
+        }
+        let value = list_member(value, spec.ty).map_err(|_| "wrong_type")?;
+        Ok((ListId(index), spec, value))
+    }
+
+    fn list_add(
+        &mut self,
+        asked: &Asked,
+        (list, value): (&str, &str),
+        until_ms: Option<i64>,
+    ) -> Result<(), Cause> {
+        let (id, spec, value) = self.list(list, value)?;
+        let now_ms = self.now_ms(asked);
+        let until_ms = until_ms.or_else(|| Some(now_ms?.saturating_add(spec.expires_ms?)));
+        if until_ms.is_some_and(|until_ms| now_ms.is_some_and(|now_ms| until_ms <= now_ms)) {
+            return Err("past");
+        }
+        self.remembered.lists.put_until(id, value.as_bytes(), until_ms);
+        Ok(())
+    }
+
+    fn list_remove(&mut self, asked: &Asked, (list, value): (&str, &str)) -> Result<(), Cause> {
+        let (id, _, value) = self.list(list, value)?;
+        let now_ms = self.now_ms(asked).unwrap_or(i64::MIN);
+        let lists = &mut self.remembered.lists;
+        // What has ended and is not forgotten yet is not on the list.
+        let there = lists.contains(id, value.as_bytes(), now_ms);
+        lists.remove(id, value.as_bytes());
+        there.then_some(()).ok_or("not_on_list")
+    }
+
+    /// The rule and the key that a command means, the value as records have it.
+    fn snooze(&self, about: &SnoozeKey) -> Result<SnoozeKey, Cause> {
+        let program = &self.setup.program;
+        let mut rules = program.rules.iter();
+        let info = rules.find(|info| info.id == about.rule).ok_or("unknown_rule")?;
+        if info.mandatory {
+            return Err("mandatory");
+        }
+        let is_of = |body: &RuleBody| {
+            program.rules.get(usize::from(body.rule.0)).is_some_and(|rule| rule.id == info.id)
+        };
+        let plans = (0_u16..).zip(&program.plans);
+        let events = plans.filter(|(_, plan)| plan.rules.iter().any(is_of));
+        let key = |event: u16| {
+            let event = EventId(event);
+            let field = program.schema.key_named(event, &about.key)?;
+            let ty = &program.schema.event(event).field(field).ty;
+            ty.is_text().then_some(ty)
+        };
+        let mut keys = events.filter_map(|(event, _)| key(event));
+        let ty = keys.next().ok_or("unknown_key")?;
+        let value = match ty {
+            FieldType::Ip => list_member(&about.value, Type::Ip).map_err(|_| "wrong_type")?,
+            _ => about.value.clone(),
+        };
+        Ok(SnoozeKey { value, ..about.clone() })
+    }
+
+    fn snooze_set(&mut self, asked: &Asked, about: &SnoozeKey, until_ms: i64) -> Result<(), Cause> {
+        let about = self.snooze(about)?;
+        if let Some(now_ms) = self.now_ms(asked) {
+            if until_ms <= now_ms {
+                return Err("past");
+            }
+            if until_ms > now_ms.saturating_add(LONGEST_SNOOZE_MS) {
+                return Err("too_long");
+            }
+        }
+        let (owner, reason) = (asked.actor.clone(), asked.reason.clone());
+        let terms = SnoozeTerms { until_ms, owner, reason };
+        let room = self.remembered.snoozes.set(about, terms);
+        room.then_some(()).ok_or("too_many")
+    }
+
+    fn snooze_end(&mut self, asked: &Asked, about: &SnoozeKey) -> Result<(), Cause> {
+        // WHY: a rule or a key that is gone is no reason to keep what was set of it.
+        let about = self.snooze(about).unwrap_or_else(|_| about.clone());
+        let now_ms = self.now_ms(asked).unwrap_or(i64::MIN);
+        let until_ms = self.remembered.snoozes.end(&about);
+        until_ms.filter(|until_ms| *until_ms > now_ms).map(|_| ()).ok_or("not_snoozed")
+    }
+
+    /// Nothing happens: how the hold stands, where it is about one.
+    fn stands(&self, asked: &Asked, result: CommandResult, cause: Option<Cause>) -> Answer {
+        let hold = match &asked.wish {
+            Wish::Hold { hold_id, .. } => self.remembered.holds.find(hold_id),
+            _ => None,
+        };
         Answer { result, cause, state: hold.map(|hold| hold.state.as_str()) }
     }
 
@@ -144,11 +256,56 @@ impl<S: Sink> Obedience<'_, S> {
         self.remembered.trail.add_bytes(self.body);
     }
 
+    /// When the command was given: by the log, by itself, or else as late as the furthest event is.
+    fn now_ms(&self, asked: &Asked) -> Option<i64> {
+        let given_ms = self.input.arrival_ms.or(asked.at_ms);
+        given_ms.or_else(|| self.remembered.clocks.furthest_ms())
+    }
+
     fn state_ms(&self) -> i64 {
         self.remembered.clocks.state_clock_ms(self.setup.options.partition_idle_ms)
     }
 }
 
-fn by(command: &HoldCommand) -> CommandRef<'_> {
-    CommandRef { command_id: &command.id, actor: &command.actor, reason: &command.reason }
+fn by(asked: &Asked) -> CommandRef<'_> {
+    CommandRef { command_id: &asked.id, actor: &asked.actor, reason: &asked.reason }
+}
+
+/// What the answer repeats of the command.
+fn about(asked: &Asked) -> CommandAnswer<'_> {
+    let nothing = CommandAnswer {
+        kind: asked.kind(),
+        by: by(asked),
+        hold_id: None,
+        list: None,
+        rule: None,
+        key: None,
+        value: None,
+        until: None,
+        result: "",
+        cause: None,
+        state: None,
+        source: SourceRef { topic: "", partition: 0, offset: 0 },
+    };
+    match &asked.wish {
+        Wish::Hold { hold_id, .. } => CommandAnswer { hold_id: Some(hold_id), ..nothing },
+        Wish::ListAdd { list, value, until_ms } => CommandAnswer {
+            list: Some(list),
+            value: Some(value),
+            until: until_ms.map(Moment),
+            ..nothing
+        },
+        Wish::ListRemove { list, value } => {
+            CommandAnswer { list: Some(list), value: Some(value), ..nothing }
+        }
+        Wish::SnoozeSet { about, until_ms } => {
+            CommandAnswer { until: Some(Moment(*until_ms)), ..snooze(about, nothing) }
+        }
+        Wish::SnoozeEnd { about } => snooze(about, nothing),
+    }
+}
+
+fn snooze<'a>(about: &'a SnoozeKey, answer: CommandAnswer<'a>) -> CommandAnswer<'a> {
+    let SnoozeKey { rule, key, value } = about;
+    CommandAnswer { rule: Some(rule), key: Some(key), value: Some(value), ..answer }
 }

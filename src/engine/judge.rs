@@ -4,6 +4,8 @@
 //! evaluated on the same state and recorded like a hit. When all rules have spoken, [`settle`] resolves what they want,
 //! and takes back from it the rules whose breaker trips.
 
+use std::borrow::Cow;
+
 use crate::base::TextRef;
 use crate::decision::canary;
 use crate::decision::lattice::Outcome;
@@ -13,11 +15,12 @@ use crate::decision::wire::Because;
 use crate::engine::breaker::Breakers;
 use crate::engine::counters::Counters;
 use crate::engine::memory::{key_of, key_parts};
+use crate::engine::snoozes::SnoozeBook;
 use crate::engine::streams::ClockId;
 use crate::event::schema::SlotId;
 use crate::rules::eval::trace::Trace;
 use crate::rules::eval::{Host, Run, Verdict};
-use crate::rules::program::{IfMissing, Mode, Program, RuleBody, RuleId, Snooze};
+use crate::rules::program::{IfMissing, Mode, Program, RuleBody, RuleId};
 use crate::window::spec::Coverage;
 
 /// A rule that counts as hit.
@@ -28,6 +31,20 @@ pub(super) struct Hit<'p> {
     pub(super) by_missing: bool,
     /// Why it only watches, where its mode does not say so.
     pub(super) because: Option<Because>,
+}
+
+/// A rule that would have, and is snoozed for a key of the event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Snoozed<'p> {
+    pub(super) rule: RuleId,
+    /// Name of the key.
+    pub(super) key: Cow<'p, str>,
+    /// Until when, ms of event time, exclusive.
+    pub(super) until_ms: i64,
+    /// Who answers for it.
+    pub(super) owner: Cow<'p, str>,
+    /// Why.
+    pub(super) reason: Cow<'p, str>,
 }
 
 /// How a rule that is true stands to acting on this event.
@@ -47,7 +64,7 @@ pub(super) struct Judgement<'p> {
     /// Rules that would have, and only watch.
     pub(super) shadow: Vec<Hit<'p>>,
     /// Rules that would have, and are snoozed.
-    pub(super) snoozed: Vec<(&'p RuleBody, &'p Snooze)>,
+    pub(super) snoozed: Vec<Snoozed<'p>>,
     /// Rules that could not be decided.
     pub(super) undecided: Vec<&'p RuleBody>,
     /// Acting rules, undecided, that ask for a person.
@@ -84,6 +101,8 @@ impl Judgement<'_> {
 pub(super) struct Marks<'m> {
     pub(super) counters: &'m mut Counters,
     pub(super) breakers: &'m mut Breakers,
+    /// What people silenced while the stream runs.
+    pub(super) snoozes: &'m SnoozeBook,
 }
 
 /// By which partition's clock, and at what time of it in ms, breakers count what an event stops.
@@ -133,12 +152,13 @@ fn speak<'p, H: Host>(
     }
     judgement.coverage = judgement.coverage.max(trace.coverage(run, body));
     let by_missing = verdict == Verdict::Undecided;
-    let snooze = snooze(program, body, run);
+    let snooze =
+        snooze(program, body, run).or_else(|| snooze_set(program, body, run, marks.snoozes));
     let watch = watch(program, body, run, marks.breakers);
     if by_missing {
         counter.undecided += 1;
         judgement.undecided.push(body);
-        match (rule.if_missing, watch, snooze) {
+        match (rule.if_missing, watch, &snooze) {
             (IfMissing::Match, ..) => {}
             (IfMissing::Review, Watch::Acts, None) => {
                 judgement.review.push(body);
@@ -146,7 +166,7 @@ fn speak<'p, H: Host>(
             }
             (IfMissing::Review, Watch::Acts, Some(snooze)) => {
                 counter.snoozed += 1;
-                judgement.snoozed.push((body, snooze));
+                judgement.snoozed.push(snooze.clone());
                 return;
             }
             _ => return,
@@ -154,7 +174,7 @@ fn speak<'p, H: Host>(
     }
     if let Some(snooze) = snooze {
         counter.snoozed += 1;
-        judgement.snoozed.push((body, snooze));
+        judgement.snoozed.push(snooze);
         return;
     }
     counter.hits += 1;
@@ -231,18 +251,51 @@ fn watch<H: Host>(
     }
 }
 
-/// The snooze that keeps the rule from acting on this event.
+/// The snooze of the rule files that keeps the rule from acting on this event.
 fn snooze<'p, H: Host>(
     program: &'p Program,
     body: &'p RuleBody,
     run: &Run<'_, H>,
-) -> Option<&'p Snooze> {
-    let text = |slot: SlotId| {
-        let bytes = run.row.text(run.raw, TextRef(run.row.get(slot)?));
-        core::str::from_utf8(bytes).ok()
-    };
+) -> Option<Snoozed<'p>> {
     body.snoozes.iter().find_map(|(slot, values)| {
-        let snooze = program.snoozes.get(*values.get(text(*slot)?)?)?;
-        (run.row.time_ms < snooze.until_ms).then_some(snooze)
+        let snooze = program.snoozes.get(*values.get(text(run, *slot)?)?)?;
+        (run.row.time_ms < snooze.until_ms).then(|| Snoozed {
+            rule: body.rule,
+            key: Cow::Borrowed(&snooze.key),
+            until_ms: snooze.until_ms,
+            owner: Cow::Borrowed(&snooze.owner),
+            reason: Cow::Borrowed(&snooze.reason),
+        })
     })
+}
+
+/// The same of those that people set while the stream runs.
+fn snooze_set<'p, H: Host>(
+    program: &'p Program,
+    body: &'p RuleBody,
+    run: &Run<'_, H>,
+    set: &SnoozeBook,
+) -> Option<Snoozed<'p>> {
+    let info = &program.rules[usize::from(body.rule.0)];
+    // WHY: one that was set before the rule became mandatory must not keep it from acting.
+    if set.is_empty() || info.mandatory {
+        return None;
+    }
+    let event = program.schema.event(run.row.event());
+    set.of(&info.id).find_map(|(about, terms)| {
+        let key = event.field(program.schema.key_named(run.row.event(), &about.key)?);
+        let is_meant = key.ty.is_text() && text(run, key.slot)? == about.value;
+        (is_meant && run.row.time_ms < terms.until_ms).then(|| Snoozed {
+            rule: body.rule,
+            key: Cow::Owned(about.key.clone()),
+            until_ms: terms.until_ms,
+            owner: Cow::Owned(terms.owner.clone()),
+            reason: Cow::Owned(terms.reason.clone()),
+        })
+    })
+}
+
+fn text<'r, H: Host>(run: &'r Run<'_, H>, slot: SlotId) -> Option<&'r str> {
+    let bytes = run.row.text(run.raw, TextRef(run.row.get(slot)?));
+    core::str::from_utf8(bytes).ok()
 }

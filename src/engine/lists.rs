@@ -116,13 +116,19 @@ impl Lists {
         }
     }
 
-    /// Takes a text off a list.
-    pub fn remove(&mut self, list: ListId, text: &[u8]) {
+    /// Puts a text on a list until an instant, `None` for ever, whatever it said before.
+    pub fn put_until(&mut self, list: ListId, text: &[u8], ends_ms: Option<i64>) {
+        self.remove(list, text);
+        self.put(list, text, ends_ms.unwrap_or(FOREVER_MS));
+    }
+
+    /// Takes a text off a list; says whether it was there.
+    pub fn remove(&mut self, list: ListId, text: &[u8]) -> bool {
         let at = (list, EntityKey::of_text(text));
-        if let Some(Member { in_file, .. }) = self.take(at) {
-            // A member from the file would come back with the file.
-            self.edit(at, in_file.then_some(Edit { in_file, member: None }));
-        }
+        let Some(Member { in_file, .. }) = self.take(at) else { return false };
+        // A member from the file would come back with the file.
+        self.edit(at, in_file.then_some(Edit { in_file, member: None }));
+        true
     }
 
     /// Forgets members that ended at or before an instant.

@@ -21,6 +21,7 @@ pub mod repeats;
 mod restore;
 mod scene;
 mod snapshot;
+pub mod snoozes;
 pub mod step;
 pub mod streams;
 mod tell;

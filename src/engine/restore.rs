@@ -23,6 +23,7 @@ use crate::engine::models::{self, Models, StateLoader};
 use crate::engine::options::EngineOptions;
 use crate::engine::repeats::Repeats;
 use crate::engine::snapshot::{MAGIC, SNAPSHOT_VERSION, kind};
+use crate::engine::snoozes::SnoozeBook;
 use crate::engine::step::{Engine, Remembered, Setup, most_ids, state_options};
 use crate::engine::streams::{Carries, Clock, ClockId, Clocks, Source};
 use crate::engine::trail::Trail;
@@ -88,6 +89,7 @@ struct Loading {
     tables: Vec<(TableIdentity, TableLoader)>,
     models: Vec<(String, StateLoader)>,
     labels: LabelLoader,
+    snoozes: SnoozeBook,
 }
 
 /// How much must come.
@@ -228,6 +230,7 @@ impl Loading {
         let passed = Passed { evictions: load_count(code)?, advances: code.var(WHAT)? };
         let (counters, rules) = load_counters(code)?;
         let breakers = Breakers::load(clocks.len(), code)?;
+        let snoozes = SnoozeBook::load(code)?;
         let n = code.count(1, WHAT)?;
         let lists: Result<Vec<String>, Damaged> =
             (0..n).map(|_| code.text(WHAT).map(str::to_owned)).collect();
@@ -272,6 +275,7 @@ impl Loading {
             tables,
             models,
             labels,
+            snoozes,
         })
     }
 
@@ -309,6 +313,7 @@ impl Loading {
         let labels = self.labels.finish()?;
         Ok(Remembered {
             labels,
+            snoozes: self.snoozes,
             clocks,
             memory: Memory::of(program, tables, models, self.passed),
             lists,

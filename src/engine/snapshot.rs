@@ -17,6 +17,7 @@
 //!   the plans (`reads`, `stored`, `places`) are made of the rule set; what models tallied is of the process alone.
 //! - `remembered.lists`: files are made of the rule set; what rules changed, and until when members were forgotten, is
 //!   saved.
+//! - `remembered.snoozes`: in the head; there are few.
 //! - `remembered.seen`, `repeats`, `episodes`, `holds`, `labels`: in sections of their own; what is small of labels in the head.
 //! - `saving`, `work`, `scratch`, `row`: mean nothing between records.
 //!
@@ -34,7 +35,7 @@ use crate::engine::step::{Engine, Remembered};
 pub(super) const MAGIC: &[u8; 8] = b"RISKWEIR";
 
 /// The form in which this engine writes snapshots, and the only one that it reads.
-pub const SNAPSHOT_VERSION: u32 = 7;
+pub const SNAPSHOT_VERSION: u32 = 8;
 
 /// Kinds of sections.
 pub(super) mod kind {
@@ -217,6 +218,7 @@ impl Engine {
             gap,
             breakers,
             labels,
+            snoozes,
         } = &mut self.remembered;
         code.count(clocks.all().len());
         for clock in clocks.all() {
@@ -240,6 +242,7 @@ impl Engine {
         let program = &self.setup.program;
         write_counters(counters, program.rules.iter().map(|rule| rule.name.as_str()), code);
         breakers.save(code);
+        snoozes.save(code);
         code.count(program.lists.len());
         program.lists.iter().for_each(|list| code.text(&list.name));
         code.flag(lists.expired_ms().is_some());

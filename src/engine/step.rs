@@ -20,6 +20,7 @@ use crate::engine::options::EngineOptions;
 use crate::engine::port::{Input, Sink, StreamId};
 use crate::engine::repeats::Repeats;
 use crate::engine::snapshot::Saving;
+use crate::engine::snoozes::SnoozeBook;
 use crate::engine::streams::{Carries, Clock, Clocks, Source};
 use crate::engine::trail::Trail;
 use crate::engine::turn::{self, Turn};
@@ -93,6 +94,7 @@ pub(super) struct Remembered {
     pub(super) gap: Gap,
     pub(super) breakers: Breakers,
     pub(super) labels: LabelBook,
+    pub(super) snoozes: SnoozeBook,
 }
 
 /// Buffers that live from event to event; their content means nothing between events.
@@ -570,6 +572,7 @@ impl Remembered {
             gap: Gap::default(),
             breakers: Breakers::new(program),
             labels: LabelBook::default(),
+            snoozes: SnoozeBook::default(),
         }
     }
 
@@ -590,5 +593,6 @@ impl Remembered {
             + self.holds.bytes()
             + self.episodes.bytes()
             + self.labels.bytes()
+            + self.snoozes.bytes()
     }
 }

@@ -9,14 +9,13 @@ use crate::decision::wire::{
     Condition, Contribution, ModelPart, ModelScore, Moment, Snoozed, StepTaken, Undecided,
     WindowRef,
 };
-use crate::engine::judge::{Hit, Judgement};
+use crate::engine::judge::{self, Hit, Judgement};
 use crate::event::schema::{EventType, SlotId};
 use crate::models::online::{Part, Scored, Side};
 use crate::rules::eval::trace::Trace;
 use crate::rules::eval::{Host, ModelAnswer, Run, Truth, explain};
 use crate::rules::program::{
     ActionPlan, IfMissing, Message, ModelId, Program, RuleBody, RuleId, RuleInfo, SeverityLevel,
-    Snooze,
 };
 use crate::window::spec::Coverage;
 
@@ -85,7 +84,7 @@ pub(super) fn tell<'p, H: Host>(
     told.tags.sort_unstable();
     told.tags.dedup();
     told.shadow = judgement.shadow.iter().map(|hit| contribution(trace, hit, run)).collect();
-    told.snoozed = judgement.snoozed.iter().map(|(_, snooze)| snoozed(program, snooze)).collect();
+    told.snoozed = judgement.snoozed.iter().map(|snooze| snoozed(program, snooze)).collect();
     for body in &judgement.undecided {
         let undecided = undecided(trace, body, run);
         if judgement.review.iter().any(|review| review.rule == body.rule) {
@@ -211,15 +210,15 @@ fn contribution<'p, H: Host>(
     }
 }
 
-fn snoozed<'p>(program: &'p Program, snooze: &'p Snooze) -> Snoozed<'p> {
+fn snoozed<'p>(program: &'p Program, snooze: &judge::Snoozed<'p>) -> Snoozed<'p> {
     let info = rule(program, snooze.rule);
     Snoozed {
         rule: &info.id,
         name: &info.name,
-        key: &snooze.key,
+        key: snooze.key.clone(),
         until: Moment(snooze.until_ms),
-        owner: &snooze.owner,
-        reason: &snooze.reason,
+        owner: snooze.owner.clone(),
+        reason: snooze.reason.clone(),
     }
 }
 

@@ -177,12 +177,13 @@ impl<'a, S: Sink> Turn<'a, S> {
 
     /// What the clock brings: state that no window sees is forgotten, holds whose deadline has come end.
     fn pass_time(&mut self, clock_ms: i64, horizon_ms: i64) {
-        let Remembered { memory, lists, seen, repeats, episodes, labels, .. } =
+        let Remembered { memory, lists, snoozes, seen, repeats, episodes, labels, .. } =
             &mut *self.remembered;
         memory.advance(horizon_ms);
         labels.advance(horizon_ms);
         let kept_ms = horizon_ms.saturating_sub(self.setup.options.allowed_lateness_ms);
         lists.expire(kept_ms);
+        snoozes.expire(kept_ms);
         repeats.expire(seen.generations().0);
         episodes.expire(kept_ms);
         let clock = self.source.clock.0;
@@ -219,9 +220,9 @@ impl<'a, S: Sink> Turn<'a, S> {
             Timeliness::OnTime | Timeliness::Late | Timeliness::Future => Reach::Full,
         };
         let mut sheet = core::mem::take(&mut self.work.sheet);
-        let Remembered { memory, lists, counters, breakers, .. } = &mut *self.remembered;
+        let Remembered { memory, lists, counters, breakers, snoozes, .. } = &mut *self.remembered;
         let (began_ms, arrival) = (standing.placement.began_ms, counters.read);
-        let mut marks = Marks { counters, breakers };
+        let mut marks = Marks { counters, breakers, snoozes };
         let evidence = Evidence { setup, memory, lists, decoded: self.decoded, began_ms, arrival };
         let judge_rules = |run: &mut Run<'_, StateHost<'_>>| {
             let mut judgement = judge(program, run, &mut marks);

@@ -187,6 +187,13 @@ pub enum FieldType {
     OneOf(Vec<String>),
 }
 
+impl FieldType {
+    /// Whether its slot holds a [`crate::base::TextRef`].
+    pub fn is_text(&self) -> bool {
+        matches!(self, Self::Text | Self::Ip | Self::Entity(_))
+    }
+}
+
 /// Where the currency of a money field comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MoneyCurrency {
@@ -255,6 +262,15 @@ impl Schema {
     pub fn event_named(&self, name: &str) -> Option<EventId> {
         let index = self.events.iter().position(|event| event.name == name)?;
         u16::try_from(index).ok().map(EventId)
+    }
+
+    /// A field of an event by its own name, or by the name of an `entity` that it has.
+    pub fn key_named(&self, event: EventId, name: &str) -> Option<FieldId> {
+        let of_role = || {
+            let role = self.roles.iter().find(|role| role.name == name)?;
+            role.fields.iter().find(|(of, _)| *of == event).map(|(_, field)| *field)
+        };
+        self.event(event).field_named(name).or_else(of_role)
     }
 }
 

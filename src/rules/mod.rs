@@ -19,6 +19,8 @@ pub mod syntax;
 
 pub use analysis::statements;
 pub use check::due::{Day, due};
-pub use check::{Beside, Study, Trees, beside, compile, compile_untrained, functions, study};
+pub use check::{
+    Beside, Study, Trees, beside, compile, compile_untrained, functions, list_member, study,
+};
 pub use model::model_input;
 pub use renewed::renewed;

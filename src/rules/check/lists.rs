@@ -287,7 +287,7 @@ fn read(
         if value.is_empty() || (columns.is_none() && value.starts_with('#')) {
             continue;
         }
-        let value = normal(value, ty).map_err(|why| wrong(source, file, at, &why))?;
+        let value = list_member(value, ty).map_err(|why| wrong(source, file, at, &why))?;
         let gives = gives.map(|ty| given_value(given, ty)).transpose();
         let gives = gives.map_err(|why| wrong(source, file, at, &why))?;
         if members.len() >= MAX_LIST_MEMBERS {
@@ -415,7 +415,11 @@ fn rule_folder<'s>(sources: &'s Sources, from: &ast::Text) -> Option<&'s str> {
 }
 
 /// The form in which events carry the value.
-fn normal(value: &str, ty: Type) -> Result<String, String> {
+/// A member of a list as it is kept: the value as records have it.
+///
+/// # Errors
+/// What is wrong, in words.
+pub fn list_member(value: &str, ty: Type) -> Result<String, String> {
     match ty {
         Type::Ip => value
             .parse::<core::net::IpAddr>()

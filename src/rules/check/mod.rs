@@ -73,6 +73,7 @@ use crate::rules::syntax::ast::{Feature, Item};
 
 pub use beside::{Beside, beside};
 pub use calls::functions;
+pub use lists::list_member;
 pub use study::{Study, study};
 pub use trees::Trees;
 

@@ -33,15 +33,9 @@ pub(super) struct World<'a> {
 }
 
 impl World<'_> {
-    /// The field that an event carries under an entity's name.
-    pub(super) fn role_field(&self, event: EventId, name: &str) -> Option<FieldId> {
-        let role = self.schema.roles.iter().find(|role| role.name == name)?;
-        role.fields.iter().find(|(of, _)| *of == event).map(|(_, field)| *field)
-    }
-
     /// A field of an event by its own name or by an entity's name.
     pub(super) fn field(&self, event: EventId, name: &str) -> Option<FieldId> {
-        self.schema.event(event).field_named(name).or_else(|| self.role_field(event, name))
+        self.schema.key_named(event, name)
     }
 
     /// The beginning of a day in the policy's time zone, in ms since 1970.

@@ -1,0 +1,285 @@
+//! Lists and snoozes that people change while the stream runs, held against what the handbook says and a naive model.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use riskweir::diag::{Source, Sources};
+use riskweir::engine::{Engine, EngineOptions, OutputTopic, Restore, SnapshotStatus};
+use riskweir::rules::program::Program;
+use serde_json::{Value, json};
+
+use super::support::dice::Dice;
+use super::{DAY_MS, Desk, MINUTE_MS, START_MS, time};
+
+const RULES: &str = r#"
+event pay from "t"
+  id    id     : text
+  time  at     : time unit ms
+  key   card   : card
+  key   ip     : ip?
+  field amount : money currency EUR
+entity holder = pay.card
+list blocked : card expires 1d
+list noted   : card
+list nets    : ip
+list limits  : card gives integer from "limits.csv"
+rule is_blocked
+  id "R-1"
+  owner fraud
+  severity high
+  on pay
+  when card in blocked or card in noted or ip in nets
+  if missing skip
+  then block
+rule large
+  id "R-2"
+  owner fraud
+  severity high
+  on pay
+  when amount > 100 EUR
+  then hold for 1h
+rule larger
+  id "R-3"
+  owner fraud
+  severity high
+  mandatory
+  on pay
+  when amount > 900 EUR
+  then hold for 1h
+"#;
+
+fn program(rules: &str) -> Arc<Program> {
+    let source = |path: &str, text: &str| Source { path: path.to_owned(), text: text.to_owned() };
+    let files = vec![source("a.risk", rules), source("limits.csv", "value,gives\nc1,3\n")];
+    let (program, report) = riskweir::rules::compile(&Sources::of(files));
+    Arc::new(program.unwrap_or_else(|| panic!("{report:#?}")))
+}
+
+fn desk() -> Desk {
+    Desk::of(Engine::new(program(RULES), EngineOptions::default()).unwrap(), 0)
+}
+
+fn command(id: &str, kind: &str, more: &Value) -> Value {
+    let mut command = json!({
+        "schema": "riskweir.command.v1", "command_id": id, "kind": kind, "actor": "ann", "reason": "asked",
+    });
+    command.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    command
+}
+
+/// Result and cause of the one answer that a command has.
+fn told(desk: &mut Desk, now_ms: i64, command: &Value) -> String {
+    let out = desk.command(now_ms, command);
+    let [(OutputTopic::Audit, audit)] = &out[..] else { panic!("{out:#?}") };
+    let answer = &audit["command"];
+    let text = |name: &str| answer[name].as_str().unwrap_or("");
+    assert_eq!(text("kind"), command["kind"]);
+    for member in ["list", "value", "rule", "key", "until"] {
+        assert_eq!(answer.get(member), command.get(member), "{answer:#}");
+    }
+    format!("{} {}", text("result"), text("cause")).trim().to_owned()
+}
+
+/// The decision about a payment.
+fn decided(desk: &mut Desk, (id, now_ms): (&str, i64), card: &str, amount: &str) -> Value {
+    let ip = "2001:db8::1";
+    let body =
+        format!(r#"{{"id":"{id}","at":{now_ms},"card":"{card}","ip":"{ip}","amount":"{amount}"}}"#);
+    let out = desk.step("t", now_ms, &body);
+    let decision = out.iter().find(|(topic, _)| *topic == OutputTopic::Decisions);
+    decision.unwrap().1.clone()
+}
+
+fn outcome(desk: &mut Desk, at: (&str, i64), card: &str, amount: &str) -> String {
+    decided(desk, at, card, amount)["outcome"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_value_is_on_a_list_from_the_command_until_its_end() {
+    let mut desk = desk();
+    let add = |id: &str, list: &str, more: Value| {
+        let mut command = command(id, "list.add", &json!({"list": list, "value": "c1"}));
+        command.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        command
+    };
+    let at = |minutes: i64| START_MS + minutes * MINUTE_MS;
+    assert_eq!(outcome(&mut desk, ("p1", at(0)), "c1", "1.00"), "pass");
+    // As long as the list says: a day.
+    assert_eq!(told(&mut desk, at(1), &add("a", "blocked", json!({}))), "done");
+    assert_eq!(outcome(&mut desk, ("p2", at(2)), "c1", "1.00"), "block");
+    assert_eq!(outcome(&mut desk, ("p3", at(2)), "c2", "1.00"), "pass");
+    let day = at(1) + DAY_MS;
+    assert_eq!(outcome(&mut desk, ("p4", day - 1), "c1", "1.00"), "block");
+    assert_eq!(outcome(&mut desk, ("p5", day), "c1", "1.00"), "pass");
+    // Until the command's own end, which may be nearer than what was said before; for ever where nobody says one.
+    let until = |ms: i64| json!({"until": time(ms)});
+    assert_eq!(told(&mut desk, day, &add("b", "blocked", json!({}))), "done");
+    assert_eq!(told(&mut desk, day, &add("c", "blocked", until(day + MINUTE_MS))), "done");
+    assert_eq!(outcome(&mut desk, ("p6", day + MINUTE_MS - 1), "c1", "1.00"), "block");
+    assert_eq!(outcome(&mut desk, ("p7", day + MINUTE_MS), "c1", "1.00"), "pass");
+    let year = day + 365 * DAY_MS;
+    for expected in ["done", "repeated"] {
+        assert_eq!(told(&mut desk, day + MINUTE_MS, &add("d", "noted", json!({}))), expected);
+    }
+    assert_eq!(outcome(&mut desk, ("p8", year), "c1", "1.00"), "block");
+    // Taken off it is off, and only once.
+    let off = |id: &str| command(id, "list.remove", &json!({"list": "noted", "value": "c1"}));
+    assert_eq!(told(&mut desk, year, &off("e")), "done");
+    assert_eq!(outcome(&mut desk, ("p9", year), "c1", "1.00"), "pass");
+    assert_eq!(told(&mut desk, year, &off("f")), "refused not_on_list");
+    for (id, list, more, expected) in [
+        ("g", "nobody", json!({}), "refused unknown_list"),
+        ("h", "limits", json!({}), "refused list_gives_values"),
+        ("i", "blocked", until(year), "refused past"),
+        ("j", "nets", json!({}), "refused wrong_type"),
+    ] {
+        assert_eq!(told(&mut desk, year, &add(id, list, more)), expected);
+    }
+    // An address is meant however it is written.
+    let net = json!({"list": "nets", "value": "2001:0DB8:0::0001"});
+    assert_eq!(told(&mut desk, year, &command("k", "list.add", &net)), "done");
+    assert_eq!(outcome(&mut desk, ("p10", year), "c7", "1.00"), "block");
+}
+
+#[test]
+fn a_rule_is_silent_about_one_key_until_the_snooze_ends() {
+    let mut desk = desk();
+    let snooze = |id: &str, (rule, key, value): (&str, &str, &str), until_ms: i64| {
+        let about = json!({"rule": rule, "key": key, "value": value, "until": time(until_ms)});
+        command(id, "snooze.set", &about)
+    };
+    let hour = START_MS + 60 * MINUTE_MS;
+    let own = ("R-2", "card", "c1");
+    assert_eq!(outcome(&mut desk, ("p1", START_MS), "c1", "500.00"), "hold");
+    assert_eq!(told(&mut desk, START_MS, &snooze("a", own, hour)), "done");
+    let decision = decided(&mut desk, ("p2", START_MS), "c1", "500.00");
+    let expected = json!([{"rule": "R-2", "name": "large", "key": "card", "until": time(hour), "owner": "ann",
+        "reason": "asked"}]);
+    assert_eq!((&decision["outcome"], &decision["snoozed"]), (&json!("pass"), &expected));
+    assert_eq!(outcome(&mut desk, ("p3", START_MS), "c2", "500.00"), "hold");
+    // The mandatory rule speaks as ever, and cannot be silenced.
+    assert_eq!(outcome(&mut desk, ("p4", START_MS), "c1", "950.00"), "hold");
+    // By the name of an entity, too, and it ends by a command or by itself.
+    let holder = ("R-2", "holder", "c3");
+    assert_eq!(told(&mut desk, START_MS, &snooze("b", holder, hour)), "done");
+    assert_eq!(outcome(&mut desk, ("p5", hour - 1), "c3", "500.00"), "pass");
+    let end = json!({"rule": "R-2", "key": "holder", "value": "c3"});
+    assert_eq!(told(&mut desk, hour - 1, &command("c", "snooze.end", &end)), "done");
+    assert_eq!(outcome(&mut desk, ("p6", hour - 1), "c3", "500.00"), "hold");
+    assert_eq!(told(&mut desk, hour, &command("d", "snooze.end", &end)), "refused not_snoozed");
+    assert_eq!(outcome(&mut desk, ("p7", hour), "c1", "500.00"), "hold");
+    for (id, about, until_ms, expected) in [
+        ("e", ("R-9", "card", "c1"), hour + DAY_MS, "refused unknown_rule"),
+        ("f", ("R-2", "device", "c1"), hour + DAY_MS, "refused unknown_key"),
+        ("g", ("R-2", "amount", "c1"), hour + DAY_MS, "refused unknown_key"),
+        ("h", ("R-3", "card", "c1"), hour + DAY_MS, "refused mandatory"),
+        ("i", own, hour, "refused past"),
+        ("j", own, hour + 180 * DAY_MS + 1, "refused too_long"),
+        ("k", own, hour + 180 * DAY_MS, "done"),
+    ] {
+        assert_eq!(told(&mut desk, hour, &snooze(id, about, until_ms)), expected, "{id}");
+    }
+}
+
+/// It is known by the rule's id and the key's name. A rule that becomes mandatory acts.
+#[test]
+fn another_rule_set_keeps_what_was_snoozed() {
+    let mut desk = desk();
+    let about =
+        json!({"rule": "R-2", "key": "card", "value": "c1", "until": time(START_MS + DAY_MS)});
+    assert_eq!(told(&mut desk, START_MS, &command("a", "snooze.set", &about)), "done");
+    let renamed = RULES.replace("rule large\n", "rule very_large\n").replace("> 100", "> 50");
+    desk.engine.activate(program(&renamed)).unwrap();
+    let decision = decided(&mut desk, ("p1", START_MS), "c1", "60.00");
+    assert_eq!(decision["snoozed"][0]["name"], "very_large");
+    let mandatory = RULES.replace("id \"R-2\"", "id \"R-2\"\n  mandatory");
+    desk.engine.activate(program(&mandatory)).unwrap();
+    assert_eq!(outcome(&mut desk, ("p2", START_MS), "c1", "500.00"), "hold");
+}
+
+/// What is on the list and what is silent, by when it ends.
+#[derive(Default)]
+struct Naive {
+    listed: BTreeMap<String, i64>,
+    silent: BTreeMap<String, i64>,
+}
+
+impl Naive {
+    fn outcome(&self, card: &str, now_ms: i64) -> &'static str {
+        let holds = |book: &BTreeMap<String, i64>| book.get(card).is_some_and(|end| *end > now_ms);
+        match (holds(&self.listed), holds(&self.silent)) {
+            (true, _) => "block",
+            (false, true) => "pass",
+            (false, false) => "hold",
+        }
+    }
+}
+
+#[test]
+fn random_changes_of_lists_and_snoozes_do_what_a_naive_model_says_across_a_restore() {
+    let mut seen: BTreeMap<String, u32> = BTreeMap::new();
+    for seed in 0..60 {
+        let dice = &mut Dice::new(seed);
+        let (mut desk, mut naive, mut now_ms) = (desk(), Naive::default(), START_MS);
+        for n in 0..120 {
+            now_ms += dice.pick(&[0, 1, 1_000, MINUTE_MS, 20 * MINUTE_MS]);
+            let card = format!("c{}", dice.below(3));
+            let until_ms = now_ms + dice.pick(&[1, MINUTE_MS, 60 * MINUTE_MS, DAY_MS]);
+            let id = format!("n{n}");
+            let list = json!({"list": "noted", "value": card});
+            let rule = json!({"rule": "R-2", "key": "card", "value": card});
+            let with_end = |about: &Value| {
+                let mut about = about.clone();
+                about["until"] = json!(time(until_ms));
+                about
+            };
+            let is_on =
+                |book: &BTreeMap<String, i64>| book.get(&card).is_some_and(|end| *end > now_ms);
+            match dice.below(8) {
+                0 => {
+                    assert_eq!(
+                        told(&mut desk, now_ms, &command(&id, "list.add", &with_end(&list))),
+                        "done"
+                    );
+                    naive.listed.insert(card, until_ms);
+                }
+                1 => {
+                    assert_eq!(
+                        told(&mut desk, now_ms, &command(&id, "snooze.set", &with_end(&rule))),
+                        "done"
+                    );
+                    naive.silent.insert(card, until_ms);
+                }
+                2 => {
+                    let answer = told(&mut desk, now_ms, &command(&id, "list.remove", &list));
+                    let expected =
+                        if is_on(&naive.listed) { "done" } else { "refused not_on_list" };
+                    assert_eq!(answer, expected, "seed {seed}, step {n}");
+                    naive.listed.remove(&card);
+                }
+                3 => {
+                    let answer = told(&mut desk, now_ms, &command(&id, "snooze.end", &rule));
+                    let expected =
+                        if is_on(&naive.silent) { "done" } else { "refused not_snoozed" };
+                    assert_eq!(answer, expected, "seed {seed}, step {n}");
+                    naive.silent.remove(&card);
+                }
+                _ => {
+                    let expected = naive.outcome(&card, now_ms);
+                    let found = outcome(&mut desk, (&id, now_ms), &card, "500.00");
+                    assert_eq!(found, expected, "seed {seed}, step {n}");
+                    *seen.entry(found).or_default() += 1;
+                }
+            }
+            if n == 60 {
+                let mut bytes = Vec::new();
+                desk.engine.begin_snapshot();
+                while desk.engine.snapshot_part(256, &mut bytes) == SnapshotStatus::More {}
+                let mut restore = Restore::new(program(RULES), EngineOptions::default());
+                restore.part(&bytes).unwrap();
+                desk = Desk::of(restore.finish().unwrap(), desk.offset);
+            }
+        }
+    }
+    assert!(["block", "pass", "hold"].iter().all(|word| seen[*word] > 300), "{seen:?}");
+}
