@@ -18,6 +18,7 @@ use riskweir::base::count::{nearest_f64, nearest_i64};
 use riskweir::models::online::{
     DetectorKind, Direction, FeatureSpec, Lesson, ModelSpec, OnlineModel,
 };
+use riskweir::models::places::Lot;
 use riskweir::models::serving::parts;
 use riskweir::train::fit::{ForestPlan, Lessons, forest};
 
@@ -69,7 +70,8 @@ fn online(kind: DetectorKind, name: &str, rows: &[Row]) -> [Cost; 2] {
     let mut model = OnlineModel::new(&spec);
     let step = |model: &mut OnlineModel, at: usize| {
         let row = black_box(&rows[at]);
-        let scored = model.score(&spec, None, row, time_ms(at));
+        model.turn(&spec, time_ms(at));
+        let scored = model.score(&spec, (None, row), (time_ms(at), Lot(0)));
         let raw_micro = scored.map(|scored| scored.raw_micro);
         model.learn(&spec, (None, row), time_ms(at), (raw_micro, Lesson::Usual));
         raw_micro

@@ -16,6 +16,7 @@ use riskweir::engine::{Engine, EngineOptions, Restore, SnapshotStatus};
 use riskweir::rules::compile;
 use riskweir::rules::program::Program;
 use serde_json::{Value, json};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::support::artifacts::{
     Tree, artifact, forest, learned, naive_score, plain, with_artifacts, with_reference,
@@ -210,8 +211,14 @@ rule acts
             assert_eq!(percentile, None);
         } else {
             // The scores lie so far apart that counting to one part in 128 counts them exactly.
-            let below = before.iter().filter(|known| **known < score).count() as u64;
-            let expected = below * 1_000_000 / (before.len() as u64 + 1);
+            let count =
+                |is_it: &dyn Fn(i64) -> bool| before.iter().filter(|it| is_it(**it)).count();
+            let (below, equal) = (count(&|it| it < score) as u64, count(&|it| it == score) as u64);
+            // One place of those beside its equals, drawn from the id: "risklots" is the seed.
+            let lot =
+                xxh3_64_with_seed(format!("p{index}").as_bytes(), 0x7269_736b_6c6f_7473) >> 32;
+            let drawn = (lot * (equal + 1)) >> 32;
+            let expected = (below + drawn) * 1_000_000 / (before.len() as u64 + 1);
             assert!(percentile.unwrap().abs_diff(expected) <= 1, "{percentile:?} {expected}");
             let hit = decision["contributions"].as_array().is_some_and(|hits| !hits.is_empty());
             assert_eq!(hit, expected >= 980_000, "{decision:#}");
@@ -219,7 +226,8 @@ rule acts
         }
         before.push(score);
     }
-    assert!(hits > 0 && hits * 100 <= told * 2, "{hits} of {told}");
+    // Two in a hundred of 2,500, within four standard deviations of 7.
+    assert!((22..=78).contains(&hits) && told == 2_500, "{hits} of {told}");
 }
 
 #[test]
@@ -391,7 +399,8 @@ fn drift_is_that_of_plain_lists_and_survives_a_restore() {
         let told: Vec<(Option<&str>, f64)> =
             figures.moved.iter().map(|it| (it.feature, it.stability)).collect();
         let names = ["amount", "fresh", "items", "rate"];
-        let known: Vec<&Row> = rows.iter().filter(|row| row.iter().any(Option::is_some)).collect();
+        // Those of which nothing is known too: they are what a producer sends that has forgotten all fields.
+        let known: Vec<&Row> = rows.iter().collect();
         for (at, name) in names.iter().enumerate() {
             let before: Vec<Option<i64>> = trained.iter().map(|row| row[at]).collect();
             let after: Vec<Option<i64>> = known.iter().map(|row| row[at]).collect();

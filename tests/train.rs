@@ -154,16 +154,90 @@ fn a_dataset_is_what_the_model_reads_before_the_event_is_remembered() {
 {"id":"p3","at":"2026-03-03T08:30:00Z","card":"c1","amount":"7.25"}
 {"id":"p4","at":"2026-03-03T08:31:00Z","card":"c2","amount":"200.50"}
 "#;
-    let labels = "event_id,verdict,kind\np1,fraud,stolen\np2,genuine,\n";
+    let labels =
+        "event_id,verdict,kind,reported_at\np1,fraud,stolen,2026-03-04T12:00:00Z\np2,genuine,,\n";
     let place =
         Place::with(&[("rules/a.risk", RULES), ("events.ndjson", events), ("labels.csv", labels)]);
     dataset(&place);
-    let expected = "event_id,time,amount,half,n_day,waited,label,scenario\n\
-        p1,2026-03-02T08:00:00Z,150,75,0,,1,stolen\n\
-        p2,2026-03-02T09:00:00Z,5,2.5,1,3600,0,\n\
-        p3,2026-03-03T08:30:00Z,7.25,3.625,1,84600,0,\n\
-        p4,2026-03-03T08:31:00Z,200.5,100.25,0,,0,\n";
+    // What was reported is known since then; what was not, a week after the payment.
+    let expected = "event_id,time,amount,half,n_day,waited,label,label_known_at,scenario\n\
+        p1,2026-03-02T08:00:00Z,150,75,0,,1,2026-03-04T12:00:00Z,stolen\n\
+        p2,2026-03-02T09:00:00Z,5,2.5,1,3600,0,2026-03-09T09:00:00Z,\n\
+        p3,2026-03-03T08:30:00Z,7.25,3.625,1,84600,0,2026-03-10T08:30:00Z,\n\
+        p4,2026-03-03T08:31:00Z,200.5,100.25,0,,0,2026-03-10T08:31:00Z,\n";
     assert_eq!(place.read("rows.csv"), expected);
+}
+
+/// An id that comes again with another body is decided anew, and after days with the same one too; it has one label.
+#[test]
+fn an_id_that_comes_again_is_one_lesson() {
+    let history = history();
+    let place = place(&history);
+    let files = ["train", "--dataset", "rows.csv", "--out", "m.rwm", "--trees", "2"];
+    let words = [&files[..], &SOURCE, &PERIODS].concat();
+    place.good(&words);
+    let once = place.read("rows.csv");
+    let mut events = place.read("events.ndjson");
+    let twice: Vec<String> =
+        history[..7].iter().map(|paid| paid.line().replace(":\"c", ":\"d")).collect();
+    events.push_str(&(twice.join("\n") + "\n"));
+    place.write("events.ndjson", &events);
+    let called = place.call(&words);
+    assert_eq!(called.err, "7 events of `payment` left out: their ids had come before\n");
+    assert!(called.code == 0 && place.read("rows.csv") == once);
+    let card: Value = serde_json::from_str(&place.read("m.json")).unwrap();
+    assert_eq!(card["ids_again"], 7);
+    let trained = history.iter().filter(|paid| paid.day() < 10).count();
+    assert_eq!(card["trained_on"]["events"], trained);
+}
+
+#[test]
+fn what_people_wrote_into_a_card_outlives_the_next_training() {
+    let place = place(&history());
+    train(&place, "m.rwm", &[]);
+    let page = place.read("m.md");
+    let licence =
+        "## Data and licence\n\nOurs, from the third of March.\n\n### Of the labels\n\nAs well.\n";
+    let limits = page.find("## Limits").unwrap();
+    place.write(
+        "m.md",
+        &format!("{}## Owner\n\nFraud.\n\n{}\n{licence}", &page[..limits], &page[limits..]),
+    );
+    train(&place, "m.rwm", &[]);
+    train(&place, "m.rwm", &["--seed", "4"]);
+    let (fresh, after) = (place.read("m.md"), format!("\n## Owner\n\nFraud.\n\n{licence}"));
+    assert!(fresh.ends_with(&after), "{fresh}");
+    assert_eq!(fresh.matches("\n## ").count(), page.matches("\n## ").count() + 2);
+}
+
+/// Half a day is no day: what was trained on ends at noon.
+#[test]
+fn a_card_says_when_its_periods_begin_and_end_to_the_hour() {
+    let history = history();
+    let place = place(&history);
+    let periods = [
+        "--until",
+        "2026-03-10T12:00:00Z",
+        "--test-from",
+        "2026-03-15",
+        "--test-until",
+        "2026-03-31",
+    ];
+    let delay = ["--label-delay", "4d", "--out", "m.rwm", "--trees", "5"];
+    let card = json(&place, &[&["train"], &periods[..], &delay].concat());
+    // Without `--from` it begins with the first payment, which is the first of the month at midnight.
+    let of = |name: &str| {
+        [&card[name]["from"], &card[name]["until"]].map(|it| it.as_str().unwrap().to_owned())
+    };
+    assert_eq!(of("trained_on"), ["2026-03-01", "2026-03-10T12:00:00Z"]);
+    assert_eq!(of("measured_on"), ["2026-03-15", "2026-03-31"]);
+    let noon = history.iter().filter(|paid| paid.minute < 9 * 1440 + 720).count();
+    assert_eq!(card["trained_on"]["events"], noon);
+    let page = place.read("m.md");
+    assert!(
+        page.contains("| trained on | 2026-03-01 up to 2026-03-10T12:00:00Z (exclusive): "),
+        "{page}"
+    );
 }
 
 #[test]

@@ -153,8 +153,8 @@ impl Reports {
         }
     }
 
-    /// The verdict of the report that was the last at a time; of several of one time the last in the file.
-    fn at(&self, until_ms: i64) -> Option<Verdict> {
+    /// The report that was the last at a time; of several of one time the last in the file.
+    fn at(&self, until_ms: i64) -> Option<Label> {
         let labels = match self {
             Self::One(label) => core::slice::from_ref(label),
             Self::Several(labels) => labels,
@@ -163,7 +163,7 @@ impl Reports {
             .iter()
             .filter(|label| label.reported_ms.is_none_or(|reported_ms| reported_ms <= until_ms));
         // Of equal ones `max_by_key` gives the last.
-        known.max_by_key(|label| label.reported_ms).map(|label| label.verdict)
+        known.max_by_key(|label| label.reported_ms).copied()
     }
 }
 
@@ -172,6 +172,8 @@ impl Reports {
 pub struct Found {
     /// What was known at the time, if anything was.
     pub verdict: Option<Verdict>,
+    /// When that was reported, in ms, where the file says it.
+    pub reported_ms: Option<i64>,
     /// The label names the type of its event.
     pub names_type: bool,
 }
@@ -210,7 +212,12 @@ impl Labels {
         let typed = self.by_event.get(&key(event_type, event_id));
         let found = typed.map(|reports| (reports, true));
         let found = found.or_else(|| Some((self.by_event.get(&key("", event_id))?, false)));
-        found.map(|(reports, names_type)| Found { verdict: reports.at(until_ms), names_type })
+        found.map(|(reports, names_type)| {
+            let known = reports.at(until_ms);
+            let (verdict, reported_ms) =
+                (known.map(|label| label.verdict), known.and_then(|label| label.reported_ms));
+            Found { verdict, reported_ms, names_type }
+        })
     }
 
     /// What kind of fraud an event is, where the file says it.

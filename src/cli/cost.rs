@@ -44,6 +44,13 @@ struct EventLine {
     event: String,
     units: u64,
     rules: Vec<RuleLine>,
+    models: Vec<ModelLine>,
+}
+
+#[derive(Serialize)]
+struct ModelLine {
+    model: String,
+    units: u64,
 }
 
 #[derive(Serialize)]
@@ -97,6 +104,10 @@ fn report(program: &Program, arguments: &Arguments) -> Report {
     let name = |rule: crate::rules::program::RuleId| {
         program.rules.get(usize::from(rule.0)).map_or_else(String::new, |rule| rule.name.clone())
     };
+    let model_name = |model: crate::rules::program::ModelId| {
+        let plan = program.models.get(usize::from(model.0));
+        plan.map_or_else(String::new, |plan| plan.name.clone())
+    };
     let events = cost::events(program).into_iter().map(|event| EventLine {
         event: program.schema.event(event.event).name.clone(),
         units: event.units,
@@ -104,6 +115,11 @@ fn report(program: &Program, arguments: &Arguments) -> Report {
             .rules
             .into_iter()
             .map(|(rule, units)| RuleLine { rule: name(rule), units })
+            .collect(),
+        models: event
+            .models
+            .into_iter()
+            .map(|(model, units)| ModelLine { model: model_name(model), units })
             .collect(),
     });
     let exact_cap = EngineOptions::default().exact_events_per_key;
@@ -146,7 +162,11 @@ fn text(report: &Report) -> String {
             let (name, units) = core::mem::take(&mut head);
             rows.push([name, units, rule.rule.clone(), rule.units.to_string()]);
         }
-        if event.rules.is_empty() {
+        for model in &event.models {
+            let (name, units) = core::mem::take(&mut head);
+            rows.push([name, units, format!("model {}", model.model), model.units.to_string()]);
+        }
+        if event.rules.is_empty() && event.models.is_empty() {
             rows.push([head.0, head.1, String::new(), String::new()]);
         }
     }

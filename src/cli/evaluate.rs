@@ -11,7 +11,7 @@ use crate::backtest::summary::align;
 use crate::base::count::nearest_f64;
 use crate::cli::backtest::{day_or_time_ms, duration_ms};
 use crate::cli::rules::compile_folder_untrained;
-use crate::cli::train::{Knobs, Read, Source};
+use crate::cli::train::{Knobs, Read, Source, tell_again};
 use crate::cli::{Console, Exit, Failure, Format};
 use crate::train::budget::{BUDGET_PLACE, Budget};
 use crate::train::dataset::Wanted;
@@ -63,6 +63,9 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
     let period = given.as_deref().map_or(EVER, covered);
     let Some(read) = read(arguments, period, &labels, console)? else { return Ok(Exit::Invalid) };
     check_same(&read)?;
+    for (_, read) in &read {
+        tell_again(read, console);
+    }
     let folds = if let Some(folds) = given {
         folds
     } else {

@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 
 use crate::backtest::labels::Labels;
 use crate::base::text::counted;
+use crate::base::time::format_rfc3339;
 use crate::cli::backtest::{LabelFile, day_or_time_ms, duration_ms, write};
 use crate::cli::history::{Reading, check_outputs};
 use crate::cli::import::write_artifact;
@@ -16,7 +17,7 @@ use crate::cli::rules::compile_folder_untrained;
 use crate::cli::{Console, Exit, Failure, Format};
 use crate::models::offline::packed::MAX_DEPTH;
 use crate::rules::program::Program;
-use crate::train::card::{Origin, Trained, markdown, train};
+use crate::train::card::{Origin, Trained, markdown, own_sections, train};
 use crate::train::dataset::{Collect, CollectAll, Dataset, Example, Wanted};
 use crate::train::evaluate::Method;
 use crate::train::fit::ForestPlan;
@@ -251,8 +252,9 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
     let Some(read) = source.read(program, wanted, all, &labels)?.pop() else {
         return Ok(Exit::Invalid);
     };
+    tell_again(&read, console);
     if let Some(path) = dataset {
-        write_rows(&read, path)?;
+        write_rows(&read, path, source.label_delay)?;
     }
     let Some(out) = out else {
         console.data(&format!("{}\n", counted(read.dataset.len() as u64, "row")));
@@ -273,14 +275,30 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
     let Trained { artifact, card } = train(&read.history(), &origin).map_err(Failure::invalid)?;
     let pretty = serde_json::to_string_pretty(&card).map_err(Failure::invalid)?;
     write_artifact(out, &artifact)?;
-    let text = markdown(&card);
-    write(&out.with_extension("md"), &text)?;
+    let mut text = markdown(&card);
+    let page = out.with_extension("md");
+    // What people wrote about the model before, such as its licence, is not ours to drop.
+    let own = std::fs::read_to_string(&page).map(|before| own_sections(&before));
+    if let Some(own) = own.ok().filter(|own| !own.is_empty()) {
+        text = format!("{text}\n{own}");
+    }
+    write(&page, &text)?;
     write(&out.with_extension("json"), &format!("{pretty}\n"))?;
     match console.format {
         Format::Json => console.data(&format!("{card}\n")),
         Format::Text => console.data(&text),
     }
     Ok(Exit::Ok)
+}
+
+/// Tells how many events were left out because their id had come before.
+pub(crate) fn tell_again(read: &Read<'_>, console: &Console) {
+    let n = read.dataset.n_again;
+    if n > 0 {
+        let event = &read.wanted.event;
+        let events = counted(n, "event");
+        console.message(&format!("{events} of `{event}` left out: their ids had come before"));
+    }
 }
 
 /// The periods as they were given; where none was, those of the history.
@@ -315,18 +333,22 @@ fn command() -> String {
     core::iter::once("riskweir".to_owned()).chain(words).collect::<Vec<String>>().join(" ")
 }
 
-fn write_rows(read: &Read<'_>, path: &Path) -> Result<(), Failure> {
+fn write_rows(read: &Read<'_>, path: &Path, delay_ms: i64) -> Result<(), Failure> {
     let failed = |error: std::io::Error| {
         Failure::invalid(format!("could not write `{}`: {error}", path.display()))
     };
     let file = BufWriter::new(File::create(path).map_err(failed)?);
     let history = read.history();
     let about = |example: &Example| {
+        let event = &read.wanted.event;
         let is_fraud = history.is_fraud(example, i64::MAX);
-        let kind = read.labels.kind(&read.wanted.event, &example.id).unwrap_or_default();
-        [u8::from(is_fraud).to_string(), kind.to_owned()]
+        let found = read.labels.get(event, &example.id, i64::MAX);
+        let known_ms = found.and_then(|found| found.reported_ms);
+        let known_ms = known_ms.unwrap_or(example.time_ms.saturating_add(delay_ms));
+        let kind = read.labels.kind(event, &example.id).unwrap_or_default();
+        [u8::from(is_fraud).to_string(), format_rfc3339(known_ms), kind.to_owned()]
     };
     read.dataset
-        .write_csv(read.wanted.learned(), ["label", "scenario"], about, file)
+        .write_csv(read.wanted.learned(), ["label", "label_known_at", "scenario"], about, file)
         .map_err(failed)
 }

@@ -137,6 +137,8 @@ registry! {
     W0602 "a changed filter, so its state begins empty";
     W0603 "state that is never forgotten";
     W0604 "a value compared with an average that includes it";
+    W0605 "a bound that no score of a model comes to";
+    W0606 "a frozen model that nothing has taught";
     W0701 "more state than the policy gives";
     W0901 "a clause without effect yet";
 }

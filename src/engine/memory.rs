@@ -5,6 +5,7 @@ use crate::event::row::Row;
 use crate::event::schema::{EventId, EventType, FieldType, SlotId};
 use crate::models::online::spec::Row as Features;
 use crate::models::online::{Lesson, Part, Scored};
+use crate::models::places::Lot;
 use crate::rules::early::{self, EarlyBit};
 use crate::rules::eval::{Given, Host, ModelAnswer, Run};
 use crate::rules::program::{ListId, Lookup, LookupId, ModelId, Program, TableId, TablePlan};
@@ -16,6 +17,8 @@ use crate::window::spec::{
 use crate::engine::identity::TableIdentity;
 use crate::engine::lists::Lists;
 use crate::engine::models::{AskedModels, Models};
+use crate::engine::scene;
+use crate::engine::step::Decoded;
 
 /// Slots of a table that one sweep looks at, and how often one comes: about two slots an event.
 /// WHY: many at a time, because their cache misses overlap then.
@@ -482,6 +485,8 @@ pub(super) struct StateHost<'a> {
     pub(super) lists: &'a Lists,
     pub(super) row: &'a Row,
     pub(super) raw: &'a [u8],
+    /// The field with the event's id.
+    pub(super) id: SlotId,
     pub(super) began_ms: i64,
 }
 
@@ -597,7 +602,9 @@ impl Host for StateHost<'_> {
         let models = &self.memory.models;
         let parts = models.segments(model);
         let segment = if parts.is_empty() { None } else { key_of(self.row, self.raw, parts) };
-        models.score(model, (segment, row), self.row.time_ms, &mut self.answers.models)
+        let id = scene::text(Decoded { raw: self.raw, row: self.row }, self.id);
+        let at = (self.row.time_ms, Lot::of_id(id.as_bytes()));
+        models.score(model, (segment, row), at, &mut self.answers.models)
     }
 
     fn score_parts(&self, model: ModelId) -> Vec<Part> {

@@ -15,6 +15,7 @@ use crate::models::offline::Artifact;
 use crate::models::online::model::ModelLoader;
 use crate::models::online::spec::Row;
 use crate::models::online::{DetectorKind, Lesson, ModelSpec, OnlineModel, Part, Scored};
+use crate::models::places::{Lot, Places};
 use crate::models::serving::{Serving, parts};
 use crate::rules::eval::ModelAnswer;
 use crate::rules::program::{LearnedSpec, MadeOf, ModelId, ModelPlan, Program};
@@ -78,6 +79,10 @@ pub struct ModelFigures<'a> {
     pub high: u64,
     /// Events that lacked a feature, by its place.
     pub missing: &'a [u64],
+    /// The largest place that a score can have now, in millionths; none until there are enough scores.
+    pub largest_ppm: Option<u32>,
+    /// The share of the newest scores that are equal to the largest, in millionths; none until there are enough.
+    pub tied_ppm: Option<u32>,
     /// Of a learned model how far its features and its score have moved from the training.
     pub moved: Vec<Moved<'a>>,
 }
@@ -144,10 +149,10 @@ impl ModelState {
         }
     }
 
-    fn is_ready(&self) -> bool {
+    fn places(&self) -> &Places {
         match self {
-            Self::Online(model) => model.is_ready(),
-            Self::Learned(serving) => serving.is_ready(),
+            Self::Online(model) => model.places(),
+            Self::Learned(serving) => serving.places(),
         }
     }
 
@@ -189,13 +194,20 @@ impl ModelState {
 }
 
 impl Held {
-    fn score(&self, (segment, row): (Option<EntityKey>, Row<'_>), time_ms: i64) -> Option<Scored> {
+    fn turn(&mut self, time_ms: i64) {
+        match (&self.known, &mut self.state) {
+            (Known::Online(spec), ModelState::Online(model)) => model.turn(spec, time_ms),
+            (Known::Learned(_), ModelState::Learned(serving)) => serving.turn(time_ms),
+            // INVARIANT: state is of the kind of its model.
+            _ => {}
+        }
+    }
+
+    fn score(&self, row: (Option<EntityKey>, Row<'_>), at: (i64, Lot)) -> Option<Scored> {
         match (&self.known, &self.state) {
-            (Known::Online(spec), ModelState::Online(model)) => {
-                model.score(spec, segment, row, time_ms)
-            }
+            (Known::Online(spec), ModelState::Online(model)) => model.score(spec, row, at),
             (Known::Learned(Some(artifact)), ModelState::Learned(serving)) => {
-                serving.score(&artifact.scorer, row, time_ms)
+                serving.score(&artifact.scorer, row.1, at)
             }
             // Without an artifact.
             _ => None,
@@ -218,9 +230,7 @@ impl Held {
                 model.learn(spec, row, time_ms, (raw_micro, lesson));
             }
             (Known::Learned(Some(artifact)), ModelState::Learned(serving)) => {
-                if let Some(raw_micro) = raw_micro {
-                    serving.count(artifact, (&asked.row, raw_micro), time_ms);
-                }
+                serving.count(artifact, (&asked.row, raw_micro), time_ms);
             }
             _ => {}
         }
@@ -323,7 +333,8 @@ impl Models {
         for held in &self.held {
             let text = named(&held.identity);
             before.retain(|known| *known != held.identity);
-            let names = if held.state.is_ready() { &mut report.kept } else { &mut report.warming };
+            let names =
+                if held.state.places().is_ready() { &mut report.kept } else { &mut report.warming };
             names.push(text);
         }
         report.dropped.extend(before.iter().map(|identity| named(identity)));
@@ -338,16 +349,27 @@ impl Models {
         self.held.get(usize::from(model.0)).map_or(&[], |held| held.segments.as_slice())
     }
 
-    /// Scores an event, and keeps what was asked and said.
+    /// Brings models that learn to an event time in ms, before an event of it is scored: what lies before their windows is
+    /// forgotten.
+    pub(super) fn turn(&mut self, models: impl Iterator<Item = ModelId>, time_ms: i64) {
+        for model in models {
+            let held = self.held.get_mut(usize::from(model.0)).filter(|held| held.learns);
+            if let Some(held) = held {
+                held.turn(time_ms);
+            }
+        }
+    }
+
+    /// Scores an event of a time in ms and with a lot, and keeps what was asked and said.
     pub(super) fn score(
         &self,
         model: ModelId,
         (segment, row): (Option<EntityKey>, Row<'_>),
-        time_ms: i64,
+        at: (i64, Lot),
         asked: &mut AskedModels,
     ) -> Option<Scored> {
         let held = self.held.get(usize::from(model.0))?;
-        let scored = held.score((segment, row), time_ms);
+        let scored = held.score((segment, row), at);
         if asked.asked.len() == asked.used {
             asked.asked.push(Asked::default());
         }
@@ -399,7 +421,9 @@ impl Models {
             };
             let Tally { scored, unscored, high, missing } = &held.tally;
             let (scored, unscored, high) = (*scored, *unscored, *high);
-            ModelFigures { model, scored, unscored, high, missing, moved }
+            let places = held.state.places();
+            let (largest_ppm, tied_ppm) = (places.largest_ppm(), places.tied_ppm());
+            ModelFigures { model, scored, unscored, high, missing, largest_ppm, tied_ppm, moved }
         })
     }
 

@@ -114,12 +114,16 @@ impl<'a, S: Sink> Turn<'a, S> {
             return;
         }
         self.count(&standing);
+        let (time_ms, event) = (self.decoded.row.time_ms, usize::from(self.decoded.row.event));
+        if standing.placement.timeliness != Timeliness::Future {
+            let asked = self.setup.program.plans[event].models.iter().map(|(id, _)| *id);
+            self.remembered.memory.models_mut().turn(asked, time_ms);
+        }
         let judged = self.judge(&standing, self.stops_at(&standing));
         self.conclude(&standing, &judged);
         let timeliness = standing.placement.timeliness;
         let lost = is_planted(Bug::LateInsertLost) && timeliness != Timeliness::OnTime;
         if timeliness != Timeliness::Future && !lost {
-            let time_ms = self.decoded.row.time_ms;
             self.remembered.memory.insert(&self.work.own, time_ms);
             self.remembered.memory.learn(
                 &self.work.answers,
@@ -635,7 +639,8 @@ impl Evidence<'_, '_> {
         let mut run = Run { plan, memo: &mut work.evaluator, row, raw, host: &mut no_state };
         memory.own_entries(&setup.program, &mut work.own, &mut run);
         let (answers, own) = (&mut work.answers, &mut work.own);
-        let mut host = StateHost { memory, answers, own, lists, row, raw, began_ms }.begin();
+        let id = setup.shapes[usize::from(row.event)].id;
+        let mut host = StateHost { memory, answers, own, lists, row, raw, id, began_ms }.begin();
         let mut run = Run { plan, memo: &mut work.evaluator, row, raw, host: &mut host };
         run.decide_early();
         let mut judged = judge(&mut run);

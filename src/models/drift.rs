@@ -48,11 +48,11 @@ pub struct Moved<'a> {
 }
 
 impl Drift {
-    /// Counts a row and its score. One whose pane has left the window changes nothing.
+    /// Counts a row and its score, where it has one: what is missing has a bin of its own. One whose pane has left the window changes nothing.
     pub(crate) fn count(
         &mut self,
         artifact: &Artifact,
-        (row, raw_micro): (&[Option<i64>], i64),
+        (row, raw_micro): (&[Option<i64>], Option<i64>),
         pane: i64,
     ) {
         let newest = self.panes.back().map_or(pane, |(newest, _)| (*newest).max(pane));
@@ -69,7 +69,7 @@ impl Drift {
         }
         let Some((_, counts)) = self.panes.get_mut(at) else { return };
         let counts = Arc::make_mut(counts);
-        let values = row.iter().copied().chain([Some(raw_micro)]);
+        let values = row.iter().copied().chain([raw_micro]);
         for ((reference, value), bins) in
             references(artifact).zip(values).zip(counts.chunks_exact_mut(BINS))
         {
@@ -161,6 +161,7 @@ fn stability(reference: &Histogram, bins: &[u64]) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::models::offline::{Feature, Logistic, Scorer, Unit};
 
     #[test]
     fn the_stability_is_that_worked_out_by_hand() {
@@ -177,5 +178,39 @@ mod tests {
         let found = stability(&reference, &bins).unwrap();
         assert!((found - 0.708_316_908).abs() < 1e-9, "{found}");
         assert_eq!(stability(&Histogram::of([]), &bins), None);
+    }
+
+    /// A producer that stops to send what a model reads is the worst that can move.
+    #[test]
+    fn events_of_which_nothing_is_known_count_as_missing_in_all_that_is_watched() {
+        let values = || (0..1_000).map(|at| Some(at % 10));
+        let feature = |name: &str| Feature {
+            name: name.to_owned(),
+            identity: String::new(),
+            unit: Unit::Whole,
+            median: Some(5),
+            reference: Histogram::of(values()),
+        };
+        let artifact = Artifact {
+            name: "m".to_owned(),
+            event: "pay".to_owned(),
+            features: vec![feature("a"), feature("b")],
+            scorer: Scorer::Logistic(Logistic::new(0.0, Vec::new()).unwrap()),
+            quantiles: Vec::new(),
+            reference: Histogram::of(values()),
+            facts: String::new(),
+        };
+        let mut drift = Drift::default();
+        (0..2_000).for_each(|at| drift.count(&artifact, (&[Some(at % 10); 2], Some(at % 10)), 0));
+        let moved = drift.moved(&artifact);
+        assert!(moved.len() == 3 && moved.iter().all(|it| it.stability < 1e-9), "{moved:?}");
+        (0..2_000).for_each(|_| drift.count(&artifact, (&[None; 2], None), 0));
+        // Ten bins of a tenth now hold a twentieth, and what was never missing is a half: 10 * 0.05 ln 2 + 0.4999 ln 5000.
+        for Moved { feature, stability, events } in drift.moved(&artifact) {
+            assert!(
+                (stability - 4.604_318).abs() < 1e-4 && events == 4_000,
+                "{feature:?} {stability}"
+            );
+        }
     }
 }

@@ -7,5 +7,5 @@
 pub mod drift;
 pub mod offline;
 pub mod online;
-pub(crate) mod places;
+pub mod places;
 pub mod serving;

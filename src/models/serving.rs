@@ -8,7 +8,7 @@ use crate::models::drift::{Drift, Moved};
 use crate::models::offline::{Artifact, Contribution, Scorer};
 use crate::models::online::spec::{Row, SCORES_MS, pane_ms};
 use crate::models::online::{Part, Scored, Side};
-use crate::models::places::Places;
+use crate::models::places::{Lot, Places};
 use crate::window::spec::Coverage;
 
 /// The newest scores of a learned model, and how its features lie.
@@ -18,25 +18,45 @@ use crate::window::spec::Coverage;
 pub struct Serving {
     places: Places,
     drift: Drift,
-    /// The event time of the first score, in ms.
+    /// The event time of the first score since there were too few last, in ms.
     since_ms: Option<i64>,
 }
 
 impl Serving {
-    /// Scores a row as of an event time in ms. None where nothing of the row is known.
-    pub fn score(&self, scorer: &Scorer, row: Row<'_>, time_ms: i64) -> Option<Scored> {
+    /// Forgets what lies before the window that ends at an event time in ms. Where too little stays, the window fills anew.
+    pub fn turn(&mut self, time_ms: i64) {
+        if self.places.turn(time_ms.div_euclid(pane_ms(SCORES_MS))) {
+            self.since_ms = None;
+        }
+    }
+
+    /// Scores a row of an event as of its time in ms. None where nothing of the row is known.
+    pub fn score(
+        &self,
+        scorer: &Scorer,
+        row: Row<'_>,
+        (time_ms, lot): (i64, Lot),
+    ) -> Option<Scored> {
         let raw_micro = scorer.score_micro(row)?;
         let filled = self.since_ms.is_some_and(|since| time_ms.saturating_sub(since) >= SCORES_MS);
         let coverage = if filled { Coverage::Complete } else { Coverage::Warming };
-        Some(Scored { raw_micro, percentile: self.places.share(raw_micro), coverage })
+        Some(Scored { raw_micro, percentile: self.places.share(raw_micro, lot), coverage })
     }
 
-    /// Counts a row and its score.
-    pub fn count(&mut self, artifact: &Artifact, scored: (Row<'_>, i64), time_ms: i64) {
-        self.since_ms.get_or_insert(time_ms);
+    /// Counts a row and its score; one without a score shows in what has moved only.
+    pub fn count(&mut self, artifact: &Artifact, scored: (Row<'_>, Option<i64>), time_ms: i64) {
+        self.turn(time_ms);
         let pane = time_ms.div_euclid(pane_ms(SCORES_MS));
-        self.places.count(scored.1, pane);
+        if let Some(raw_micro) = scored.1 {
+            self.since_ms.get_or_insert(time_ms);
+            self.places.count(raw_micro, pane);
+        }
         self.drift.count(artifact, scored, pane);
+    }
+
+    /// What the newest scores are like.
+    pub(crate) fn places(&self) -> &Places {
+        &self.places
     }
 
     /// How far the newest days have moved from the training.

@@ -15,8 +15,8 @@ use crate::base::EntityKey;
 use crate::event::schema::EventId;
 use crate::models::offline::Scorer;
 use crate::rules::program::{
-    ActionPlan, EventPlan, Function, LearnedSpec, MadeOf, MessagePart, NodeId, Op, Program,
-    RuleBody, RuleId, TableId, TablePlan,
+    ActionPlan, EventPlan, Function, LearnedSpec, MadeOf, MessagePart, ModelId, NodeId, Op,
+    Program, RuleBody, RuleId, TableId, TablePlan,
 };
 use crate::state::{StateOptions, Table};
 use crate::window::spec::{ColumnKind, Entry, Measure, MeasureKind};
@@ -35,22 +35,29 @@ const KEY_UNITS: u64 = 30;
 pub struct EventCost {
     /// The event type.
     pub event: EventId,
-    /// Everything that its rules ask, each once.
+    /// Everything that its rules and models ask, each once.
     pub units: u64,
     /// What each rule on it asks, as if it were alone; the dearest first.
     pub rules: Vec<(RuleId, u64)>,
+    /// What each model on it takes to score and to learn, as if it were alone: it learns although no rule asks it. The
+    /// dearest first.
+    pub models: Vec<(ModelId, u64)>,
 }
 
 /// What each event type costs, in the order of the schema.
 pub fn events(program: &Program) -> Vec<EventCost> {
     let of = |(event, plan): (u16, &EventPlan)| {
         let cost = Cost { program, plan };
-        let all = plan.rules.iter().flat_map(roots).collect();
+        let models = plan.models.iter().map(|(_, node)| *node);
+        let all = plan.rules.iter().flat_map(roots).chain(models).collect();
         let rule = |body: &RuleBody| (body.rule, cost.asked(roots(body)));
         let mut rules: Vec<(RuleId, u64)> = plan.rules.iter().map(rule).collect();
         rules.sort_by_key(|(rule, units)| (core::cmp::Reverse(*units), *rule));
+        let model = |(model, node): &(ModelId, NodeId)| (*model, cost.asked(vec![*node]));
+        let mut models: Vec<(ModelId, u64)> = plan.models.iter().map(model).collect();
+        models.sort_by_key(|(model, units)| (core::cmp::Reverse(*units), *model));
         let units = cost.asked(all) + cost.remembered();
-        EventCost { event: EventId(event), units, rules }
+        EventCost { event: EventId(event), units, rules, models }
     };
     (0_u16..).zip(&program.plans).map(of).collect()
 }
@@ -351,6 +358,19 @@ event pay from "t"
         assert_eq!(two[0].units, 37 + 32);
         let other = rule("a", busy) + &rule("b", "count(pay) by card over last 10m >= 4");
         assert_eq!(events(&program(&other))[0].units, 37 + 1 + 32);
+    }
+
+    #[test]
+    fn a_model_that_no_rule_asks_costs_what_it_takes_to_learn() {
+        let model = "model odd\n  on pay\n  reads high amount, high busy\n";
+        let feature = "feature busy = count(pay) by card over last 10m\n";
+        let one = &events(&program(&format!("{feature}{model}")))[0];
+        // Two features 80; field 1; reading 2, key 30. The event is written once: key 30, count 2.
+        assert_eq!((&one.models[..], one.units), (&[(ModelId(0), 113)][..], 113 + 32));
+        // A rule that asks it too: comparison 1, and nothing twice.
+        let asks = rule("a", "model.odd >= 0.99");
+        let two = &events(&program(&format!("{feature}{model}{asks}")))[0];
+        assert_eq!((&two.rules[..], two.units), (&[(RuleId(0), 114)][..], 114 + 32));
     }
 
     #[test]

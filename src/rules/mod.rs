@@ -12,6 +12,7 @@ pub mod format;
 pub mod locality;
 mod model;
 pub mod oracle;
+pub mod place_bounds;
 pub mod program;
 pub mod reads;
 mod renewed;

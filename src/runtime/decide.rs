@@ -14,6 +14,7 @@ use crate::engine::{
 };
 use crate::event::schema::EventId;
 use crate::rules::eval::EvalError;
+use crate::rules::place_bounds::{PlaceBound, place_bounds};
 use crate::rules::program::{ModelId, Program, RuleId};
 use crate::runtime::port::{Identity, Input, Step};
 use crate::telemetry::books::{EngineReport, LabelReport, ModelReport, Outcome, Verdicts};
@@ -52,6 +53,7 @@ pub struct Deciding {
     announced: bool,
     rules: Vec<Arc<str>>,
     tables: Vec<Arc<str>>,
+    bounds: Vec<PlaceBound>,
 }
 
 impl Deciding {
@@ -63,8 +65,9 @@ impl Deciding {
         let program = engine.program();
         let rules = program.rules.iter().map(|rule| rule.name.as_str().into()).collect();
         let tables = program.tables.iter().map(|table| table.name.as_str().into()).collect();
+        let bounds = place_bounds(program);
         let dead_letters = engine.counters().dead_letters.clone();
-        Self { engine, last: None, dead_letters, announced: false, rules, tables }
+        Self { engine, last: None, dead_letters, announced: false, rules, tables, bounds }
     }
 
     /// Digest of the rule set that decides, shortened.
@@ -100,6 +103,7 @@ impl Deciding {
         let program = self.engine.program();
         self.rules = program.rules.iter().map(|rule| rule.name.as_str().into()).collect();
         self.tables = program.tables.iter().map(|table| table.name.as_str().into()).collect();
+        self.bounds = place_bounds(program);
         self.announced = false;
         Ok(report)
     }
@@ -122,11 +126,21 @@ impl Deciding {
             let features = plan.made_of.feature_names();
             let missing = features.iter().zip(figures.missing);
             let moved = figures.moved.iter();
+            let bounds = self.bounds.iter().filter(|bound| bound.model == figures.model);
+            let is_beyond = |bound: &&PlaceBound| {
+                figures.largest_ppm.is_some_and(|most| bound.place * 1e6 >= f64::from(most) + 1.0)
+            };
+            let rule =
+                |bound: &PlaceBound| self.rules.get(usize::from(bound.rule.0)).map(Arc::clone);
             Some(ModelReport {
                 model: plan.name.as_str().into(),
                 scored: figures.scored,
                 unscored: figures.unscored,
                 high: figures.high,
+                tied: figures.tied_ppm.map(|ppm| f64::from(ppm) / 1e6),
+                beyond_reach: bounds
+                    .filter_map(|bound| Some((rule(bound)?, is_beyond(&bound))))
+                    .collect(),
                 missing: missing.map(|(name, n)| ((*name).into(), *n)).collect(),
                 moved: moved
                     .map(|it| (it.feature.map(Into::into), it.stability, it.events))

@@ -169,6 +169,8 @@ mod tests {
                 scored,
                 missing: vec![("f".into(), 2)],
                 moved: vec![(Some("f".into()), stability, events)],
+                tied: Some(stability),
+                beyond_reach: vec![("r".into(), scored > 7), ("s".into(), false)],
                 ..ModelReport::default()
             }],
             ..EngineReport::default()
@@ -184,6 +186,13 @@ mod tests {
         let stability = of("riskweir_model_feature_stability{feature=\"f\",model=\"m\"}");
         // (3 * 0.4 + 1 * 0.1) / 4.
         assert!((stability - 0.325).abs() < 1e-9, "{stability}");
+        // The worst of both.
+        assert!((of("riskweir_model_tied_ratio{model=\"m\"}") - 0.4).abs() < 1e-9);
+        let beyond = |rule: &str| {
+            of(&format!("riskweir_model_bound_beyond_reach{{model=\"m\",rule=\"{rule}\"}}"))
+                .to_string()
+        };
+        assert_eq!([beyond("r"), beyond("s")], ["1", "0"]);
     }
 
     fn labels(rule: &str, fraud: u64, genuine: u64) -> LabelReport {
@@ -261,6 +270,8 @@ mod tests {
                 scored: 5,
                 unscored: 6,
                 high: 1,
+                tied: Some(0.5),
+                beyond_reach: vec![(Arc::clone(&label), true)],
                 missing: per(),
                 moved: vec![(Some(Arc::clone(&label)), 0.5, 2_000), (None, 0.25, 2_000)],
             }],
@@ -339,6 +350,8 @@ mod tests {
         "riskweir_model_scores_total",
         "riskweir_model_unscored_total",
         "riskweir_model_high_scores_total",
+        "riskweir_model_tied_ratio",
+        "riskweir_model_bound_beyond_reach",
         "riskweir_model_missing_total",
         "riskweir_model_feature_stability",
         "riskweir_model_score_stability",

@@ -182,6 +182,10 @@ pub struct ModelReport {
     pub unscored: u64,
     /// Scored events whose place was 0.995 or more.
     pub high: u64,
+    /// The share of its newest scores that are equal to the largest: drawn by lot. None until there are enough.
+    pub tied: Option<f64>,
+    /// The rules that ask for a place of at least so much, and whether no score can have it: too few lie in the window.
+    pub beyond_reach: Vec<(Arc<str>, bool)>,
     /// Events that lacked a feature.
     pub missing: Vec<(Arc<str>, u64)>,
     /// How far features, or the score (none), have moved from the training: population stability, and of how many events.
@@ -195,6 +199,13 @@ impl ModelReport {
         self.scored += other.scored;
         self.unscored += other.unscored;
         self.high += other.high;
+        self.tied = self.tied.into_iter().chain(other.tied).reduce(f64::max);
+        for (rule, is_beyond) in &other.beyond_reach {
+            match self.beyond_reach.iter_mut().find(|(known, _)| known == rule) {
+                Some((_, known)) => *known |= is_beyond,
+                None => self.beyond_reach.push((Arc::clone(rule), *is_beyond)),
+            }
+        }
         for (feature, n) in &other.missing {
             match self.missing.iter_mut().find(|(known, _)| known == feature) {
                 Some((_, sum)) => *sum += n,

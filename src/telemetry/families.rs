@@ -192,7 +192,13 @@ fn models(cells: &[Books]) -> Vec<MetricFamily> {
         sum.models.iter().map(|model| (name(model), nearest_f64(pick(model)))).collect()
     };
     let (mut missing, mut features, mut scores) = (Samples::new(), Samples::new(), Samples::new());
+    let (mut tied, mut beyond) = (Samples::new(), Samples::new());
     for model in &sum.models {
+        tied.extend(model.tied.map(|share| (name(model), share)));
+        for (rule, is_beyond) in &model.beyond_reach {
+            let labels = vec![("model", model.model.to_string()), ("rule", rule.to_string())];
+            beyond.insert(labels, f64::from(u8::from(*is_beyond)));
+        }
         for (feature, n) in &model.missing {
             add(&mut missing, of(model, feature), *n);
         }
@@ -218,6 +224,16 @@ fn models(cells: &[Books]) -> Vec<MetricFamily> {
             "riskweir_model_high_scores_total",
             "Scored events that lie above 99.5 % of the newest scores.",
             count(|model| model.high),
+        ),
+        gauge(
+            "riskweir_model_tied_ratio",
+            "Share of the newest scores that are equal to the largest: which of them come first is drawn by lot.",
+            tied,
+        ),
+        gauge(
+            "riskweir_model_bound_beyond_reach",
+            "1 while a rule asks for a place that no score can have, because the window holds too few.",
+            beyond,
         ),
         counter("riskweir_model_missing_total", "Events that lacked a feature.", missing),
         gauge(

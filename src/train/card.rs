@@ -60,10 +60,10 @@ pub fn train(
     }
     let outcomes: Vec<Outcome> =
         questions.iter().map(|question| question.outcome(&fitted.scorer)).collect();
-    // WHY: of a row of which nothing is known there is no score in the stream, either.
-    let scores = questions.iter().filter_map(|it| fitted.scorer.score_micro(it.row));
-    let scores: Vec<i64> = scores.collect();
-    let quantiles = quantiles(scores.clone());
+    // WHY: of a row of which nothing is known there is no score in the stream, either: it has no place among the others.
+    let scores = questions.iter().map(|it| fitted.scorer.score_micro(it.row));
+    let scores: Vec<Option<i64>> = scores.collect();
+    let quantiles = quantiles(scores.iter().copied().flatten().collect());
     let features = features(origin.wanted, &lessons);
     let measured = Measured { questions: &questions, outcomes: &outcomes, quantiles: &quantiles };
     let card = card(origin, (&lessons, history), &fitted, (&features, &measured));
@@ -73,7 +73,7 @@ pub fn train(
         features,
         scorer: fitted.scorer,
         quantiles,
-        reference: Histogram::of(scores.into_iter().map(Some)),
+        reference: Histogram::of(scores),
         facts: card.to_string(),
     };
     Ok(Trained { artifact, card })
@@ -145,6 +145,7 @@ fn card(
         "library": LIBRARY, "program": concat!("riskweir ", env!("CARGO_PKG_VERSION")),
         "command": origin.command, "rules": origin.rules.hex(), "files": origin.files,
         "data": digest(origin, history).hex(),
+        "ids_again": history.dataset.n_again,
         "label_delay_days": nearest_f64(delay_ms.unsigned_abs()) / 86_400_000.0,
         "trained_on": trained_on.json(), "measured_on": measured_on.json(),
         "reached": Reached::of(questions, outcomes).json(),
@@ -207,6 +208,7 @@ pub fn markdown(card: &Json) -> String {
         ("trained on", period("trained_on")),
         ("label delay", format!("{} days", card["label_delay_days"].as_f64().unwrap_or(0.0))),
         ("measured on", period("measured_on")),
+        ("left out, because their id had come before", text("ids_again")),
         ("digest of the training rows", format!("`{}`", text("data"))),
         ("digest of the rule set", format!("`{}`", text("rules"))),
         ("files", card["files"].to_string()),
@@ -220,6 +222,30 @@ pub fn markdown(card: &Json) -> String {
     out.push_str(&tables(card));
     out.push_str(LIMITS);
     out
+}
+
+/// The headings that a card has by itself.
+const HEADINGS: [&str; 5] = [
+    "Reached on the measured days",
+    "Features",
+    "Scores of the measured events",
+    "Calibration",
+    "Limits",
+];
+
+/// What people have written into a card: its sections under other headings than a card has by itself, as they stand.
+pub fn own_sections(card: &str) -> String {
+    let mut kept = String::new();
+    let mut is_own = false;
+    for line in card.split_inclusive('\n') {
+        if let Some(heading) = line.strip_prefix("## ") {
+            is_own = !HEADINGS.contains(&heading.trim_end());
+        }
+        if is_own {
+            kept.push_str(line);
+        }
+    }
+    kept
 }
 
 /// What holds of every model.

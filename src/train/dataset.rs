@@ -2,6 +2,7 @@
 //!
 //! INVARIANT: a row is what the model would have scored: worked out from what was remembered before the event.
 
+use std::collections::HashSet;
 use std::io::{self, Write};
 
 use crate::backtest::labels::{Labels, Verdict};
@@ -13,6 +14,7 @@ use crate::event::schema::{FieldType, SlotId};
 use crate::models::online::DetectorKind;
 use crate::models::online::spec::Row;
 use crate::rules::program::{LearnedFeature, MadeOf, ModelId, ModelPlan, Program};
+use crate::train::metrics::Score;
 
 /// Most values of a dataset: 4 GB of memory.
 const MAX_VALUES: usize = 250_000_000;
@@ -35,9 +37,9 @@ pub struct Example {
 /// A score of a model.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Said {
-    /// Its own, in millionths.
-    pub raw_micro: i64,
-    /// The share of the newest scores that lie below it, 0 to 1; none until there are enough of them.
+    /// Its own.
+    pub raw: Score,
+    /// The share of the newest scores that lie below it, 0 to less than 1; none until there are enough of them.
     pub place: Option<f64>,
 }
 
@@ -175,6 +177,8 @@ impl Wanted {
 /// Events with what a model reads of them, in the order in which they were decided.
 #[derive(Clone, Debug, Default)]
 pub struct Dataset {
+    /// Events that were left out because their id had come before.
+    pub n_again: u64,
     n_features: usize,
     examples: Vec<Example>,
     values: Vec<Option<i64>>,
@@ -252,6 +256,7 @@ pub struct Collect<'l> {
     period: (i64, i64),
     labels: &'l Labels,
     dataset: Dataset,
+    ids: HashSet<EntityKey>,
     is_full: bool,
 }
 
@@ -263,10 +268,11 @@ pub struct Collect<'l> {
 pub struct TooMany;
 
 impl<'l> Collect<'l> {
-    /// Keeps events from a time on and before another. The labels say of which a model gives its reasons.
+    /// Keeps events from a time on and before another, of those with one id the first: one label is one lesson. The labels say of which a model gives its reasons.
     pub fn new(wanted: Wanted, (from_ms, before_ms): (i64, i64), labels: &'l Labels) -> Self {
         let period = (from_ms, before_ms);
-        Self { wanted, period, labels, dataset: Dataset::default(), is_full: false }
+        let (dataset, ids) = (Dataset::default(), HashSet::new());
+        Self { wanted, period, labels, dataset, ids, is_full: false }
     }
 
     /// What was kept.
@@ -301,11 +307,16 @@ impl Sink for Collect<'_> {
             self.is_full = true;
             return;
         }
+        if !self.ids.insert(EntityKey::of_text(judged.id.as_bytes())) {
+            self.dataset.n_again += 1;
+            return;
+        }
         // WHY: events without a card are not all of one.
         let card = self.wanted.card.map(|slot| judged.text(slot)).filter(|text| !text.is_empty());
-        let said = says
-            .scored
-            .map(|scored| Said { raw_micro: scored.raw_micro, place: scored.percentile });
+        let said = says.scored.map(|scored| Said {
+            raw: Score::of_micro(scored.raw_micro),
+            place: scored.percentile,
+        });
         let example = Example {
             id: judged.id.into(),
             time_ms: judged.time_ms,

@@ -6,17 +6,17 @@ use std::collections::BTreeMap;
 use serde_json::{Value as Json, json};
 
 use crate::backtest::study::day_text;
-use crate::base::count::{nearest_i64, nearest_signed_f64};
+use crate::base::time::format_rfc3339;
 use crate::models::offline::Scorer;
 use crate::models::online::Side;
 use crate::models::online::spec::{Row, SCORES_MS, kept_ms, pane_ms};
-use crate::models::places::Places;
+use crate::models::places::{Lot, Places};
 use crate::models::serving::parts;
 use crate::train::budget::{BUDGET_PLACE, BudgetDay};
 use crate::train::dataset::{Example, Said, Wanted, WantedKind};
 use crate::train::fit::{FitError, Fitted, ForestPlan, forest, logistic, tree};
 use crate::train::fold::{Fold, History, Period, Question};
-use crate::train::metrics::{DAY_MS, Outcome, Quality, Recall, Spread, recall};
+use crate::train::metrics::{DAY_MS, Outcome, Quality, Recall, Score, Spread, recall};
 
 /// Shares of all events that are alerted, for recall.
 pub const ALERT_RATES: [f64; 3] = [0.005, 0.01, 0.02];
@@ -88,18 +88,33 @@ impl Extent {
     /// As a JSON object.
     pub fn json(&self) -> Json {
         json!({
-            "from": day_text(self.period.from_ms.div_euclid(DAY_MS)),
-            "until": day_text(self.period.before_ms.div_euclid(DAY_MS)),
+            "from": instant(self.period.from_ms), "until": instant(self.period.before_ms),
             "events": self.events, "frauds": self.frauds,
         })
     }
 
-    /// As people write it: the last day is that of its last event.
+    /// As people write it: of whole days the first and the last.
     pub fn text(&self) -> String {
-        let day = |ms: i64| day_text(ms.div_euclid(DAY_MS));
-        let Self { period, events, frauds } = self;
-        let (from, last) = (day(period.from_ms), day(period.before_ms - 1));
-        format!("{from} to {last}: {events} events, {frauds} frauds")
+        let Self { period: Period { from_ms, before_ms }, events, frauds } = *self;
+        let period = if is_midnight(from_ms) && is_midnight(before_ms) {
+            format!("{} to {}", instant(from_ms), day_text((before_ms - 1).div_euclid(DAY_MS)))
+        } else {
+            format!("{} up to {}", instant(from_ms), instant(before_ms))
+        };
+        format!("{period}: {events} events, {frauds} frauds")
+    }
+}
+
+fn is_midnight(time_ms: i64) -> bool {
+    time_ms.rem_euclid(DAY_MS) == 0
+}
+
+/// The day that begins then, or the time where none does.
+fn instant(time_ms: i64) -> String {
+    if is_midnight(time_ms) {
+        day_text(time_ms.div_euclid(DAY_MS))
+    } else {
+        format_rfc3339(time_ms)
     }
 }
 
@@ -316,7 +331,7 @@ pub fn measure(fold: &Fold, contestants: &[Contestant<'_>]) -> Result<FoldReache
         };
         let outcome = |question: &Question<'_>| {
             let said = said.get(question.at).copied().flatten();
-            question.outcome_of(said.map_or(0, |said| said.raw_micro))
+            question.outcome_of(said.map_or(Score::default(), |said| said.raw))
         };
         let outcomes: Vec<Outcome> = questions.iter().map(outcome).collect();
         let mut reached = Reached::of(&questions, &outcomes);
@@ -340,20 +355,20 @@ fn served(scorer: &Scorer, fold: &Fold, history: &History<'_>) -> Vec<Option<Sai
     let mut said = |(example, row): (&Example, Row<'_>)| {
         let is_meant = reach.has(example.time_ms);
         let raw_micro = is_meant.then(|| scorer.score_micro(row)).flatten()?;
-        let place = places.share(raw_micro);
+        let place = places.share(raw_micro, Lot::of_id(example.id.as_bytes()));
         places.count(raw_micro, example.time_ms.div_euclid(pane_ms(SCORES_MS)));
-        Some(Said { raw_micro, place })
+        Some(Said { raw: Score::of_micro(raw_micro), place })
     };
     history.dataset.iter().map(&mut said).collect()
 }
 
-/// Noisy-or of what a learned model says and of the chance that the place of an online score stands for, in billionths of a
-/// thousandth. What is missing is 0.
+/// Noisy-or of what a learned model says and of the chance that the place of an online score stands for. What is missing is
+/// 0.
 ///
 /// A place above all but the share `t` of the scores is the chance `b / (b + t)`, one half at the bound [`BUDGET_PLACE`] =
 /// `1 - b`: what Bayes' rule gives where the share `b` of events is fraud and all frauds are the most unlike.
 fn joined(learned: Option<Said>, online: Option<Said>) -> Option<Said> {
-    let learned = learned.map(|said| nearest_signed_f64(said.raw_micro) / 1e6);
+    let learned = learned.map(|said| said.raw.number());
     let budget = 1.0 - BUDGET_PLACE;
     let place = online.and_then(|said| said.place);
     let unlike = place.map(|place| budget / (budget + 1.0 - place));
@@ -361,7 +376,7 @@ fn joined(learned: Option<Said>, online: Option<Said>) -> Option<Said> {
         return None;
     }
     let neither = (1.0 - learned.unwrap_or(0.0)) * (1.0 - unlike.unwrap_or(0.0));
-    Some(Said { raw_micro: nearest_i64((1.0 - neither) * 1e12), place: None })
+    Some(Said { raw: Score::of_chance(1.0 - neither), place: None })
 }
 
 /// What the bound on places alerts, day by day, of all events of the measured period.

@@ -15,7 +15,7 @@ use crate::models::offline::Scorer;
 use crate::models::online::spec::Row;
 use crate::train::dataset::{Dataset, Example};
 use crate::train::fit::Lessons;
-use crate::train::metrics::{DAY_MS, Outcome};
+use crate::train::metrics::{DAY_MS, Outcome, Score};
 
 /// From a time in ms on and before another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,14 +180,14 @@ pub struct Question<'h> {
 impl Question<'_> {
     /// What a scorer says, and what turned out. A row of which nothing is known has the least score.
     pub fn outcome(&self, scorer: &Scorer) -> Outcome {
-        self.outcome_of(scorer.score_micro(self.row).unwrap_or(0))
+        self.outcome_of(Score::of_micro(scorer.score_micro(self.row).unwrap_or(0)))
     }
 
     /// A score, and what turned out.
-    pub fn outcome_of(&self, score_micro: i64) -> Outcome {
+    pub fn outcome_of(&self, score: Score) -> Outcome {
         let Example { id, time_ms, card, .. } = self.example;
         Outcome {
-            score_micro,
+            score,
             is_fraud: self.is_fraud,
             time_ms: *time_ms,
             card: card.unwrap_or_else(|| EntityKey::of_text(id.as_bytes())),

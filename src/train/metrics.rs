@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::EntityKey;
-use crate::base::count::nearest_f64;
+use crate::base::count::{nearest_f64, nearest_i64, nearest_signed_f64};
 
 /// Milliseconds of a day.
 pub const DAY_MS: i64 = 86_400_000;
@@ -20,11 +20,42 @@ pub const CARDS_A_DAY: usize = 100;
 /// Bins of a calibration table.
 const BINS: usize = 10;
 
+/// A score, whatever makes it: in millionths of a millionth, so that of two joined ones that differ none counts as the other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Score {
+    pico: i64,
+}
+
+impl Score {
+    /// The least there is.
+    const LEAST: Self = Self { pico: i64::MIN };
+
+    /// That of so many millionths.
+    pub fn of_micro(micro: i64) -> Self {
+        Self { pico: micro.saturating_mul(1_000_000) }
+    }
+
+    /// That of a chance, 0 to 1.
+    pub fn of_chance(chance: f64) -> Self {
+        Self { pico: nearest_i64(chance * 1e12) }
+    }
+
+    /// In millionths, rounded down.
+    pub fn micro(self) -> i64 {
+        self.pico.div_euclid(1_000_000)
+    }
+
+    /// As a number.
+    pub fn number(self) -> f64 {
+        nearest_signed_f64(self.pico) / 1e12
+    }
+}
+
 /// A scored event, and what turned out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// Its score in millionths.
-    pub score_micro: i64,
+    /// Its score.
+    pub score: Score,
     /// Whether it was fraud.
     pub is_fraud: bool,
     /// Its time in ms.
@@ -65,9 +96,9 @@ struct Tie {
 
 /// By score, the largest first.
 fn ranked(outcomes: &[Outcome]) -> Vec<Tie> {
-    let mut ties: BTreeMap<i64, Tie> = BTreeMap::new();
+    let mut ties: BTreeMap<Score, Tie> = BTreeMap::new();
     for outcome in outcomes {
-        let tie = ties.entry(outcome.score_micro).or_default();
+        let tie = ties.entry(outcome.score).or_default();
         if outcome.is_fraud {
             tie.fraud += 1;
         } else {
@@ -112,18 +143,18 @@ fn average_precision(ranked: &[Tie]) -> Option<f64> {
 /// The mean over days of the share of the `n` cards with the largest scores of the day that are defrauded on it; cards
 /// that were found so are left out on later days. Of equal scores the smaller key comes first.
 pub fn card_precision(outcomes: &[Outcome], n: usize) -> Option<f64> {
-    let mut days: BTreeMap<i64, BTreeMap<EntityKey, (i64, bool)>> = BTreeMap::new();
+    let mut days: BTreeMap<i64, BTreeMap<EntityKey, (Score, bool)>> = BTreeMap::new();
     for outcome in outcomes {
         let cards = days.entry(outcome.time_ms.div_euclid(DAY_MS)).or_default();
-        let card = cards.entry(outcome.card).or_insert((i64::MIN, false));
-        card.0 = card.0.max(outcome.score_micro);
+        let card = cards.entry(outcome.card).or_insert((Score::LEAST, false));
+        card.0 = card.0.max(outcome.score);
         card.1 |= outcome.is_fraud;
     }
     let mut known: BTreeSet<EntityKey> = BTreeSet::new();
     let mut found = 0_u64;
     for cards in days.values() {
         let fresh = cards.iter().filter(|(card, _)| !known.contains(card));
-        let mut fresh: Vec<(i64, EntityKey, bool)> =
+        let mut fresh: Vec<(Score, EntityKey, bool)> =
             fresh.map(|(card, (score, is_fraud))| (*score, *card, *is_fraud)).collect();
         fresh.sort_by_key(|(score, card, _)| (core::cmp::Reverse(*score), *card));
         let caught: Vec<EntityKey> =
@@ -151,7 +182,7 @@ pub fn recall(
     counts: impl Fn(usize) -> bool,
 ) -> Option<Recall> {
     let mut order: Vec<usize> = (0..outcomes.len()).collect();
-    let score = |at: &usize| outcomes.get(*at).map_or(i64::MIN, |it| it.score_micro);
+    let score = |at: &usize| outcomes.get(*at).map_or(Score::LEAST, |it| it.score);
     order.sort_by_key(|at| core::cmp::Reverse(score(at)));
     let mut budget = nearest_f64(outcomes.len() as u64) * alert_rate;
     let (mut found, mut frauds) = (0.0, 0_u64);
@@ -195,11 +226,11 @@ impl Bin {
 pub fn calibration(outcomes: &[Outcome]) -> [Bin; BINS] {
     let mut bins = [Bin::default(); BINS];
     for outcome in outcomes {
-        let at = usize::try_from(outcome.score_micro / 100_000).unwrap_or(0).min(BINS - 1);
+        let at = usize::try_from(outcome.score.micro() / 100_000).unwrap_or(0).min(BINS - 1);
         if let Some(bin) = bins.get_mut(at) {
             bin.events += 1;
             bin.frauds += u64::from(outcome.is_fraud);
-            bin.scores_micro += outcome.score_micro;
+            bin.scores_micro += outcome.score.micro();
         }
     }
     bins
@@ -251,13 +282,18 @@ mod tests {
             let is_fraud = draw(10) == 0;
             let score_micro = draw(20) * 10_000 + if is_fraud { draw(10) * 30_000 } else { 0 };
             let card = EntityKey(draw(40).try_into().unwrap());
-            Outcome { score_micro, is_fraud, time_ms: at / 120 * DAY_MS, card }
+            Outcome {
+                score: Score::of_micro(score_micro),
+                is_fraud,
+                time_ms: at / 120 * DAY_MS,
+                card,
+            }
         };
         (0..600).map(outcome).collect()
     }
 
     fn outcome(score_micro: i64, is_fraud: bool) -> Outcome {
-        Outcome { score_micro, is_fraud, time_ms: 0, card: EntityKey(1) }
+        Outcome { score: Score::of_micro(score_micro), is_fraud, time_ms: 0, card: EntityKey(1) }
     }
 
     /// Known figures: scikit-learn 1.9.1, `roc_auc_score` and `average_precision_score` over the same numbers; card
@@ -289,7 +325,7 @@ mod tests {
     #[test]
     fn a_card_that_was_found_is_not_looked_for_again() {
         let on = |day: i64, card: u128, score_micro: i64, is_fraud: bool| Outcome {
-            score_micro,
+            score: Score::of_micro(score_micro),
             is_fraud,
             time_ms: day * DAY_MS + 5,
             card: EntityKey(card),

@@ -16,7 +16,7 @@ use crate::models::online::panes::is_kept;
 use crate::models::online::spec::{DetectorKind, ENOUGH_EVENTS, ModelSpec, Row};
 use crate::models::online::tails::Tails;
 use crate::models::online::{Detector, Part};
-use crate::models::places::Places;
+use crate::models::places::{Lot, Places};
 use crate::window::spec::Coverage;
 
 /// The score of one row.
@@ -24,9 +24,10 @@ use crate::window::spec::Coverage;
 pub struct Scored {
     /// The detector's own score, in millionths.
     pub raw_micro: i64,
-    /// The share of the newest scores that lie below it, 0 to 1; none until there are enough of them.
+    /// The share of the newest scores that lie below it, 0 to less than 1, equal ones by [`Lot`]; none until there are
+    /// enough of them.
     pub percentile: Option<f64>,
-    /// Warming until the window has filled.
+    /// Warming until the window has filled, and again after it has held too little.
     pub coverage: Coverage,
 }
 
@@ -61,7 +62,7 @@ pub struct OnlineModel {
     scores: Places,
     /// The newest pane of rows.
     newest: i64,
-    /// The event time of the first row, in ms.
+    /// The event time of the first row since there was too little last, in ms.
     since_ms: Option<i64>,
 }
 
@@ -118,20 +119,38 @@ impl OnlineModel {
         }
     }
 
-    /// Scores a row of a segment as of an event time in ms. None where the model has not learned enough, or nothing of the
-    /// row is known.
+    /// Forgets what lies before the windows that end at an event time in ms. Where one of them then holds too little, it
+    /// fills anew. To be called before an event is scored, but for a model that does not learn.
+    pub fn turn(&mut self, spec: &ModelSpec, time_ms: i64) {
+        let had_enough = self.events() >= ENOUGH_EVENTS;
+        let pane = spec.pane(time_ms);
+        if pane > self.newest {
+            self.turn_rows(spec, pane);
+        }
+        let lacks_rows = had_enough && self.events() < ENOUGH_EVENTS;
+        if self.scores.turn(spec.score_pane(time_ms)) || lacks_rows {
+            self.since_ms = None;
+        }
+    }
+
+    /// Scores a row of a segment's event as of its time in ms. None where the model has not learned enough, or nothing of
+    /// the row is known.
     pub fn score(
         &self,
         spec: &ModelSpec,
-        segment: Option<EntityKey>,
-        row: Row<'_>,
-        time_ms: i64,
+        (segment, row): (Option<EntityKey>, Row<'_>),
+        (time_ms, lot): (i64, Lot),
     ) -> Option<Scored> {
         let raw_micro = self.judge(segment).score(spec, row)?;
         let filled =
             self.since_ms.is_some_and(|since| time_ms.saturating_sub(since) >= spec.window_ms);
         let coverage = if filled { Coverage::Complete } else { Coverage::Warming };
-        Some(Scored { raw_micro, percentile: self.scores.share(raw_micro), coverage })
+        Some(Scored { raw_micro, percentile: self.scores.share(raw_micro, lot), coverage })
+    }
+
+    /// What the newest scores are like.
+    pub(crate) fn places(&self) -> &Places {
+        &self.scores
     }
 
     /// What the features add to a row's score, largest first.
@@ -152,6 +171,7 @@ impl OnlineModel {
         time_ms: i64,
         (raw_micro, lesson): (Option<i64>, Lesson),
     ) {
+        self.turn(spec, time_ms);
         if let Some(raw_micro) = raw_micro {
             self.scores.count(raw_micro, spec.score_pane(time_ms));
         }
@@ -159,9 +179,6 @@ impl OnlineModel {
             return;
         }
         let pane = spec.pane(time_ms);
-        if pane > self.newest {
-            self.turn(spec, pane);
-        }
         if !is_kept(pane, self.newest) {
             return;
         }
@@ -238,7 +255,7 @@ impl OnlineModel {
         Some(self.segments.entry(segment).or_insert_with(new))
     }
 
-    fn turn(&mut self, spec: &ModelSpec, pane: i64) {
+    fn turn_rows(&mut self, spec: &ModelSpec, pane: i64) {
         self.newest = pane;
         self.whole.detector_mut().turn(spec, pane);
         self.segments.values_mut().for_each(|unit| unit.detector_mut().turn(spec, pane));

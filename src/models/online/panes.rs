@@ -71,6 +71,11 @@ impl PanedCounts {
         self.sum.len - self.sum.from(place_of(cell_of(value)) + 1)
     }
 
+    /// How many lie in the cell of the largest.
+    pub(crate) fn at_largest(&self) -> u64 {
+        self.sum.cells.iter().rev().copied().find(|count| *count > 0).unwrap_or(0)
+    }
+
     /// Heap bytes.
     pub(crate) fn bytes(&self) -> usize {
         let pane = |(_, held): &(i64, Arc<Histogram>)| held.bytes() + size_of::<(i64, Histogram)>();

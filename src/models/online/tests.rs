@@ -7,6 +7,7 @@ use crate::models::online::spec::ENOUGH_EVENTS;
 use crate::models::online::{
     DetectorKind, Direction, FeatureSpec, Lesson, ModelSpec, OnlineModel, Scored,
 };
+use crate::models::places::Lot;
 use crate::window::spec::Coverage;
 
 const KINDS: [DetectorKind; 2] = [DetectorKind::TailSum, DetectorKind::IsolationForest];
@@ -65,14 +66,16 @@ impl Fed {
     /// Scores an event and learns it: one in three of a segment of its own.
     fn take(&mut self, at: u64) -> Option<Scored> {
         let (row, segment) = (row(at), segment(at));
-        let scored = self.model.score(&self.spec, segment, &row, time_ms(at));
+        self.model.turn(&self.spec, time_ms(at));
+        let scored = self.score(at, &row);
         let raw = scored.map(|scored| scored.raw_micro);
         self.model.learn(&self.spec, (segment, &row), time_ms(at), (raw, Lesson::Usual));
         scored
     }
 
     fn score(&self, at: u64, row: &[Option<i64>]) -> Option<Scored> {
-        self.model.score(&self.spec, segment(at), row, time_ms(at))
+        let lot = Lot::of_id(&at.to_le_bytes());
+        self.model.score(&self.spec, (segment(at), row), (time_ms(at), lot))
     }
 
     fn saved(&self) -> Vec<Vec<u8>> {
@@ -124,6 +127,49 @@ fn it_is_warming_until_its_window_has_filled() {
         let mut fed = Fed::with(kind, 0..filled);
         assert_eq!(fed.score(filled - 1, &row(1)).unwrap().coverage, Coverage::Warming);
         assert_eq!(fed.take(filled).unwrap().coverage, Coverage::Complete);
+    }
+}
+
+#[test]
+fn a_window_that_traffic_has_left_fills_anew_before_a_score_is_compared_again() {
+    for kind in KINDS {
+        let spec = spec(kind);
+        let of = |gap_ms: i64| {
+            // Sixteen days of 576 events, then nothing for a while, then sixteen days again.
+            let (mut model, n) = (OnlineModel::new(&spec), 16 * 576_u64);
+            let mut coverages = Vec::new();
+            for at in 0..2 * n {
+                let time_ms = time_ms(at) / 2 + if at < n { 0 } else { gap_ms };
+                model.turn(&spec, time_ms);
+                let scored = model.score(&spec, (None, &row(at)), (time_ms, Lot(0)));
+                let raw = scored.map(|scored| scored.raw_micro);
+                model.learn(&spec, (None, &row(at)), time_ms, (raw, Lesson::Usual));
+                if at >= n {
+                    coverages.push(scored.map(|it| (it.percentile.is_some(), it.coverage)));
+                }
+            }
+            coverages
+        };
+        let complete = Some((true, Coverage::Complete));
+        assert!(of(0).iter().all(|it| *it == complete), "{kind:?}");
+        // A month: both windows are empty, and the first event already is not compared with what lies a month back.
+        let month = of(30 * DAY_MS);
+        let none = ENOUGH_EVENTS.try_into().unwrap();
+        assert!(month[..none].iter().all(Option::is_none), "{kind:?}");
+        let filled = 14 * 576;
+        assert!(
+            month[none..filled].iter().all(|it| it.unwrap().1 == Coverage::Warming),
+            "{kind:?}"
+        );
+        assert!(month[filled..].iter().all(|it| *it == complete), "{kind:?}");
+        // Eight days: the week of scores is empty, what is usual is not.
+        let week = of(8 * DAY_MS);
+        assert_eq!(week[0], Some((false, Coverage::Warming)), "{kind:?}");
+        assert!(week[..filled].iter().all(|it| it.unwrap().1 == Coverage::Warming), "{kind:?}");
+        assert!(
+            week[none..].iter().all(|it| it.unwrap().0)
+                && week[filled..].iter().all(|it| *it == complete)
+        );
     }
 }
 
@@ -282,7 +328,7 @@ fn a_segment_judges_by_itself_once_it_has_learned_enough() {
                 model.learn(&spec, (None, &row(at)), 0, (None, Lesson::Usual));
             }
         }
-        let of = |segment| model.score(&spec, segment, &large(4), 0).unwrap().raw_micro;
+        let of = |segment| model.score(&spec, (segment, &large(4)), (0, Lot(0))).unwrap().raw_micro;
         assert!(of(own) < of(Some(EntityKey(2))), "{kind:?}: usual among its own");
         assert_eq!(of(None), of(Some(EntityKey(2))), "an unknown segment is judged by all traffic");
     }

@@ -1,9 +1,11 @@
 //! Comparisons with what is usual that do not compare like with like: a value with an average of which it is a part, some
-//! of the events with all of them.
+//! of the events with all of them; and bounds on scores of models that no score comes to.
 
 use crate::diag::{Diagnostic, codes};
+use crate::models::online::DetectorKind;
 use crate::rules::analysis::Subject;
-use crate::rules::program::{NodeId, Op};
+use crate::rules::program::{Aspect, Constant, MadeOf, NodeId, Op};
+use crate::rules::syntax::ast::CompareOp;
 
 /// What is told of the comparisons of a rule.
 pub(super) fn findings(subject: &Subject<'_>) -> Vec<Diagnostic> {
@@ -14,6 +16,7 @@ pub(super) fn findings(subject: &Subject<'_>) -> Vec<Diagnostic> {
         let Some(op) = subject.scene.op(id) else { continue };
         found.extend(includes_itself(subject, id, op));
         found.extend(filters_one_side(subject, id, op));
+        found.extend(beyond_scores(subject, id, op));
         op.each_operand(&mut |operand| open.push(operand));
     }
     found
@@ -54,6 +57,66 @@ fn filters_one_side(subject: &Subject<'_>, id: NodeId, op: &Op) -> Option<Diagno
     Some(Diagnostic::new(codes::W0601, subject.words(id), message).with_help(
         "write the same `where` in both, or ask both over one window where a share is meant",
     ))
+}
+
+/// A comparison with a number that is never true of a score, where there is one.
+fn beyond_scores(subject: &Subject<'_>, id: NodeId, op: &Op) -> Option<Diagnostic> {
+    let Op::Compare(sign, a, b) = op else { return None };
+    let model = |id: NodeId| match subject.scene.op(id)? {
+        Op::Model(model, aspect, _) => Some((*model, *aspect)),
+        _ => None,
+    };
+    let number = |id: NodeId| match subject.scene.op(id)? {
+        Op::Constant(Constant::Number(number)) => Some(*number),
+        #[expect(clippy::cast_precision_loss, reason = "far from 0 and 1 nothing depends on it")]
+        Op::Constant(Constant::Int(int)) => Some(*int as f64),
+        _ => None,
+    };
+    let (sign, (model, aspect), number) = match (model(*a), model(*b)) {
+        (Some(model), None) => (*sign, model, number(*b)?),
+        (None, Some(model)) => (turned(*sign), model, number(*a)?),
+        _ => return None,
+    };
+    let plan = subject.scene.model(model)?;
+    let (name, raw) = (&plan.name, if aspect == Aspect::Raw { ".raw" } else { "" });
+    // What every score lies from and to; a place is less than 1.
+    let (range, low, high) = match (&plan.made_of, aspect) {
+        (_, Aspect::Percentile) => ("from 0 to less than 1", 0.0, 1.0),
+        (MadeOf::Learned(_), Aspect::Raw) => ("from 0 to 1", 0.0, 1.0),
+        (MadeOf::Online(spec), Aspect::Raw) => match spec.kind {
+            DetectorKind::TailSum => ("from 0 on", 0.0, f64::INFINITY),
+            DetectorKind::IsolationForest => ("up to 1", f64::NEG_INFINITY, 1.0),
+        },
+    };
+    let never = match sign {
+        CompareOp::Ge if aspect == Aspect::Raw => number > high,
+        CompareOp::Ge | CompareOp::Gt => number >= high,
+        CompareOp::Le => number < low,
+        CompareOp::Lt => number <= low,
+        CompareOp::Eq | CompareOp::Ne => false,
+    };
+    let message = format!(
+        "rule `{}` asks for a score that no event has: `model.{name}{raw}` lies {range}",
+        subject.info.name
+    );
+    let help = match aspect {
+        Aspect::Percentile => {
+            "a place is a share of the newest scores: write `>= 0.995`, or `>= 99.5%`"
+        }
+        Aspect::Raw => "choose a bound within it, or ask for its place among all, without `.raw`",
+    };
+    never.then(|| Diagnostic::new(codes::W0605, subject.words(id), message).with_help(help))
+}
+
+/// The comparison with its sides exchanged.
+fn turned(sign: CompareOp) -> CompareOp {
+    match sign {
+        CompareOp::Lt => CompareOp::Gt,
+        CompareOp::Le => CompareOp::Ge,
+        CompareOp::Gt => CompareOp::Lt,
+        CompareOp::Ge => CompareOp::Le,
+        CompareOp::Eq | CompareOp::Ne => sign,
+    }
 }
 
 /// The sums of the means, and the ranks, of which a term is made.

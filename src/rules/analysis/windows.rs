@@ -10,7 +10,7 @@ use crate::base::Value;
 use crate::event::schema::Schema;
 use crate::rules::analysis::bounds::{End, Interval};
 use crate::rules::program::{
-    EventPlan, Function, Lookup, Node, NodeId, Op, Program, TablePlan, Type,
+    EventPlan, Function, Lookup, ModelId, ModelPlan, Node, NodeId, Op, Program, TablePlan, Type,
 };
 use crate::window::layout::column_of;
 use crate::window::spec::{Counting, FilterBit, Measure, MeasureKind, Period};
@@ -47,6 +47,10 @@ impl<'p> Scene<'p> {
 
     pub(super) fn op(&self, id: NodeId) -> Option<&'p Op> {
         self.node(id).map(|node| &node.op)
+    }
+
+    pub(super) fn model(&self, id: ModelId) -> Option<&'p ModelPlan> {
+        self.program.models.get(usize::from(id.0))
     }
 
     pub(super) fn schema(&self) -> &'p Schema {

@@ -26,8 +26,16 @@ pub(super) fn check(items: &[&Item], program: &Program, report: &mut Vec<Diagnos
             "event `{event}` costs up to {} units, the budget allows {allowed}",
             cost.units
         );
-        let mut found = Diagnostic::new(codes::E0518, span, message)
-            .with_help("make the dearest rules cheaper, or raise the budget; see `riskweir cost`");
+        let help = "make the dearest rules cheaper, or raise the budget; see `riskweir cost`";
+        let mut found = Diagnostic::new(codes::E0518, span, message);
+        found = match cost.models.first() {
+            Some((model, units)) => {
+                let name = program.models.get(usize::from(model.0)).map_or("", |it| &it.name);
+                let models = format!("model `{name}` takes {units} units, asked or not");
+                found.with_help(format!("{help}; {models}"))
+            }
+            None => found.with_help(help),
+        };
         for (rule, units) in cost.rules.iter().take(NAMED) {
             let Some(info) = program.rules.get(usize::from(rule.0)) else { continue };
             let text = format!("rule `{}`: {units} units by itself", info.name);

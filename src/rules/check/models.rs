@@ -55,9 +55,9 @@ pub(super) fn compile(
     let mut known = BTreeMap::new();
     let mut plans: Vec<ModelPlan> = Vec::new();
     let mut spans: Vec<Span> = Vec::new();
-    for (name, model) in named {
+    for (name, model) in &named {
         let plan = Reader { model, build, report }.read();
-        known.insert(name.to_owned(), plan.is_some().then_some(plans.len()));
+        known.insert((*name).to_owned(), plan.is_some().then_some(plans.len()));
         if let Some(plan) = plan {
             plans.push(plan);
             spans.push(model.name.span);
@@ -72,8 +72,29 @@ pub(super) fn compile(
             draft.models.push((id, node));
         }
     }
+    untaught(&named, &plans, report);
     build.models = Some((known, plans.clone()));
     plans
+}
+
+/// Tells of frozen models beside which none learns that is made alike: where no rule set before has taught one it never says
+/// anything.
+fn untaught(named: &BTreeMap<&str, &Model>, plans: &[ModelPlan], report: &mut Vec<Diagnostic>) {
+    for plan in plans.iter().filter(|plan| !plan.learns) {
+        if plans.iter().any(|other| other.learns && other.identity == plan.identity) {
+            continue;
+        }
+        let clauses = named.get(plan.name.as_str()).map_or(&[][..], |model| &model.clauses);
+        let clause = clauses.iter().find(|clause| clause.kind == ModelClauseKind::Frozen);
+        let Some(clause) = clause else { continue };
+        let message = format!(
+            "model `{}` learns nothing here, and nor does one that is made alike",
+            plan.name
+        );
+        report.push(Diagnostic::new(codes::W0606, clause.span, message).with_help(
+            "it says what a rule set before this one has taught it, without one nothing: let a copy under another name learn, or leave `frozen` out",
+        ));
+    }
 }
 
 /// The models with the nodes of the plans in place of those of the arenas.
