@@ -172,7 +172,7 @@ fn test_runs_the_tests_and_fails_when_one_fails() {
     assert!(called.out.contains("FAIL  large: one cent above  (a.risk:18:1)"), "{}", called.out);
     assert!(called.out.contains("expected a hit, but it does not hit"), "{}", called.out);
     // One hundred is not more than one hundred.
-    let condition = "when `amount > 100 EUR` is false: 100.00 EUR > 100.00 EUR";
+    let condition = "when `amount > 100 EUR` does not hold: 100.00 EUR is not more than 100.00 EUR";
     assert!(called.out.contains(&format!("\n        {condition}\n")), "{}", called.out);
     assert!(called.out.ends_with("1 passed, 1 failed\n"), "{}", called.out);
     let json = broken.call(&["test", "rules", "--format", "json"]);
@@ -764,6 +764,13 @@ fn cost_tells_work_and_state_before_anything_runs() {
     let few = place.call(&["cost", "rules", "--keys", "card=1000", "--events-per-key", "100000"]);
     assert!(few.out.contains("sliced") && few.err.is_empty(), "{}{}", few.out, few.err);
     assert_eq!(place.call(&["cost", "rules", "--keys", "card"]).code, 2);
+    let unknown = place.call(&["cost", "rules", "--keys", "card=5,nope=3"]);
+    assert_eq!(unknown.code, 1);
+    assert!(
+        unknown.err.contains("no rule counts by `nope`: these rules count by "),
+        "{}",
+        unknown.err
+    );
 }
 
 #[test]
@@ -1097,4 +1104,10 @@ fn messages_name_what_was_given_and_what_can_be_done() {
         fs::remove_file(place.path().join("mine").join(file)).unwrap();
     }
     assert_eq!(place.call(&["check", "mine"]).code, 0);
+    for file in ["ev.csv", "notes.txt"] {
+        fs::write(place.path().join(file), "a,b\n1,2\n").unwrap();
+        let called = place.call(&["check", file]);
+        let told = format!("`{file}` is no rule file: rules stand in files that end in `.risk`");
+        assert!(called.code == 1 && called.err.contains(&told), "{}", called.err);
+    }
 }

@@ -47,7 +47,11 @@ fn program(name: &str, text: String) -> (Sources, Option<Program>, Vec<Diagnosti
         Source { path: "schema.risk".to_owned(), text: schema },
     ];
     let sources = Sources { files, artifacts: artifacts() };
-    let (program, diagnostics) = riskweir::rules::compile(&sources);
+    let (program, mut diagnostics) = riskweir::rules::compile(&sources);
+    // The amounts of the common schema may be in any currency, which is told of every rule set once.
+    if !name.starts_with("w0204") {
+        diagnostics.retain(|found| found.code != codes::W0204);
+    }
     (sources, program, diagnostics)
 }
 

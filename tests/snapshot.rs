@@ -101,6 +101,12 @@ rule by_day
   on payment
   when hour(at) >= 10 and amount > 150 EUR
   then score +1 in day
+rule same_again
+  id "R-10"  owner fraud  severity low
+  on payment
+  when count(payment) by card, amount, country over last 1m >= 2
+  if missing skip
+  then score +1 in again
 rule in_a_row
   id "R-8"  owner fraud  severity low
   on payment

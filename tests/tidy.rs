@@ -50,8 +50,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("object_store", &["durable/object.rs"]),
     ("flate2", &["backtest"]),
     ("schemars", &["decision/wire.rs"]),
-    ("regex", &["rules/eval", "rules/oracle", "rules/check"]),
-    ("regex_syntax", &["rules/check"]),
+    ("regex", &["rules/eval", "rules/oracle", "rules/check", "rules/analysis"]),
+    ("regex_syntax", &["rules/check", "rules/analysis"]),
     ("jiff", &["rules", "base"]),
 ];
 

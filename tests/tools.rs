@@ -319,6 +319,42 @@ fn a_new_project_of_each_profile_is_good_at_once_and_its_page_tells_the_truth() 
     assert_eq!(place.call(&["init", "casino"]).code, 2);
 }
 
+/// A rule folder is one rule set, so a second one in it would break the first.
+#[test]
+fn a_project_is_not_begun_where_rules_are() {
+    for rules in ["mine/schema.risk", "mine/rules/cards/velocity.risk"] {
+        let place = place();
+        fs::create_dir_all(place.path().join(rules).parent().unwrap()).unwrap();
+        place.write(rules, "# a rule\n");
+        let called = place.call(&["init", "cards", "mine"]);
+        assert_eq!((called.code, called.out.as_str()), (1, ""));
+        let told = format!("`{rules}` is a rule file already");
+        assert!(called.err.contains(&told), "{}", called.err);
+        assert!(called.err.contains("nothing was written; name an empty folder"), "{}", called.err);
+        let names = |folder: &str| fs::read_dir(place.path().join(folder)).unwrap().count();
+        assert_eq!(names("mine"), 1, "nothing was written");
+        assert!(!place.path().join("mine/rules/policy.risk").exists());
+    }
+    let beside = place();
+    fs::create_dir(beside.path().join("empty")).unwrap();
+    assert_eq!(beside.call(&["init", "cards", "empty"]).code, 0);
+}
+
+#[test]
+fn labels_of_which_none_fits_are_shown_beside_an_event() {
+    let place = place();
+    place.write("l.csv", "event_id,verdict,row\n0,fraud,p1\n1,genuine,p2\n");
+    let labels = ["--labels", "l.csv"];
+    let unfit = quality(&place, &labels);
+    let example = json!({ "label": "0", "event": "p1", "event_type": "payment" });
+    assert_eq!((&unfit["labels"], &unfit["labels_misfit"]), (&json!(0), &example));
+    let called = place.call(&[&BACKTEST[..], &labels].concat());
+    let told = "no label fits an event: labels name ids such as `0`, events have ids such as `p1` (`payment`)";
+    assert!(called.out.contains(told), "{}", called.out);
+    let fit = quality(&place, &["--labels", "l.csv", "--label-id", "row"]);
+    assert_eq!((&fit["labels"], &fit["labels_misfit"]), (&json!(2), &json!(null)));
+}
+
 const BACKTEST: [&str; 8] =
     ["backtest", "--rules", "rules", "--input", "events.ndjson", "--out", "out", "--quiet"];
 

@@ -133,6 +133,8 @@ pub enum LabelError {
 pub struct Labels {
     by_event: HashMap<EntityKey, Reports>,
     n_reports: usize,
+    /// The id of the first one.
+    example: Option<String>,
     /// The kind of fraud of events that have one, by its place among the names.
     kinds: HashMap<EntityKey, usize>,
     kind_names: Vec<String>,
@@ -225,6 +227,11 @@ impl Labels {
         let found = self.kinds.get(&key(event_type, event_id));
         let place = found.or_else(|| self.kinds.get(&key("", event_id)))?;
         self.kind_names.get(*place).map(String::as_str)
+    }
+
+    /// The id that the first label names.
+    pub fn example(&self) -> Option<&str> {
+        self.example.as_deref()
     }
 
     /// How many events have a label.
@@ -358,6 +365,7 @@ impl Labels {
             return Err(wrong("it names no event"));
         }
         let label = label.map_err(wrong)?;
+        self.example.get_or_insert_with(|| id.to_owned());
         match self.by_event.entry(key(event_type, id)) {
             Entry::Vacant(vacant) => {
                 vacant.insert(Reports::One(label));

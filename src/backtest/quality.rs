@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use crate::backtest::study::{CutOff, Findings, Known, RuleStudy, day_text, until_text};
+use crate::backtest::study::{CutOff, Findings, Known, Misfit, RuleStudy, day_text, until_text};
 use crate::backtest::summary::align;
 
 /// Findings as one JSON value.
@@ -40,6 +40,7 @@ pub fn json(found: &Findings, cut_off: CutOff) -> Json {
     };
     json!({
         "labels": found.labels_used,
+        "labels_misfit": found.misfit,
         "labels_until": until_text(cut_off),
         "labels_mature_after_ms": cut_off.mature_after_ms,
         "events": found.events,
@@ -77,6 +78,12 @@ pub fn table(found: &Findings) -> String {
         "\n{fraud} fraud, {genuine} genuine, {unknown} too young to say; {} labels used\n",
         found.labels_used.unwrap_or_default()
     ));
+    if let Some(Misfit { label, event, event_type }) = &found.misfit {
+        text.push_str(&format!(
+            "no label fits an event: labels name ids such as `{label}`, events have ids such as `{event}` (`{event_type}`); \
+             `--label-id` names the column of labels that holds those\n"
+        ));
+    }
     let groups = [
         ("hit by a live rule", found.hit),
         ("alerted", found.alerted),

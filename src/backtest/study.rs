@@ -169,6 +169,19 @@ pub struct Findings {
     pub value_wrongly_stopped: Money,
     /// Labels whose event was judged; `None` without labels.
     pub labels_used: Option<u64>,
+    /// Where there are labels and events, and none of them fits: an example of both.
+    pub misfit: Option<Misfit>,
+}
+
+/// Ids that should be of one kind, where no label fits any event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Misfit {
+    /// What the first label calls its event.
+    pub label: String,
+    /// The id of the first event.
+    pub event: String,
+    /// Its type.
+    pub event_type: String,
 }
 
 /// A label fits events of two types, and does not say which of them it means.
@@ -193,6 +206,10 @@ pub struct Study {
     /// Of labels that name no type: the type of the event that took it, by the event's id.
     taken: HashMap<EntityKey, EventId>,
     ambiguous: Option<AmbiguousLabel>,
+    /// Id and type of the first event that was judged.
+    first: Option<(String, String)>,
+    /// A label fits an event, whenever it was reported.
+    some_fits: bool,
     cut_off: CutOff,
     findings: Findings,
 }
@@ -219,14 +236,21 @@ impl Study {
             ..Findings::default()
         };
         let types = program.schema.events.iter().map(|event| event.name.clone()).collect();
-        Self { labels, types, taken: HashMap::new(), ambiguous: None, cut_off, findings }
+        let (taken, ambiguous, first) = (HashMap::new(), None, None);
+        Self { labels, types, taken, ambiguous, first, some_fits: false, cut_off, findings }
     }
 
     /// What was found.
     ///
     /// # Errors
     /// When a label fits events of several types.
-    pub fn finish(self) -> Result<Findings, AmbiguousLabel> {
+    pub fn finish(mut self) -> Result<Findings, AmbiguousLabel> {
+        if self.findings.labels_used == Some(0) && !self.some_fits {
+            let label = self.labels.as_ref().and_then(Labels::example);
+            self.findings.misfit = label.zip(self.first).map(|(label, (event, event_type))| {
+                Misfit { label: label.to_owned(), event, event_type }
+            });
+        }
         self.ambiguous.map_or(Ok(self.findings), Err)
     }
 
@@ -240,6 +264,8 @@ impl Study {
         let CutOff { until_ms, mature_after_ms } = self.cut_off;
         let type_name = self.types.get(usize::from(judged.event.0)).map_or("", String::as_str);
         let found = labels.get(type_name, judged.id, until_ms);
+        self.some_fits |= found.is_some();
+        self.first.get_or_insert_with(|| (judged.id.to_owned(), type_name.to_owned()));
         if found.is_some_and(|found| !found.names_type) {
             let key = EntityKey::of_text(judged.id.as_bytes());
             let first = *self.taken.entry(key).or_insert(judged.event);

@@ -80,6 +80,7 @@ struct TableLine {
 pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
     let Some(program) = compile_folder(&arguments.path, console)? else { return Ok(Exit::Invalid) };
     let report = report(&program, arguments);
+    known_keys(&report, arguments)?;
     match console.format {
         Format::Json => {
             console.data(&(serde_json::to_string_pretty(&report).unwrap_or_default() + "\n"));
@@ -137,9 +138,27 @@ fn report(program: &Program, arguments: &Arguments) -> Report {
     }
 }
 
+/// Refuses a key by which nothing is counted: its number would be left out of the sum.
+fn known_keys(report: &Report, arguments: &Arguments) -> Result<(), Failure> {
+    let mut known: Vec<String> = report.tables.iter().map(|table| keys_of(&table.table)).collect();
+    known.sort();
+    known.dedup();
+    let Some((unknown, _)) = arguments.keys.iter().find(|(name, _)| !known.contains(name)) else {
+        return Ok(());
+    };
+    let keys = if known.is_empty() { "nothing".to_owned() } else { known.join(", ") };
+    Err(Failure::invalid(format!("no rule counts by `{unknown}`: these rules count by {keys}")))
+}
+
+/// The keys of a table as `--keys` names them: `sender+receiver`.
+fn keys_of(table: &str) -> String {
+    let by = table.split_once(" by ").map_or("", |(_, keys)| keys);
+    let by = by.split(" #").next().unwrap_or_default();
+    by.split(" over ").next().unwrap_or_default().replace(", ", "+")
+}
+
 fn line(table: TableCost, arguments: &Arguments) -> TableLine {
-    let by = table.name.split_once(" by ").map_or("", |(_, keys)| keys);
-    let by = by.split(" #").next().unwrap_or_default().replace(", ", "+");
+    let by = keys_of(&table.name);
     let keys = arguments.keys.iter().find(|(name, _)| *name == by).map(|(_, n)| *n);
     TableLine {
         bytes: keys.map(|keys| keys.saturating_mul(table.bytes_per_key)),

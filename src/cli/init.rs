@@ -31,6 +31,9 @@ pub struct Arguments {
     folder: PathBuf,
 }
 
+/// How deep folders within the rule folder are looked into, as deep as it is read.
+const MAX_DEPTH: usize = 8;
+
 macro_rules! files {
     ($profile:literal: $($name:literal)*) => {
         &[$(($name, include_str!(concat!("../../starters/", $profile, "/", $name)))),*]
@@ -71,6 +74,16 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
             folder.join(name).display()
         )));
     }
+    if let Some(rules) = rule_in(folder, 0).or_else(|| rule_in(&folder.join("rules"), MAX_DEPTH)) {
+        return Err(Failure::invalid(format!(
+            "`{}` is a rule file already, and a rule folder is one rule set: nothing was written; name an empty folder, as in `riskweir init {} mine`",
+            rules.display(),
+            arguments
+                .profile
+                .to_possible_value()
+                .map_or_else(String::new, |it| it.get_name().to_owned()),
+        )));
+    }
     for (name, text) in files {
         write(&folder.join(name), text)?;
     }
@@ -87,6 +100,20 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
         }
     }
     Ok(Exit::Ok)
+}
+
+/// A rule file in a folder or below, where there is one. What cannot be read holds none.
+fn rule_in(folder: &Path, depth: usize) -> Option<PathBuf> {
+    let entries = fs::read_dir(folder).ok()?.filter_map(Result::ok);
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    paths.sort();
+    let is_rule = |path: &&PathBuf| {
+        path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("risk")) && path.is_file()
+    };
+    paths.iter().find(is_rule).cloned().or_else(|| {
+        let below = depth.checked_sub(1)?;
+        paths.iter().filter(|path| path.is_dir()).find_map(|path| rule_in(path, below))
+    })
 }
 
 /// Writes a file that is not there.

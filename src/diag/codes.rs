@@ -123,6 +123,7 @@ registry! {
     W0201 "a day that stands for its first instant";
     W0202 "two ends between which nothing is";
     W0203 "a percentile below one";
+    W0204 "amounts in any currency without exchange rates";
     W0301 "an alert or score rule can be undecided";
     W0501 "a rule that never hits";
     W0502 "a condition that is never false";

@@ -3,7 +3,7 @@
 use core::num::NonZeroU16;
 
 use crate::base::codec::{Damaged, Decoder, Encoder};
-use crate::engine::memory::{KeyPart, key_parts};
+use crate::event::key::{KeyPart, key_parts};
 use crate::rules::program::{Program, TablePlan, Type};
 use crate::window::Mapping;
 use crate::window::spec::{
@@ -32,7 +32,12 @@ impl TableIdentity {
         let parts = key_parts(event, &plan.keys);
         let keys = parts.iter().map(|part| match part {
             KeyPart::Text(_) => "text".to_owned(),
-            KeyPart::Word(_) => "word".to_owned(),
+            KeyPart::Money(..) => "money".to_owned(),
+            // WHY: a member is known by its place among the members.
+            KeyPart::Word(slot) => {
+                let field = event.fields.iter().find(|field| field.slot == *slot);
+                field.map_or_else(String::new, |field| format!("{:?}", field.ty))
+            }
         });
         let nodes = program.plans.get(usize::from(plan.event.0)).map(|plan| &plan.nodes);
         let columns = plan.column_texts.iter().zip(&plan.columns).map(|(text, id)| {

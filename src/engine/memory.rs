@@ -1,8 +1,9 @@
 //! The engine's window state: tables, the plans by which each event type reads them, and the present event's entries.
 
 use crate::base::{EntityKey, Tag};
+use crate::event::key::{KeyPart, key_of, key_parts};
 use crate::event::row::Row;
-use crate::event::schema::{EventId, EventType, FieldType, SlotId};
+use crate::event::schema::{EventId, SlotId};
 use crate::models::online::spec::Row as Features;
 use crate::models::online::{Lesson, Part, Scored};
 use crate::models::places::Lot;
@@ -440,40 +441,6 @@ impl Memory {
 pub(super) struct Ahead {
     keys: Vec<(TableId, EntityKey)>,
     guesses: Vec<(TableId, Guess)>,
-}
-
-/// One part of a key: a slot, and whether its word refers to a text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum KeyPart {
-    Text(SlotId),
-    Word(SlotId),
-}
-
-/// How the key in these slots is read.
-pub(super) fn key_parts(event: &EventType, slots: &[SlotId]) -> Vec<KeyPart> {
-    let part = |slot: &SlotId| {
-        let field = event.fields.iter().find(|field| field.slot == *slot);
-        match field.map(|field| &field.ty) {
-            Some(FieldType::Text | FieldType::Ip | FieldType::Entity(_)) => KeyPart::Text(*slot),
-            _ => KeyPart::Word(*slot),
-        }
-    };
-    slots.iter().map(part).collect()
-}
-
-/// The state key of a row: all parts present, in order.
-pub(super) fn key_of(row: &Row, raw: &[u8], parts: &[KeyPart]) -> Option<EntityKey> {
-    let key = |part: &KeyPart| match part {
-        KeyPart::Text(slot) => row.key(raw, *slot),
-        KeyPart::Word(slot) => row.get(*slot).map(|word| EntityKey(u128::from(word))),
-    };
-    match parts {
-        [one] => key(one),
-        several => {
-            let keys: Option<Vec<EntityKey>> = several.iter().map(key).collect();
-            keys.map(|keys| EntityKey::combine(&keys))
-        }
-    }
 }
 
 /// What the evaluator sees of the state while one event is judged.

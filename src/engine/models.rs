@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::base::EntityKey;
 use crate::base::codec::{Damaged, Decoder, Encoder};
 use crate::engine::activate::ActivationReport;
-use crate::engine::memory::{KeyPart, key_parts};
+use crate::event::key::{KeyPart, key_parts};
 use crate::models::drift::Moved;
 use crate::models::offline::Artifact;
 use crate::models::online::model::ModelLoader;

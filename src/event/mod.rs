@@ -8,6 +8,7 @@ pub mod build;
 pub mod digest;
 pub mod error;
 pub mod json;
+pub mod key;
 pub mod mapping;
 pub mod row;
 pub mod schema;

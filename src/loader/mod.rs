@@ -83,6 +83,14 @@ pub enum LoadError {
         /// Which file.
         path: PathBuf,
     },
+    /// A single file that holds no rules.
+    #[error(
+        "`{}` is no rule file: rules stand in files that end in `.risk`; name one of those, or the folder that holds them", path.display()
+    )]
+    NoRules {
+        /// Which file.
+        path: PathBuf,
+    },
     /// Nothing to compile.
     #[error("there is no `.risk` file in `{}`: name the folder that holds the rules", path.display())]
     Empty {
@@ -117,6 +125,9 @@ pub fn load_what_can_be(path: &Path) -> (Sources, Vec<LoadError>) {
         Err(source) => Err(io_error(path, source)),
         Ok(root) if root.is_file() && misspelt(&root) => {
             Err(LoadError::Ending { path: path.to_owned() })
+        }
+        Ok(root) if root.is_file() && root.extension().is_none_or(|ending| ending != "risk") => {
+            Err(LoadError::NoRules { path: path.to_owned() })
         }
         Ok(root) if root.is_file() => {
             let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
@@ -239,7 +250,7 @@ fn named_beside(text: &str) -> impl Iterator<Item = &str> {
 
 /// Whether a single file has nearly the ending of rules.
 fn misspelt(file: &Path) -> bool {
-    file.extension().is_some_and(|ending| looks_like_ours(ending) && ending != "risk")
+    file.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("risk") && ending != "risk")
 }
 
 fn looks_like_ours(ending: &OsStr) -> bool {
@@ -281,6 +292,7 @@ impl LoadError {
             | Self::NotAFile { path }
             | Self::TooLarge { path, .. }
             | Self::Ending { path }
+            | Self::NoRules { path }
             | Self::Empty { path } => path,
         }
     }

@@ -86,7 +86,7 @@ pub(super) fn found(program: &Program, event: EventId, node: NodeId, value: Valu
     wanted(program, event, node, &constant)
 }
 
-/// What each condition of a rule was: `when amount > limit is false: 99.00 EUR > 100.00 EUR`.
+/// What each condition of a rule was: ``when `amount > limit` does not hold: 99.00 EUR is not more than 100.00 EUR``.
 pub(super) fn conditions(outline: &Outline) -> Vec<String> {
     let mut lines = Vec::new();
     let clauses = [
@@ -100,14 +100,44 @@ pub(super) fn conditions(outline: &Outline) -> Vec<String> {
             let Part { text, value, compared, parts, .. } = part;
             match compared {
                 Some((left, op, right)) => {
-                    lines.push(format!("{clause} `{text}` is {value}: {left} {op} {right}"));
+                    let said = compared_in_words(value, op);
+                    lines.push(format!(
+                        "{clause} `{text}` {}: {left} {said} {right}",
+                        told_of(value)
+                    ));
                 }
-                None if parts.is_empty() => lines.push(format!("{clause} `{text}` is {value}")),
+                None if parts.is_empty() => {
+                    lines.push(format!("{clause} `{text}` {}", told_of(value)));
+                }
                 None => open.extend(parts.iter().rev()),
             }
         }
     }
     lines
+}
+
+/// What came of a condition.
+fn told_of(value: &str) -> &'static str {
+    match value {
+        "true" => "holds",
+        "false" => "does not hold",
+        _ => "cannot be decided",
+    }
+}
+
+/// How the value that was found stands to the one that was asked for.
+fn compared_in_words<'w>(value: &str, op: &'w str) -> &'w str {
+    match (op, value) {
+        (">", "true") | ("<=", "false") => "is more than",
+        (">", "false") => "is not more than",
+        (">=", "true") => "is at least",
+        (">=", "false") | ("<", "true") => "is less than",
+        ("<", "false") => "is not less than",
+        ("<=", "true") => "is at most",
+        ("=", "true") | ("!=", "false") => "is",
+        ("=", "false") | ("!=", "true") => "is not",
+        _ => op,
+    }
 }
 
 /// A duration as a literal of the language: without spaces.

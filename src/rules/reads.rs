@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::event::schema::{EventId, FieldId, SlotId};
 use crate::rules::locality::roots;
 use crate::rules::program::{
-    EventPlan, MessagePart, NodeId, Op, Program, RuleBody, RuleId, TableId,
+    EventPlan, MessagePart, NodeId, Op, Program, RuleBody, RuleId, TableId, Type,
 };
 use crate::window::layout::column_of;
 
@@ -20,8 +20,7 @@ pub struct Reads {
 
 /// What a rule reads on all of its events, its messages included.
 pub fn of(program: &Program, rule: RuleId) -> Reads {
-    let mut walk =
-        Walk { program, seen: BTreeSet::new(), open: Vec::new(), reads: Reads::default() };
+    let mut walk = Walk::new(program);
     for (event, plan) in (0_u16..).zip(&program.plans) {
         let event = EventId(event);
         for body in plan.rules.iter().filter(|body| body.rule == rule) {
@@ -31,14 +30,37 @@ pub fn of(program: &Program, rule: RuleId) -> Reads {
     walk.reads
 }
 
+/// The amounts that rules ask in another currency than they may be in, over all rules that are asked.
+pub(super) fn converted(program: &Program) -> BTreeSet<(EventId, FieldId)> {
+    let mut walk = Walk::new(program);
+    for (event, plan) in (0_u16..).zip(&program.plans) {
+        for body in &plan.rules {
+            walk.open.extend(roots(body).into_iter().map(|node| (EventId(event), node)));
+        }
+    }
+    walk.all();
+    walk.converted
+}
+
 struct Walk<'p> {
     program: &'p Program,
+    converted: BTreeSet<(EventId, FieldId)>,
     seen: BTreeSet<(EventId, NodeId)>,
     open: Vec<(EventId, NodeId)>,
     reads: Reads,
 }
 
-impl Walk<'_> {
+impl<'p> Walk<'p> {
+    fn new(program: &'p Program) -> Self {
+        Self {
+            program,
+            converted: BTreeSet::new(),
+            seen: BTreeSet::new(),
+            open: Vec::new(),
+            reads: Reads::default(),
+        }
+    }
+
     fn body(&mut self, event: EventId, body: &RuleBody) {
         self.open.extend(roots(body).into_iter().map(|node| (event, node)));
         let parts = body.actions.iter().filter_map(|action| action.message());
@@ -47,6 +69,11 @@ impl Walk<'_> {
                 self.reads.fields.insert((event, *field));
             }
         }
+        self.all();
+    }
+
+    /// Walks whatever is open and what that rests on.
+    fn all(&mut self) {
         while let Some((event, node)) = self.open.pop() {
             if self.seen.insert((event, node)) {
                 self.node(event, node);
@@ -57,6 +84,12 @@ impl Walk<'_> {
     fn node(&mut self, event: EventId, id: NodeId) {
         let Some(plan) = self.program.plans.get(usize::from(event.0)) else { return };
         let Some(node) = plan.nodes.get(id.0 as usize) else { return };
+        if let Op::MoneyField { slot, currency } = &node.op
+            && !currency.is_ok_and(|own| node.ty == Type::Money(own))
+        {
+            let found = self.field_at(event, *slot);
+            self.converted.extend(found);
+        }
         match &node.op {
             Op::Field(slot) | Op::GeoField(slot) | Op::MoneyField { slot, .. } => {
                 self.field(event, *slot);
@@ -68,9 +101,14 @@ impl Walk<'_> {
     }
 
     fn field(&mut self, event: EventId, slot: SlotId) {
+        let found = self.field_at(event, slot);
+        self.reads.fields.extend(found);
+    }
+
+    fn field_at(&self, event: EventId, slot: SlotId) -> Option<(EventId, FieldId)> {
         let fields = &self.program.schema.event(event).fields;
         let found = (0_u16..).zip(fields).find(|(_, field)| field.slot == slot);
-        self.reads.fields.extend(found.map(|(index, _)| (event, FieldId(index))));
+        found.map(|(index, _)| (event, FieldId(index)))
     }
 
     fn reading(&mut self, event: EventId, plan: &EventPlan, (lookup, index): (u16, u16)) {

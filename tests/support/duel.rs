@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use riskweir::base::{Currency, EntityKey, Tag, Value};
 use riskweir::diag::FileId;
+use riskweir::event::key::{key_of, key_parts};
 use riskweir::event::row::Row;
 use riskweir::event::schema::{EventId, SlotId};
 use riskweir::rules::eval::trace::Trace;
@@ -179,7 +180,7 @@ impl<'p> Fast<'p> {
                 words[place] = word;
             }
             let keys = &self.program.tables[usize::from(table.0)].keys;
-            if let Some(key) = key_of(row, keys) {
+            if let Some(key) = state_key(self.program, row, keys) {
                 let entry = Entry { time_ms: row.time_ms, filters, words: &words };
                 self.tables[usize::from(table.0)].insert(key, &entry);
             }
@@ -188,9 +189,9 @@ impl<'p> Fast<'p> {
     }
 }
 
-fn key_of(row: &Row, keys: &[SlotId]) -> Option<EntityKey> {
-    let parts: Option<Vec<EntityKey>> = keys.iter().map(|slot| row.key(b"", *slot)).collect();
-    parts.map(|parts| EntityKey::combine(&parts))
+/// The key in these slots of an event.
+fn state_key(program: &Program, row: &Row, slots: &[SlotId]) -> Option<EntityKey> {
+    key_of(row, b"", &key_parts(program.schema.event(row.event()), slots))
 }
 
 struct State<'a> {
@@ -207,10 +208,12 @@ impl Host for State<'_> {
         let at = usize::from(lookup.0);
         let lookup = &self.plan.lookups[at];
         let missing = Reading { value: ReadValue::Missing, coverage: Coverage::Complete };
-        let Some(key) = key_of(self.row, &lookup.keys) else { return missing };
+        let Some(key) = state_key(self.program, self.row, &lookup.keys) else { return missing };
         let stored = &self.program.tables[usize::from(lookup.table.0)].keys;
         let own = self.own.iter().find(|(table, ..)| *table == lookup.table);
-        let own = own.filter(|_| lookup.same_event && key_of(self.row, stored) == Some(key));
+        let own = own.filter(|_| {
+            lookup.same_event && state_key(self.program, self.row, stored) == Some(key)
+        });
         let own = own.map(|(_, filters, words)| Entry {
             time_ms: self.row.time_ms,
             filters: *filters,
@@ -236,7 +239,9 @@ impl Host for State<'_> {
         out: &mut History,
     ) -> Coverage {
         let lookup = &self.plan.lookups[usize::from(lookup.0)];
-        let Some(key) = key_of(self.row, &lookup.keys) else { return Coverage::Complete };
+        let Some(key) = state_key(self.program, self.row, &lookup.keys) else {
+            return Coverage::Complete;
+        };
         let until_ms = self.row.time_ms;
         let wanted = Wanted { mask, after_ms: until_ms - within_ms, until_ms };
         self.tables[usize::from(lookup.table.0)].history(key, &wanted, out)

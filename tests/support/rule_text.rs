@@ -290,7 +290,7 @@ impl Author {
 
     /// Up to four steps, some forbidden, some several times, some compared with one before.
     fn sequence(&mut self) -> String {
-        let keys = self.dice.pick(&["card", "device", "customer", "card, device"]);
+        let keys = self.dice.pick(&["card", "device", "customer", "card, device", "card, tries"]);
         let span = self.dice.pick(&["1s", "5s", "10s", "1m", "span"]);
         let present = self.on;
         let lets = (core::mem::take(&mut self.money_lets), core::mem::take(&mut self.integer_lets));
@@ -664,6 +664,15 @@ impl Author {
         let same = self.on == target;
         let keys: &[&str] = match target {
             _ if self.dice.one_in(6) => &["card, device", "customer, device"],
+            _ if self.dice.one_in(6) => &["card, tries", "chip, customer", "device, tries, chip"],
+            On::Pay if same && self.dice.one_in(4) => &[
+                "payer, merchant, amount",
+                "card, total",
+                "card, amount = this.total",
+                "customer, total = this.amount",
+                "channel, device",
+                "merchant, home",
+            ],
             On::Pay if same => &["card", "device", "payer", "merchant", "customer"],
             On::Pay => &["card", "device", "payer = this.account", "customer"],
             On::Login if same => &["card", "device", "account", "customer"],

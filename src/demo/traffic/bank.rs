@@ -154,6 +154,7 @@ impl Stage<'_> {
         json.close();
         json.money("amount", fact.money);
         json.open("dispute");
+        json.name("id", id);
         json.text("stage", fact.stage);
         json.boolean("card_present", fact.card_present);
         json.close();

@@ -212,6 +212,7 @@ fn operand_or_operator(place: &Place<'_>, event: Option<&str>, offers: &mut Offe
 
 fn keys(place: &Place<'_>, offers: &mut Offers<'_>) {
     match place.aggregated() {
+        Some(event) if place.after_comma() => offers.parts_of_keys(event),
         Some(event) => offers.keys(event),
         None => place.events().for_each(|event| offers.keys(event)),
     }

@@ -240,6 +240,22 @@ impl<'f> Offers<'f> {
         self.entities(event);
     }
 
+    /// What may stand beside a key.
+    pub(super) fn parts_of_keys(&mut self, event: &str) {
+        self.keys(event);
+        self.fields_that(event, |_, ty| {
+            matches!(
+                ty,
+                FieldType::Money { .. }
+                    | FieldType::Integer
+                    | FieldType::Country
+                    | FieldType::CurrencyCode
+                    | FieldType::OneOf(_)
+                    | FieldType::Bool
+            )
+        });
+    }
+
     pub(super) fn all_keys(&mut self) {
         for event in &self.folder.study.program.schema.events {
             self.keys(&event.name);

@@ -3,7 +3,7 @@
 //!
 //! A condition is taken apart into cases ([`logic`]); a case is refused when its claims contradict each other: two truths
 //! of one atom, something that is there and missing, a member of no set, numbers whose order closes to a circle
-//! ([`solve`], [`bounds`]), answers of windows that cannot be so ([`windows`]).
+//! ([`solve`], [`bounds`]), texts that cannot be so ([`texts`]), answers of windows that cannot ([`windows`]).
 //!
 //! A proof is about one event type. Of a rule on several of them what is told is what holds on all; what holds on some of
 //! them names the event ([`told`]).
@@ -21,6 +21,7 @@ mod logic;
 mod pairs;
 mod solve;
 pub mod statements;
+mod texts;
 mod topics;
 mod windows;
 
@@ -148,10 +149,16 @@ impl<'p> Subject<'p> {
         let proof = refute(self.scene, &self.hit())?;
         let (name, event, why) = (&self.info.name, self.event(), self.why(&proof));
         let (code, help) = if proof.by_windows {
-            let help = "a longer window holds what a shorter one holds, and a filter takes no more than all";
-            (codes::W0507, help)
+            (codes::W0507, self.scene.why_windows(&proof.core))
         } else {
-            (codes::W0501, "change one of them, or delete the rule")
+            let help = match proof.core[..] {
+                [one] if texts::asks_for_capitals(self.scene, one) => {
+                    "`lower` gives small letters: write in small letters what it is compared with"
+                }
+                [_] => "change it, or delete the rule",
+                _ => "change one of them, or delete the rule",
+            };
+            (codes::W0501, help)
         };
         let tell = |message: String| Diagnostic::new(code, self.words(self.body.when), message);
         let whole = tell(format!("rule `{name}` never hits: {why}")).with_help(help);

@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::base::Value;
 use crate::event::schema::FieldType;
 use crate::rules::analysis::bounds::{End, Interval, Order};
 use crate::rules::analysis::logic::{Case, Claim, Say};
+use crate::rules::analysis::texts::{self, Saying, Text};
 use crate::rules::analysis::windows::Scene;
 use crate::rules::eval::number::holds;
-use crate::rules::program::{Constant, NodeId, Op, Type};
+use crate::rules::program::{Constant, Function, NodeId, Op, Type};
 use crate::rules::syntax::ast::CompareOp;
 
 /// Most terms whose order is looked at together.
@@ -18,7 +20,11 @@ pub(super) fn contradicts(scene: Scene<'_>, case: &Case) -> bool {
     let Some(left) = scene.tries.get().checked_sub(1) else { return false };
     scene.tries.set(left);
     let mut facts = Facts::new(scene);
-    facts.take(case) || facts.sets_contradict() || facts.order_contradicts()
+    if facts.take(case) {
+        return true;
+    }
+    let sayings = texts::sayings(scene, &facts.truths);
+    facts.sets_contradict() || texts::contradict(&sayings) || facts.order_contradicts(&sayings)
 }
 
 /// A smallest part of a contradicting case that still contradicts itself.
@@ -152,6 +158,23 @@ impl<'p> Facts<'p> {
             Some(Op::Compare(_, a, b)) => self.is_present(*a) && self.is_present(*b),
             Some(Op::InSet(of, _) | Op::InList(of, _) | Op::IsZero(of)) => self.is_present(*of),
             Some(Op::Field(_)) => self.is_present(id),
+            // WHY: what windows and sequences remember of a long text is too little to look into.
+            Some(Op::Contains(of, part) | Op::StartsWith(of, part)) => {
+                self.is_whole_text(*of) && self.is_whole_text(*part)
+            }
+            Some(Op::Matches(of, _)) => self.is_whole_text(*of),
+            _ => false,
+        }
+    }
+
+    /// Whether a text is there, letter by letter.
+    fn is_whole_text(&self, id: NodeId) -> bool {
+        match self.scene.op(id) {
+            Some(Op::Constant(_)) => true,
+            Some(Op::Field(_)) => self.is_present(id),
+            Some(Op::Call(Function::Lower, list)) => {
+                list.iter().all(|inner| self.is_whole_text(*inner))
+            }
             _ => false,
         }
     }
@@ -214,7 +237,7 @@ impl<'p> Facts<'p> {
         }
     }
 
-    fn order_contradicts(&self) -> bool {
+    fn order_contradicts(&self, sayings: &[Saying<'_>]) -> bool {
         let mut ids: BTreeSet<NodeId> = BTreeSet::new();
         for id in self.truths.keys() {
             match self.scene.op(*id) {
@@ -232,6 +255,18 @@ impl<'p> Facts<'p> {
         let ids: Vec<NodeId> = ids.into_iter().collect();
         let terms: Vec<Interval> = ids.iter().map(|id| self.scene.bounds(*id)).collect();
         let mut order = Order::new(terms);
+        for (at, id) in ids.iter().enumerate() {
+            let Some(text) = Text::of_length(self.scene, *id) else { continue };
+            let (least, most) = texts::length(text, sayings);
+            let end = |n: usize| {
+                let value = Value::Int(i64::try_from(n).unwrap_or(i64::MAX));
+                End { value, strict: false }
+            };
+            order.terms[at].at_least(end(least));
+            if let Some(most) = most {
+                order.terms[at].at_most(end(most));
+            }
+        }
         for (a, left) in ids.iter().enumerate() {
             for (b, right) in ids.iter().enumerate() {
                 if self.scene.is_at_most(*left, *right) {
@@ -264,7 +299,7 @@ impl<'p> Facts<'p> {
                 }
                 Some(Op::IsZero(of)) => {
                     let Some(of) = place(of) else { continue };
-                    let end = |int| End { value: crate::base::Value::Int(int), strict: false };
+                    let end = |int| End { value: Value::Int(int), strict: false };
                     if *truth {
                         order.terms[of].at_most(end(0));
                     } else {

@@ -9,6 +9,7 @@ use core::cell::Cell;
 use crate::base::Value;
 use crate::event::schema::Schema;
 use crate::rules::analysis::bounds::{End, Interval};
+use crate::rules::analysis::logic::Claim;
 use crate::rules::program::{
     EventPlan, Function, Lookup, ModelId, ModelPlan, Node, NodeId, Op, Program, TablePlan, Type,
 };
@@ -86,13 +87,15 @@ impl<'p> Scene<'p> {
                 interval.at_most(low(Value::Int(23)));
             }
             Op::Call(Function::Length, _) => interval.at_least(low(Value::Int(0))),
-            Op::Call(Function::Similarity, _) => {
-                interval.at_least(low(Value::Number(0.0)));
+            Op::Call(Function::Similarity, of) => {
+                let itself = matches!(of[..], [a, b] if a == b);
+                interval.at_least(low(Value::Number(if itself { 1.0 } else { 0.0 })));
                 interval.at_most(low(Value::Number(1.0)));
             }
-            Op::Call(Function::Distance, _) => {
+            Op::Call(Function::Distance, of) => {
+                let itself = matches!(of[..], [a, b] if a == b);
                 interval.at_least(low(Value::Number(0.0)));
-                interval.at_most(low(Value::Number(HALF_EARTH_M)));
+                interval.at_most(low(Value::Number(if itself { 0.0 } else { HALF_EARTH_M })));
             }
             Op::Call(Function::Abs, _) => match node.ty {
                 Type::Money(_) => interval.at_least(low(Value::Money(0))),
@@ -138,6 +141,33 @@ impl<'p> Scene<'p> {
             }
             _ => {}
         }
+    }
+
+    /// What is certain of windows, in the words of people, for claims that cannot hold together.
+    pub(super) fn why_windows(&self, core: &[Claim]) -> &'static str {
+        const LONGER: &str = "within a longer time there are never fewer events than within a shorter one that is part of it, \
+             and never fewer in all than of those that a `where` takes";
+        let [Claim { node, .. }] = core else { return LONGER };
+        let sides = match self.op(*node) {
+            Some(Op::Compare(_, a, b)) => [*a, *b],
+            _ => return LONGER,
+        };
+        let is_constant = |id: &NodeId| matches!(self.op(*id), Some(Op::Constant(_)));
+        if sides.iter().any(|id| matches!(self.op(*id), Some(Op::Since(_)))) {
+            return "`time_since` sees no further back than its window: where nothing was in it, the time is missing and not \
+                    longer; make the window longer than the time that is asked for";
+        }
+        if !sides.iter().any(is_constant) {
+            return LONGER;
+        }
+        let asked: Vec<Asked<'_>> = sides.iter().filter_map(|id| self.asked(*id)).collect();
+        if asked.iter().any(|asked| asked.measure.window.newest.is_some()) {
+            return "of a window by number there are never more events than its number";
+        }
+        if asked.iter().any(Asked::has_own) {
+            return "`over last` counts this event, too, so there is always one; what was before it is `over prior`";
+        }
+        LONGER
     }
 
     /// Whether one term is certainly at most another one, where both are there.

@@ -16,7 +16,9 @@ use crate::rules::check::names::fields_of;
 use crate::rules::check::schema::{dotted, unknown_event};
 use crate::rules::check::{literals, types};
 use crate::rules::program::{Constant, NodeId, Op, Type};
-use crate::rules::syntax::ast::{Aggregate, AggregateFunction as Function, Expr, ExprKind, Path};
+use crate::rules::syntax::ast::{
+    Aggregate, AggregateFunction as Function, CompareOp, Expr, ExprKind, Path,
+};
 use crate::window::spec::{ColumnKind, Counting, Pick, Span as WindowSpan};
 
 /// Everything about an aggregate but its measure.
@@ -511,11 +513,10 @@ impl Checker<'_, '_> {
         (types::fixed_currency(declared) != Some(currency)).then_some(field)
     }
 
-    /// The amounts of which a column is made that may be in another currency than what is asked for: where each stands in a
-    /// record, and what it is in that currency.
-    fn converted_in(&self, event: EventId, column: &Column) -> Vec<(SlotId, NodeId)> {
+    /// What a column is made of that may lack an exchange rate.
+    fn converted_in(&self, event: EventId, column: &Column) -> Unpriced {
         let arena = self.build.arena(event);
-        let (mut found, mut open) = (Vec::new(), vec![column.named.node]);
+        let (mut found, mut open) = (Unpriced::default(), vec![column.named.node]);
         let mut seen = BTreeSet::new();
         while let Some(id) = open.pop() {
             if !seen.insert(id) {
@@ -526,27 +527,33 @@ impl Checker<'_, '_> {
                     if currency.is_ok_and(|own| arena.ty(id) == Type::Money(own)) {
                         continue;
                     }
-                    found.push((*slot, id));
+                    found.amounts.push((*slot, id));
                 }
                 Some(op) => op.each_operand(&mut |operand| open.push(operand)),
-                // A reading says itself what it leaves out.
-                None => {}
+                None => {
+                    if let Ir::Measure { with, .. } = &arena.get(id).ir {
+                        found.left_out.extend(with.unpriced);
+                    }
+                }
             }
         }
-        found.sort_unstable();
+        found.amounts.sort_unstable();
+        found.left_out.sort_unstable();
+        found.left_out.dedup();
         found
     }
 
     /// Counts what a measure leaves out for want of an exchange rate: events that pass the filter and have an amount of which
-    /// the column is made, but not in the currency that is asked for.
+    /// the column is made, but not in the currency that is asked for; and those whose remembered value left such amounts out
+    /// itself.
     fn unpriced(
         &mut self,
         frame: &Frame,
         filter: Option<NodeId>,
         column: &Column,
     ) -> Checked<Option<NodeId>> {
-        let amounts = self.converted_in(frame.event, column);
-        if amounts.is_empty() {
+        let Unpriced { amounts, left_out } = self.converted_in(frame.event, column);
+        if amounts.is_empty() && left_out.is_empty() {
             return Some(None);
         }
         let scope = Scope { in_filter: true, ..Scope::of(frame.event) };
@@ -562,9 +569,19 @@ impl Checker<'_, '_> {
                 let unknown = inner.node(Op::IsMissing(money), Type::Bool, span)?;
                 any.push(inner.join(vec![present, unknown], true, span)?);
             }
-            let any = inner.join(any, false, span)?;
-            let missing = inner.node(Op::IsMissing(column.named.node), Type::Bool, span)?;
-            let all = filter.into_iter().chain([any, missing]).collect();
+            let mut either = Vec::new();
+            if !any.is_empty() {
+                let any = inner.join(any, false, span)?;
+                let missing = inner.node(Op::IsMissing(column.named.node), Type::Bool, span)?;
+                either.push(inner.join(vec![any, missing], true, span)?);
+            }
+            for counted in left_out {
+                let none = inner.node(Op::Constant(Constant::Int(0)), Type::Integer, span)?;
+                let some = Op::Compare(CompareOp::Gt, counted, none);
+                either.push(inner.node(some, Type::Bool, span)?);
+            }
+            let either = inner.join(either, false, span)?;
+            let all = filter.into_iter().chain([either]).collect();
             inner.join(all, true, span)
         };
         let left_out = self.build.apart(read).0?;
@@ -652,6 +669,15 @@ impl Checker<'_, '_> {
         let (arena, measures) = (self.build.arena(event), &self.build.measures);
         Writer { arena, schema, lists, measures, event, converts }
     }
+}
+
+/// What a column is made of that may lack an exchange rate.
+#[derive(Debug, Default)]
+struct Unpriced {
+    /// Where an amount stands in a record, and what it is in the currency that is asked for.
+    amounts: Vec<(SlotId, NodeId)>,
+    /// What counts the amounts that a reading left out.
+    left_out: Vec<NodeId>,
 }
 
 /// What may stand in the `where` of an aggregate.

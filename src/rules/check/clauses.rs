@@ -94,6 +94,13 @@ impl<'a> Clauses<'a> {
                 );
             }
         }
+        if let Some(id) = self.id.filter(|id| id.text.trim().is_empty()) {
+            let message = format!("rule `{}` has an empty `id`", rule.name.text);
+            report.push(
+                Diagnostic::new(codes::E0501, id.span, message)
+                    .with_help("give it one that no other rule has or had, as in `id \"R-0101\"`"),
+            );
+        }
         if self.acts() && (self.id.is_none() || self.owner.is_none()) {
             let lacking = match (self.id.is_none(), self.owner.is_none()) {
                 (true, true) => "`id` and no `owner`",

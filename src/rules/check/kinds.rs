@@ -90,6 +90,12 @@ impl Kinds {
         self.names.iter().filter_map(|kind| by_name.get(&kind.name).copied()).collect()
     }
 
+    /// Kinds that are the type of a field, each where it was first: name, place.
+    pub(super) fn used_as_types(&self) -> impl Iterator<Item = (&str, Span)> {
+        let types = self.names.iter().filter(|kind| kind.used_as_type);
+        types.map(|kind| (kind.name.as_str(), kind.span))
+    }
+
     /// Kinds that occur once only and look like a misspelt word: name, place.
     pub(super) fn used_once(&self) -> impl Iterator<Item = (&str, Span)> {
         self.names

@@ -67,6 +67,9 @@ pub(super) fn text_as(
 }
 
 fn number(decimal: Decimal, span: Span) -> Result<(Constant, Type), Refusal> {
+    if is_thousands(decimal) && decimal.mantissa % 1_000 == 0 {
+        return Err(thousands(decimal, span));
+    }
     if decimal.scale == 0 {
         let value = i64::try_from(decimal.mantissa).map_err(|_| too_large(span))?;
         return Ok((Constant::Int(value), Type::Integer));
@@ -111,14 +114,33 @@ pub(super) fn minor_units(
     };
     let found = Diagnostic::new(codes::E0231, span, message).with_label("finer than the currency");
     Err(Box::new(if decimal.scale == 3 {
-        let thousands =
-            format!("{}_{:03}", decimal.mantissa / 1_000, (decimal.mantissa % 1_000).abs());
+        let thousands = in_thousands(decimal);
         found.with_help(format!(
             "the point stands before the decimals; for thousands write `{thousands} {currency}`"
         ))
     } else {
         found
     }))
+}
+
+/// Whether a number is written as half of Europe writes thousands: `1.000`, `12.500`.
+pub(super) fn is_thousands(decimal: Decimal) -> bool {
+    decimal.scale == 3 && (1_000..1_000_000).contains(&decimal.mantissa)
+}
+
+/// Refuses a number that is meant as thousands by the look of it.
+pub(super) fn thousands(decimal: Decimal, span: Span) -> Refusal {
+    let thousands = in_thousands(decimal);
+    let message = format!("is this {} or {thousands}?", to_f64(decimal));
+    let help = format!(
+        "the point stands before the decimals, which need no noughts at the end; for thousands write `{thousands}`"
+    );
+    Box::new(Diagnostic::new(codes::E0231, span, message).with_help(help).with_fix(span, thousands))
+}
+
+/// A decimal with three decimals as the thousands that it looks like.
+fn in_thousands(decimal: Decimal) -> String {
+    format!("{}_{:03}", decimal.mantissa / 1_000, (decimal.mantissa % 1_000).abs())
 }
 
 /// A currency by its code.
@@ -150,7 +172,9 @@ pub(super) fn no_country(code: &str, span: Span) -> Diagnostic {
 
 fn too_large(span: Span) -> Refusal {
     let found = Diagnostic::new(codes::E0231, span, "this number is too large");
-    Box::new(found.with_help("integers and amounts have 64 bits"))
+    Box::new(found.with_help(
+        "a whole number has 18 digits at most, an amount as many in its smallest unit, such as cents",
+    ))
 }
 
 fn no_such_day(span: Span) -> Refusal {

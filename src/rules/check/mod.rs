@@ -53,6 +53,7 @@ mod templates;
 mod tests;
 mod trees;
 mod types;
+mod unpriced;
 mod windows;
 mod world;
 
@@ -116,6 +117,7 @@ fn compiled(sources: &Sources, artifacts: Artifacts) -> (Option<Program>, Vec<Di
 fn finish(items: &[&Item], program: &Program, mut report: Vec<Diagnostic>) -> Vec<Diagnostic> {
     if !failed(&report) {
         budget::check(items, program, &mut report);
+        unpriced::warn(items, program, &mut report);
         report.extend(analysis::findings(program));
     }
     accepted::settle(program, items.iter().copied(), &mut report);

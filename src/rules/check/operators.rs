@@ -11,6 +11,9 @@ use crate::rules::syntax::ast::{
 /// A checked operand and the author's words for it.
 type Operand = (NodeId, Span);
 
+/// Longest text of an amount that a help repeats.
+const LONG: usize = 40;
+
 impl Checker<'_, '_> {
     /// `a < b`.
     pub(super) fn compare(
@@ -63,6 +66,12 @@ impl Checker<'_, '_> {
                 format!("`{}` is a whole number, compared with a per cent", self.quote(a.span)),
                 format!("for a share of something write `{} of …`", self.quote(b.span)),
             ),
+            LiteralKind::Number(decimal)
+                if self.ty(id) == Type::Integer && literals::is_thousands(*decimal) =>
+            {
+                let found = literals::thousands(*decimal, b.span);
+                return self.refuse(*found);
+            }
             LiteralKind::Number(decimal) if is_share && literals::to_f64(*decimal) > 1.0 => (
                 format!("a share is at most 100%, compared with {}", self.quote(b.span)),
                 format!("write `{}%`", self.quote(b.span)),
@@ -257,6 +266,12 @@ impl Checker<'_, '_> {
         let message = format!("`{money}` is money, `{text}` is a plain number");
         let diagnostic = Diagnostic::new(codes::E0211, number.1, message);
         match self.op(number.0) {
+            Some(Op::Constant(_)) if text.ends_with('%') => {
+                let what = if money.len() <= LONG { money } else { "the amount" };
+                diagnostic.with_help(format!(
+                    "a part of an amount is `{text} of` it: write `{text} of {what}`"
+                ))
+            }
             Some(Op::Constant(_)) => diagnostic
                 .with_help(format!("write `{text} {currency}`"))
                 .with_fix(number.1, format!("{text} {currency}")),

@@ -10,7 +10,7 @@ use crate::rules::check::lower::Draft;
 use crate::rules::check::refusal::{Refusal, did_you_mean};
 use crate::rules::check::schema::{dotted, unknown_event};
 use crate::rules::check::world::World;
-use crate::rules::check::{actions, literals, rules};
+use crate::rules::check::{actions, failed, literals, rules};
 use crate::rules::program::{
     ActionPlan, Constant, Expectation, RuleId, RuleInfo, ScoreGroup, TestCase, TestEvent,
     TestEvents, TestValue, Type, WantedAction,
@@ -39,9 +39,10 @@ pub(super) fn compile(
     report: &mut Vec<Diagnostic>,
 ) -> Vec<TestCase> {
     let mut out = Vec::new();
+    let rules_are_sound = !failed(report);
     for item in items {
         if let Item::Test(test) = item {
-            let mut reader = Reader { context, report };
+            let mut reader = Reader { context, rules_are_sound, report };
             out.extend(reader.test(test));
         }
     }
@@ -50,6 +51,8 @@ pub(super) fn compile(
 
 struct Reader<'c, 'a, 'r> {
     context: Context<'c, 'a>,
+    /// Nothing was wrong before the tests were read.
+    rules_are_sound: bool,
     report: &'r mut Vec<Diagnostic>,
 }
 
@@ -89,6 +92,7 @@ impl Reader<'_, '_, '_> {
         let at_ms = test.at_ms.unwrap_or(default_at);
         complete &= self.all_before(test, &given, at_ms);
         let (rule, when) = (rule?, when?);
+        complete &= self.is_asked(test, rule, when.event);
         let mut expect = Vec::new();
         for want in &test.expect {
             match self.want(want, rule, when.event) {
@@ -118,6 +122,29 @@ impl Reader<'_, '_, '_> {
             Diagnostic::new(codes::E0507, test.when.event.span, message)
                 .with_label("judged before them")
                 .with_help("leave out the `at` of `when`, or move it behind the last of them"),
+        );
+        false
+    }
+
+    /// Refuses a test of a rule on an event of which the rule is not asked: it never hits there, whatever it says.
+    fn is_asked(&mut self, test: &Test, rule: RuleId, event: EventId) -> bool {
+        let schema = self.context.build.world.schema;
+        let drafts = (0_u16..).map(EventId).zip(self.context.drafts);
+        let asked = drafts.filter(|(_, draft)| draft.bodies.iter().any(|body| body.rule == rule));
+        let asked: Vec<EventId> = asked.map(|(event, _)| event).collect();
+        // A rule that is in no draft is not asked at all; one that is wrong on an event is in none of that event.
+        if asked.is_empty() || asked.contains(&event) || !self.rules_are_sound {
+            return true;
+        }
+        let name = |event: &EventId| format!("`{}`", schema.event(*event).name);
+        let on = asked.iter().map(name).collect::<Vec<_>>().join(", ");
+        let message = format!("rule `{}` is not asked of {}", test.rule.text, name(&event));
+        self.report.push(
+            Diagnostic::new(codes::E0507, test.when.event.span, message)
+                .with_label("so it never hits here, whatever it says")
+                .with_help(format!(
+                    "the rule is on {on}: judge one of those, and put others into `given`"
+                )),
         );
         false
     }

@@ -397,7 +397,19 @@ impl Builder<'_> {
     }
 
     fn finish(&mut self) {
+        for (name, span) in self.kinds.used_as_types() {
+            let Some(meant) = type_meant(name) else { continue };
+            let message = format!("`{name}` is taken as a kind of entity");
+            self.report.push(
+                Diagnostic::new(codes::W0101, span, message)
+                    .with_help(format!("here this type is called `{meant}`"))
+                    .with_fix(span, meant),
+            );
+        }
         for (name, span) in self.kinds.used_once() {
+            if type_meant(name).is_some() {
+                continue;
+            }
             if let Some(near) = suggest::nearest(name, BUILTIN_TYPES) {
                 self.report.push(
                     Diagnostic::new(
@@ -424,6 +436,24 @@ impl Builder<'_> {
     fn keep<T>(&mut self, result: Result<T, Refusal>) -> Option<T> {
         result.map_err(|found| self.report.push(*found)).ok()
     }
+}
+
+/// Types by the names that they have elsewhere.
+const TYPES_ELSEWHERE: &[(&[&str], &str)] = &[
+    (&["decimal", "float", "double", "numeric", "real", "float64"], "number"),
+    (&["string", "str", "varchar", "char"], "text"),
+    (&["int", "long", "bigint", "int64", "uint", "uint64", "int32", "short"], "integer"),
+    (&["boolean"], "bool"),
+    (&["timestamp", "datetime", "date", "instant"], "time"),
+    (&["ip_address", "ipv4", "ipv6", "inet"], "ip"),
+    (&["coordinates", "latlon", "geopoint"], "geo"),
+];
+
+/// The type that somebody may mean by a word that is no type here.
+fn type_meant(name: &str) -> Option<&'static str> {
+    let lower = name.to_ascii_lowercase();
+    let known = TYPES_ELSEWHERE.iter().find(|(names, _)| names.contains(&lower.as_str()));
+    known.map(|(_, meant)| *meant)
 }
 
 /// The words of a path with their dots.

@@ -86,6 +86,20 @@ pub(super) fn is_textual(ty: Type) -> bool {
     matches!(ty, Type::Text | Type::Entity(_) | Type::Ip)
 }
 
+/// Whether values of this type may be part of a key: those that are exactly equal or not.
+pub(super) fn is_key_part(ty: Type) -> bool {
+    is_textual(ty)
+        || matches!(
+            ty,
+            Type::Money(_)
+                | Type::Integer
+                | Type::Country
+                | Type::Currency
+                | Type::Enum(..)
+                | Type::Bool
+        )
+}
+
 /// Whether a value of this type is a plain number.
 pub(super) fn is_numeric(ty: Type) -> bool {
     matches!(ty, Type::Integer | Type::Number)

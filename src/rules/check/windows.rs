@@ -3,7 +3,7 @@
 use core::num::NonZeroU16;
 
 use crate::diag::{Diagnostic, Span, codes, suggest};
-use crate::event::schema::{EventId, FieldId, SlotId};
+use crate::event::schema::{EventId, FieldId, Role, SlotId};
 use crate::rules::check::checker::{Checked, Checker};
 use crate::rules::check::functions::word;
 use crate::rules::check::limits::{MAX_NEWEST, MAX_WINDOW_MS};
@@ -38,7 +38,32 @@ impl Checker<'_, '_> {
         }
         let schema = self.build.world.schema;
         list.sort_by_key(|(stored, _)| schema.event(event).field(*stored).name.clone());
+        if complete && list.iter().all(|(stored, _)| !self.is_own_key(event, *stored)) {
+            return self.of_nobody(event, keys);
+        }
         complete.then_some(list)
+    }
+
+    /// Whether a field says by itself for whom: other values are parts of a key.
+    fn is_own_key(&self, event: EventId, field: FieldId) -> bool {
+        let world = self.build.world;
+        types::is_textual(types::of_field(world.schema, event, field, world.base_currency))
+    }
+
+    /// Refuses a key that has values, but nobody whose they are.
+    fn of_nobody<T>(&mut self, event: EventId, keys: &[Key]) -> Option<T> {
+        let (first, last) = (keys.first()?, keys.last()?);
+        let span = Span { end: last.span.end, ..first.span };
+        let written = self.quote(span);
+        let ty = self.build.world.schema.event(event);
+        let mut named =
+            (0_u16..).map(FieldId).zip(&ty.fields).filter(|(_, of)| of.role == Role::Key);
+        let own = named.find(|(id, _)| self.is_own_key(event, *id));
+        let own = own.map_or("customer", |(_, field)| field.name.as_str());
+        let help = format!("say for whom, as in `by {own}, {written}`; an entity may stand alone");
+        let message =
+            format!("`{written}` is nobody's: it is a key only beside one that is somebody");
+        self.refuse(Diagnostic::new(codes::E0401, span, message).with_help(help))
     }
 
     fn key(&mut self, event: EventId, key: &Key) -> Option<(FieldId, SlotId)> {
@@ -74,14 +99,14 @@ impl Checker<'_, '_> {
             .map(|(event, field)| types::of_field(world.schema, event, field, world.base_currency));
         let [stored_ty, this_ty] = pair;
         for (ty, path) in [(stored_ty, &key.stored), (this_ty, this_path)] {
-            if !types::is_textual(ty) {
+            if !types::is_key_part(ty) {
                 let message = format!(
                     "`{}` is {} and cannot be a key",
                     self.quote(path.span),
                     self.describe(ty)
                 );
                 let diagnostic = Diagnostic::new(codes::E0401, path.span, message)
-                    .with_help("keys are texts, addresses and entities; declare the field as an entity to group by it");
+                    .with_help("keys are texts, addresses and entities, and beside those amounts, whole numbers, countries, currencies, words of a set and truths");
                 return self.refuse(diagnostic);
             }
         }

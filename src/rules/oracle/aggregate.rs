@@ -102,7 +102,9 @@ impl Oracle<'_> {
         let is_meant = |past: &Past| {
             past.row.event() == event
                 && inside(past.row.time_ms)
-                && keys.iter().all(|(stored, wanted)| self.load(past, event, *stored) == *wanted)
+                && keys
+                    .iter()
+                    .all(|(stored, wanted)| self.load(past, event, *stored).is_key(wanted))
         };
         let own = own_counts.then_some((scope.arrived, scope.event));
         let arrived = self.history.iter().enumerate().take(scope.arrived);

@@ -82,6 +82,17 @@ impl Datum {
         }
     }
 
+    /// Whether values are one key: amounts are, where they are as much of the same currency, whatever that is worth.
+    pub(super) fn is_key(&self, other: &Self) -> bool {
+        match (self, other) {
+            (
+                Self::Money { micro, currency, .. },
+                Self::Money { micro: other, currency: of, .. },
+            ) => (micro, currency) == (other, of),
+            _ => self == other,
+        }
+    }
+
     pub(super) fn is_missing(&self) -> bool {
         *self == Self::Missing
     }

@@ -56,10 +56,15 @@ impl Oracle<'_> {
             let amount = self.load(past, event, field);
             matches!(amount, Datum::Money { .. }) && amount.converted(self.base).is_missing()
         };
+        let looks_back = aggregates_in(expr);
         counted.iter().any(|(at, past)| {
-            self.passes(scope, aggregate, past, *at)
-                && self.feature(&scope.inside(past, *at), name).is_missing()
-                && amounts.iter().any(|field| is_unpriced(past, *field))
+            let inside = scope.inside(past, *at);
+            let lacks_own = || {
+                self.feature(&inside, name).is_missing()
+                    && amounts.iter().any(|field| is_unpriced(past, *field))
+            };
+            let left_out = || looks_back.iter().any(|asked| self.leaves_out(&inside, asked));
+            self.passes(scope, aggregate, past, *at) && (lacks_own() || left_out())
         })
     }
 
@@ -94,6 +99,18 @@ impl Oracle<'_> {
             }
             _ => Datum::Number(0.0),
         }
+    }
+}
+
+/// The aggregates that an expression asks, for the shapes that random features have.
+fn aggregates_in(expr: &Expr) -> Vec<&Aggregate> {
+    match &expr.kind {
+        ExprKind::Aggregate(aggregate) => vec![aggregate],
+        ExprKind::Call(_, list) => list.iter().flat_map(aggregates_in).collect(),
+        ExprKind::Arithmetic(_, a, b) | ExprKind::Default(a, b) => {
+            [a, b].into_iter().flat_map(|part| aggregates_in(part)).collect()
+        }
+        _ => Vec::new(),
     }
 }
 

@@ -93,7 +93,7 @@ impl Oracle<'_> {
         let has_keys = |past: &Past, event: EventId| {
             wanted.iter().all(|(key, value)| {
                 let stored = self.key_field(event, &key.stored.parts);
-                stored.is_some_and(|stored| self.load(past, event, stored) == *value)
+                stored.is_some_and(|stored| self.load(past, event, stored).is_key(value))
             })
         };
         let now_ms = scope.event.row.time_ms;

@@ -33,6 +33,10 @@ const PHRASES: &[(&[&str], &str)] = &[
         &["excluding", "except", "before", "until", "till", "yesterday"],
         "a window that leaves out what is newest ends in the past: `over prior 90d ending 1d ago`",
     ),
+    (
+        &["for"],
+        "only `hold` takes a time, as in `hold for 2h`, and `add` to a list; for whom something is counted is said with `by`",
+    ),
     (&["the", "a", "an"], "leave this word out"),
     (
         &["within", "during", "since"],

@@ -68,6 +68,9 @@ impl Parser<'_> {
 
     /// What may have been meant by the next token, whatever was expected.
     pub(super) fn hint(&self) -> Option<Hint> {
+        if let Some(thousands) = self.thousands() {
+            return Some(thousands);
+        }
         let word = self.word()?;
         let span = self.here();
         let lower = word.to_ascii_lowercase();
@@ -83,6 +86,32 @@ impl Parser<'_> {
             return replace("currencies are written in upper case", &upper);
         }
         None
+    }
+
+    /// Thousands that a comma or a space separates: `1,000 EUR`, `1 000 000`.
+    fn thousands(&self) -> Option<Hint> {
+        let is_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        let before = self.tokens.get(self.at.checked_sub(1)?)?;
+        let first = self.text_at(before.span);
+        if !is_digits(first) || first.is_empty() || first.len() > 3 {
+            return None;
+        }
+        let (mut written, mut at, mut last) = (first.to_owned(), 0, before.span);
+        loop {
+            let group = at + usize::from(*self.kind_ahead(at) == TokenKind::Sign(Sign::Comma));
+            let token = self.token_at(group);
+            let is_number = matches!(token.kind, TokenKind::Number(_) | TokenKind::Money(..));
+            let text = self.text_at(token.span);
+            let fits = text.get(..3).is_some_and(is_digits)
+                && !text.get(3..4).is_some_and(|next| is_digits(next) || next == "_");
+            if !is_number || !fits {
+                break;
+            }
+            written = format!("{written}_{text}");
+            (at, last) = (group + 1, token.span);
+        }
+        let help = || format!("thousands are written with `_` or without a sign: `{written}`");
+        (at > 0).then(|| (help(), Some((before.span.to(last), written.clone()))))
     }
 
     /// How it is written what people may mean by the next word, where an expression has ended and goes on for them.
