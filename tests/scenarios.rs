@@ -189,11 +189,11 @@ fn check(name: &str) {
     let mut engine = scenario.engine();
     let stream = engine.open_stream(EVENTS, 0);
     let mut all: Vec<Output> = Vec::new();
-    engine.announce(&mut all);
     let mut found: Vec<(i64, String)> = Vec::new();
     for (offset, line) in &scenario.records {
         let mut outputs: Vec<Output> = Vec::new();
         let input = Input { stream, offset: *offset, arrival_ms: None, payload: Some(line) };
+        engine.announce(&input, &mut all);
         engine.step(&input, &mut outputs);
         check_dead_letter(&outputs, line);
         let counters = engine.counters();

@@ -122,14 +122,15 @@ static RUN: LazyLock<Run> = LazyLock::new(|| {
     let program = program.unwrap_or_else(|| panic!("{report:#?}"));
     let mut engine = Engine::new(Arc::new(program), EngineOptions::default()).unwrap();
     let mut bodies: Vec<Output> = Vec::new();
-    engine.announce(&mut bodies);
     let mut next: BTreeMap<&str, i64> = BTreeMap::new();
     let config = TrafficConfig { fraud_share: 0.2, ..TrafficConfig::default() };
     for event in Traffic::new(config).take(N_RECORDS) {
         let stream = engine.open_stream(event.topic, 0);
         let offset = next.entry(event.topic).or_default();
         let payload = Some(event.body.as_slice());
-        engine.step(&Input { stream, offset: *offset, arrival_ms: None, payload }, &mut bodies);
+        let input = Input { stream, offset: *offset, arrival_ms: None, payload };
+        engine.announce(&input, &mut bodies);
+        engine.step(&input, &mut bodies);
         *offset += 1;
     }
     let parse = |output: &Output| (output.topic, serde_json::from_slice(&output.body).unwrap());

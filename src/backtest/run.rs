@@ -74,7 +74,6 @@ pub fn run<S: Sink>(
     sink: &mut S,
     watch: &mut dyn FnMut(u64) -> bool,
 ) -> Result<Ran, InputError> {
-    engine.announce(sink);
     let mut deciding =
         Deciding { sink, ran: Ran::default(), format: Format::Ndjson, clock_ms: None };
     drive(engine, job, &mut deciding, watch)?;
@@ -118,6 +117,7 @@ impl<S: Sink> Taker for Deciding<'_, S> {
     ) {
         let time_ms = decoded.as_ref().ok().map(|event| event.row.time_ms);
         let n_future = engine.counters().future;
+        engine.announce(input, self.sink);
         engine.decide(input, decoded, self.sink);
         let Some(file) = self.ran.files.last_mut() else { return };
         let Some(time_ms) = time_ms else {

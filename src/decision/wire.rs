@@ -533,6 +533,23 @@ pub struct AuditRecord<'a> {
     /// What somebody asked for, and what came of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub command: Option<CommandAnswer<'a>>,
+    /// Where the record stands among the audit records of its input partition.
+    pub chain: ChainRef<'a>,
+}
+
+/// The place of an audit record in the chain of its input partition.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct ChainRef<'a> {
+    /// Topic of the input.
+    pub topic: &'a str,
+    /// Partition of the input.
+    pub partition: i32,
+    /// Offset of the record at which it was written.
+    pub offset: i64,
+    /// Its number, from 1.
+    pub seq: u64,
+    /// SHA-256 of the record before it, its whole body as it was written, in hexadecimal; zeros for the first.
+    pub prev: &'a str,
 }
 
 /// What somebody asked for, and what came of it.

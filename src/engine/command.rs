@@ -86,14 +86,12 @@ impl<S: Sink> Obedience<'_, S> {
             result: answer.result.as_str(),
             cause: answer.cause,
             state: answer.state,
-            source: SourceRef {
-                topic: &self.source.topic,
-                partition: self.source.partition,
-                offset: self.input.offset,
-            },
+            source: self.source.at(self.input.offset),
             ..about(asked)
         };
-        emit::command(record, self.setup, self.body, self.sink);
+        let chain =
+            (self.remembered.chains.of(self.input.stream), self.source.at(self.input.offset));
+        emit::command(record, self.setup, chain, self.body, self.sink);
         self.remembered.trail.add_bytes(self.body);
     }
 

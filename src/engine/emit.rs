@@ -14,10 +14,11 @@ use crate::decision::lattice::Outcome;
 use crate::decision::resolve::Resolution;
 use crate::decision::score::ScoreSheet;
 use crate::decision::wire::{
-    AlertRecord, AuditRecord, Band, CommandAnswer, CommandRef, Condition, Contribution,
+    AlertRecord, AuditRecord, Band, ChainRef, CommandAnswer, CommandRef, Condition, Contribution,
     DeadLetterRecord, DecisionBody, DecisionHead, EntityRef, EpisodeRef, EventRef, GroupPoints,
     HoldRecord, MoneyText, OutcomeWord, Provenance, SourceRef, StepUp, TrippedRule,
 };
+use crate::engine::audit::Link;
 use crate::engine::port::{Input, OutputTopic, Sink};
 use crate::engine::scene::Scene;
 use crate::engine::step::Setup;
@@ -294,11 +295,7 @@ pub(super) fn dead_letter(
             "could not decode record {} of `{}`-{}: {error}",
             input.offset, source.topic, source.partition
         ),
-        source: SourceRef {
-            topic: &source.topic,
-            partition: source.partition,
-            offset: input.offset,
-        },
+        source: source.at(input.offset),
         raw_base64: raw.map(|raw| BASE64.encode(raw)),
         raw_cut_from: input.payload.map(<[u8]>::len).filter(|length| *length > MAX_RAW_BYTES),
     };
@@ -308,9 +305,17 @@ pub(super) fn dead_letter(
     sink.emit(OutputTopic::DeadLetter, key.as_bytes(), out);
 }
 
+/// A chain of audit records, and the record of its input partition at which it goes on.
+pub(super) type ChainOf<'a> = (&'a mut Link, SourceRef<'a>);
+
 /// Emits that a rule set has become active.
-pub(super) fn ruleset_active(setup: &Setup, out: &mut Vec<u8>, sink: &mut impl Sink) {
-    audit("ruleset_active", (None, None), setup, out, sink);
+pub(super) fn ruleset_active(
+    setup: &Setup,
+    chain: ChainOf<'_>,
+    out: &mut Vec<u8>,
+    sink: &mut impl Sink,
+) {
+    audit("ruleset_active", (None, None), (setup, chain), out, sink);
 }
 
 /// Emits that a rule stopped more than it may.
@@ -318,6 +323,7 @@ pub(super) fn rule_tripped(
     scene: &Scene<'_>,
     info: &RuleInfo,
     (limit, per_ms): (u32, i64),
+    chain: &mut Link,
     out: &mut Vec<u8>,
     sink: &mut impl Sink,
 ) {
@@ -330,27 +336,36 @@ pub(super) fn rule_tripped(
         event: scene.event_ref(),
         source: scene.source_ref(),
     };
-    audit("rule_tripped_breaker", (Some(tripped), None), scene.setup, out, sink);
+    audit(
+        "rule_tripped_breaker",
+        (Some(tripped), None),
+        (scene.setup, (chain, scene.source_ref())),
+        out,
+        sink,
+    );
 }
 
 /// Emits what came of a command.
 pub(super) fn command(
     answer: CommandAnswer<'_>,
     setup: &Setup,
+    chain: ChainOf<'_>,
     out: &mut Vec<u8>,
     sink: &mut impl Sink,
 ) {
-    audit("command", (None, Some(answer)), setup, out, sink);
+    audit("command", (None, Some(answer)), (setup, chain), out, sink);
 }
 
 fn audit(
     kind: &str,
     (tripped, command): (Option<TrippedRule<'_>>, Option<CommandAnswer<'_>>),
-    setup: &Setup,
+    (setup, (link, source)): (&Setup, ChainOf<'_>),
     out: &mut Vec<u8>,
     sink: &mut impl Sink,
 ) {
     let (live_rules, shadow_rules) = setup.rules_by_mode();
+    let prev = link.last.hex();
+    let SourceRef { topic, partition, offset } = source;
     let record = AuditRecord {
         schema: OutputTopic::Audit.schema(),
         kind,
@@ -361,10 +376,14 @@ fn audit(
         shadow_rules,
         tripped,
         command,
+        chain: ChainRef { topic, partition, offset, seq: link.seq + 1, prev: &prev },
     };
     out.clear();
     write_json(out, &record);
-    sink.emit(OutputTopic::Audit, setup.ruleset.as_bytes(), out);
+    link.advance(out);
+    // WHY: by the chain, so that its records stand in one partition in their order.
+    let key = format!("{topic}-{partition}");
+    sink.emit(OutputTopic::Audit, key.as_bytes(), out);
 }
 
 fn step_up(method: &str, otherwise: Option<StepUpOtherwise>) -> StepUp<'_> {

@@ -4,6 +4,7 @@
 //! synchronous and pure: what comes out is a function of the records so far, the rule set and the options.
 
 mod activate;
+mod audit;
 mod breaker;
 mod command;
 pub mod counters;
@@ -29,6 +30,7 @@ pub mod trail;
 mod turn;
 
 pub use activate::{ActivationReport, Past};
+pub use audit::Link;
 pub use counters::{CommandResult, Counters, RuleCounters};
 pub use labels::{Found, LabelFigures, Labelled, Stance};
 pub use models::{ModelFigures, ModelSays};

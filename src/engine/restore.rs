@@ -12,6 +12,7 @@ use crate::base::codec::{Damaged, Decoder};
 use crate::decision::episodes::Episodes;
 use crate::decision::holds::HoldBook;
 use crate::engine::activate::carry_tables;
+use crate::engine::audit::Chains;
 use crate::engine::breaker::Breakers;
 use crate::engine::counters::{Counters, RuleCounters};
 use crate::engine::gap::Gap;
@@ -78,6 +79,7 @@ struct Loading {
     counters: Counters,
     rules: Vec<(String, RuleCounters)>,
     breakers: Breakers,
+    chains: Chains,
     lists: Vec<String>,
     lists_expired_ms: Option<i64>,
     expected: Expected,
@@ -231,6 +233,7 @@ impl Loading {
         let (counters, rules) = load_counters(code)?;
         let breakers = Breakers::load(clocks.len(), code)?;
         let snoozes = SnoozeBook::load(code)?;
+        let chains = Chains::load(sources.len(), code)?;
         let n = code.count(1, WHAT)?;
         let lists: Result<Vec<String>, Damaged> =
             (0..n).map(|_| code.text(WHAT).map(str::to_owned)).collect();
@@ -264,6 +267,7 @@ impl Loading {
             counters,
             rules,
             breakers,
+            chains,
             lists: lists?,
             lists_expired_ms: known.then_some(expired_ms),
             expected,
@@ -324,6 +328,7 @@ impl Loading {
             counters,
             trail: self.trail,
             gap: self.gap,
+            chains: self.chains,
             breakers: if same { self.breakers.of(program) } else { Breakers::new(program) },
         })
     }

@@ -12,7 +12,7 @@
 //!
 //! - `setup`, `decoder`, `topics`: made of the rule set and the settings; their digests are in the head.
 //! - `commands`: a setting; whoever restores says it again ([`Engine::take_commands_from`]).
-//! - `sources`; `remembered.clocks`, `counters`, `trail`, `gap`, `breakers`: in the head.
+//! - `sources`; `remembered.clocks`, `counters`, `trail`, `gap`, `breakers`, `chains`: in the head.
 //! - `remembered.memory`: `tables` and `models` in sections of their own, `evictions` and `advances` in the head; `identities` and
 //!   the plans (`reads`, `stored`, `places`) are made of the rule set; what models tallied is of the process alone.
 //! - `remembered.lists`: files are made of the rule set; what rules changed, and until when members were forgotten, is
@@ -35,7 +35,7 @@ use crate::engine::step::{Engine, Remembered};
 pub(super) const MAGIC: &[u8; 8] = b"RISKWEIR";
 
 /// The form in which this engine writes snapshots, and the only one that it reads.
-pub const SNAPSHOT_VERSION: u32 = 8;
+pub const SNAPSHOT_VERSION: u32 = 9;
 
 /// Kinds of sections.
 pub(super) mod kind {
@@ -219,6 +219,7 @@ impl Engine {
             breakers,
             labels,
             snoozes,
+            chains,
         } = &mut self.remembered;
         code.count(clocks.all().len());
         for clock in clocks.all() {
@@ -243,6 +244,7 @@ impl Engine {
         write_counters(counters, program.rules.iter().map(|rule| rule.name.as_str()), code);
         breakers.save(code);
         snoozes.save(code);
+        chains.save(code);
         code.count(program.lists.len());
         program.lists.iter().for_each(|list| code.text(&list.name));
         code.flag(lists.expired_ms().is_some());

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::base::Value;
+use crate::base::{Digest, Value};
 use crate::decision::command::Command;
 use crate::decision::episodes::Episodes;
 use crate::decision::holds::HoldBook;
 use crate::decision::score::ScoreSheet;
+use crate::engine::audit::{Chains, Link};
 use crate::engine::breaker::Breakers;
 use crate::engine::command::Obedience;
 use crate::engine::counters::{Counters, RuleCounters};
@@ -64,6 +65,8 @@ pub(super) struct Setup {
     pub(super) options: EngineOptions,
     pub(super) ruleset: String,
     pub(super) config: String,
+    /// Names both.
+    pub(super) identity: Digest,
     pub(super) asked: Asked,
     /// Per event type: whether labels may be about it.
     pub(super) labelled: Vec<bool>,
@@ -96,6 +99,7 @@ pub(super) struct Remembered {
     pub(super) breakers: Breakers,
     pub(super) labels: LabelBook,
     pub(super) snoozes: SnoozeBook,
+    pub(super) chains: Chains,
 }
 
 /// Buffers that live from event to event; their content means nothing between events.
@@ -338,9 +342,23 @@ impl Engine {
         self.topics.get(stream.0 as usize).copied().flatten()
     }
 
-    /// Announces the rule set on the audit topic. Call once, before the first record.
-    pub fn announce(&mut self, sink: &mut impl Sink) {
-        emit::ruleset_active(&self.setup, &mut self.work.body, sink);
+    /// Announces the rule set on the audit topic, in the chain of a record's stream, unless it was announced already.
+    /// Whoever writes audit records calls it before each record, replayed ones included: it is part of what is
+    /// remembered.
+    pub fn announce(&mut self, input: &Input<'_>, sink: &mut impl Sink) {
+        let (setup, chains) = (&self.setup, &mut self.remembered.chains);
+        if chains.is_news(setup.identity) {
+            let source = &self.sources[input.stream.0 as usize];
+            let chain = (chains.of(input.stream), source.at(input.offset));
+            emit::ruleset_active(setup, chain, &mut self.work.body, sink);
+        }
+    }
+
+    /// Where the chains of audit records stand, by input partition.
+    pub fn audit_chains(&self) -> impl Iterator<Item = (&Source, Link)> {
+        let streams = (0..).map(StreamId);
+        let chains = &self.remembered.chains;
+        self.sources.iter().zip(streams).map(|(source, stream)| (source, chains.get(stream)))
     }
 
     /// Everything counted so far.
@@ -458,6 +476,7 @@ impl Setup {
             digesters: program.schema.events.iter().map(Digester::new).collect(),
             ruleset: program.digest.short_hex(),
             config: options.digest().short_hex(),
+            identity: Digest::of_parts(&[&program.digest.0, &options.digest().0]),
             labelled: labelled(&program.schema),
             asked: Asked::of(&program, options.dedupe_window_ms, options.allowed_lateness_ms),
             options,
@@ -574,6 +593,7 @@ impl Remembered {
             breakers: Breakers::new(program),
             labels: LabelBook::default(),
             snoozes: SnoozeBook::default(),
+            chains: Chains::default(),
         }
     }
 

@@ -1,5 +1,6 @@
 //! The clocks: one per partition, the largest accepted event time, never the wall clock.
 
+use crate::decision::wire::SourceRef;
 use crate::engine::options::EngineOptions;
 
 /// The names of one input partition.
@@ -13,6 +14,13 @@ pub struct Source {
     pub clock: ClockId,
     /// What its records are.
     pub carries: Carries,
+}
+
+impl Source {
+    /// One of its records, as outputs name it.
+    pub(super) fn at(&self, offset: i64) -> SourceRef<'_> {
+        SourceRef { topic: &self.topic, partition: self.partition, offset }
+    }
 }
 
 /// What the records of a partition are.

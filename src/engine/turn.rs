@@ -425,7 +425,8 @@ impl<'a, S: Sink> Turn<'a, S> {
         let info = rule(&self.setup.program, id);
         let Some(terms) = self.setup.program.policy.breaker else { return };
         self.remembered.counters.breaker_trips += 1;
-        emit::rule_tripped(scene, info, terms, &mut self.work.body, self.sink);
+        let chain = self.remembered.chains.of(self.input.stream);
+        emit::rule_tripped(scene, info, terms, chain, &mut self.work.body, self.sink);
         self.mark_record();
         let then =
             if info.mandatory { "it is mandatory and goes on" } else { "it only watches now" };

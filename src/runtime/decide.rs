@@ -50,7 +50,6 @@ pub struct Deciding {
     /// The stream of the last record: records come in runs of one partition.
     last: Option<(String, i32, StreamId)>,
     dead_letters: BTreeMap<&'static str, u64>,
-    announced: bool,
     rules: Vec<Arc<str>>,
     tables: Vec<Arc<str>>,
     bounds: Vec<PlaceBound>,
@@ -67,7 +66,7 @@ impl Deciding {
         let tables = program.tables.iter().map(|table| table.name.as_str().into()).collect();
         let bounds = place_bounds(program);
         let dead_letters = engine.counters().dead_letters.clone();
-        Self { engine, last: None, dead_letters, announced: false, rules, tables, bounds }
+        Self { engine, last: None, dead_letters, rules, tables, bounds }
     }
 
     /// Digest of the rule set that decides, shortened.
@@ -88,7 +87,9 @@ impl Deciding {
             stream
         };
         let Input { offset, arrival_ms, payload, .. } = *input;
-        self.engine.step(&EngineInput { stream, offset, arrival_ms, payload }, sink);
+        let input = EngineInput { stream, offset, arrival_ms, payload };
+        self.engine.announce(&input, sink);
+        self.engine.step(&input, sink);
     }
 
     /// Makes another rule set active, with what was read of the past for it; the next record's outputs announce it.
@@ -104,7 +105,6 @@ impl Deciding {
         self.rules = program.rules.iter().map(|rule| rule.name.as_str().into()).collect();
         self.tables = program.tables.iter().map(|table| table.name.as_str().into()).collect();
         self.bounds = place_bounds(program);
-        self.announced = false;
         Ok(report)
     }
 
@@ -190,10 +190,6 @@ fn grown<const N: usize>(before: &[u64; N], now: &[u64; N]) -> Option<usize> {
 
 impl Step for Deciding {
     fn step(&mut self, input: &Input<'_>, outputs: &mut Vec<Output>) -> Outcome {
-        if !self.announced {
-            self.engine.announce(outputs);
-            self.announced = true;
-        }
         let counters = self.engine.counters();
         let (outcomes, commands) = (counters.outcomes, counters.commands);
         self.take(input, outputs);

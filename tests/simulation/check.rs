@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use riskweir::base::Digest;
 use riskweir::runtime::log::{Position, Wire};
 use serde_json::Value;
 
@@ -85,6 +86,8 @@ pub(crate) struct Check {
     workload: Arc<Workload>,
     lanes: Vec<Lane>,
     placed: BTreeMap<String, Vec<u8>>,
+    /// Audit records by lane and number.
+    chains: BTreeMap<(usize, u64), Vec<u8>>,
     commands: Judged,
     /// Snapshots were damaged: where all of a shard are, it begins with the oldest rule set that notes still name.
     pub(crate) damaged: bool,
@@ -100,6 +103,13 @@ fn header<'a>(wire: &'a Wire, name: &str) -> &'a str {
 
 fn text(body: &[u8]) -> String {
     String::from_utf8_lossy(body).into_owned()
+}
+
+/// An announcement without its place in the chain.
+fn unchained(body: &[u8]) -> Option<Value> {
+    let mut value: Value = serde_json::from_slice(body).ok()?;
+    value.as_object_mut()?.remove("chain");
+    Some(value)
 }
 
 /// How many first bytes two bodies share.
@@ -169,9 +179,19 @@ impl Lane {
 impl Check {
     pub(crate) fn new(delivery: Delivery, workload: Arc<Workload>) -> Self {
         let lanes = vec![Lane::default(); workload.layout.n_lanes()];
-        let (placed, saw) = (BTreeMap::new(), Seen::default());
+        let (placed, chains, saw) = (BTreeMap::new(), BTreeMap::new(), Seen::default());
         let commands = Judged::default();
-        Self { delivery, workload, lanes, placed, commands, damaged: false, gaps: false, saw }
+        Self {
+            delivery,
+            workload,
+            lanes,
+            placed,
+            chains,
+            commands,
+            damaged: false,
+            gaps: false,
+            saw,
+        }
     }
 
     pub(crate) fn n_records(&self) -> usize {
@@ -243,6 +263,9 @@ impl Check {
         let (Some(lane), Ok(offset)) = (lane, header(wire, "source_offset").parse::<i64>()) else {
             return Err(format!("P1: an output of no record: {}", text(&wire.body)));
         };
+        if &*wire.topic == AUDIT {
+            self.judge_chain((lane, offset), &wire.body)?;
+        }
         let once = self.delivery != Delivery::AtLeastOnce;
         let is_answer = wire.body.windows(ANSWER.len()).any(|part| part == ANSWER);
         if &*wire.topic == AUDIT && is_answer {
@@ -287,6 +310,34 @@ impl Check {
         Ok(())
     }
 
+    /// Audit records of a lane are one chain, and a number is given once: P18.
+    fn judge_chain(&mut self, (lane, offset): (usize, i64), body: &[u8]) -> Result<(), String> {
+        let at = self.place(lane);
+        let value: Value = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+        let chain = &value["chain"];
+        let named =
+            (chain["topic"].as_str(), chain["partition"].as_i64(), chain["offset"].as_i64());
+        let place = self.workload.layout.place(lane);
+        if named != (Some(&*place.topic), Some(place.number.into()), Some(offset)) {
+            return Err(format!("P18: {at}@{offset} is chained elsewhere: {}", text(body)));
+        }
+        let seq = chain["seq"].as_u64().unwrap_or(0);
+        let known = self.chains.insert((lane, seq), body.to_vec());
+        // WHY: who accepts that records are missing, or lost its snapshots, has another past.
+        if self.gaps || self.damaged || self.delivery == Delivery::AtLeastOnce {
+            return Ok(());
+        }
+        if known.is_some_and(|known| known != body) {
+            return Err(format!("P18: {at} has two audit records {seq}: {}", text(body)));
+        }
+        let before = self.chains.get(&(lane, seq.saturating_sub(1)));
+        let hash = before.map_or_else(|| "0".repeat(64), |before| Digest::of(before).hex());
+        if seq == 0 || (seq > 1) != before.is_some() || chain["prev"].as_str() != Some(&*hash) {
+            return Err(format!("P18: audit record {seq} of {at} follows none: {}", text(body)));
+        }
+        Ok(())
+    }
+
     fn judge_announcement(
         &mut self,
         (lane, offset): (usize, i64),
@@ -295,7 +346,8 @@ impl Check {
         let state = &self.lanes[lane];
         let parts = state.parts(self.delivery, self.damaged).into_iter();
         let sets: BTreeSet<usize> = parts.filter_map(|part| state.set_at(part, offset)).collect();
-        if sets.iter().any(|set| self.workload.announcement(*set) == body) {
+        let announced = unchained(body);
+        if sets.iter().any(|set| unchained(&self.workload.announcement(*set)) == announced) {
             return Ok(());
         }
         let (at, body) = (self.place(lane), text(body));

@@ -1,0 +1,90 @@
+//! The chains of audit records: one for each input partition, each record with its number and the digest of the one before.
+//!
+//! INVARIANT: every audit record answers one record of the input and is part of the chain of that record's partition. What
+//! is announced or found is a function of the input and the epochs, so a chain written again is the same, byte for byte,
+//! and goes on wherever its partition goes.
+
+use crate::base::Digest;
+use crate::base::codec::{Damaged, Decoder, Encoder};
+use crate::engine::port::StreamId;
+
+/// Where a chain stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// The number of its last record; 0 before the first.
+    pub seq: u64,
+    /// The digest of that record; zeros before the first.
+    pub last: Digest,
+}
+
+impl Default for Link {
+    fn default() -> Self {
+        Self { seq: 0, last: Digest([0; 32]) }
+    }
+}
+
+impl Link {
+    /// Takes note of the record that was just written.
+    pub(super) fn advance(&mut self, body: &[u8]) {
+        self.seq += 1;
+        self.last = Digest::of(body);
+    }
+}
+
+/// The chains of an engine, by input partition, and the rule set that was announced last.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Chains {
+    links: Vec<Link>,
+    announced: Option<Digest>,
+}
+
+impl Chains {
+    /// The chain of a stream.
+    pub(super) fn of(&mut self, stream: StreamId) -> &mut Link {
+        let at = stream.0 as usize;
+        if self.links.len() <= at {
+            self.links.resize(at + 1, Link::default());
+        }
+        &mut self.links[at]
+    }
+
+    /// Where the chain of a stream stands.
+    pub(super) fn get(&self, stream: StreamId) -> Link {
+        self.links.get(stream.0 as usize).copied().unwrap_or_default()
+    }
+
+    /// Takes note that this rule set, with its settings, decides from here on. True: it was not announced yet.
+    pub(super) fn is_news(&mut self, identity: Digest) -> bool {
+        self.announced.replace(identity) != Some(identity)
+    }
+
+    pub(super) fn save(&self, code: &mut Encoder<'_>) {
+        code.flag(self.announced.is_some());
+        code.raw(&self.announced.unwrap_or(Digest([0; 32])).0);
+        code.count(self.links.len());
+        for Link { seq, last } in &self.links {
+            code.var(*seq);
+            code.raw(&last.0);
+        }
+    }
+
+    pub(super) fn load(n_sources: usize, code: &mut Decoder<'_>) -> Result<Self, Damaged> {
+        const WHAT: &str = "chain of audit records";
+        let is_known = code.flag(WHAT)?;
+        let announced = Digest(load_digest(code)?);
+        let n = code.count(33, WHAT)?;
+        code.demand(n <= n_sources, WHAT)?;
+        let link = |_| {
+            let seq = code.var(WHAT)?;
+            code.demand(seq < u64::MAX >> 1, WHAT)?;
+            Ok(Link { seq, last: Digest(load_digest(code)?) })
+        };
+        let links = (0..n).map(link).collect::<Result<Vec<Link>, Damaged>>()?;
+        Ok(Self { links, announced: is_known.then_some(announced) })
+    }
+}
+
+fn load_digest(code: &mut Decoder<'_>) -> Result<[u8; 32], Damaged> {
+    const WHAT: &str = "digest of an audit record";
+    code.raw(32, WHAT)?.try_into().map_err(|_| code.damaged(WHAT))
+}
