@@ -24,6 +24,8 @@ use crate::support::wait;
 
 #[path = "holds/asked.rs"]
 mod asked;
+#[path = "holds/subjects.rs"]
+mod subjects;
 mod support;
 
 const START_MS: i64 = 1_772_445_600_000;
@@ -127,8 +129,21 @@ fn holds_take_the_steps_of_the_table_of_states_and_no_others() {
         cells.map(|cell| cell.trim().trim_matches('`').to_owned()).collect()
     };
     let table: Vec<Vec<String>> = rows.map(cells).collect();
-    assert_eq!(table[0][1..], ["hold.extend", "hold.release", "hold.confirm", "its deadline"]);
-    let steps = [HoldStep::Extend, HoldStep::Release, HoldStep::Confirm, HoldStep::Expire];
+    let head = [
+        "hold.extend",
+        "hold.release",
+        "hold.confirm",
+        "its first deadline of two",
+        "its last deadline",
+    ];
+    assert_eq!(table[0][1..], head);
+    let steps = [
+        HoldStep::Extend,
+        HoldStep::Release,
+        HoldStep::Confirm,
+        HoldStep::Escalate,
+        HoldStep::Expire,
+    ];
     let mut states = Vec::new();
     for row in &table[2..] {
         let state = HoldState::named(&row[0]).unwrap();

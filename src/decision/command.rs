@@ -13,6 +13,7 @@
 //! | `hold_id` | the hold |
 //! | `deadline_at` | of `hold.extend`: the new deadline; RFC 3339 |
 //! | `expected_state` | refuse unless the hold is in this state |
+//! | `entity`, `value`, `otherwise` | of `hold.place`: whose payments are held, and what comes at the deadline |
 //! | `list`, `value` | the list, and what is put on it or taken off |
 //! | `rule`, `key`, `value` | of a snooze: the id of the rule, and the key for whose value it is silent |
 //! | `until` | until when a value stays on a list, or a rule is silent; RFC 3339 |
@@ -26,6 +27,7 @@ use serde_json::Value;
 use crate::base::time::{format_rfc3339, parse_rfc3339};
 use crate::decision::holds::{Ask, HoldState, HoldStep};
 use crate::event::error::{DecodeError, Reason};
+use crate::rules::syntax::ast::Otherwise;
 
 /// The form of commands.
 pub const SCHEMA: &str = "riskweir.command.v1";
@@ -42,11 +44,12 @@ pub struct Kind {
 }
 
 /// Every kind of command.
-pub const KINDS: [Kind; 8] = [
+pub const KINDS: [Kind; 9] = [
     kind("clock", &["at"], &[]),
     kind("hold.release", &["hold_id"], &["expected_state"]),
     kind("hold.confirm", &["hold_id"], &["expected_state"]),
     kind("hold.extend", &["hold_id", "deadline_at"], &["expected_state"]),
+    kind("hold.place", &["entity", "value", "deadline_at"], &["otherwise"]),
     kind("list.add", &["list", "value"], &["until"]),
     kind("list.remove", &["list", "value"], &[]),
     kind("snooze.set", &["rule", "key", "value", "until"], &[]),
@@ -68,7 +71,7 @@ const FOR_ALL: [&str; 3] = ["schema", "kind", "at"];
 const FOR_PEOPLE: [&str; 3] = ["command_id", "actor", "reason"];
 
 /// Every member that some command may have.
-pub const MEMBERS: [&str; 14] = [
+pub const MEMBERS: [&str; 16] = [
     "schema",
     "command_id",
     "kind",
@@ -78,6 +81,8 @@ pub const MEMBERS: [&str; 14] = [
     "hold_id",
     "deadline_at",
     "expected_state",
+    "entity",
+    "otherwise",
     "list",
     "value",
     "rule",
@@ -124,6 +129,17 @@ pub enum Wish {
         hold_id: String,
         /// Which step.
         ask: Ask,
+    },
+    /// All payments of a subject, until a deadline.
+    Place {
+        /// The kind of entity.
+        entity: String,
+        /// Its id.
+        value: String,
+        /// The deadline, ms.
+        until_ms: i64,
+        /// What happens then.
+        otherwise: Otherwise,
     },
     /// A value on a list, until an instant in ms where it says one.
     ListAdd {
@@ -174,8 +190,9 @@ impl Asked {
                 HoldStep::Extend => "hold.extend",
                 HoldStep::Release => "hold.release",
                 HoldStep::Confirm => "hold.confirm",
-                HoldStep::Expire => "clock",
+                HoldStep::Expire | HoldStep::Escalate => "clock",
             },
+            Wish::Place { .. } => "hold.place",
             Wish::ListAdd { .. } => "list.add",
             Wish::ListRemove { .. } => "list.remove",
             Wish::SnoozeSet { .. } => "snooze.set",
@@ -190,6 +207,11 @@ impl Asked {
             Wish::Hold { hold_id, ask } => {
                 let expected = ask.expected.map_or("", HoldState::as_str);
                 words.extend([hold_id.clone(), expected.to_owned(), ask.until_ms.to_string()]);
+            }
+            Wish::Place { entity, value, until_ms, otherwise } => {
+                let otherwise = if *otherwise == Otherwise::Block { "block" } else { "release" };
+                words.extend([entity.clone(), value.clone(), until_ms.to_string()]);
+                words.push(otherwise.to_owned());
             }
             Wish::ListAdd { list, value, until_ms } => {
                 let until = until_ms.map_or_else(String::new, |ms| ms.to_string());
@@ -280,6 +302,16 @@ impl<'m> Members<'m> {
 
     fn wish(&self, kind: Kind) -> Result<Wish, DecodeError> {
         Ok(match kind.name {
+            "hold.place" => Wish::Place {
+                entity: self.owned("entity")?,
+                value: self.owned("value")?,
+                until_ms: self.needed_time("deadline_at")?,
+                otherwise: match self.optional("otherwise")? {
+                    None | Some("release") => Otherwise::Release,
+                    Some("block") => Otherwise::Block,
+                    Some(_) => return Err(wrong("otherwise", Reason::UnknownMember)),
+                },
+            },
             "list.add" => Wish::ListAdd {
                 list: self.owned("list")?,
                 value: self.owned("value")?,

@@ -5,7 +5,7 @@
 use crate::decision::lattice::{Candidate, Force, Outcome, Ruling, decide};
 use crate::decision::score::ScoreSheet;
 use crate::rules::program::{
-    ActionPlan, Mode, Policy, Program, RuleBody, RuleId, ScoreGroup, StepUpOtherwise,
+    ActionPlan, Escalation, Mode, Policy, Program, RuleBody, RuleId, ScoreGroup, StepUpOtherwise,
 };
 use crate::rules::syntax::ast::Otherwise;
 
@@ -20,9 +20,11 @@ pub enum Reach {
 
 /// Until when and how a payment is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HoldTerms {
+pub struct HoldTerms<'p> {
     /// Longest of the holds that stand: all of them, or where an `allow` is, those of mandatory rules.
     pub for_ms: i64,
+    /// Who is asked then: the longest of what they say, then the first by the name of the queue.
+    pub escalate: Option<&'p Escalation>,
     /// Strictest of what they say for the deadline.
     pub otherwise: Otherwise,
 }
@@ -37,19 +39,33 @@ pub struct Resolution<'p> {
     /// Index of the band that the score falls into.
     pub band: Option<usize>,
     /// Terms, when the outcome is `hold`.
-    pub hold: Option<HoldTerms>,
+    pub hold: Option<HoldTerms<'p>>,
     /// Method, when the outcome is `step_up`: that of the strictest that stands, then the first by the method's name.
     pub step_up: Option<(&'p str, Option<StepUpOtherwise>)>,
+    /// The event's subject is held, and with it the event, whatever rules say but `block`.
+    pub by_subject: bool,
 }
 
 impl Resolution<'_> {
     /// The outcome.
     pub fn outcome(&self) -> Outcome {
-        self.ruling.outcome
+        match self.ruling.outcome {
+            Outcome::Block => Outcome::Block,
+            _ if self.by_subject => Outcome::Hold,
+            outcome => outcome,
+        }
+    }
+
+    /// Whether an action of this rule, one of those that hit, stands: no `allow` put it aside.
+    pub fn stands(&self, program: &Program, body: &RuleBody) -> bool {
+        !self.ruling.allowed || force_of(program, body) == Force::Mandatory
     }
 
     /// Whether this rule, one of those that hit, brought the outcome about, alone or with others.
     pub fn is_by(&self, program: &Program, body: &RuleBody) -> bool {
+        if self.outcome() != self.ruling.outcome {
+            return false;
+        }
         let force = force_of(program, body);
         let mut wishes = body.actions.iter().filter_map(|action| candidate(action, force));
         wishes.any(|wish| self.ruling.is_by(wish))
@@ -62,6 +78,9 @@ impl Resolution<'_> {
 
     /// Whether the score band brought the outcome about, alone or with rules.
     pub fn is_by_band(&self, policy: &Policy) -> bool {
+        if self.outcome() != self.ruling.outcome {
+            return false;
+        }
         let wish = self.band_action(policy).and_then(|action| candidate(action, Force::Ordinary));
         wish.is_some_and(|wish| self.ruling.is_by(wish))
     }
@@ -126,14 +145,18 @@ pub fn resolve<'p>(
     let ruling = decide(candidates.iter().map(|(found, _)| *found));
     let winning =
         || candidates.iter().filter(|(found, _)| ruling.is_by(*found)).map(|(_, action)| *action);
-    let hold = winning().filter_map(hold_terms).reduce(|a, b| HoldTerms {
-        for_ms: a.for_ms.max(b.for_ms),
-        otherwise: a.otherwise.max(b.otherwise),
-    });
+    let hold =
+        winning().filter_map(hold_terms).reduce(|a, b| HoldTerms {
+            for_ms: a.for_ms.max(b.for_ms),
+            escalate: a.escalate.into_iter().chain(b.escalate).max_by_key(|escalation| {
+                (escalation.for_ms, core::cmp::Reverse(&escalation.queue))
+            }),
+            otherwise: a.otherwise.max(b.otherwise),
+        });
     let step_up = winning()
         .filter_map(step_up_terms)
         .max_by_key(|(method, otherwise)| (strictness(*otherwise), core::cmp::Reverse(*method)));
-    Resolution { ruling, score, band, hold, step_up }
+    Resolution { ruling, score, band, hold, step_up, by_subject: false }
 }
 
 /// Whether one of the rules that say a group's cap acts on this event: a live one by its dates, a canary where it hits.
@@ -153,10 +176,10 @@ pub fn band_of(policy: &Policy, score: i32) -> Option<usize> {
     policy.bands.iter().position(|(from, to, _)| (*from..=*to).contains(&score))
 }
 
-fn hold_terms(action: &ActionPlan) -> Option<HoldTerms> {
+fn hold_terms(action: &ActionPlan) -> Option<HoldTerms<'_>> {
     match action {
-        ActionPlan::Hold { for_ms, otherwise, .. } => {
-            Some(HoldTerms { for_ms: *for_ms, otherwise: *otherwise })
+        ActionPlan::Hold { for_ms, escalate, otherwise, .. } => {
+            Some(HoldTerms { for_ms: *for_ms, escalate: escalate.as_ref(), otherwise: *otherwise })
         }
         _ => None,
     }

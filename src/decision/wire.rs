@@ -69,6 +69,9 @@ pub struct DecisionBody<'a> {
     /// The hold that this decision placed or joined.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hold_id: Option<&'a str>,
+    /// Subjects of the event whose payments are all held, with their holds; the event's own hold follows those.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub held: Vec<HeldWith<'a>>,
     /// Rules that hit, by rule name.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub contributions: &'a [Contribution<'a>],
@@ -166,6 +169,15 @@ pub struct Band<'a> {
     /// What the policy says of the band's action.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<Cow<'a, str>>,
+}
+
+/// A subject whose payments are all held.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct HeldWith<'a> {
+    /// The hold of the subject.
+    pub hold_id: &'a str,
+    /// The kind of entity, and its id.
+    pub subject: EntityRef<'a>,
 }
 
 /// A request for a second factor.
@@ -363,7 +375,8 @@ pub struct AlertRecord<'a> {
     /// Digest of rule, alert of the rule, and decision.
     pub alert_id: &'a str,
     /// Stable id of the rule, or `policy` for a score band, `id_reuse` for a reused event id, `breaker` for a rule that
-    /// stopped too much.
+    /// stopped too much, `hold_escalation` for a hold that nobody decided about until its first deadline (the event and the
+    /// decision are those that placed it).
     pub rule: &'a str,
     /// Name of the rule.
     pub name: &'a str,
@@ -428,18 +441,24 @@ pub struct EpisodeRef<'a> {
 pub struct HoldRecord<'a> {
     /// `riskweir.hold.v1`.
     pub schema: &'a str,
-    /// Digest of event type, event id and body of the event that placed it. What these three name has one open hold.
+    /// Digest of event type, event id and body of the event that placed it. What these three name has one open hold. Of a
+    /// subject's hold a digest of the subject and what placed it.
     pub hold_id: &'a str,
-    /// `placed`, `extended` (its deadline was put off), `released` (the payment may go), `confirmed` (the payment is refused)
+    /// `placed`, `extended` (its deadline was put off), `escalated` (nobody decided until the first deadline, and it stays
+    /// stopped until the second), `released` (the payment may go), `confirmed` (the payment is refused)
     /// or `expired` (nobody decided until the deadline: `otherwise` holds). The last three end it.
-    #[schemars(extend("enum" = ["placed", "extended", "released", "confirmed", "expired"]))]
+    #[schemars(extend("enum" = ["placed", "extended", "escalated", "released", "confirmed", "expired"]))]
     pub state: &'a str,
-    /// What is held.
+    /// What is held: an event; where `all_payments` is true a kind of entity and its id, and when that was placed.
     pub subject: EventRef<'a>,
+    /// True for the hold of a subject: it stops every payment of it. Each of them has a hold of its own beside this one.
+    #[serde(skip_serializing_if = "is_false")]
+    pub all_payments: bool,
     /// Its amount with currency, when the event has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub amount: Option<MoneyText<'a>>,
-    /// Ids of the rules that placed it (`policy` for a score band).
+    /// Ids of the rules that placed it (`policy` for a score band, `subject` where the hold of a subject did, `command` where
+    /// somebody did by hand).
     pub placed_by: Vec<&'a str>,
     /// In words.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -447,19 +466,39 @@ pub struct HoldRecord<'a> {
     /// When it was placed: the event's time, or where that lies in the future, its partition's clock.
     #[schemars(extend("format" = "date-time"))]
     pub placed_at: &'a str,
+    /// Ids of the holds of its subjects, which it follows.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub under: Vec<&'a str>,
     /// When it ends without a human, event time.
     #[schemars(extend("format" = "date-time"))]
     pub deadline_at: &'a str,
-    /// What happens then: `release` or `block`.
-    #[schemars(extend("enum" = ["release", "block"]))]
+    /// What happens then: `release`, `block`, or `escalate`: people are asked, and `then` says how it goes on.
+    #[schemars(extend("enum" = ["release", "block", "escalate"]))]
     pub otherwise: &'a str,
-    /// The decision that placed it.
+    /// What comes after the first deadline.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub then: Option<HoldThen<'a>>,
+    /// The decision that placed it; absent where a command did.
+    #[serde(skip_serializing_if = "str::is_empty")]
     pub decision_id: &'a str,
     /// Who brought it into this state; absent where a rule placed it or its deadline came.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by: Option<CommandRef<'a>>,
     /// Digest of the rule set that is active.
     pub ruleset: &'a str,
+}
+
+/// What comes after the first deadline of a hold.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct HoldThen<'a> {
+    /// How much longer it is stopped, ms.
+    pub for_ms: i64,
+    /// The queue of who is asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queue: Option<&'a str>,
+    /// What happens at the end.
+    #[schemars(extend("enum" = ["release", "block"]))]
+    pub otherwise: &'a str,
 }
 
 /// A command and who gave it.
@@ -556,7 +595,7 @@ pub struct ChainRef<'a> {
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct CommandAnswer<'a> {
     /// What was asked for.
-    #[schemars(extend("enum" = ["hold.release", "hold.confirm", "hold.extend", "list.add", "list.remove", "snooze.set",
+    #[schemars(extend("enum" = ["hold.release", "hold.confirm", "hold.extend", "hold.place", "list.add", "list.remove", "snooze.set",
         "snooze.end"]))]
     pub kind: &'a str,
     /// The command, who gave it and why.
@@ -564,6 +603,9 @@ pub struct CommandAnswer<'a> {
     /// The hold that it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hold_id: Option<&'a str>,
+    /// The kind of entity whose payments are all held.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entity: Option<&'a str>,
     /// The list that it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub list: Option<&'a str>,
@@ -573,7 +615,7 @@ pub struct CommandAnswer<'a> {
     /// The key for whose value the rule is silent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<&'a str>,
-    /// The value of the key, or that is put on the list or taken off it.
+    /// The value of the key, or that is put on the list or taken off it, or the id of the entity.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<&'a str>,
     /// Until when it says that this holds.
@@ -586,18 +628,20 @@ pub struct CommandAnswer<'a> {
     /// Why it was refused. `unknown_hold`: no hold of this id is here, or it ended long ago; `ended`: somebody decided already,
     /// or its deadline came; `changed`: it is in another state than expected; `not_later`: the new deadline is not later than
     /// the old one; `too_long`: it would be open for more than 400 days, or a snooze set for more than 180;
+    /// `follows_subject`: it has the deadline of its subject's hold; `held`: the subject is held already; `unknown_entity`: no
+    /// payment has one of this kind;
     /// `command_id_reused`: another command had this id; `unknown_list`; `list_gives_values`: its file alone fills it;
     /// `wrong_type`: the value cannot be a member; `not_on_list`; `past`: it would end before it begins; `unknown_rule`;
     /// `unknown_key`: no event of the rule has it; `mandatory`: the rule cannot be silenced; `not_snoozed`; `too_many`: 4,096
     /// snoozes are set.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("enum" = ["unknown_hold", "ended", "changed", "not_later", "too_long", "command_id_reused",
-        "unknown_list", "list_gives_values", "wrong_type", "not_on_list", "past", "unknown_rule", "unknown_key", "mandatory",
+        "follows_subject", "held", "unknown_entity", "unknown_list", "list_gives_values", "wrong_type", "not_on_list", "past", "unknown_rule", "unknown_key", "mandatory",
         "not_snoozed", "too_many"]))]
     pub cause: Option<&'a str>,
     /// The state of the hold afterwards, where it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("enum" = ["placed", "extended", "released", "confirmed", "expired"]))]
+    #[schemars(extend("enum" = ["placed", "extended", "escalated", "released", "confirmed", "expired"]))]
     pub state: Option<&'a str>,
     /// Which record.
     pub source: SourceRef<'a>,

@@ -3,12 +3,13 @@
 //! A command is a record of the input like any other: it has its place in the log, and a replay does the same again. It is
 //! judged by the time that the log stamped it with, never by a clock of this machine.
 
-use crate::base::EntityKey;
+use crate::base::{Digest, EntityKey};
 use crate::decision::command::{Asked, Command, SnoozeKey, Wish};
-use crate::decision::holds::{Ask, Hold, HoldState};
+use crate::decision::holds::{Ask, Hold, HoldState, LONGEST_HOLD_MS, subject_key};
 use crate::decision::wire::{CommandAnswer, CommandRef, Moment, SourceRef};
 use crate::engine::counters::CommandResult;
 use crate::engine::emit;
+use crate::engine::held;
 use crate::engine::port::{Input, Sink};
 use crate::engine::snoozes::{LONGEST_SNOOZE_MS, SnoozeTerms};
 use crate::engine::step::{Remembered, Setup};
@@ -16,6 +17,7 @@ use crate::engine::streams::Source;
 use crate::event::schema::{EventId, FieldType};
 use crate::rules::list_member;
 use crate::rules::program::{ListId, ListSpec, RuleBody, Type};
+use crate::rules::syntax::ast::Otherwise;
 use crate::state::Seen;
 
 /// One command on its way through the engine.
@@ -37,15 +39,18 @@ struct Answer {
     result: CommandResult,
     cause: Option<Cause>,
     state: Option<&'static str>,
+    /// The hold that was placed.
+    hold_id: Option<String>,
 }
 
 impl Answer {
     /// Of what has no state of its own.
     fn of(done: Result<(), Cause>) -> Self {
-        match done {
-            Ok(()) => Self { result: CommandResult::Done, cause: None, state: None },
-            Err(cause) => Self { result: CommandResult::Refused, cause: Some(cause), state: None },
-        }
+        let (result, cause) = match done {
+            Ok(()) => (CommandResult::Done, None),
+            Err(cause) => (CommandResult::Refused, Some(cause)),
+        };
+        Self { result, cause, state: None, hold_id: None }
     }
 }
 
@@ -68,8 +73,12 @@ impl<S: Sink> Obedience<'_, S> {
         let state_ms = self.state_ms();
         let n_clocks = u32::try_from(self.remembered.clocks.all().len()).unwrap_or(u32::MAX);
         for clock in 0..n_clocks {
-            while let Some(hold) = self.remembered.holds.take_expired(clock, now_ms, state_ms) {
-                self.tell(&hold, None);
+            loop {
+                let taken = self.remembered.holds.take_expired(clock, now_ms, state_ms);
+                if taken.is_empty() {
+                    break;
+                }
+                self.tell(&taken, None);
             }
         }
     }
@@ -82,12 +91,14 @@ impl<S: Sink> Obedience<'_, S> {
             Seen::Reused => self.stands(asked, CommandResult::Refused, Some("command_id_reused")),
         };
         self.remembered.counters.count_command(answer.result);
+        let about = about(asked);
         let record = CommandAnswer {
+            hold_id: answer.hold_id.as_deref().or(about.hold_id),
             result: answer.result.as_str(),
             cause: answer.cause,
             state: answer.state,
             source: self.source.at(self.input.offset),
-            ..about(asked)
+            ..about
         };
         let chain =
             (self.remembered.chains.of(self.input.stream), self.source.at(self.input.offset));
@@ -113,6 +124,9 @@ impl<S: Sink> Obedience<'_, S> {
     fn act(&mut self, asked: &Asked) -> Answer {
         match &asked.wish {
             Wish::Hold { hold_id, ask } => self.step(asked, hold_id, *ask),
+            Wish::Place { entity, value, until_ms, otherwise } => {
+                self.place(asked, (entity, value), (*until_ms, *otherwise))
+            }
             Wish::ListAdd { list, value, until_ms } => {
                 Answer::of(self.list_add(asked, (list, value), *until_ms))
             }
@@ -129,23 +143,78 @@ impl<S: Sink> Obedience<'_, S> {
         let state_ms = self.state_ms();
         let holds = &mut self.remembered.holds;
         // WHY: in a quiet partition no event has said yet that the deadline came; the promise was given all the same.
-        if let Some(now_ms) = self.input.arrival_ms.or(asked.at_ms)
-            && let Some(hold) = holds.expire(hold_id, now_ms, state_ms)
-        {
-            self.tell(&hold, None);
+        if let Some(now_ms) = self.input.arrival_ms.or(asked.at_ms) {
+            let taken = holds.expire(hold_id, now_ms, state_ms);
+            self.tell(&taken, None);
         }
         match self.remembered.holds.act(hold_id, ask, state_ms) {
-            Ok(hold) => {
-                self.tell(&hold, Some(by(asked)));
-                let state = Some(hold.state.as_str());
-                Answer { result: CommandResult::Done, cause: None, state }
+            Ok(taken) => {
+                self.tell(&taken, Some(by(asked)));
+                let state = taken.first().map(|hold| hold.state.as_str());
+                Answer { state, ..Answer::of(Ok(())) }
             }
             Err(refusal) => Answer {
-                result: CommandResult::Refused,
-                cause: Some(refusal.as_str()),
                 state: refusal.state().map(HoldState::as_str),
+                ..Answer::of(Err(refusal.as_str()))
             },
         }
+    }
+
+    /// The hold of all payments of a subject, placed by hand.
+    fn place(
+        &mut self,
+        asked: &Asked,
+        (entity, value): (&str, &str),
+        (deadline_ms, otherwise): (i64, Otherwise),
+    ) -> Answer {
+        let refused = |cause| Answer::of(Err(cause));
+        let slots = self.setup.subjects.iter().zip(&self.setup.program.schema.events);
+        let mut slots = slots.flat_map(|(slots, event)| slots.iter().map(move |it| (it, event)));
+        let Some(((_, slot), event)) = slots.find(|((kind, _), _)| kind == entity) else {
+            return refused("unknown_entity");
+        };
+        let key = subject_key(entity, value.as_bytes());
+        if let Some(there) = self.remembered.holds.stopping(key) {
+            let hold = self.remembered.holds.find(&there.hold_id);
+            let state = hold.map(|hold| hold.state.as_str());
+            return Answer { state, hold_id: Some(there.hold_id), ..refused("held") };
+        }
+        let Some(now_ms) = self.now_ms(asked) else { return refused("past") };
+        if deadline_ms <= now_ms {
+            return refused("past");
+        }
+        if deadline_ms > now_ms.saturating_add(LONGEST_HOLD_MS) {
+            return refused("too_long");
+        }
+        let parts: [&[u8]; 4] =
+            [b"subject", entity.as_bytes(), value.as_bytes(), asked.id.as_bytes()];
+        let hold = Hold {
+            state: HoldState::Placed,
+            hold_id: Digest::of_parts(&parts).short_hex(),
+            event_type: entity.to_owned(),
+            event_id: held::shown(event, *slot, value).to_owned(),
+            event_ms: now_ms,
+            all_payments: true,
+            placed_ms: now_ms,
+            amount: None,
+            score: 0,
+            placed_by: vec!["command".to_owned()],
+            reasons: vec![asked.reason.clone()],
+            under: Vec::new(),
+            has_deadline: true,
+            deadline_ms,
+            next: None,
+            otherwise,
+            challenge: None,
+            decision_id: String::new(),
+            output_key: value.as_bytes().to_vec(),
+            ended_ms: 0,
+        };
+        let hold_id = Some(hold.hold_id.clone());
+        self.remembered.holds.place(self.source.clock.0, key, hold.clone());
+        self.tell(&[hold], Some(by(asked)));
+        let state = Some(HoldState::Placed.as_str());
+        Answer { state, hold_id, ..Answer::of(Ok(())) }
     }
 
     /// The list that a command means, and the value as its members are written.
@@ -244,14 +313,14 @@ impl<S: Sink> Obedience<'_, S> {
             Wish::Hold { hold_id, .. } => self.remembered.holds.find(hold_id),
             _ => None,
         };
-        Answer { result, cause, state: hold.map(|hold| hold.state.as_str()) }
+        Answer { result, cause, state: hold.map(|hold| hold.state.as_str()), hold_id: None }
     }
 
-    /// A hold has come into another state.
-    fn tell(&mut self, hold: &Hold, by: Option<CommandRef<'_>>) {
-        self.remembered.counters.count_hold(hold.state);
-        emit::hold(hold, by, self.setup, self.body, self.sink);
-        self.remembered.trail.add_bytes(self.body);
+    /// Holds have come into another state.
+    fn tell(&mut self, taken: &[Hold], by: Option<CommandRef<'_>>) {
+        let state = (self.setup, &mut *self.remembered);
+        let place = (by, self.source.at(self.input.offset));
+        held::tell(taken, place, state, self.body, self.sink);
     }
 
     /// When the command was given: by the log, by itself, or else as late as the furthest event is.
@@ -275,6 +344,7 @@ fn about(asked: &Asked) -> CommandAnswer<'_> {
         kind: asked.kind(),
         by: by(asked),
         hold_id: None,
+        entity: None,
         list: None,
         rule: None,
         key: None,
@@ -287,6 +357,12 @@ fn about(asked: &Asked) -> CommandAnswer<'_> {
     };
     match &asked.wish {
         Wish::Hold { hold_id, .. } => CommandAnswer { hold_id: Some(hold_id), ..nothing },
+        Wish::Place { entity, value, until_ms, .. } => CommandAnswer {
+            entity: Some(entity),
+            value: Some(value),
+            until: Some(Moment(*until_ms)),
+            ..nothing
+        },
         Wish::ListAdd { list, value, until_ms } => CommandAnswer {
             list: Some(list),
             value: Some(value),

@@ -81,7 +81,7 @@ pub struct Counters {
     /// Alerts raised, by rules, bands and id reuse.
     pub alerts: u64,
     /// Holds that came into a state, in the order of [`HoldState::ALL`].
-    pub holds: [u64; 5],
+    pub holds: [u64; 6],
     /// Commands by what came of them, in the order of [`CommandResult::ALL`].
     pub commands: [u64; 4],
     /// Keys evicted to stay under the byte budget.

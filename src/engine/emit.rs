@@ -6,9 +6,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Serialize;
 
+use crate::base::Digest;
 use crate::base::time::format_rfc3339;
 use crate::decision::episodes::Episode;
-use crate::decision::holds::Hold;
+use crate::decision::holds::{Hold, HoldState, Stage};
 use crate::decision::json;
 use crate::decision::lattice::Outcome;
 use crate::decision::resolve::Resolution;
@@ -16,16 +17,18 @@ use crate::decision::score::ScoreSheet;
 use crate::decision::wire::{
     AlertRecord, AuditRecord, Band, ChainRef, CommandAnswer, CommandRef, Condition, Contribution,
     DeadLetterRecord, DecisionBody, DecisionHead, EntityRef, EpisodeRef, EventRef, GroupPoints,
-    HoldRecord, MoneyText, OutcomeWord, Provenance, SourceRef, StepUp, TrippedRule,
+    HeldWith, HoldRecord, HoldThen, MoneyText, OutcomeWord, Provenance, SourceRef, StepUp,
+    TrippedRule,
 };
 use crate::engine::audit::Link;
+use crate::engine::held::HeldSubject;
 use crate::engine::port::{Input, OutputTopic, Sink};
 use crate::engine::scene::Scene;
 use crate::engine::step::Setup;
 use crate::engine::streams::Source;
-use crate::engine::tell::Told;
+use crate::engine::tell::{Told, severity_word};
 use crate::event::error::DecodeError;
-use crate::rules::program::{RuleInfo, StepUpOtherwise};
+use crate::rules::program::{RuleInfo, SeverityLevel, StepUpOtherwise};
 use crate::rules::syntax::ast::Otherwise;
 
 /// Most bytes of a record that its dead letter carries.
@@ -63,11 +66,19 @@ pub(super) struct AlertFacts<'a> {
     pub(super) score: i32,
 }
 
+/// What an answer says.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Said<'a, 'p> {
+    pub(super) resolution: &'a Resolution<'p>,
+    pub(super) told: &'a Told<'p>,
+    /// The event's subjects that are held.
+    pub(super) held: &'a [HeldSubject],
+}
+
 /// Writes the answer: the second part of a decision record, as a JSON object.
 pub(super) fn answer(
     scene: &Scene<'_>,
-    resolution: &Resolution<'_>,
-    told: &Told<'_>,
+    Said { resolution, told, held }: &Said<'_, '_>,
     sheet: &ScoreSheet,
     provenance: &[Provenance],
     out: &mut Vec<u8>,
@@ -87,8 +98,12 @@ pub(super) fn answer(
             to: *to,
             reason: told.band_reason.as_deref().map(Cow::Borrowed),
         }),
-        step_up: resolution.step_up.map(|(method, otherwise)| step_up(method, otherwise)),
+        step_up: resolution
+            .step_up
+            .filter(|_| resolution.outcome() == Outcome::StepUp)
+            .map(|(method, otherwise)| step_up(method, otherwise)),
         hold_id: hold_id.as_deref(),
+        held: held.iter().map(held_with).collect(),
         contributions: &told.contributions,
         shadow: &told.shadow,
         snoozed: &told.snoozed,
@@ -247,6 +262,11 @@ pub(super) fn alert(
     sink.emit(OutputTopic::Alerts, scene.output_key(), out);
 }
 
+fn held_with(subject: &HeldSubject) -> HeldWith<'_> {
+    let HeldSubject { entity, id, stopping } = subject;
+    HeldWith { hold_id: &stopping.hold_id, subject: EntityRef { name: entity, value: id } }
+}
+
 /// Emits a hold in its state; `by` is who brought it there.
 pub(super) fn hold(
     hold: &Hold,
@@ -257,17 +277,27 @@ pub(super) fn hold(
 ) {
     let [time, placed_at, deadline_at] =
         [hold.event_ms, hold.placed_ms, hold.deadline_ms].map(format_rfc3339);
+    let final_word = otherwise_word(hold.otherwise);
+    // What was to come at the first deadline has come.
+    let next = hold.next.as_ref().filter(|_| hold.state != HoldState::Escalated);
     let record = HoldRecord {
         schema: OutputTopic::Holds.schema(),
         hold_id: &hold.hold_id,
         state: hold.state.as_str(),
         subject: EventRef { id: &hold.event_id, event_type: &hold.event_type, time: &time },
+        all_payments: hold.all_payments,
         amount: hold.amount.as_ref().map(|(value, currency)| MoneyText { value, currency }),
         placed_by: hold.placed_by.iter().map(String::as_str).collect(),
         reasons: hold.reasons.iter().map(String::as_str).collect(),
         placed_at: &placed_at,
+        under: hold.under.iter().map(String::as_str).collect(),
         deadline_at: &deadline_at,
-        otherwise: otherwise_word(hold.otherwise),
+        otherwise: next.map_or(final_word, |_| "escalate"),
+        then: next.map(|Stage { for_ms, queue }| HoldThen {
+            for_ms: *for_ms,
+            queue: queue.as_deref(),
+            otherwise: final_word,
+        }),
         decision_id: &hold.decision_id,
         by,
         ruleset: &setup.ruleset,
@@ -275,6 +305,57 @@ pub(super) fn hold(
     out.clear();
     write_json(out, &record);
     sink.emit(OutputTopic::Holds, &hold.output_key, out);
+}
+
+/// Asks people about a hold that nobody decided about until its first deadline; `source` is the record at which it came.
+pub(super) fn escalation(
+    hold: &Hold,
+    queue: &str,
+    source: SourceRef<'_>,
+    setup: &Setup,
+    out: &mut Vec<u8>,
+    sink: &mut impl Sink,
+) {
+    const RULE: &str = "hold_escalation";
+    let parts: [&[u8]; 3] = [b"alert", RULE.as_bytes(), hold.hold_id.as_bytes()];
+    let alert_id = Digest::of_parts(&parts).short_hex();
+    let time = format_rfc3339(hold.event_ms);
+    let what = if hold.all_payments { "the payments of `" } else { "`" };
+    let message = format!(
+        "nobody decided about the hold of {what}{}` {}: without a decision until {} {}",
+        hold.event_type,
+        hold.event_id,
+        format_rfc3339(hold.deadline_ms),
+        match (hold.otherwise, hold.all_payments) {
+            (Otherwise::Release, false) => "it is let go",
+            (Otherwise::Block, false) => "it is refused",
+            (Otherwise::Release, true) => "they are let go",
+            (Otherwise::Block, true) => "they are refused",
+        }
+    );
+    let record = AlertRecord {
+        schema: OutputTopic::Alerts.schema(),
+        alert_id: &alert_id,
+        rule: RULE,
+        name: RULE,
+        severity: severity_word(SeverityLevel::High),
+        typologies: &[],
+        queue: Some(queue),
+        message: &message,
+        event: EventRef { id: &hold.event_id, event_type: &hold.event_type, time: &time },
+        source,
+        decision_id: &hold.decision_id,
+        outcome: OutcomeWord::Hold,
+        score: hold.score,
+        entities: Vec::new(),
+        episode: EpisodeRef { id: &alert_id, seq: 1, count: 1, thinned: 0 },
+        conditions: &[],
+        trimmed: false,
+        ruleset: &setup.ruleset,
+    };
+    out.clear();
+    write_json(out, &record);
+    sink.emit(OutputTopic::Alerts, &hold.output_key, out);
 }
 
 /// Emits a dead letter, with the record's bytes as they came.

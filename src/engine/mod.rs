@@ -10,6 +10,7 @@ mod command;
 pub mod counters;
 mod emit;
 mod gap;
+mod held;
 pub mod identity;
 mod judge;
 mod labels;

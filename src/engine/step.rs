@@ -13,6 +13,7 @@ use crate::engine::command::Obedience;
 use crate::engine::counters::{Counters, RuleCounters};
 use crate::engine::emit;
 use crate::engine::gap::{Asked, Gap};
+use crate::engine::held::{self, SubjectSlots};
 use crate::engine::labels::{LabelBook, LabelFigures, Subject, tally};
 use crate::engine::lists::Lists;
 use crate::engine::memory::{Ahead, Answers, Late, Memory, OwnEntries};
@@ -70,6 +71,8 @@ pub(super) struct Setup {
     pub(super) asked: Asked,
     /// Per event type: whether labels may be about it.
     pub(super) labelled: Vec<bool>,
+    /// Per event type: what in it may be held.
+    pub(super) subjects: Vec<SubjectSlots>,
 }
 
 /// What the records that leave need to know of an event type.
@@ -478,6 +481,7 @@ impl Setup {
             config: options.digest().short_hex(),
             identity: Digest::of_parts(&[&program.digest.0, &options.digest().0]),
             labelled: labelled(&program.schema),
+            subjects: held::subject_slots(&program.schema),
             asked: Asked::of(&program, options.dedupe_window_ms, options.allowed_lateness_ms),
             options,
             program,

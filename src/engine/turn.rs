@@ -5,11 +5,12 @@ use std::sync::Arc;
 use crate::base::planted::{Bug, is_planted};
 use crate::base::{EntityKey, Value};
 use crate::decision::episodes::{At, Episodes, Raise};
-use crate::decision::holds::{Hold, HoldState, Placed};
+use crate::decision::holds::{Hold, HoldKey, Placed};
 use crate::decision::lattice::Outcome;
-use crate::decision::resolve::{HoldTerms, Reach, Resolution, resolve};
+use crate::decision::resolve::{Reach, Resolution, resolve};
 use crate::decision::wire::{Condition, EntityRef, Provenance};
-use crate::engine::emit::{self, AlertFacts};
+use crate::engine::emit::{self, AlertFacts, Said};
+use crate::engine::held::{self, HeldSubject};
 use crate::engine::judge::{Hit, Judgement, Marks, StopsAt, judge, settle};
 use crate::engine::lists::Lists;
 use crate::engine::memory::{Memory, NoState, StateHost};
@@ -32,10 +33,12 @@ use crate::window::spec::Coverage;
 
 /// What was found about one event: what the rules said, what follows from it, and both in words.
 #[derive(Debug)]
-struct Verdict<'p> {
-    judgement: Judgement<'p>,
-    resolution: Resolution<'p>,
-    told: Told<'p>,
+pub(super) struct Verdict<'p> {
+    pub(super) judgement: Judgement<'p>,
+    pub(super) resolution: Resolution<'p>,
+    pub(super) told: Told<'p>,
+    /// The event's subjects that are held.
+    pub(super) held: Vec<HeldSubject>,
 }
 
 impl<'p> Verdict<'p> {
@@ -59,7 +62,7 @@ impl<'p> Verdict<'p> {
     }
 
     /// The hits that brought the outcome about.
-    fn brought_about(&self, program: &Program) -> impl Iterator<Item = &Hit<'p>> {
+    pub(super) fn brought_about(&self, program: &Program) -> impl Iterator<Item = &Hit<'p>> {
         self.judgement.hits.iter().filter(|hit| self.resolution.is_by(program, hit.body))
     }
 }
@@ -192,10 +195,12 @@ impl<'a, S: Sink> Turn<'a, S> {
         repeats.expire(seen.generations().0);
         episodes.expire(kept_ms);
         let clock = self.source.clock.0;
-        while let Some(hold) = self.remembered.holds.take_expired(clock, clock_ms, horizon_ms) {
-            self.remembered.counters.count_hold(hold.state);
-            emit::hold(&hold, None, self.setup, &mut self.work.body, self.sink);
-            self.mark_record();
+        loop {
+            let taken = self.remembered.holds.take_expired(clock, clock_ms, horizon_ms);
+            if taken.is_empty() {
+                break;
+            }
+            self.tell_holds(&taken);
         }
         self.remembered
             .holds
@@ -238,7 +243,7 @@ impl<'a, S: Sink> Turn<'a, S> {
             } else {
                 tell(program, &judgement, &resolution, run)
             };
-            Verdict { judgement, resolution, told }
+            Verdict { judgement, resolution, told, held: Vec::new() }
         };
         let learn_from = |run: &mut Run<'_, StateHost<'_>>, verdict: &mut Verdict<'_>| {
             let shortfall = run.host.answers.shortfall().max(run.memo.shortfall());
@@ -249,8 +254,12 @@ impl<'a, S: Sink> Turn<'a, S> {
                 run.value(*node);
             }
         };
-        let verdict = evidence.with_run_and(self.work, judge_rules, learn_from);
+        let mut verdict = evidence.with_run_and(self.work, judge_rules, learn_from);
         self.work.sheet = sheet;
+        if reach == Reach::Full {
+            verdict.held = held::held_subjects(self.setup, self.remembered, self.decoded);
+            verdict.resolution.by_subject = !verdict.held.is_empty();
+        }
         verdict
     }
 
@@ -262,7 +271,7 @@ impl<'a, S: Sink> Turn<'a, S> {
 
     /// Turns the judgement into what leaves: a decision, alerts, a hold; and into what the lists remember.
     fn conclude(&mut self, standing: &Standing, verdict: &Verdict<'a>) {
-        let Verdict { judgement, resolution, told } = verdict;
+        let Verdict { judgement, resolution, told, .. } = verdict;
         let outcome = resolution.outcome();
         self.remembered.counters.count_outcome(outcome);
         if outcome == Outcome::Block {
@@ -279,10 +288,16 @@ impl<'a, S: Sink> Turn<'a, S> {
             return;
         }
         let scene = Scene::new(self.setup, self.source, self.input, self.decoded, standing);
-        let hold = resolution.hold.map(|terms| new_hold(&scene, terms, verdict));
+        let subjects = match standing.placement.timeliness {
+            Timeliness::TooLate => Vec::new(),
+            _ => held::of_subjects(&scene, verdict, self.remembered),
+        };
+        let own: Vec<Hold> = subjects.iter().map(|(_, hold)| hold.clone()).collect();
+        let hold = (outcome == Outcome::Hold).then(|| held::of_payment(&scene, verdict, &own));
         let mut answer = core::mem::take(&mut self.work.answer);
         let provenance = provenance(standing, judgement);
-        emit::answer(&scene, resolution, told, &self.work.sheet, &provenance, &mut answer);
+        let said = Said { resolution, told, held: &verdict.held };
+        emit::answer(&scene, &said, &self.work.sheet, &provenance, &mut answer);
         if wanted != DecisionsWanted::None {
             emit::decision(&scene, false, &answer, &mut self.work.body, self.sink);
         }
@@ -299,7 +314,10 @@ impl<'a, S: Sink> Turn<'a, S> {
             self.trip(&scene, resolution, *rule);
         }
         if let Some(hold) = hold {
-            self.place(&scene, &hold, verdict);
+            self.place((scene.hold_key(), &hold), Some(verdict));
+        }
+        for (key, hold) in &subjects {
+            self.place((*key, hold), None);
         }
         self.write_lists(standing, judgement);
         let n_alerts = self.remembered.counters.alerts - alerts_before;
@@ -372,15 +390,16 @@ impl<'a, S: Sink> Turn<'a, S> {
         let moment = (self.decoded.row.time_ms, Reach::Full);
         let nothing = resolve(&self.setup.program, &[], moment, &mut self.work.sheet);
         let (told, provenance) = (Told::default(), [Provenance::Normal]);
+        let said = Said { resolution: &nothing, told: &told, held: &[] };
         let Work { answer, body, sheet, .. } = &mut *self.work;
-        emit::answer(&scene, &nothing, &told, sheet, &provenance, answer);
+        emit::answer(&scene, &said, sheet, &provenance, answer);
         emit::decision(&scene, true, answer, body, self.sink);
     }
 
     /// Judges a repeated event whose first answer may have been given up to save memory: it must not pass for want of
     /// an answer. Nothing is remembered, raised or held anew; the windows already hold the event.
     fn judge_again(&mut self, standing: &Standing) {
-        let Verdict { judgement, resolution, told } = self.judge(standing, None);
+        let Verdict { judgement, resolution, told, held } = self.judge(standing, None);
         self.remembered.counters.count_outcome(resolution.outcome());
         self.mark_outcome(resolution.outcome(), resolution.score);
         if self.setup.options.decisions == DecisionsWanted::None {
@@ -388,8 +407,9 @@ impl<'a, S: Sink> Turn<'a, S> {
         }
         let scene = Scene::new(self.setup, self.source, self.input, self.decoded, standing);
         let provenance = provenance(standing, &judgement);
+        let said = Said { resolution: &resolution, told: &told, held: &held };
         let Work { answer, body, sheet, .. } = &mut *self.work;
-        emit::answer(&scene, &resolution, &told, sheet, &provenance, answer);
+        emit::answer(&scene, &said, sheet, &provenance, answer);
         emit::decision(&scene, true, answer, body, self.sink);
     }
 
@@ -513,17 +533,24 @@ impl<'a, S: Sink> Turn<'a, S> {
         self.mark_record();
     }
 
-    fn place(&mut self, scene: &Scene<'_>, hold: &Hold, verdict: &Verdict<'_>) {
+    /// Places a hold. `verdict`: that of the payment which it is of.
+    fn place(&mut self, (key, hold): (HoldKey, &Hold), verdict: Option<&Verdict<'_>>) {
         let Remembered { holds, counters, .. } = &mut *self.remembered;
-        if holds.place(self.source.clock.0, scene.hold_key(), hold.clone()) == Placed::Joined {
+        if holds.place(self.source.clock.0, key, hold.clone()) == Placed::Joined {
             return;
         }
-        counters.count_hold(HoldState::Placed);
-        for hit in verdict.brought_about(&self.setup.program) {
+        let program = &self.setup.program;
+        for hit in verdict.iter().flat_map(|verdict| verdict.brought_about(program)) {
             counters.rules[usize::from(hit.body.rule.0)].holds += 1;
         }
-        emit::hold(hold, None, self.setup, &mut self.work.body, self.sink);
-        self.mark_record();
+        self.tell_holds(core::slice::from_ref(hold));
+    }
+
+    /// Tells what became of holds by this event, or by its time.
+    fn tell_holds(&mut self, taken: &[Hold]) {
+        let source = self.source.at(self.input.offset);
+        let state = (self.setup, &mut *self.remembered);
+        held::tell(taken, (None, source), state, &mut self.work.body, self.sink);
     }
 
     /// What the rules that hit write on lists; in rule order, removals after additions.
@@ -701,34 +728,4 @@ fn provenance(standing: &Standing, judgement: &Judgement<'_>) -> Vec<Provenance>
         remarks.push(Provenance::Normal);
     }
     remarks
-}
-
-/// The hold that the verdict asks for. Those who only wanted one, and were overridden, are not named.
-fn new_hold(scene: &Scene<'_>, terms: HoldTerms, verdict: &Verdict<'_>) -> Hold {
-    let program = &scene.setup.program;
-    let Verdict { judgement, resolution, told } = verdict;
-    let by_band = resolution.is_by_band(&program.policy);
-    let rules = verdict.brought_about(program).map(|hit| rule(program, hit.body.rule).id.clone());
-    let placed_by = rules.chain(by_band.then(|| "policy".to_owned())).collect();
-    let held = judgement.hits.iter().zip(&told.contributions);
-    let held = held.filter(|(hit, _)| resolution.is_by(program, hit.body));
-    let reasons = held.flat_map(|(_, told)| &told.reasons);
-    let reasons = reasons.chain(told.band_reason.as_ref().filter(|_| by_band));
-    let now_ms = scene.now_ms;
-    Hold {
-        state: HoldState::Placed,
-        hold_id: scene.hold_id(),
-        event_type: scene.event.name.clone(),
-        event_id: scene.event_id().to_owned(),
-        event_ms: scene.decoded.row.time_ms,
-        placed_ms: now_ms,
-        amount: scene.amount(),
-        placed_by,
-        reasons: emit::fitting_reasons(reasons),
-        deadline_ms: now_ms.saturating_add(terms.for_ms),
-        otherwise: terms.otherwise,
-        decision_id: scene.decision_id.clone(),
-        output_key: scene.output_key().to_vec(),
-        ended_ms: 0,
-    }
 }

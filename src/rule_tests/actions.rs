@@ -18,10 +18,18 @@ pub(super) fn is_wanted(
             agrees(reason.as_ref(), text.as_ref())
         }
         (
-            ActionPlan::Hold { for_ms, otherwise, .. },
-            WantedAction::Hold { for_ms: wanted_ms, otherwise: wanted_otherwise, reason },
+            ActionPlan::Hold { of, for_ms, escalate, otherwise, .. },
+            WantedAction::Hold {
+                of: wanted_of,
+                for_ms: wanted_ms,
+                escalate: wanted_escalate,
+                otherwise: wanted_otherwise,
+                reason,
+            },
         ) => {
             for_ms == wanted_ms
+                && (wanted_of.is_none() || wanted_of == of)
+                && (wanted_escalate.is_none() || wanted_escalate == escalate)
                 && wanted_otherwise.is_none_or(|wanted| wanted == *otherwise)
                 && agrees(reason.as_ref(), text.as_ref())
         }

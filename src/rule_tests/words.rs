@@ -6,7 +6,9 @@ use crate::rule_tests::actions::Said;
 use crate::rules::eval::outline::{Outline, Part};
 use crate::rules::eval::render::duration;
 use crate::rules::eval::trace::Trace;
-use crate::rules::program::{ActionPlan, Constant, ListId, NodeId, Program, StepUpOtherwise};
+use crate::rules::program::{
+    ActionPlan, Constant, Escalation, ListId, NodeId, Program, StepUpOtherwise,
+};
 use crate::rules::syntax::ast::Otherwise;
 
 /// An action as a rule says it, its text with the values of the judged event.
@@ -19,9 +21,13 @@ pub(super) fn said(program: &Program, event: EventId, (action, text): &Said<'_>)
     match action {
         ActionPlan::Allow => "allow".to_owned(),
         ActionPlan::Block { .. } => format!("block{}", told(text.as_ref(), "reason")),
-        ActionPlan::Hold { for_ms, otherwise, .. } => format!(
-            "hold for {} otherwise {}{}",
+        ActionPlan::Hold { of, for_ms, escalate, otherwise, .. } => format!(
+            "hold{} for {}{} otherwise {}{}",
+            of.map_or_else(String::new, |slot| format!(" {}", field(slot))),
             length(*for_ms),
+            escalate.as_ref().map_or_else(String::new, |Escalation { queue, for_ms }| {
+                format!(" otherwise escalate to {queue} for {}", length(*for_ms))
+            }),
             match otherwise {
                 Otherwise::Release => "release",
                 Otherwise::Block => "block",

@@ -2,7 +2,7 @@
 
 use crate::diag::Span;
 use crate::event::schema::SlotId;
-use crate::rules::program::{Constant, StepUpOtherwise};
+use crate::rules::program::{Constant, Escalation, StepUpOtherwise};
 use crate::rules::syntax::ast::Otherwise;
 
 /// One expectation of a test.
@@ -34,9 +34,13 @@ pub enum WantedAction {
     },
     /// `hold for 2h otherwise block reason "..."`
     Hold {
+        /// The slot of the subject.
+        of: Option<SlotId>,
         /// How long, ms.
         for_ms: i64,
-        /// What happens at the deadline.
+        /// What comes at the first deadline.
+        escalate: Option<Escalation>,
+        /// What happens at the last deadline.
         otherwise: Option<Otherwise>,
         /// The reason as people read it.
         reason: Option<String>,

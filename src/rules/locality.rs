@@ -89,7 +89,9 @@ fn foreign_keys(
     }
     for action in &body.actions {
         match action {
-            ActionPlan::Add { slot, .. } | ActionPlan::Remove { slot, .. }
+            ActionPlan::Add { slot, .. }
+            | ActionPlan::Remove { slot, .. }
+            | ActionPlan::Hold { of: Some(slot), .. }
                 if Some(*slot) != here =>
             {
                 keys.push(name(event, &[*slot]));

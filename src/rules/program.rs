@@ -331,9 +331,13 @@ pub enum ActionPlan {
     },
     /// Stop it for a while.
     Hold {
+        /// The slot of the subject whose payments are all held, beside this one.
+        of: Option<SlotId>,
         /// How long, ms.
         for_ms: i64,
-        /// What happens at the deadline.
+        /// Who is asked at the deadline, and for how much longer it is held then.
+        escalate: Option<Escalation>,
+        /// What happens at the last deadline.
         otherwise: Otherwise,
         /// Shown to people.
         reason: Option<Message>,
@@ -390,6 +394,15 @@ impl ActionPlan {
             _ => None,
         }
     }
+}
+
+/// What comes at the first deadline of a hold that has two.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Escalation {
+    /// The queue of who is asked.
+    pub queue: String,
+    /// How long they have, ms.
+    pub for_ms: i64,
 }
 
 /// What an unanswered step-up does.

@@ -47,13 +47,22 @@ pub(super) fn action(action: &Action) -> String {
             "lets the payment pass, over blocks and holds that are not mandatory".into()
         }
         ActionKind::Block(reason) => format!("refuses the payment{}", because(reason.as_ref())),
-        ActionKind::Hold { for_ms, otherwise, reason } => {
+        ActionKind::Hold { of, for_ms, escalate, otherwise, reason } => {
+            let what = of.as_ref().map_or_else(
+                || "the payment".to_owned(),
+                |of| format!("the payment, and every other one of its `{}`,", dotted(of)),
+            );
+            let asked = escalate.as_ref().map_or_else(String::new, |escalate| {
+                let queue = escalate.queue.as_ref().map_or("escalations", |queue| &queue.text);
+                let more = time(escalate.for_ms);
+                format!("; without a decision by then queue `{queue}` is asked and has {more}")
+            });
             let then = match otherwise {
                 Some(Otherwise::Block) => "refused",
                 Some(Otherwise::Release) | None => "let go",
             };
             format!(
-                "holds the payment for {}; without a decision by then it is {then}{}",
+                "holds {what} for {}{asked}; without a decision by then it is {then}{}",
                 time(*for_ms),
                 because(reason.as_ref())
             )

@@ -271,7 +271,14 @@ impl Walker<'_> {
 
     fn action(&mut self, action: &Action, scope: &Scope<'_>) {
         match &action.kind {
-            ActionKind::Block(reason) | ActionKind::Hold { reason, .. } => {
+            ActionKind::Block(reason) => self.message(reason.as_ref(), scope),
+            ActionKind::Hold { of, escalate, reason, .. } => {
+                if let Some(of) = of {
+                    scope.path(of, &mut self.mentions);
+                }
+                if let Some(queue) = escalate.as_ref().and_then(|it| it.queue.as_ref()) {
+                    self.free_word(queue, scope);
+                }
                 self.message(reason.as_ref(), scope);
             }
             ActionKind::Alert { queue, once, message } => {

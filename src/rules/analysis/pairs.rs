@@ -179,9 +179,20 @@ fn does(action: &ActionPlan, wanted: &ActionPlan) -> bool {
     match (action, wanted) {
         (ActionPlan::Block { .. }, ActionPlan::Block { .. }) => true,
         (
-            ActionPlan::Hold { for_ms, otherwise, .. },
-            ActionPlan::Hold { for_ms: wanted_ms, otherwise: wanted_otherwise, .. },
-        ) => for_ms >= wanted_ms && otherwise >= wanted_otherwise,
+            ActionPlan::Hold { of, for_ms, escalate, otherwise, .. },
+            ActionPlan::Hold {
+                of: wanted_of,
+                for_ms: wanted_ms,
+                escalate: wanted_escalate,
+                otherwise: wanted_otherwise,
+                ..
+            },
+        ) => {
+            (wanted_of.is_none() || wanted_of == of)
+                && (wanted_escalate.is_none() || wanted_escalate == escalate)
+                && for_ms >= wanted_ms
+                && otherwise >= wanted_otherwise
+        }
         (
             ActionPlan::Alert { queue, once, .. },
             ActionPlan::Alert { queue: wanted_queue, once: wanted_once, .. },

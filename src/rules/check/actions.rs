@@ -9,8 +9,8 @@ use crate::rules::check::refusal::Refusal;
 use crate::rules::check::schema::dotted;
 use crate::rules::check::{literals, types};
 use crate::rules::program::{
-    ActionPlan, ListId, Message, MessagePart, Mode, RuleId, RuleInfo, ScoreGroup, StepUpOtherwise,
-    Type,
+    ActionPlan, Escalation, ListId, Message, MessagePart, Mode, RuleId, RuleInfo, ScoreGroup,
+    StepUpOtherwise, Type,
 };
 use crate::rules::syntax::ast::{self, Action, ActionKind, Item, Otherwise, Path, Rule, Text};
 
@@ -120,11 +120,19 @@ impl Checker<'_, '_> {
             ActionKind::Block(reason) => {
                 Some(ActionPlan::Block { reason: self.optional_message(reason.as_ref())? })
             }
-            ActionKind::Hold { for_ms, otherwise, reason } => {
+            ActionKind::Hold { of, for_ms, escalate, otherwise, reason } => {
+                let of = match of {
+                    Some(path) => Some(self.held_subject(path)?),
+                    None => None,
+                };
                 let reason = self.optional_message(reason.as_ref())?;
+                let escalate = escalation(escalate.as_ref());
                 self.positive(*for_ms, action.span)?;
+                if let Some(Escalation { for_ms, .. }) = escalate {
+                    self.positive(for_ms, action.span)?;
+                }
                 let otherwise = otherwise.unwrap_or(Otherwise::Release);
-                Some(ActionPlan::Hold { for_ms: *for_ms, otherwise, reason })
+                Some(ActionPlan::Hold { of, for_ms: *for_ms, escalate, otherwise, reason })
             }
             ActionKind::Add { path, list, for_ms } => {
                 let (slot, list) = self.list_change(path, list)?;
@@ -203,6 +211,23 @@ impl Checker<'_, '_> {
             );
         }
         Some((slot, id))
+    }
+
+    /// The slot of the subject whose payments are held: an entity, so that other events have it too.
+    fn held_subject(&mut self, path: &Path) -> Option<SlotId> {
+        let (slot, ty) = self.slot(path)?;
+        if matches!(ty, Type::Entity(_)) {
+            return Some(slot);
+        }
+        let message = format!(
+            "`{}` is {}, and only payments of an entity can be held",
+            dotted(path),
+            self.describe(ty)
+        );
+        self.refuse(
+            Diagnostic::new(codes::E0401, path.span, message)
+                .with_help("name a field whose type is an entity, as in `hold customer for 2h`"),
+        )
     }
 
     /// The slot of a key of this event.
@@ -286,14 +311,30 @@ pub(super) fn without_event(action: &Action, report: &mut Vec<Diagnostic>) -> Op
     {
         positive(*for_ms, action.span, report)?;
     }
+    if let ActionKind::Hold { escalate: Some(ast::Escalate { for_ms, .. }), .. } = &action.kind {
+        positive(*for_ms, action.span, report)?;
+    }
     match &action.kind {
         ActionKind::Allow => Some(ActionPlan::Allow),
         ActionKind::Block(reason) => Some(ActionPlan::Block { reason: plain(reason) }),
-        ActionKind::Hold { for_ms, otherwise, reason } => Some(ActionPlan::Hold {
-            for_ms: *for_ms,
-            otherwise: otherwise.unwrap_or(Otherwise::Release),
-            reason: plain(reason),
-        }),
+        ActionKind::Hold { of: Some(path), .. } => {
+            let message =
+                format!("a band is not about one event, so it knows no `{}`", dotted(path));
+            report.push(
+                Diagnostic::new(codes::E0202, path.span, message)
+                    .with_help("hold the payment, `hold for 2h`, or let a rule hold the subject"),
+            );
+            None
+        }
+        ActionKind::Hold { of: None, for_ms, escalate, otherwise, reason } => {
+            Some(ActionPlan::Hold {
+                of: None,
+                for_ms: *for_ms,
+                escalate: escalation(escalate.as_ref()),
+                otherwise: otherwise.unwrap_or(Otherwise::Release),
+                reason: plain(reason),
+            })
+        }
         ActionKind::StepUp { method, otherwise } => Some(ActionPlan::StepUp {
             method: method.text.clone(),
             otherwise: otherwise.as_ref().map(step_up_otherwise),
@@ -309,6 +350,16 @@ pub(super) fn without_event(action: &Action, report: &mut Vec<Diagnostic>) -> Op
             None
         }
     }
+}
+
+/// The queue of what is escalated without naming one.
+const ESCALATIONS: &str = "escalations";
+
+/// Who is asked when nobody decided.
+pub(super) fn escalation(escalate: Option<&ast::Escalate>) -> Option<Escalation> {
+    let ast::Escalate { queue, for_ms } = escalate?;
+    let queue = queue.as_ref().map_or(ESCALATIONS, |queue| queue.text.as_str()).to_owned();
+    Some(Escalation { queue, for_ms: *for_ms })
 }
 
 /// What an unanswered step-up does.

@@ -209,9 +209,18 @@ impl Reader<'_, '_, '_> {
         Some(match &action.kind {
             ActionKind::Allow => WantedAction::Allow,
             ActionKind::Block(reason) => WantedAction::Block { reason: plain(reason) },
-            ActionKind::Hold { for_ms, otherwise, reason } => {
-                WantedAction::Hold { for_ms: *for_ms, otherwise: *otherwise, reason: plain(reason) }
-            }
+            ActionKind::Hold { of, for_ms, escalate, otherwise, reason } => WantedAction::Hold {
+                of: match of {
+                    Some(path) => {
+                        Some(self.key_slots(core::slice::from_ref(path), event)?.first().copied()?)
+                    }
+                    None => None,
+                },
+                for_ms: *for_ms,
+                escalate: actions::escalation(escalate.as_ref()),
+                otherwise: *otherwise,
+                reason: plain(reason),
+            },
             ActionKind::StepUp { method, otherwise } => WantedAction::StepUp {
                 method: method.text.clone(),
                 otherwise: otherwise.as_ref().map(actions::step_up_otherwise),

@@ -79,7 +79,15 @@ fn action(action: &mut Action, arguments: &Arguments) {
             name(list, arguments);
         }
         ActionKind::Tag(tag) => name(tag, arguments),
-        ActionKind::Allow | ActionKind::Block(_) | ActionKind::Hold { .. } => {}
+        ActionKind::Hold { of, escalate, .. } => {
+            if let Some(of) = of {
+                path(of, arguments);
+            }
+            if let Some(queue) = escalate.as_mut().and_then(|escalate| escalate.queue.as_mut()) {
+                name(queue, arguments);
+            }
+        }
+        ActionKind::Allow | ActionKind::Block(_) => {}
     }
 }
 

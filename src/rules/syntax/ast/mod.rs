@@ -493,10 +493,14 @@ pub enum ActionKind {
     Allow,
     /// `block reason "..."`
     Block(Option<Text>),
-    /// `hold for 2h otherwise release reason "..."`
+    /// `hold customer for 2h otherwise escalate to seniors for 4h otherwise release reason "..."`
     Hold {
+        /// Whose payments are all held, beside this one.
+        of: Option<Path>,
         /// How long, in ms.
         for_ms: i64,
+        /// Who is asked at the deadline, and for how much longer it is held then.
+        escalate: Option<Escalate>,
         /// What then.
         otherwise: Option<Otherwise>,
         /// Why, shown to people.
@@ -545,6 +549,15 @@ pub enum ActionKind {
     },
     /// `tag suspicious`
     Tag(Name),
+}
+
+/// `otherwise escalate to seniors for 4h`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Escalate {
+    /// The queue of who is asked.
+    pub queue: Option<Name>,
+    /// How long they have, in ms.
+    pub for_ms: i64,
 }
 
 /// What an unanswered step-up does.

@@ -1,7 +1,9 @@
 //! Actions: what a rule does, and what a band or a test names.
 
 use crate::diag::{Diagnostic, codes};
-use crate::rules::syntax::ast::{Action, ActionKind, Otherwise, Path, StepUpOtherwise, Text};
+use crate::rules::syntax::ast::{
+    Action, ActionKind, Escalate, Otherwise, Path, StepUpOtherwise, Text,
+};
 use crate::rules::syntax::parser::Parser;
 use crate::rules::syntax::words;
 
@@ -63,17 +65,37 @@ impl Parser<'_> {
     }
 
     fn hold(&mut self) -> Option<ActionKind> {
+        let of = match self.word() {
+            None | Some("for") => None,
+            Some(word) if words::is_hard(word) => None,
+            Some(_) => Some(self.path("whose payments, as in `hold customer for 2h`")?),
+        };
         let for_ms = self.for_duration("and how long, as in `hold for 2h`")?;
-        let (mut otherwise, mut reason) = (None, None);
+        let (mut escalate, mut otherwise, mut reason) = (None, None, None);
         loop {
             match self.word() {
                 Some("otherwise") if otherwise.is_some() => return self.twice("otherwise"),
                 Some("reason") if reason.is_some() => return self.twice("reason"),
+                Some("otherwise") if self.word_ahead(1) == Some("escalate") => {
+                    if escalate.is_some() {
+                        return self.twice("otherwise escalate");
+                    }
+                    escalate = Some(self.escalate()?);
+                }
                 Some("otherwise") => otherwise = Some(self.otherwise()?),
                 Some("reason") => reason = self.reason()?,
-                _ => return Some(ActionKind::Hold { for_ms, otherwise, reason }),
+                _ => return Some(ActionKind::Hold { of, for_ms, escalate, otherwise, reason }),
             }
         }
+    }
+
+    fn escalate(&mut self) -> Option<Escalate> {
+        self.bump();
+        self.bump();
+        let queue =
+            if self.eat_word("to") { Some(self.name("the name of a queue")?) } else { None };
+        let purpose = "and how long they have, as in `escalate to seniors for 4h`";
+        Some(Escalate { queue, for_ms: self.for_duration(purpose)? })
     }
 
     fn otherwise(&mut self) -> Option<Otherwise> {
@@ -81,7 +103,7 @@ impl Parser<'_> {
         let otherwise = match self.word() {
             Some("release") => Otherwise::Release,
             Some("block") => Otherwise::Block,
-            _ => return self.unexpected("`release` or `block`"),
+            _ => return self.unexpected("`release`, `block` or `escalate`"),
         };
         self.bump();
         Some(otherwise)

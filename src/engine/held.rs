@@ -1,0 +1,228 @@
+//! Holds as the engine places and tells them: of payments, of payments whose subject is held, and of subjects.
+
+use crate::base::Digest;
+use crate::decision::holds::{Hold, HoldKey, HoldState, Stage, Stopping, subject_key};
+use crate::decision::lattice::Outcome;
+use crate::decision::wire::{CommandRef, SourceRef};
+use crate::engine::emit;
+use crate::engine::port::Sink;
+use crate::engine::scene::{self, Scene};
+use crate::engine::step::{Decoded, Remembered, Setup};
+use crate::engine::tell::rule;
+use crate::engine::turn::Verdict;
+use crate::event::schema::{EventType, FieldType, Schema, SlotId};
+use crate::rules::eval::explain::SENSITIVE;
+use crate::rules::program::{ActionPlan, Escalation};
+
+/// In [`Hold::placed_by`] of a payment that is held because its subject is.
+const BY_SUBJECT: &str = "subject";
+
+/// What of an event names a subject that may be held: the kind of entity, and the slot of its id.
+pub(super) type SubjectSlots = Vec<(String, SlotId)>;
+
+/// The subjects of each type of payments: events with an amount that say nothing about other events.
+pub(super) fn subject_slots(schema: &Schema) -> Vec<SubjectSlots> {
+    let of = |event: &EventType| {
+        let is_money = |ty: &FieldType| matches!(ty, FieldType::Money { .. });
+        let is_payment = event.fields.iter().any(|field| is_money(&field.ty));
+        let fields = event.fields.iter().filter(|_| is_payment && event.labels.is_none());
+        let subject = fields.filter_map(|field| match field.ty {
+            FieldType::Entity(kind) => {
+                Some((schema.entities.get(usize::from(kind.0))?.clone(), field.slot))
+            }
+            _ => None,
+        });
+        subject.collect()
+    };
+    schema.events.iter().map(of).collect()
+}
+
+/// A subject of an event that is held.
+#[derive(Clone, Debug)]
+pub(super) struct HeldSubject {
+    /// The kind of entity.
+    pub(super) entity: String,
+    /// Its id, as records may show it.
+    pub(super) id: String,
+    /// Its hold.
+    pub(super) stopping: Stopping,
+}
+
+/// The subjects of an event that are held.
+pub(super) fn held_subjects(
+    setup: &Setup,
+    remembered: &Remembered,
+    decoded: Decoded<'_>,
+) -> Vec<HeldSubject> {
+    let mut held: Vec<HeldSubject> = Vec::new();
+    if !remembered.holds.holds_subjects() {
+        return held;
+    }
+    let event = setup.program.schema.event(decoded.row.event());
+    for (entity, slot) in &setup.subjects[usize::from(decoded.row.event)] {
+        let text = scene::text(decoded, *slot);
+        let key = subject_key(entity, text.as_bytes());
+        let Some(stopping) = remembered.holds.stopping(key).filter(|_| !text.is_empty()) else {
+            continue;
+        };
+        // One payment may name one account twice.
+        if held.iter().all(|known| known.stopping.hold_id != stopping.hold_id) {
+            let id = shown(event, *slot, text).to_owned();
+            held.push(HeldSubject { entity: entity.clone(), id, stopping });
+        }
+    }
+    held
+}
+
+/// The text of a field as records may show it.
+pub(super) fn shown<'t>(event: &EventType, slot: SlotId, text: &'t str) -> &'t str {
+    let field = event.fields.iter().find(|field| field.slot == slot);
+    field.and_then(|field| field.sensitive.as_ref()).map_or(text, |_| SENSITIVE)
+}
+
+/// The hold of a payment whose outcome is `hold`. Rules that only wanted one, and were overridden, are not named.
+pub(super) fn of_payment(scene: &Scene<'_>, verdict: &Verdict<'_>, subjects: &[Hold]) -> Hold {
+    let program = &scene.setup.program;
+    let Verdict { judgement, resolution, told, held } = verdict;
+    let by_band = resolution.is_by_band(&program.policy);
+    let rules = verdict.brought_about(program).map(|hit| rule(program, hit.body.rule).id.clone());
+    let own = resolution.hold.filter(|_| resolution.ruling.outcome == Outcome::Hold);
+    let by_subject = own.is_none().then(|| BY_SUBJECT.to_owned());
+    let placed_by = rules.chain(by_band.then(|| "policy".to_owned())).chain(by_subject).collect();
+    let hits = judgement.hits.iter().zip(&told.contributions);
+    let hits = hits.filter(|(hit, _)| resolution.is_by(program, hit.body));
+    let reasons = hits.flat_map(|(_, told)| &told.reasons);
+    let reasons = reasons.chain(told.band_reason.as_ref().filter(|_| by_band));
+    let of_subjects = held.iter().filter(|_| own.is_none()).flat_map(|held| &held.stopping.reasons);
+    let longest =
+        held.iter().map(|held| &held.stopping).max_by_key(|stopping| stopping.deadline_ms);
+    let now_ms = scene.now_ms;
+    let (deadline_ms, otherwise) = match (own, longest) {
+        (Some(terms), _) => (now_ms.saturating_add(terms.for_ms), terms.otherwise),
+        (None, Some(stopping)) => (stopping.deadline_ms, stopping.otherwise),
+        (None, None) => (now_ms, crate::rules::syntax::ast::Otherwise::Release),
+    };
+    let known = held.iter().map(|held| held.stopping.hold_id.clone());
+    Hold {
+        state: HoldState::Placed,
+        hold_id: scene.hold_id(),
+        event_type: scene.event.name.clone(),
+        event_id: scene.event_id().to_owned(),
+        event_ms: scene.decoded.row.time_ms,
+        all_payments: false,
+        placed_ms: now_ms,
+        amount: scene.amount(),
+        score: resolution.score,
+        placed_by,
+        reasons: emit::fitting_reasons(reasons.chain(of_subjects)),
+        under: known.chain(subjects.iter().map(|hold| hold.hold_id.clone())).collect(),
+        has_deadline: own.is_some(),
+        deadline_ms,
+        next: own.and_then(|terms| terms.escalate).map(stage),
+        otherwise,
+        challenge: None,
+        decision_id: scene.decision_id.clone(),
+        output_key: scene.output_key().to_vec(),
+        ended_ms: 0,
+    }
+}
+
+fn stage(Escalation { queue, for_ms }: &Escalation) -> Stage {
+    Stage { for_ms: *for_ms, queue: Some(queue.clone()) }
+}
+
+/// The holds of subjects that the rules want which hit and stand, each with its key, of those that are not held yet. Where
+/// several rules want one, the longest and strictest counts.
+pub(super) fn of_subjects(
+    scene: &Scene<'_>,
+    verdict: &Verdict<'_>,
+    remembered: &Remembered,
+) -> Vec<(HoldKey, Hold)> {
+    let program = &scene.setup.program;
+    let Verdict { judgement, resolution, told, .. } = verdict;
+    let mut wanted: Vec<(HoldKey, Hold)> = Vec::new();
+    for (hit, contribution) in judgement.hits.iter().zip(&told.contributions) {
+        if !resolution.stands(program, hit.body) {
+            continue;
+        }
+        for action in &hit.body.actions {
+            let ActionPlan::Hold { of: Some(slot), for_ms, escalate, otherwise, .. } = action
+            else {
+                continue;
+            };
+            let text = scene::text(scene.decoded, *slot);
+            let subjects = &scene.setup.subjects[usize::from(scene.decoded.row.event)];
+            let subject = subjects.iter().find(|(_, known)| known == slot);
+            let Some((entity, _)) = subject.filter(|_| !text.is_empty()) else { continue };
+            let key = subject_key(entity, text.as_bytes());
+            let deadline_ms = scene.now_ms.saturating_add(*for_ms);
+            let rule_id = rule(program, hit.body.rule).id.clone();
+            let next = escalate.as_ref().map(stage);
+            if let Some((_, hold)) = wanted.iter_mut().find(|(known, _)| *known == key) {
+                hold.placed_by.push(rule_id);
+                hold.reasons.extend(contribution.reasons.iter().cloned());
+                if deadline_ms > hold.deadline_ms {
+                    (hold.deadline_ms, hold.next) = (deadline_ms, next);
+                }
+                hold.otherwise = hold.otherwise.max(*otherwise);
+                continue;
+            }
+            if remembered.holds.stopping(key).is_some() {
+                continue;
+            }
+            let parts: [&[u8]; 4] =
+                [b"subject", entity.as_bytes(), text.as_bytes(), scene.decision_id.as_bytes()];
+            wanted.push((
+                key,
+                Hold {
+                    state: HoldState::Placed,
+                    hold_id: Digest::of_parts(&parts).short_hex(),
+                    event_type: entity.clone(),
+                    event_id: shown(scene.event, *slot, text).to_owned(),
+                    event_ms: scene.now_ms,
+                    all_payments: true,
+                    placed_ms: scene.now_ms,
+                    amount: None,
+                    score: resolution.score,
+                    placed_by: vec![rule_id],
+                    reasons: contribution.reasons.clone(),
+                    under: Vec::new(),
+                    has_deadline: true,
+                    deadline_ms,
+                    next,
+                    otherwise: *otherwise,
+                    challenge: None,
+                    decision_id: scene.decision_id.clone(),
+                    output_key: scene.output_key().to_vec(),
+                    ended_ms: 0,
+                },
+            ));
+        }
+    }
+    for (_, hold) in &mut wanted {
+        hold.reasons = emit::fitting_reasons(core::mem::take(&mut hold.reasons).iter());
+    }
+    wanted
+}
+
+/// Tells what became of holds: who brought it about, where somebody did, and the record at which it came about. People are
+/// asked about what was escalated.
+pub(super) fn tell(
+    taken: &[Hold],
+    (by, source): (Option<CommandRef<'_>>, SourceRef<'_>),
+    (setup, remembered): (&Setup, &mut Remembered),
+    body: &mut Vec<u8>,
+    sink: &mut impl Sink,
+) {
+    for hold in taken {
+        remembered.counters.count_hold(hold.state);
+        emit::hold(hold, by, setup, body, sink);
+        remembered.trail.add_bytes(body);
+        let asked = hold.next.as_ref().filter(|_| hold.state == HoldState::Escalated);
+        if let Some(queue) = asked.and_then(|stage| stage.queue.as_deref()) {
+            remembered.counters.alerts += 1;
+            emit::escalation(hold, queue, source.clone(), setup, body, sink);
+            remembered.trail.add_bytes(body);
+        }
+    }
+}
