@@ -29,6 +29,8 @@ use support::artifacts::{plain, with_artifacts};
 /// The lists and rates that the examples read.
 const LISTS: &[(&str, &str)] = &[
     ("lists/high_risk.csv", "value,expires,note\nKP,,standing order\nIR,2027-01-01T00:00:00Z,\n"),
+    ("lists/ip_country.csv", "value,gives\n192.0.2.0/24,DE\n192.0.2.128/25,AT\n"),
+    ("lists/offices.csv", "192.0.2.248/29\n198.51.100.7\n"),
     (
         "rates.csv",
         "date,currency,rate\n2026-01-01,USD,0.8512\n2026-01-02,USD,0.8534\n2026-01-01,JPY,0.005435\n",

@@ -10,6 +10,7 @@ pub mod count;
 pub mod country;
 pub mod digest;
 pub mod id;
+pub mod network;
 #[doc(hidden)]
 pub mod planted;
 pub mod rates;
@@ -21,4 +22,5 @@ pub use amount::{AmountError, Currency, MICRO_PER_MINOR};
 pub use country::{country_meant, parse_country};
 pub use digest::Digest;
 pub use id::{EntityKey, Tag};
+pub use network::{Network, Networks};
 pub use value::{TextRef, Value};

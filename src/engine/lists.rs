@@ -9,7 +9,7 @@ use core::hash::{BuildHasherDefault, Hasher};
 use hashbrown::HashMap;
 
 use crate::base::codec::{Damaged, Decoder, Encoder};
-use crate::base::{EntityKey, Tag};
+use crate::base::{EntityKey, Networks, Tag};
 use crate::rules::program::{ListId, ListSpec};
 use crate::state::walk::Walk;
 
@@ -65,6 +65,8 @@ type EditKey = (ListId, EntityKey);
 struct List {
     members: Members,
     tags: Tags,
+    /// Networks of addresses that the file names, with their ends. Rules and people add and take off addresses only.
+    networks: Networks<i64>,
 }
 
 /// All lists of a rule set, by [`ListId`].
@@ -85,6 +87,11 @@ impl Lists {
         let mut lists = Self { all: vec![List::default(); specs.len()], ..Self::default() };
         for (index, spec) in (0_u16..).zip(specs) {
             for (text, ends_ms) in &spec.members {
+                if let Some(network) = spec.network(text) {
+                    let ends_ms = ends_ms.unwrap_or(FOREVER_MS);
+                    lists.all[usize::from(index)].networks.insert(network, ends_ms);
+                    continue;
+                }
                 let (key, tag) =
                     (EntityKey::of_text(text.as_bytes()), Tag::of_text(text.as_bytes()));
                 let ends_ms = ends_ms.unwrap_or(FOREVER_MS);
@@ -97,6 +104,18 @@ impl Lists {
     /// Whether the text is on the list at an instant.
     pub fn contains(&self, list: ListId, text: &[u8], time_ms: i64) -> bool {
         self.contains_key(list, EntityKey::of_text(text), time_ms)
+            || self.in_network(list, text, time_ms)
+    }
+
+    /// Whether an address lies in a network of the list.
+    fn in_network(&self, list: ListId, text: &[u8], time_ms: i64) -> bool {
+        let Some(list) = self.all.get(usize::from(list.0)).filter(|list| !list.networks.is_empty())
+        else {
+            return false;
+        };
+        let address = core::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
+        address
+            .is_some_and(|address| list.networks.around(address).any(|ends_ms| *ends_ms > time_ms))
     }
 
     /// The same for a text that is known by its tag only.
@@ -200,7 +219,8 @@ impl Lists {
 
     /// Heap bytes, about.
     pub fn bytes(&self) -> usize {
-        self.len() * 96 + self.ends.len() * 64 + self.edits.len() * 96
+        let n_networks: usize = self.all.iter().map(|list| list.networks.len()).sum();
+        (self.len() + n_networks) * 96 + self.ends.len() * 64 + self.edits.len() * 96
     }
 
     fn contains_key(&self, list: ListId, key: EntityKey, time_ms: i64) -> bool {
@@ -327,6 +347,27 @@ mod tests {
     fn spec(members: &[(&str, Option<i64>)]) -> ListSpec {
         let members = members.iter().map(|(text, ends)| ((*text).to_owned(), *ends)).collect();
         ListSpec { name: "l".to_owned(), ty: Type::Text, expires_ms: None, members, gives: None }
+    }
+
+    /// By hand: 192.0.2.0/25 ends at .127, and 192.0.2.0/24 at .255.
+    #[test]
+    fn an_address_is_on_a_list_by_itself_or_in_a_network_that_has_not_ended() {
+        let members = [("192.0.2.0/25", Some(100)), ("192.0.2.0/24", Some(50)), ("::1", None)];
+        let spec = ListSpec { ty: Type::Ip, ..spec(&members) };
+        let mut lists = Lists::new(&[spec]);
+        let asked =
+            |lists: &Lists, text: &str, at: i64| lists.contains(ListId(0), text.as_bytes(), at);
+        assert!(asked(&lists, "192.0.2.127", 99) && !asked(&lists, "192.0.2.127", 100));
+        assert!(asked(&lists, "192.0.2.200", 49) && !asked(&lists, "192.0.2.200", 50));
+        assert!(asked(&lists, "::1", 500) && !asked(&lists, "::2", 0));
+        // What is added and taken off are addresses; a network stays as the file has it.
+        lists.put(ListId(0), b"192.0.2.200", 80);
+        assert!(asked(&lists, "192.0.2.200", 79) && !asked(&lists, "192.0.2.201", 79));
+        lists.remove(ListId(0), b"192.0.2.127");
+        assert!(asked(&lists, "192.0.2.127", 99));
+        // A list of texts has no networks.
+        let texts = Lists::new(&[self::spec(&[("192.0.2.0/24", None)])]);
+        assert!(asked(&texts, "192.0.2.0/24", 0) && !asked(&texts, "192.0.2.1", 0));
     }
 
     fn edited() -> Lists {

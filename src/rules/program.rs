@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::base::rates::Rates;
-use crate::base::{Currency, Digest};
+use crate::base::{Currency, Digest, Network};
 use crate::diag::{Sources, Span};
 use crate::event::schema::{EntityId, EventId, FieldId, Schema, SlotId};
 pub use crate::rules::constant::Constant;
@@ -116,6 +116,13 @@ pub struct ListSpec {
     pub members: Vec<(String, Option<i64>)>,
     /// What its members give, where it gives something.
     pub gives: Option<Gives>,
+}
+
+impl ListSpec {
+    /// The network that a member of its file is, in a list of addresses.
+    pub fn network(&self, member: &str) -> Option<Network> {
+        if self.ty == Type::Ip { Network::parse(member) } else { None }
+    }
 }
 
 /// What the members of a list give: fixed by its file.

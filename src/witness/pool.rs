@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::base::{Currency, MICRO_PER_MINOR, parse_country};
+use crate::base::{Currency, MICRO_PER_MINOR, Network, parse_country};
 use crate::event::schema::{EventId, EventType, FieldId, FieldType, MoneyCurrency};
 use crate::rule_tests::EPOCH_MS;
 use crate::rules::eval::number::{number_of, rounded};
@@ -86,7 +86,10 @@ impl Pool {
                     .flat_map(|place| members.clone().map(move |member| (place, member)))
                 {
                     let ty = &program.schema.event(place.0).field(place.1).ty;
-                    if let Some(value) = worded(ty, member) {
+                    // Of a network its first address.
+                    let first = Network::parse(member).filter(|_| *ty == FieldType::Ip);
+                    let first = first.map(|network| network.first().to_string());
+                    if let Some(value) = worded(ty, first.as_ref().unwrap_or(member)) {
                         self.add(place, value);
                     }
                 }

@@ -68,7 +68,17 @@ impl<'a> Stream<'a> {
                 FieldType::OneOf(members) => self.dice.below(members.len() as u64),
                 FieldType::Money { currency, .. } => {
                     self.set_currency(&mut row, currency);
-                    self.dice.pick(&[0, 50, 99, 100, 100, 150, 200, 300])
+                    self.dice.pick(&[
+                        0,
+                        50,
+                        99,
+                        100,
+                        100,
+                        150,
+                        200,
+                        300,
+                        (-120_i64).cast_unsigned(),
+                    ])
                 }
                 FieldType::Geo => {
                     let (lat, lon) = self.dice.pick(&[(52.5, 13.4), (48.1, 11.6), (52.4, 13.1)]);

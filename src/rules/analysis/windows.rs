@@ -13,8 +13,9 @@ use crate::rules::analysis::logic::Claim;
 use crate::rules::program::{
     EventPlan, Function, Lookup, ModelId, ModelPlan, Node, NodeId, Op, Program, TablePlan, Type,
 };
+use crate::rules::syntax::ast::CompareOp;
 use crate::window::layout::column_of;
-use crate::window::spec::{Counting, FilterBit, Measure, MeasureKind, Period};
+use crate::window::spec::{ColumnId, Counting, FilterBit, Measure, MeasureKind, Period};
 
 /// Half the way around the earth, in metres, rounded up.
 const HALF_EARTH_M: f64 = 20_015_200.0;
@@ -113,6 +114,12 @@ impl<'p> Scene<'p> {
         match op {
             Op::Reading(..) => {
                 let Some(asked) = self.asked(id) else { return };
+                if let MeasureKind::Sum(column) = asked.measure.kind
+                    && self.is_never_negative(asked, column)
+                    && let Some(zero) = self.node(id).and_then(|node| zero_of(node.ty))
+                {
+                    interval.at_least(end(zero));
+                }
                 if is_tally(asked.measure.kind) {
                     let own = matches!(asked.measure.kind, MeasureKind::Count) && asked.has_own();
                     interval.at_least(end(Value::Int(i64::from(own))));
@@ -238,12 +245,38 @@ impl<'p> Scene<'p> {
             (MeasureKind::CountOf(x), MeasureKind::CountOf(y)) => {
                 x == y && a.probe == b.probe && self.is_within(a, b)
             }
+            (MeasureKind::Sum(x) | MeasureKind::Max(x), MeasureKind::Sum(y)) => {
+                x == y && self.is_within(a, b) && self.is_never_negative(b, y)
+            }
             (MeasureKind::Min(x), MeasureKind::Min(y)) => x == y && self.is_within(b, a),
             (MeasureKind::Min(x), MeasureKind::Max(y)) => {
                 x == y && (self.is_within(a, b) || self.is_within(b, a))
             }
             _ => false,
         }
+    }
+
+    /// Whether what counts for a measure has no value below zero in a column, by its filter: `where amount > 0 EUR`.
+    fn is_never_negative(&self, asked: Asked<'_>, column: ColumnId) -> bool {
+        let Some(column) = asked.table.columns.get(usize::from(column.0)) else { return false };
+        let plan = self.program.plans.get(usize::from(asked.table.event.0));
+        let op = |id: NodeId| Some(&plan?.nodes.get(id.0 as usize)?.op);
+        self.conjuncts(asked.table, asked.measure.filter).iter().any(|part| {
+            let Some(Op::Compare(CompareOp::Gt | CompareOp::Ge, of, least)) = op(*part) else {
+                return false;
+            };
+            let least = match op(*least) {
+                Some(Op::Constant(constant)) => super::value_of(constant),
+                _ => None,
+            };
+            let zero = least.is_some_and(|least| match least {
+                Value::Int(least) => least >= 0,
+                Value::Money(least) => least >= 0,
+                Value::Number(least) => least >= 0.0,
+                _ => false,
+            });
+            of == column && zero
+        })
     }
 
     /// Whether every event that counts for `a` counts for `b`.
@@ -350,6 +383,16 @@ fn holds_as_many(inner: &Measure, outer: &Measure) -> bool {
     let held = inner.window.newest.map(|newest| newest.get() + u16::from(place));
     held.is_some_and(|held| held <= most.get())
         && inner.window.ending_ago_ms == outer.window.ending_ago_ms
+}
+
+/// Nought of a type that is added up.
+fn zero_of(ty: Type) -> Option<Value> {
+    match ty {
+        Type::Integer => Some(Value::Int(0)),
+        Type::Money(_) => Some(Value::Money(0)),
+        Type::Number => Some(Value::Number(0.0)),
+        _ => None,
+    }
 }
 
 fn is_tally(kind: MeasureKind) -> bool {

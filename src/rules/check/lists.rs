@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 
 use crate::base::amount::parse_minor;
 use crate::base::time::parse_rfc3339;
-use crate::base::{MICRO_PER_MINOR, country_meant, parse_country};
+use crate::base::{MICRO_PER_MINOR, Network, country_meant, parse_country};
 use crate::diag::{Diagnostic, FileId, Source, Sources, Span, codes, suggest};
 use crate::event::schema::EntityId;
 use crate::rules::check::limits::{MAX_LIST_MEMBERS, MAX_LISTS};
@@ -143,9 +143,11 @@ fn given_type(list: &ast::List, gives: &ast::Gives) -> Result<Type, Refusal> {
         }
         ("integer", _) => Ok(Type::Integer),
         ("number", _) => Ok(Type::Number),
+        ("country", _) => Ok(Type::Country),
         (other, _) => Err(Box::new(
-            Diagnostic::new(codes::E0202, span, format!("a list cannot give `{other}`"))
-                .with_help("write `gives money EUR`, `gives integer` or `gives number`"),
+            Diagnostic::new(codes::E0202, span, format!("a list cannot give `{other}`")).with_help(
+                "write `gives money EUR`, `gives integer`, `gives number` or `gives country`",
+            ),
         )),
     }
 }
@@ -287,7 +289,7 @@ fn read(
         if value.is_empty() || (columns.is_none() && value.starts_with('#')) {
             continue;
         }
-        let value = list_member(value, ty).map_err(|why| wrong(source, file, at, &why))?;
+        let value = member_of_file(value, ty).map_err(|why| wrong(source, file, at, &why))?;
         let gives = gives.map(|ty| given_value(given, ty)).transpose();
         let gives = gives.map_err(|why| wrong(source, file, at, &why))?;
         if members.len() >= MAX_LIST_MEMBERS {
@@ -332,12 +334,16 @@ fn given_value(text: &str, ty: Type) -> Result<Constant, String> {
             .ok()
             .map(|minor| Constant::Money(i128::from(minor) * MICRO_PER_MINOR)),
         Type::Integer => text.parse().ok().map(Constant::Int),
+        Type::Country => parse_country(text.as_bytes()).map(Constant::Code),
         _ => text.parse().ok().filter(|number: &f64| number.is_finite()).map(Constant::Number),
     };
     value.ok_or_else(|| match (text, ty) {
         ("", _) => "a member gives nothing; the columns are `value,gives,expires,note`".to_owned(),
         (_, Type::Money(currency)) => format!("`{text}` is not an amount in {currency}"),
         (_, Type::Integer) => format!("`{text}` is not a whole number"),
+        (_, Type::Country) => {
+            format!("`{text}` is not a country of ISO 3166-1, such as `DE` or `GB`")
+        }
         _ => format!("`{text}` is not a number"),
     })
 }
@@ -414,7 +420,19 @@ fn rule_folder<'s>(sources: &'s Sources, from: &ast::Text) -> Option<&'s str> {
         .min_by_key(|folder| folder.len())
 }
 
-/// The form in which events carry the value.
+/// A member of a list's file as it is kept: one value, or a network of addresses by its first one.
+fn member_of_file(value: &str, ty: Type) -> Result<String, String> {
+    let Some((address, _)) = value.split_once('/').filter(|_| ty == Type::Ip) else {
+        return list_member(value, ty);
+    };
+    let network = Network::parse(value)
+        .ok_or_else(|| format!("`{value}` is no network, such as `192.0.2.0/24`"))?;
+    if address.parse() == Ok(network.first()) {
+        return Ok(network.to_string());
+    }
+    Err(format!("`{value}` is not written by its first address; is `{network}` meant?"))
+}
+
 /// A member of a list as it is kept: the value as records have it.
 ///
 /// # Errors
@@ -452,4 +470,28 @@ fn span_of(source: &Source, file: FileId, byte: u64) -> Span {
     let line = source.text.get(start..).and_then(|rest| rest.lines().next()).unwrap_or_default();
     let narrow = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
     Span { file, start: narrow(start), end: narrow(start + line.len()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_in_a_file_is_written_by_its_first_address() {
+        let read = |value: &str| member_of_file(value, Type::Ip);
+        assert_eq!(read("192.0.2.0/24").as_deref(), Ok("192.0.2.0/24"));
+        assert_eq!(read("2001:DB8:0::/32").as_deref(), Ok("2001:db8::/32"));
+        assert_eq!(read("2001:DB8:0::1").as_deref(), Ok("2001:db8::1"));
+        let why = |value: &str| read(value).unwrap_err();
+        assert!(
+            why("192.0.2.7/24").ends_with("is `192.0.2.0/24` meant?"),
+            "{}",
+            why("192.0.2.7/24")
+        );
+        assert!(why("192.0.2.0/33").contains("is no network"), "{}", why("192.0.2.0/33"));
+        assert!(why("192.0.2").contains("is not an IP address"), "{}", why("192.0.2"));
+        // Only addresses have networks; a command or a rule adds one address.
+        assert_eq!(member_of_file("a/8", Type::Text).as_deref(), Ok("a/8"));
+        assert!(list_member("192.0.2.0/24", Type::Ip).is_err());
+    }
 }

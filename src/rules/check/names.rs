@@ -288,7 +288,9 @@ impl Checker<'_, '_> {
                     path.span,
                     "the country of an address is not supported yet",
                 )
-                .with_help("until then, let the event carry it as a field");
+                .with_help(
+                    "ask a list of networks: `list ip_country : ip gives country from \"lists/ip_country.csv\"`, then `ip_country(ip)`",
+                );
             }
             if world.schema.event_named(first).is_some_and(|other| other != self.scope.event) {
                 let message = format!("`{name}` is a field of another event");

@@ -203,6 +203,9 @@ impl Context<'_> {
                 if let Some(known) = scope.params.get_mut(&param.name.text) {
                     known.refused = true;
                 }
+            } else if !scope.params.contains_key(&param.name.text) {
+                // Its value was refused; what is said of it would be told once more at each use.
+                scope.lets.insert(param.name.text.clone(), None);
             }
         }
         scope.made.clone_from(&self.rule.made);

@@ -26,7 +26,9 @@ pub(super) fn warn(items: &[&Item], program: &Program, report: &mut Vec<Diagnost
     if let Some(more @ 1..) = amounts.len().checked_sub(MAX_NAMED) {
         named.push_str(&format!(" and {more} more"));
     }
-    let message = format!("{named} may be in any currency, and there are no exchange rates");
+    let message = format!(
+        "{named} may be in another currency than rules ask for, and there are no exchange rates"
+    );
     let base = program.policy.base_currency;
     let help = format!(
         "what is not in the currency that a rule asks for is missing: the rule is undecided and sums leave it out; \

@@ -3,14 +3,11 @@
 //! Order: the cheapest operand first, so that an event which fails a test on one of its own fields never touches
 //! state. The order never changes a result, because three-valued `and` and `or` commute.
 
-use std::collections::BTreeMap;
-
 use regex::bytes::RegexBuilder;
 
 use crate::base::{Currency, MICRO_PER_MINOR, Tag};
 use crate::event::schema::{EventId, SlotId};
 use crate::rules::early;
-use crate::rules::eval::EvalPlan;
 use crate::rules::eval::code::{
     At, Code, Conversion, DeviationCheck, Instruction, LookupCode, ModelCode, Operands, Probe,
     Read, ReadAs, ReadingTest, SpreadAt, Start, Tests, TruthCode, ValueCode, ZoneAt,
@@ -24,6 +21,7 @@ use crate::rules::eval::lowering::{
 };
 use crate::rules::eval::steps::{asks_state, is_tried};
 use crate::rules::eval::zone::Zone;
+use crate::rules::eval::{EvalPlan, Givens};
 use crate::rules::program::{
     Constant, EventPlan, Function, ListId, Lookup, LookupId, Node, NodeId, Op, Program, TableId,
     Type,
@@ -328,14 +326,18 @@ impl Compiler<'_> {
         if let Some(known) = self.out.givens.iter().position(|(known, _)| *known == list) {
             return u32::try_from(known).unwrap_or(u32::MAX);
         }
-        let mut values = BTreeMap::new();
+        let mut values = Givens::default();
         if let Some(spec) = self.program.lists.get(usize::from(list.0))
             && let Some(gives) = &spec.gives
         {
             for (member, expires_ms) in &spec.members {
                 let Some(constant) = gives.values.get(member) else { continue };
                 let end_ms = expires_ms.unwrap_or(i64::MAX);
-                values.insert(member.as_bytes().into(), (constant_value(constant), end_ms));
+                let value = (constant_value(constant), end_ms);
+                match spec.network(member) {
+                    Some(network) => values.networks.insert(network, value),
+                    None => _ = values.members.insert(member.as_bytes().into(), value),
+                }
             }
         }
         push(&mut self.out.givens, (list, values))

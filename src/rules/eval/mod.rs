@@ -42,7 +42,7 @@ use std::sync::Arc;
 use regex::bytes::Regex;
 
 use crate::base::rates::Rates;
-use crate::base::{Tag, Value};
+use crate::base::{Networks, Tag, Value};
 use crate::event::schema::EventId;
 use crate::models::online::spec::Row;
 use crate::models::online::{Part, Scored};
@@ -217,8 +217,28 @@ pub struct EvalPlan {
     zones: Vec<Zone>,
 }
 
-/// By member: what it gives, and the instant (ms) from which on it does not.
-type Givens = BTreeMap<Box<[u8]>, (Value, i64)>;
+/// What the members of a list give, and the instant (ms) from which on they do not.
+#[derive(Clone, Debug, Default)]
+struct Givens {
+    members: BTreeMap<Box<[u8]>, (Value, i64)>,
+    networks: Networks<(Value, i64)>,
+}
+
+impl Givens {
+    /// What a member gives at an instant: an address that is none as its narrowest network does.
+    fn find(&self, member: &[u8], now_ms: i64) -> Value {
+        let holds = |(value, end_ms): &(Value, i64)| (*end_ms > now_ms).then_some(*value);
+        if let Some(value) = self.members.get(member).and_then(holds) {
+            return value;
+        }
+        if self.networks.is_empty() {
+            return Value::Missing;
+        }
+        let address = core::str::from_utf8(member).ok().and_then(|text| text.parse().ok());
+        let found = address.and_then(|address| self.networks.around(address).find_map(holds));
+        found.unwrap_or(Value::Missing)
+    }
+}
 
 impl EvalPlan {
     /// Prepares the plan of one event type.

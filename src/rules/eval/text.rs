@@ -81,10 +81,7 @@ impl<H: Host> Run<'_, H> {
     pub(super) fn given(&mut self, at: At, list: u32, names: Option<u32>) -> Value {
         let (plan, now_ms) = (self.plan, self.row.time_ms);
         let Some((_, givens)) = plan.givens.get(list as usize) else { return Value::Missing };
-        let find = |member: &[u8]| match givens.get(member) {
-            Some((value, end_ms)) if *end_ms > now_ms => *value,
-            _ => Value::Missing,
-        };
+        let find = |member: &[u8]| givens.find(member, now_ms);
         if let Some(text) = self.text_at(at) {
             let text = self.spelled(text);
             return self.bytes(text).map_or(Value::Missing, find);

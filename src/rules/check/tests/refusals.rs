@@ -147,7 +147,7 @@ fn a_condition_that_is_always_decided_needs_no_answer() {
     decided("n_items >= max(card_payment.n_items) by card over last 1h");
     decided("n_items > avg(card_payment.n_items) by card over last 1h");
     decided("n_items / 2 > 1");
-    let guarded = "rule r mode shadow on card_payment where device = \"x\" when device starts_with \"x\" then block";
+    let guarded = "rule r mode shadow on card_payment where device starts_with \"x\" when device = \"xy\" then block";
     assert_eq!(findings(guarded), []);
 }
 

@@ -232,7 +232,7 @@ impl Parser<'_> {
     }
 
     fn gives(&mut self) -> Option<Gives> {
-        let ty = self.name("what a member gives: `money EUR`, `integer` or `number`")?;
+        let ty = self.name("what a member gives: `money EUR`, `integer`, `number` or `country`")?;
         let currency = if ty.text == "money" { Some(self.currency()?) } else { None };
         Some(Gives { ty, currency })
     }
