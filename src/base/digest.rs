@@ -35,8 +35,11 @@ impl Digest {
     }
 }
 
-/// Two digits a byte. Ids are written for every alert, and formatting byte by byte costs twenty times as much.
-fn hex(bytes: &[u8]) -> String {
+/// Two digits a byte.
+///
+/// # Cost
+/// Ids are written for every alert, and formatting byte by byte costs twenty times as much.
+pub fn hex(bytes: &[u8]) -> String {
     const DIGITS: [u8; 16] = *b"0123456789abcdef";
     let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
     digits.map(|digit| char::from(DIGITS[usize::from(digit)])).collect()

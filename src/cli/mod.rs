@@ -26,6 +26,7 @@ pub mod settings;
 pub mod snapshot;
 pub mod sweep;
 pub mod test;
+pub mod token;
 pub mod train;
 pub mod validate;
 
@@ -244,6 +245,8 @@ enum Command {
     Sweep(sweep::Arguments),
     /// Run the tests of a rule folder.
     Test(test::Arguments),
+    /// A token for the HTTP API: shown once, with the line that makes it known.
+    Token(token::Arguments),
     /// Train a learned model on a labelled history, and write it with its card.
     Train(train::Arguments),
     /// Check the configuration and the rules, and with --connect the brokers and topics.
@@ -306,6 +309,7 @@ pub fn main() -> ExitCode {
         Command::Snapshot(arguments) => snapshot::run(arguments, &console),
         Command::Sweep(arguments) => sweep::run(arguments, &console),
         Command::Test(arguments) => test::run(arguments, &console),
+        Command::Token(arguments) => token::run(arguments, &console),
         Command::Train(arguments) => train::run(arguments, &console),
         Command::Validate(arguments) => validate::run(arguments, &console),
     };

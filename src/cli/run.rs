@@ -1,10 +1,12 @@
 //! `riskweir run`: the service. Reads input topics, decides, writes outputs, until told to stop.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use clap::Args;
 use serde_json::{Value, json};
 
+use crate::api;
 use crate::base::time::format_rfc3339;
 use crate::cli::deployment::Deployment;
 use crate::cli::settings::Settings;
@@ -14,8 +16,8 @@ use crate::rules::locality::foreign;
 use crate::rules::program::Program;
 use crate::runtime::clock::{Clock as _, SystemClock};
 use crate::runtime::{
-    self, Backfill, DecidingEngines, Laid, Planned, Reload, Reloader, RunError, Since, Stop, Views,
-    engine_options,
+    self, ActiveRules, Backfill, DecidingEngines, Laid, Planned, Reload, Reloader, RunError, Since,
+    Stop, Views, engine_options,
 };
 use crate::telemetry::board::Identity;
 use crate::telemetry::{Board, Books, Health, happening, http, log};
@@ -91,12 +93,18 @@ fn serve(
         http::serve(address, Arc::clone(&board), Arc::clone(&health), answer).map_err(|error| {
             RunError::Listen { address: address.to_string(), reason: error.to_string() }
         })?;
-    greet(console, (config, &digest), &inputs, &ruleset, server.address());
+    let rules = ActiveRules::new(Arc::clone(&program));
+    let setup = api::Setup { config, inputs: event_topics(config, &inputs), rules: rules.clone() };
+    let api = api::serve(setup)?;
+    let addresses =
+        Addresses { http: server.address(), api: api.as_ref().map(api::Server::address) };
+    greet(console, (config, &digest), &inputs, &ruleset, addresses);
     let (settings, http) = (&config.digest.short_hex(), server.address());
     happening::Started { version, config: &digest, settings, ruleset: &ruleset, http }.emit();
     let options = engine_options(config);
     let mut engines = DecidingEngines::new(program, options)
         .following(incoming, Arc::clone(&board))
+        .shown_in(rules)
         .backfilled(backfill)
         .partitioned_by(config.kafka.partitioned_by.as_deref())
         .commanded_from(config.topics.commands.as_deref());
@@ -110,9 +118,22 @@ fn laid(config: &Config, program: &Program, inputs: &[String]) -> Laid {
         let by_partition = foreign(program, entity).is_some_and(|foreign| foreign.is_empty());
         (entity.clone(), by_partition)
     });
+    let events = event_topics(config, inputs);
+    Laid { inputs: config.topics.inputs.is_none().then_some(events), spread }
+}
+
+/// The topics that are read, but for that of commands.
+fn event_topics(config: &Config, inputs: &[String]) -> Vec<String> {
     let mut events = inputs.to_vec();
     events.retain(|topic| Some(topic) != config.topics.commands.as_ref());
-    Laid { inputs: config.topics.inputs.is_none().then_some(events), spread }
+    events
+}
+
+/// Where the service listens.
+#[derive(Clone, Copy)]
+struct Addresses {
+    http: SocketAddr,
+    api: Option<SocketAddr>,
 }
 
 /// What is answered to whoever asks for a reload.
@@ -160,7 +181,7 @@ fn greet(
     (config, digest): (&Config, &str),
     inputs: &[String],
     ruleset: &str,
-    http: std::net::SocketAddr,
+    Addresses { http, api }: Addresses,
 ) {
     if console.is_quiet() {
         return;
@@ -179,7 +200,9 @@ fn greet(
         ("metrics", format!("http://{http}/metrics")),
         ("health", format!("http://{http}/readyz")),
     ];
-    for (name, fact) in facts {
+    let secure = if config.api.as_ref().is_some_and(|api| api.tls.is_some()) { "s" } else { "" };
+    let api = api.map(|address| ("api", format!("http{secure}://{address}/v1/openapi.json")));
+    for (name, fact) in api.into_iter().chain(facts) {
         console.message(&format!("{name:<9} {fact}"));
     }
 }

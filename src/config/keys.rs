@@ -115,6 +115,10 @@ pub const REPLAY_FROM: &[&str] = &["earliest", "none"];
 pub const ON_GAP: &[&str] = &["stop", "accept"];
 /// The words of `http.reload`.
 pub const HTTP_RELOAD: &[&str] = &["auto", "on", "off"];
+/// The words of a switch.
+pub const ON_OFF: &[&str] = &["off", "on"];
+/// The words of `api.plaintext`.
+pub const PLAINTEXT: &[&str] = &["refuse", "allow"];
 /// The words of `log.format`.
 pub const LOG_FORMATS: &[&str] = &["auto", "text", "json"];
 /// The words of `log.level`.
@@ -174,6 +178,17 @@ pub const KEYS: &[Key] = &[
     key("http.listen", Text, Value("127.0.0.1:9464"), "Address of /metrics, /livez and /readyz."),
     key("http.reload", Choice(HTTP_RELOAD), Value("auto"), "Whether `riskweir reload` may ask. `auto`: only where `http.listen` is a loopback address."),
     key("http.progress_timeout", Duration("100ms", "1h"), Value("10s"), "How long the poll loop may stand still before /livez and /readyz say so."),
+    key("api.listen", Text, Unset("no API is served"), "Address of the HTTP API, such as `127.0.0.1:9465`."),
+    key("api.expose", Choice(ON_OFF), Value("off"), "Whether `api.listen` may be an address that other machines reach."),
+    key("api.plaintext", Choice(PLAINTEXT), Value("refuse"), "Whether an exposed API may do without TLS, because something before it speaks TLS. `allow` gives a warning at start."),
+    key("api.tls.certificate", Path, Unset("no TLS"), "PEM file of the server's certificate and its chain."),
+    key("api.tls.key", Path, Unset("no TLS"), "PEM file of the server's private key."),
+    key("api.tokens", Path, Unset("nobody is let in by a token"), "File of tokens, one a line, as `riskweir token new` writes them: digests, never the tokens. Read again when it changes."),
+    key("api.rate_limit", Rate, Value("100/s"), "Most requests of one token; an address may fail to say who it is a tenth as often."),
+    key("api.max_body", Size("1KiB", "64MiB"), Value("1MiB"), "Largest body of a request."),
+    key("api.store", Path, Unset("in memory, and read anew from the output topics at every start"), "SQLite file of the read model: decisions, alerts, holds. Holds payment data; it can be deleted while the service is stopped."),
+    key("api.retention", Duration("1h", LONGEST), Value("30d"), "How long the read model keeps what has ended."),
+    key("api.four_eyes_above", TextMap, Value("{}"), "Currency to amount, such as `{EUR: 10000}`: a held payment above it is released by two people. Where this is set, so is one in a currency that is not named, or without an amount."),
     key("log.format", Choice(LOG_FORMATS), Value("auto"), "`auto`: text on a terminal, JSON otherwise."),
     key("log.level", Choice(LOG_LEVELS), Value("info"), "Least grave level that is written."),
     key("log.repeat_limit", Rate, Value("6/m"), "How often the same warning or error is written; the rest is counted."),

@@ -8,6 +8,7 @@
 //! [`keys::KEYS`] is the only list of keys: parsing, defaults, suggestions and the commented example come from it.
 //! Start reading at [`load`].
 
+mod api;
 pub mod error;
 pub mod example;
 mod interpolate;
@@ -23,6 +24,7 @@ mod yaml;
 
 use std::path::PathBuf;
 
+pub use api::{Api, ApiTls};
 pub use error::ConfigError;
 pub(crate) use layers::is_topic;
 pub use layers::{Resolved, Setting};
@@ -31,7 +33,8 @@ pub use typed::{
     Config, Delivery, DeliveryMode, Http, Kafka, Limits, Log, LogFormat, Recovery, Rules, Sasl,
     Security, Snapshot, State, Time, Tls, Topics,
 };
-pub use value::{Origin, Value};
+pub(crate) use units::duration;
+pub use value::{Origin, Rate as RateLimit, Value};
 
 /// Where the layers above the defaults come from.
 #[derive(Clone, Debug, Default)]

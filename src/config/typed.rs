@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::base::Digest;
+use crate::config::api::{self, Api};
 use crate::config::error::{ConfigError, Problem};
 use crate::config::layers::Resolved;
 use crate::config::secret::Secret;
@@ -33,6 +34,8 @@ pub struct Config {
     pub snapshot: Snapshot,
     /// Metrics and health.
     pub http: Http,
+    /// The HTTP API; none: it is not served.
+    pub api: Option<Api>,
     /// Logs.
     pub log: Log,
     /// Longest orderly stop.
@@ -290,6 +293,7 @@ pub(crate) fn build(resolved: &Resolved, errors: &mut Vec<ConfigError>) -> Optio
     let (kafka, topics, delivery) =
         (kafka(&read, errors), topics(&read, errors), delivery(&read, errors));
     let (snapshot, http) = (snapshot(&read, errors), http(&read, errors));
+    let api = api::build(&read, errors);
     let config = Config {
         kafka: kafka?,
         topics: topics?,
@@ -320,6 +324,7 @@ pub(crate) fn build(resolved: &Resolved, errors: &mut Vec<ConfigError>) -> Optio
         },
         snapshot: snapshot?,
         http: http?,
+        api,
         log: log(&read)?,
         shutdown_timeout: read.duration("shutdown.timeout")?,
         digest: resolved.digest(),
@@ -327,70 +332,70 @@ pub(crate) fn build(resolved: &Resolved, errors: &mut Vec<ConfigError>) -> Optio
     Some(config)
 }
 
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     resolved: &'a Resolved,
 }
 
 impl Reader<'_> {
-    fn value(&self, path: &str) -> Option<&Value> {
+    pub(super) fn value(&self, path: &str) -> Option<&Value> {
         self.resolved.get(path).map(|setting| &setting.value)
     }
 
-    fn origin(&self, path: &str) -> Origin {
+    pub(super) fn origin(&self, path: &str) -> Origin {
         self.resolved.get(path).map_or(Origin::Default, |setting| setting.origin.clone())
     }
 
-    fn text(&self, path: &str) -> Option<String> {
+    pub(super) fn text(&self, path: &str) -> Option<String> {
         match self.value(path)? {
             Value::Text(text) => Some(text.clone()),
             _ => None,
         }
     }
 
-    fn path(&self, path: &str) -> Option<PathBuf> {
+    pub(super) fn path(&self, path: &str) -> Option<PathBuf> {
         self.text(path).map(PathBuf::from)
     }
 
-    fn secret(&self, path: &str) -> Option<Secret> {
+    pub(super) fn secret(&self, path: &str) -> Option<Secret> {
         match self.value(path)? {
             Value::Secret(secret) => Some(secret.clone()),
             _ => None,
         }
     }
 
-    fn list(&self, path: &str) -> Option<Vec<String>> {
+    pub(super) fn list(&self, path: &str) -> Option<Vec<String>> {
         match self.value(path)? {
             Value::List(items) => Some(items.clone()),
             _ => None,
         }
     }
 
-    fn duration(&self, path: &str) -> Option<Duration> {
+    pub(super) fn duration(&self, path: &str) -> Option<Duration> {
         match self.value(path)? {
             Value::Duration(duration) => Some(*duration),
             _ => None,
         }
     }
 
-    fn size(&self, path: &str) -> Option<u64> {
+    pub(super) fn size(&self, path: &str) -> Option<u64> {
         match self.value(path)? {
             Value::Size(bytes) => Some(*bytes),
             _ => None,
         }
     }
 
-    fn count(&self, path: &str) -> Option<u64> {
+    pub(super) fn count(&self, path: &str) -> Option<u64> {
         match self.value(path)? {
             Value::Count(count) => Some(*count),
             _ => None,
         }
     }
 
-    fn contradiction(&self, path: &str, reason: impl Into<String>) -> ConfigError {
+    pub(super) fn contradiction(&self, path: &str, reason: impl Into<String>) -> ConfigError {
         ConfigError::new(self.origin(path), Problem::Contradiction { reason: reason.into() })
     }
 
-    fn bad_value(&self, path: &str, expected: &str, found: &str) -> ConfigError {
+    pub(super) fn bad_value(&self, path: &str, expected: &str, found: &str) -> ConfigError {
         let (key, expected, found) = (path.to_owned(), expected.to_owned(), found.to_owned());
         ConfigError::new(self.origin(path), Problem::BadValue { key, expected, found })
     }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::base::Digest;
+use crate::event::mapping::Limits;
 
 /// Settings of an engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +69,16 @@ impl Default for EngineOptions {
 }
 
 impl EngineOptions {
+    /// The bounds of decoding.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            max_record_bytes: self.max_record_bytes as usize,
+            max_depth: self.max_depth,
+            max_keys: self.max_keys,
+            ..Limits::default()
+        }
+    }
+
     /// The digest of everything here that a decision can depend on.
     pub fn digest(&self) -> Digest {
         let numbers = [

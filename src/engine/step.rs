@@ -29,7 +29,7 @@ use crate::engine::turn::{self, Turn};
 use crate::event::digest::Digester;
 use crate::event::error::{DecodeError, Reason};
 use crate::event::key::{KeyPart, key_parts};
-use crate::event::mapping::{DecodeScratch, Decoder, Limits, TopicIdx};
+use crate::event::mapping::{DecodeScratch, Decoder, TopicIdx};
 use crate::event::row::Row;
 use crate::event::schema::{EventId, EventType, FieldType, MoneyCurrency, Role, Schema, SlotId};
 use crate::rules::eval::outline::Outline;
@@ -167,13 +167,7 @@ impl Engine {
 
     /// An engine with all that another one remembered.
     pub(super) fn of(setup: Setup, sources: Vec<Source>, remembered: Remembered) -> Self {
-        let limits = Limits {
-            max_record_bytes: setup.options.max_record_bytes as usize,
-            max_depth: setup.options.max_depth,
-            max_keys: setup.options.max_keys,
-            ..Limits::default()
-        };
-        let decoder = Arc::new(Decoder::new(&setup.program.schema, limits));
+        let decoder = Arc::new(Decoder::new(&setup.program.schema, setup.options.limits()));
         Self {
             topics: sources.iter().map(|source| decoder.topic(&source.topic)).collect(),
             setup,

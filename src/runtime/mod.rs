@@ -36,11 +36,13 @@ pub use backfill::{Planned, Since};
 pub use decide::{Deciding, engine_options};
 pub use error::RunError;
 pub use kafka::feed::Feed;
+pub use kafka::follow::{Followed, Follower, Places};
 pub use kafka::mock::EmbeddedBroker;
+pub use kafka::post::{Fate, Letter, Post};
 pub use kafka::watch::{Seen, Watch};
 pub use port::{Engines, Input, News, Output, OutputTopic, Spread, Step};
 pub use reload::{Backfill, Laid, Reload, Reloader};
-pub use rulesets::{Asked, Became, DecidingEngines, Wish};
+pub use rulesets::{ActiveRules, Asked, Became, DecidingEngines, Wish};
 pub use stop::{Stop, outlive_file_limits};
 
 use crate::config::{Config, DeliveryMode};

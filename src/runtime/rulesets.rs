@@ -1,8 +1,8 @@
 //! The rule sets of a running service: the one that is wanted, those that a replay needs, and how each becomes an engine.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD as BASE64;
@@ -79,6 +79,30 @@ struct Wanted {
     if_active: bool,
 }
 
+/// The rule set that decides now, for whoever shows it: set by the cell, read by other threads.
+#[derive(Clone, Debug)]
+pub struct ActiveRules(Arc<RwLock<Arc<Program>>>);
+
+impl ActiveRules {
+    /// Until a cell says otherwise it is this one.
+    pub fn new(program: Arc<Program>) -> Self {
+        Self(Arc::new(RwLock::new(program)))
+    }
+
+    /// It.
+    pub fn get(&self) -> Arc<Program> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn set(&self, program: &Arc<Program>) {
+        // WHY: the cell says so often, and readers must not wait for a writer that has no news.
+        if Arc::ptr_eq(&self.get(), program) {
+            return;
+        }
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(program);
+    }
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct DecidingEngines {
@@ -95,6 +119,8 @@ pub struct DecidingEngines {
     is_held_back: bool,
     /// Where it is told which rule set decides.
     board: Option<Arc<Board>>,
+    /// Where the rule set that decides is shown.
+    shown: Option<ActiveRules>,
     /// The identity that the board was told of last.
     told: Option<String>,
     /// The entity by which input records are spread over partitions.
@@ -129,6 +155,7 @@ impl DecidingEngines {
             askers: Vec::new(),
             is_held_back: false,
             board: None,
+            shown: None,
             told: None,
             partitioned_by: None,
             commands: None,
@@ -140,6 +167,12 @@ impl DecidingEngines {
     #[must_use]
     pub fn following(self, incoming: Receiver<Wish>, board: Arc<Board>) -> Self {
         Self { incoming: Some(incoming), board: Some(board), ..self }
+    }
+
+    /// Shows the rule set that decides.
+    #[must_use]
+    pub fn shown_in(self, shown: ActiveRules) -> Self {
+        Self { shown: Some(shown), ..self }
     }
 
     /// The past is read again for the first rule set, where another one decided last.
@@ -283,6 +316,9 @@ impl Engines for DecidingEngines {
     }
 
     fn tell_active(&mut self) {
+        if let Some(shown) = &self.shown {
+            shown.set(&self.wanted.program);
+        }
         if self.told.as_ref() != Some(&self.wanted.id)
             && let Some(board) = &self.board
         {

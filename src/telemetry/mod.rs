@@ -6,6 +6,7 @@
 //!
 //! Happenings (log lines) are structs in [`happening`]; payload never appears in them.
 
+pub mod api;
 pub mod board;
 pub mod books;
 mod families;

@@ -7,7 +7,9 @@
 pub(crate) mod classify;
 pub(crate) mod client;
 pub(crate) mod feed;
+pub(crate) mod follow;
 pub(crate) mod mock;
+pub(crate) mod post;
 pub(crate) mod reader;
 pub(crate) mod scribe;
 pub(crate) mod source;

@@ -1,0 +1,284 @@
+//! Holds: what is open, what became of it, and what people decide.
+
+use axum::http::{HeaderName, StatusCode, header};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::api::answer::requests::{self, RequestItem};
+use crate::api::call::{Call, Reply};
+use crate::api::commands::{
+    Asked, CONFIRM, EXTEND, RELEASE, Verb, command_id, expected_state, give,
+};
+use crate::api::problem::{BAD_BODY, NOT_FOUND, Problem};
+use crate::api::records::{PAGE, Page, logged_at, other_model, parsed};
+use crate::api::state::State;
+use crate::api::store::read::{self, KeptHold};
+use crate::api::store::requests::Request;
+use crate::base::Currency;
+use crate::base::amount::parse_minor;
+use crate::base::time::{format_rfc3339, parse_rfc3339};
+use crate::decision::wire::HoldRecord;
+
+/// States of a hold, as records name them; the first two are open.
+pub(crate) const STATES: [&str; 5] = ["placed", "extended", "released", "confirmed", "expired"];
+
+/// Most steps of a hold that are shown.
+const MAX_STEPS: i64 = 200;
+
+/// Longest reason.
+pub(crate) const MAX_REASON_BYTES: usize = 1_000;
+
+/// A hold as it stands.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct HoldItem {
+    /// Whether its release takes a second person.
+    needs_four_eyes: bool,
+    /// Its newest record.
+    #[schemars(with = "HoldRecord<'static>")]
+    hold: Value,
+}
+
+/// A hold with all that became of it.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct HoldWhole {
+    /// Whether its release takes a second person.
+    needs_four_eyes: bool,
+    /// Its newest record.
+    #[schemars(with = "HoldRecord<'static>")]
+    hold: Value,
+    /// All its records, oldest first; 200 at most.
+    history: Vec<HoldStep>,
+}
+
+/// One step.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct HoldStep {
+    /// When the log took it.
+    #[schemars(extend("format" = "date-time"))]
+    logged_at: String,
+    /// The record.
+    #[schemars(with = "HoldRecord<'static>")]
+    hold: Value,
+}
+
+/// What is asked of a hold.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Decide {
+    /// Why; it stands in the records.
+    #[schemars(length(min = 1, max = 1000), regex(pattern = r"\S"))]
+    pub(crate) reason: String,
+}
+
+/// Until when a hold is put off.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Extend {
+    /// Why; it stands in the records.
+    #[schemars(length(min = 1, max = 1000), regex(pattern = r"\S"))]
+    reason: String,
+    /// The new deadline: later than the old one, at most 400 days after the hold was placed.
+    #[schemars(extend("format" = "date-time"))]
+    deadline_at: String,
+}
+
+/// What came of it.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Outcome {
+    /// The hold.
+    hold_id: String,
+    /// Its state now.
+    state: String,
+    /// Whether this had been done before, by the same idempotency key.
+    is_repeat: bool,
+}
+
+/// `GET /v1/holds`
+pub(crate) async fn list(call: Call) -> Result<Reply, Problem> {
+    let limit = call.query.count("limit").unwrap_or(PAGE);
+    let wanted = call.query.words("state");
+    let states: Vec<&'static str> = if wanted.is_empty() {
+        vec!["placed", "extended"]
+    } else {
+        STATES.into_iter().filter(|state| wanted.contains(state)).collect()
+    };
+    let after = call.query.text("cursor").map(read_cursor).transpose()?;
+    let most = i64::try_from(limit).unwrap_or(0) + 1;
+    let found = call
+        .state
+        .store
+        .ask(move |connection| read::holds(connection, &states, after.as_ref(), most))
+        .await?;
+    let page = Page::of(found, limit, |it| format!("{}.{}", it.deadline_ms, it.hold_id));
+    let item = |hold: &KeptHold| {
+        let needs_four_eyes = needs_four_eyes(&call.state, hold);
+        Ok(HoldItem { needs_four_eyes, hold: parsed(&hold.body)? })
+    };
+    let items: Result<Vec<HoldItem>, Problem> = page.items.iter().map(item).collect();
+    Reply::json(&Page { items: items?, next: page.next })
+}
+
+fn read_cursor(text: &str) -> Result<(i64, String), Problem> {
+    let parsed = text.split_once('.').and_then(|(ms, id)| Some((ms.parse().ok()?, id.to_owned())));
+    parsed.ok_or_else(other_model)
+}
+
+/// `GET /v1/holds/{id}`
+pub(crate) async fn one(call: Call) -> Result<Reply, Problem> {
+    let hold = find(&call.state, call.name()).await?;
+    let id = hold.hold_id.clone();
+    let steps =
+        call.state.store.ask(move |connection| read::steps(connection, &id, MAX_STEPS)).await?;
+    let step =
+        |kept: &read::Kept| Ok(HoldStep { logged_at: logged_at(kept), hold: parsed(&kept.body)? });
+    let history: Result<Vec<HoldStep>, Problem> = steps.iter().map(step).collect();
+    let needs_four_eyes = needs_four_eyes(&call.state, &hold);
+    let whole = HoldWhole { needs_four_eyes, hold: parsed(&hold.body)?, history: history? };
+    Ok(tagged(Reply::json(&whole)?, &hold.state))
+}
+
+/// With the state as `ETag`, which `If-Match` takes.
+fn tagged(reply: Reply, state: &str) -> Reply {
+    reply.header(header::ETAG, &format!("\"{state}\""))
+}
+
+/// The hold of an id.
+///
+/// # Errors
+/// The read model knows none.
+pub(crate) async fn find(state: &State, id: &str) -> Result<KeptHold, Problem> {
+    let id = id.to_owned();
+    let found = state.store.ask(move |connection| read::hold(connection, &id)).await?;
+    found.ok_or_else(|| Problem::new(NOT_FOUND, "the read model knows no hold of this id"))
+}
+
+/// Whether two people must release it: above the limit of its currency, or none can tell.
+pub(crate) fn needs_four_eyes(state: &State, hold: &KeptHold) -> bool {
+    if state.four_eyes_above.is_empty() {
+        return false;
+    }
+    let above = hold.amount.as_ref().and_then(|(code, value)| {
+        let currency = Currency::parse(code)?;
+        let limit = state.four_eyes_above.get(&currency)?;
+        Some(parse_minor(value.as_bytes(), currency.minor_digits()).ok()? > *limit)
+    });
+    above.unwrap_or(true)
+}
+
+/// `POST /v1/holds/{id}:release`
+pub(crate) async fn release(call: Call) -> Result<Reply, Problem> {
+    let Decide { reason } = call.json()?;
+    check_reason(&reason)?;
+    let hold = find(&call.state, call.name()).await?;
+    let expected = expected_state(&call, &STATES)?;
+    if !needs_four_eyes(&call.state, &hold) {
+        return decide(&call, RELEASE, hold, reason, Map::new()).await;
+    }
+    let payload = json!({ "expected_state": expected });
+    let request = requests::ask(&call, RELEASE.kind, &hold.hold_id, &reason, &payload).await?;
+    let place = format!("/v1/requests/{}", request.request_id);
+    let reply = Reply::json(&request)?.status(StatusCode::ACCEPTED);
+    Ok(reply.header(HeaderName::from_static("location"), &place))
+}
+
+/// `POST /v1/holds/{id}:confirm`
+pub(crate) async fn confirm(call: Call) -> Result<Reply, Problem> {
+    let Decide { reason } = call.json()?;
+    check_reason(&reason)?;
+    let hold = find(&call.state, call.name()).await?;
+    decide(&call, CONFIRM, hold, reason, Map::new()).await
+}
+
+/// `POST /v1/holds/{id}:extend`
+pub(crate) async fn extend(call: Call) -> Result<Reply, Problem> {
+    let Extend { reason, deadline_at } = call.json()?;
+    check_reason(&reason)?;
+    let Some(deadline_ms) = parse_rfc3339(deadline_at.as_bytes()) else {
+        let what = "`deadline_at` is an instant such as 2026-01-31T12:00:00Z";
+        return Err(Problem::new(BAD_BODY, what).with("member", "deadline_at"));
+    };
+    let hold = find(&call.state, call.name()).await?;
+    let mut members = Map::new();
+    members.insert("deadline_at".to_owned(), json!(format_rfc3339(deadline_ms)));
+    decide(&call, EXTEND, hold, reason, members).await
+}
+
+/// Gives a command about a hold in the caller's own name.
+async fn decide(
+    call: &Call,
+    verb: Verb,
+    hold: KeptHold,
+    reason: String,
+    mut members: Map<String, Value>,
+) -> Result<Reply, Problem> {
+    if let Some(state) = expected_state(call, &STATES)? {
+        members.insert("expected_state".to_owned(), json!(state));
+    }
+    let command_id = command_id(call)?;
+    let actor = call.person.name.clone();
+    let asked = about(
+        &hold,
+        Asked { verb, command_id, actor, reason, members, key: Vec::new(), number: None },
+    );
+    let done = give(&call.state, &asked).await?;
+    let outcome =
+        Outcome { hold_id: hold.hold_id, state: done.state.clone(), is_repeat: done.is_repeat };
+    Ok(tagged(Reply::json(&outcome)?, &done.state))
+}
+
+/// A command goes to where its hold is known.
+fn about(hold: &KeptHold, mut asked: Asked) -> Asked {
+    asked.members.insert("hold_id".to_owned(), json!(hold.hold_id));
+    Asked { key: hold.key.clone(), number: hold.number, ..asked }
+}
+
+/// Does what a second person approved. Both names stand in the records.
+///
+/// # Errors
+/// As for any command.
+pub(crate) async fn release_approved(
+    state: &State,
+    request: &Request,
+    approver: &str,
+) -> Result<String, Problem> {
+    let hold = find(state, &request.about).await?;
+    let payload = parsed(&request.payload)?;
+    let mut members = Map::new();
+    if let Some(expected) = payload.get("expected_state").filter(|state| state.is_string()) {
+        members.insert("expected_state".to_owned(), expected.clone());
+    }
+    let reason =
+        format!("{} (asked by {}, approved by {approver})", request.reason, request.asked_by);
+    let asked = about(
+        &hold,
+        Asked {
+            verb: RELEASE,
+            command_id: format!("api-request:{}", request.id),
+            actor: approver.to_owned(),
+            reason,
+            members,
+            key: Vec::new(),
+            number: None,
+        },
+    );
+    give(state, &asked).await.map(|done| done.state)
+}
+
+/// A reason that says something and fits into a command.
+///
+/// # Errors
+/// It does not.
+pub(crate) fn check_reason(reason: &str) -> Result<(), Problem> {
+    if reason.trim().is_empty()
+        || reason.chars().count() > MAX_REASON_BYTES
+        || reason.len() > MAX_REASON_BYTES
+    {
+        let what = format!("`reason` says something, in at most {MAX_REASON_BYTES} bytes");
+        return Err(Problem::new(BAD_BODY, what).with("member", "reason"));
+    }
+    Ok(())
+}
+
+/// What `:release` answers where it takes a second person.
+pub(crate) type Waiting = RequestItem;

@@ -1,0 +1,68 @@
+//! Who asks, and how the service stands.
+
+use std::sync::atomic::Ordering;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::api::call::{Call, Reply};
+use crate::api::openapi;
+use crate::api::problem::Problem;
+use crate::api::roles::Role;
+use crate::api::table::ROUTES;
+
+/// Who asks.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Me {
+    /// The name that stands in records.
+    name: String,
+    /// What the token may do.
+    roles: Vec<Role>,
+    /// The routes that it may call, by `operationId`.
+    may: Vec<&'static str>,
+}
+
+/// `GET /v1/me`
+#[expect(clippy::unused_async, reason = "the form of the table")]
+pub(crate) async fn me(call: Call) -> Result<Reply, Problem> {
+    let may = ROUTES.iter().filter(|route| call.person.may(route.roles)).map(|route| route.id);
+    let may = may.collect();
+    Reply::json(&Me { name: call.person.name.clone(), roles: call.person.roles.clone(), may })
+}
+
+/// How the service stands.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Status {
+    /// Version of the program.
+    version: &'static str,
+    /// Digest of the rule set that decides.
+    ruleset: String,
+    /// Whether decisions and commands can be asked for: answers on topics are heard.
+    is_listening: bool,
+    /// Whether the read model holds what the topics held when it began to follow them.
+    has_caught_up: bool,
+    /// The name of the read model's numbers.
+    epoch: String,
+    /// Who waits for an answer now.
+    waiting: usize,
+}
+
+/// `GET /v1/status`
+#[expect(clippy::unused_async, reason = "the form of the table")]
+pub(crate) async fn status(call: Call) -> Result<Reply, Problem> {
+    let state = &call.state;
+    Reply::json(&Status {
+        version: env!("CARGO_PKG_VERSION"),
+        ruleset: state.rules.get().digest.short_hex(),
+        is_listening: state.is_listening(),
+        has_caught_up: state.has_caught_up.load(Ordering::Acquire),
+        epoch: state.store.epoch().to_owned(),
+        waiting: state.waiters.len(),
+    })
+}
+
+/// `GET /v1/openapi.json`
+#[expect(clippy::unused_async, reason = "the form of the table")]
+pub(crate) async fn document(_: Call) -> Result<Reply, Problem> {
+    Reply::json(&openapi::document())
+}

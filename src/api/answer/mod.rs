@@ -1,0 +1,9 @@
+//! What the routes do: one file per kind of thing.
+
+pub(crate) mod decisions;
+pub(crate) mod events;
+pub(crate) mod holds;
+pub(crate) mod me;
+pub(crate) mod others;
+pub(crate) mod requests;
+pub(crate) mod score;

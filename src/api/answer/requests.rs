@@ -1,0 +1,247 @@
+//! Four eyes: somebody asks, somebody else approves, and only then it is done. Who asked cannot approve, whatever their roles.
+
+use axum::http::header;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::api::answer::holds::{self, Decide, check_reason};
+use crate::api::call::{Call, MAX_KEY_BYTES, Reply};
+use crate::api::problem::{
+    FORBIDDEN, KEY_REUSED, NOT_CONFIGURED, NOT_FOUND, OWN_REQUEST, Problem, STALE_STATE,
+};
+use crate::api::records::{PAGE, Page, other_model, parsed};
+use crate::api::roles::Role;
+use crate::api::state::{now_ms, random_hex};
+use crate::api::store::requests::{self, Request};
+use crate::base::Digest;
+use crate::base::time::format_rfc3339;
+
+/// States of a request.
+pub(crate) const STATES: [&str; 5] = ["pending", "approved", "refused", "done", "failed"];
+
+/// What can be asked for, and who may be the second person.
+const KINDS: [(&str, &[Role]); 2] = [
+    ("hold.release", &[Role::Senior, Role::Admin]),
+    ("rules.activate", &[Role::RuleApprover, Role::Admin]),
+];
+
+/// Something that waits for a second person, or did.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Request")]
+pub(crate) struct RequestItem {
+    /// Its id.
+    pub(crate) request_id: String,
+    /// What is asked for.
+    #[schemars(extend("enum" = ["hold.release", "rules.activate"]))]
+    kind: String,
+    /// The hold, or the digest of the rule set.
+    about: String,
+    /// Who asked.
+    asked_by: String,
+    /// Why.
+    reason: String,
+    /// When.
+    #[schemars(extend("format" = "date-time"))]
+    asked_at: String,
+    /// `approved` and neither `done` nor `failed`: whoever approved was cut off, and may approve again.
+    #[schemars(extend("enum" = ["pending", "approved", "refused", "done", "failed"]))]
+    state: String,
+    /// The second person.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decided_by: Option<String>,
+    /// When they decided.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "date-time"))]
+    decided_at: Option<String>,
+    /// Why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
+    /// What came of it: a state, or why not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<String>,
+    /// What is needed to judge it: of a rule set what would change.
+    details: Value,
+}
+
+fn item(it: &Request) -> Result<RequestItem, Problem> {
+    Ok(RequestItem {
+        request_id: it.id.clone(),
+        kind: it.kind.clone(),
+        about: it.about.clone(),
+        asked_by: it.asked_by.clone(),
+        reason: it.reason.clone(),
+        asked_at: format_rfc3339(it.asked_ms),
+        state: it.state.clone(),
+        decided_by: it.decided_by.clone(),
+        decided_at: it.decided_ms.map(format_rfc3339),
+        note: it.note.clone(),
+        outcome: it.outcome.clone(),
+        details: parsed(&it.payload)?,
+    })
+}
+
+/// Keeps a request of the caller's. The same idempotency key means the same request.
+///
+/// # Errors
+/// The key came before with other content.
+pub(crate) async fn ask(
+    call: &Call,
+    kind: &'static str,
+    about: &str,
+    reason: &str,
+    payload: &Value,
+) -> Result<RequestItem, Problem> {
+    let key = call.header("idempotency-key", MAX_KEY_BYTES)?;
+    let name = call.person.name.as_str();
+    let id = key.map_or_else(
+        || random_hex(16),
+        |key| Digest::of_parts(&[name.as_bytes(), key.as_bytes()]).short_hex(),
+    );
+    let request = Request {
+        id,
+        kind: kind.to_owned(),
+        about: about.to_owned(),
+        asked_by: name.to_owned(),
+        reason: reason.to_owned(),
+        asked_ms: now_ms(),
+        payload: payload.to_string(),
+        state: "pending".to_owned(),
+        decided_by: None,
+        decided_ms: None,
+        note: None,
+        outcome: None,
+    };
+    let wanted = request.clone();
+    let kept = call
+        .state
+        .store
+        .change(move |connection| {
+            requests::insert(connection, &wanted)?;
+            requests::find(connection, &wanted.id)
+        })
+        .await?
+        .unwrap_or_else(|| request.clone());
+    let same =
+        (&kept.kind, &kept.about, &kept.reason) == (&request.kind, &request.about, &request.reason);
+    if !same {
+        return Err(Problem::new(KEY_REUSED, "the idempotency key came before with other content"));
+    }
+    item(&kept)
+}
+
+/// `GET /v1/requests`
+pub(crate) async fn list(call: Call) -> Result<Reply, Problem> {
+    let limit = call.query.count("limit").unwrap_or(PAGE);
+    let state = call.query.owned("state");
+    let before = call.query.text("cursor").map(read_cursor).transpose()?;
+    let most = i64::try_from(limit).unwrap_or(0) + 1;
+    let found = call
+        .state
+        .store
+        .ask(move |connection| requests::page(connection, state.as_deref(), before.as_ref(), most))
+        .await?;
+    let page = Page::of(found, limit, |it| format!("{}.{}", it.asked_ms, it.id));
+    let items: Result<Vec<RequestItem>, Problem> = page.items.iter().map(item).collect();
+    Reply::json(&Page { items: items?, next: page.next })
+}
+
+fn read_cursor(text: &str) -> Result<(i64, String), Problem> {
+    let parsed = text.split_once('.').and_then(|(ms, id)| Some((ms.parse().ok()?, id.to_owned())));
+    parsed.ok_or_else(other_model)
+}
+
+/// `GET /v1/requests/{id}`
+pub(crate) async fn one(call: Call) -> Result<Reply, Problem> {
+    Reply::json(&item(&find(&call).await?)?)
+}
+
+async fn find(call: &Call) -> Result<Request, Problem> {
+    let id = call.name().to_owned();
+    let found = call.state.store.ask(move |connection| requests::find(connection, &id)).await?;
+    found.ok_or_else(|| Problem::new(NOT_FOUND, "there is no request of this id"))
+}
+
+/// `POST /v1/requests/{id}:approve`
+pub(crate) async fn approve(call: Call) -> Result<Reply, Problem> {
+    let Decide { reason } = call.json()?;
+    check_reason(&reason)?;
+    let request = second_person(&call).await?;
+    let by = call.person.name.clone();
+    let is_again = request.state == "approved" && request.decided_by.as_ref() == Some(&by);
+    if !is_again {
+        settle(&call, &request, "approved", &reason).await?;
+    }
+    let came = match request.kind.as_str() {
+        "hold.release" => holds::release_approved(&call.state, &request, &by).await,
+        _ => Err(Problem::new(NOT_CONFIGURED, "rule sets are not activated here")),
+    };
+    let (state, outcome) = match &came {
+        Ok(state) => ("done", state.clone()),
+        // WHY: what may still be done is neither done nor failed.
+        Err(problem) if problem.kind.status >= 500 => {
+            return Err(problem.clone().with("approved", request.id));
+        }
+        Err(problem) => ("failed", problem.kind.code.to_owned()),
+    };
+    let id = request.id.clone();
+    let concluded = call
+        .state
+        .store
+        .change(move |connection| {
+            requests::conclude(connection, &id, (state, &outcome))?;
+            requests::find(connection, &id)
+        })
+        .await?;
+    came?;
+    Reply::json(&item(&concluded.unwrap_or(request))?)
+}
+
+/// `POST /v1/requests/{id}:refuse`
+pub(crate) async fn refuse(call: Call) -> Result<Reply, Problem> {
+    let Decide { reason } = call.json()?;
+    check_reason(&reason)?;
+    let request = find(&call).await?;
+    // Whoever asked may take it back; else it takes somebody who could have approved.
+    if request.asked_by != call.person.name {
+        second_person(&call).await?;
+    }
+    settle(&call, &request, "refused", &reason).await?;
+    let refused = find(&call).await?;
+    Ok(Reply::json(&item(&refused)?)?.header(header::CACHE_CONTROL, "no-store"))
+}
+
+/// The request, if the caller may be its second person.
+async fn second_person(call: &Call) -> Result<Request, Problem> {
+    let request = find(call).await?;
+    let roles = KINDS.iter().find(|(kind, _)| *kind == request.kind).map(|(_, roles)| *roles);
+    let roles = roles.unwrap_or_default();
+    if !call.person.may(roles) {
+        let needs: Vec<&str> = roles.iter().map(|role| role.name()).collect();
+        let what = "the token has none of the roles that approve this";
+        return Err(Problem::new(FORBIDDEN, what).with("roles", needs));
+    }
+    if request.asked_by == call.person.name {
+        return Err(Problem::new(OWN_REQUEST, "somebody else must approve what you asked for"));
+    }
+    Ok(request)
+}
+
+async fn settle(
+    call: &Call,
+    request: &Request,
+    state: &'static str,
+    note: &str,
+) -> Result<(), Problem> {
+    let (id, by, note) = (request.id.clone(), call.person.name.clone(), note.to_owned());
+    let is_first = call
+        .state
+        .store
+        .change(move |connection| requests::decide(connection, &id, (state, &by, &note), now_ms()))
+        .await?;
+    if is_first {
+        return Ok(());
+    }
+    Err(Problem::new(STALE_STATE, "somebody decided about it already")
+        .with("state", request.state.clone()))
+}

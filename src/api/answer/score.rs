@@ -1,0 +1,190 @@
+//! An event is decided: written to its input topic like any other, and answered with the decision when that is on the log.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::api::call::{Call, Reply};
+use crate::api::commands::{traceparent, undecodable, write_and_wait};
+use crate::api::problem::{
+    BAD_BODY, BUSY, LOG_UNAVAILABLE, NOT_CONFIGURED, NOT_READY, Problem, TIMED_OUT,
+};
+use crate::api::records::{Decision, parsed};
+use crate::api::state::State;
+use crate::api::store::Kind;
+use crate::api::waiters::Awaited;
+use crate::base::TextRef;
+use crate::event::mapping::{DecodeScratch, Decoder};
+use crate::event::row::Row;
+use crate::event::schema::{EventType, Field, FieldType, Role as FieldRole};
+use crate::rules::program::Program;
+use crate::runtime::Letter;
+
+/// How long a decision may take where nobody says.
+const DEADLINE: Duration = Duration::from_secs(2);
+
+/// The bounds of `deadline`.
+pub(crate) const LEAST_DEADLINE: Duration = Duration::from_millis(1);
+pub(crate) const MOST_DEADLINE: Duration = Duration::from_secs(30);
+
+/// The words of `otherwise`.
+pub(crate) const OTHERWISE: &[&str] = &["pass", "hold", "flag"];
+
+/// What to do with the payment.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Scored {
+    /// Whether it was decided. False: no decision came in time, and `outcome` is what the request's `otherwise` says.
+    decided: bool,
+    /// What to do.
+    #[schemars(extend("enum" = ["pass", "step_up", "hold", "block", "allow"]))]
+    outcome: String,
+    /// Whether somebody should look at it later: it was let pass for want of a decision.
+    flagged: bool,
+    /// Why it was not decided: the code of a problem.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    because: Option<&'static str>,
+    /// The decision.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Decision>")]
+    decision: Option<Value>,
+}
+
+/// `POST /v1/score`
+pub(crate) async fn score(call: Call) -> Result<Reply, Problem> {
+    let scored = decide(&call, Wanted::Any).await;
+    let otherwise = call.query.text("otherwise");
+    match (scored, otherwise) {
+        (Err(problem), Some(otherwise)) if is_want_of_decision(&problem) => Reply::json(&Scored {
+            decided: false,
+            outcome: if otherwise == "hold" { "hold" } else { "pass" }.to_owned(),
+            flagged: otherwise == "flag",
+            because: Some(problem.kind.code),
+            decision: None,
+        }),
+        (scored, _) => Reply::json(&scored?),
+    }
+}
+
+/// `POST /v1/labels`
+pub(crate) async fn label(call: Call) -> Result<Reply, Problem> {
+    Reply::json(&decide(&call, Wanted::Label).await?)
+}
+
+/// What may be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    /// Any event.
+    Any,
+    /// An event that says what came out about another one.
+    Label,
+}
+
+/// Whether the failure policy of a request speaks of this: nothing was decided, for no fault of the event's.
+fn is_want_of_decision(problem: &Problem) -> bool {
+    [TIMED_OUT, LOG_UNAVAILABLE, NOT_READY, BUSY].contains(&problem.kind)
+}
+
+async fn decide(call: &Call, wanted: Wanted) -> Result<Scored, Problem> {
+    let state = &call.state;
+    if !state.tells_all {
+        let what = "`delivery.decisions` is not `all`: not every decision is written";
+        return Err(Problem::new(NOT_CONFIGURED, what));
+    }
+    let is_object = matches!(serde_json::from_slice(&call.body), Ok(Value::Object(_)));
+    if !is_object {
+        return Err(Problem::new(BAD_BODY, "the body is one event, a JSON object"));
+    }
+    let placed = place(state, &call.body);
+    if wanted == Wanted::Label && !placed.is_label {
+        let what =
+            "the body is no event that says what came out about another one: the schema's `labels`";
+        return Err(Problem::new(BAD_BODY, what));
+    }
+    let given = call.headers.get("traceparent").and_then(|value| value.to_str().ok());
+    let letter = Letter {
+        topic: placed.topic,
+        partition: None,
+        key: placed.key,
+        body: call.body.to_vec(),
+        traceparent: traceparent(given),
+    };
+    let limit = call.query.duration("deadline").unwrap_or(DEADLINE);
+    let came = write_and_wait(state, letter, Awaited::Decision, limit).await?;
+    if came.kind == Kind::DeadLetter {
+        return Err(undecodable(&came.body));
+    }
+    let decision = parsed(&String::from_utf8_lossy(&came.body))?;
+    let outcome = decision.get("outcome").and_then(Value::as_str).unwrap_or_default().to_owned();
+    Ok(Scored { decided: true, outcome, flagged: false, because: None, decision: Some(decision) })
+}
+
+/// Where an event belongs.
+#[derive(Debug, PartialEq, Eq)]
+struct Placed {
+    topic: String,
+    key: Option<Vec<u8>>,
+    is_label: bool,
+}
+
+/// The topic that takes the event, and the key that spreads such records: of `kafka.partitioned_by` the entity's, else the
+/// first key of the event, which is the key of its outputs. What no topic takes goes to the first, and becomes a dead letter
+/// with its reason, as from any producer.
+fn place(state: &State, body: &[u8]) -> Placed {
+    let (program, decoder) = state.schema();
+    let entity = state.partitioned_by.as_deref();
+    for topic in &state.inputs {
+        if let Some((key, is_label)) = key_of(&program, &decoder, topic, entity, body) {
+            return Placed { topic: topic.clone(), key, is_label };
+        }
+    }
+    Placed { topic: state.inputs.first().cloned().unwrap_or_default(), key: None, is_label: false }
+}
+
+fn key_of(
+    program: &Program,
+    decoder: &Decoder,
+    topic: &str,
+    entity: Option<&str>,
+    body: &[u8],
+) -> Option<(Option<Vec<u8>>, bool)> {
+    let (mut scratch, mut row) = (DecodeScratch::default(), Row::default());
+    match decoder.topic(topic) {
+        Some(topic) => decoder.decode(topic, body, &mut scratch, &mut row).ok()?,
+        None => decoder.decode_any(body, &mut scratch, &mut row).ok()?,
+    }
+    let event = program.schema.event(row.event());
+    let key = key_field(program, event, entity).and_then(|field| {
+        let word = row.get(field.slot)?;
+        match field.ty {
+            FieldType::Text | FieldType::Ip | FieldType::Entity(_) => {
+                Some(row.text(body, TextRef(word)).to_vec())
+            }
+            // The only other type that identifies anything.
+            FieldType::Integer => Some(word.cast_signed().to_string().into_bytes()),
+            _ => None,
+        }
+    });
+    Some((key, event.labels.is_some()))
+}
+
+fn key_field<'p>(
+    program: &Program,
+    event: &'p EventType,
+    entity: Option<&str>,
+) -> Option<&'p Field> {
+    let keys = || event.fields.iter().filter(|field| field.role == FieldRole::Key);
+    let is_of = |field: &&Field, name: &str| match field.ty {
+        FieldType::Entity(id) => {
+            program.schema.entities.get(usize::from(id.0)).is_some_and(|it| it == name)
+        }
+        _ => false,
+    };
+    let of_entity = entity.and_then(|name| keys().find(|field| is_of(field, name)));
+    let is_text =
+        |field: &&Field| matches!(field.ty, FieldType::Text | FieldType::Ip | FieldType::Entity(_));
+    of_entity
+        .or_else(|| keys().find(is_text))
+        .or_else(|| event.fields.iter().find(|field| field.role == FieldRole::Id))
+}

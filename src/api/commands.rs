@@ -1,0 +1,281 @@
+//! From a request to a command and back: one table of kinds, one way to write a command and to read what came of it.
+//!
+//! A command is a record of `topics.commands`, done once by its id. The id is made of the caller's name and idempotency key, so
+//! nobody can spend another one's. The answer is the record on `risk.audit` that carries the same `traceparent`.
+
+use std::time::Duration;
+
+use axum::http::header;
+use serde_json::{Map, Value, json};
+
+use crate::api::call::{Call, MAX_KEY_BYTES};
+use crate::api::problem::{
+    BAD_PARAMETER, BUSY, ENDED, KEY_REUSED, Kind as ProblemKind, LOG_UNAVAILABLE, NOT_CONFIGURED,
+    NOT_FOUND, NOT_READY, Problem, REFUSED, STALE_STATE, TIMED_OUT, UNDECODABLE,
+};
+use crate::api::state::{State, random_hex};
+use crate::api::store::Kind as RecordKind;
+use crate::api::waiters::{Awaited, Came};
+use crate::decision::command::SCHEMA;
+use crate::runtime::Letter;
+
+/// How long the answer to a command may take.
+const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+
+/// What somebody asks for by a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Verb {
+    /// `kind` of the command.
+    pub(crate) kind: &'static str,
+    /// The state that it leads to: a repeat that finds it there has succeeded.
+    pub(crate) leads_to: &'static str,
+}
+
+/// The payment may go.
+pub(crate) const RELEASE: Verb = Verb { kind: "hold.release", leads_to: "released" };
+/// The payment is refused.
+pub(crate) const CONFIRM: Verb = Verb { kind: "hold.confirm", leads_to: "confirmed" };
+/// The deadline is put off.
+pub(crate) const EXTEND: Verb = Verb { kind: "hold.extend", leads_to: "extended" };
+
+/// Why a command was refused, as records name it, and as callers are told.
+const CAUSES: [(&str, ProblemKind, &str); 6] = [
+    ("unknown_hold", NOT_FOUND, "the engine knows no hold of this id, or it ended long ago"),
+    ("ended", ENDED, "somebody decided already, or its deadline came"),
+    ("changed", STALE_STATE, "it is in another state than `If-Match` says"),
+    ("not_later", REFUSED, "the new deadline is not later than the old one"),
+    ("too_long", REFUSED, "it would be open for more than 400 days"),
+    ("command_id_reused", KEY_REUSED, "the idempotency key came before with other content"),
+];
+
+/// A command to give.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    /// What.
+    pub(crate) verb: Verb,
+    /// Its id: what has one id is done once.
+    pub(crate) command_id: String,
+    /// Who asks.
+    pub(crate) actor: String,
+    /// Why.
+    pub(crate) reason: String,
+    /// Members beside those that every command has.
+    pub(crate) members: Map<String, Value>,
+    /// The key of its record.
+    pub(crate) key: Vec<u8>,
+    /// The partition where it is known what the command is about.
+    pub(crate) number: Option<i32>,
+}
+
+/// What came of a command that was done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Done {
+    /// Whether it had been done before.
+    pub(crate) is_repeat: bool,
+    /// The state afterwards.
+    pub(crate) state: String,
+}
+
+/// The id of a command by who asks and the header `Idempotency-Key`; without one it is asked anew each time.
+///
+/// # Errors
+/// The header is not what it must be.
+pub(crate) fn command_id(call: &Call) -> Result<String, Problem> {
+    let key = call.header("idempotency-key", MAX_KEY_BYTES)?;
+    let name = &call.person.name;
+    Ok(match key {
+        Some(key) => format!("api:{name}:{key}"),
+        None => format!("api:{name}::{}", random_hex(16)),
+    })
+}
+
+/// The state that the header `If-Match` says, as `ETag` gave it.
+///
+/// # Errors
+/// It names no state.
+pub(crate) fn expected_state(
+    call: &Call,
+    states: &[&'static str],
+) -> Result<Option<&'static str>, Problem> {
+    let Some(text) = call.header(header::IF_MATCH.as_str(), 64)? else { return Ok(None) };
+    if text == "*" {
+        return Ok(None);
+    }
+    let bare = text.trim_matches('"');
+    let found = states.iter().find(|state| **state == bare);
+    found.map(|state| Some(*state)).ok_or_else(|| {
+        Problem::new(BAD_PARAMETER, "`If-Match` is the `ETag` of the hold, or `*`")
+            .with("header", "if-match")
+    })
+}
+
+/// Gives a command and waits for what comes of it.
+///
+/// # Errors
+/// It cannot be given, is refused, or nothing comes of it in time.
+pub(crate) async fn give(state: &State, asked: &Asked) -> Result<Done, Problem> {
+    let Some(topic) = &state.topics.commands else {
+        return Err(Problem::new(NOT_CONFIGURED, "`topics.commands` is not set"));
+    };
+    let mut body = Map::new();
+    for (name, text) in [
+        ("schema", SCHEMA),
+        ("command_id", &asked.command_id),
+        ("kind", asked.verb.kind),
+        ("actor", &asked.actor),
+        ("reason", &asked.reason),
+    ] {
+        body.insert(name.to_owned(), json!(text));
+    }
+    body.extend(asked.members.clone());
+    let letter = Letter {
+        topic: topic.clone(),
+        partition: tokio::task::block_in_place(|| state.command_partition(topic, asked.number)),
+        key: Some(asked.key.clone()),
+        body: Value::Object(body).to_string().into_bytes(),
+        traceparent: traceparent(None),
+    };
+    let came = write_and_wait(state, letter, Awaited::Answer, ANSWER_LIMIT).await?;
+    if came.kind == RecordKind::DeadLetter {
+        return Err(undecodable(&came.body));
+    }
+    let told: Value = serde_json::from_slice(&came.body).unwrap_or_default();
+    read_answer(&told, asked.verb)
+}
+
+/// What the record on `risk.audit` says.
+fn read_answer(told: &Value, verb: Verb) -> Result<Done, Problem> {
+    let of = |path: &str| told.pointer(path).and_then(Value::as_str).unwrap_or_default();
+    let state = of("/command/state").to_owned();
+    let with_state = |problem: Problem| {
+        if state.is_empty() { problem } else { problem.with("state", state.clone()) }
+    };
+    match of("/command/result") {
+        "done" => Ok(Done { is_repeat: false, state }),
+        "repeated" if state == verb.leads_to => Ok(Done { is_repeat: true, state }),
+        "repeated" => {
+            let what = "the command came before, and is not done again; try again with another idempotency key";
+            Err(with_state(Problem::new(STALE_STATE, what)))
+        }
+        _ => {
+            let cause = of("/command/cause");
+            let (_, kind, what) = CAUSES.into_iter().find(|(name, ..)| *name == cause).unwrap_or((
+                "",
+                REFUSED,
+                "the engine refused it",
+            ));
+            Err(with_state(Problem::new(kind, what).with("cause", cause)))
+        }
+    }
+}
+
+/// The problem of a dead letter.
+pub(crate) fn undecodable(body: &[u8]) -> Problem {
+    let letter: Value = serde_json::from_slice(body).unwrap_or_default();
+    let of = |name: &str| letter.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let mut problem = Problem::new(UNDECODABLE, of("message")).with("reason", of("reason"));
+    if let Some(field) = letter.get("field").and_then(Value::as_str) {
+        problem = problem.with("field", field);
+    }
+    problem
+}
+
+/// Writes a record and waits for what it brings about.
+///
+/// # Errors
+/// Nobody listens yet, the log does not take it, or nothing comes within `limit`.
+pub(crate) async fn write_and_wait(
+    state: &State,
+    letter: Letter,
+    awaited: Awaited,
+    limit: Duration,
+) -> Result<Came, Problem> {
+    if !state.is_listening() {
+        return Err(Problem::new(NOT_READY, "the service does not hear answers yet"));
+    }
+    let Some(mut waiter) = state.waiters.wait(&letter.traceparent, awaited) else {
+        return Err(Problem::new(BUSY, "too many wait for answers"));
+    };
+    let (told, fate) = tokio::sync::oneshot::channel();
+    state.post.send(&letter, move |fate| {
+        // WHY: whoever asked may have gone.
+        _ = told.send(fate);
+    });
+    let work = async {
+        match fate.await {
+            Ok(Ok(_)) => {}
+            Ok(Err(reason)) => {
+                crate::telemetry::api::ApiFailed { attempted: "write a record", error: &reason }
+                    .emit();
+                return Err(Problem::new(LOG_UNAVAILABLE, "the brokers did not take the record"));
+            }
+            Err(_) => return Err(Problem::new(LOG_UNAVAILABLE, "the service is stopping")),
+        }
+        let stopping = || Problem::new(NOT_READY, "the service is stopping");
+        waiter.came().await.ok_or_else(stopping)
+    };
+    match tokio::time::timeout(limit, work).await {
+        Ok(came) => came,
+        Err(_) => Err(Problem::new(
+            TIMED_OUT,
+            "the record was written or is on its way, and no answer came in time: it may still be done",
+        )),
+    }
+}
+
+/// A `traceparent` of its own for each record, in the caller's trace if that gave a valid one.
+pub(crate) fn traceparent(given: Option<&str>) -> String {
+    let trace = given.and_then(|text| {
+        let parts: Vec<&str> = text.split('-').collect();
+        let [version, trace, parent, flags] = *parts else { return None };
+        let is_hex = |part: &str, length: usize| {
+            let digit = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
+            part.len() == length && part.bytes().all(digit)
+        };
+        let is_id =
+            |part: &str, length: usize| is_hex(part, length) && part.bytes().any(|b| b != b'0');
+        let is_valid = version == "00" && is_id(trace, 32) && is_id(parent, 16) && is_hex(flags, 2);
+        is_valid.then(|| trace.to_owned())
+    });
+    let trace = trace.unwrap_or_else(|| random_hex(16));
+    format!("00-{trace}-{}-01", random_hex(8))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_came_of_a_command_is_a_state_or_a_problem() {
+        let read = |told: Value| read_answer(&json!({ "command": told }), RELEASE);
+        let done = |is_repeat| Done { is_repeat, state: "released".to_owned() };
+        assert_eq!(read(json!({"result": "done", "state": "released"})), Ok(done(false)));
+        assert_eq!(read(json!({"result": "repeated", "state": "released"})), Ok(done(true)));
+        for (told, kind) in [
+            (json!({"result": "repeated", "state": "confirmed"}), STALE_STATE),
+            (json!({"result": "refused", "cause": "changed", "state": "extended"}), STALE_STATE),
+            (json!({"result": "refused", "cause": "ended", "state": "expired"}), ENDED),
+            (json!({"result": "refused", "cause": "unknown_hold"}), NOT_FOUND),
+            (json!({"result": "refused", "cause": "command_id_reused"}), KEY_REUSED),
+            (json!({"result": "refused", "cause": "something new"}), REFUSED),
+        ] {
+            let problem = read(told.clone()).unwrap_err();
+            assert_eq!(problem.kind, kind, "{told}");
+            assert_eq!(problem.more.get("state"), told.get("state"), "{told}");
+        }
+    }
+
+    /// The example of the standard (W3C Trace Context, 3.2).
+    #[test]
+    fn a_record_is_in_the_trace_of_its_caller_and_has_a_name_of_its_own() {
+        let given = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let (one, other) = (traceparent(Some(given)), traceparent(Some(given)));
+        assert!(one.starts_with("00-4bf92f3577b34da6a3ce929d0e0e4736-") && one != other);
+        assert_eq!(one.len(), given.len());
+        for bad in
+            ["", "00-4bf9-00f0-01", "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"]
+        {
+            assert!(!traceparent(Some(bad)).contains("4bf9"), "{bad}");
+        }
+    }
+}

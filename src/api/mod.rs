@@ -1,0 +1,123 @@
+//! The HTTP service: what people and programs see of decisions, and how they ask for something.
+//!
+//! It stands beside the decision path and never in it. What it does becomes a record on an input topic and is decided like any
+//! other, so HTTP and Kafka share one log and one state; what it shows comes from the output topics, by a read model of its own
+//! ([`store`]). Nothing here holds a lock that a cell waits for.
+//!
+//! One table ([`table`]) says for each route who may call it, what it takes and answers; the router, the checks and the
+//! published document are made of it. Everything is refused that the table does not allow ([`dispatch`]).
+//!
+//! Start reading at [`serve`], then [`dispatch`], [`table`], [`commands`].
+
+mod answer;
+mod call;
+mod commands;
+mod dispatch;
+mod follow;
+mod limit;
+pub mod openapi;
+pub mod problem;
+mod query;
+mod records;
+pub mod roles;
+mod route;
+mod server;
+mod state;
+mod store;
+mod table;
+mod tls;
+pub mod tokens;
+mod waiters;
+
+use std::net::SocketAddr;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, OnceLock};
+
+use tokio::sync::Semaphore;
+
+use crate::api::follow::Threads;
+use crate::api::limit::Limiter;
+use crate::api::server::Listener;
+use crate::api::state::{MAX_STREAMS, State};
+use crate::api::store::Store;
+use crate::api::tls::Tls;
+use crate::api::tokens::Tokens;
+use crate::api::waiters::Waiters;
+use crate::config::Config;
+use crate::engine::DecisionsWanted;
+use crate::runtime::{ActiveRules, Post, RunError, engine_options};
+use crate::telemetry::api as happening;
+
+pub use crate::api::table::{Listed, listed};
+
+/// What the service stands on.
+#[derive(Debug)]
+pub struct Setup<'a> {
+    /// The configuration.
+    pub config: &'a Config,
+    /// The topics of events.
+    pub inputs: Vec<String>,
+    /// The rule set that decides.
+    pub rules: ActiveRules,
+}
+
+/// The running service. It stops when this is dropped.
+#[derive(Debug)]
+pub struct Server {
+    // INVARIANT: dropped first, so that nobody asks a service without its threads.
+    listener: Listener,
+    _threads: Threads,
+}
+
+impl Server {
+    /// The address that is bound.
+    pub fn address(&self) -> SocketAddr {
+        self.listener.address()
+    }
+}
+
+/// Starts the service; it listens when this returns. None where the configuration has none.
+///
+/// # Errors
+/// Tokens, certificate, read model or address cannot be used.
+pub fn serve(setup: Setup<'_>) -> Result<Option<Server>, RunError> {
+    let config = setup.config;
+    let Some(api) = config.api.as_ref() else { return Ok(None) };
+    let process = |reason: String| RunError::Process { reason };
+    let tokens = Tokens::open(api.tokens.as_deref()).map_err(process)?;
+    let tls = api.tls.as_ref().map(Tls::open).transpose().map_err(process)?;
+    let store = Store::open(api.store.as_deref()).map_err(process)?;
+    let options = engine_options(config);
+    let state = Arc::new(State {
+        tokens,
+        limiter: Limiter::new(api.rate_limit),
+        max_body_bytes: api.max_body_bytes,
+        store,
+        waiters: Waiters::default(),
+        post: Post::open(config)?,
+        rules: setup.rules,
+        topics: config.topics.clone(),
+        inputs: setup.inputs,
+        partitioned_by: config.kafka.partitioned_by.clone(),
+        options,
+        tells_all: options.decisions == DecisionsWanted::All,
+        four_eyes_above: api.four_eyes_above.clone(),
+        is_listening: AtomicBool::new(false),
+        has_caught_up: AtomicBool::new(false),
+        streams: Arc::new(Semaphore::new(MAX_STREAMS)),
+        decoder: Mutex::new(None),
+        n_command_partitions: OnceLock::new(),
+    });
+    let threads = Threads::start(&state, config).map_err(|error| process(error.to_string()))?;
+    let listener = Listener::open(api.listen, tls, state).map_err(|error| RunError::Listen {
+        address: api.listen.to_string(),
+        reason: error.to_string(),
+    })?;
+    if api.is_plaintext_exposed {
+        happening::ApiPlaintext { address: listener.address() }.emit();
+    }
+    if api.tokens.is_none() {
+        happening::ApiWithoutTokens.emit();
+    }
+    Ok(Some(Server { listener, _threads: threads }))
+}

@@ -1,0 +1,123 @@
+//! What all requests share.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+
+use crate::api::limit::Limiter;
+use crate::api::roles::Person;
+use crate::api::store::Store;
+use crate::api::tokens::Tokens;
+use crate::api::waiters::Waiters;
+use crate::base::digest::hex;
+use crate::base::{Currency, Digest};
+use crate::config::Topics;
+use crate::engine::EngineOptions;
+use crate::event::mapping::Decoder;
+use crate::rules::program::Program;
+use crate::runtime::clock::{Clock as _, SystemClock};
+use crate::runtime::{ActiveRules, Post};
+
+/// Most streams of events at once.
+pub(crate) const MAX_STREAMS: usize = 64;
+
+/// How long the brokers may take to say how many partitions there are.
+const PARTITIONS_LIMIT: Duration = Duration::from_secs(5);
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct State {
+    /// Who is known.
+    pub(crate) tokens: Tokens,
+    /// How often they may ask.
+    pub(crate) limiter: Limiter,
+    /// Largest body.
+    pub(crate) max_body_bytes: usize,
+    /// The read model.
+    pub(crate) store: Store,
+    /// Who waits for answers on topics.
+    pub(crate) waiters: Waiters,
+    /// Writes records.
+    pub(crate) post: Post,
+    /// The rule set that decides.
+    pub(crate) rules: ActiveRules,
+    /// Names of topics.
+    pub(crate) topics: Topics,
+    /// The topics of events.
+    pub(crate) inputs: Vec<String>,
+    /// The entity by which input records are spread.
+    pub(crate) partitioned_by: Option<String>,
+    /// How the engine decides.
+    pub(crate) options: EngineOptions,
+    /// Whether every decision is written.
+    pub(crate) tells_all: bool,
+    /// Above which amounts two people release.
+    pub(crate) four_eyes_above: BTreeMap<Currency, i64>,
+    /// Whether answers on topics are heard.
+    pub(crate) is_listening: AtomicBool,
+    /// Whether the read model holds what the topics held when it began to follow them.
+    pub(crate) has_caught_up: AtomicBool,
+    /// Places for streams.
+    pub(crate) streams: Arc<Semaphore>,
+    /// The decoder of the rule set that was asked for last.
+    pub(crate) decoder: Mutex<Option<(Digest, Arc<Decoder>)>>,
+    /// Partitions of the topic of commands.
+    pub(crate) n_command_partitions: OnceLock<usize>,
+}
+
+impl State {
+    /// Whose token it is.
+    pub(crate) fn person(&self, token: &str) -> Option<Person> {
+        self.tokens.person(token, now_ms())
+    }
+
+    /// The active rule set with its decoder.
+    pub(crate) fn schema(&self) -> (Arc<Program>, Arc<Decoder>) {
+        let program = self.rules.get();
+        let mut kept = self.decoder.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((digest, decoder)) = kept.as_ref()
+            && *digest == program.digest
+        {
+            return (program, Arc::clone(decoder));
+        }
+        let decoder = Arc::new(Decoder::new(&program.schema, self.options.limits()));
+        *kept = Some((program.digest, Arc::clone(&decoder)));
+        (program, decoder)
+    }
+
+    /// A partition of the topic of commands, if it has that many.
+    pub(crate) fn command_partition(&self, topic: &str, number: Option<i32>) -> Option<i32> {
+        let number = number?;
+        if self.n_command_partitions.get().is_none() {
+            // WHY: brokers that do not answer now are asked again next time; until then the key chooses.
+            let found = self.post.partitions(topic, PARTITIONS_LIMIT)?;
+            self.n_command_partitions.get_or_init(|| found);
+        }
+        let n_partitions = *self.n_command_partitions.get()?;
+        (usize::try_from(number).ok()? < n_partitions).then_some(number)
+    }
+
+    /// Whether answers on topics are heard.
+    pub(crate) fn is_listening(&self) -> bool {
+        self.is_listening.load(Ordering::Acquire)
+    }
+}
+
+/// How late it is, ms since 1970.
+pub(crate) fn now_ms() -> i64 {
+    SystemClock::start().wall_ms()
+}
+
+/// So many random bytes as hexadecimal digits.
+pub(crate) fn random_hex(n_bytes: usize) -> String {
+    let mut bytes = vec![0_u8; n_bytes];
+    if getrandom::fill(&mut bytes).is_err() {
+        // WHY: these name requests and are no secret; a clock serves where the system has no random numbers.
+        let now = now_ms().to_be_bytes();
+        bytes.iter_mut().zip(now.iter().cycle()).for_each(|(byte, from)| *byte = *from);
+    }
+    hex(&bytes)
+}

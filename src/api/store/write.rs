@@ -1,0 +1,258 @@
+//! Records into the read model. What is written twice, with the same bytes, is there once.
+
+use rusqlite::{Connection, Transaction, params};
+use serde_json::Value;
+
+use crate::api::store::{Kind, Store, schema};
+use crate::base::Digest;
+use crate::base::time::parse_rfc3339;
+use crate::runtime::{Followed, Places};
+use crate::telemetry::api as happening;
+
+/// Most records that one sweep lets go, so that nobody waits for long.
+const SWEEP: i64 = 5_000;
+
+impl Store {
+    /// Up to where the topics were read.
+    pub(crate) fn places(&self) -> rusqlite::Result<Places> {
+        let connection = self.writer();
+        let mut found = connection.prepare("SELECT topic, number, next FROM positions")?;
+        let rows = found.query_map([], |row| Ok(((row.get(0)?, row.get(1)?), row.get(2)?)))?;
+        rows.collect()
+    }
+
+    /// Takes records of output topics, and where they end, in one SQLite transaction.
+    pub(crate) fn take(&self, records: &[(Kind, Followed)]) -> rusqlite::Result<()> {
+        let mut connection = self.writer();
+        let change = connection.transaction()?;
+        for (kind, record) in records {
+            match serde_json::from_slice::<Value>(&record.body) {
+                Ok(body) if body.is_object() => take(&change, *kind, record, &body)?,
+                _ => happening::ApiRecordUnreadable {
+                    topic: &record.topic,
+                    partition: record.partition,
+                    offset: record.offset,
+                }
+                .emit(),
+            }
+            change
+                .prepare_cached(
+                    "INSERT INTO positions (topic, number, next) VALUES (?1, ?2, ?3)
+                     ON CONFLICT (topic, number) DO UPDATE SET next = excluded.next",
+                )?
+                .execute(params![record.topic, record.partition, record.offset + 1])?;
+        }
+        let newest = schema::newest(&change)?;
+        change.commit()?;
+        drop(connection);
+        self.announce(newest);
+        Ok(())
+    }
+
+    /// Forgets what was derived, to read it again. Numbers go on where they were, so nothing is shown twice under one.
+    pub(crate) fn renew(&self) -> rusqlite::Result<()> {
+        let mut connection = self.writer();
+        let newest = schema::newest(&connection)?;
+        schema::renew(&mut connection, self.epoch(), newest)
+    }
+
+    /// Lets go what has ended and is older than `before_ms`; says whether there is more.
+    pub(crate) fn sweep(&self, before_ms: i64) -> rusqlite::Result<bool> {
+        let mut connection = self.writer();
+        let change = connection.transaction()?;
+        let gone = change.execute(
+            "DELETE FROM records WHERE seq IN (
+                SELECT seq FROM records WHERE logged_ms < ?1 AND NOT EXISTS (
+                    SELECT 1 FROM hold_steps JOIN holds USING (hold_id)
+                    WHERE hold_steps.seq = records.seq AND holds.state IN ('placed', 'extended')
+                ) ORDER BY logged_ms LIMIT ?2)",
+            params![before_ms, SWEEP],
+        )?;
+        change.execute(
+            "DELETE FROM holds WHERE logged_ms < ?1 AND state NOT IN ('placed', 'extended')",
+            params![before_ms],
+        )?;
+        change.execute(
+            "DELETE FROM requests WHERE asked_ms < ?1 AND state <> 'pending'",
+            params![before_ms],
+        )?;
+        change.commit()?;
+        Ok(i64::try_from(gone).unwrap_or(SWEEP) >= SWEEP)
+    }
+}
+
+fn text<'v>(value: &'v Value, path: &str) -> Option<&'v str> {
+    value.pointer(path).and_then(Value::as_str)
+}
+
+fn time(value: &Value, path: &str) -> i64 {
+    text(value, path).and_then(|text| parse_rfc3339(text.as_bytes())).unwrap_or(0)
+}
+
+/// Where the record that brought it about lies.
+fn place(value: &Value) -> String {
+    let number = |path: &str| value.pointer(path).and_then(Value::as_i64).unwrap_or(-1);
+    let topic = text(value, "/source/topic").unwrap_or_default();
+    format!("{topic}/{}/{}", number("/source/partition"), number("/source/offset"))
+}
+
+fn take(
+    change: &Transaction<'_>,
+    kind: Kind,
+    record: &Followed,
+    body: &Value,
+) -> rusqlite::Result<()> {
+    let entity = String::from_utf8_lossy(&record.key).into_owned();
+    let digest = Digest::of_parts(&[&record.body]).short_hex();
+    let whole = String::from_utf8_lossy(&record.body);
+    let number = || insert(change, kind, record.logged_ms, &whole);
+    match kind {
+        Kind::Decision => decision(change, body, (&entity, record.logged_ms), number),
+        Kind::Alert => alert(change, body, (&entity, record.logged_ms), number),
+        Kind::Hold => hold(change, record, body, (&digest, &whole), number),
+        Kind::Audit => {
+            if has(change, "SELECT 1 FROM audits WHERE digest = ?1", &[&digest])? {
+                return Ok(());
+            }
+            let actor = text(body, "/command/by/actor");
+            let abouts = ["/command/hold_id", "/command/list", "/command/rule", "/tripped/rule"];
+            let about = abouts.into_iter().find_map(|path| text(body, path));
+            let kind = text(body, "/kind").unwrap_or_default();
+            let row = params![number()?, kind, actor, about, digest, record.logged_ms];
+            let sql = "INSERT INTO audits (seq, kind, actor, about, digest, at_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+            change.prepare_cached(sql)?.execute(row).map(drop)
+        }
+        Kind::DeadLetter => {
+            let place = place(body);
+            if has(change, "SELECT 1 FROM letters WHERE place = ?1", &[&place])? {
+                return Ok(());
+            }
+            let reason = text(body, "/reason").unwrap_or_default();
+            let row = params![number()?, reason, place, record.logged_ms];
+            let sql = "INSERT INTO letters (seq, reason, place, at_ms) VALUES (?1, ?2, ?3, ?4)";
+            change.prepare_cached(sql)?.execute(row).map(drop)
+        }
+    }
+}
+
+fn has(connection: &Connection, sql: &str, values: &[&str]) -> rusqlite::Result<bool> {
+    connection.prepare_cached(sql)?.exists(rusqlite::params_from_iter(values))
+}
+
+fn insert(
+    change: &Transaction<'_>,
+    kind: Kind,
+    logged_ms: i64,
+    body: &str,
+) -> rusqlite::Result<i64> {
+    change
+        .prepare_cached("INSERT INTO records (kind, logged_ms, body) VALUES (?1, ?2, ?3)")?
+        .execute(params![kind.name(), logged_ms, body])?;
+    Ok(change.last_insert_rowid())
+}
+
+fn decision(
+    change: &Transaction<'_>,
+    body: &Value,
+    (entity, at_ms): (&str, i64),
+    number: impl FnOnce() -> rusqlite::Result<i64>,
+) -> rusqlite::Result<()> {
+    let (id, place) = (text(body, "/decision_id").unwrap_or_default(), place(body));
+    if has(change, "SELECT 1 FROM decisions WHERE decision_id = ?1 AND place = ?2", &[id, &place])?
+    {
+        return Ok(());
+    }
+    let seq = number()?;
+    let of = |path: &str| text(body, path).unwrap_or_default();
+    let score = body.get("score").and_then(Value::as_i64).unwrap_or(0);
+    let (kind, event, outcome) = (of("/event/type"), of("/event/id"), of("/outcome"));
+    let row = params![
+        seq,
+        id,
+        kind,
+        event,
+        time(body, "/event/time"),
+        outcome,
+        score,
+        entity,
+        place,
+        at_ms
+    ];
+    change
+        .prepare_cached(
+            "INSERT INTO decisions (seq, decision_id, event_type, event_id, event_ms, outcome, score, entity, place, at_ms)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        )?
+        .execute(row)?;
+    let hits = body.get("contributions").and_then(Value::as_array).into_iter().flatten();
+    for rule in hits.filter_map(|hit| text(hit, "/rule")) {
+        change
+            .prepare_cached("INSERT OR IGNORE INTO hits (rule, seq) VALUES (?1, ?2)")?
+            .execute(params![rule, seq])?;
+    }
+    Ok(())
+}
+
+fn alert(
+    change: &Transaction<'_>,
+    body: &Value,
+    (entity, at_ms): (&str, i64),
+    number: impl FnOnce() -> rusqlite::Result<i64>,
+) -> rusqlite::Result<()> {
+    let of = |path: &str| text(body, path).unwrap_or_default();
+    if has(change, "SELECT 1 FROM alerts WHERE alert_id = ?1", &[of("/alert_id")])? {
+        return Ok(());
+    }
+    let (rule, severity, queue) = (of("/rule"), of("/severity"), text(body, "/queue"));
+    let (event, decision, episode) = (of("/event/id"), of("/decision_id"), of("/episode/id"));
+    let id = of("/alert_id");
+    let row =
+        params![number()?, id, rule, severity, queue, event, decision, episode, entity, at_ms];
+    change
+        .prepare_cached(
+            "INSERT INTO alerts (seq, alert_id, rule, severity, queue, event_id, decision_id, episode_id, entity, at_ms)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        )?
+        .execute(row)
+        .map(drop)
+}
+
+fn hold(
+    change: &Transaction<'_>,
+    record: &Followed,
+    body: &Value,
+    (digest, whole): (&str, &str),
+    number: impl FnOnce() -> rusqlite::Result<i64>,
+) -> rusqlite::Result<()> {
+    let of = |path: &str| text(body, path).unwrap_or_default();
+    let id = of("/hold_id");
+    // WHY: key and partition are those of the record that placed it, for that is where the hold is known.
+    let row = params![
+        id,
+        of("/state"),
+        time(body, "/deadline_at"),
+        of("/subject/id"),
+        text(body, "/amount/currency"),
+        text(body, "/amount/value"),
+        record.key,
+        record.source_partition,
+        record.logged_ms,
+        whole
+    ];
+    change
+        .prepare_cached(
+            "INSERT INTO holds (hold_id, state, deadline_ms, subject_id, currency, amount, key, number, logged_ms, body)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+             ON CONFLICT (hold_id) DO UPDATE SET state = excluded.state, deadline_ms = excluded.deadline_ms,
+                 logged_ms = excluded.logged_ms, body = excluded.body",
+        )?
+        .execute(row)?;
+    // WHY: a step that is written again after a crash brings its state again, and those behind it follow; it is one step.
+    if has(change, "SELECT 1 FROM hold_steps WHERE hold_id = ?1 AND digest = ?2", &[id, digest])? {
+        return Ok(());
+    }
+    change
+        .prepare_cached("INSERT INTO hold_steps (seq, hold_id, digest) VALUES (?1, ?2, ?3)")?
+        .execute(params![number()?, id, digest])
+        .map(drop)
+}

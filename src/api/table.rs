@@ -1,0 +1,338 @@
+//! The one table of routes: who may do what, what it takes and answers.
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+
+use crate::api::answer::decisions::{self, DecisionItem, Explained};
+use crate::api::answer::events;
+use crate::api::answer::holds::{self, Decide, Extend, HoldItem, HoldWhole, Outcome, Waiting};
+use crate::api::answer::me::{self, Me, Status};
+use crate::api::answer::others::{self, AlertItem, AuditItem, LetterItem, LetterWhole};
+use crate::api::answer::requests::{self, RequestItem};
+use crate::api::answer::score::{self, LEAST_DEADLINE, MOST_DEADLINE, OTHERWISE, Scored};
+use crate::api::problem::{
+    BUSY, ENDED, KEY_REUSED, LOG_UNAVAILABLE, NOT_CONFIGURED, NOT_READY, OWN_REQUEST, REFUSED,
+    STALE_STATE, UNDECODABLE,
+};
+use crate::api::query::{Param, ParamKind};
+use crate::api::records::{MAX_PAGE, Page};
+use crate::api::roles::Role;
+use crate::api::route::{Good, Header, Method, Route, SchemaOf};
+
+use Role::{Admin, Analyst, Auditor, RuleApprover, RuleAuthor, Senior, Service, Viewer};
+
+/// Everybody who is known.
+const ANYBODY: &[Role] = &Role::ALL;
+/// Everybody but services.
+const READERS: &[Role] = &[Viewer, Analyst, Senior, RuleAuthor, RuleApprover, Auditor, Admin];
+/// Who decides about holds and alerts.
+const DECIDERS: &[Role] = &[Analyst, Senior, Admin];
+
+const JSON: &str = "application/json";
+
+const LIMIT: Param = Param {
+    name: "limit",
+    kind: ParamKind::Count(1, MAX_PAGE),
+    doc: "Most items of the page; 50 where nobody says.",
+};
+const CURSOR: Param =
+    Param { name: "cursor", kind: ParamKind::Cursor, doc: "The `next` of the page before." };
+
+const IDEMPOTENCY_KEY: Header = Header {
+    name: "Idempotency-Key",
+    pattern: "^[!-~]{1,200}$",
+    doc: "What comes again under the same key, from the same person, is done once.",
+};
+const IF_MATCH: Header = Header {
+    name: "If-Match",
+    pattern: "^(\\*|\"(placed|extended|released|confirmed|expired)\")$",
+    doc: "The `ETag` of the hold as it was looked at; if it is in another state, nothing is done (409).",
+};
+
+const RULE: Param =
+    Param { name: "rule", kind: ParamKind::Text(MAX_TEXT), doc: "Only of this rule, by its id." };
+const ENTITY: Param = Param {
+    name: "entity",
+    kind: ParamKind::Text(MAX_TEXT),
+    doc: "Only of this key: the value of the event's first key field.",
+};
+const EVENT_ID: Param =
+    Param { name: "event_id", kind: ParamKind::Text(MAX_TEXT), doc: "Only of this event." };
+const LAST_EVENT_ID: Header = Header {
+    name: "Last-Event-ID",
+    pattern: "^[!-~]{1,200}$",
+    doc: "Goes on behind this event; browsers send it by themselves.",
+};
+
+/// Longest text of a filter.
+const MAX_TEXT: usize = 256;
+
+const fn good(status: u16, doc: &'static str, schema: SchemaOf) -> Good {
+    Good { status, doc, media: JSON, schema }
+}
+
+/// The schema of a type.
+fn of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<T>()
+}
+
+/// What a command can meet.
+macro_rules! command_problems {
+    ($($more:ident),*) => {
+        &[STALE_STATE, ENDED, KEY_REUSED, REFUSED, NOT_CONFIGURED, NOT_READY, BUSY, LOG_UNAVAILABLE $(, $more)*]
+    };
+}
+
+/// Every route.
+#[rustfmt::skip]
+pub(crate) static ROUTES: &[Route] = &[
+    Route {
+        method: Method::Get, path: "/v1/me", id: "getMe", tag: "service",
+        summary: "Who the token belongs to, and what it may do.",
+        roles: ANYBODY, query: &[], headers: &[], body: None,
+        good: &[good(200, "Who asks.", of::<Me>)], problems: &[],
+        run: |call| Box::pin(me::me(call)),
+    },
+    Route {
+        method: Method::Get, path: "/v1/status", id: "getStatus", tag: "service",
+        summary: "How the service stands.",
+        roles: ANYBODY, query: &[], headers: &[], body: None,
+        good: &[good(200, "How it stands.", of::<Status>)], problems: &[],
+        run: |call| Box::pin(me::status(call)),
+    },
+    Route {
+        method: Method::Get, path: "/v1/openapi.json", id: "getDocument", tag: "service",
+        summary: "This document.",
+        roles: ANYBODY, query: &[], headers: &[], body: None,
+        good: &[good(200, "OpenAPI 3.1.", |_| schemars::json_schema!({"type": "object"}))], problems: &[],
+        run: |call| Box::pin(me::document(call)),
+    },
+    Route {
+        method: Method::Post, path: "/v1/score", id: "score", tag: "score",
+        summary: "Writes an event to its input topic, and answers with its decision when that is on the log.",
+        roles: &[Service, Admin],
+        query: &[
+            Param { name: "deadline", kind: ParamKind::Duration(LEAST_DEADLINE, MOST_DEADLINE), doc: "How long a decision may take, such as `500ms`; 2s where nobody says." },
+            Param { name: "otherwise", kind: ParamKind::Word(OTHERWISE), doc: "What to answer when no decision comes in time: `pass`, `hold`, or `flag` (let it pass and say so). Without it: a problem." },
+        ],
+        headers: &[],
+        body: Some(|_| schemars::json_schema!({"type": "object", "description": "One event, as the rules' schema describes it."})),
+        good: &[good(200, "What to do.", of::<Scored>)],
+        problems: &[UNDECODABLE, NOT_CONFIGURED, NOT_READY, BUSY, LOG_UNAVAILABLE],
+        run: |call| Box::pin(score::score(call)),
+    },
+    Route {
+        method: Method::Post, path: "/v1/labels", id: "label", tag: "score",
+        summary: "Writes an event that says what came out about another one: a chargeback, a confirmed fraud, a false positive.",
+        roles: DECIDERS, query: &[], headers: &[],
+        body: Some(|_| schemars::json_schema!({"type": "object", "description": "One event of a type that the schema calls labels."})),
+        good: &[good(200, "It is on the log.", of::<Scored>)],
+        problems: &[UNDECODABLE, NOT_CONFIGURED, NOT_READY, BUSY, LOG_UNAVAILABLE],
+        run: |call| Box::pin(score::label(call)),
+    },
+    Route {
+        method: Method::Get, path: "/v1/decisions", id: "listDecisions", tag: "decisions",
+        summary: "Decisions, newest first.",
+        roles: READERS,
+        query: &[
+            Param { name: "from", kind: ParamKind::Time, doc: "Only events from this time on." },
+            Param { name: "until", kind: ParamKind::Time, doc: "Only events before this time." },
+            EVENT_ID,
+            Param { name: "event_type", kind: ParamKind::Text(MAX_TEXT), doc: "Only events of this type." },
+            ENTITY,
+            Param { name: "outcome", kind: ParamKind::Word(&["pass", "step_up", "hold", "block", "allow"]), doc: "Only with this outcome." },
+            RULE, LIMIT, CURSOR,
+        ],
+        headers: &[], body: None,
+        good: &[good(200, "A page.", of::<Page<DecisionItem>>)], problems: &[],
+        run: |call| Box::pin(decisions::list(call)),
+    },
+    Route {
+        method: Method::Get, path: "/v1/decisions/{decision_id}", id: "getDecision", tag: "decisions",
+        summary: "A decision.",
+        roles: READERS, query: &[], headers: &[], body: None,
+        good: &[good(200, "The decision.", of::<DecisionItem>)], problems: &[],
+        run: |call| Box::pin(decisions::one(call)),
+    },
+    Route {
+        method: Method::Get, path: "/v1/decisions/{decision_id}/explain", id: "explainDecision", tag: "decisions",
+        summary: "Why an event was decided so, in words, with the words of the rules that hit.",
+        roles: READERS, query: &[], headers: &[], body: None,
+        good: &[good(200, "Why.", of::<Explained>)], problems: &[],
+        run: |call| Box::pin(decisions::explain(call)),
+    },
+    Route {
+        method: Method::Get, path: "/v1/alerts", id: "listAlerts", tag: "alerts",
+        summary: "Alerts, newest first.",
+        roles: READERS,
+        query: &[
+            RULE,
+            Param { name: "severity", kind: ParamKind::Word(&["low", "medium", "high", "critical"]), doc: "Only of this severity." },
+            Param { name: "queue", kind: ParamKind::Text(MAX_TEXT), doc: "Only of this queue." },
+            ENTITY, EVENT_ID,
+            Param { name: "decision_id", kind: ParamKind::Text(MAX_TEXT), doc: "Only of this decision." },
+            Param { name: "episode_id", kind: ParamKind::Text(MAX_TEXT), doc: "Only of this episode." },
+            LIMIT, CURSOR,
+        ],
+        headers: &[], body: None,
+        good: &[good(200, "A page.", of::<Page<AlertItem>>)], problems: &[],
+        run: |call| Box::pin(others::alerts(call)),
+    },
+    Route {
+        method: Method::Get, path: "/v1/audit", id: "listAudit", tag: "audit",
+        summary: "The audit trail, newest first: rule sets as they became active, commands and what came of them.",
+        roles: &[Senior, RuleApprover, Auditor, Admin],
+        query: &[
+            Param { name: "kind", kind: ParamKind::Text(MAX_TEXT), doc: "Only entries of this kind." },
+            Param { name: "actor", kind: ParamKind::Text(MAX_TEXT), doc: "Only what this person asked for." },
+            Param { name: "about", kind: ParamKind::Text(MAX_TEXT), doc: "Only about this hold, or this rule that tripped." },
+            LIMIT, CURSOR,
+        ],
+        headers: &[], body: None,
+        good: &[good(200, "A page.", of::<Page<AuditItem>>)], problems: &[],
+        run: |call| Box::pin(others::audit(call)),
+    },
+    Route {
+        method: Method::Get, path: "/v1/dlq", id: "listDeadLetters", tag: "dead letters",
+        summary: "Dead letters, newest first, with the shape of their data and nothing of what it says.",
+        roles: READERS,
+        query: &[
+            Param { name: "reason", kind: ParamKind::Text(MAX_TEXT), doc: "Only with this reason." },
+            LIMIT, CURSOR,
+        ],
+        headers: &[], body: None,
+        good: &[good(200, "A page.", of::<Page<LetterItem>>)], problems: &[],
+        run: |call| Box::pin(others::letters(call)),
+    },
+    Route {
+        method: Method::Get, path: "/v1/dlq/{number}", id: "getDeadLetter", tag: "dead letters",
+        summary: "A dead letter with its bytes. Who looked is written to the log.",
+        roles: &[Auditor, Admin], query: &[], headers: &[], body: None,
+        good: &[good(200, "The dead letter.", of::<LetterWhole>)], problems: &[],
+        run: |call| Box::pin(others::letter(call)),
+    },
+    Route {
+        method: Method::Get, path: "/v1/events", id: "streamEvents", tag: "events",
+        summary: "What comes, as it comes: server-sent events, to go on with where a stream broke.",
+        roles: READERS,
+        query: &[
+            Param { name: "kinds", kind: ParamKind::Words(&["decision", "alert", "hold"]), doc: "Only records of these kinds, joined by commas." },
+        ],
+        headers: &[LAST_EVENT_ID], body: None,
+        good: &[Good { status: 200, doc: "A stream: `id`, `event` (the kind, or `reset`), `data` (the record).", media: "text/event-stream", schema: |_| schemars::json_schema!({"type": "string"}) }],
+        problems: &[BUSY],
+        run: |call| Box::pin(events::stream(call)),
+    },
+    Route {
+        method: Method::Get, path: "/v1/holds", id: "listHolds", tag: "holds",
+        summary: "Holds, the next deadline first; open ones where no state is asked for.",
+        roles: READERS,
+        query: &[
+            Param { name: "state", kind: ParamKind::Words(&holds::STATES), doc: "Only those in one of these states, joined by commas." },
+            LIMIT, CURSOR,
+        ],
+        headers: &[], body: None,
+        good: &[good(200, "A page.", of::<Page<HoldItem>>)], problems: &[],
+        run: |call| Box::pin(holds::list(call)),
+    },
+    Route {
+        method: Method::Get, path: "/v1/holds/{hold_id}", id: "getHold", tag: "holds",
+        summary: "A hold and all that became of it; its state is the `ETag`.",
+        roles: READERS, query: &[], headers: &[], body: None,
+        good: &[good(200, "The hold.", of::<HoldWhole>)], problems: &[],
+        run: |call| Box::pin(holds::one(call)),
+    },
+    Route {
+        method: Method::Post, path: "/v1/holds/{hold_id}:release", id: "releaseHold", tag: "holds",
+        summary: "The payment may go. Above the limit of four eyes this asks for a second person.",
+        roles: DECIDERS, query: &[], headers: &[IDEMPOTENCY_KEY, IF_MATCH],
+        body: Some(of::<Decide>),
+        good: &[
+            good(200, "It is released.", of::<Outcome>),
+            good(202, "It waits for a second person.", of::<Waiting>),
+        ],
+        problems: command_problems!(),
+        run: |call| Box::pin(holds::release(call)),
+    },
+    Route {
+        method: Method::Post, path: "/v1/holds/{hold_id}:confirm", id: "confirmHold", tag: "holds",
+        summary: "The payment is refused.",
+        roles: DECIDERS, query: &[], headers: &[IDEMPOTENCY_KEY, IF_MATCH],
+        body: Some(of::<Decide>),
+        good: &[good(200, "It is confirmed.", of::<Outcome>)],
+        problems: command_problems!(),
+        run: |call| Box::pin(holds::confirm(call)),
+    },
+    Route {
+        method: Method::Post, path: "/v1/holds/{hold_id}:extend", id: "extendHold", tag: "holds",
+        summary: "The deadline is put off.",
+        roles: DECIDERS, query: &[], headers: &[IDEMPOTENCY_KEY, IF_MATCH],
+        body: Some(of::<Extend>),
+        good: &[good(200, "It is put off.", of::<Outcome>)],
+        problems: command_problems!(),
+        run: |call| Box::pin(holds::extend(call)),
+    },
+    Route {
+        method: Method::Get, path: "/v1/requests", id: "listRequests", tag: "four eyes",
+        summary: "What waits for a second person, or did; newest first.",
+        roles: READERS,
+        query: &[
+            Param { name: "state", kind: ParamKind::Word(&requests::STATES), doc: "Only those in this state." },
+            LIMIT, CURSOR,
+        ],
+        headers: &[], body: None,
+        good: &[good(200, "A page.", of::<Page<RequestItem>>)], problems: &[],
+        run: |call| Box::pin(requests::list(call)),
+    },
+    Route {
+        method: Method::Get, path: "/v1/requests/{request_id}", id: "getRequest", tag: "four eyes",
+        summary: "One of them.",
+        roles: READERS, query: &[], headers: &[], body: None,
+        good: &[good(200, "The request.", of::<RequestItem>)], problems: &[],
+        run: |call| Box::pin(requests::one(call)),
+    },
+    Route {
+        method: Method::Post, path: "/v1/requests/{request_id}:approve", id: "approveRequest", tag: "four eyes",
+        summary: "Does what was asked for, as the second person. Who asked cannot.",
+        roles: &[Senior, RuleApprover, Admin], query: &[], headers: &[],
+        body: Some(of::<Decide>),
+        good: &[good(200, "It is done.", of::<RequestItem>)],
+        problems: command_problems!(OWN_REQUEST),
+        run: |call| Box::pin(requests::approve(call)),
+    },
+    Route {
+        method: Method::Post, path: "/v1/requests/{request_id}:refuse", id: "refuseRequest", tag: "four eyes",
+        summary: "Refuses what was asked for, or takes it back.",
+        roles: &[Analyst, Senior, RuleAuthor, RuleApprover, Admin], query: &[], headers: &[],
+        body: Some(of::<Decide>),
+        good: &[good(200, "It is refused.", of::<RequestItem>)],
+        problems: &[STALE_STATE, OWN_REQUEST],
+        run: |call| Box::pin(requests::refuse(call)),
+    },
+];
+
+/// A route as tests and documents see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// `GET` or `POST`.
+    pub method: &'static str,
+    /// Its path, with `{name}` for segments that differ.
+    pub path: &'static str,
+    /// Its name for programs.
+    pub id: &'static str,
+    /// Who may call it.
+    pub roles: &'static [Role],
+    /// Whether it takes a body.
+    pub takes_body: bool,
+}
+
+/// Every route, for whoever checks what it says.
+pub fn listed() -> Vec<Listed> {
+    let line = |route: &Route| Listed {
+        method: route.method.name(),
+        path: route.path,
+        id: route.id,
+        roles: route.roles,
+        takes_body: route.body.is_some(),
+    };
+    ROUTES.iter().map(line).collect()
+}

@@ -1,0 +1,273 @@
+//! Tokens: 256 random bits that are shown once, and a file of their digests.
+//!
+//! A line of the file is `NAME ROLES EXPIRES sha256:DIGEST`: roles are joined by commas, `EXPIRES` is RFC 3339 or `-`. What is
+//! random needs no slow hash: whoever reads the file cannot guess a token. Every digest is compared, each in constant time.
+//!
+//! The file is looked at again when it changes, so that a token can be withdrawn at once. A file that cannot be read then
+//! leaves the tokens as they were, and the log says so.
+
+use core::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+
+use crate::api::roles::{Person, Role};
+use crate::base::digest::hex;
+use crate::base::time::{format_rfc3339, parse_rfc3339};
+use crate::telemetry::api as happening;
+
+/// What every token begins with, so that it is known when it turns up where it should not.
+pub const PREFIX: &str = "rw_";
+
+/// Largest file.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// Most tokens: each is compared at every request.
+const MAX_TOKENS: usize = 10_000;
+
+/// Longest name of a person.
+pub const MAX_NAME_BYTES: usize = 64;
+
+/// How often the file is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// A token. Neither `Debug` nor anything else but [`Token::reveal`] shows it.
+pub struct Token(String);
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(***)")
+    }
+}
+
+impl Token {
+    /// A new one.
+    ///
+    /// # Errors
+    /// The system has no random numbers.
+    pub fn new() -> io::Result<Self> {
+        let mut bytes = [0_u8; 32];
+        getrandom::fill(&mut bytes).map_err(io::Error::other)?;
+        Ok(Self(format!("{PREFIX}{}", BASE64.encode(bytes))))
+    }
+
+    /// The text, for the one time that it is shown.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    /// The line that makes it known.
+    pub fn line(&self, person: &Person, expires_ms: Option<i64>) -> String {
+        let roles: Vec<&str> = person.roles.iter().map(|role| role.name()).collect();
+        let expires = expires_ms.map_or_else(|| "-".to_owned(), format_rfc3339);
+        let digest = hex(&digest(&self.0));
+        format!("{} {} {expires} sha256:{digest}", person.name, roles.join(","))
+    }
+}
+
+/// Whether somebody can have this name: it stands in records, and in lines of the file.
+pub fn is_name(name: &str) -> bool {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b"._-@".contains(&b);
+    (1..=MAX_NAME_BYTES).contains(&name.len()) && name.bytes().all(fits)
+}
+
+#[derive(Clone)]
+struct Entry {
+    person: Person,
+    digest: [u8; 32],
+    expires_ms: Option<i64>,
+}
+
+/// The tokens that are known.
+pub struct Tokens {
+    path: Option<PathBuf>,
+    known: Mutex<Known>,
+}
+
+struct Known {
+    entries: Arc<Vec<Entry>>,
+    looked: Instant,
+    stamp: Option<(SystemTime, u64)>,
+}
+
+impl fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tokens({:?})", self.path)
+    }
+}
+
+impl Tokens {
+    /// Reads the file; without one no token is known.
+    ///
+    /// # Errors
+    /// It cannot be read, or a line is wrong; never what stands there.
+    pub fn open(path: Option<&Path>) -> Result<Self, String> {
+        let entries = path.map_or_else(|| Ok(Vec::new()), read)?;
+        let known = Known {
+            entries: Arc::new(entries),
+            looked: Instant::now(),
+            stamp: path.and_then(stamp),
+        };
+        Ok(Self { path: path.map(Path::to_owned), known: Mutex::new(known) })
+    }
+
+    /// Whose token this is at `now_ms`, if anybody's.
+    pub fn person(&self, token: &str, now_ms: i64) -> Option<Person> {
+        let entries = self.entries();
+        let digest = digest(token);
+        let mut found = None;
+        for entry in entries.iter() {
+            // WHY: no early end, so that the time tells nothing about the others.
+            if bool::from(entry.digest.ct_eq(&digest)) {
+                found = Some(entry);
+            }
+        }
+        let entry = found?;
+        let is_valid = entry.expires_ms.is_none_or(|expires_ms| now_ms < expires_ms);
+        is_valid.then(|| entry.person.clone())
+    }
+
+    fn entries(&self) -> Arc<Vec<Entry>> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(path) = self.path.as_deref().filter(|_| known.looked.elapsed() >= LOOK_EVERY)
+        else {
+            return Arc::clone(&known.entries);
+        };
+        known.looked = Instant::now();
+        let stamp = stamp(path);
+        if stamp != known.stamp {
+            match read(path) {
+                Ok(entries) => known.entries = Arc::new(entries),
+                Err(reason) => happening::ApiTokensRefused { reason: &reason }.emit(),
+            }
+            known.stamp = stamp;
+        }
+        Arc::clone(&known.entries)
+    }
+}
+
+fn stamp(path: &Path) -> Option<(SystemTime, u64)> {
+    let found = fs::metadata(path).ok()?;
+    Some((found.modified().ok()?, found.len()))
+}
+
+fn digest(token: &str) -> [u8; 32] {
+    Sha256::digest(token.as_bytes()).into()
+}
+
+fn unhex(text: &str) -> Option<[u8; 32]> {
+    if text.len() != 64 || !text.is_ascii() {
+        return None;
+    }
+    let mut bytes = [0_u8; 32];
+    for (at, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(text.get(2 * at..2 * at + 2)?, 16).ok()?;
+    }
+    Some(bytes)
+}
+
+fn read(path: &Path) -> Result<Vec<Entry>, String> {
+    let refused = |error: io::Error| format!("could not read `{}`: {error}", path.display());
+    if fs::metadata(path).map_err(refused)?.len() > MAX_BYTES {
+        return Err(format!("`{}` has more than {MAX_BYTES} bytes", path.display()));
+    }
+    parse(&fs::read_to_string(path).map_err(refused)?)
+        .map_err(|reason| format!("`{}` {reason}", path.display()))
+}
+
+fn parse(text: &str) -> Result<Vec<Entry>, String> {
+    let mut entries: Vec<Entry> = Vec::new();
+    for (at, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let entry = entry(line).map_err(|what| format!("line {}: {what}", at + 1))?;
+        let is_other = |other: &Entry| {
+            other.person.name == entry.person.name && other.person.roles != entry.person.roles
+        };
+        if entries.iter().any(is_other) {
+            return Err(format!("line {}: the name stands for other roles above", at + 1));
+        }
+        entries.push(entry);
+        if entries.len() > MAX_TOKENS {
+            return Err(format!("has more than {MAX_TOKENS} tokens"));
+        }
+    }
+    Ok(entries)
+}
+
+fn entry(line: &str) -> Result<Entry, &'static str> {
+    let parts: Vec<&str> = line.split_whitespace().collect();
+    let [name, roles, expires, digest] = *parts else {
+        return Err("a line is `NAME ROLES EXPIRES sha256:DIGEST`");
+    };
+    if !is_name(name) {
+        return Err("a name has 1 to 64 letters, digits, `.`, `_`, `-` or `@`");
+    }
+    let roles: Option<Vec<Role>> = roles.split(',').map(Role::named).collect();
+    let roles = roles.ok_or("an unknown role")?;
+    let expires_ms = match expires {
+        "-" => None,
+        text => Some(parse_rfc3339(text.as_bytes()).ok_or("an expiry is RFC 3339, or `-`")?),
+    };
+    let digest = digest.strip_prefix("sha256:").and_then(unhex);
+    let digest = digest.ok_or("a digest is `sha256:` and 64 hexadecimal digits")?;
+    Ok(Entry { person: Person { name: name.to_owned(), roles }, digest, expires_ms })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_known_by_its_line_until_it_expires() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let token = Token::new().unwrap();
+        let ann = Person { name: "ann".to_owned(), roles: vec![Role::Analyst, Role::RuleAuthor] };
+        let line = token.line(&ann, Some(2_000));
+        assert!(line.starts_with("ann analyst,rule-author 1970-01-01T00:00:02Z sha256:"), "{line}");
+        assert!(!line.contains(token.reveal()) && !format!("{token:?}").contains(token.reveal()));
+        fs::write(file.path(), format!("# people\n\n{line}\n")).unwrap();
+        let tokens = Tokens::open(Some(file.path())).unwrap();
+        assert_eq!(tokens.person(token.reveal(), 1_999), Some(ann));
+        assert_eq!(tokens.person(token.reveal(), 2_000), None);
+        assert_eq!(tokens.person(Token::new().unwrap().reveal(), 0), None);
+        assert_eq!(tokens.person("", 0), None);
+        assert_eq!(Tokens::open(None).unwrap().person(token.reveal(), 0), None);
+    }
+
+    /// The digest of "abc" is the first example of FIPS 180-2.
+    #[test]
+    fn what_is_kept_is_the_digest() {
+        let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        let entries = parse(&format!("x viewer - sha256:{abc}")).unwrap();
+        assert_eq!(entries[0].digest, digest("abc"));
+        assert_eq!(hex(&digest("abc")), abc);
+    }
+
+    #[test]
+    fn a_wrong_line_is_named_by_its_number_alone() {
+        let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        for (line, part) in [
+            ("x viewer - sha256:00".to_owned(), "64 hexadecimal"),
+            (format!("x king - sha256:{abc}"), "unknown role"),
+            (format!("x viewer soon sha256:{abc}"), "RFC 3339"),
+            (format!("x/y viewer - sha256:{abc}"), "a name has"),
+            (format!("x viewer sha256:{abc}"), "NAME ROLES"),
+            (format!("w admin - sha256:{abc}"), "other roles"),
+        ] {
+            let text = format!("w viewer - sha256:{abc}\n{line}\n");
+            let Err(said) = parse(&text) else { panic!("{line}") };
+            assert!(said.starts_with("line 2: ") && said.contains(part), "{said}");
+            assert!(!said.contains("ba78"), "{said}");
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! The settings of the HTTP API, and which of them contradict each other.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::base::Currency;
+use crate::base::amount::parse_minor;
+use crate::config::error::{ConfigError, Problem};
+use crate::config::typed::Reader;
+use crate::config::value::{Rate, Value};
+
+const LISTEN: &str = "api.listen";
+
+/// The HTTP API.
+#[derive(Clone, Debug)]
+pub struct Api {
+    /// Address.
+    pub listen: SocketAddr,
+    /// Whether it travels without encryption beyond this machine.
+    pub is_plaintext_exposed: bool,
+    /// Certificate and key.
+    pub tls: Option<ApiTls>,
+    /// File of tokens.
+    pub tokens: Option<PathBuf>,
+    /// Most requests of one token.
+    pub rate_limit: Rate,
+    /// Largest body.
+    pub max_body_bytes: usize,
+    /// File of the read model; none: in memory.
+    pub store: Option<PathBuf>,
+    /// How long the read model keeps what has ended.
+    pub retention: Duration,
+    /// By currency, in minor units: above it two people release a hold. None at all: one is enough.
+    pub four_eyes_above: BTreeMap<Currency, i64>,
+}
+
+/// Certificate and key of the API.
+#[derive(Clone, Debug)]
+pub struct ApiTls {
+    /// PEM file of the certificate and its chain.
+    pub certificate: PathBuf,
+    /// PEM file of the private key.
+    pub key: PathBuf,
+}
+
+/// Reads the section. None where the API is off or something is wrong.
+pub(super) fn build(read: &Reader<'_>, errors: &mut Vec<ConfigError>) -> Option<Api> {
+    let four_eyes_above = four_eyes(read, errors);
+    let (certificate, key) = (read.path("api.tls.certificate"), read.path("api.tls.key"));
+    if certificate.is_some() != key.is_some() {
+        let reason = "`api.tls.certificate` and `api.tls.key` go together";
+        errors.push(read.contradiction("api.tls.certificate", reason));
+    }
+    let tls = certificate.zip(key).map(|(certificate, key)| ApiTls { certificate, key });
+    if tls.is_some() && !cfg!(feature = "api-tls") {
+        let key = "api.tls.certificate".to_owned();
+        let feature = "the cargo feature `api-tls`".to_owned();
+        let at = read.origin("api.tls.certificate");
+        errors.push(ConfigError::new(at, Problem::NotBuiltIn { key, feature }));
+    }
+    let text = read.text(LISTEN)?;
+    let Ok(listen) = text.parse::<SocketAddr>() else {
+        let expected = "an IP address with a port such as `127.0.0.1:9465`";
+        errors.push(read.bad_value(LISTEN, expected, &text));
+        return None;
+    };
+    let is_exposed = !listen.ip().is_loopback();
+    if is_exposed && read.text("api.expose")? != "on" {
+        let reason = format!(
+            "`{LISTEN}: {listen}` is reached by other machines: set `api.expose: on` if that is meant"
+        );
+        errors.push(read.contradiction(LISTEN, reason));
+    }
+    let is_plaintext_exposed = is_exposed && tls.is_none();
+    if is_plaintext_exposed && read.text("api.plaintext")? != "allow" {
+        let reason = format!(
+            "`{LISTEN}: {listen}` would send tokens and payment data without encryption: give `api.tls.certificate` and `api.tls.key`, or set `api.plaintext: allow` where something before it speaks TLS"
+        );
+        errors.push(read.contradiction(LISTEN, reason));
+    }
+    let Value::Rate(rate_limit) = *read.value("api.rate_limit")? else { return None };
+    Some(Api {
+        listen,
+        is_plaintext_exposed,
+        tls,
+        tokens: read.path("api.tokens"),
+        rate_limit,
+        max_body_bytes: usize::try_from(read.size("api.max_body")?).unwrap_or(usize::MAX),
+        store: read.path("api.store"),
+        retention: read.duration("api.retention")?,
+        four_eyes_above,
+    })
+}
+
+fn four_eyes(read: &Reader<'_>, errors: &mut Vec<ConfigError>) -> BTreeMap<Currency, i64> {
+    const KEY: &str = "api.four_eyes_above";
+    let mut above = BTreeMap::new();
+    let Some(Value::Map(entries)) = read.value(KEY) else { return above };
+    for (code, (text, _)) in entries {
+        let parsed = Currency::parse(code).and_then(|currency| {
+            Some((currency, parse_minor(text.as_bytes(), currency.minor_digits()).ok()?))
+        });
+        match parsed {
+            Some((currency, minor)) if minor >= 0 => _ = above.insert(currency, minor),
+            _ => {
+                let expected = "currencies with amounts such as `{EUR: 10000}`";
+                errors.push(read.bad_value(KEY, expected, &format!("{code}: {text}")));
+            }
+        }
+    }
+    above
+}

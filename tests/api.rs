@@ -1,0 +1,506 @@
+//! The HTTP service from outside: the built binary on a real Kafka, asked over HTTP.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails where it stands")]
+
+use crate::desk::{Answer, Desk, in_hours, pay};
+use crate::support::broker::Broker;
+use crate::support::wait;
+use riskweir::api::roles::Role;
+use serde_json::{Value, json};
+
+#[path = "api/desk.rs"]
+mod desk;
+mod support;
+
+/// Every route, for every role, and for nobody: who has none of the roles that the table names gets no further.
+#[test]
+fn the_table_of_routes_lets_in_whom_it_names_and_nobody_else() {
+    let desk = Desk::open(Broker::shared(), "api-roles");
+    desk.wait_listening();
+    let listed = riskweir::api::listed();
+    assert!(listed.len() > 10);
+    for route in &listed {
+        // Nothing that is named here exists, so whoever is let in is told so, or that the body is wrong.
+        let path = route.path.replace('{', "no-such-").replace('}', "");
+        let body = route.takes_body.then(|| json!({"no such member": 1}));
+        let asked = |token: Option<&str>| desk.ask(route.method, &path, token, body.as_ref(), &[]);
+        for role in Role::ALL {
+            let answer = asked(Some(desk.token(role)));
+            let is_let_in = route.roles.contains(&role);
+            let what = format!("{} {path} as {}: {answer:?}", route.method, role.name());
+            assert_eq!(answer.status != 403, is_let_in, "{what}");
+            assert_ne!(answer.status, 401, "{what}");
+            assert!(answer.status < 500 || answer.status == 501, "{what}");
+        }
+        for nobody in [None, Some("rw_nobody"), Some("")] {
+            let answer = asked(nobody);
+            assert_eq!((answer.status, answer.code()), (401, "unauthenticated"), "{path}");
+            assert_eq!(answer.header("www-authenticate"), Some("Bearer realm=\"riskweir\""));
+        }
+    }
+    // What the table does not have.
+    let admin = desk.token(Role::Admin);
+    let status = |method: &str, path: &str, token: Option<&str>| {
+        desk.ask(method, path, token, None, &[]).status
+    };
+    assert_eq!(status("GET", "/", None), 401);
+    assert_eq!(status("GET", "/", Some(admin)), 404);
+    assert_eq!(status("GET", "/metrics", Some(admin)), 404);
+    let wrong = desk.ask("DELETE", "/v1/holds", Some(admin), None, &[]);
+    assert_eq!((wrong.status, wrong.header("allow")), (405, Some("GET")));
+}
+
+/// `UPDATE_GOLDEN=1` writes it.
+#[test]
+fn the_published_document_is_the_one_that_is_served() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/openapi.json");
+    let text = format!("{:#}\n", riskweir::api::openapi::document());
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, &text).unwrap();
+    }
+    let known = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(known == text, "docs/openapi.json differs: UPDATE_GOLDEN=1 rewrites it");
+}
+
+/// The handbook has a row for every route with its roles, and one for every code of a problem.
+#[test]
+fn the_handbook_of_the_api_has_every_route_and_every_problem() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/API.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    for route in riskweir::api::listed() {
+        let roles: Vec<&str> = route.roles.iter().map(|role| role.name()).collect();
+        let roles = match roles.len() {
+            8 => "everybody".to_owned(),
+            7 if !route.roles.contains(&Role::Service) => "people".to_owned(),
+            _ => roles.join(", "),
+        };
+        let row = format!("| `{} {}` | {roles} |", route.method, route.path);
+        assert!(text.contains(&row), "docs/API.md lacks {row}");
+    }
+    for kind in riskweir::api::problem::KINDS {
+        let row = format!("| `{}` | {} | {} |", kind.code, kind.status, kind.title);
+        assert!(text.contains(&row), "docs/API.md lacks {row}");
+    }
+}
+
+#[test]
+fn every_answer_says_what_browsers_and_caches_may_do_with_it() {
+    let desk = Desk::open(Broker::shared(), "api-headers");
+    let viewer = desk.token(Role::Viewer);
+    for (path, token) in [("/v1/me", Some(viewer)), ("/v1/me", None), ("/v1/nowhere", Some(viewer))]
+    {
+        let answer = desk.ask("GET", path, token, None, &[("X-Request-Id", "abc.1")]);
+        for (name, value) in [
+            ("x-content-type-options", "nosniff"),
+            ("cache-control", "no-store"),
+            ("referrer-policy", "no-referrer"),
+            ("x-request-id", "abc.1"),
+        ] {
+            assert_eq!(answer.header(name), Some(value), "{path} {answer:?}");
+        }
+        let policy = answer.header("content-security-policy").unwrap();
+        assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"));
+    }
+    let me = desk.get("/v1/me", Role::Viewer);
+    assert_eq!(me.body["name"], "viewer");
+    assert_eq!(me.body["roles"], json!(["viewer"]));
+    let left: u64 = me.header("ratelimit-remaining").unwrap().parse().unwrap();
+    assert!(left < me.header("ratelimit-limit").unwrap().parse().unwrap());
+    // A problem is one by the standard, and an id that is no id is not taken.
+    let refused = desk.ask("GET", "/v1/me", None, None, &[("X-Request-Id", "a b\t")]);
+    assert_eq!(refused.header("content-type"), Some("application/problem+json"));
+    assert_eq!(refused.body["type"], "urn:riskweir:problem:unauthenticated");
+    assert_eq!(refused.body["status"], 401);
+    assert_eq!(refused.header("x-request-id"), refused.body["request_id"].as_str());
+    assert_ne!(refused.header("x-request-id"), Some("a b\t"));
+}
+
+#[test]
+fn bodies_and_parameters_are_what_the_document_says_or_refused() {
+    let desk = Desk::open(Broker::shared(), "api-input");
+    let analyst = desk.token(Role::Analyst);
+    let post = |body: &[u8], media: &str| {
+        desk.raw("POST", "/v1/holds/x:release", Some(analyst), body, &[("Content-Type", media)])
+    };
+    let code = |answer: &Answer| (answer.status, answer.code().to_owned());
+    let is = |answer: Answer, status: u16, name: &str| {
+        assert_eq!(code(&answer), (status, name.to_owned()), "{answer:?}");
+    };
+    is(post(b"{}", "text/plain"), 415, "unsupported_media_type");
+    is(post(b"{", "application/json"), 400, "bad_body");
+    is(post(b"{}", "application/json"), 400, "bad_body");
+    is(post(br#"{"reason":"x","extra":1}"#, "application/json"), 400, "bad_body");
+    is(post(br#"{"reason":"  "}"#, "application/json"), 400, "bad_body");
+    is(post(br#"{"reason":"x"}"#, "application/json; charset=utf-8"), 404, "not_found");
+    let long = format!(r#"{{"reason":"{}"}}"#, "x".repeat(2 << 20));
+    is(post(long.as_bytes(), "application/json"), 413, "too_large");
+    for query in ["limit=0", "limit=x", "limit=1&limit=2", "lmit=1", "state=open", "cursor=zzz"] {
+        let answer = desk.get(&format!("/v1/holds?{query}"), Role::Viewer);
+        is(answer, 400, "bad_parameter");
+    }
+    // A secret that stood in a request stands in no answer.
+    let leak = desk.ask("GET", "/v1/holds?token=s3cret", Some(analyst), None, &[]);
+    assert!(leak.status == 400 && !leak.text.contains("s3cret"), "{leak:?}");
+}
+
+#[test]
+fn a_token_is_withdrawn_by_taking_its_line_out_of_the_file() {
+    let desk = Desk::open(Broker::shared(), "api-tokens");
+    let status = |role: Role| desk.get("/v1/me", role).status;
+    assert_eq!(status(Role::Viewer), 200);
+    desk.forget(Role::Viewer);
+    wait::until(|| status(Role::Viewer) == 401, || "the token is still known".to_owned());
+    assert_eq!(status(Role::Analyst), 200);
+    // A file that cannot be used leaves the others in, and the log says so.
+    desk.spoil_tokens();
+    let said = || desk.service.said();
+    wait::until(
+        || status(Role::Analyst) == 200 && said().contains("file of tokens is not used"),
+        said,
+    );
+}
+
+#[test]
+fn asking_too_often_is_refused_and_so_is_an_address_that_does_not_say_who_it_is() {
+    let desk = Desk::open_with(Broker::shared(), "api-rates", &["api.rate_limit=20/h"]);
+    let statuses: Vec<u16> = (0..21).map(|_| desk.get("/v1/me", Role::Viewer).status).collect();
+    assert_eq!((&statuses[..20], statuses[20]), (&[200; 20][..], 429));
+    let refused = desk.get("/v1/me", Role::Viewer);
+    assert_eq!(refused.code(), "rate_limited");
+    assert!(refused.header("retry-after").unwrap().parse::<u64>().unwrap() > 0);
+    // Somebody else has a share of their own; an address that fails has a tenth, and then nobody from there is let in.
+    assert_eq!(desk.get("/v1/me", Role::Analyst).status, 200);
+    let nobody = || desk.ask("GET", "/v1/me", Some("rw_x"), None, &[]).status;
+    assert_eq!([nobody(), nobody(), nobody()], [401, 401, 429]);
+    assert_eq!(desk.get("/v1/me", Role::Analyst).status, 429);
+}
+
+#[test]
+fn an_event_is_decided_over_http_like_any_other() {
+    let desk = Desk::open(Broker::shared(), "api-score");
+    desk.wait_listening();
+    let score = |body: &Value, query: &str| {
+        let path = format!("/v1/score{query}");
+        desk.ask("POST", &path, Some(desk.token(Role::Service)), Some(body), &[])
+    };
+    let small = score(&pay("p1", "5.00"), "");
+    assert_eq!((small.status, &small.body["outcome"]), (200, &json!("pass")), "{small:?}");
+    assert_eq!(small.body["decided"], true);
+    assert_eq!(small.body["decision"]["event"]["id"], "p1");
+    let payment = pay("p2", "500.00");
+    let large = score(&payment, "?deadline=30s");
+    assert_eq!(large.body["outcome"], "hold", "{large:?}");
+    // The same event again is a repeat, as it is over Kafka.
+    let again = score(&payment, "");
+    assert_eq!(again.body["decision"]["duplicate"], true, "{again:?}");
+    assert_eq!(again.body["decision"]["decision_id"], large.body["decision"]["decision_id"]);
+    // The record has the key by which producers spread such events.
+    let records = desk.records("in.ndjson");
+    let keys: Vec<&str> = records.iter().map(|(key, _)| key.as_str()).collect();
+    assert_eq!(keys, ["a-p1", "a-p2", "a-p2"]);
+    // What cannot be decided is told with the reason of its dead letter, and lies there.
+    let bad = score(&json!({"id": "p3", "account": "a", "amount": "1.00"}), "?otherwise=pass");
+    assert_eq!((bad.status, bad.code()), (422, "undecodable"), "{bad:?}");
+    assert_eq!(
+        (&bad.body["reason"], &bad.body["field"]),
+        (&json!("missing_field"), &json!("pay.made_at"))
+    );
+    assert_eq!(desk.records("dead_letter").len(), 1);
+}
+
+#[test]
+fn without_a_decision_in_time_the_answer_is_what_the_request_says() {
+    let desk = Desk::open(Broker::shared(), "api-deadline");
+    desk.wait_listening();
+    let score = |query: &str| {
+        let path = format!("/v1/score?deadline=1ms{query}");
+        let token = desk.token(Role::Service);
+        desk.ask("POST", &path, Some(token), Some(&pay("p1", "500.00")), &[])
+    };
+    let problem = score("");
+    assert_eq!((problem.status, problem.code()), (504, "timed_out"), "{problem:?}");
+    for (word, outcome, flagged) in
+        [("pass", "pass", false), ("hold", "hold", false), ("flag", "pass", true)]
+    {
+        let answer = score(&format!("&otherwise={word}"));
+        let told = [
+            &answer.body["decided"],
+            &answer.body["outcome"],
+            &answer.body["flagged"],
+            &answer.body["because"],
+        ];
+        assert_eq!(told, [&json!(false), &json!(outcome), &json!(flagged), &json!("timed_out")]);
+    }
+}
+
+#[test]
+fn a_hold_is_decided_by_people_who_are_named_in_its_records() {
+    let desk = Desk::open(Broker::shared(), "api-holds");
+    desk.wait_listening();
+    let ids: Vec<String> = ["h1", "h2", "h3"].iter().map(|id| desk.hold(id, "500.00")).collect();
+    let page = desk.get("/v1/holds?limit=2", Role::Viewer);
+    assert_eq!(page.body["items"].as_array().unwrap().len(), 2, "{page:?}");
+    let next = page.body["next"].as_str().unwrap();
+    let rest = desk.get(&format!("/v1/holds?limit=2&cursor={next}"), Role::Viewer);
+    assert_eq!(rest.body["items"].as_array().unwrap().len(), 1);
+    assert_eq!(rest.body.get("next"), None);
+
+    let act = |id: &str, verb: &str, body: &Value, headers: &[(&str, &str)]| {
+        let path = format!("/v1/holds/{id}:{verb}");
+        desk.ask("POST", &path, Some(desk.token(Role::Analyst)), Some(body), headers)
+    };
+    let why = json!({"reason": "the customer called"});
+    let shown = desk.get(&format!("/v1/holds/{}", ids[0]), Role::Viewer);
+    assert_eq!(shown.header("etag"), Some("\"placed\""));
+    let until = json!({"reason": "asked the bank", "deadline_at": in_hours(30)});
+    let extended = act(&ids[0], "extend", &until, &[("If-Match", "\"placed\"")]);
+    assert_eq!(
+        (extended.status, &extended.body["state"]),
+        (200, &json!("extended")),
+        "{extended:?}"
+    );
+    // Somebody who looked at it before that does not know what they decide about.
+    let stale = act(&ids[0], "release", &why, &[("If-Match", "\"placed\"")]);
+    assert_eq!((stale.status, stale.code()), (409, "stale_state"), "{stale:?}");
+    assert_eq!(stale.body["state"], "extended");
+    let key = [("Idempotency-Key", "k-1")];
+    let released = act(&ids[0], "release", &why, &key);
+    assert_eq!(
+        (&released.body["state"], &released.body["is_repeat"]),
+        (&json!("released"), &json!(false)),
+        "{released:?}"
+    );
+    let repeated = act(&ids[0], "release", &why, &key);
+    assert_eq!((repeated.status, &repeated.body["is_repeat"]), (200, &json!(true)));
+    let other = act(&ids[0], "release", &json!({"reason": "another"}), &key);
+    assert_eq!((other.status, other.code()), (409, "idempotency_key_reused"), "{other:?}");
+    let late = act(&ids[0], "confirm", &why, &[]);
+    assert_eq!((late.status, late.code()), (409, "ended"), "{late:?}");
+    let confirmed = act(&ids[1], "confirm", &why, &[]);
+    assert_eq!(confirmed.body["state"], "confirmed", "{confirmed:?}");
+
+    // The topic says the same, with the name of who did it.
+    let by: Vec<Value> = desk
+        .records("holds")
+        .into_iter()
+        .filter(|(_, hold)| hold["state"] == "released")
+        .map(|(_, hold)| hold["by"].clone())
+        .collect();
+    let [by] = &by[..] else { panic!("{by:?}") };
+    assert_eq!((&by["actor"], &by["command_id"]), (&json!("analyst"), &json!("api:analyst:k-1")));
+    // So does the read model, soon after.
+    let states = || {
+        let hold = desk.get(&format!("/v1/holds/{}", ids[0]), Role::Viewer).body;
+        let steps = hold["history"].as_array().unwrap().iter();
+        steps.map(|it| it["hold"]["state"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    wait::until(|| states() == ["placed", "extended", "released"], || format!("{:?}", states()));
+    let open = desk.get("/v1/holds", Role::Viewer);
+    assert_eq!(open.body["items"].as_array().unwrap().len(), 1, "{open:?}");
+    assert_eq!(open.body["items"][0]["hold"]["hold_id"], ids[2].as_str());
+}
+
+#[test]
+fn above_the_limit_two_people_release_and_who_asked_is_not_the_second() {
+    let desk = Desk::open_with(Broker::shared(), "api-eyes", &["api.four_eyes_above.EUR=300"]);
+    desk.wait_listening();
+    let (small, large) = (desk.hold("e1", "300.00"), desk.hold("e2", "300.01"));
+    let release = |id: &str, role: Role| {
+        let why = json!({"reason": "the customer called"});
+        let path = format!("/v1/holds/{id}:release");
+        desk.ask("POST", &path, Some(desk.token(role)), Some(&why), &[])
+    };
+    let at_once = release(&small, Role::Analyst);
+    assert_eq!((at_once.status, &at_once.body["state"]), (200, &json!("released")), "{at_once:?}");
+
+    let asked = release(&large, Role::Senior);
+    assert_eq!((asked.status, &asked.body["state"]), (202, &json!("pending")), "{asked:?}");
+    let place = asked.header("location").unwrap().to_owned();
+    let settle = |verb: &str, role: Role| {
+        let why = json!({"reason": "looked at it"});
+        desk.ask("POST", &format!("{place}:{verb}"), Some(desk.token(role)), Some(&why), &[])
+    };
+    let own = settle("approve", Role::Senior);
+    assert_eq!((own.status, own.code()), (403, "own_request"), "{own:?}");
+    let other = settle("approve", Role::RuleApprover);
+    assert_eq!((other.status, other.code()), (403, "forbidden"), "{other:?}");
+    assert!(
+        desk.records("holds")
+            .iter()
+            .all(|(_, it)| it["hold_id"] != *large || it["state"] == "placed")
+    );
+
+    let approved = settle("approve", Role::Admin);
+    assert_eq!((approved.status, &approved.body["state"]), (200, &json!("done")), "{approved:?}");
+    let people =
+        [&approved.body["asked_by"], &approved.body["decided_by"], &approved.body["outcome"]];
+    assert_eq!(people, [&json!("senior"), &json!("admin"), &json!("released")]);
+    let released = desk.records("holds");
+    let (_, released) = released
+        .iter()
+        .find(|(_, it)| it["hold_id"] == *large && it["state"] == "released")
+        .unwrap();
+    assert_eq!(released["by"]["actor"], "admin");
+    let words = "the customer called (asked by senior, approved by admin)";
+    assert_eq!(released["by"]["reason"], words);
+    let twice = settle("approve", Role::Admin);
+    assert_eq!((twice.status, twice.code()), (409, "stale_state"), "{twice:?}");
+}
+
+#[test]
+fn decisions_alerts_and_dead_letters_are_found_by_what_they_say() {
+    let desk = Desk::open(Broker::shared(), "api-reads");
+    desk.wait_listening();
+    for (id, amount) in [("r1", "5.00"), ("r2", "500.00"), ("r3", "5000.00")] {
+        desk.score(id, amount);
+    }
+    let bad = json!({"id": "r4", "at": 0, "account": "a-4111111111111111"});
+    let token = desk.token(Role::Service);
+    assert_eq!(desk.ask("POST", "/v1/score", Some(token), Some(&bad), &[]).status, 422);
+    let ids = |path: &str| -> Vec<String> {
+        let answer = desk.get(path, Role::Viewer);
+        let items = answer.body["items"].as_array().unwrap_or_else(|| panic!("{answer:?}"));
+        items.iter().map(|it| it["decision"]["event"]["id"].as_str().unwrap().to_owned()).collect()
+    };
+    wait::until(|| ids("/v1/decisions").len() == 3, || format!("{:?}", ids("/v1/decisions")));
+    for (query, expected) in [
+        ("", &["r1", "r2", "r3"][..]),
+        ("?outcome=pass", &["r1"]),
+        ("?rule=R-1", &["r2", "r3"]),
+        ("?rule=R-2&outcome=hold", &["r3"]),
+        ("?event_id=r2", &["r2"]),
+        ("?entity=a-r3&event_type=pay", &["r3"]),
+        ("?until=2020-01-01T00:00:00Z", &[]),
+        ("?from=2020-01-01T00:00:00Z", &["r1", "r2", "r3"]),
+        ("?event_id=%27%20OR%201=1", &[]),
+    ] {
+        let mut found = ids(&format!("/v1/decisions{query}"));
+        found.sort();
+        assert_eq!(found, expected, "{query}");
+    }
+    // Pages hang together, and nothing is twice.
+    let mut walked = Vec::new();
+    let mut path = "/v1/decisions?limit=1".to_owned();
+    while let Some(next) = {
+        walked.extend(ids(&path));
+        desk.get(&path, Role::Viewer).body["next"].as_str().map(str::to_owned)
+    } {
+        path = format!("/v1/decisions?limit=1&cursor={next}");
+    }
+    assert_eq!(walked, ids("/v1/decisions"));
+
+    let decision =
+        &desk.get("/v1/decisions?event_id=r3", Role::Viewer).body["items"][0]["decision"];
+    let id = decision["decision_id"].as_str().unwrap();
+    let one = desk.get(&format!("/v1/decisions/{id}"), Role::Viewer);
+    assert_eq!(&one.body["decision"], decision);
+    let why = desk.get(&format!("/v1/decisions/{id}/explain"), Role::Viewer).body;
+    let said = why["because"].as_array().unwrap();
+    let says = |text: &str| said.iter().any(|it| it.as_str().unwrap().contains(text));
+    assert!(says("`amount > 900 EUR`: 5000.00 EUR > 900.00 EUR"), "{why:#}");
+    assert_eq!(
+        (&why["is_active_ruleset"], &why["rules"][0]["owner"]),
+        (&json!(true), &json!("fraud"))
+    );
+    let text = why["rules"][0]["text"].as_str().unwrap();
+    assert!(text.starts_with("rule ") && text.contains("then "), "{text}");
+
+    let alerts = desk.get("/v1/alerts?queue=l1&severity=critical", Role::Viewer).body;
+    assert_eq!(alerts["items"].as_array().unwrap().len(), 1, "{alerts:#}");
+    assert_eq!(alerts["items"][0]["alert"]["decision_id"], id);
+
+    // A dead letter shows its shape to everybody, and itself to few, who are named in the log.
+    let letters = || desk.get("/v1/dlq?reason=missing_field", Role::Viewer).body;
+    wait::until(|| letters()["items"][0].is_object(), || letters().to_string());
+    let letter = letters()["items"][0].clone();
+    assert!(!letter.to_string().contains("4111"), "{letter:#}");
+    assert!(letter["preview"].as_str().unwrap().contains(r#""x-0000000000000000""#), "{letter:#}");
+    let path = format!("/v1/dlq/{}", letter["number"].as_str().unwrap());
+    assert_eq!(desk.get(&path, Role::Viewer).status, 403);
+    let whole = desk.get(&path, Role::Auditor).body;
+    assert!(whole["letter"]["raw_base64"].as_str().is_some_and(|raw| raw.len() > 50), "{whole:#}");
+    let said = || desk.service.said();
+    wait::until(|| said().contains("Hidden data was shown") && said().contains("auditor"), said);
+    let audit = desk.get("/v1/audit?kind=ruleset_active", Role::Auditor).body;
+    assert_eq!(audit["items"].as_array().unwrap().len(), 1, "{audit:#}");
+}
+
+/// Reads a stream until it has so many events of these kinds; their ids and data.
+fn heard(stream: &mut std::net::TcpStream, count: usize) -> Vec<(String, String)> {
+    use std::io::{BufRead, BufReader};
+    let mut found = Vec::new();
+    let mut id = String::new();
+    for line in BufReader::new(stream).lines() {
+        let line = line.unwrap();
+        if let Some(text) = line.strip_prefix("id: ") {
+            text.clone_into(&mut id);
+        }
+        if let Some(text) = line.strip_prefix("event: reset") {
+            found.push((String::new(), format!("reset{text}")));
+        }
+        if let Some(data) = line.strip_prefix("data: {\"") {
+            found.push((id.clone(), data.to_owned()));
+        }
+        if found.len() == count {
+            break;
+        }
+    }
+    found
+}
+
+#[test]
+fn a_stream_of_events_goes_on_where_it_broke() {
+    let desk = Desk::open(Broker::shared(), "api-events");
+    desk.wait_listening();
+    let mut stream = desk.stream("/v1/events?kinds=decision", Role::Viewer, &[]);
+    desk.score("s0", "1.00");
+    let first = heard(&mut stream, 1);
+    drop(stream);
+    for id in ["s1", "s2", "s3"] {
+        desk.score(id, "500.00");
+    }
+    let last = [("Last-Event-ID", first[0].0.as_str())];
+    let mut stream = desk.stream("/v1/events?kinds=decision", Role::Viewer, &last);
+    let rest = heard(&mut stream, 3);
+    let names: Vec<bool> = ["s1", "s2", "s3"]
+        .iter()
+        .zip(&rest)
+        .map(|(id, (_, data))| data.contains(&format!("\"id\":\"{id}\"")))
+        .collect();
+    assert_eq!(names, [true; 3], "{rest:#?}");
+    let mut stream = desk.stream("/v1/events?kinds=hold", Role::Viewer, &last);
+    let holds = heard(&mut stream, 3);
+    assert!(holds.iter().all(|(_, data)| data.contains("riskweir.hold.v1")), "{holds:#?}");
+    // Of another read model: nothing can be said of what was missed.
+    let other = [("Last-Event-ID", "000000000000-1")];
+    let mut stream = desk.stream("/v1/events", Role::Viewer, &other);
+    assert_eq!(heard(&mut stream, 1)[0].1, "reset");
+}
+
+#[test]
+fn the_read_model_goes_on_after_a_restart_and_is_made_anew_from_the_topics() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("model.sqlite");
+    let store = format!("api.store={}", file.display());
+    let mut desk = Desk::open_with(Broker::shared(), "api-model", &[&store]);
+    desk.wait_listening();
+    let hold = desk.hold("m1", "500.00");
+    let seen = |desk: &Desk<'_>| desk.get("/v1/decisions", Role::Viewer).body["items"].clone();
+    let (before, epoch) = (seen(&desk), desk.get("/v1/status", Role::Viewer).body["epoch"].clone());
+    desk.restart(&[&store]);
+    desk.wait_listening();
+    assert_eq!(seen(&desk), before);
+    assert_eq!(desk.get("/v1/status", Role::Viewer).body["epoch"], epoch);
+    desk.score("m2", "1.00");
+    let n = |desk: &Desk<'_>| seen(desk).as_array().unwrap().len();
+    wait::until(|| n(&desk) == 2, || seen(&desk).to_string());
+    let all = seen(&desk);
+    // Gone, and there again: by the topics, under new numbers.
+    for path in std::fs::read_dir(folder.path()).unwrap() {
+        std::fs::remove_file(path.unwrap().path()).unwrap();
+    }
+    desk.restart(&[&store]);
+    wait::until(|| n(&desk) == 2, || seen(&desk).to_string());
+    assert_eq!(seen(&desk), all);
+    assert_eq!(desk.get(&format!("/v1/holds/{hold}"), Role::Viewer).status, 200);
+    assert_ne!(desk.get("/v1/status", Role::Viewer).body["epoch"], epoch);
+}
