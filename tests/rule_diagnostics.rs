@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use riskweir::base::Currency;
 use riskweir::diag::{Binary, Diagnostic, FileId, Source, Sources, codes, render};
-use riskweir::models::offline::Unit;
+use riskweir::models::offline::{FieldSource, Unit};
 use riskweir::rules::program::{LearnedFeature, Program};
 use riskweir::rules::{Day, due, renewed, syntax};
 
@@ -71,10 +71,26 @@ fn artifacts() -> Vec<Binary> {
     let bytes = |event: &str, features: &[LearnedFeature]| {
         artifact(event, features, plain(features)).encode()
     };
+    // Read from elsewhere and in another unit than the common schema says; of the time nothing has changed.
+    let source =
+        |(name, read): (&str, &str)| FieldSource { name: name.to_owned(), read: read.to_owned() };
+    let moved = [feature(
+        "pace",
+        "card_payment: [count(card_payment) by card over last 1h for card]",
+        Unit::Whole,
+    )];
+    let mut moved = artifact("card_payment", &moved, plain(&moved));
+    let sources = [
+        ("card_payment.at", "time in seconds at /time"),
+        ("card_payment.card", "key at /card"),
+        ("card_payment.gone", "text at /gone"),
+    ];
+    moved.fields = sources.map(source).into();
     let damaged = bytes("card_payment", &old).split_last().expect("bytes").1.to_vec();
     let file = |path: &str, bytes: Vec<u8>| Binary { path: path.to_owned(), bytes: bytes.into() };
     vec![
         file("models/cut-off.rwm", damaged),
+        file("models/moved.rwm", moved.encode()),
         file("models/no-model.rwm", b"value,expires,note".to_vec()),
         file("models/old.rwm", bytes("card_payment", &old)),
         file("models/transfers.rwm", bytes("transfer", &old)),

@@ -191,6 +191,34 @@ fn an_id_that_comes_again_is_one_lesson() {
     assert_eq!(card["trained_on"]["events"], trained);
 }
 
+/// What the features are made of, where it stood in a record, and that another place is told.
+#[test]
+fn a_model_knows_from_where_its_fields_were_read() {
+    let place = place(&history());
+    let card = train(&place, "rules/frauds.rwm", &[]);
+    let fields = |it: &Value| [&it["name"], &it["read"]].map(|it| it.as_str().unwrap().to_owned());
+    let told: Vec<[String; 2]> = card["fields"].as_array().unwrap().iter().map(fields).collect();
+    let expected = [
+        ["payment.amount", "money EUR at /amount"],
+        ["payment.at", "time by RFC 3339 at /at"],
+        ["payment.card", "key at /card"],
+    ];
+    assert_eq!(told, expected);
+    assert!(place.read("rules/frauds.md").contains("| `payment.amount` | money EUR at /amount |"));
+    assert!(!place.call(&["check", "rules"]).err.contains("W0607"));
+    let moved =
+        RULES.replace("money currency EUR", "money from \"/paid/cents\" currency EUR unit minor");
+    place.write("rules/a.risk", &moved);
+    let called = place.call(&["check", "rules"]);
+    let words =
+        "trained on `money EUR at /amount`, here it is `money EUR in minor units at /paid/cents`";
+    assert!(
+        called.code == 0 && called.err.contains("W0607") && called.err.contains(words),
+        "{}",
+        called.err
+    );
+}
+
 #[test]
 fn what_people_wrote_into_a_card_outlives_the_next_training() {
     let place = place(&history());

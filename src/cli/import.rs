@@ -68,6 +68,7 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
                 reference: Histogram::of([]),
             })
             .collect(),
+        fields: wanted.fields().to_vec(),
         scorer,
         quantiles: Vec::new(),
         reference: Histogram::of([]),

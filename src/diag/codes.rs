@@ -140,6 +140,7 @@ registry! {
     W0604 "a value compared with an average that includes it";
     W0605 "a bound that no score of a model comes to";
     W0606 "a frozen model that nothing has taught";
+    W0607 "a field that a model was trained on from elsewhere";
     W0701 "more state than the policy gives";
     W0901 "a clause without effect yet";
 }

@@ -195,6 +195,7 @@ mod tests {
             name: "m".to_owned(),
             event: "pay".to_owned(),
             features: vec![feature("a"), feature("b")],
+            fields: Vec::new(),
             scorer: Scorer::Logistic(Logistic::new(0.0, Vec::new()).unwrap()),
             quantiles: Vec::new(),
             reference: Histogram::of(values()),

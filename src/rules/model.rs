@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::base::count::nearest_i64;
 use crate::base::{MICRO_PER_MINOR, Value};
 use crate::event::schema::{EventId, SlotId};
-use crate::models::offline::{Artifact, Unit};
+use crate::models::offline::{Artifact, FieldSource, Unit};
 use crate::models::online::ModelSpec;
 use crate::models::online::spec::{SCORES_MS, kept_ms};
 use crate::rules::program::NodeId;
@@ -58,6 +58,8 @@ pub struct LearnedSpec {
     pub path: String,
     /// Ascending by name: the author's order has no effect.
     pub features: Vec<LearnedFeature>,
+    /// The fields that those are made of, ascending, with where in a record they stand.
+    pub fields: Vec<FieldSource>,
     /// What was learned of exactly these features. None only in a program that was compiled without artifacts, for
     /// training: the model says nothing.
     pub artifact: Option<Arc<Artifact>>,

@@ -71,6 +71,7 @@ pub fn train(
         name: origin.wanted.name.clone(),
         event: origin.wanted.event.clone(),
         features,
+        fields: origin.wanted.fields().to_vec(),
         scorer: fitted.scorer,
         quantiles,
         reference: Histogram::of(scores),
@@ -150,6 +151,8 @@ fn card(
         "trained_on": trained_on.json(), "measured_on": measured_on.json(),
         "reached": Reached::of(questions, outcomes).json(),
         "features": weights.collect::<Vec<Json>>(),
+        "fields": origin.wanted.fields().iter()
+            .map(|field| json!({ "name": field.name, "read": field.read })).collect::<Vec<Json>>(),
         "scores": scores.collect::<Vec<Json>>(),
         "calibration": bins,
     })
@@ -225,9 +228,10 @@ pub fn markdown(card: &Json) -> String {
 }
 
 /// The headings that a card has by itself.
-const HEADINGS: [&str; 5] = [
+const HEADINGS: [&str; 6] = [
     "Reached on the measured days",
     "Features",
+    "Fields",
     "Scores of the measured events",
     "Calibration",
     "Limits",
@@ -297,6 +301,11 @@ fn tables(card: &Json) -> String {
             word("unit"),
             word("meaning")
         ));
+    }
+    out.push_str("\n## Fields\n\n| field | read as |\n|---|---|\n");
+    for field in list("fields") {
+        let word = |name: &str| field[name].as_str().unwrap_or("").replace('|', "\\|");
+        out.push_str(&format!("| `{}` | {} |\n", word("name"), word("read")));
     }
     out.push_str("\n## Scores of the measured events\n\n| share below | score |\n|---|---|\n");
     for score in list("scores") {

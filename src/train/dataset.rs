@@ -11,9 +11,10 @@ use crate::base::count::nearest_signed_f64;
 use crate::base::time::format_rfc3339;
 use crate::engine::{Judged, ModelSays, OutputTopic, Sink};
 use crate::event::schema::{FieldType, SlotId};
+use crate::models::offline::FieldSource;
 use crate::models::online::DetectorKind;
 use crate::models::online::spec::Row;
-use crate::rules::program::{LearnedFeature, MadeOf, ModelId, ModelPlan, Program};
+use crate::rules::program::{LearnedFeature, LearnedSpec, MadeOf, ModelId, ModelPlan, Program};
 use crate::train::metrics::Score;
 
 /// Most values of a dataset: 4 GB of memory.
@@ -62,7 +63,12 @@ pub struct Wanted {
 #[derive(Clone, Debug)]
 pub enum WantedKind {
     /// It is trained on labels. What it reads, ascending by name.
-    Learned(Vec<LearnedFeature>),
+    Learned {
+        /// By name.
+        features: Vec<LearnedFeature>,
+        /// The fields of which those are made.
+        fields: Vec<FieldSource>,
+    },
     /// It learns what is usual as events pass.
     Online {
         /// By which detector.
@@ -147,7 +153,9 @@ impl Wanted {
             })
         };
         let kind = match &plan.made_of {
-            MadeOf::Learned(spec) => WantedKind::Learned(spec.features.clone()),
+            MadeOf::Learned(LearnedSpec { features, fields, .. }) => {
+                WantedKind::Learned { features: features.clone(), fields: fields.clone() }
+            }
             MadeOf::Online(spec) => WantedKind::Online {
                 detector: spec.kind,
                 features: spec.features.iter().map(|feature| feature.name.clone()).collect(),
@@ -160,7 +168,15 @@ impl Wanted {
     /// What it reads, as training must mean it; nothing of a model that is not trained.
     pub fn learned(&self) -> &[LearnedFeature] {
         match &self.kind {
-            WantedKind::Learned(features) => features,
+            WantedKind::Learned { features, .. } => features,
+            WantedKind::Online { .. } => &[],
+        }
+    }
+
+    /// The fields of which that is made.
+    pub fn fields(&self) -> &[FieldSource] {
+        match &self.kind {
+            WantedKind::Learned { fields, .. } => fields,
             WantedKind::Online { .. } => &[],
         }
     }
@@ -168,7 +184,7 @@ impl Wanted {
     /// The name of a feature by its place.
     pub fn feature(&self, at: usize) -> Option<&str> {
         match &self.kind {
-            WantedKind::Learned(features) => features.get(at).map(|it| it.name.as_str()),
+            WantedKind::Learned { features, .. } => features.get(at).map(|it| it.name.as_str()),
             WantedKind::Online { features, .. } => features.get(at).map(String::as_str),
         }
     }

@@ -271,7 +271,7 @@ pub fn contestants<'m>(models: &[Model<'m>], methods: &[Method]) -> Vec<Contesta
                 let scores = Scores::Said;
                 all.push(Contestant { name: name(), method, parameters, model: *model, scores });
             }
-            WantedKind::Learned(_) => {
+            WantedKind::Learned { .. } => {
                 for method in methods {
                     let (scores, parameters) = (Scores::Trained(*method), method.parameters());
                     let (name, method) = (name(), method.name());

@@ -99,6 +99,7 @@ pub(crate) fn artifact(event: &str, features: &[LearnedFeature], scorer: Scorer)
         name: "tested".to_owned(),
         event: event.to_owned(),
         features: features.iter().map(feature).collect(),
+        fields: Vec::new(),
         scorer,
         quantiles: Vec::new(),
         reference: Histogram::of([]),

@@ -11,8 +11,11 @@ use crate::models::offline::{MAX_FEATURES, Scorer, load_signed, save_signed};
 /// First bytes of every such file.
 pub const MAGIC: &[u8; 8] = b"RWMODEL\n";
 
-/// The version that is written, and the only one that is read.
-pub const VERSION: u32 = 1;
+/// The version that is written.
+pub const VERSION: u32 = 2;
+
+/// The oldest version that is read: it knew nothing of fields.
+const OLDEST: u32 = 1;
 
 /// Largest file: 64 MiB.
 pub const MAX_BYTES: usize = 64 << 20;
@@ -25,6 +28,9 @@ const MAX_IDENTITY: usize = 1 << 16;
 
 /// Longest card, in bytes.
 const MAX_FACTS: usize = 1 << 20;
+
+/// Most fields of which features are made.
+const MAX_FIELDS: usize = 1 << 12;
 
 /// Most quantiles of the scores.
 const MAX_QUANTILES: usize = 1 << 10;
@@ -219,6 +225,15 @@ impl Feature {
     }
 }
 
+/// A field of which features are made, and how it was read from a record.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FieldSource {
+    /// Its event and name: `card_payment.amount`.
+    pub name: String,
+    /// Its type, how it is written, and where: `money EUR in minor units at /amount`.
+    pub read: String,
+}
+
 /// A score, and the share of the training data's scores that lie below it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quantile {
@@ -237,6 +252,8 @@ pub struct Artifact {
     pub event: String,
     /// What it reads, ascending by name: the columns of its rows.
     pub features: Vec<Feature>,
+    /// The fields that those are made of, ascending; empty in files of before version 2.
+    pub fields: Vec<FieldSource>,
     /// What makes a score of a row.
     pub scorer: Scorer,
     /// Scores of events it was not fitted to, both numbers ascending.
@@ -258,7 +275,7 @@ pub enum ArtifactError {
     NotAModel,
     /// Written by a version that this one does not know.
     #[error(
-        "the model has version {0}; this program reads version {VERSION}: train or import it again"
+        "the model has version {0}; this program reads up to version {VERSION}: train or import it again"
     )]
     Version(u32),
     /// Cut off, or something follows it.
@@ -298,7 +315,7 @@ impl Artifact {
         let rest = bytes.strip_prefix(MAGIC).ok_or(ArtifactError::NotAModel)?;
         let (version, rest) = rest.split_first_chunk().ok_or(ArtifactError::Length)?;
         let version = u32::from_le_bytes(*version);
-        if version != VERSION {
+        if !(OLDEST..=VERSION).contains(&version) {
             return Err(ArtifactError::Version(version));
         }
         let (length, rest) = rest.split_first_chunk().ok_or(ArtifactError::Length)?;
@@ -309,7 +326,7 @@ impl Artifact {
         if Digest::of_parts(&[body]) != Digest(*digest) {
             return Err(ArtifactError::Checksum);
         }
-        Self::load(&mut Decoder::new(body))
+        Self::load(version, &mut Decoder::new(body))
             .map_err(|damaged| ArtifactError::Damaged(Damaged { at: damaged.at + HEAD, ..damaged }))
     }
 
@@ -324,6 +341,11 @@ impl Artifact {
         code.text(&self.event);
         code.count(self.features.len());
         self.features.iter().for_each(|feature| feature.save(code));
+        code.count(self.fields.len());
+        for field in &self.fields {
+            code.text(&field.name);
+            code.text(&field.read);
+        }
         self.scorer.save(code);
         code.count(self.quantiles.len());
         for quantile in &self.quantiles {
@@ -334,16 +356,17 @@ impl Artifact {
         code.text(&self.facts);
     }
 
-    fn load(code: &mut Decoder<'_>) -> Result<Self, Damaged> {
+    fn load(version: u32, code: &mut Decoder<'_>) -> Result<Self, Damaged> {
         let name = bounded_text(MAX_NAME, code, "name of a model")?;
         let event = bounded_text(MAX_NAME, code, "event of a model")?;
         let features = load_features(code)?;
+        let fields = if version > OLDEST { load_fields(code)? } else { Vec::new() };
         let scorer = Scorer::load(features.len(), code)?;
         let quantiles = load_quantiles(code)?;
         let reference = Histogram::load(code)?;
         let facts = bounded_text(MAX_FACTS, code, "card of a model")?;
         code.end("end of a model")?;
-        Ok(Self { name, event, features, scorer, quantiles, reference, facts })
+        Ok(Self { name, event, features, fields, scorer, quantiles, reference, facts })
     }
 }
 
@@ -356,6 +379,20 @@ fn load_features(code: &mut Decoder<'_>) -> Result<Vec<Feature>, Damaged> {
     let ascend = features.is_sorted_by(|before, after| before.name < after.name);
     code.demand(ascend, WHAT)?;
     Ok(features)
+}
+
+fn load_fields(code: &mut Decoder<'_>) -> Result<Vec<FieldSource>, Damaged> {
+    const WHAT: &str = "fields of a model";
+    let n = code.count(2, WHAT)?;
+    code.demand(n <= MAX_FIELDS, WHAT)?;
+    let field = |_| {
+        let name = bounded_text(MAX_NAME, code, WHAT)?;
+        Ok(FieldSource { name, read: bounded_text(MAX_IDENTITY, code, WHAT)? })
+    };
+    let fields: Vec<FieldSource> = (0..n).map(field).collect::<Result<_, Damaged>>()?;
+    let ascend = fields.is_sorted_by(|before, after| before.name < after.name);
+    code.demand(ascend, WHAT)?;
+    Ok(fields)
 }
 
 fn load_quantiles(code: &mut Decoder<'_>) -> Result<Vec<Quantile>, Damaged> {

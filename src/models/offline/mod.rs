@@ -22,7 +22,7 @@ mod shares;
 #[cfg(test)]
 mod tests;
 
-pub use artifact::{Artifact, ArtifactError, Feature, Histogram, Quantile, Unit};
+pub use artifact::{Artifact, ArtifactError, Feature, FieldSource, Histogram, Quantile, Unit};
 pub use logistic::{Logistic, Term};
 pub use packed::{Branch, ForestError, Link, PackedForest, SourceNode, Split};
 

@@ -1,8 +1,8 @@
 //! The packed forest against a walk over the trees as they came, files against every small change to them.
 
 use super::*;
-use crate::base::Currency;
 use crate::base::codec::{Decoder, Encoder};
+use crate::base::{Currency, Digest};
 
 /// A small generator with a seed (`SplitMix64`).
 struct Dice(u64);
@@ -241,6 +241,12 @@ fn artifact(scorer: Scorer) -> Artifact {
         name: "card_fraud".to_owned(),
         event: "card_payment".to_owned(),
         features: names.iter().zip(units).map(|(name, unit)| feature(name, unit)).collect(),
+        fields: ["amount", "at"]
+            .map(|name| FieldSource {
+                name: format!("card_payment.{name}"),
+                read: "at /x".to_owned(),
+            })
+            .into(),
         scorer,
         quantiles: vec![
             Quantile { share_ppm: 500_000, score_micro: 10 },
@@ -249,6 +255,28 @@ fn artifact(scorer: Scorer) -> Artifact {
         reference: Histogram::of((0..50).map(Some)),
         facts: "{\"seed\": 7}".to_owned(),
     }
+}
+
+/// A file of version 1 is one without a list of fields.
+#[test]
+fn a_model_of_the_first_version_is_read_and_knows_no_fields() {
+    let known = artifact(logistic());
+    let none = Artifact { fields: Vec::new(), ..known.clone() };
+    let body = |artifact: &Artifact| artifact.encode()[52..].to_vec();
+    let (with, mut without) = (body(&known), body(&none));
+    // The number of fields is the first byte that differs.
+    let at = with.iter().zip(&without).position(|(a, b)| a != b).unwrap();
+    assert_eq!((with[at], without.remove(at)), (2, 0));
+    let file = |version: u32| {
+        let mut bytes = b"RWMODEL\n".to_vec();
+        bytes.extend(version.to_le_bytes());
+        bytes.extend((without.len() as u64).to_le_bytes());
+        bytes.extend(Digest::of_parts(&[&without]).0);
+        [bytes, without.clone()].concat()
+    };
+    assert_eq!(Artifact::decode(&file(1)), Ok(none));
+    assert!(matches!(Artifact::decode(&file(2)), Err(ArtifactError::Damaged(_))));
+    assert_eq!(Artifact::decode(&file(3)), Err(ArtifactError::Version(3)));
 }
 
 fn forest(seed: u64) -> Scorer {
@@ -305,8 +333,8 @@ fn every_flipped_bit_and_every_cut_is_found() {
     }
     assert_eq!(Artifact::decode(b"PK\x03\x04"), Err(ArtifactError::NotAModel));
     let mut newer = artifact(logistic()).encode();
-    newer[8] = 2;
-    assert_eq!(Artifact::decode(&newer), Err(ArtifactError::Version(2)));
+    newer[8] = 3;
+    assert_eq!(Artifact::decode(&newer), Err(ArtifactError::Version(3)));
     assert_eq!(Artifact::decode(&vec![0; artifact::MAX_BYTES + 1]), Err(ArtifactError::TooLarge));
 }
 

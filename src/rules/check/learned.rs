@@ -5,8 +5,9 @@ use std::sync::Arc;
 use crate::base::Digest;
 use crate::diag::{Binary, Diagnostic, codes, suggest};
 use crate::event::schema::EventId;
-use crate::models::offline::{Artifact, Unit};
+use crate::models::offline::{Artifact, FieldSource, Unit};
 use crate::rules::check::checker::Build;
+use crate::rules::check::fields;
 use crate::rules::check::models::{ReadFeature, lacks, writer};
 use crate::rules::program::{LearnedFeature, LearnedSpec, MadeOf, ModelPlan, NodeId, Type};
 use crate::rules::syntax::ast::{Model, ModelClauseKind, Text};
@@ -53,6 +54,7 @@ pub(super) fn read(
     let declared = declared(build, event, features);
     let world = build.world;
     let event_name = &world.schema.event(event).name;
+    let fields = fields::of(world.schema, event, &declared);
     let (artifact, digest) = match world.artifacts {
         Artifacts::Ignored => (None, String::new()),
         Artifacts::Required => {
@@ -62,12 +64,13 @@ pub(super) fn read(
             if !fits(&artifact, (&declared, features), asked, report) {
                 return None;
             }
+            report.extend(moved(&artifact, &fields, from));
             (Some(Arc::new(artifact)), Digest::of_parts(&[&file.bytes]).hex())
         }
     };
     let meanings: Vec<&str> = declared.iter().map(|feature| feature.identity.as_str()).collect();
     let identity = format!("learned on {event_name} reads {} from {digest}", meanings.join(", "));
-    let spec = LearnedSpec { path: from.text.clone(), features: declared, artifact };
+    let spec = LearnedSpec { path: from.text.clone(), features: declared, fields, artifact };
     Some(ModelPlan {
         name: model.name.text.clone(),
         event,
@@ -214,6 +217,28 @@ fn fits(
         report.push(diagnostic.with_help(train(model, &why)));
     }
     report.len() == before
+}
+
+/// The fields that are read from elsewhere, or as something else, than in the training. It is no error: where a producer has
+/// only renamed its fields the model is as good as it was.
+fn moved<'m>(
+    artifact: &'m Artifact,
+    fields: &'m [FieldSource],
+    from: &'m Text,
+) -> impl Iterator<Item = Diagnostic> {
+    artifact.fields.iter().filter_map(move |trained| {
+        let now = fields.iter().find(|field| field.name == trained.name)?;
+        let FieldSource { name, read } = now;
+        (*read != trained.read).then(|| {
+            let message = format!("artifact `{}` was trained on another `{name}`", from.text);
+            let help = format!(
+                "trained on `{}`, here it is `{}`: where it does not mean the same, train it anew",
+                shortened(&trained.read),
+                shortened(read)
+            );
+            Diagnostic::new(codes::W0607, from.span, message).with_help(help)
+        })
+    })
 }
 
 /// What to do, with the command.

@@ -19,6 +19,7 @@ mod cycles;
 mod days;
 pub(super) mod due;
 mod ends;
+mod fields;
 mod functions;
 mod kinds;
 mod labels;

@@ -1,0 +1,86 @@
+//! The fields of which features are made, and how each is read from a record: what a name in the rules cannot say.
+
+use std::collections::BTreeSet;
+
+use crate::event::schema::{
+    EventId, EventType, Field, FieldType, MoneyCurrency, MoneyUnit, Pointer, Role, Schema, TimeUnit,
+};
+use crate::models::offline::FieldSource;
+use crate::rules::program::LearnedFeature;
+
+/// The fields that the meanings of features name, ascending: of the event itself, and of those that aggregates look at, there
+/// the time too, because windows are cut by it. A text among the constants of a condition that is the name of a field
+/// counts as that field, too.
+pub(super) fn of(schema: &Schema, event: EventId, features: &[LearnedFeature]) -> Vec<FieldSource> {
+    let own = &schema.event(event).name;
+    let meanings = features.iter().map(|feature| {
+        let meaning = feature.identity.strip_prefix(own.as_str());
+        meaning.and_then(|meaning| meaning.strip_prefix(": ")).unwrap_or(&feature.identity)
+    });
+    let is_between = |c: char| !(c.is_alphanumeric() || c == '_' || c == '.');
+    let words: BTreeSet<&str> = meanings.flat_map(|meaning| meaning.split(is_between)).collect();
+    let mut found = Vec::new();
+    for known in &schema.events {
+        let inside = format!("{}.", known.name);
+        let is_looked_at = words.contains(known.name.as_str())
+            || words.iter().any(|word| word.starts_with(&inside));
+        if !is_looked_at && known.name != *own {
+            continue;
+        }
+        let is_named = |field: &&Field| {
+            let full = format!("{inside}{}", field.name);
+            let by_time = is_looked_at && field.role == Role::Time;
+            by_time || words.contains(field.name.as_str()) || words.contains(full.as_str())
+        };
+        found.extend(known.fields.iter().filter(is_named).map(|field| source(known, field)));
+    }
+    found.sort();
+    found
+}
+
+fn source(event: &EventType, field: &Field) -> FieldSource {
+    let places: Vec<String> = field.from.iter().map(pointer).collect();
+    let name = format!("{}.{}", event.name, field.name);
+    FieldSource { name, read: format!("{} at {}", written(&field.ty), places.join(", else ")) }
+}
+
+/// A type with how it is written in a record.
+fn written(ty: &FieldType) -> String {
+    let word = match ty {
+        FieldType::Money { currency, unit } => {
+            let unit = match unit {
+                MoneyUnit::Major => "",
+                MoneyUnit::Minor => " in minor units",
+            };
+            return match currency {
+                MoneyCurrency::Fixed(currency) => format!("money {currency}{unit}"),
+                MoneyCurrency::At(at, _) => format!("money{unit}, its currency at {}", pointer(at)),
+            };
+        }
+        FieldType::Time { unit } => match unit {
+            TimeUnit::Iso => "time by RFC 3339",
+            TimeUnit::Millis => "time in milliseconds",
+            TimeUnit::Seconds => "time in seconds",
+            TimeUnit::Minutes => "time in minutes",
+            TimeUnit::Hours => "time in hours",
+        },
+        FieldType::Number => "number",
+        FieldType::Integer => "integer",
+        FieldType::Text => "text",
+        FieldType::Bool => "truth",
+        FieldType::Country => "country",
+        FieldType::CurrencyCode => "currency",
+        FieldType::Ip => "address",
+        FieldType::Geo => "place",
+        FieldType::Entity(_) => "key",
+        FieldType::OneOf(_) => "one of a set",
+    };
+    word.to_owned()
+}
+
+/// As RFC 6901 writes it.
+fn pointer(Pointer(parts): &Pointer) -> String {
+    let escaped =
+        parts.iter().map(|part| format!("/{}", part.replace('~', "~0").replace('/', "~1")));
+    escaped.collect()
+}
