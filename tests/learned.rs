@@ -426,6 +426,34 @@ fn drift_is_that_of_plain_lists_and_survives_a_restore() {
     check(&Runner::restored(&program, &runner.snapshot(), runner.offset).engine);
 }
 
+/// Of a feature by which others are remembered only the name stands in their meaning.
+#[test]
+fn the_fields_of_a_model_are_those_of_the_features_behind_it_too() {
+    let features = r"
+feature much = rate > 2 and not cheap
+feature cheap = amount < 5 EUR
+feature often = count(pay where much) by card over prior 1h
+";
+    let model =
+        "model fraud\n  on pay\n  kind learned\n  from \"models/fraud.rwm\"\n  reads often\n";
+    let (program, report) =
+        riskweir::rules::compile_untrained(&sources(&[SCHEMA, features, model]));
+    let program = program.unwrap_or_else(|| panic!("{report:#?}"));
+    let fields: Vec<(&str, &str)> = learned(&program)[0]
+        .1
+        .fields
+        .iter()
+        .map(|field| (field.name.as_str(), field.read.as_str()))
+        .collect();
+    let expected = [
+        ("pay.amount", "money EUR at /amount"),
+        ("pay.at", "time in milliseconds at /at"),
+        ("pay.card", "key at /card"),
+        ("pay.rate", "number at /rate"),
+    ];
+    assert_eq!(fields, expected);
+}
+
 fn write(folder: &Path, sources: &Sources) {
     fs::create_dir_all(folder.join("models")).unwrap();
     for file in &sources.files {

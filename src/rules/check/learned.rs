@@ -54,7 +54,7 @@ pub(super) fn read(
     let declared = declared(build, event, features);
     let world = build.world;
     let event_name = &world.schema.event(event).name;
-    let fields = fields::of(world.schema, event, &declared);
+    let fields = fields::of(build, event, &declared);
     let (artifact, digest) = match world.artifacts {
         Artifacts::Ignored => (None, String::new()),
         Artifacts::Required => {
