@@ -58,8 +58,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("object_store", &["durable/object.rs"]),
     ("flate2", &["backtest"]),
     ("schemars", &["decision/wire.rs", "api"]),
-    ("regex", &["rules/eval", "rules/oracle", "rules/check", "rules/analysis"]),
-    ("regex_syntax", &["rules/check", "rules/analysis"]),
+    ("regex", &["rules/eval", "rules/oracle", "rules/check", "rules/analysis", "witness"]),
+    ("regex_syntax", &["rules/check", "rules/analysis", "witness"]),
     ("jiff", &["rules", "base"]),
 ];
 

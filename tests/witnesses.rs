@@ -286,6 +286,38 @@ rule friend
     assert!(!told(Statement::NeverFalse(narrow)).contains("given"));
 }
 
+/// What people ask of texts is put together where it can be, and proved to be nothing where it cannot.
+#[test]
+fn texts_that_conditions_ask_for_are_found() {
+    let conditions = [
+        "lower(note) contains \"bitcoin\" and not (note contains \"bitcoin\")",
+        "note starts_with \"inv\" and note contains \"2026\" and length(note) > 20",
+        "note matches \"^[A-Z]{2}[0-9]{4}$\"",
+        "note starts_with \"pay \" and note matches \"[0-9]{3,}$\"",
+        "similarity(note, \"invoice\") >= 85% and note != \"invoice\"",
+        "length(note) between 3 and 5",
+        "count(pay) by card, amount over last 1d >= 3",
+    ];
+    let event = "event pay from \"t\" id pay_id : text time at : time key card : card \
+                 field amount : money currency EUR field note : text?\n";
+    let rules = conditions.iter().enumerate().map(|(n, condition)| {
+        format!(
+            "rule r{n} id \"R{n}\" owner o on pay when {condition} if missing skip then alert queue q\n"
+        )
+    });
+    let text = rules.fold(event.to_owned(), |text, rule| text + &rule);
+    let set = Set::of(Sources::of(vec![Source { path: "a.risk".to_owned(), text }]));
+    for (rule, condition) in (0..).map(RuleId).zip(conditions) {
+        let found = analyze(&set.program, &[Statement::NeverHits(rule)], Effort::default());
+        let found = found.unwrap_or_else(|error| panic!("{error}"));
+        let [found] = &found[..] else { panic!("{found:?}") };
+        match &found.verdict {
+            Verdict::Refuted(tests) => set.shows(found.statement, tests),
+            other => panic!("{condition}: {other:?}"),
+        }
+    }
+}
+
 /// The same seed and tries say the same.
 #[test]
 fn a_search_is_repeated_word_for_word() {

@@ -16,6 +16,7 @@ mod pool;
 mod search;
 mod story;
 mod text;
+mod texts;
 mod versions;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,5 +1,5 @@
-//! Values worth trying: those that the rules compare with and their neighbours, members of lists, what tests of the rule
-//! set use, and a few plain ones.
+//! Values worth trying: those that the rules compare with and their neighbours, members of lists, texts put together of
+//! what is asked of them (`texts`), what tests of the rule set use, and a few plain ones.
 
 use std::collections::BTreeMap;
 
@@ -7,8 +7,11 @@ use crate::base::{Currency, MICRO_PER_MINOR, Network, parse_country};
 use crate::event::schema::{EventId, EventType, FieldId, FieldType, MoneyCurrency};
 use crate::rule_tests::EPOCH_MS;
 use crate::rules::eval::number::{number_of, rounded};
-use crate::rules::program::{Constant, EventPlan, NodeId, Op, Program, TestEvent, TestValue, Type};
+use crate::rules::program::{
+    Constant, EventPlan, Function, NodeId, Op, Program, TestEvent, TestValue, Type,
+};
 use crate::witness::goal::{Asked, Goal, field, slot};
+use crate::witness::texts::Pieces;
 
 /// Most members of a list that are tried.
 const MAX_MEMBERS: usize = 4;
@@ -30,9 +33,16 @@ impl Pool {
     /// What is worth trying for a goal.
     pub(super) fn of(program: &Program, goal: &Goal) -> Self {
         let mut pool = Self::default();
+        let mut pieces = BTreeMap::new();
         for (event, id) in &goal.cone {
             let Some(plan) = program.plans.get(usize::from(event.0)) else { continue };
             pool.take(program, plan, (*event, *id));
+            Below { program, plan, event: *event }.pieces(*id, &mut pieces);
+        }
+        for (place, pieces) in &pieces {
+            for text in pieces.texts() {
+                pool.add(*place, TestValue::Constant(Constant::Text(text)));
+            }
         }
         for test in &program.tests {
             let given = test.given.iter().map(|events| &events.event);
@@ -132,6 +142,55 @@ struct Below<'p> {
 }
 
 impl Below<'_> {
+    /// What a condition asks of the texts below it.
+    fn pieces(&self, id: NodeId, found: &mut BTreeMap<(EventId, FieldId), Pieces>) {
+        let op = |id: NodeId| self.plan.nodes.get(id.0 as usize).map(|node| &node.op);
+        let constant = |id: NodeId| match op(id) {
+            Some(Op::Constant(constant)) => Some(constant),
+            _ => None,
+        };
+        let mut add = |of: NodeId, piece: &dyn Fn(&mut Pieces)| {
+            for (event, id) in self.fields(of) {
+                let is_text = self.program.schema.event(event).field(id).ty == FieldType::Text;
+                if is_text {
+                    piece(found.entry((event, id)).or_default());
+                }
+            }
+        };
+        match op(id) {
+            Some(Op::StartsWith(of, part)) => {
+                if let Some(Constant::Text(text)) = constant(*part) {
+                    add(*of, &|pieces| pieces.begins.push(text.clone()));
+                }
+            }
+            Some(Op::Contains(of, part)) => {
+                if let Some(Constant::Text(text)) = constant(*part) {
+                    add(*of, &|pieces| pieces.holds.push(text.clone()));
+                }
+            }
+            Some(Op::Matches(of, pattern)) => {
+                add(*of, &|pieces| pieces.patterns.push(pattern.clone()));
+            }
+            Some(Op::Call(Function::Similarity, list)) => {
+                let texts = list.iter().filter_map(|part| constant(*part));
+                for text in texts {
+                    if let Constant::Text(text) = text {
+                        add(id, &|pieces| pieces.holds.push(text.clone()));
+                    }
+                }
+            }
+            Some(Op::Compare(_, of, length)) => {
+                let is_length = matches!(op(*of), Some(Op::Call(Function::Length, _)));
+                if let (true, Some(Constant::Int(length))) = (is_length, constant(*length))
+                    && let Ok(length) = usize::try_from(*length)
+                {
+                    add(*of, &|pieces| pieces.lengths.push(length));
+                }
+            }
+            _ => {}
+        }
+    }
+
     fn constants(&self, id: NodeId, found: &mut Vec<(Constant, Type)>) {
         let Some(node) = self.plan.nodes.get(id.0 as usize) else { return };
         if let Op::Constant(constant) = &node.op {
