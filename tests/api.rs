@@ -504,3 +504,156 @@ fn the_read_model_goes_on_after_a_restart_and_is_made_anew_from_the_topics() {
     assert_eq!(desk.get(&format!("/v1/holds/{hold}"), Role::Viewer).status, 200);
     assert_ne!(desk.get("/v1/status", Role::Viewer).body["epoch"], epoch);
 }
+
+#[test]
+fn a_draft_is_compiled_compared_and_tried_and_changes_nothing() {
+    let desk = Desk::open(Broker::shared(), "api-draft");
+    desk.wait_listening();
+    let ask = |path: &str, body: &Value| {
+        desk.ask("POST", path, Some(desk.token(Role::RuleAuthor)), Some(body), &[])
+    };
+    let active = desk.get("/v1/rules", Role::Viewer).body;
+    assert_eq!(active["files"][0]["text"], crate::desk::RULES);
+    assert_eq!(active["rules"].as_array().unwrap().len(), 3);
+    let with = |text: &str| json!({"files": [{"path": "rules.risk", "text": text}]});
+    let lower = with(&crate::desk::RULES.replace("> 100 EUR", "> 50 EUR"));
+    let broken = with(&crate::desk::RULES.replace("amount > 100 EUR", "amont > 100 EUR"));
+
+    let same = ask("/v1/rules:validate", &json!({"files": []})).body;
+    assert_eq!((&same["is_valid"], &same["digest"]), (&json!(true), &active["digest"]));
+    let wrong = ask("/v1/rules:validate", &broken).body;
+    assert_eq!(wrong["is_valid"], false);
+    let found = &wrong["findings"][0];
+    assert_eq!(
+        (&found["code"], &found["path"]),
+        (&json!("E0101"), &json!("rules.risk")),
+        "{wrong:#}"
+    );
+    let refused = ask("/v1/rules:plan", &broken);
+    assert_eq!((refused.status, refused.code()), (400, "bad_body"));
+    let plan = ask("/v1/rules:plan", &lower).body;
+    assert_eq!(
+        (&plan["from"], &plan["changes"]["changed"][0]["what"]),
+        (&active["digest"], &json!("rule large")),
+        "{plan:#}"
+    );
+    for path in ["../x.risk", "/etc/x.risk", "x.txt", "a//b.risk", "a/.x.risk", ""] {
+        let answer = ask("/v1/rules:validate", &json!({"files": [{"path": path, "text": ""}]}));
+        assert_eq!(answer.status, 400, "{path}");
+    }
+
+    let try_it = |body: &Value| ask("/v1/evaluate", body);
+    let event = pay("t1", "75.00");
+    let now = try_it(&json!({"event": event})).body;
+    assert_eq!(
+        (&now["decision"]["outcome"], &now["holds"]),
+        (&json!("pass"), &json!([])),
+        "{now:#}"
+    );
+    let then = try_it(&json!({"event": event, "files": lower["files"]})).body;
+    assert_eq!(
+        (&then["decision"]["outcome"], &then["holds"][0]["state"]),
+        (&json!("hold"), &json!("placed"))
+    );
+    let again = try_it(&json!({"event": event, "before": [event]})).body;
+    assert_eq!(again["decision"]["duplicate"], true);
+    let bad = try_it(&json!({"event": {"id": "x"}}));
+    assert_eq!((bad.status, &bad.body["reason"]), (422, &json!("missing_field")), "{bad:?}");
+    // Nothing of it was written, and the same rules decide.
+    assert_eq!((desk.records("in.ndjson").len(), desk.records("decisions").len()), (0, 0));
+    assert_eq!(desk.get("/v1/rules", Role::Viewer).body["digest"], active["digest"]);
+}
+
+#[test]
+fn a_rule_set_becomes_active_when_a_second_person_approves_what_the_first_looked_at() {
+    let desk = Desk::open_with(Broker::shared(), "api-activate", &["rules.watch_interval=0s"]);
+    desk.wait_listening();
+    let post = |path: &str, role: Role, body: &Value| {
+        desk.ask("POST", path, Some(desk.token(role)), Some(body), &[])
+    };
+    let digest = |answer: &Value| answer["digest"].as_str().unwrap().to_owned();
+    let before = digest(&desk.get("/v1/rules", Role::Viewer).body);
+    let lower = crate::desk::RULES.replace("> 100 EUR", "> 50 EUR");
+    std::fs::write(desk.fleet.rules().join("rules.risk"), &lower).unwrap();
+    let draft = json!({"files": [{"path": "rules.risk", "text": lower}]});
+    let wanted = digest(&post("/v1/rules:validate", Role::RuleAuthor, &draft).body);
+    let ask = |role: Role, digest: &str| {
+        let body = json!({"reason": "smaller frauds", "digest": digest});
+        post("/v1/rules:request-activation", role, &body)
+    };
+    let other = ask(Role::RuleAuthor, "ffff");
+    assert_eq!(
+        (other.status, other.code(), &other.body["digest"]),
+        (409, "stale_state", &json!(wanted))
+    );
+    let asked = ask(Role::RuleApprover, &wanted);
+    assert_eq!(
+        (asked.status, &asked.body["details"]["plan"]["to"]),
+        (202, &json!(wanted)),
+        "{asked:?}"
+    );
+    let place = format!("{}:approve", asked.header("location").unwrap());
+    let why = json!({"reason": "read the plan"});
+    let own = post(&place, Role::RuleApprover, &why);
+    assert_eq!((own.status, own.code()), (403, "own_request"));
+    let senior = post(&place, Role::Senior, &why);
+    assert_eq!((senior.status, senior.code()), (403, "forbidden"));
+    assert_eq!(digest(&desk.get("/v1/rules", Role::Viewer).body), before);
+    let done = post(&place, Role::Admin, &why);
+    assert_eq!((done.status, &done.body["state"]), (200, &json!("done")), "{done:?}");
+    let active = || digest(&desk.get("/v1/rules", Role::Viewer).body);
+    wait::until(|| active() == wanted, || desk.service.describe());
+    assert_eq!(desk.score("n1", "75.00")["outcome"], "hold");
+}
+
+#[test]
+fn lists_snoozes_and_subjects_are_changed_under_the_name_of_who_asks() {
+    let desk = Desk::open(Broker::shared(), "api-change");
+    desk.wait_listening();
+    let post = |path: &str, body: &Value, headers: &[(&str, &str)]| {
+        desk.ask("POST", path, Some(desk.token(Role::Senior)), Some(body), headers)
+    };
+    let lists = desk.get("/v1/lists", Role::Viewer).body;
+    assert_eq!(lists["items"][0]["name"], "bad_accounts", "{lists:#}");
+    assert_eq!(desk.score("l1", "5.00")["outcome"], "pass");
+    let put = json!({"reason": "police report", "value": "a-l2"});
+    let key = [("Idempotency-Key", "k1")];
+    let first = post("/v1/lists/bad_accounts:add", &put, &key);
+    assert_eq!((first.status, &first.body["is_repeat"]), (200, &json!(false)), "{first:?}");
+    let again = post("/v1/lists/bad_accounts:add", &put, &key);
+    assert_eq!((again.status, &again.body["is_repeat"]), (200, &json!(true)), "{again:?}");
+    assert_eq!(desk.score("l2", "5.00")["outcome"], "block");
+    let none = post("/v1/lists/nowhere:add", &put, &[]);
+    assert_eq!((none.status, &none.body["cause"]), (404, &json!("unknown_list")), "{none:?}");
+    let twice = post("/v1/lists/bad_accounts:remove", &json!({"reason": "x", "value": "z"}), &[]);
+    assert_eq!((twice.status, twice.code()), (409, "refused"), "{twice:?}");
+
+    let snooze =
+        json!({"reason": "a journey", "key": "account", "value": "a-l3", "until": in_hours(5)});
+    let silent = post("/v1/rules/R-1:snooze", &snooze, &[]);
+    assert_eq!(silent.status, 200, "{silent:?}");
+    assert_eq!(desk.score("l3", "500.00")["outcome"], "pass");
+    let shown = || desk.get("/v1/snoozes", Role::Viewer).body["items"].clone();
+    wait::until(|| shown()[0]["value"] == "a-l3", || shown().to_string());
+    assert_eq!(
+        (&shown()[0]["owner"], &shown()[0]["is_in_file"]),
+        (&json!("senior"), &json!(false))
+    );
+    let wake = json!({"reason": "back", "key": "account", "value": "a-l3"});
+    assert_eq!(post("/v1/rules/R-1:wake", &wake, &[]).status, 200);
+    wait::until(|| shown() == json!([]), || shown().to_string());
+
+    let place = json!({"reason": "stolen", "entity": "account", "value": "a-l4", "deadline_at": in_hours(5)});
+    let placed = post("/v1/holds:place", &place, &[]);
+    assert_eq!((placed.status, &placed.body["state"]), (200, &json!("placed")), "{placed:?}");
+    assert_eq!(desk.score("l4", "5.00")["outcome"], "hold");
+    let id = placed.body["hold_id"].as_str().unwrap();
+    let path = format!("/v1/holds/{id}");
+    wait::until(|| desk.get(&path, Role::Viewer).status == 200, || desk.service.describe());
+    let released = post(&format!("{path}:release"), &json!({"reason": "found"}), &[]);
+    assert_eq!(
+        (released.status, &released.body["state"]),
+        (200, &json!("released")),
+        "{released:?}"
+    );
+}

@@ -3,6 +3,7 @@
 //! A command is a record of `topics.commands`, done once by its id. The id is made of the caller's name and idempotency key, so
 //! nobody can spend another one's. The answer is the record on `risk.audit` that carries the same `traceparent`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::header;
@@ -10,8 +11,8 @@ use serde_json::{Map, Value, json};
 
 use crate::api::call::{Call, MAX_KEY_BYTES};
 use crate::api::problem::{
-    BAD_PARAMETER, BUSY, ENDED, KEY_REUSED, Kind as ProblemKind, LOG_UNAVAILABLE, NOT_CONFIGURED,
-    NOT_FOUND, NOT_READY, Problem, REFUSED, STALE_STATE, TIMED_OUT, UNDECODABLE,
+    BAD_PARAMETER, BUSY, ENDED, INTERNAL, KEY_REUSED, Kind as ProblemKind, LOG_UNAVAILABLE,
+    NOT_CONFIGURED, NOT_FOUND, NOT_READY, Problem, REFUSED, STALE_STATE, TIMED_OUT, UNDECODABLE,
 };
 use crate::api::state::{State, random_hex};
 use crate::api::store::Kind as RecordKind;
@@ -38,13 +39,41 @@ pub(crate) const CONFIRM: Verb = Verb { kind: "hold.confirm", leads_to: "confirm
 /// The deadline is put off.
 pub(crate) const EXTEND: Verb = Verb { kind: "hold.extend", leads_to: "extended" };
 
+/// Every payment of a subject is held.
+pub(crate) const PLACE: Verb = Verb { kind: "hold.place", leads_to: "placed" };
+/// A value is put on a list.
+pub(crate) const LIST_ADD: Verb = Verb { kind: "list.add", leads_to: "" };
+/// A value is taken off a list.
+pub(crate) const LIST_REMOVE: Verb = Verb { kind: "list.remove", leads_to: "" };
+/// A rule does not act on the events of a key.
+pub(crate) const SNOOZE_SET: Verb = Verb { kind: "snooze.set", leads_to: "" };
+/// A rule acts again.
+pub(crate) const SNOOZE_END: Verb = Verb { kind: "snooze.end", leads_to: "" };
+
 /// Why a command was refused, as records name it, and as callers are told.
-const CAUSES: [(&str, ProblemKind, &str); 6] = [
+const CAUSES: [(&str, ProblemKind, &str); 19] = [
     ("unknown_hold", NOT_FOUND, "the engine knows no hold of this id, or it ended long ago"),
     ("ended", ENDED, "somebody decided already, or its deadline came"),
     ("changed", STALE_STATE, "it is in another state than `If-Match` says"),
     ("not_later", REFUSED, "the new deadline is not later than the old one"),
-    ("too_long", REFUSED, "it would be open for more than 400 days"),
+    ("too_long", REFUSED, "it would last too long: a hold at most 400 days, a snooze at most 180"),
+    (
+        "follows_subject",
+        REFUSED,
+        "the hold has the deadline of its subject's hold: put that one off",
+    ),
+    ("held", REFUSED, "the subject is held already"),
+    ("unknown_entity", REFUSED, "no payment has an entity of this kind"),
+    ("past", REFUSED, "it would end before it begins"),
+    ("unknown_list", NOT_FOUND, "the rule set has no such list"),
+    ("list_gives_values", REFUSED, "the file of the list alone fills it"),
+    ("wrong_type", REFUSED, "the value cannot be a member of the list"),
+    ("not_on_list", REFUSED, "the value is not on the list"),
+    ("unknown_rule", NOT_FOUND, "the rule set has no rule of this id"),
+    ("unknown_key", REFUSED, "no event of the rule has this key, or it is no text"),
+    ("mandatory", REFUSED, "the rule cannot be silenced"),
+    ("not_snoozed", REFUSED, "the rule is not silenced for this value"),
+    ("too_many", REFUSED, "too many rules are silenced at once"),
     ("command_id_reused", KEY_REUSED, "the idempotency key came before with other content"),
 ];
 
@@ -61,10 +90,17 @@ pub(crate) struct Asked {
     pub(crate) reason: String,
     /// Members beside those that every command has.
     pub(crate) members: Map<String, Value>,
-    /// The key of its record.
-    pub(crate) key: Vec<u8>,
-    /// The partition where it is known what the command is about.
-    pub(crate) number: Option<i32>,
+    /// Who must hear of it.
+    pub(crate) to: To,
+}
+
+/// Who must hear of a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum To {
+    /// Who knows a hold: the key of its records, and the number of their partition.
+    Keeper(Vec<u8>, Option<i32>),
+    /// Every instance: it is written to each partition under one id.
+    All,
 }
 
 /// What came of a command that was done.
@@ -72,8 +108,10 @@ pub(crate) struct Asked {
 pub(crate) struct Done {
     /// Whether it had been done before.
     pub(crate) is_repeat: bool,
-    /// The state afterwards.
+    /// The state of the hold afterwards; empty where it is about none.
     pub(crate) state: String,
+    /// The hold that it is about or that it placed; empty where there is none.
+    pub(crate) hold_id: String,
 }
 
 /// The id of a command by who asks and the header `Idempotency-Key`; without one it is asked anew each time.
@@ -113,7 +151,7 @@ pub(crate) fn expected_state(
 ///
 /// # Errors
 /// It cannot be given, is refused, or nothing comes of it in time.
-pub(crate) async fn give(state: &State, asked: &Asked) -> Result<Done, Problem> {
+pub(crate) async fn give(state: &Arc<State>, asked: &Asked) -> Result<Done, Problem> {
     let Some(topic) = &state.topics.commands else {
         return Err(Problem::new(NOT_CONFIGURED, "`topics.commands` is not set"));
     };
@@ -128,31 +166,67 @@ pub(crate) async fn give(state: &State, asked: &Asked) -> Result<Done, Problem> 
         body.insert(name.to_owned(), json!(text));
     }
     body.extend(asked.members.clone());
-    let letter = Letter {
+    let body = Value::Object(body).to_string().into_bytes();
+    let letter = |key: Option<&[u8]>, partition| Letter {
         topic: topic.clone(),
-        partition: tokio::task::block_in_place(|| state.command_partition(topic, asked.number)),
-        key: Some(asked.key.clone()),
-        body: Value::Object(body).to_string().into_bytes(),
+        partition,
+        key: key.map(<[u8]>::to_vec),
+        body: body.clone(),
         traceparent: traceparent(None),
     };
-    let came = write_and_wait(state, letter, Awaited::Answer, ANSWER_LIMIT).await?;
-    if came.kind == RecordKind::DeadLetter {
-        return Err(undecodable(&came.body));
+    let letters: Vec<Letter> = match &asked.to {
+        To::Keeper(key, number) => {
+            let number = tokio::task::block_in_place(|| state.command_partition(topic, *number));
+            vec![letter(Some(key), number)]
+        }
+        To::All => {
+            let n = tokio::task::block_in_place(|| state.n_command_partitions(topic));
+            let unknown = || Problem::new(LOG_UNAVAILABLE, "the brokers do not answer");
+            let n = n.and_then(|n| i32::try_from(n).ok()).ok_or_else(unknown)?;
+            (0..n).map(|number| letter(None, Some(number))).collect()
+        }
+    };
+    let answers: Vec<_> = letters
+        .into_iter()
+        .map(|letter| {
+            let state = Arc::clone(state);
+            tokio::spawn(async move {
+                write_and_wait(&state, letter, Awaited::Answer, ANSWER_LIMIT).await
+            })
+        })
+        .collect();
+    let mut told = Vec::new();
+    for answer in answers {
+        let gone = |_| Problem::new(INTERNAL, "whoever waited for the answer is gone");
+        let came = answer.await.map_err(gone)??;
+        if came.kind == RecordKind::DeadLetter {
+            return Err(undecodable(&came.body));
+        }
+        told.push(serde_json::from_slice(&came.body).unwrap_or_default());
     }
-    let told: Value = serde_json::from_slice(&came.body).unwrap_or_default();
-    read_answer(&told, asked.verb)
+    read_answers(&told, asked.verb)
 }
 
-/// What the record on `risk.audit` says.
+/// What the records on `risk.audit` say, one from each partition: one engine does it once and calls it repeated for its
+/// other partitions.
+fn read_answers(told: &[Value], verb: Verb) -> Result<Done, Problem> {
+    let is = |told: &&Value, result: &str| told.pointer("/command/result") == Some(&json!(result));
+    let of = |result: &str| told.iter().find(|told| is(told, result));
+    let telling = told.iter().find(|told| !is(told, "done") && !is(told, "repeated"));
+    let telling = telling.or_else(|| of("done")).or_else(|| of("repeated"));
+    read_answer(telling.unwrap_or(&Value::Null), verb)
+}
+
+/// What one of them says.
 fn read_answer(told: &Value, verb: Verb) -> Result<Done, Problem> {
     let of = |path: &str| told.pointer(path).and_then(Value::as_str).unwrap_or_default();
-    let state = of("/command/state").to_owned();
+    let (state, hold_id) = (of("/command/state").to_owned(), of("/command/hold_id").to_owned());
     let with_state = |problem: Problem| {
         if state.is_empty() { problem } else { problem.with("state", state.clone()) }
     };
     match of("/command/result") {
-        "done" => Ok(Done { is_repeat: false, state }),
-        "repeated" if state == verb.leads_to => Ok(Done { is_repeat: true, state }),
+        "done" => Ok(Done { is_repeat: false, state, hold_id }),
+        "repeated" if state == verb.leads_to => Ok(Done { is_repeat: true, state, hold_id }),
         "repeated" => {
             let what = "the command came before, and is not done again; try again with another idempotency key";
             Err(with_state(Problem::new(STALE_STATE, what)))
@@ -248,7 +322,10 @@ mod tests {
     #[test]
     fn what_came_of_a_command_is_a_state_or_a_problem() {
         let read = |told: Value| read_answer(&json!({ "command": told }), RELEASE);
-        let done = |is_repeat| Done { is_repeat, state: "released".to_owned() };
+        let done = |is_repeat| {
+            let (state, hold_id) = ("released".to_owned(), String::new());
+            Done { is_repeat, state, hold_id }
+        };
         assert_eq!(read(json!({"result": "done", "state": "released"})), Ok(done(false)));
         assert_eq!(read(json!({"result": "repeated", "state": "released"})), Ok(done(true)));
         for (told, kind) in [
@@ -263,6 +340,19 @@ mod tests {
             assert_eq!(problem.kind, kind, "{told}");
             assert_eq!(problem.more.get("state"), told.get("state"), "{told}");
         }
+    }
+
+    #[test]
+    fn of_several_partitions_one_does_it_and_a_refusal_counts_most() {
+        let all = |results: &[&str]| {
+            let told: Vec<Value> =
+                results.iter().map(|it| json!({"command": {"result": it}})).collect();
+            read_answers(&told, LIST_ADD).map(|done| done.is_repeat).map_err(|it| it.kind)
+        };
+        assert_eq!(all(&["repeated", "done", "repeated"]), Ok(false));
+        assert_eq!(all(&["repeated", "repeated"]), Ok(true));
+        assert_eq!(all(&["done", "refused"]), Err(REFUSED));
+        assert_eq!(all(&[]), Err(REFUSED));
     }
 
     /// The example of the standard (W3C Trace Context, 3.2).

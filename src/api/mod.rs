@@ -38,14 +38,14 @@ use tokio::sync::Semaphore;
 use crate::api::follow::Threads;
 use crate::api::limit::Limiter;
 use crate::api::server::Listener;
-use crate::api::state::{MAX_STREAMS, State};
+use crate::api::state::{MAX_HEAVY, MAX_STREAMS, State};
 use crate::api::store::Store;
 use crate::api::tls::Tls;
 use crate::api::tokens::Tokens;
 use crate::api::waiters::Waiters;
 use crate::config::Config;
 use crate::engine::DecisionsWanted;
-use crate::runtime::{ActiveRules, Post, RunError, engine_options};
+use crate::runtime::{ActiveRules, Post, Reloader, RunError, engine_options};
 use crate::telemetry::api as happening;
 
 pub use crate::api::table::{Listed, listed};
@@ -59,6 +59,8 @@ pub struct Setup<'a> {
     pub inputs: Vec<String>,
     /// The rule set that decides.
     pub rules: ActiveRules,
+    /// Makes another one active, where that is possible.
+    pub reloader: Option<Arc<Reloader>>,
 }
 
 /// The running service. It stops when this is dropped.
@@ -96,6 +98,9 @@ pub fn serve(setup: Setup<'_>) -> Result<Option<Server>, RunError> {
         waiters: Waiters::default(),
         post: Post::open(config)?,
         rules: setup.rules,
+        reloader: setup.reloader,
+        folder: config.rules.path.clone(),
+        is_followed: !config.rules.watch_interval.is_zero(),
         topics: config.topics.clone(),
         inputs: setup.inputs,
         partitioned_by: config.kafka.partitioned_by.clone(),
@@ -105,6 +110,7 @@ pub fn serve(setup: Setup<'_>) -> Result<Option<Server>, RunError> {
         is_listening: AtomicBool::new(false),
         has_caught_up: AtomicBool::new(false),
         streams: Arc::new(Semaphore::new(MAX_STREAMS)),
+        heavy: Arc::new(Semaphore::new(MAX_HEAVY)),
         decoder: Mutex::new(None),
         n_command_partitions: OnceLock::new(),
     });

@@ -1,6 +1,7 @@
 //! What all requests share.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -19,10 +20,13 @@ use crate::engine::EngineOptions;
 use crate::event::mapping::Decoder;
 use crate::rules::program::Program;
 use crate::runtime::clock::{Clock as _, SystemClock};
-use crate::runtime::{ActiveRules, Post};
+use crate::runtime::{ActiveRules, Post, Reloader};
 
 /// Most streams of events at once.
 pub(crate) const MAX_STREAMS: usize = 64;
+
+/// Most questions at once that compile or decide something of their own.
+pub(crate) const MAX_HEAVY: usize = 2;
 
 /// How long the brokers may take to say how many partitions there are.
 const PARTITIONS_LIMIT: Duration = Duration::from_secs(5);
@@ -44,6 +48,12 @@ pub(crate) struct State {
     pub(crate) post: Post,
     /// The rule set that decides.
     pub(crate) rules: ActiveRules,
+    /// Makes another one active, where that is possible.
+    pub(crate) reloader: Option<Arc<Reloader>>,
+    /// The rule folder.
+    pub(crate) folder: PathBuf,
+    /// Whether the rule folder is followed without being asked.
+    pub(crate) is_followed: bool,
     /// Names of topics.
     pub(crate) topics: Topics,
     /// The topics of events.
@@ -62,6 +72,8 @@ pub(crate) struct State {
     pub(crate) has_caught_up: AtomicBool,
     /// Places for streams.
     pub(crate) streams: Arc<Semaphore>,
+    /// Places for questions that compile or decide something of their own.
+    pub(crate) heavy: Arc<Semaphore>,
     /// The decoder of the rule set that was asked for last.
     pub(crate) decoder: Mutex<Option<(Digest, Arc<Decoder>)>>,
     /// Partitions of the topic of commands.
@@ -88,15 +100,19 @@ impl State {
         (program, decoder)
     }
 
-    /// A partition of the topic of commands, if it has that many.
+    /// How many partitions the topic of commands has; none where the brokers do not answer now.
+    pub(crate) fn n_command_partitions(&self, topic: &str) -> Option<usize> {
+        if let Some(n) = self.n_command_partitions.get() {
+            return Some(*n);
+        }
+        let found = self.post.partitions(topic, PARTITIONS_LIMIT)?;
+        Some(*self.n_command_partitions.get_or_init(|| found))
+    }
+
+    /// A partition of the topic of commands, if it has that many; else the key chooses.
     pub(crate) fn command_partition(&self, topic: &str, number: Option<i32>) -> Option<i32> {
         let number = number?;
-        if self.n_command_partitions.get().is_none() {
-            // WHY: brokers that do not answer now are asked again next time; until then the key chooses.
-            let found = self.post.partitions(topic, PARTITIONS_LIMIT)?;
-            self.n_command_partitions.get_or_init(|| found);
-        }
-        let n_partitions = *self.n_command_partitions.get()?;
+        let n_partitions = self.n_command_partitions(topic)?;
         (usize::try_from(number).ok()? < n_partitions).then_some(number)
     }
 

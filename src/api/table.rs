@@ -4,14 +4,20 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::api::answer::decisions::{self, DecisionItem, Explained};
 use crate::api::answer::events;
-use crate::api::answer::holds::{self, Decide, Extend, HoldItem, HoldWhole, Outcome, Waiting};
+use crate::api::answer::holds::{
+    self, Decide, Extend, HoldItem, HoldWhole, Outcome, Place, Waiting,
+};
 use crate::api::answer::me::{self, Me, Status};
 use crate::api::answer::others::{self, AlertItem, AuditItem, LetterItem, LetterWhole};
 use crate::api::answer::requests::{self, RequestItem};
+use crate::api::answer::rules::{self, Activate, Draft, Plan, RuleSetItem, Tried, Try, Validated};
 use crate::api::answer::score::{self, LEAST_DEADLINE, MOST_DEADLINE, OTHERWISE, Scored};
+use crate::api::answer::standing::{
+    self, All, ChangeDone, ListItem, ModelItem, Put, Snooze, SnoozeItem, Take, Wake,
+};
 use crate::api::problem::{
-    BUSY, ENDED, KEY_REUSED, LOG_UNAVAILABLE, NOT_CONFIGURED, NOT_READY, OWN_REQUEST, REFUSED,
-    STALE_STATE, UNDECODABLE,
+    BUSY, ENDED, KEY_REUSED, LOG_UNAVAILABLE, NOT_CONFIGURED, NOT_FOUND, NOT_READY, OWN_REQUEST,
+    REFUSED, STALE_STATE, UNDECODABLE,
 };
 use crate::api::query::{Param, ParamKind};
 use crate::api::records::{MAX_PAGE, Page};
@@ -26,6 +32,9 @@ const ANYBODY: &[Role] = &Role::ALL;
 const READERS: &[Role] = &[Viewer, Analyst, Senior, RuleAuthor, RuleApprover, Auditor, Admin];
 /// Who decides about holds and alerts.
 const DECIDERS: &[Role] = &[Analyst, Senior, Admin];
+
+/// Who writes rules and lets them become active.
+const AUTHORS: &[Role] = &[RuleAuthor, RuleApprover, Admin];
 
 const JSON: &str = "application/json";
 
@@ -270,6 +279,100 @@ pub(crate) static ROUTES: &[Route] = &[
         good: &[good(200, "It is put off.", of::<Outcome>)],
         problems: command_problems!(),
         run: |call| Box::pin(holds::extend(call)),
+    },
+    Route {
+        method: Method::Post, path: "/v1/holds:place", id: "placeHold", tag: "holds",
+        summary: "Holds every payment of a subject, until somebody decides or the deadline comes.",
+        roles: &[Senior, Admin], query: &[], headers: &[IDEMPOTENCY_KEY],
+        body: Some(of::<Place>),
+        good: &[good(200, "It is held.", of::<Outcome>)],
+        problems: command_problems!(NOT_FOUND),
+        run: |call| Box::pin(holds::place(call)),
+    },
+    Route {
+        method: Method::Get, path: "/v1/rules", id: "getRules", tag: "rules",
+        summary: "The rule set that decides: its rules, its files and its digest.",
+        roles: READERS, query: &[], headers: &[], body: None,
+        good: &[good(200, "The rule set.", of::<RuleSetItem>)], problems: &[],
+        run: |call| Box::pin(rules::active(call)),
+    },
+    Route {
+        method: Method::Post, path: "/v1/rules:validate", id: "validateRules", tag: "rules",
+        summary: "Compiles the active rule set with some files replaced, and says what is wrong.",
+        roles: AUTHORS, query: &[], headers: &[], body: Some(of::<Draft>),
+        good: &[good(200, "What was found.", of::<Validated>)], problems: &[BUSY],
+        run: |call| Box::pin(rules::validate(call)),
+    },
+    Route {
+        method: Method::Post, path: "/v1/rules:plan", id: "planRules", tag: "rules",
+        summary: "What a draft would change, in words and in state.",
+        roles: AUTHORS, query: &[], headers: &[], body: Some(of::<Draft>),
+        good: &[good(200, "What would change.", of::<Plan>)], problems: &[BUSY],
+        run: |call| Box::pin(rules::plan(call)),
+    },
+    Route {
+        method: Method::Post, path: "/v1/rules:request-activation", id: "requestActivation", tag: "rules",
+        summary: "Asks that the rule set in the rule folder becomes active; somebody else approves it.",
+        roles: AUTHORS, query: &[], headers: &[IDEMPOTENCY_KEY], body: Some(of::<Activate>),
+        good: &[good(202, "It waits for a second person.", of::<RequestItem>)],
+        problems: &[STALE_STATE, REFUSED, KEY_REUSED, NOT_CONFIGURED, BUSY],
+        run: |call| Box::pin(rules::request_activation(call)),
+    },
+    Route {
+        method: Method::Post, path: "/v1/evaluate", id: "evaluate", tag: "rules",
+        summary: "Tries one event, with windows that hold what is given and nothing else. Nothing is written.",
+        roles: &[Analyst, Senior, RuleAuthor, RuleApprover, Admin], query: &[], headers: &[], body: Some(of::<Try>),
+        good: &[good(200, "What would come out.", of::<Tried>)], problems: &[UNDECODABLE, BUSY],
+        run: |call| Box::pin(rules::evaluate(call)),
+    },
+    Route {
+        method: Method::Post, path: "/v1/rules/{rule}:snooze", id: "snoozeRule", tag: "rules",
+        summary: "The rule does not act on the events of one key, for a time.",
+        roles: &[Senior, Admin], query: &[], headers: &[IDEMPOTENCY_KEY], body: Some(of::<Snooze>),
+        good: &[good(200, "It is silenced.", of::<ChangeDone>)], problems: command_problems!(),
+        run: |call| Box::pin(standing::snooze(call)),
+    },
+    Route {
+        method: Method::Post, path: "/v1/rules/{rule}:wake", id: "wakeRule", tag: "rules",
+        summary: "The rule acts again.",
+        roles: &[Senior, Admin], query: &[], headers: &[IDEMPOTENCY_KEY], body: Some(of::<Wake>),
+        good: &[good(200, "It acts.", of::<ChangeDone>)], problems: command_problems!(),
+        run: |call| Box::pin(standing::wake(call)),
+    },
+    Route {
+        method: Method::Get, path: "/v1/snoozes", id: "listSnoozes", tag: "rules",
+        summary: "Rules that do not act on the events of some key: those of the rule files, and those that people set and the read model knows.",
+        roles: READERS, query: &[], headers: &[], body: None,
+        good: &[good(200, "All of them.", of::<All<SnoozeItem>>)], problems: &[],
+        run: |call| Box::pin(standing::snoozes(call)),
+    },
+    Route {
+        method: Method::Get, path: "/v1/lists", id: "listLists", tag: "lists",
+        summary: "The lists of the rule set that decides.",
+        roles: READERS, query: &[], headers: &[], body: None,
+        good: &[good(200, "All of them.", of::<All<ListItem>>)], problems: &[],
+        run: |call| Box::pin(standing::lists(call)),
+    },
+    Route {
+        method: Method::Post, path: "/v1/lists/{list}:add", id: "addToList", tag: "lists",
+        summary: "Puts a value on a list.",
+        roles: &[Senior, Admin], query: &[], headers: &[IDEMPOTENCY_KEY], body: Some(of::<Put>),
+        good: &[good(200, "It is on the list.", of::<ChangeDone>)], problems: command_problems!(),
+        run: |call| Box::pin(standing::list_add(call)),
+    },
+    Route {
+        method: Method::Post, path: "/v1/lists/{list}:remove", id: "removeFromList", tag: "lists",
+        summary: "Takes a value off a list, also where the list's file names it.",
+        roles: &[Senior, Admin], query: &[], headers: &[IDEMPOTENCY_KEY], body: Some(of::<Take>),
+        good: &[good(200, "It is off the list.", of::<ChangeDone>)], problems: command_problems!(),
+        run: |call| Box::pin(standing::list_remove(call)),
+    },
+    Route {
+        method: Method::Get, path: "/v1/models", id: "listModels", tag: "models",
+        summary: "The models of the rule set that decides.",
+        roles: READERS, query: &[], headers: &[], body: None,
+        good: &[good(200, "All of them.", of::<All<ModelItem>>)], problems: &[],
+        run: |call| Box::pin(standing::models(call)),
     },
     Route {
         method: Method::Get, path: "/v1/requests", id: "listRequests", tag: "four eyes",

@@ -88,13 +88,18 @@ fn serve(
     let _watch = reloader
         .watch(config.rules.watch_interval)
         .map_err(|error| RunError::Process { reason: error.to_string() })?;
-    let answer = config.http.reload.then(|| reload_answer(reloader));
+    let answer = config.http.reload.then(|| reload_answer(Arc::clone(&reloader)));
     let server =
         http::serve(address, Arc::clone(&board), Arc::clone(&health), answer).map_err(|error| {
             RunError::Listen { address: address.to_string(), reason: error.to_string() }
         })?;
     let rules = ActiveRules::new(Arc::clone(&program));
-    let setup = api::Setup { config, inputs: event_topics(config, &inputs), rules: rules.clone() };
+    let setup = api::Setup {
+        config,
+        inputs: event_topics(config, &inputs),
+        rules: rules.clone(),
+        reloader: Some(reloader),
+    };
     let api = api::serve(setup)?;
     let addresses =
         Addresses { http: server.address(), api: api.as_ref().map(api::Server::address) };

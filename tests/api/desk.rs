@@ -16,8 +16,7 @@ use crate::support::fleet::Fleet;
 use crate::support::topics::Isolation;
 use crate::support::wait;
 
-/// What is above 100 is stopped for an hour, what is above 900 raises an alert, too; what somebody says of a payment
-/// labels it.
+/// What is above 100 is held for a day, what is above 900 raises an alert, too, and listed accounts are blocked.
 pub(crate) const RULES: &str = r#"
 event pay from "payments"
   id    pay_id  : text    from "/id"
@@ -29,6 +28,12 @@ rule large "large payment"
   on pay
   when amount > 100 EUR
   then hold for 24h otherwise release reason "paid {amount}"
+list bad_accounts : account
+rule listed "a listed account"
+  id "R-3"  owner fraud  severity critical
+  on pay
+  when account in bad_accounts
+  then block reason "listed"
 rule huge "huge payment"
   id "R-2"  owner fraud  severity critical
   on pay

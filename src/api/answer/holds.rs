@@ -1,5 +1,7 @@
 //! Holds: what is open, what became of it, and what people decide.
 
+use std::sync::Arc;
+
 use axum::http::{HeaderName, StatusCode, header};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,7 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::api::answer::requests::{self, RequestItem};
 use crate::api::call::{Call, Reply};
 use crate::api::commands::{
-    Asked, CONFIRM, EXTEND, RELEASE, Verb, command_id, expected_state, give,
+    Asked, CONFIRM, Done, EXTEND, PLACE, RELEASE, To, Verb, command_id, expected_state, give,
 };
 use crate::api::problem::{BAD_BODY, NOT_FOUND, Problem};
 use crate::api::records::{PAGE, Page, logged_at, other_model, parsed};
@@ -25,6 +27,9 @@ pub(crate) const STATES: [&str; 5] = ["placed", "extended", "released", "confirm
 
 /// Most steps of a hold that are shown.
 const MAX_STEPS: i64 = 200;
+
+/// Longest text of a command beside its reason.
+const MAX_TEXT_BYTES: usize = 256;
 
 /// Longest reason.
 pub(crate) const MAX_REASON_BYTES: usize = 1_000;
@@ -166,6 +171,74 @@ pub(crate) fn needs_four_eyes(state: &State, hold: &KeptHold) -> bool {
     above.unwrap_or(true)
 }
 
+/// A subject all of whose payments are to be held.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Place {
+    /// Why; it stands in the records.
+    #[schemars(length(min = 1, max = 1000), regex(pattern = r"\S"))]
+    reason: String,
+    /// The kind of entity, as the rules' schema names it: `account`, `card`.
+    #[schemars(length(min = 1, max = 256), regex(pattern = r"\S"))]
+    entity: String,
+    /// Which one.
+    #[schemars(length(min = 1, max = 256), regex(pattern = r"\S"))]
+    value: String,
+    /// Until when, at most 400 days.
+    #[schemars(extend("format" = "date-time"))]
+    deadline_at: String,
+    /// What happens then; `release` where nobody says.
+    #[schemars(extend("enum" = ["release", "block"]))]
+    otherwise: Option<String>,
+}
+
+/// `POST /v1/holds:place`
+pub(crate) async fn place(call: Call) -> Result<Reply, Problem> {
+    let body: Place = call.json()?;
+    check_reason(&body.reason)?;
+    let mut members = Map::new();
+    members.insert("entity".to_owned(), json!(check_text("entity", body.entity)?));
+    members.insert("value".to_owned(), json!(check_text("value", body.value)?));
+    members.insert("deadline_at".to_owned(), json!(instant("deadline_at", &body.deadline_at)?));
+    if let Some(otherwise) = body.otherwise {
+        if !["release", "block"].contains(&otherwise.as_str()) {
+            let what = "`otherwise` is `release` or `block`";
+            return Err(Problem::new(BAD_BODY, what).with("member", "otherwise"));
+        }
+        members.insert("otherwise".to_owned(), json!(otherwise));
+    }
+    let command_id = command_id(&call)?;
+    let actor = call.person.name.clone();
+    let asked = Asked { verb: PLACE, command_id, actor, reason: body.reason, members, to: To::All };
+    let Done { hold_id, state, is_repeat } = give(&call.state, &asked).await?;
+    let outcome = Outcome { hold_id, state: state.clone(), is_repeat };
+    Ok(tagged(Reply::json(&outcome)?, &state))
+}
+
+/// A text of a command.
+///
+/// # Errors
+/// It says nothing, or is too long.
+pub(crate) fn check_text(member: &'static str, text: String) -> Result<String, Problem> {
+    if text.trim().is_empty() || text.len() > MAX_TEXT_BYTES || text.chars().any(char::is_control) {
+        let what = format!("`{member}` says something, in at most {MAX_TEXT_BYTES} bytes");
+        return Err(Problem::new(BAD_BODY, what).with("member", member));
+    }
+    Ok(text)
+}
+
+/// An instant of a command.
+///
+/// # Errors
+/// It is none.
+pub(crate) fn instant(member: &'static str, text: &str) -> Result<String, Problem> {
+    let parsed = parse_rfc3339(text.as_bytes()).map(format_rfc3339);
+    parsed.ok_or_else(|| {
+        let what = format!("`{member}` is an instant such as 2026-01-31T12:00:00Z");
+        Problem::new(BAD_BODY, what).with("member", member)
+    })
+}
+
 /// `POST /v1/holds/{id}:release`
 pub(crate) async fn release(call: Call) -> Result<Reply, Problem> {
     let Decide { reason } = call.json()?;
@@ -194,13 +267,10 @@ pub(crate) async fn confirm(call: Call) -> Result<Reply, Problem> {
 pub(crate) async fn extend(call: Call) -> Result<Reply, Problem> {
     let Extend { reason, deadline_at } = call.json()?;
     check_reason(&reason)?;
-    let Some(deadline_ms) = parse_rfc3339(deadline_at.as_bytes()) else {
-        let what = "`deadline_at` is an instant such as 2026-01-31T12:00:00Z";
-        return Err(Problem::new(BAD_BODY, what).with("member", "deadline_at"));
-    };
+    let deadline_at = instant("deadline_at", &deadline_at)?;
     let hold = find(&call.state, call.name()).await?;
     let mut members = Map::new();
-    members.insert("deadline_at".to_owned(), json!(format_rfc3339(deadline_ms)));
+    members.insert("deadline_at".to_owned(), json!(deadline_at));
     decide(&call, EXTEND, hold, reason, members).await
 }
 
@@ -217,10 +287,7 @@ async fn decide(
     }
     let command_id = command_id(call)?;
     let actor = call.person.name.clone();
-    let asked = about(
-        &hold,
-        Asked { verb, command_id, actor, reason, members, key: Vec::new(), number: None },
-    );
+    let asked = about(&hold, Asked { verb, command_id, actor, reason, members, to: To::All });
     let done = give(&call.state, &asked).await?;
     let outcome =
         Outcome { hold_id: hold.hold_id, state: done.state.clone(), is_repeat: done.is_repeat };
@@ -230,7 +297,11 @@ async fn decide(
 /// A command goes to where its hold is known.
 fn about(hold: &KeptHold, mut asked: Asked) -> Asked {
     asked.members.insert("hold_id".to_owned(), json!(hold.hold_id));
-    Asked { key: hold.key.clone(), number: hold.number, ..asked }
+    // A hold that was placed by command is known to every instance.
+    let body: Value = serde_json::from_str(&hold.body).unwrap_or_default();
+    let is_everywhere = body.pointer("/placed_by/0").and_then(Value::as_str) == Some("command");
+    let to = if is_everywhere { To::All } else { To::Keeper(hold.key.clone(), hold.number) };
+    Asked { to, ..asked }
 }
 
 /// Does what a second person approved. Both names stand in the records.
@@ -238,7 +309,7 @@ fn about(hold: &KeptHold, mut asked: Asked) -> Asked {
 /// # Errors
 /// As for any command.
 pub(crate) async fn release_approved(
-    state: &State,
+    state: &Arc<State>,
     request: &Request,
     approver: &str,
 ) -> Result<String, Problem> {
@@ -258,8 +329,7 @@ pub(crate) async fn release_approved(
             actor: approver.to_owned(),
             reason,
             members,
-            key: Vec::new(),
-            number: None,
+            to: To::All,
         },
     );
     give(state, &asked).await.map(|done| done.state)

@@ -6,4 +6,6 @@ pub(crate) mod holds;
 pub(crate) mod me;
 pub(crate) mod others;
 pub(crate) mod requests;
+pub(crate) mod rules;
 pub(crate) mod score;
+pub(crate) mod standing;

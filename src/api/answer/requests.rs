@@ -6,10 +6,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::api::answer::holds::{self, Decide, check_reason};
+use crate::api::answer::rules;
 use crate::api::call::{Call, MAX_KEY_BYTES, Reply};
-use crate::api::problem::{
-    FORBIDDEN, KEY_REUSED, NOT_CONFIGURED, NOT_FOUND, OWN_REQUEST, Problem, STALE_STATE,
-};
+use crate::api::problem::{FORBIDDEN, KEY_REUSED, NOT_FOUND, OWN_REQUEST, Problem, STALE_STATE};
 use crate::api::records::{PAGE, Page, other_model, parsed};
 use crate::api::roles::Role;
 use crate::api::state::{now_ms, random_hex};
@@ -174,7 +173,7 @@ pub(crate) async fn approve(call: Call) -> Result<Reply, Problem> {
     }
     let came = match request.kind.as_str() {
         "hold.release" => holds::release_approved(&call.state, &request, &by).await,
-        _ => Err(Problem::new(NOT_CONFIGURED, "rule sets are not activated here")),
+        _ => rules::activate_approved(&call.state, &request).await,
     };
     let (state, outcome) = match &came {
         Ok(state) => ("done", state.clone()),
