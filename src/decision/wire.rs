@@ -316,7 +316,7 @@ impl Serialize for Moment {
 pub struct ModelScore<'a> {
     /// Its name.
     pub model: &'a str,
-    /// The share of the newest scores that lie below this one, in millionths; absent while the model learns what is usual.
+    /// The share of the newest scores below this one, in millionths, equal ones by lot; absent while the model learns.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub percentile_ppm: Option<u32>,
     /// The model's own score, in millionths.

@@ -65,7 +65,13 @@ pub fn train(
     let scores: Vec<Option<i64>> = scores.collect();
     let quantiles = quantiles(scores.iter().copied().flatten().collect());
     let features = features(origin.wanted, &lessons);
-    let measured = Measured { questions: &questions, outcomes: &outcomes, quantiles: &quantiles };
+    let reference = Histogram::of(scores);
+    let measured = Measured {
+        questions: &questions,
+        outcomes: &outcomes,
+        quantiles: &quantiles,
+        reference: &reference,
+    };
     let card = card(origin, (&lessons, history), &fitted, (&features, &measured));
     let artifact = Artifact {
         name: origin.wanted.name.clone(),
@@ -74,7 +80,7 @@ pub fn train(
         fields: origin.wanted.fields().to_vec(),
         scorer: fitted.scorer,
         quantiles,
-        reference: Histogram::of(scores),
+        reference,
         facts: card.to_string(),
     };
     Ok(Trained { artifact, card })
@@ -85,6 +91,7 @@ struct Measured<'m> {
     questions: &'m [Question<'m>],
     outcomes: &'m [Outcome],
     quantiles: &'m [Quantile],
+    reference: &'m Histogram,
 }
 
 fn features(wanted: &Wanted, lessons: &Lessons) -> Vec<Feature> {
@@ -116,7 +123,7 @@ fn card(
     fitted: &Fitted,
     (features, measured): (&[Feature], &Measured<'_>),
 ) -> Json {
-    let Measured { questions, outcomes, quantiles } = measured;
+    let Measured { questions, outcomes, quantiles, reference } = measured;
     let Fold { train, test, delay_ms } = origin.fold;
     let frauds = outcomes.iter().filter(|outcome| outcome.is_fraud).count();
     let trained_on = Extent { period: train, events: lessons.len(), frauds: lessons.n_frauds() };
@@ -126,6 +133,7 @@ fn card(
             "name": feature.name, "meaning": feature.identity, "digest": feature.digest().short_hex(),
             "unit": feature.unit.natural(), "weight": rounded(*weight),
             "missing": nearest_f64(feature.reference.missing) / nearest_f64(lessons.len() as u64),
+            "reference": histogram(&feature.reference),
         })
     });
     let bins = calibration(outcomes).map(|bin| {
@@ -154,8 +162,14 @@ fn card(
         "fields": origin.wanted.fields().iter()
             .map(|field| json!({ "name": field.name, "read": field.read })).collect::<Vec<Json>>(),
         "scores": scores.collect::<Vec<Json>>(),
+        "scores_reference": histogram(reference),
         "calibration": bins,
     })
+}
+
+/// How values lay: bounds of deciles as rows count them, and how many lie up to each, above the last, and are missing.
+fn histogram(known: &Histogram) -> Json {
+    json!({ "bounds": known.bounds, "counts": known.counts, "missing": known.missing })
 }
 
 /// Six places are more than a weight is worth.

@@ -41,7 +41,7 @@ fn rows(seed: u64, n: usize, gaps: bool) -> (Vec<Vec<Option<i64>>>, Vec<bool>) {
 }
 
 fn lessons(rows: &[Vec<Option<i64>>], frauds: &[bool]) -> Lessons {
-    let mut lessons = Lessons::new(FEATURES);
+    let mut lessons = Lessons::new(rows.first().map_or(FEATURES, Vec::len));
     rows.iter().zip(frauds).for_each(|(row, is_fraud)| lessons.push(row, *is_fraud));
     lessons
 }
@@ -220,5 +220,45 @@ fn a_column_without_values_and_values_at_the_edge_are_learned_from() {
             assert!((0.0..=1.0).contains(&score(&fitted.scorer, row)));
         }
         assert_eq!(fitted.scorer.score_micro(&[None; FEATURES]), None);
+    }
+}
+
+/// Forms of saving differ from version to version, so cards must name the one that is linked.
+#[test]
+fn cards_name_the_version_of_the_library_that_is_linked() {
+    let lock = include_str!("../../Cargo.lock");
+    let mut lines = lock.lines().skip_while(|line| *line != "name = \"smartcore\"");
+    let version = lines.nth(1).unwrap();
+    assert_eq!(format!("smartcore {}", &version["version = \"".len()..version.len() - 1]), LIBRARY);
+}
+
+/// The library's classifier counts votes of trees; what is wanted is the mean share of fraud in the leaves.
+#[test]
+fn a_forest_says_shares_and_not_votes() {
+    // One feature that says nothing, one fraud in four: every leaf is a share near a quarter, every vote is against.
+    let train: Vec<Vec<Option<i64>>> = (0..400).map(|at| vec![Some(at % 4)]).collect();
+    let frauds: Vec<bool> = (0..400).map(|at| at / 4 % 4 == 0).collect();
+    let plan = ForestPlan { trees: 40, ..ForestPlan::default() };
+    let fitted = forest(&lessons(&train, &frauds), &plan).unwrap();
+    for value in 0..4 {
+        let given = score(&fitted.scorer, &[Some(value)]);
+        assert!((given - 0.25).abs() < 0.05, "{value}: {given}");
+    }
+}
+
+/// Numbers that 32 bits of a double cannot tell apart: a threshold between them is kept to the unit.
+#[test]
+fn thresholds_are_exact_where_single_precision_is_not() {
+    let least = 16_777_216_000_i64;
+    let train: Vec<Vec<Option<i64>>> = (0..200).map(|at| vec![Some(least + at % 2)]).collect();
+    let frauds: Vec<bool> = (0..200).map(|at| at % 2 == 1).collect();
+    assert!((0..200).all(|at| (train[at][0] == Some(least + 1)) == frauds[at]));
+    for fitted in [
+        tree(&lessons(&train, &frauds), 2).unwrap(),
+        forest(&lessons(&train, &frauds), &ForestPlan { trees: 5, ..ForestPlan::default() })
+            .unwrap(),
+    ] {
+        assert_eq!(fitted.scorer.score_micro(&[Some(least)]), Some(0));
+        assert_eq!(fitted.scorer.score_micro(&[Some(least + 1)]), Some(1_000_000));
     }
 }
