@@ -143,11 +143,22 @@ fn known_keys(report: &Report, arguments: &Arguments) -> Result<(), Failure> {
     let mut known: Vec<String> = report.tables.iter().map(|table| keys_of(&table.table)).collect();
     known.sort();
     known.dedup();
-    let Some((unknown, _)) = arguments.keys.iter().find(|(name, _)| !known.contains(name)) else {
+    let is_known = |name: &str| known.iter().any(|keys| same_keys(keys, name));
+    let Some((unknown, _)) = arguments.keys.iter().find(|(name, _)| !is_known(name)) else {
         return Ok(());
     };
     let keys = if known.is_empty() { "nothing".to_owned() } else { known.join(", ") };
     Err(Failure::invalid(format!("no rule counts by `{unknown}`: these rules count by {keys}")))
+}
+
+/// Whether two texts name the same keys, in whatever order.
+fn same_keys(a: &str, b: &str) -> bool {
+    let parts = |text: &str| {
+        let mut parts: Vec<String> = text.split('+').map(str::to_owned).collect();
+        parts.sort();
+        parts
+    };
+    parts(a) == parts(b)
 }
 
 /// The keys of a table as `--keys` names them: `sender+receiver`.
@@ -159,7 +170,7 @@ fn keys_of(table: &str) -> String {
 
 fn line(table: TableCost, arguments: &Arguments) -> TableLine {
     let by = keys_of(&table.name);
-    let keys = arguments.keys.iter().find(|(name, _)| *name == by).map(|(_, n)| *n);
+    let keys = arguments.keys.iter().find(|(name, _)| same_keys(name, &by)).map(|(_, n)| *n);
     TableLine {
         bytes: keys.map(|keys| keys.saturating_mul(table.bytes_per_key)),
         keys,
@@ -254,4 +265,17 @@ fn keys(text: &str) -> Result<(String, u64), String> {
     let wrong = || "write a key and a number, as in device=1000000".to_owned();
     let (name, n) = text.split_once('=').ok_or_else(wrong)?;
     Ok((name.to_owned(), n.parse().map_err(|_| wrong())?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_of_several_parts_may_be_named_in_any_order() {
+        assert_eq!(keys_of("transfer by amount, receiver, sender #2"), "amount+receiver+sender");
+        assert_eq!(keys_of("transfer by sender over lifetime"), "sender");
+        assert!(same_keys("sender+amount", "amount+sender"));
+        assert!(!same_keys("sender", "amount+sender") && !same_keys("sender+sender", "sender"));
+    }
 }

@@ -68,8 +68,8 @@ impl Parser<'_> {
 
     /// What may have been meant by the next token, whatever was expected.
     pub(super) fn hint(&self) -> Option<Hint> {
-        if let Some(thousands) = self.thousands() {
-            return Some(thousands);
+        if let Some(meant) = self.thousands().or_else(|| self.decimal_comma()) {
+            return Some(meant);
         }
         let word = self.word()?;
         let span = self.here();
@@ -112,6 +112,26 @@ impl Parser<'_> {
         }
         let help = || format!("thousands are written with `_` or without a sign: `{written}`");
         (at > 0).then(|| (help(), Some((before.span.to(last), written.clone()))))
+    }
+
+    /// Decimals behind a comma, maybe with thousands behind points: `12,50 EUR`, `1.500,00 EUR`.
+    fn decimal_comma(&self) -> Option<Hint> {
+        let is_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        if !self.at_sign(Sign::Comma) {
+            return None;
+        }
+        let before = self.tokens.get(self.at.checked_sub(1)?)?;
+        let behind = self.token_at(1);
+        let (whole, decimals) = (self.text_at(before.span), self.text_at(behind.span));
+        let n_digits = decimals.bytes().take_while(u8::is_ascii_digit).count();
+        let fits = matches!(before.kind, TokenKind::Number(_))
+            && matches!(behind.kind, TokenKind::Number(_) | TokenKind::Money(..))
+            && is_digits(&whole.replace('.', ""))
+            && (1..=2).contains(&n_digits)
+            && decimals.get(n_digits..=n_digits).is_none_or(|next| next == " ");
+        let meant = format!("{}.{decimals}", whole.replace('.', "_"));
+        let help = format!("decimals stand behind a point: `{meant}`");
+        fits.then(|| (help, Some((before.span.to(behind.span), meant))))
     }
 
     /// How it is written what people may mean by the next word, where an expression has ended and goes on for them.
