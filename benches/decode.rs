@@ -134,6 +134,7 @@ fn schema() -> Schema {
         time: FieldId(1),
         n_slots: 8,
         labels: None,
+        answers: None,
     };
     let entities = ["account", "device", "merchant"].map(str::to_owned).to_vec();
     Schema { events: vec![payment], entities, roles: Vec::new() }

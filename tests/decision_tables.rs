@@ -111,7 +111,8 @@ fn the_strictest_second_factor_of_a_mandatory_and_an_ordinary_rule_wins_whatever
         let weak = rule(mandatory, "R-1", "mandatory", "step_up sms");
         let case = Case::new(&(weak + &rule(ordinary, "R-2", "", strict)));
         let found = case.resolve(&case.bodies());
-        assert_eq!(found.step_up, Some(("app", Some(StepUpOtherwise::Block))));
+        let terms = found.step_up.map(|terms| (terms.method, terms.otherwise));
+        assert_eq!(terms, Some(("app", Some(StepUpOtherwise::Block))));
     }
 }
 
@@ -252,10 +253,10 @@ proptest! {
                 let found = case.resolve(&hits);
                 let hours = |ms: i64| ms / 3_600_000;
                 let terms = found.hold.map(|it| (hours(it.for_ms), it.otherwise == Otherwise::Block));
-                let factor = found.step_up.map(|(method, otherwise)| match otherwise {
-                    None => (method, 0, 0),
-                    Some(StepUpOtherwise::Hold(ms)) => (method, 1, hours(ms)),
-                    Some(StepUpOtherwise::Block) => (method, 2, 0),
+                let factor = found.step_up.map(|terms| match terms.otherwise {
+                    None => (terms.method, 0, 0),
+                    Some(StepUpOtherwise::Hold(ms)) => (terms.method, 1, hours(ms)),
+                    Some(StepUpOtherwise::Block) => (terms.method, 2, 0),
                 });
                 prop_assert_eq!((found.outcome(), terms, factor), (outcome, hold, step_up), "{}", texts);
             }

@@ -24,6 +24,8 @@ use crate::support::wait;
 
 #[path = "holds/asked.rs"]
 mod asked;
+#[path = "holds/challenges.rs"]
+mod challenges;
 #[path = "holds/subjects.rs"]
 mod subjects;
 mod support;

@@ -57,6 +57,7 @@ fn schema() -> Schema {
         time: FieldId(1),
         n_slots: 8,
         labels: None,
+        answers: None,
     };
     Schema { events: vec![payment], entities: vec!["account".into()], roles: Vec::new() }
 }

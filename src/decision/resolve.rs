@@ -29,6 +29,17 @@ pub struct HoldTerms<'p> {
     pub otherwise: Otherwise,
 }
 
+/// Which second factor is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StepUpTerms<'p> {
+    /// Which.
+    pub method: &'p str,
+    /// How long an answer is awaited, ms.
+    pub within_ms: i64,
+    /// What happens without one.
+    pub otherwise: Option<StepUpOtherwise>,
+}
+
 /// What is done about an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resolution<'p> {
@@ -40,8 +51,9 @@ pub struct Resolution<'p> {
     pub band: Option<usize>,
     /// Terms, when the outcome is `hold`.
     pub hold: Option<HoldTerms<'p>>,
-    /// Method, when the outcome is `step_up`: that of the strictest that stands, then the first by the method's name.
-    pub step_up: Option<(&'p str, Option<StepUpOtherwise>)>,
+    /// Terms, when the outcome is `step_up`: those of the strictest that stands, then the first by the method's name, then
+    /// those that wait longest.
+    pub step_up: Option<StepUpTerms<'p>>,
     /// The event's subject is held, and with it the event, whatever rules say but `block`.
     pub by_subject: bool,
 }
@@ -153,9 +165,9 @@ pub fn resolve<'p>(
             }),
             otherwise: a.otherwise.max(b.otherwise),
         });
-    let step_up = winning()
-        .filter_map(step_up_terms)
-        .max_by_key(|(method, otherwise)| (strictness(*otherwise), core::cmp::Reverse(*method)));
+    let step_up = winning().filter_map(step_up_terms).max_by_key(|terms| {
+        (strictness(terms.otherwise), core::cmp::Reverse(terms.method), terms.within_ms)
+    });
     Resolution { ruling, score, band, hold, step_up, by_subject: false }
 }
 
@@ -185,9 +197,11 @@ fn hold_terms(action: &ActionPlan) -> Option<HoldTerms<'_>> {
     }
 }
 
-fn step_up_terms(action: &ActionPlan) -> Option<(&str, Option<StepUpOtherwise>)> {
+fn step_up_terms(action: &ActionPlan) -> Option<StepUpTerms<'_>> {
     match action {
-        ActionPlan::StepUp { method, otherwise } => Some((method, *otherwise)),
+        ActionPlan::StepUp { method, within_ms, otherwise } => {
+            Some(StepUpTerms { method, within_ms: *within_ms, otherwise: *otherwise })
+        }
         _ => None,
     }
 }

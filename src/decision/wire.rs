@@ -185,6 +185,10 @@ pub struct HeldWith<'a> {
 pub struct StepUp<'a> {
     /// Which factor.
     pub method: &'a str,
+    /// How long the answer is awaited, ms, where an event will say how it was answered: then the payment has a hold, and its
+    /// records say what becomes of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub within_ms: Option<i64>,
     /// What to do when it stays unanswered: `block`, `hold`, or absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub otherwise: Option<&'a str>,
@@ -472,8 +476,9 @@ pub struct HoldRecord<'a> {
     /// When it ends without a human, event time.
     #[schemars(extend("format" = "date-time"))]
     pub deadline_at: &'a str,
-    /// What happens then: `release`, `block`, or `escalate`: people are asked, and `then` says how it goes on.
-    #[schemars(extend("enum" = ["release", "block", "escalate"]))]
+    /// What happens then: `release`, `block`, or what `then` says: `escalate` (people are asked), `hold` (a challenge that
+    /// nobody answered).
+    #[schemars(extend("enum" = ["release", "block", "escalate", "hold"]))]
     pub otherwise: &'a str,
     /// What comes after the first deadline.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -481,9 +486,15 @@ pub struct HoldRecord<'a> {
     /// The decision that placed it; absent where a command did.
     #[serde(skip_serializing_if = "str::is_empty")]
     pub decision_id: &'a str,
+    /// The second factor that is awaited, or that was answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub challenge: Option<&'a str>,
     /// Who brought it into this state; absent where a rule placed it or its deadline came.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by: Option<CommandRef<'a>>,
+    /// The event that answered the challenge.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answered_by: Option<EventRef<'a>>,
     /// Digest of the rule set that is active.
     pub ruleset: &'a str,
 }

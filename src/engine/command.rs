@@ -9,7 +9,7 @@ use crate::decision::holds::{Ask, Hold, HoldState, LONGEST_HOLD_MS, subject_key}
 use crate::decision::wire::{CommandAnswer, CommandRef, Moment, SourceRef};
 use crate::engine::counters::CommandResult;
 use crate::engine::emit;
-use crate::engine::held;
+use crate::engine::held::{self, By};
 use crate::engine::port::{Input, Sink};
 use crate::engine::snoozes::{LONGEST_SNOOZE_MS, SnoozeTerms};
 use crate::engine::step::{Remembered, Setup};
@@ -318,6 +318,7 @@ impl<S: Sink> Obedience<'_, S> {
 
     /// Holds have come into another state.
     fn tell(&mut self, taken: &[Hold], by: Option<CommandRef<'_>>) {
+        let by = by.map_or(By::Itself, By::Command);
         let state = (self.setup, &mut *self.remembered);
         let place = (by, self.source.at(self.input.offset));
         held::tell(taken, place, state, self.body, self.sink);

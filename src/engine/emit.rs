@@ -12,7 +12,7 @@ use crate::decision::episodes::Episode;
 use crate::decision::holds::{Hold, HoldState, Stage};
 use crate::decision::json;
 use crate::decision::lattice::Outcome;
-use crate::decision::resolve::Resolution;
+use crate::decision::resolve::{Resolution, StepUpTerms};
 use crate::decision::score::ScoreSheet;
 use crate::decision::wire::{
     AlertRecord, AuditRecord, Band, ChainRef, CommandAnswer, CommandRef, Condition, Contribution,
@@ -73,19 +73,20 @@ pub(super) struct Said<'a, 'p> {
     pub(super) told: &'a Told<'p>,
     /// The event's subjects that are held.
     pub(super) held: &'a [HeldSubject],
+    /// Its own hold.
+    pub(super) hold_id: Option<&'a str>,
 }
 
 /// Writes the answer: the second part of a decision record, as a JSON object.
 pub(super) fn answer(
     scene: &Scene<'_>,
-    Said { resolution, told, held }: &Said<'_, '_>,
+    Said { resolution, told, held, hold_id }: &Said<'_, '_>,
     sheet: &ScoreSheet,
     provenance: &[Provenance],
     out: &mut Vec<u8>,
 ) {
     let program = &scene.setup.program;
     let groups = sheet.capped(&program.groups);
-    let hold_id = (resolution.outcome() == Outcome::Hold).then(|| scene.hold_id());
     let band = resolution.band.and_then(|index| program.policy.bands.get(index));
     let body = DecisionBody {
         outcome: outcome_word(resolution.outcome()),
@@ -101,8 +102,8 @@ pub(super) fn answer(
         step_up: resolution
             .step_up
             .filter(|_| resolution.outcome() == Outcome::StepUp)
-            .map(|(method, otherwise)| step_up(method, otherwise)),
-        hold_id: hold_id.as_deref(),
+            .map(|terms| step_up(terms, hold_id.is_some())),
+        hold_id: *hold_id,
         held: held.iter().map(held_with).collect(),
         contributions: &told.contributions,
         shadow: &told.shadow,
@@ -267,10 +268,10 @@ fn held_with(subject: &HeldSubject) -> HeldWith<'_> {
     HeldWith { hold_id: &stopping.hold_id, subject: EntityRef { name: entity, value: id } }
 }
 
-/// Emits a hold in its state; `by` is who brought it there.
+/// Emits a hold in its state; `by` and `answered_by` are who brought it there.
 pub(super) fn hold(
     hold: &Hold,
-    by: Option<CommandRef<'_>>,
+    (by, answered_by): (Option<CommandRef<'_>>, Option<EventRef<'_>>),
     setup: &Setup,
     out: &mut Vec<u8>,
     sink: &mut impl Sink,
@@ -292,14 +293,20 @@ pub(super) fn hold(
         placed_at: &placed_at,
         under: hold.under.iter().map(String::as_str).collect(),
         deadline_at: &deadline_at,
-        otherwise: next.map_or(final_word, |_| "escalate"),
+        otherwise: match next {
+            None => final_word,
+            Some(Stage { queue: Some(_), .. }) => "escalate",
+            Some(Stage { queue: None, .. }) => "hold",
+        },
         then: next.map(|Stage { for_ms, queue }| HoldThen {
             for_ms: *for_ms,
             queue: queue.as_deref(),
             otherwise: final_word,
         }),
         decision_id: &hold.decision_id,
+        challenge: hold.challenge.as_deref(),
         by,
+        answered_by,
         ruleset: &setup.ruleset,
     };
     out.clear();
@@ -467,13 +474,16 @@ fn audit(
     sink.emit(OutputTopic::Audit, key.as_bytes(), out);
 }
 
-fn step_up(method: &str, otherwise: Option<StepUpOtherwise>) -> StepUp<'_> {
+/// `awaited`: the answer is awaited here, and the hold of the payment says what becomes of it.
+fn step_up(terms: StepUpTerms<'_>, awaited: bool) -> StepUp<'_> {
+    let StepUpTerms { method, within_ms, otherwise } = terms;
+    let within_ms = awaited.then_some(within_ms);
     let (word, hold_for_ms) = match otherwise {
         Some(StepUpOtherwise::Block) => (Some("block"), None),
         Some(StepUpOtherwise::Hold(for_ms)) => (Some("hold"), Some(for_ms)),
         None => (None, None),
     };
-    StepUp { method, otherwise: word, hold_for_ms }
+    StepUp { method, within_ms, otherwise: word, hold_for_ms }
 }
 
 fn outcome_word(outcome: Outcome) -> OutcomeWord {

@@ -1,9 +1,10 @@
 //! Holds as the engine places and tells them: of payments, of payments whose subject is held, and of subjects.
 
 use crate::base::Digest;
+use crate::base::time::TimeText;
 use crate::decision::holds::{Hold, HoldKey, HoldState, Stage, Stopping, subject_key};
 use crate::decision::lattice::Outcome;
-use crate::decision::wire::{CommandRef, SourceRef};
+use crate::decision::wire::{CommandRef, EventRef, SourceRef};
 use crate::engine::emit;
 use crate::engine::port::Sink;
 use crate::engine::scene::{self, Scene};
@@ -12,7 +13,8 @@ use crate::engine::tell::rule;
 use crate::engine::turn::Verdict;
 use crate::event::schema::{EventType, FieldType, Schema, SlotId};
 use crate::rules::eval::explain::SENSITIVE;
-use crate::rules::program::{ActionPlan, Escalation};
+use crate::rules::program::{ActionPlan, Escalation, StepUpOtherwise};
+use crate::rules::syntax::ast::Otherwise;
 
 /// In [`Hold::placed_by`] of a payment that is held because its subject is.
 const BY_SUBJECT: &str = "subject";
@@ -80,14 +82,49 @@ pub(super) fn shown<'t>(event: &EventType, slot: SlotId, text: &'t str) -> &'t s
     field.and_then(|field| field.sensitive.as_ref()).map_or(text, |_| SENSITIVE)
 }
 
-/// The hold of a payment whose outcome is `hold`. Rules that only wanted one, and were overridden, are not named.
-pub(super) fn of_payment(scene: &Scene<'_>, verdict: &Verdict<'_>, subjects: &[Hold]) -> Hold {
+/// The hold of a payment, if it has one: its outcome is `hold`, or a second factor is awaited and something follows when none
+/// comes.
+pub(super) fn of_payment(
+    scene: &Scene<'_>,
+    verdict: &Verdict<'_>,
+    subjects: &[Hold],
+) -> Option<Hold> {
+    match verdict.resolution.outcome() {
+        Outcome::Hold => Some(stopped(scene, verdict, subjects)),
+        Outcome::StepUp => challenged(scene, verdict, subjects),
+        Outcome::Pass | Outcome::Block | Outcome::Allow => None,
+    }
+}
+
+/// The hold of a payment that waits for a second factor. Where no event says how it was answered, it is for whoever asks to do
+/// what the decision says.
+fn challenged(scene: &Scene<'_>, verdict: &Verdict<'_>, subjects: &[Hold]) -> Option<Hold> {
+    let terms = verdict.resolution.step_up?;
+    let answered = scene.setup.answered[usize::from(scene.decoded.row.event)];
+    let unanswered = terms.otherwise.filter(|_| answered)?;
+    let (next, otherwise) = match unanswered {
+        StepUpOtherwise::Block => (None, Otherwise::Block),
+        StepUpOtherwise::Hold(for_ms) => (Some(Stage { for_ms, queue: None }), Otherwise::Release),
+    };
+    Some(Hold {
+        has_deadline: true,
+        deadline_ms: scene.now_ms.saturating_add(terms.within_ms),
+        next,
+        otherwise,
+        challenge: Some(terms.method.to_owned()),
+        ..stopped(scene, verdict, subjects)
+    })
+}
+
+/// The hold of a payment that is stopped. Rules that only wanted one, and were overridden, are not named.
+fn stopped(scene: &Scene<'_>, verdict: &Verdict<'_>, subjects: &[Hold]) -> Hold {
     let program = &scene.setup.program;
     let Verdict { judgement, resolution, told, held } = verdict;
     let by_band = resolution.is_by_band(&program.policy);
     let rules = verdict.brought_about(program).map(|hit| rule(program, hit.body.rule).id.clone());
     let own = resolution.hold.filter(|_| resolution.ruling.outcome == Outcome::Hold);
-    let by_subject = own.is_none().then(|| BY_SUBJECT.to_owned());
+    let by_subject = resolution.by_subject && own.is_none();
+    let by_subject = by_subject.then(|| BY_SUBJECT.to_owned());
     let placed_by = rules.chain(by_band.then(|| "policy".to_owned())).chain(by_subject).collect();
     let hits = judgement.hits.iter().zip(&told.contributions);
     let hits = hits.filter(|(hit, _)| resolution.is_by(program, hit.body));
@@ -100,7 +137,7 @@ pub(super) fn of_payment(scene: &Scene<'_>, verdict: &Verdict<'_>, subjects: &[H
     let (deadline_ms, otherwise) = match (own, longest) {
         (Some(terms), _) => (now_ms.saturating_add(terms.for_ms), terms.otherwise),
         (None, Some(stopping)) => (stopping.deadline_ms, stopping.otherwise),
-        (None, None) => (now_ms, crate::rules::syntax::ast::Otherwise::Release),
+        (None, None) => (now_ms, Otherwise::Release),
     };
     let known = held.iter().map(|held| held.stopping.hold_id.clone());
     Hold {
@@ -205,18 +242,43 @@ pub(super) fn of_subjects(
     wanted
 }
 
+/// What brought a hold into its state.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum By<'a> {
+    /// A rule, or its deadline.
+    Itself,
+    /// Somebody who asked.
+    Command(CommandRef<'a>),
+    /// An event that answered its challenge.
+    Answer(Decoded<'a>),
+}
+
 /// Tells what became of holds: who brought it about, where somebody did, and the record at which it came about. People are
 /// asked about what was escalated.
 pub(super) fn tell(
     taken: &[Hold],
-    (by, source): (Option<CommandRef<'_>>, SourceRef<'_>),
+    (by, source): (By<'_>, SourceRef<'_>),
     (setup, remembered): (&Setup, &mut Remembered),
     body: &mut Vec<u8>,
     sink: &mut impl Sink,
 ) {
+    let (mut command, mut time, mut answer) = (None, None, None);
+    match by {
+        By::Itself => {}
+        By::Command(by) => command = Some(by),
+        By::Answer(event) => {
+            time = Some(TimeText::of(event.row.time_ms));
+            answer = Some(event);
+        }
+    }
+    let answered_by = answer.zip(time.as_ref()).map(|(event, time)| EventRef {
+        id: scene::text(event, setup.shapes[usize::from(event.row.event)].id),
+        event_type: &setup.program.schema.event(event.row.event()).name,
+        time: time.as_str(),
+    });
     for hold in taken {
         remembered.counters.count_hold(hold.state);
-        emit::hold(hold, by, setup, body, sink);
+        emit::hold(hold, (command, answered_by.clone()), setup, body, sink);
         remembered.trail.add_bytes(body);
         let asked = hold.next.as_ref().filter(|_| hold.state == HoldState::Escalated);
         if let Some(queue) = asked.and_then(|stage| stage.queue.as_deref()) {

@@ -31,7 +31,9 @@ use crate::event::error::{DecodeError, Reason};
 use crate::event::key::{KeyPart, key_parts};
 use crate::event::mapping::{DecodeScratch, Decoder, TopicIdx};
 use crate::event::row::Row;
-use crate::event::schema::{EventId, EventType, FieldType, MoneyCurrency, Role, Schema, SlotId};
+use crate::event::schema::{
+    EventId, EventType, FieldType, LabelSpec, MoneyCurrency, Role, Schema, SlotId,
+};
 use crate::rules::eval::outline::Outline;
 use crate::rules::eval::{EvalError, EvalPlan, Evaluator};
 use crate::rules::program::{Message, Mode, NodeId, Program, RuleId};
@@ -71,6 +73,8 @@ pub(super) struct Setup {
     pub(super) asked: Asked,
     /// Per event type: whether labels may be about it.
     pub(super) labelled: Vec<bool>,
+    /// Per event type: whether others say how its challenges were answered.
+    pub(super) answered: Vec<bool>,
     /// Per event type: what in it may be held.
     pub(super) subjects: Vec<SubjectSlots>,
 }
@@ -474,7 +478,8 @@ impl Setup {
             ruleset: program.digest.short_hex(),
             config: options.digest().short_hex(),
             identity: Digest::of_parts(&[&program.digest.0, &options.digest().0]),
-            labelled: labelled(&program.schema),
+            labelled: told_about(&program.schema, |event| event.labels.as_ref()),
+            answered: told_about(&program.schema, |event| event.answers.as_ref()),
             subjects: held::subject_slots(&program.schema),
             asked: Asked::of(&program, options.dedupe_window_ms, options.allowed_lateness_ms),
             options,
@@ -537,9 +542,9 @@ impl Shape {
     }
 }
 
-/// Which types of events labels may be about.
-fn labelled(schema: &Schema) -> Vec<bool> {
-    let specs = || schema.events.iter().filter_map(|event| event.labels.as_ref());
+/// Which types of events others may be about, by what those say of them.
+fn told_about(schema: &Schema, spec: fn(&EventType) -> Option<&LabelSpec>) -> Vec<bool> {
+    let specs = || schema.events.iter().filter_map(spec);
     let is_named = |id: u16| specs().any(|spec| spec.events.contains(&EventId(id)));
     (0_u16..).zip(&schema.events).map(|(id, _)| is_named(id)).collect()
 }

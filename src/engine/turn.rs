@@ -5,12 +5,12 @@ use std::sync::Arc;
 use crate::base::planted::{Bug, is_planted};
 use crate::base::{EntityKey, Value};
 use crate::decision::episodes::{At, Episodes, Raise};
-use crate::decision::holds::{Hold, HoldKey, Placed};
+use crate::decision::holds::{Hold, HoldKey, Placed, payment_key};
 use crate::decision::lattice::Outcome;
 use crate::decision::resolve::{Reach, Resolution, resolve};
 use crate::decision::wire::{Condition, EntityRef, Provenance};
 use crate::engine::emit::{self, AlertFacts, Said};
-use crate::engine::held::{self, HeldSubject};
+use crate::engine::held::{self, By, HeldSubject};
 use crate::engine::judge::{Hit, Judgement, Marks, StopsAt, judge, settle};
 use crate::engine::lists::Lists;
 use crate::engine::memory::{Memory, NoState, StateHost};
@@ -22,6 +22,7 @@ use crate::engine::step::{Decoded, Remembered, Setup, Work};
 use crate::engine::streams::{Placement, Source, Timeliness};
 use crate::engine::tell::{AlertWish, Told, rule, severity_word, tell};
 use crate::event::key::{key_of, key_parts};
+use crate::event::schema::Finding;
 use crate::models::online::Lesson;
 use crate::rules::eval::Run;
 use crate::rules::eval::outline::Outline;
@@ -138,6 +139,28 @@ impl<'a, S: Sink> Turn<'a, S> {
         self.await_label(&standing, &judged.judgement);
         if timeliness != Timeliness::Future {
             self.take_label();
+            self.take_answer(&standing);
+        }
+    }
+
+    /// Takes what this event says about the challenge of another one, if it is an answer.
+    fn take_answer(&mut self, standing: &Standing) {
+        let row = self.decoded.row;
+        let schema = &self.setup.program.schema;
+        let Some(spec) = &schema.event(row.event()).answers else { return };
+        let passed = match spec.finding(row.get(spec.verdict)) {
+            Finding::Genuine => true,
+            Finding::Fraud => false,
+            Finding::Open => return,
+        };
+        let id = scene::text(self.decoded, spec.id);
+        let state_ms = self.remembered.clocks.state_clock_ms(self.setup.options.partition_idle_ms);
+        for event in &spec.events {
+            let payment = payment_key(&schema.event(*event).name, id.as_bytes());
+            let clock_ms = standing.placement.clock_ms;
+            let holds = &mut self.remembered.holds;
+            let taken = holds.answer(payment, passed, clock_ms, state_ms);
+            self.tell_holds(&taken, true);
         }
     }
 
@@ -200,7 +223,7 @@ impl<'a, S: Sink> Turn<'a, S> {
             if taken.is_empty() {
                 break;
             }
-            self.tell_holds(&taken);
+            self.tell_holds(&taken, false);
         }
         self.remembered
             .holds
@@ -293,10 +316,11 @@ impl<'a, S: Sink> Turn<'a, S> {
             _ => held::of_subjects(&scene, verdict, self.remembered),
         };
         let own: Vec<Hold> = subjects.iter().map(|(_, hold)| hold.clone()).collect();
-        let hold = (outcome == Outcome::Hold).then(|| held::of_payment(&scene, verdict, &own));
+        let hold = held::of_payment(&scene, verdict, &own);
         let mut answer = core::mem::take(&mut self.work.answer);
         let provenance = provenance(standing, judgement);
-        let said = Said { resolution, told, held: &verdict.held };
+        let hold_id = hold.as_ref().map(|hold| hold.hold_id.as_str());
+        let said = Said { resolution, told, held: &verdict.held, hold_id };
         emit::answer(&scene, &said, &self.work.sheet, &provenance, &mut answer);
         if wanted != DecisionsWanted::None {
             emit::decision(&scene, false, &answer, &mut self.work.body, self.sink);
@@ -390,7 +414,7 @@ impl<'a, S: Sink> Turn<'a, S> {
         let moment = (self.decoded.row.time_ms, Reach::Full);
         let nothing = resolve(&self.setup.program, &[], moment, &mut self.work.sheet);
         let (told, provenance) = (Told::default(), [Provenance::Normal]);
-        let said = Said { resolution: &nothing, told: &told, held: &[] };
+        let said = Said { resolution: &nothing, told: &told, held: &[], hold_id: None };
         let Work { answer, body, sheet, .. } = &mut *self.work;
         emit::answer(&scene, &said, sheet, &provenance, answer);
         emit::decision(&scene, true, answer, body, self.sink);
@@ -399,15 +423,19 @@ impl<'a, S: Sink> Turn<'a, S> {
     /// Judges a repeated event whose first answer may have been given up to save memory: it must not pass for want of
     /// an answer. Nothing is remembered, raised or held anew; the windows already hold the event.
     fn judge_again(&mut self, standing: &Standing) {
-        let Verdict { judgement, resolution, told, held } = self.judge(standing, None);
-        self.remembered.counters.count_outcome(resolution.outcome());
-        self.mark_outcome(resolution.outcome(), resolution.score);
+        let verdict = self.judge(standing, None);
+        let outcome = verdict.resolution.outcome();
+        self.remembered.counters.count_outcome(outcome);
+        self.mark_outcome(outcome, verdict.resolution.score);
         if self.setup.options.decisions == DecisionsWanted::None {
             return;
         }
         let scene = Scene::new(self.setup, self.source, self.input, self.decoded, standing);
-        let provenance = provenance(standing, &judgement);
-        let said = Said { resolution: &resolution, told: &told, held: &held };
+        let provenance = provenance(standing, &verdict.judgement);
+        let hold = held::of_payment(&scene, &verdict, &[]);
+        let hold_id = hold.as_ref().map(|hold| hold.hold_id.as_str());
+        let Verdict { resolution, told, held, .. } = &verdict;
+        let said = Said { resolution, told, held, hold_id };
         let Work { answer, body, sheet, .. } = &mut *self.work;
         emit::answer(&scene, &said, sheet, &provenance, answer);
         emit::decision(&scene, true, answer, body, self.sink);
@@ -540,17 +568,19 @@ impl<'a, S: Sink> Turn<'a, S> {
             return;
         }
         let program = &self.setup.program;
-        for hit in verdict.iter().flat_map(|verdict| verdict.brought_about(program)) {
+        let stopped = verdict.filter(|it| it.resolution.outcome() == Outcome::Hold);
+        for hit in stopped.iter().flat_map(|verdict| verdict.brought_about(program)) {
             counters.rules[usize::from(hit.body.rule.0)].holds += 1;
         }
-        self.tell_holds(core::slice::from_ref(hold));
+        self.tell_holds(core::slice::from_ref(hold), false);
     }
 
-    /// Tells what became of holds by this event, or by its time.
-    fn tell_holds(&mut self, taken: &[Hold]) {
+    /// Tells what became of holds by this event, `answered` by it or by its time.
+    fn tell_holds(&mut self, taken: &[Hold], answered: bool) {
         let source = self.source.at(self.input.offset);
         let state = (self.setup, &mut *self.remembered);
-        held::tell(taken, (None, source), state, &mut self.work.body, self.sink);
+        let by = if answered { By::Answer(self.decoded) } else { By::Itself };
+        held::tell(taken, (by, source), state, &mut self.work.body, self.sink);
     }
 
     /// What the rules that hit write on lists; in rule order, removals after additions.

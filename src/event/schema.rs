@@ -60,6 +60,8 @@ pub struct EventType {
     pub n_slots: u16,
     /// What it says about other events.
     pub labels: Option<LabelSpec>,
+    /// Whose second factor it answers; `fraud` is what a failed one says, `genuine` one that was passed.
+    pub answers: Option<LabelSpec>,
 }
 
 /// How the events of a type say what came out about other events.

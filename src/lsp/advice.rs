@@ -103,6 +103,14 @@ const WORDS: &[(&str, &str)] = &[
         "`sequence by KEY within SPAN [ step, without step, this ]`: these events in order, the last of which is this one.",
     ),
     (
+        "answers",
+        "Whose second factor this event answers: `answers transfer by payment verdict outcome passed [passed] failed [failed]`; a payment that waits goes or is stopped by it.",
+    ),
+    (
+        "escalate",
+        "What comes at the deadline of a hold instead of its end: `otherwise escalate to seniors for 4h` asks people and stops the payment for longer.",
+    ),
+    (
         "labels",
         "What came out about other events: `labels card_payment by payment verdict fraud`; the precision of rules and models is counted by it.",
     ),

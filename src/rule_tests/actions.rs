@@ -34,10 +34,16 @@ pub(super) fn is_wanted(
                 && agrees(reason.as_ref(), text.as_ref())
         }
         (
-            ActionPlan::StepUp { method, otherwise },
-            WantedAction::StepUp { method: wanted_method, otherwise: wanted_otherwise },
+            ActionPlan::StepUp { method, within_ms, otherwise },
+            WantedAction::StepUp {
+                method: wanted_method,
+                within_ms: wanted_ms,
+                otherwise: wanted_otherwise,
+            },
         ) => {
-            method == wanted_method && (wanted_otherwise.is_none() || wanted_otherwise == otherwise)
+            method == wanted_method
+                && wanted_ms.is_none_or(|wanted| wanted == *within_ms)
+                && (wanted_otherwise.is_none() || wanted_otherwise == otherwise)
         }
         (
             ActionPlan::Alert { queue, once, .. },

@@ -34,13 +34,19 @@ pub(super) fn said(program: &Program, event: EventId, (action, text): &Said<'_>)
             },
             told(text.as_ref(), "reason")
         ),
-        ActionPlan::StepUp { method, otherwise } => match otherwise {
-            None => format!("step_up {method}"),
-            Some(StepUpOtherwise::Block) => format!("step_up {method} otherwise block"),
-            Some(StepUpOtherwise::Hold(ms)) => {
-                format!("step_up {method} otherwise hold for {}", length(*ms))
+        ActionPlan::StepUp { method, within_ms, otherwise } => {
+            let within = length(*within_ms);
+            match otherwise {
+                None => format!("step_up {method}"),
+                Some(StepUpOtherwise::Block) => {
+                    format!("step_up {method} within {within} otherwise block")
+                }
+                Some(StepUpOtherwise::Hold(ms)) => {
+                    let more = length(*ms);
+                    format!("step_up {method} within {within} otherwise hold for {more}")
+                }
             }
-        },
+        }
         ActionPlan::Alert { queue, once, .. } => {
             let queue = queue.as_ref().map_or_else(String::new, |queue| format!(" queue {queue}"));
             let once = once.as_ref().map_or_else(String::new, |(keys, per_ms)| {

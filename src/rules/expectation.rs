@@ -49,6 +49,8 @@ pub enum WantedAction {
     StepUp {
         /// Which.
         method: String,
+        /// How long it waits, ms.
+        within_ms: Option<i64>,
         /// What an unanswered one does.
         otherwise: Option<StepUpOtherwise>,
     },

@@ -44,10 +44,14 @@ pub fn foreign(program: &Program, entity: &str) -> Option<Vec<Foreign>> {
     Some(rules.chain(foreign_labels(program, entity)).collect())
 }
 
-/// Events that label others and do not lie where those do.
+/// Events that label or answer others and do not lie where those do.
 fn foreign_labels(program: &Program, entity: EntityId) -> impl Iterator<Item = Foreign> {
-    (0_u16..).map(EventId).zip(&program.schema.events).filter_map(move |(id, event)| {
-        let labels = event.labels.as_ref()?;
+    let events = (0_u16..).map(EventId).zip(&program.schema.events);
+    let told = events.flat_map(|(id, event)| {
+        let specs = [&event.labels, &event.answers].into_iter().flatten();
+        specs.map(move |spec| (id, event, spec))
+    });
+    told.filter_map(move |(id, event, labels)| {
         let mut all = labels.events.iter().copied().chain([id]);
         let homeless = all.any(|event| home(program, entity, event).is_none());
         let field = event.fields.iter().find(|field| field.slot == labels.id)?;

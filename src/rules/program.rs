@@ -353,6 +353,8 @@ pub enum ActionPlan {
     StepUp {
         /// Which.
         method: String,
+        /// How long it waits for an answer, ms.
+        within_ms: i64,
         /// When it stays unanswered: block, or hold for this many ms.
         otherwise: Option<StepUpOtherwise>,
     },

@@ -67,12 +67,15 @@ pub(super) fn action(action: &Action) -> String {
                 because(reason.as_ref())
             )
         }
-        ActionKind::StepUp { method, otherwise } => {
+        ActionKind::StepUp { method, within_ms, otherwise } => {
+            let within = within_ms.map_or_else(String::new, |ms| format!(" within {}", time(ms)));
             let then = match otherwise {
                 None => String::new(),
-                Some(StepUpOtherwise::Block) => "; unanswered, the payment is refused".to_owned(),
+                Some(StepUpOtherwise::Block) => {
+                    format!("; unanswered{within}, the payment is refused")
+                }
                 Some(StepUpOtherwise::Hold(ms)) => {
-                    format!("; unanswered, the payment is held for {}", time(*ms))
+                    format!("; unanswered{within}, the payment is held for {}", time(*ms))
                 }
             };
             format!("asks for a second factor, `{}`{then}", method.text)

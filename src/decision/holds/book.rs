@@ -17,7 +17,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::EntityKey;
 use crate::base::codec::{Damaged, Decoder, Encoder};
-use crate::decision::holds::{Ask, Hold, HoldKey, HoldStep, LONGEST_HOLD_MS, Refusal, Stage};
+use crate::decision::holds::{
+    Ask, Hold, HoldKey, HoldStep, LONGEST_HOLD_MS, Refusal, Stage, payment_key,
+};
 use crate::rules::syntax::ast::Otherwise;
 use crate::state::walk::Walk;
 
@@ -57,6 +59,8 @@ pub struct HoldBook {
     ended: BTreeSet<(i64, HoldKey)>,
     /// Open holds of payments that follow that of a subject, by its id.
     followers: BTreeSet<(String, HoldKey)>,
+    /// Open holds that wait for a second factor, by what names their payments.
+    waiting: BTreeSet<(EntityKey, HoldKey)>,
     n_open: usize,
     /// Subjects that are held.
     n_subjects: usize,
@@ -84,6 +88,9 @@ impl HoldBook {
                 self.deadlines.insert((stream, hold.deadline_ms, key));
             }
             self.followers.extend(hold.under.iter().map(|subject| (subject.clone(), key)));
+            if hold.challenge.is_some() {
+                self.waiting.insert((payment(&hold), key));
+            }
         } else {
             self.ended.insert((hold.ended_ms, key));
         }
@@ -99,6 +106,7 @@ impl HoldBook {
             self.n_subjects -= usize::from(hold.all_payments);
         }
         self.deadlines.remove(&(stream, hold.deadline_ms, key));
+        self.waiting.remove(&(payment(&hold), key));
         for subject in &hold.under {
             self.followers.remove(&(subject.clone(), key));
         }
@@ -294,19 +302,31 @@ impl HoldBook {
         Ok(self.with_followers(acted, ask.step, state_ms))
     }
 
-    /// The second factor that a payment waits for was passed or failed, at a time of its clock: it goes, or what was to come at
-    /// the deadline comes at once. `None`: nothing waits for it.
+    /// The second factor that a payment ([`payment_key`]) waits for was passed or failed, at a time of its clock: it goes, or
+    /// what was to come at the deadline comes at once. Empty: nothing waits for it.
+    ///
+    /// Where several payments wait under one id, that one was passed says nothing about either: they wait on.
     pub fn answer(
         &mut self,
-        key: HoldKey,
+        payment: EntityKey,
         passed: bool,
         now_ms: i64,
         state_ms: i64,
-    ) -> Option<Hold> {
-        let (_, hold) = self.holds.get(&key)?;
-        if !hold.state.is_open() || hold.challenge.is_none() {
-            return None;
+    ) -> Vec<Hold> {
+        let from = (payment, EntityKey(0));
+        let waiting = self.waiting.range(from..).take_while(|(of, _)| *of == payment);
+        let waiting: Vec<HoldKey> = waiting.map(|(_, key)| *key).collect();
+        // WHY: whoever sends the id of a small payment again with a large amount must not have it freed by the small one.
+        if passed && waiting.len() > 1 {
+            return Vec::new();
         }
+        let answered = |key| self.answered(key, passed, now_ms, state_ms);
+        waiting.into_iter().filter_map(answered).collect()
+    }
+
+    fn answered(&mut self, key: HoldKey, passed: bool, now_ms: i64, state_ms: i64) -> Option<Hold> {
+        let (_, hold) = self.holds.get(&key)?;
+        let challenge = hold.challenge.clone();
         let (step, until_ms) = match &hold.next {
             _ if passed => (HoldStep::Release, hold.deadline_ms),
             Some(Stage { for_ms, .. }) => (HoldStep::Escalate, now_ms.saturating_add(*for_ms)),
@@ -315,6 +335,7 @@ impl HoldBook {
         self.advance(key, step, state_ms, |hold| {
             (hold.next, hold.challenge, hold.deadline_ms) = (None, None, until_ms);
         })
+        .map(|hold| Hold { challenge, ..hold })
     }
 
     /// Forgets those that ended before this clock of the state.
@@ -383,6 +404,10 @@ impl HoldBook {
     pub fn bytes(&self) -> usize {
         self.bytes
     }
+}
+
+fn payment(hold: &Hold) -> EntityKey {
+    payment_key(&hold.event_type, hold.event_id.as_bytes())
 }
 
 fn step_ends(step: HoldStep) -> bool {
@@ -553,15 +578,22 @@ mod tests {
         let both = told(&book.expire("t", 60, 0));
         assert_eq!(both, all(&[("t", Escalated, 50), ("t", Expired, 50)]));
         // A challenge: passed it goes, failed it is held from then on, or refused where nothing else was to come.
-        let answer = |book: &mut HoldBook, passed| book.answer(key, passed, 5, 0);
-        let state = |hold: Option<Hold>| hold.map(|hold| (hold.state, hold.deadline_ms));
-        assert_eq!(state(answer(&mut staged(None, Some("sms")), true)), Some((Released, 10)));
-        assert_eq!(state(answer(&mut staged(None, Some("sms")), false)), Some((Escalated, 45)));
-        assert_eq!(state(answer(&mut staged(None, None), true)), None);
+        let payment = payment_key("transfer", b"t");
+        let answer = |book: &mut HoldBook, passed| told(&book.answer(payment, passed, 5, 0));
+        let sms = || staged(None, Some("sms"));
+        assert_eq!(answer(&mut sms(), true), all(&[("t", Released, 10)]));
+        assert_eq!(answer(&mut sms(), false), all(&[("t", Escalated, 45)]));
+        assert_eq!(answer(&mut staged(None, None), true), []);
         let mut book = HoldBook::default();
         book.place(0, key, Hold { challenge: Some("sms".to_owned()), ..hold("t", 10) });
-        assert_eq!(state(answer(&mut book, false)), Some((Confirmed, 10)));
-        assert_eq!(state(answer(&mut book, true)), None);
+        assert_eq!(answer(&mut book, false), all(&[("t", Confirmed, 10)]));
+        assert_eq!(answer(&mut book, true), []);
+        // Two payments under one id: nobody knows which was passed, and both are failed.
+        let mut book = sms();
+        let other = EntityKey::of_text(b"t with another amount");
+        book.place(0, other, Hold { challenge: Some("sms".to_owned()), ..hold("t", 10) });
+        assert_eq!((answer(&mut book, true), book.n_open()), (vec![], 2));
+        assert_eq!(answer(&mut book, false).len(), 2);
     }
 
     #[test]
@@ -580,5 +612,6 @@ mod tests {
         assert_eq!(loaded.holds, book.holds);
         assert_eq!((loaded.n_open(), loaded.bytes()), (book.n_open(), book.bytes()));
         assert_eq!((loaded.deadlines, loaded.followers), (book.deadlines, book.followers));
+        assert_eq!((loaded.waiting.len(), loaded.waiting), (1, book.waiting));
     }
 }

@@ -24,6 +24,11 @@ pub fn subject_key(entity: &str, id: &[u8]) -> HoldKey {
     EntityKey::combine(&[b"subject", entity.as_bytes(), id].map(EntityKey::of_text))
 }
 
+/// What names a payment to whoever answers its challenge: its type and its id, whatever else is in it.
+pub fn payment_key(event_type: &str, id: &[u8]) -> EntityKey {
+    EntityKey::combine(&[event_type.as_bytes(), id].map(EntityKey::of_text))
+}
+
 /// How far a hold has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum HoldState {

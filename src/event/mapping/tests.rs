@@ -48,6 +48,7 @@ fn event(name: &str, topic: &str, when: Option<(&str, &str)>, extra: Vec<Field>)
         time: FieldId(1),
         n_slots: 16,
         labels: None,
+        answers: None,
     }
 }
 

@@ -231,10 +231,15 @@ fn event(place: &Place<'_>, offers: &mut Offers<'_>) {
     match place.last_word() {
         Some("unit") => offers.words(&["minor", "s", "ms", "minutes", "hours"]),
         Some("currency") => offers.words(&["EUR", "USD", "GBP"]),
-        Some("labels") => offers.events(),
-        Some("by" | "verdict") if place.clause == Some("labels") => offers.fields(place.name()),
+        Some("labels" | "answers") => offers.events(),
+        Some("by" | "verdict") if matches!(place.clause, Some("labels" | "answers")) => {
+            offers.fields(place.name());
+        }
         _ if place.clause == Some("labels") => {
             offers.words(&["by", "verdict", "fraud", "genuine"]);
+        }
+        _ if place.clause == Some("answers") => {
+            offers.words(&["by", "verdict", "passed", "failed"]);
         }
         _ => offers.words(&["from", "currency", "unit", "sensitive", "when"]),
     }

@@ -105,6 +105,7 @@ pub(super) const FIELDS: &[(&str, &str)] = &[
     ("key", "key   ${1:name} : ${2:kind} from \"/${3:name}\""),
     ("field", "field ${1:name} : ${2:text} from \"/${3:name}\""),
     ("labels", "labels ${1:event} by ${2:field} verdict ${3:field}"),
+    ("answers", "answers ${1:event} by ${2:field} verdict ${3:field}"),
 ];
 
 /// What goes on behind a value.

@@ -125,7 +125,7 @@ impl Walker<'_> {
             }
             self.ty(&field.ty);
         }
-        if let Some(labels) = &event.labels {
+        for labels in [&event.labels, &event.answers].into_iter().flatten() {
             for event in &labels.events {
                 self.mention(event.span, Symbol::Event(event.text.clone()));
             }

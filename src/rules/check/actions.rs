@@ -143,10 +143,6 @@ impl Checker<'_, '_> {
                 let (slot, list) = self.list_change(path, list)?;
                 Some(ActionPlan::Remove { slot, list })
             }
-            ActionKind::StepUp { otherwise: Some(ast::StepUpOtherwise::Hold(for_ms)), .. } => {
-                self.positive(*for_ms, action.span)?;
-                without_event(action, self.report)
-            }
             _ => without_event(action, self.report),
         }
     }
@@ -311,6 +307,9 @@ pub(super) fn without_event(action: &Action, report: &mut Vec<Diagnostic>) -> Op
     {
         positive(*for_ms, action.span, report)?;
     }
+    if let ActionKind::StepUp { within_ms: Some(within_ms), .. } = &action.kind {
+        positive(*within_ms, action.span, report)?;
+    }
     if let ActionKind::Hold { escalate: Some(ast::Escalate { for_ms, .. }), .. } = &action.kind {
         positive(*for_ms, action.span, report)?;
     }
@@ -335,8 +334,9 @@ pub(super) fn without_event(action: &Action, report: &mut Vec<Diagnostic>) -> Op
                 reason: plain(reason),
             })
         }
-        ActionKind::StepUp { method, otherwise } => Some(ActionPlan::StepUp {
+        ActionKind::StepUp { method, within_ms, otherwise } => Some(ActionPlan::StepUp {
             method: method.text.clone(),
+            within_ms: within_ms.unwrap_or(CHALLENGE_MS),
             otherwise: otherwise.as_ref().map(step_up_otherwise),
         }),
         ActionKind::Alert { queue, message, .. } => Some(ActionPlan::Alert {
@@ -351,6 +351,9 @@ pub(super) fn without_event(action: &Action, report: &mut Vec<Diagnostic>) -> Op
         }
     }
 }
+
+/// How long a second factor is awaited where the rule does not say.
+const CHALLENGE_MS: i64 = 10 * 60_000;
 
 /// The queue of what is escalated without naming one.
 const ESCALATIONS: &str = "escalations";

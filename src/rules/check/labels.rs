@@ -14,7 +14,7 @@ impl Builder<'_> {
         for item in items {
             let ast::Item::Event(event) = item else { continue };
             let Some(labels) = &event.labels else { continue };
-            let spec = self.label_spec(event, labels);
+            let spec = self.label_spec(event, labels, &LABELS);
             let own = self.out.schema.event_named(&event.name.text);
             let own = own.and_then(|own| self.out.schema.events.get_mut(usize::from(own.0)));
             if let Some((own, spec)) = own.zip(spec) {
@@ -23,7 +23,26 @@ impl Builder<'_> {
         }
     }
 
-    fn label_spec(&mut self, event: &ast::Event, labels: &ast::Labels) -> Option<LabelSpec> {
+    /// Which challenges the events of a type answer.
+    pub(super) fn answers(&mut self, items: &[&ast::Item]) {
+        for item in items {
+            let ast::Item::Event(event) = item else { continue };
+            let Some(answers) = &event.answers else { continue };
+            let spec = self.label_spec(event, answers, &ANSWERS);
+            let own = self.out.schema.event_named(&event.name.text);
+            let own = own.and_then(|own| self.out.schema.events.get_mut(usize::from(own.0)));
+            if let Some((own, spec)) = own.zip(spec) {
+                own.answers = Some(spec);
+            }
+        }
+    }
+
+    fn label_spec(
+        &mut self,
+        event: &ast::Event,
+        labels: &ast::Labels,
+        clause: &Clause,
+    ) -> Option<LabelSpec> {
         let schema = &self.out.schema;
         // One that was refused as a whole was told of.
         let own = schema.event(schema.event_named(&event.name.text)?).clone();
@@ -31,7 +50,7 @@ impl Builder<'_> {
         let verdict = self.own_field(&own, &labels.verdict)?;
         let mut events = Vec::new();
         for name in &labels.events {
-            let labelled = self.labelled(&own, (id, labels.by.span), name);
+            let labelled = self.labelled(&own, (id, labels.by.span), name, clause);
             match labelled {
                 Ok(event) if events.contains(&event) => {
                     self.report.push(twice("event", name, None));
@@ -40,7 +59,7 @@ impl Builder<'_> {
                 Err(found) => self.report.push(*found),
             }
         }
-        let words = words(verdict, labels);
+        let words = words(verdict, labels, clause);
         let (fraud, genuine) = words.map_err(|found| self.report.push(*found)).ok()?;
         let (id, verdict) = (id.slot, verdict.slot);
         Some(LabelSpec { events, id, verdict, fraud, genuine })
@@ -64,13 +83,14 @@ impl Builder<'_> {
         own: &EventType,
         (id, span): (&Field, Span),
         name: &ast::Name,
+        clause: &Clause,
     ) -> Result<EventId, Refusal> {
         let schema = &self.out.schema;
         let names = schema.events.iter().map(|event| event.name.as_str());
         let event =
             schema.event_named(&name.text).ok_or_else(|| Box::new(unknown_event(name, names)))?;
         if name.text == own.name {
-            let message = format!("`{}` labels itself", name.text);
+            let message = format!("`{}` {} itself", name.text, clause.word);
             return Err(refused(
                 name.span,
                 message,
@@ -90,22 +110,46 @@ impl Builder<'_> {
     }
 }
 
-/// What the field of the verdict holds for fraud, and for what was none.
-fn words(verdict: &Field, labels: &ast::Labels) -> Result<(Vec<u64>, Vec<u64>), Refusal> {
+/// A clause by which an event says something about others.
+struct Clause {
+    word: &'static str,
+    /// What its verdicts are called.
+    bad: &'static str,
+    good: &'static str,
+    /// What `true` means.
+    truth: &'static str,
+    /// What a field that is true says: its words for the bad and for the good.
+    of_truth: (u64, u64),
+}
+
+const LABELS: Clause =
+    Clause { word: "labels", bad: "fraud", good: "genuine", truth: "fraud", of_truth: (1, 0) };
+
+const ANSWERS: Clause =
+    Clause { word: "answers", bad: "failed", good: "passed", truth: "passed", of_truth: (0, 1) };
+
+/// What the field of the verdict holds for the bad, and for the good.
+fn words(
+    verdict: &Field,
+    labels: &ast::Labels,
+    clause: &Clause,
+) -> Result<(Vec<u64>, Vec<u64>), Refusal> {
+    let Clause { bad, good, truth, of_truth, .. } = *clause;
     let (span, name) = (labels.verdict.span, &verdict.name);
     match &verdict.ty {
         FieldType::Bool => match labels.fraud.first().or(labels.genuine.first()) {
-            None => Ok((vec![1], vec![0])),
+            None => Ok((vec![of_truth.0], vec![of_truth.1])),
             Some(word) => {
                 let message = format!("`{name}` is true or false and has no words");
-                Err(refused(word.span, message, "leave the lists out: true means fraud"))
+                let help = format!("leave the lists out: true means {truth}");
+                Err(refused(word.span, message, &help))
             }
         },
         FieldType::OneOf(members) => {
             if labels.fraud.is_empty() || labels.genuine.is_empty() {
                 let message = format!("say which words of `{name}` mean what");
                 let members = members.join(", ");
-                let help = format!("`verdict {name} fraud [...] genuine [...]`, out of: {members}");
+                let help = format!("`verdict {name} {bad} [...] {good} [...]`, out of: {members}");
                 return Err(refused(span, message, &help));
             }
             let fraud = places(members, name, &labels.fraud)?;

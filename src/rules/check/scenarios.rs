@@ -221,8 +221,9 @@ impl Reader<'_, '_, '_> {
                 otherwise: *otherwise,
                 reason: plain(reason),
             },
-            ActionKind::StepUp { method, otherwise } => WantedAction::StepUp {
+            ActionKind::StepUp { method, within_ms, otherwise } => WantedAction::StepUp {
                 method: method.text.clone(),
+                within_ms: *within_ms,
                 otherwise: otherwise.as_ref().map(actions::step_up_otherwise),
             },
             ActionKind::Alert { queue, once, message } => WantedAction::Alert {

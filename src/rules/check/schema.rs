@@ -54,6 +54,7 @@ pub(super) fn compile(items: &[&ast::Item], report: &mut Vec<Diagnostic>) -> Com
     }
     builder.finish();
     builder.labels(items);
+    builder.answers(items);
     builder.out
 }
 
@@ -138,6 +139,7 @@ impl Builder<'_> {
             time,
             n_slots,
             labels: None,
+            answers: None,
         });
         Some(())
     }

@@ -169,7 +169,7 @@ impl Planner<'_, '_> {
         let columns: Vec<_> =
             parts.into_iter().map(|(_, name, colon, rest)| (name, colon, rest)).collect();
         self.declarations(&columns);
-        if let Some(labels) = &event.labels {
+        for labels in [&event.labels, &event.answers].into_iter().flatten() {
             self.line(self.sheet.at(labels.span.start), INDENT, Above::AsWritten);
             let verdict = self.sheet.at(labels.verdict.span.start).saturating_sub(1);
             let words =

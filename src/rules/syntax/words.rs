@@ -139,7 +139,9 @@ const CONTEXTUAL: &[&str] = &[
     "key",
     "field",
     "labels",
+    "answers",
     "verdict",
+    "escalate",
 ];
 
 /// Whether the word builds sentences and is never a name, except after a dot.

@@ -74,6 +74,7 @@ fn event(index: u64, n_events: u64, dice: &mut Dice) -> EventType {
         time: FieldId(1),
         n_slots: slot,
         labels: None,
+        answers: None,
     }
 }
 

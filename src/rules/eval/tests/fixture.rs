@@ -84,6 +84,7 @@ pub(super) fn schema() -> Schema {
         time: FieldId(0),
         n_slots: N_SLOTS,
         labels: None,
+        answers: None,
     };
     Schema { events: vec![event], entities: vec!["card".to_owned()], roles: vec![] }
 }

@@ -153,7 +153,9 @@ pub struct Event {
     /// The declared fields in order.
     pub fields: Vec<Field>,
     /// What it says about other events.
-    pub labels: Option<Labels>,
+    pub labels: Option<Box<Labels>>,
+    /// Whose challenges it answers: `fraud` are the words of a failed one, `genuine` those of one that was passed.
+    pub answers: Option<Box<Labels>>,
     /// The whole item.
     pub span: Span,
 }
@@ -506,10 +508,12 @@ pub enum ActionKind {
         /// Why, shown to people.
         reason: Option<Text>,
     },
-    /// `step_up app_confirm otherwise block`
+    /// `step_up app_confirm within 5m otherwise block`
     StepUp {
         /// The kind of challenge.
         method: Name,
+        /// How long it waits for an answer, in ms.
+        within_ms: Option<i64>,
         /// What an unanswered challenge does.
         otherwise: Option<StepUpOtherwise>,
     },

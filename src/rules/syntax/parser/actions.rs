@@ -111,8 +111,13 @@ impl Parser<'_> {
 
     fn step_up(&mut self) -> Option<ActionKind> {
         let method = self.name("the kind of challenge, as in `step_up app_confirm`")?;
+        let within_ms = if self.eat_word("within") {
+            Some(self.duration_ms("how long it waits, as in `within 5m`")?)
+        } else {
+            None
+        };
         if !self.eat_word("otherwise") {
-            return Some(ActionKind::StepUp { method, otherwise: None });
+            return Some(ActionKind::StepUp { method, within_ms, otherwise: None });
         }
         let otherwise = if self.eat_word("block") {
             StepUpOtherwise::Block
@@ -121,7 +126,7 @@ impl Parser<'_> {
         } else {
             return self.unexpected("`block` or `hold for` and a duration");
         };
-        Some(ActionKind::StepUp { method, otherwise: Some(otherwise) })
+        Some(ActionKind::StepUp { method, within_ms, otherwise: Some(otherwise) })
     }
 
     fn alert(&mut self) -> Option<ActionKind> {

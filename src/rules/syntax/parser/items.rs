@@ -71,11 +71,13 @@ impl Parser<'_> {
         let name = self.new_data_name("the name of an event")?;
         let topic = if self.eat_word("from") { Some(self.text_of("a topic")?) } else { None };
         let when = if self.eat_word("when") { Some(self.discriminator()?) } else { None };
-        let (mut fields, mut labels) = (Vec::new(), None);
+        let (mut fields, mut labels, mut answers) = (Vec::new(), None, None);
         while !self.at_item() {
             let from = self.at;
             let read = if self.at_word("labels") {
-                self.labels(&mut labels)
+                self.labels(&mut labels, ("labels", ["fraud", "genuine"]))
+            } else if self.at_word("answers") {
+                self.labels(&mut answers, ("answers", ["failed", "passed"]))
             } else {
                 self.field().map(|field| fields.push(field))
             };
@@ -83,14 +85,19 @@ impl Parser<'_> {
                 self.skip_to_field(from);
             }
         }
-        Some(Event { name, topic, when, fields, labels, span: self.since(start) })
+        Some(Event { name, topic, when, fields, labels, answers, span: self.since(start) })
     }
 
-    fn labels(&mut self, labels: &mut Option<Labels>) -> Option<()> {
+    /// `labels ... fraud [...] genuine [...]`, or `answers ... failed [...] passed [...]`; the words in either order.
+    fn labels(
+        &mut self,
+        labels: &mut Option<Box<Labels>>,
+        (word, [bad, good]): (&str, [&str; 2]),
+    ) -> Option<()> {
         if labels.is_some() {
-            let message = "`labels` stands twice at this event";
-            let help = "keep one, with all events: `labels card_payment, transfer by ...`";
-            return self.fail(codes::E0502, message, help);
+            let message = format!("`{word}` stands twice at this event");
+            let help = format!("keep one, with all events: `{word} card_payment, transfer by ...`");
+            return self.fail(codes::E0502, message, &help);
         }
         let start = self.bump();
         let events = self.comma_list(|p| p.data_name("the name of an event"))?;
@@ -98,9 +105,18 @@ impl Parser<'_> {
         let by = self.path("the field with the id of the event")?;
         self.expect_word("verdict", "and the field that says what came out")?;
         let verdict = self.path("the field that says what came out")?;
-        let fraud = self.words_for("fraud")?;
-        let genuine = self.words_for("genuine")?;
-        *labels = Some(Labels { events, by, verdict, fraud, genuine, span: self.since(start) });
+        let (mut fraud, mut genuine) = (Vec::new(), Vec::new());
+        loop {
+            if self.at_word(bad) && fraud.is_empty() {
+                fraud = self.words_for(bad)?;
+            } else if self.at_word(good) && genuine.is_empty() {
+                genuine = self.words_for(good)?;
+            } else {
+                break;
+            }
+        }
+        let span = self.since(start);
+        *labels = Some(Box::new(Labels { events, by, verdict, fraud, genuine, span }));
         Some(())
     }
 
@@ -127,7 +143,7 @@ impl Parser<'_> {
             Some("field") => FieldRole::Field,
             _ => {
                 return self.unexpected(
-                    "a field: `id`, `time`, `key` or `field` and its name, or `labels`",
+                    "a field: `id`, `time`, `key` or `field` and its name, `labels` or `answers`",
                 );
             }
         };

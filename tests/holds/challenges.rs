@@ -1,0 +1,193 @@
+//! A second factor that is asked for, answered or not.
+
+use std::sync::Arc;
+
+use riskweir::diag::{Source, Sources};
+use riskweir::engine::{Engine, EngineOptions, OutputTopic};
+use riskweir::rules::program::Program;
+use serde_json::{Value, json};
+
+use super::{Desk, MINUTE_MS, START_MS, command, time};
+
+const RULES: &str = r#"
+event pay from "t" when "/type" = "pay"
+  id    id     : text from "/id"
+  time  at     : time unit ms from "/at"
+  key   card   : card from "/card"
+  field amount : money currency EUR from "/amount"
+event answer from "t" when "/type" = "answer"
+  id    id      : text from "/id"
+  time  at      : time unit ms from "/at"
+  field payment : text from "/payment"
+  field outcome : one of [ok, wrong, asked_again] from "/outcome"
+  answers pay by payment verdict outcome passed [ok] failed [wrong]
+rule ask
+  id "R-1"
+  owner fraud
+  severity medium
+  on pay
+  when amount > 50 EUR
+  then step_up sms within 5m otherwise block
+rule ask_and_hold
+  id "R-2"
+  owner fraud
+  severity medium
+  on pay
+  when amount = 40 EUR
+  then step_up app otherwise hold for 30m
+rule ask_only
+  id "R-3"
+  owner fraud
+  severity medium
+  on pay
+  when amount = 30 EUR
+  then step_up app
+"#;
+
+fn program(rules: &str) -> Arc<Program> {
+    let files = vec![Source { path: "a.risk".to_owned(), text: rules.to_owned() }];
+    let (program, report) = riskweir::rules::compile(&Sources::of(files));
+    Arc::new(program.unwrap_or_else(|| panic!("{report:#?}")))
+}
+
+fn desk(rules: &str) -> Desk {
+    Desk::of(Engine::new(program(rules), EngineOptions::default()).unwrap(), 0)
+}
+
+type Records = Vec<(OutputTopic, Value)>;
+
+fn pay(desk: &mut Desk, id: &str, amount: i64) -> Records {
+    let body = json!({"type": "pay", "id": id, "at": START_MS, "card": "c1", "amount": format!("{amount}.00")});
+    desk.step("t", START_MS, &body.to_string())
+}
+
+fn answer(desk: &mut Desk, id: &str, now_ms: i64, (payment, outcome): (&str, &str)) -> Records {
+    let body =
+        json!({"type": "answer", "id": id, "at": now_ms, "payment": payment, "outcome": outcome});
+    desk.step("t", now_ms, &body.to_string())
+}
+
+fn clock(desk: &mut Desk, now_ms: i64) -> Records {
+    let clock = json!({"schema": "riskweir.command.v1", "kind": "clock", "at": time(now_ms)});
+    desk.command(now_ms, &clock)
+}
+
+fn decision(records: &Records) -> &Value {
+    &records.iter().find(|(topic, _)| *topic == OutputTopic::Decisions).unwrap().1
+}
+
+/// The holds of records, each with its state, what comes at its deadline, and that.
+fn told(records: &Records) -> Vec<(String, String, String)> {
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let holds = records.iter().filter(|(topic, _)| *topic == OutputTopic::Holds);
+    let told =
+        |hold: &Value| (text(&hold["state"]), text(&hold["otherwise"]), text(&hold["deadline_at"]));
+    holds.map(|(_, hold)| told(hold)).collect()
+}
+
+fn one(state: &str, otherwise: &str, minutes: i64) -> Vec<(String, String, String)> {
+    vec![(state.to_owned(), otherwise.to_owned(), time(START_MS + minutes * MINUTE_MS))]
+}
+
+#[test]
+fn a_challenge_that_is_passed_lets_the_payment_go_and_a_failed_one_stops_it() {
+    let mut desk = desk(RULES);
+    let asked = pay(&mut desk, "p1", 60);
+    let step_up = json!({"method": "sms", "within_ms": 5 * MINUTE_MS, "otherwise": "block"});
+    assert_eq!(
+        (&decision(&asked)["outcome"], &decision(&asked)["step_up"]),
+        (&json!("step_up"), &step_up)
+    );
+    assert_eq!(told(&asked), one("placed", "block", 5));
+    let hold = &asked.last().unwrap().1;
+    assert_eq!((&hold["challenge"], &hold["placed_by"]), (&json!("sms"), &json!(["R-1"])));
+    assert_eq!(hold["hold_id"], decision(&asked)["hold_id"]);
+    // Nothing is known yet; then it is passed, and once.
+    let minute = START_MS + MINUTE_MS;
+    assert_eq!(told(&answer(&mut desk, "a1", minute, ("p1", "asked_again"))), []);
+    let passed = answer(&mut desk, "a2", minute, ("p1", "ok"));
+    assert_eq!(told(&passed), one("released", "block", 5));
+    let by = json!({"id": "a2", "type": "answer", "time": time(minute)});
+    let released = &passed.last().unwrap().1;
+    assert_eq!((&released["answered_by"], &released["challenge"]), (&by, &json!("sms")));
+    assert_eq!(told(&answer(&mut desk, "a3", minute, ("p1", "wrong"))), []);
+    assert_eq!(told(&clock(&mut desk, START_MS + 60 * MINUTE_MS)), []);
+
+    // Failed: refused at once where nothing else was to come, held from then on where that was.
+    pay(&mut desk, "p2", 60);
+    assert_eq!(
+        told(&answer(&mut desk, "a4", minute, ("p2", "wrong"))),
+        one("confirmed", "block", 5)
+    );
+    assert_eq!(told(&pay(&mut desk, "p3", 40)), one("placed", "hold", 10));
+    assert_eq!(
+        told(&answer(&mut desk, "a5", minute, ("p3", "wrong"))),
+        one("escalated", "release", 31)
+    );
+    assert_eq!(told(&answer(&mut desk, "a6", minute, ("p3", "ok"))), [], "it is held now");
+    assert_eq!(told(&clock(&mut desk, START_MS + 31 * MINUTE_MS)), one("expired", "release", 31));
+    // Of an id that nobody knows, and of a payment that waits for nothing.
+    assert_eq!(told(&answer(&mut desk, "a7", minute, ("nobody", "ok"))), []);
+}
+
+#[test]
+fn a_challenge_that_nobody_answers_does_what_otherwise_says() {
+    let mut desk = desk(RULES);
+    pay(&mut desk, "p1", 60);
+    pay(&mut desk, "p2", 40);
+    let at = |minutes: i64| START_MS + minutes * MINUTE_MS;
+    assert_eq!(told(&clock(&mut desk, at(5) - 1)), []);
+    assert_eq!(told(&clock(&mut desk, at(5))), one("expired", "block", 5));
+    let held = clock(&mut desk, at(10));
+    assert_eq!(told(&held), one("escalated", "release", 40));
+    assert!(
+        held.iter().all(|(topic, _)| *topic == OutputTopic::Holds),
+        "nobody is asked: {held:#?}"
+    );
+    assert_eq!(told(&clock(&mut desk, at(40))), one("expired", "release", 40));
+    // People may decide meanwhile, as about any hold.
+    let asked = pay(&mut desk, "p3", 60);
+    let hold_id = decision(&asked)["hold_id"].as_str().unwrap();
+    let released = desk.command(at(1), &command("c1", "hold.release", hold_id));
+    assert_eq!(told(&released), one("released", "block", 5));
+}
+
+/// Without `otherwise`, or without an event that answers, the payment service does what the decision says.
+#[test]
+fn a_challenge_is_awaited_only_where_something_answers_it_and_something_follows() {
+    let mut desk_with = desk(RULES);
+    let asked = pay(&mut desk_with, "p1", 30);
+    assert_eq!((told(&asked), decision(&asked).get("hold_id")), (vec![], None));
+    let mut without = desk(
+        &RULES.replace("answers pay by payment verdict outcome passed [ok] failed [wrong]", ""),
+    );
+    let asked = pay(&mut without, "p1", 60);
+    let step_up = json!({"method": "sms", "otherwise": "block"});
+    assert_eq!((told(&asked), &decision(&asked)["step_up"]), (vec![], &step_up));
+}
+
+/// Whoever sends the id of a small payment again with a large amount must not have it freed by the answer about the small one.
+#[test]
+fn a_passed_challenge_frees_nothing_where_two_payments_wait_under_one_id() {
+    let mut desk = desk(RULES);
+    pay(&mut desk, "p1", 60);
+    assert_eq!(told(&pay(&mut desk, "p1", 900)), one("placed", "block", 5));
+    let minute = START_MS + MINUTE_MS;
+    assert_eq!(told(&answer(&mut desk, "a1", minute, ("p1", "ok"))), []);
+    assert_eq!(desk.engine.holds_open(), 2);
+    assert_eq!(told(&clock(&mut desk, START_MS + 5 * MINUTE_MS)).len(), 2);
+}
+
+#[test]
+fn an_answer_must_fit_what_it_answers() {
+    let refused = |from: &str, to: &str| -> Vec<(&str, String)> {
+        let files = vec![Source { path: "a.risk".to_owned(), text: RULES.replace(from, to) }];
+        let (program, report) = riskweir::rules::compile(&Sources::of(files));
+        assert!(program.is_none());
+        report.into_iter().map(|found| (found.code.0, found.message)).collect()
+    };
+    let words = "say which words of `outcome` mean what".to_owned();
+    assert_eq!(refused(" failed [wrong]", ""), [("E0520", words)]);
+    let itself = "`answer` answers itself".to_owned();
+    assert_eq!(refused("answers pay by", "answers answer by"), [("E0520", itself)]);
+}
