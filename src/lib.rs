@@ -3,6 +3,7 @@
 //! Modules are layers; imports go strictly downward (docs/ARCHITECTURE.md, judged by `tests/tidy.rs`).
 
 pub mod api;
+pub mod audit;
 pub mod backtest;
 pub mod base;
 pub mod cli;

@@ -88,6 +88,7 @@ fn short(outputs: &[Output]) -> String {
             OutputTopic::Alerts => short_alert(&record),
             OutputTopic::Holds => short_hold(&record),
             OutputTopic::DeadLetter => format!("dead_letter {}", text(&record["reason"])),
+            OutputTopic::Checkpoints => "checkpoint".to_owned(),
             OutputTopic::Audit => format!("tripped {}", text(&record["tripped"]["rule"])),
         }
     });

@@ -40,6 +40,7 @@ pub fn file_name(topic: OutputTopic) -> &'static str {
         OutputTopic::Alerts => "alerts.ndjson",
         OutputTopic::Holds => "holds.ndjson",
         OutputTopic::Audit => "audit.ndjson",
+        OutputTopic::Checkpoints => "checkpoints.ndjson",
         OutputTopic::DeadLetter => "dead_letter.ndjson",
     }
 }

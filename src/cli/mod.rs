@@ -1,8 +1,11 @@
 //! The command line: one file per command. Data goes to standard output, messages to standard error.
 
 pub mod analyze;
+pub mod audit;
 pub mod backtest;
 pub mod check;
+pub mod completions;
+pub mod config;
 pub mod cost;
 pub mod demo;
 mod deployment;
@@ -205,10 +208,16 @@ struct Cli {
 enum Command {
     /// What is proved of the rules, what an event refutes, and what is unknown; the events as tests.
     Analyze(analyze::Arguments),
+    /// The key that signs checkpoints of audit records, and the check that none was changed.
+    Audit(audit::Arguments),
     /// Run files of events through the rules, and say what each rule did.
     Backtest(backtest::Arguments),
     /// Compile a rule folder, and say what is wrong with it.
     Check(check::Arguments),
+    /// Completions for a shell, on standard output.
+    Completions(completions::Arguments),
+    /// The configuration as it came out, each value with its origin; the schema of its file.
+    Config(config::Arguments),
     /// Say what a rule folder costs: work per event and rule, bytes of state per key.
     Cost(cost::Arguments),
     /// See it work: made-up traffic, shipped rules, live alerts and holds, a report; needs nothing installed.
@@ -231,6 +240,8 @@ enum Command {
     Init(init::Arguments),
     /// Answer an editor over standard input and output: the language server.
     Lsp(lsp::Arguments),
+    /// Manual pages: one for each command, into a folder.
+    Man(completions::ManArguments),
     /// Which rules hit the same events of a history.
     Overlap(overlap::Arguments),
     /// Ask a running service to look at its rule folder now.
@@ -289,8 +300,11 @@ pub fn main() -> ExitCode {
     };
     let ended = match &cli.command {
         Command::Analyze(arguments) => analyze::run(arguments, &console),
+        Command::Audit(arguments) => audit::run(arguments, &console),
         Command::Backtest(arguments) => backtest::run(arguments, &console),
         Command::Check(arguments) => check::run(arguments, &console),
+        Command::Completions(arguments) => completions::run(arguments, &console),
+        Command::Config(arguments) => config::run(arguments, &console),
         Command::Cost(arguments) => cost::run(arguments, &console),
         Command::Demo(arguments) => demo::run(arguments, &console),
         Command::Diff(arguments) => diff::run(arguments, &console),
@@ -302,6 +316,7 @@ pub fn main() -> ExitCode {
         Command::Import(arguments) => import::run(arguments, &console),
         Command::Init(arguments) => init::run(arguments, &console),
         Command::Lsp(arguments) => lsp::run(arguments),
+        Command::Man(arguments) => completions::man(arguments, &console),
         Command::Overlap(arguments) => overlap::run(arguments, &console),
         Command::Reload(arguments) => reload::run(arguments, &console),
         Command::Replay(arguments) => replay::run(arguments, &console),

@@ -32,6 +32,8 @@ pub struct Config {
     pub recovery: Recovery,
     /// Snapshots; none are taken without a place for them.
     pub snapshot: Snapshot,
+    /// Signatures of audit chains.
+    pub audit: Audit,
     /// Metrics and health.
     pub http: Http,
     /// The HTTP API; none: it is not served.
@@ -125,18 +127,31 @@ pub struct Topics {
     pub audit: String,
     /// Records that could not be decided.
     pub dead_letter: String,
+    /// Signed checkpoints; none: they are not wanted.
+    pub checkpoints: Option<String>,
+}
+
+/// Signatures of audit chains.
+#[derive(Clone, Debug)]
+pub struct Audit {
+    /// The key that signs.
+    pub key_file: Option<PathBuf>,
+    /// Longest time between two checkpoints while records are decided.
+    pub checkpoint_interval: Duration,
 }
 
 impl Topics {
     /// The topics that are written: the key that names each, and its name.
-    pub fn outputs(&self) -> [(&'static str, &str); 5] {
-        [
+    pub fn outputs(&self) -> Vec<(&'static str, &str)> {
+        let mut all: Vec<(&'static str, &str)> = vec![
             ("topics.decisions", &self.decisions),
             ("topics.alerts", &self.alerts),
             ("topics.holds", &self.holds),
             ("topics.audit", &self.audit),
             ("topics.dead_letter", &self.dead_letter),
-        ]
+        ];
+        all.extend(self.checkpoints.as_deref().map(|topic| ("topics.checkpoints", topic)));
+        all
     }
 
     /// Why commands cannot be taken, if their topic is one of these that hold events.
@@ -323,6 +338,10 @@ pub(crate) fn build(resolved: &Resolved, errors: &mut Vec<ConfigError>) -> Optio
             accept_gap: read.text("recovery.on_gap")? == "accept",
         },
         snapshot: snapshot?,
+        audit: Audit {
+            key_file: read.path("audit.key_file"),
+            checkpoint_interval: read.duration("audit.checkpoint_interval")?,
+        },
         http: http?,
         api,
         log: log(&read)?,
@@ -477,6 +496,7 @@ fn topics(read: &Reader<'_>, errors: &mut Vec<ConfigError>) -> Option<Topics> {
         holds: read.text("topics.holds")?,
         audit: read.text("topics.audit")?,
         dead_letter: read.text("topics.dead_letter")?,
+        checkpoints: read.text("topics.checkpoints"),
     };
     for (n, (key, topic)) in topics.outputs().into_iter().enumerate() {
         if let Some((other, _)) = topics.outputs().into_iter().take(n).find(|(_, it)| *it == topic)
@@ -495,6 +515,10 @@ fn topics(read: &Reader<'_>, errors: &mut Vec<ConfigError>) -> Option<Topics> {
         topics.circle(&commands).or_else(|| topics.both(topics.inputs.as_deref()?))
     {
         errors.push(read.contradiction("topics.commands", reason));
+    }
+    if topics.checkpoints.is_some() != read.text("audit.key_file").is_some() {
+        let reason = "`topics.checkpoints` and `audit.key_file` go together";
+        errors.push(read.contradiction("topics.checkpoints", reason));
     }
     Some(topics)
 }

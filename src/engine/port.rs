@@ -38,10 +38,12 @@ pub enum OutputTopic {
     Audit,
     /// A record that could not be decided.
     DeadLetter,
+    /// A signed word about the audit chains: made by the service around the engine, never by a step.
+    Checkpoints,
 }
 
 impl OutputTopic {
-    /// All kinds, in the order in which one step emits them.
+    /// All kinds that steps emit, in the order in which one does.
     pub const ALL: [Self; 5] =
         [Self::Decisions, Self::Alerts, Self::Holds, Self::Audit, Self::DeadLetter];
 
@@ -53,6 +55,7 @@ impl OutputTopic {
             Self::Holds => "riskweir.hold.v1",
             Self::Audit => "riskweir.audit.v1",
             Self::DeadLetter => "riskweir.dead_letter.v1",
+            Self::Checkpoints => "riskweir.checkpoint.v1",
         }
     }
 }

@@ -355,6 +355,11 @@ impl Engine {
         }
     }
 
+    /// Where the chain of a stream's audit records stands.
+    pub fn audit_chain(&self, stream: StreamId) -> Link {
+        self.remembered.chains.get(stream)
+    }
+
     /// Where the chains of audit records stand, by input partition.
     pub fn audit_chains(&self) -> impl Iterator<Item = (&Source, Link)> {
         let streams = (0..).map(StreamId);

@@ -10,13 +10,14 @@ use crate::decision::lattice::Outcome as Verdict;
 use crate::engine::streams::{Carries, Source};
 use crate::engine::{
     ActivationReport, CommandResult, DecisionsWanted, Engine, EngineOptions, Input as EngineInput,
-    LabelFigures, Labelled, ModelFigures, Output, Past, Silence, Sink, SnapshotStatus, StreamId,
+    LabelFigures, Labelled, Link, ModelFigures, Output, Past, Silence, Sink, SnapshotStatus,
+    StreamId,
 };
 use crate::event::schema::EventId;
 use crate::rules::eval::EvalError;
 use crate::rules::place_bounds::{PlaceBound, place_bounds};
 use crate::rules::program::{ModelId, Program, RuleId};
-use crate::runtime::port::{Identity, Input, Step};
+use crate::runtime::port::{AuditStanding, Identity, Input, Step};
 use crate::telemetry::books::{EngineReport, LabelReport, ModelReport, Outcome, Verdicts};
 
 /// The engine's settings that the configuration says.
@@ -269,6 +270,12 @@ impl Step for Deciding {
         (early_ms, early_ms.saturating_add(options.dedupe_window_ms))
     }
 
+    fn audit_standing(&self) -> Option<AuditStanding> {
+        let (_, _, stream) = self.last.as_ref()?;
+        let Link { seq, last } = self.engine.audit_chain(*stream);
+        Some(AuditStanding { seq, last, decisions: self.engine.digest() })
+    }
+
     fn report(&self, report: &mut EngineReport) {
         let counters = self.engine.counters();
         let per_rule = |pick: fn(&crate::engine::RuleCounters) -> u64| -> Vec<(Arc<str>, u64)> {
@@ -277,6 +284,10 @@ impl Step for Deciding {
         let watermarks = self.engine.streams().filter_map(|(source, clock)| {
             Some((source.topic.as_str().into(), source.partition, clock.now_ms?))
         });
+        let chains = self
+            .engine
+            .audit_chains()
+            .map(|(source, link)| (source.topic.as_str().into(), source.partition, link.seq));
         let fields = counters.mapping_errors.iter();
         *report = EngineReport {
             alerts: per_rule(|rule| rule.alerts),
@@ -286,6 +297,7 @@ impl Step for Deciding {
             holds_open: self.engine.holds_open() as u64,
             holds: HoldState::ALL.map(|state| (state.as_str(), counters.holds_in(state))).to_vec(),
             watermarks: watermarks.collect(),
+            audit_seqs: chains.collect(),
             late: counters.late + counters.too_late,
             future: counters.future,
             duplicates: counters.duplicates,

@@ -41,6 +41,7 @@ pub use kafka::mock::EmbeddedBroker;
 pub use kafka::post::{Fate, Letter, Post};
 pub use kafka::watch::{Seen, Watch};
 pub use port::{Engines, Input, News, Output, OutputTopic, Spread, Step};
+pub use rederive::read_topic;
 pub use reload::{Backfill, Laid, Reload, Reloader};
 pub use rulesets::{ActiveRules, Asked, Became, DecidingEngines, Wish};
 pub use stop::{Stop, outlive_file_limits};
@@ -150,6 +151,7 @@ pub fn run_on<E: Engines, L: Log>(
 /// What [`run`] would end with.
 pub fn check_offline(config: &Config) -> Result<(), RunError> {
     kafka::client::check(config)?;
+    cell::check_key(config)?;
     let place = config.snapshot.dir.as_deref();
     place.map_or(Ok(()), durable::check).map_err(|error| RunError::of_snapshots(&error.into()))
 }
@@ -174,6 +176,14 @@ pub fn check_connection(
     limit: Duration,
 ) -> Result<(), RunError> {
     topics::check(config, inputs, limit, &Stop::new(limit))
+}
+
+/// Checks that the brokers answer and these topics exist, within `limit`.
+///
+/// # Errors
+/// What is missing or refused.
+pub fn check_topics(config: &Config, names: &[&str], limit: Duration) -> Result<(), RunError> {
+    topics::check_each(config, names, limit, &Stop::new(limit))
 }
 
 /// Which input topics are compacted, as far as the brokers say.

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use crate::base::Digest;
 use crate::durable::{Header, LoadError, Parts};
 use crate::runtime::backfill::{Planned, Since};
 use crate::runtime::error::RunError;
@@ -99,8 +100,24 @@ pub trait Step {
         (0, 0)
     }
 
+    /// Where the audit chain of a partition stands after the record that was taken last, which was of this partition.
+    fn audit_standing(&self) -> Option<AuditStanding> {
+        None
+    }
+
     /// Writes the engine's own counters over those in `report`.
     fn report(&self, report: &mut EngineReport);
+}
+
+/// Where an audit chain stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AuditStanding {
+    /// The number of its last record; 0 before the first.
+    pub seq: u64,
+    /// The digest of that record.
+    pub last: Digest,
+    /// Digest of everything that the engine decided.
+    pub decisions: u64,
 }
 
 /// What a snapshot says about the engine that it was taken of.

@@ -52,10 +52,10 @@ pub struct RecordAt {
     pub offset: i64,
 }
 
-/// A decision as it was written down.
+/// An output as it was written down.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
-    /// Where it stands among the decisions.
+    /// Where it stands.
     pub at: RecordAt,
     /// The record that its headers say it answers.
     pub answers: Option<RecordAt>,
@@ -150,8 +150,12 @@ pub fn find_decision(
     Ok(found)
 }
 
-/// Reads a topic, from its oldest record or from a time on, up to its present end.
-fn read_topic(
+/// Reads a topic, from its oldest record or from a time on (ms since 1970), up to its present end. Records without a body
+/// are left out.
+///
+/// # Errors
+/// The brokers do not answer, or refuse.
+pub fn read_topic(
     config: &Config,
     topic: &str,
     since_ms: Option<i64>,

@@ -91,6 +91,8 @@ pub struct EngineReport {
     pub holds: Vec<(&'static str, u64)>,
     /// Largest accepted event time per input partition, in ms since 1970.
     pub watermarks: Vec<(Arc<str>, i32, i64)>,
+    /// The last number of the audit chain, per input partition.
+    pub audit_seqs: Vec<(Arc<str>, i32, u64)>,
     /// Late records.
     pub late: u64,
     /// Records with a time in the future.
@@ -257,6 +259,7 @@ impl EngineReport {
         }
         self.labels.add(&other.labels);
         self.watermarks.extend(other.watermarks.iter().cloned());
+        self.audit_seqs.extend(other.audit_seqs.iter().cloned());
         self.holds_open += other.holds_open;
         self.late += other.late;
         self.future += other.future;
@@ -293,6 +296,8 @@ pub struct Books {
     pub rebalances: BTreeMap<&'static str, u64>,
     /// Errors of the Kafka client per code.
     pub kafka_errors: BTreeMap<String, u64>,
+    /// When the newest checkpoint of the audit chain was signed, in ms since 1970, per input partition.
+    pub anchors: BTreeMap<(Arc<str>, i32), i64>,
     /// Snapshots per shard.
     pub snapshots: Vec<SnapshotBooks>,
     /// The engine's own counters.
@@ -335,6 +340,7 @@ impl Default for Books {
             lag: Vec::new(),
             rebalances: BTreeMap::new(),
             kafka_errors: BTreeMap::new(),
+            anchors: BTreeMap::new(),
             snapshots: Vec::new(),
             engine: EngineReport::default(),
         }

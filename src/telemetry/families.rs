@@ -27,6 +27,7 @@ pub(crate) fn of(cells: &[Books], identity: &Identity) -> Vec<MetricFamily> {
     families.extend(labels(cells));
     families.extend(kafka(cells));
     families.extend(snapshots(cells));
+    families.extend(audit(cells));
     families.push(info("riskweir_build_info", "Version that runs.", "version", &identity.version));
     families.push(info(
         "riskweir_ruleset_info",
@@ -385,6 +386,30 @@ fn snapshots(cells: &[Books]) -> Vec<MetricFamily> {
             newest(|newest| Some(nearest_f64(newest.size_bytes))),
         ),
         counter("riskweir_snapshot_errors_total", "Snapshots that could not be written.", errors),
+    ]
+}
+
+fn audit(cells: &[Books]) -> Vec<MetricFamily> {
+    let labels = |topic: &Arc<str>, partition: i32| {
+        vec![("partition", partition.to_string()), ("topic", topic.to_string())]
+    };
+    let seqs = gather(cells, |books, out| {
+        for (topic, partition, seq) in &books.engine.audit_seqs {
+            add(out, labels(topic, *partition), *seq);
+        }
+    });
+    let anchors = gather(cells, |books, out| {
+        for ((topic, partition), ms) in &books.anchors {
+            out.insert(labels(topic, *partition), ms_as_seconds(*ms));
+        }
+    });
+    vec![
+        gauge("riskweir_audit_seq", "Audit records in the chain of an input partition.", seqs),
+        gauge(
+            "riskweir_audit_anchor_timestamp_seconds",
+            "When the newest checkpoint of an audit chain was signed.",
+            anchors,
+        ),
     ]
 }
 

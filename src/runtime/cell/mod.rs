@@ -4,6 +4,7 @@
 //! committed offset lies elsewhere (a commit that never landed, another instance that went on), the engine is built
 //! anew and the input is replayed up to the committed offset, so no record moves a window twice.
 
+mod anchor;
 mod gone;
 mod lateness;
 mod notes;
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::Config;
 use crate::runtime::answered::Answered;
+use crate::runtime::cell::anchor::Anchors;
 use crate::runtime::cell::gone::Doubt;
 use crate::runtime::cell::rules::Filling;
 use crate::runtime::checkpoint::Checkpoints;
@@ -105,6 +107,8 @@ pub(crate) struct Cell<'a, E: Engines, L: Log> {
     ask_abroad_at: Duration,
     /// The client did not find an input topic: nothing is read before the broker has said what became of it.
     doubt: Doubt,
+    /// Who signs checkpoints of the audit chains.
+    anchors: Option<Anchors>,
     /// Where it is told how late it is, once that was needed; and when it is looked again.
     scribe: Option<L::Scribe>,
     tell_time_at: Duration,
@@ -151,6 +155,7 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
             abroad: BTreeMap::new(),
             ask_abroad_at: Duration::ZERO,
             doubt: Doubt::default(),
+            anchors: Anchors::of(config)?,
             scribe: None,
             tell_time_at: Duration::ZERO,
         };
@@ -377,9 +382,24 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
         // WHY: one that is decided again has its number of the first time, which may be an earlier one.
         self.sequence = self.sequence.max(handled.sequence);
         handled.mark.number = Some(self.sequence);
+        self.anchor((&handled.partition, handled.offset));
         self.answered.leave_out((&handled.partition, handled.offset), &mut self.outputs);
         let (delivery, outputs, mut around) = self.delivering();
         delivery.accept(handled, outputs, &mut around)
+    }
+
+    /// A checkpoint of the audit chain goes with the outputs of the record that was just stepped, if one is due.
+    fn anchor(&mut self, place: (&Partition, i64)) {
+        let Some(anchors) = &mut self.anchors else { return };
+        let ours = self.assigned.get(self.last).filter(|ours| ours.partition == *place.0);
+        let shard = ours.and_then(|ours| self.shards.get(ours.shard));
+        let standing = shard.and_then(|shard| shard.engine.audit_standing());
+        let due = standing.and_then(|it| anchors.after(place, it, self.world.clock));
+        if let Some((output, signed_ms)) = due {
+            self.outputs.push(output);
+            let Partition { topic, number } = place.0;
+            self.books.anchors.insert((Arc::clone(topic), *number), signed_ms);
+        }
     }
 
     /// The delivery, the outputs of the last record, and what a delivery needs of the cell.
@@ -472,6 +492,8 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
         (self.paused, self.last) = (false, 0);
         self.early.clear();
         self.books.lag.clear();
+        self.books.anchors.clear();
+        self.anchors.iter_mut().for_each(Anchors::forget);
         self.views.health.set_assigned(false);
         self.views.health.set_recovering(false);
         Ok(())
@@ -701,6 +723,14 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
         }
         Ok(self.books)
     }
+}
+
+/// Checks that the key that signs checkpoints can be read, where one is wanted.
+///
+/// # Errors
+/// It cannot.
+pub(crate) fn check_key(config: &Config) -> Result<(), RunError> {
+    Anchors::of(config).map(drop)
 }
 
 /// Whether a snapshot of a shard is of use.

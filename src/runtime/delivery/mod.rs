@@ -170,6 +170,8 @@ fn tell(books: &mut Books, attempted: &'static str, error: &LogError) {
 #[derive(Clone, Debug)]
 pub(crate) struct OutputTopics {
     names: [Arc<str>; OutputTopic::ALL.len()],
+    /// Where nobody wants them none is made.
+    checkpoints: Option<Arc<str>>,
 }
 
 impl OutputTopics {
@@ -181,19 +183,24 @@ impl OutputTopics {
                 OutputTopic::Alerts => &topics.alerts,
                 OutputTopic::Holds => &topics.holds,
                 OutputTopic::Audit => &topics.audit,
-                OutputTopic::DeadLetter => &topics.dead_letter,
+                OutputTopic::DeadLetter | OutputTopic::Checkpoints => &topics.dead_letter,
             };
             name.as_str().into()
         };
-        Self { names: OutputTopic::ALL.map(name) }
+        let checkpoints = topics.checkpoints.as_deref().map(Arc::from);
+        Self { names: OutputTopic::ALL.map(name), checkpoints }
     }
 
-    /// Each of them once.
+    /// Each of those that steps write to, once.
     pub(crate) fn distinct(&self) -> BTreeSet<Arc<str>> {
         self.names.iter().cloned().collect()
     }
 
     pub(crate) fn name(&self, topic: OutputTopic) -> Arc<str> {
+        if let Some(name) = self.checkpoints.as_ref().filter(|_| topic == OutputTopic::Checkpoints)
+        {
+            return Arc::clone(name);
+        }
         let place = OutputTopic::ALL.iter().position(|known| *known == topic).unwrap_or(0);
         Arc::clone(&self.names[place])
     }

@@ -22,10 +22,8 @@ pub(crate) fn check(
     limit: Duration,
     stop: &Stop,
 ) -> Result<(), RunError> {
-    let outputs = &config.topics;
-    let names =
-        [&outputs.decisions, &outputs.alerts, &outputs.holds, &outputs.audit, &outputs.dead_letter];
-    let all: Vec<&str> = inputs.iter().chain(names).map(String::as_str).collect();
+    let outputs = config.topics.outputs().into_iter().map(|(_, topic)| topic);
+    let all: Vec<&str> = inputs.iter().map(String::as_str).chain(outputs).collect();
     check_each(config, &all, limit, stop)
 }
 

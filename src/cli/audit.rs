@@ -1,0 +1,218 @@
+//! `riskweir audit keygen|verify`: the key that signs checkpoints of the audit chains, and whoever holds both against each
+//! other. `verify` needs the public key only, and no rules.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use crate::audit::verify::ChainReport;
+use crate::audit::{Problem, PublicKey, Report, SigningKey, Verifier};
+use crate::base::text::counted;
+use crate::cli::run::{exit, show};
+use crate::cli::settings::Settings;
+use crate::cli::{Console, Exit, Failure, Format};
+use crate::config::Config;
+use crate::runtime::{self, RunError};
+
+/// How long the brokers may take to answer.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// Where random bytes come from.
+const RANDOM: &str = "/dev/urandom";
+
+/// Arguments of `riskweir audit`.
+#[derive(Args, Debug)]
+pub struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand, Debug)]
+enum Task {
+    /// Make a key: `FILE` signs and is secret, `FILE.pub` verifies. Nothing is written over.
+    Keygen(Keygen),
+    /// Check the chains of audit records, and with a public key their signed checkpoints.
+    Verify(Box<Verify>),
+}
+
+#[derive(Args, Debug)]
+struct Keygen {
+    /// The file of the signing key, for `audit.key_file`.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+}
+
+#[derive(Args, Debug)]
+struct Verify {
+    #[command(flatten)]
+    settings: Settings,
+    /// A file with a public key; may be given several times, for checkpoints of several keys.
+    #[arg(long, value_name = "FILE")]
+    key: Vec<PathBuf>,
+    /// Audit records in a file, one a line in their order, in place of the topic.
+    #[arg(long, value_name = "FILE")]
+    audit: Option<PathBuf>,
+    /// Checkpoints in a file, one a line, in place of the topic.
+    #[arg(long, value_name = "FILE", requires = "audit")]
+    checkpoints: Option<PathBuf>,
+    /// The oldest records may be gone, as a topic's retention takes them, where a checkpoint tells what the last was.
+    #[arg(long)]
+    trimmed: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When files cannot be read or written, or hold no keys.
+pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
+    match &arguments.task {
+        Task::Keygen(keygen) => make_key(&keygen.file, console),
+        Task::Verify(verify) => check(verify, console),
+    }
+}
+
+fn make_key(file: &Path, console: &Console) -> Result<Exit, Failure> {
+    let failed = |path: &Path, error: std::io::Error| {
+        Failure::invalid(format!("could not write `{}`: {error}", path.display()))
+    };
+    let mut seed = [0; 32];
+    File::open(RANDOM)
+        .and_then(|mut random| random.read_exact(&mut seed))
+        .map_err(|error| Failure::invalid(format!("could not read `{RANDOM}`: {error}")))?;
+    let key = SigningKey::of_seed(&seed);
+    let public = PathBuf::from(format!("{}.pub", file.display()));
+    write_new(file, 0o600, &key.to_pem()).map_err(|error| failed(file, error))?;
+    write_new(&public, 0o644, &key.public().to_pem()).map_err(|error| failed(&public, error))?;
+    let id = key.public().id();
+    match console.format {
+        Format::Json => {
+            let line = json!({"key": id, "private": file.display().to_string(), "public": public.display().to_string()});
+            console.data(&format!("{line}\n"));
+        }
+        Format::Text => console.data(&format!(
+            "key {id}: `{}` signs, keep it secret; `{}` verifies\n",
+            file.display(),
+            public.display()
+        )),
+    }
+    Ok(Exit::Ok)
+}
+
+/// Writes a file that is not there yet.
+fn write_new(path: &Path, mode: u32, text: &str) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+fn check(verify: &Verify, console: &Console) -> Result<Exit, Failure> {
+    let mut keys = Vec::new();
+    for file in &verify.key {
+        let shown = file.display();
+        let text = fs::read_to_string(file)
+            .map_err(|error| Failure::invalid(format!("could not read `{shown}`: {error}")))?;
+        keys.push(
+            PublicKey::from_pem(&text)
+                .map_err(|error| Failure::invalid(format!("`{shown}`: {error}")))?,
+        );
+    }
+    let has_keys = !keys.is_empty();
+    let mut verifier = Verifier::new(keys);
+    if verify.trimmed {
+        verifier = verifier.trimmed();
+    }
+    if let Some(audit) = &verify.audit {
+        lines(audit, &mut |line| verifier.record(line))?;
+        if let Some(file) = &verify.checkpoints {
+            lines(file, &mut |line| verifier.checkpoint(line))?;
+        }
+    } else {
+        let Some(loaded) = verify.settings.load(console) else { return Ok(Exit::Invalid) };
+        if let Err(error) = read_topics(&loaded.config, &mut verifier) {
+            show(&error, *console);
+            return Ok(exit(&error));
+        }
+    }
+    let report = verifier.finish();
+    tell(&report, has_keys, console);
+    let sound = report.problems.is_empty() && !report.chains.is_empty();
+    Ok(if sound { Exit::Ok } else { Exit::Invalid })
+}
+
+/// Every line of a file.
+fn lines(file: &Path, take: &mut dyn FnMut(&[u8])) -> Result<(), Failure> {
+    let bytes = fs::read(file).map_err(|error| {
+        Failure::invalid(format!("could not read `{}`: {error}", file.display()))
+    })?;
+    bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).for_each(take);
+    Ok(())
+}
+
+/// Checkpoints first: what is signed of audit records was written with them or after, so none can be too new.
+fn read_topics(config: &Config, verifier: &mut Verifier) -> Result<(), RunError> {
+    let checkpoints = config.topics.checkpoints.as_deref();
+    let names: Vec<&str> = checkpoints.into_iter().chain([config.topics.audit.as_str()]).collect();
+    runtime::check_topics(config, &names, LIMIT)?;
+    if let Some(topic) = checkpoints {
+        runtime::read_topic(config, topic, None, &mut |stored| verifier.checkpoint(&stored.body))?;
+    }
+    runtime::read_topic(config, &config.topics.audit, None, &mut |stored| {
+        verifier.record(&stored.body);
+    })
+}
+
+fn tell(report: &Report, has_keys: bool, console: &Console) {
+    if console.format == Format::Json {
+        let chain = |chain: &ChainReport| {
+            json!({
+                "topic": chain.topic,
+                "partition": chain.partition,
+                "records": chain.records,
+                "last_seq": chain.last_seq,
+                "signed_seq": chain.signed_seq,
+                "signed_at": Some(&chain.signed_at).filter(|at| !at.is_empty()),
+                "repeats": chain.repeats,
+            })
+        };
+        let problem = |it: &Problem| json!({"topic": it.topic, "partition": it.partition, "seq": it.seq, "what": it.what});
+        let line = json!({
+            "sound": report.problems.is_empty() && !report.chains.is_empty(),
+            "signatures": has_keys,
+            "chains": report.chains.iter().map(chain).collect::<Vec<_>>(),
+            "problems": report.problems.iter().map(problem).collect::<Vec<_>>(),
+        });
+        console.data(&format!("{line}\n"));
+        return;
+    }
+    for chain in &report.chains {
+        let ChainReport { topic, partition, records, last_seq, signed_seq, signed_at, .. } = chain;
+        let signed = match signed_seq {
+            Some(seq) => format!("signed up to {seq}, last at {signed_at}"),
+            None if has_keys => "not signed".to_owned(),
+            None => "signatures not looked at".to_owned(),
+        };
+        let records = counted(*records, "record");
+        console
+            .data(&format!("{topic}-{partition}: {records} up to number {last_seq}, {signed}\n"));
+    }
+    for Problem { topic, partition, seq, what } in &report.problems {
+        let place = if topic.is_empty() {
+            "no chain".to_owned()
+        } else {
+            format!("{topic}-{partition}, record {seq}")
+        };
+        console.data(&format!("BAD {place}: {what}\n"));
+    }
+    if report.chains.is_empty() {
+        console.message("there are no audit records to verify");
+    } else if !has_keys && !console.is_quiet() {
+        console.message(
+            "without `--key` a chain that was rebuilt as a whole, or cut at its end, is not found",
+        );
+    }
+}

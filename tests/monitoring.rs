@@ -1,0 +1,167 @@
+//! The shipped dashboards, alert rules and runbooks: every metric that they name exists, every alert has a test and a
+//! page, and what is provisioned is there. `promtool` judges the expressions themselves (docs/runbooks/README.md).
+#![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap()
+}
+
+/// The words of a text that are names of metrics: `riskweir_` and on, without those of recorded rules.
+fn metrics(text: &str) -> BTreeSet<String> {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
+    let words = text.split(|c: char| !is_word(c));
+    words.filter(|word| word.starts_with("riskweir_")).map(str::to_owned).collect()
+}
+
+/// The families that the program serves, with the series of histograms.
+fn served() -> BTreeSet<String> {
+    let source = read("src/telemetry/families.rs");
+    let mut names = BTreeSet::new();
+    for name in source.split('"').skip(1).step_by(2).filter(|it| it.starts_with("riskweir_")) {
+        names.insert(name.to_owned());
+        if name.ends_with("_seconds") {
+            names.extend(["bucket", "sum", "count"].map(|part| format!("{name}_{part}")));
+        }
+    }
+    names
+}
+
+fn dashboards() -> Vec<(String, Value)> {
+    let folder = root().join("deploy/grafana/dashboards");
+    let mut paths: Vec<PathBuf> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    let name = |path: &Path| path.file_name().unwrap().to_string_lossy().into_owned();
+    let parse = |path: PathBuf| {
+        (name(&path), serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap())
+    };
+    paths.into_iter().map(parse).collect()
+}
+
+/// All expressions of a dashboard.
+fn expressions(value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members {
+                match member {
+                    Value::String(text)
+                        if matches!(name.as_str(), "expr" | "query" | "definition") =>
+                    {
+                        found.push(text.clone());
+                    }
+                    member => expressions(member, found),
+                }
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| expressions(item, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_metric_of_dashboards_and_alerts_is_served() {
+    let served = served();
+    assert!(served.len() > 50, "the families are found");
+    let mut offences = Vec::new();
+    for (name, dashboard) in dashboards() {
+        let mut found = Vec::new();
+        expressions(&dashboard, &mut found);
+        assert!(found.len() > 5, "{name} asks for something");
+        for expression in found {
+            let unknown =
+                metrics(&expression).into_iter().filter(|metric| !served.contains(metric));
+            offences.extend(unknown.map(|metric| format!("{name}: `{metric}`")));
+        }
+    }
+    for file in ["deploy/prometheus/alerts.yml", "deploy/prometheus/alerts_test.yml"] {
+        let unknown = metrics(&read(file)).into_iter().filter(|metric| !served.contains(metric));
+        offences.extend(unknown.map(|metric| format!("{file}: `{metric}`")));
+    }
+    assert!(offences.is_empty(), "no such metric:\n{}", offences.join("\n"));
+}
+
+#[test]
+fn every_served_metric_is_documented() {
+    let page = read("docs/OPERATIONS.md");
+    let documented = metrics(&page);
+    let families = served()
+        .into_iter()
+        .filter(|name| !["_bucket", "_sum", "_count"].iter().any(|part| name.ends_with(part)));
+    let missing: Vec<String> = families.filter(|name| !documented.contains(name)).collect();
+    assert!(missing.is_empty(), "docs/OPERATIONS.md lacks {missing:?}");
+}
+
+#[test]
+fn dashboards_are_told_apart_and_belong_together() {
+    let mut seen = BTreeMap::new();
+    for (name, dashboard) in dashboards() {
+        for member in ["uid", "title"] {
+            let value = dashboard[member].as_str().unwrap().to_owned();
+            assert_eq!(seen.insert((member, value), name.clone()), None, "{name}");
+        }
+        assert_eq!(dashboard["tags"][0], "riskweir", "{name}");
+        let ids = dashboard["panels"].as_array().unwrap().iter().map(|panel| panel["id"].as_u64());
+        let ids: Vec<u64> = ids.map(Option::unwrap).collect();
+        assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len(), "{name}: ids of panels");
+    }
+    let uids: Vec<&str> =
+        seen.keys().filter(|(member, _)| *member == "uid").map(|(_, uid)| uid.as_str()).collect();
+    assert_eq!(
+        uids,
+        ["riskweir-holds", "riskweir-models", "riskweir-operations", "riskweir-rules"]
+    );
+    let compose = read("docker-compose.yml");
+    assert!(compose.contains("./deploy/grafana/dashboards:/etc/grafana/dashboards"));
+}
+
+/// Names of the alerts, in their order.
+fn alerts(text: &str) -> Vec<&str> {
+    text.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect()
+}
+
+#[test]
+fn every_alert_has_a_test_and_a_runbook_and_every_runbook_an_alert() {
+    let (rules, tests) =
+        (read("deploy/prometheus/alerts.yml"), read("deploy/prometheus/alerts_test.yml"));
+    let index = read("docs/runbooks/README.md");
+    let known: BTreeSet<&str> = alerts(&rules).into_iter().collect();
+    assert_eq!(known.len(), alerts(&rules).len(), "a name twice");
+    let mut offences = Vec::new();
+    for alert in &known {
+        let page = format!("docs/runbooks/{alert}.md");
+        if !root().join(&page).exists() {
+            offences.push(format!("{alert}: no {page}"));
+        }
+        if !rules.contains(&format!("runbook_url: {page}\n")) {
+            offences.push(format!("{alert}: no `runbook_url: {page}`"));
+        }
+        if !index.contains(&format!("[{alert}]({alert}.md)")) {
+            offences.push(format!("{alert}: not in docs/runbooks/README.md"));
+        }
+        // By its whole name, or by how a family of them begins.
+        let named = tests.contains(&format!("{alert}\""))
+            || tests.contains(&format!("alertname: {alert},"))
+            || tests.contains(&format!("alertname: {alert}\n"));
+        if !named {
+            offences.push(format!("{alert}: no test in alerts_test.yml"));
+        }
+    }
+    for entry in fs::read_dir(root().join("docs/runbooks")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        if name != "README" && !known.contains(name.as_str()) {
+            offences.push(format!("docs/runbooks/{name}.md: no such alert"));
+        }
+    }
+    assert!(offences.is_empty(), "\n{}", offences.join("\n"));
+}
