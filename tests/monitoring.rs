@@ -165,3 +165,40 @@ fn every_alert_has_a_test_and_a_runbook_and_every_runbook_an_alert() {
     }
     assert!(offences.is_empty(), "\n{}", offences.join("\n"));
 }
+/// The commands of riskweir that a text shows.
+fn commands(text: &str) -> BTreeSet<String> {
+    let after = text.split("`riskweir ").skip(1);
+    let word =
+        |rest: &str| -> String { rest.chars().take_while(|c| c.is_ascii_lowercase()).collect() };
+    after.map(word).filter(|word| !word.is_empty()).collect()
+}
+
+#[test]
+fn runbooks_name_commands_that_exist() {
+    let help = std::process::Command::new(env!("CARGO_BIN_EXE_riskweir")).arg("--help").output();
+    let help = String::from_utf8(help.unwrap().stdout).unwrap();
+    let known: BTreeSet<&str> =
+        help.lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next()).collect();
+    for entry in fs::read_dir(root().join("docs/runbooks")).unwrap() {
+        let path = entry.unwrap().path();
+        for command in commands(&fs::read_to_string(&path).unwrap()) {
+            assert!(known.contains(command.as_str()), "{}: `riskweir {command}`", path.display());
+        }
+    }
+}
+
+#[test]
+fn the_chart_ships_the_alert_rules_and_waits_longer_than_a_stop_takes() {
+    assert_eq!(read("deploy/helm/riskweir/files/alerts.yml"), read("deploy/prometheus/alerts.yml"));
+    let values = read("deploy/helm/riskweir/values.yaml");
+    let number = |name: &str| -> u64 {
+        let line = values.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.trim_start_matches(':').trim().parse().unwrap()
+    };
+    assert!(number("graceAfterShutdownSeconds") >= 5);
+    let timeout = format!("timeout: {}s", number("shutdownTimeoutSeconds"));
+    assert!(values.contains(&timeout), "`config.shutdown.timeout` is another");
+    let unit = read("deploy/systemd/riskweir.service");
+    let stop = unit.lines().find_map(|line| line.strip_prefix("TimeoutStopSec=")).unwrap();
+    assert!(stop.parse::<u64>().unwrap() >= number("shutdownTimeoutSeconds") + 5);
+}

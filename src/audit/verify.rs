@@ -309,8 +309,12 @@ mod tests {
 
     fn verify(records: &[String], checkpoints: &[Vec<u8>]) -> Report {
         let mut verifier = Verifier::new(vec![key(1).public()]);
-        records.iter().for_each(|body| verifier.record(body.as_bytes()));
-        checkpoints.iter().for_each(|body| verifier.checkpoint(body));
+        for body in records {
+            verifier.record(body.as_bytes());
+        }
+        for body in checkpoints {
+            verifier.checkpoint(body);
+        }
         verifier.finish()
     }
 
@@ -390,8 +394,12 @@ mod tests {
         // What retention took, checkpoints know.
         for (from, expected) in [(1, 0), (2, 1)] {
             let mut verifier = Verifier::new(vec![key(1).public()]).trimmed();
-            sound[2..].iter().for_each(|body| verifier.record(body.as_bytes()));
-            signed[from..].iter().for_each(|body| verifier.checkpoint(body));
+            for body in &sound[2..] {
+                verifier.record(body.as_bytes());
+            }
+            for body in &signed[from..] {
+                verifier.checkpoint(body);
+            }
             assert_eq!(verifier.finish().problems.len(), expected, "checkpoints from {}", from + 1);
         }
     }
@@ -401,7 +409,9 @@ mod tests {
         let mut verifier = Verifier::new(Vec::new());
         let mut changed = chain(&WORDS);
         changed[2] = changed[2].replace("cyd", "mal");
-        changed.iter().for_each(|body| verifier.record(body.as_bytes()));
+        for body in &changed {
+            verifier.record(body.as_bytes());
+        }
         let problems = verifier.finish().problems;
         assert_eq!(problems.iter().map(|problem| problem.seq).collect::<Vec<_>>(), [3]);
     }

@@ -242,7 +242,11 @@ fn tell_all(all: &[Dead], limit: usize, console: &Console) {
     for Dead { at: (partition, offset), letter, is_retried } in newest {
         let Place { topic, partition: of, offset: source } = &letter.source;
         let mark = if *is_retried { "  (retried)" } else { "" };
-        _ = writeln!(text, "{partition}/{offset}  {}  from {topic}-{of}@{source}{mark}", letter.reason);
+        _ = writeln!(
+            text,
+            "{partition}/{offset}  {}  from {topic}-{of}@{source}{mark}",
+            letter.reason
+        );
     }
     console.data(&text);
     if all.is_empty() && !console.is_quiet() {
@@ -286,7 +290,12 @@ fn tell_one(all: &[Dead], one: &Show, console: &Console) -> Result<Exit, NotDone
 /// The bytes of the record; none of a tombstone.
 fn raw(letter: &Letter) -> Result<Option<Vec<u8>>, String> {
     let decode = |text: &String| BASE64.decode(text);
-    letter.raw_base64.as_ref().map(decode).transpose().map_err(|error| format!("its `raw_base64` is none: {error}"))
+    letter
+        .raw_base64
+        .as_ref()
+        .map(decode)
+        .transpose()
+        .map_err(|error| format!("its `raw_base64` is none: {error}"))
 }
 
 /// A record as it looks, without what it says: names of members stay, of values each letter is `x` and each digit `0`.
@@ -335,7 +344,12 @@ fn mask_outside(c: char) -> char {
     mask(c)
 }
 
-fn send(config: &Config, all: Vec<Dead>, retry: &Retry, console: &Console) -> Result<Exit, NotDone> {
+fn send(
+    config: &Config,
+    all: Vec<Dead>,
+    retry: &Retry,
+    console: &Console,
+) -> Result<Exit, NotDone> {
     if retry.at.is_empty() && !retry.all {
         return Err(NotDone::Failure(Failure {
             message: "name places such as 0/42, or give `--all`".to_owned(),
@@ -353,9 +367,9 @@ fn send(config: &Config, all: Vec<Dead>, retry: &Retry, console: &Console) -> Re
     let (asked, left): (Vec<Dead>, Vec<Dead>) = all.into_iter().partition(is_asked);
     let known = left.iter().filter(|dead| dead.is_retried).count();
     let (mut sent, mut skipped) = (0_u64, 0_u64);
-    let topics: BTreeSet<&str> = asked.iter().map(|dead| dead.letter.source.topic.as_str()).collect();
-    let names: Vec<&str> =
-        topics.into_iter().chain([config.topics.dead_letter.as_str()]).collect();
+    let topics: BTreeSet<&str> =
+        asked.iter().map(|dead| dead.letter.source.topic.as_str()).collect();
+    let names: Vec<&str> = topics.into_iter().chain([config.topics.dead_letter.as_str()]).collect();
     let feed = Feed::open(config, &names, &Stop::new(LIMIT))?;
     for dead in &asked {
         match record(dead) {
@@ -405,7 +419,8 @@ fn record(dead: &Dead) -> Result<Vec<u8>, String> {
             "the record has {whole} bytes, and its dead letter holds the beginning only: send it from its source"
         ));
     }
-    raw(&dead.letter)?.ok_or_else(|| "it is a tombstone, which nothing can be decided of".to_owned())
+    raw(&dead.letter)?
+        .ok_or_else(|| "it is a tombstone, which nothing can be decided of".to_owned())
 }
 
 /// The key and the body of what marks a dead letter as retried.

@@ -10,7 +10,9 @@ pub mod cost;
 pub mod demo;
 mod deployment;
 pub mod diff;
+pub mod dlq;
 pub mod docs;
+pub mod doctor;
 pub mod evaluate;
 pub mod explain;
 pub mod fmt;
@@ -20,6 +22,7 @@ pub mod import;
 pub mod init;
 mod junit;
 pub mod lsp;
+mod notify;
 pub mod overlap;
 pub mod reload;
 pub mod replay;
@@ -30,6 +33,7 @@ pub mod snapshot;
 pub mod sweep;
 pub mod test;
 pub mod token;
+pub mod top;
 pub mod train;
 pub mod validate;
 
@@ -224,8 +228,12 @@ enum Command {
     Demo(demo::Arguments),
     /// Two rule sets: what changed in words, in state, and in decisions on a history.
     Diff(diff::Arguments),
+    /// Dead letters: counted, looked at with values masked, sent again.
+    Dlq(dlq::Arguments),
     /// A page for each rule: what it catches, parameters, fields, windows, cost of state, tests.
     Docs(docs::Arguments),
+    /// One page about everything around the service: machine, brokers, topics, group, lag, clocks, snapshots.
+    Doctor(doctor::Arguments),
     /// Learned models on a history: trained and measured over several weeks, method by method.
     Evaluate(evaluate::Arguments),
     /// One event and a rule: every part of the condition with its value, windows and events counted.
@@ -258,6 +266,8 @@ enum Command {
     Test(test::Arguments),
     /// A token for the HTTP API: shown once, with the line that makes it known.
     Token(token::Arguments),
+    /// A running service at a glance: rates, lag, latency, holds, errors.
+    Top(top::Arguments),
     /// Train a learned model on a labelled history, and write it with its card.
     Train(train::Arguments),
     /// Check the configuration and the rules, and with --connect the brokers and topics.
@@ -308,7 +318,9 @@ pub fn main() -> ExitCode {
         Command::Cost(arguments) => cost::run(arguments, &console),
         Command::Demo(arguments) => demo::run(arguments, &console),
         Command::Diff(arguments) => diff::run(arguments, &console),
+        Command::Dlq(arguments) => dlq::run(arguments, &console),
         Command::Docs(arguments) => docs::run(arguments, &console),
+        Command::Doctor(arguments) => doctor::run(arguments, &console),
         Command::Evaluate(arguments) => evaluate::run(arguments, &console),
         Command::Explain(arguments) => explain::run(arguments, &console),
         Command::Fmt(arguments) => fmt::run(arguments, &console),
@@ -325,6 +337,7 @@ pub fn main() -> ExitCode {
         Command::Sweep(arguments) => sweep::run(arguments, &console),
         Command::Test(arguments) => test::run(arguments, &console),
         Command::Token(arguments) => token::run(arguments, &console),
+        Command::Top(arguments) => top::run(arguments, &console),
         Command::Train(arguments) => train::run(arguments, &console),
         Command::Validate(arguments) => validate::run(arguments, &console),
     };

@@ -24,13 +24,13 @@ pub(crate) fn follow(health: Arc<Health>, stop: Stop) -> std::io::Result<()> {
     thread::Builder::new().name("notify".to_owned()).spawn(move || {
         let is_ready = || health.ready().iter().all(|check| check.ok);
         while !stop.requested() && !is_ready() {
-            thread::sleep(LOOK);
+            thread::park_timeout(LOOK);
         }
         if !stop.requested() {
             tell(&to, "READY=1");
         }
         while !stop.requested() {
-            thread::sleep(LOOK);
+            thread::park_timeout(LOOK);
         }
         tell(&to, "STOPPING=1");
     })?;

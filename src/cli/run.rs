@@ -10,7 +10,7 @@ use crate::api;
 use crate::base::time::format_rfc3339;
 use crate::cli::deployment::Deployment;
 use crate::cli::settings::Settings;
-use crate::cli::{Console, Exit, Failure};
+use crate::cli::{Console, Exit, Failure, notify};
 use crate::config::{Config, Log, LogFormat};
 use crate::rules::locality::foreign;
 use crate::rules::program::Program;
@@ -113,6 +113,8 @@ fn serve(
         .backfilled(backfill)
         .partitioned_by(config.kafka.partitioned_by.as_deref())
         .commanded_from(config.topics.commands.as_deref());
+    notify::follow(Arc::clone(&health), stop.clone())
+        .map_err(|error| RunError::Process { reason: error.to_string() })?;
     let views = Views { board, health, stop };
     runtime::run(config, &inputs, &mut engines, &views)
 }

@@ -60,7 +60,7 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
     let draws = console.format == Format::Text && std::io::stdout().is_terminal();
     let mut looks = 0;
     while arguments.count.is_none_or(|count| looks < count) {
-        std::thread::sleep(interval);
+        std::thread::park_timeout(interval);
         let text = metrics(address).map_err(unreachable)?;
         let now = (Instant::now(), Sample::of(&text));
         let figures = Figures::between(&before, &now);
@@ -232,7 +232,7 @@ impl Figures {
             alerts_per_minute: 60.0 * rate("riskweir_alerts_total"),
             errors: after.sum("riskweir_kafka_errors_total"),
             state_bytes: after.sum("riskweir_state_bytes"),
-            snapshot_age: newest.is_finite().then(|| since.as_secs_f64() - newest),
+            snapshot_age: newest.is_finite().then_some(since.as_secs_f64() - newest),
             rules,
             identity: format!(
                 "riskweir {}, rule set {}",
@@ -279,7 +279,10 @@ impl Figures {
             ("alerts", format!("{:.1}/min", self.alerts_per_minute)),
             ("Kafka errors", format!("{:.0} since the start", self.errors)),
             ("state", format!("{:.1} MiB", self.state_bytes / 1_048_576.0)),
-            ("snapshot", self.snapshot_age.map_or("none".to_owned(), |age| format!("{age:.0} s old"))),
+            (
+                "snapshot",
+                self.snapshot_age.map_or("none".to_owned(), |age| format!("{age:.0} s old")),
+            ),
         ];
         for (name, value) in rows {
             _ = writeln!(page, "{name:<14} {value}");
@@ -356,7 +359,9 @@ mod tests {
         let then = Instant::now();
         let now = then + Duration::from_secs(2);
         let figures = Figures::between(&(then, Sample::of(BEFORE)), &(now, Sample::of(AFTER)));
-        assert!((figures.read_rate - 100.0).abs() < 1e-9 && (figures.holds_open - 7.0).abs() < 1e-9);
+        assert!(
+            (figures.read_rate - 100.0).abs() < 1e-9 && (figures.holds_open - 7.0).abs() < 1e-9
+        );
         // 98 of 100 took up to 10 ms, the others up to 100 ms.
         assert_eq!((figures.latency_p50, figures.latency_p99), (Some(0.01), Some(0.1)));
         assert_eq!(figures.decision_p99, None);

@@ -25,6 +25,7 @@ pub mod reload;
 mod replay;
 mod rulesets;
 mod shard;
+mod standing;
 pub mod stop;
 mod trace;
 pub mod vault;
@@ -37,6 +38,7 @@ pub use decide::{Deciding, engine_options};
 pub use error::RunError;
 pub use kafka::feed::Feed;
 pub use kafka::follow::{Followed, Follower, Places};
+pub use kafka::inspect::{Cluster, TopicFacts};
 pub use kafka::mock::EmbeddedBroker;
 pub use kafka::post::{Fate, Letter, Post};
 pub use kafka::watch::{Seen, Watch};
@@ -44,6 +46,7 @@ pub use port::{Engines, Input, News, Output, OutputTopic, Spread, Step};
 pub use rederive::read_topic;
 pub use reload::{Backfill, Laid, Reload, Reloader};
 pub use rulesets::{ActiveRules, Asked, Became, DecidingEngines, Wish};
+pub use standing::{Standing, standing};
 pub use stop::{Stop, outlive_file_limits};
 
 use crate::config::{Config, DeliveryMode};
@@ -184,6 +187,14 @@ pub fn check_connection(
 /// What is missing or refused.
 pub fn check_topics(config: &Config, names: &[&str], limit: Duration) -> Result<(), RunError> {
     topics::check_each(config, names, limit, &Stop::new(limit))
+}
+
+/// What the brokers say of themselves, of these topics and of the group; each question takes `limit` at most.
+///
+/// # Errors
+/// The brokers do not answer.
+pub fn inspect(config: &Config, names: &[&str], limit: Duration) -> Result<Cluster, RunError> {
+    kafka::inspect::inspect(config, names, limit)
 }
 
 /// Which input topics are compacted, as far as the brokers say.

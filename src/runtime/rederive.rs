@@ -215,7 +215,7 @@ pub fn read_topic(
 }
 
 /// All partitions of a topic.
-fn partitions<S: crate::runtime::log::Source>(
+pub(crate) fn partitions<S: crate::runtime::log::Source>(
     source: &S,
     topic: &str,
     timeout: Duration,

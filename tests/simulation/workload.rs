@@ -151,7 +151,7 @@ fn topic_name(topic: OutputTopic) -> &'static str {
         OutputTopic::Decisions => "risk.decisions",
         OutputTopic::Alerts => "risk.alerts",
         OutputTopic::Holds => "risk.holds",
-        OutputTopic::Audit => AUDIT,
+        OutputTopic::Audit | OutputTopic::Checkpoints => AUDIT,
         OutputTopic::DeadLetter => "risk.dead_letter",
     }
 }

@@ -100,6 +100,43 @@ impl Feed {
         }
     }
 
+    /// Sends one record without a key to a partition.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub fn send_to(&self, (topic, partition): (&str, i32), body: &[u8]) -> Result<(), RunError> {
+        let mut record = BaseRecord::<[u8], [u8]>::to(topic).partition(partition).payload(body);
+        loop {
+            self.serve(Duration::ZERO)?;
+            match self.producer.send(record) {
+                Ok(()) => return Ok(()),
+                Err((error, back)) => {
+                    if classify::code(&error) != Some(RDKafkaErrorCode::QueueFull) {
+                        return Err(failed(error.to_string()));
+                    }
+                    record = back;
+                    self.serve(ROOM)?;
+                }
+            }
+        }
+    }
+
+    /// Waits until everything that was sent so far is delivered.
+    ///
+    /// # Errors
+    /// Something is not, within `limit`.
+    pub fn flush(&self, limit: Duration) -> Result<(), RunError> {
+        let deadline = Instant::now() + limit;
+        while self.producer.in_flight_count() > 0 {
+            self.serve(ROOM)?;
+            if Instant::now() >= deadline {
+                let left = self.producer.in_flight_count();
+                return Err(failed(format!("{left} records were not taken within {limit:?}")));
+            }
+        }
+        self.serve(Duration::ZERO)
+    }
+
     /// Lets the client report deliveries, up to `wait`.
     ///
     /// # Errors
@@ -123,15 +160,7 @@ impl Feed {
     /// # Errors
     /// Something is not, within `limit`.
     pub fn finish(self, limit: Duration) -> Result<u64, RunError> {
-        let deadline = Instant::now() + limit;
-        while self.producer.in_flight_count() > 0 {
-            self.serve(ROOM)?;
-            if Instant::now() >= deadline {
-                let left = self.producer.in_flight_count();
-                return Err(failed(format!("{left} records were not taken within {limit:?}")));
-            }
-        }
-        self.serve(Duration::ZERO)?;
+        self.flush(limit)?;
         Ok(self.delivered())
     }
 }

@@ -8,6 +8,7 @@ pub(crate) mod classify;
 pub(crate) mod client;
 pub(crate) mod feed;
 pub(crate) mod follow;
+pub(crate) mod inspect;
 pub(crate) mod mock;
 pub(crate) mod post;
 pub(crate) mod reader;
