@@ -169,7 +169,7 @@ fn every_alert_has_a_test_and_a_runbook_and_every_runbook_an_alert() {
 fn commands(text: &str) -> BTreeSet<String> {
     let after = text.split("`riskweir ").skip(1);
     let word =
-        |rest: &str| -> String { rest.chars().take_while(|c| c.is_ascii_lowercase()).collect() };
+        |rest: &str| -> String { rest.chars().take_while(char::is_ascii_lowercase).collect() };
     after.map(word).filter(|word| !word.is_empty()).collect()
 }
 
