@@ -28,20 +28,28 @@ const WITH_BODY: &[Kind] = &[BAD_BODY, TOO_LARGE, UNSUPPORTED_MEDIA_TYPE];
 
 /// The document.
 pub fn document() -> Value {
-    let mut settings = SchemaSettings::draft2020_12();
-    settings.definitions_path = "/components/schemas".into();
-    settings.meta_schema = None;
-    let mut generator = settings.into_generator();
-    let problem = generator.subschema_for::<ProblemBody>();
+    let settings = || {
+        let mut settings = SchemaSettings::draft2020_12();
+        settings.definitions_path = "/components/schemas".into();
+        settings.meta_schema = None;
+        settings
+    };
+    // WHY: what may be left out of an answer need not be what may be left out of a request.
+    let mut schemas = Schemas {
+        answers: settings().for_serialize().into_generator(),
+        bodies: settings().for_deserialize().into_generator(),
+    };
+    let problem = schemas.answers.subschema_for::<ProblemBody>();
     let mut paths: Map<String, Value> = Map::new();
     for route in ROUTES {
-        let operation = operation(route, problem.as_value(), &mut generator);
+        let operation = operation(route, problem.as_value(), &mut schemas);
         let path = paths.entry(route.path).or_insert_with(|| json!({}));
         if let Some(path) = path.as_object_mut() {
             path.insert(route.method.name().to_lowercase(), operation);
         }
     }
-    let schemas = generator.take_definitions(true);
+    let mut definitions = schemas.answers.take_definitions(true);
+    definitions.extend(schemas.bodies.take_definitions(true));
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -57,12 +65,18 @@ pub fn document() -> Value {
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer", "description": "`riskweir token new` makes one."},
             },
-            "schemas": schemas,
+            "schemas": definitions,
         },
     })
 }
 
-fn operation(route: &Route, problem: &Value, generator: &mut SchemaGenerator) -> Value {
+/// What makes schemas: of what is written and of what is read.
+struct Schemas {
+    answers: SchemaGenerator,
+    bodies: SchemaGenerator,
+}
+
+fn operation(route: &Route, problem: &Value, schemas: &mut Schemas) -> Value {
     let mut parameters: Vec<Value> = names(route.path)
         .map(|name| {
             json!({
@@ -80,7 +94,7 @@ fn operation(route: &Route, problem: &Value, generator: &mut SchemaGenerator) ->
     }));
     let mut responses = Map::new();
     for good in route.good {
-        let schema = (good.schema)(generator);
+        let schema = (good.schema)(&mut schemas.answers);
         let mut content = Map::new();
         content.insert(good.media.to_owned(), json!({ "schema": schema }));
         let answer = json!({"description": good.doc, "content": content});
@@ -101,7 +115,7 @@ fn operation(route: &Route, problem: &Value, generator: &mut SchemaGenerator) ->
         "responses": responses,
     });
     if let Some(body) = route.body {
-        let schema = body(generator);
+        let schema = body(&mut schemas.bodies);
         let body = json!({"required": true, "content": {"application/json": {"schema": schema}}});
         if let Some(out) = out.as_object_mut() {
             out.insert("requestBody".to_owned(), body);

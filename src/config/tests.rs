@@ -443,3 +443,30 @@ fn several_mistakes_are_told_at_once() {
         matches!(&errors[0].problem, Problem::UnknownKey { nearest: Some(n), .. } if n == "log")
     );
 }
+
+#[test]
+fn an_exposed_api_is_refused_without_tls_and_without_being_asked_for() {
+    let with = |api: &str| file(&format!("{BROKERS}api: {api}\n"));
+    let api = with("{listen: '127.0.0.1:9465'}").ok().config.api.unwrap();
+    assert!(!api.is_plaintext_exposed && api.tls.is_none());
+    assert!(file(BROKERS).ok().config.api.is_none());
+    let refused = |text: &str, part: &str| {
+        let case = with(text);
+        let told: Vec<String> =
+            load(&case.sources).unwrap_err().iter().map(ToString::to_string).collect();
+        assert!(told.iter().any(|told| told.contains(part)), "{text}: {told:?}");
+    };
+    refused("{listen: '0.0.0.0:9465'}", "api.expose: on");
+    refused("{listen: '0.0.0.0:9465', expose: on}", "api.plaintext: allow");
+    refused("{listen: localhost}", "an IP address with a port");
+    refused("{listen: '127.0.0.1:1', tls: {key: k}}", "go together");
+    refused("{listen: '127.0.0.1:1', four_eyes_above: {EUR: many}}", "{EUR: 10000}");
+    refused("{listen: '127.0.0.1:1', four_eyes_above: {XYZ: 1}}", "{EUR: 10000}");
+    let open = with(
+        "{listen: '0.0.0.0:9465', expose: on, plaintext: allow, four_eyes_above: {EUR: 10000, JPY: 5}}",
+    );
+    let api = open.ok().config.api.unwrap();
+    assert!(api.is_plaintext_exposed);
+    let minor: Vec<i64> = api.four_eyes_above.values().copied().collect();
+    assert_eq!(minor, [1_000_000, 5]);
+}
