@@ -274,6 +274,11 @@ fn holds_are_placed_joined_and_end_in_the_order_of_their_deadlines() {
 }
 
 #[test]
+fn once_per_raises_again_what_is_graver_than_all_that_was_told() {
+    check("once_per_graver");
+}
+
+#[test]
 fn once_per_thins_alerts_and_nothing_else() {
     check("once_per");
 }

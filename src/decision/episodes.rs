@@ -1,7 +1,8 @@
 //! Alert episodes: `once per KEY per D` lets the first alert through and counts the repeats.
 //!
 //! The first hit opens an episode and raises an alert. Hits less than `D` before or after a raised alert are thinned:
-//! counted, not raised. The next hit `D` after it raises again; it belongs to the same episode when the episode was not
+//! counted, not raised, unless they are graver than all that was told ([`Weight`]): a person who was told of a small payment
+//! that passed must hear of a large one, or of one that was stopped. The next hit `D` after it raises again; it belongs to the same episode when the episode was not
 //! quiet for `D`, else it opens a new one. A hit that comes late, and lies `D` or more before the first alert of an
 //! episode, opens one of its own: an alert about later events says nothing about it.
 //!
@@ -39,6 +40,58 @@ pub struct At {
     pub clock_ms: i64,
 }
 
+/// How grave a hit is, beside the others of its episode.
+///
+/// Each weighs more than the alerts before it at most a few dozen times: there are four outcomes, and an amount doubles 63 times.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Weight {
+    /// The outcome's place: pass, second factor, hold, block.
+    pub outcome: u8,
+    /// What is paid, in minor units of the currency with this code.
+    pub amount: Option<(i64, u32)>,
+}
+
+/// What makes a hit graver than all that was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Graver {
+    /// The event was let pass before, and is stopped now; or was held, and is blocked.
+    Outcome,
+    /// The amount is at least twice the largest that was told, in the same currency.
+    Amount,
+}
+
+impl Graver {
+    /// As records name it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Outcome => "outcome",
+            Self::Amount => "amount",
+        }
+    }
+}
+
+impl Weight {
+    /// What makes another hit graver than this.
+    fn outdone_by(self, other: Self) -> Option<Graver> {
+        if other.outcome > self.outcome {
+            return Some(Graver::Outcome);
+        }
+        let ((told, currency), (now, of)) = (self.amount?, other.amount?);
+        (of == currency && told > 0 && now >= told.saturating_mul(2)).then_some(Graver::Amount)
+    }
+
+    /// The gravest of both. Of two currencies the first stays: they cannot be compared.
+    fn with(self, other: Self) -> Self {
+        let amount = match (self.amount, other.amount) {
+            (Some((told, currency)), Some((now, of))) if of == currency => {
+                Some((told.max(now), currency))
+            }
+            (told, now) => told.or(now),
+        };
+        Self { outcome: self.outcome.max(other.outcome), amount }
+    }
+}
+
 /// The state of one episode after a hit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Episode {
@@ -50,6 +103,8 @@ pub struct Episode {
     pub count: u32,
     /// Hits thinned since the alert before this one.
     pub thinned: u32,
+    /// Why it was not thinned, where its time says that it should be.
+    pub graver: Option<Graver>,
 }
 
 /// Whether an alert goes out.
@@ -67,7 +122,9 @@ struct Open {
     seq: u32,
     count: u32,
     thinned: u32,
-    /// Its last alert.
+    /// The gravest of its alerts.
+    told: Weight,
+    /// Its latest alert.
     raised_ms: i64,
     /// Hits from here on are no longer part of it.
     quiet_ms: i64,
@@ -84,6 +141,12 @@ impl Open {
         for number in [open.seq, open.count, open.thinned] {
             code.var(u64::from(number));
         }
+        code.byte(open.told.outcome);
+        code.flag(open.told.amount.is_some());
+        if let Some((minor, currency)) = open.told.amount {
+            code.int(minor);
+            code.var(u64::from(currency));
+        }
         for time_ms in [open.raised_ms, open.quiet_ms, open.kept_ms] {
             code.int(time_ms);
         }
@@ -98,6 +161,14 @@ impl Open {
             seq: code.narrow(WHAT)?,
             count: code.narrow(WHAT)?,
             thinned: code.narrow(WHAT)?,
+            told: Weight {
+                outcome: code.byte(WHAT)?,
+                amount: if code.flag(WHAT)? {
+                    Some((code.int(WHAT)?, code.narrow(WHAT)?))
+                } else {
+                    None
+                },
+            },
             raised_ms: code.int(WHAT)?,
             quiet_ms: code.int(WHAT)?,
             kept_ms: code.int(WHAT)?,
@@ -116,14 +187,20 @@ pub struct Episodes {
 
 impl Episodes {
     /// Records a hit of an alert thinned to one per `span_ms`; `alert_id` is its id if it is raised.
-    pub fn hit(&mut self, key: EpisodeKey, at: At, span_ms: i64, alert_id: &str) -> Raise {
+    pub fn hit(
+        &mut self,
+        key: EpisodeKey,
+        (at, weight): (At, Weight),
+        span_ms: i64,
+        alert_id: &str,
+    ) -> Raise {
         let At { time_ms, clock_ms } = at;
         let quiet_ms = time_ms.saturating_add(span_ms);
         let kept_ms = quiet_ms.max(clock_ms.saturating_add(span_ms));
         let near = self.open.range((key, i64::MIN)..(key, quiet_ms)).next_back();
         let Some(place) = near.filter(|(_, open)| time_ms < open.quiet_ms).map(|(at, _)| *at)
         else {
-            return self.open_new((key, time_ms), (quiet_ms, kept_ms), alert_id);
+            return self.open_new((key, time_ms), (quiet_ms, kept_ms), weight, alert_id);
         };
         self.touch(place);
         let Some(open) = self.open.get_mut(&place) else { return Raise::Thinned };
@@ -134,19 +211,23 @@ impl Episodes {
             self.by_end.insert((kept_ms, place));
             open.kept_ms = kept_ms;
         }
-        if time_ms < open.raised_ms.saturating_add(span_ms) {
+        let is_near = time_ms < open.raised_ms.saturating_add(span_ms);
+        let graver = open.told.outdone_by(weight).filter(|_| is_near);
+        if is_near && graver.is_none() {
             open.thinned = open.thinned.saturating_add(1);
             return Raise::Thinned;
         }
-        open.raised_ms = time_ms;
+        open.told = open.told.with(weight);
+        open.raised_ms = open.raised_ms.max(time_ms);
         open.seq = open.seq.saturating_add(1);
         let thinned = core::mem::take(&mut open.thinned);
-        Raise::Alert(Episode { id: open.id.clone(), seq: open.seq, count: open.count, thinned })
+        let (id, seq, count) = (open.id.clone(), open.seq, open.count);
+        Raise::Alert(Episode { id, seq, count, thinned, graver })
     }
 
     /// An alert that is never thinned: an episode of its own.
     pub fn single(alert_id: &str) -> Episode {
-        Episode { id: alert_id.to_owned(), seq: 1, count: 1, thinned: 0 }
+        Episode { id: alert_id.to_owned(), seq: 1, count: 1, thinned: 0, graver: None }
     }
 
     /// Forgets the episodes that were quiet for their span at `clock_ms`.
@@ -222,7 +303,13 @@ impl Episodes {
         self.open.len() * 256
     }
 
-    fn open_new(&mut self, place: Place, (quiet_ms, kept_ms): (i64, i64), alert_id: &str) -> Raise {
+    fn open_new(
+        &mut self,
+        place: Place,
+        (quiet_ms, kept_ms): (i64, i64),
+        told: Weight,
+        alert_id: &str,
+    ) -> Raise {
         let (key, time_ms) = place;
         let of_key = self.open.range((key, i64::MIN)..=(key, i64::MAX));
         if let Some((oldest, _)) = of_key.clone().next().filter(|_| of_key.count() >= MOST_PER_KEY)
@@ -230,12 +317,20 @@ impl Episodes {
             self.forget(*oldest);
         }
         let (id, raised_ms) = (alert_id.to_owned(), time_ms);
-        let open =
-            Open { id: id.clone(), seq: 1, count: 1, thinned: 0, raised_ms, quiet_ms, kept_ms };
+        let open = Open {
+            id: id.clone(),
+            seq: 1,
+            count: 1,
+            thinned: 0,
+            told,
+            raised_ms,
+            quiet_ms,
+            kept_ms,
+        };
         self.touch(place);
         self.open.insert(place, open);
         self.by_end.insert((kept_ms, place));
-        Raise::Alert(Episode { id, seq: 1, count: 1, thinned: 0 })
+        Raise::Alert(Episode { id, seq: 1, count: 1, thinned: 0, graver: None })
     }
 }
 
@@ -246,7 +341,7 @@ mod tests {
     const KEY: EpisodeKey = (1, EntityKey(7));
 
     fn alert(id: &str, seq: u32, count: u32, thinned: u32) -> Raise {
-        Raise::Alert(Episode { id: id.to_owned(), seq, count, thinned })
+        Raise::Alert(Episode { id: id.to_owned(), seq, count, thinned, graver: None })
     }
 
     /// A hit of an alert thinned to one per 100 ms, on a clock that stands at `clock_ms`.
@@ -256,7 +351,7 @@ mod tests {
         (time_ms, clock_ms): (i64, i64),
         id: &str,
     ) -> Raise {
-        episodes.hit(key, At { time_ms, clock_ms }, 100, id)
+        episodes.hit(key, (At { time_ms, clock_ms }, Weight::default()), 100, id)
     }
 
     /// The same, of an event in time.
@@ -271,6 +366,54 @@ mod tests {
         assert_eq!(hit(&mut episodes, KEY, 40, "b"), Raise::Thinned);
         assert_eq!(hit(&mut episodes, KEY, 99, "c"), Raise::Thinned);
         assert_eq!(hit(&mut episodes, KEY, 100, "d"), alert("a", 2, 4, 2));
+    }
+
+    /// The same, of an event in time with this outcome and amount: the standing of its alert, and why it was not thinned.
+    fn weighs(
+        episodes: &mut Episodes,
+        time_ms: i64,
+        outcome: u8,
+        amount: Option<(i64, u32)>,
+    ) -> Option<(u32, u32, Option<Graver>)> {
+        let at = (At { time_ms, clock_ms: time_ms }, Weight { outcome, amount });
+        match episodes.hit(KEY, at, 100, "x") {
+            Raise::Alert(episode) => Some((episode.seq, episode.thinned, episode.graver)),
+            Raise::Thinned => None,
+        }
+    }
+
+    #[test]
+    fn what_is_graver_than_all_that_was_told_is_raised_within_the_span() {
+        use Graver::{Amount, Outcome};
+        let (eur, usd) = (|minor| Some((minor, 1)), |minor| Some((minor, 2)));
+        let mut episodes = Episodes::default();
+        assert_eq!(weighs(&mut episodes, 0, 0, eur(100)), Some((1, 0, None)));
+        assert_eq!(weighs(&mut episodes, 1, 0, eur(199)), None);
+        assert_eq!(weighs(&mut episodes, 2, 0, eur(200)), Some((2, 1, Some(Amount))));
+        assert_eq!(weighs(&mut episodes, 3, 0, eur(399)), None);
+        // In another currency nobody can say; without an amount the outcome alone counts.
+        assert_eq!(weighs(&mut episodes, 4, 0, usd(9_000)), None);
+        assert_eq!(weighs(&mut episodes, 5, 2, None), Some((3, 2, Some(Outcome))));
+        assert_eq!(weighs(&mut episodes, 6, 2, eur(399)), None);
+        assert_eq!(weighs(&mut episodes, 7, 1, eur(400)), Some((4, 1, Some(Amount))));
+        assert_eq!(weighs(&mut episodes, 8, 3, eur(1)), Some((5, 0, Some(Outcome))));
+        // A span after the latest alert it is raised anyhow.
+        assert_eq!(weighs(&mut episodes, 107, 0, eur(1)), None);
+        assert_eq!(weighs(&mut episodes, 108, 0, eur(1)), Some((6, 1, None)));
+        // Nothing, and less than nothing, has no double.
+        let mut episodes = Episodes::default();
+        weighs(&mut episodes, 0, 0, eur(0));
+        assert_eq!(weighs(&mut episodes, 1, 0, eur(500)), None);
+    }
+
+    #[test]
+    fn a_flood_of_ever_larger_amounts_raises_few_alerts() {
+        let mut episodes = Episodes::default();
+        let raised = (1..=10_000_i64)
+            .filter(|minor| weighs(&mut episodes, 0, 0, Some((*minor, 1))).is_some())
+            .count();
+        // 1, 2, 4, ... 8,192.
+        assert_eq!(raised, 14);
     }
 
     #[test]

@@ -438,6 +438,11 @@ pub struct EpisodeRef<'a> {
     pub count: u32,
     /// Hits that were thinned since the alert before.
     pub thinned: u32,
+    /// Why it was raised although another alert is near: `outcome`, the event is stopped harder than any that was told;
+    /// `amount`, it is at least twice the largest that was told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("enum" = ["outcome", "amount"]))]
+    pub graver: Option<&'a str>,
 }
 
 /// A hold and its state.

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::base::Digest;
 use crate::base::time::format_rfc3339;
-use crate::decision::episodes::Episode;
+use crate::decision::episodes::{Episode, Graver};
 use crate::decision::holds::{Hold, HoldState, Stage};
 use crate::decision::json;
 use crate::decision::lattice::Outcome;
@@ -229,7 +229,7 @@ pub(super) fn alert(
     out: &mut Vec<u8>,
     sink: &mut impl Sink,
 ) {
-    let Episode { id, seq, count, thinned } = facts.episode;
+    let Episode { id, seq, count, thinned, graver } = facts.episode;
     let record = AlertRecord {
         schema: OutputTopic::Alerts.schema(),
         alert_id: facts.alert_id,
@@ -245,7 +245,13 @@ pub(super) fn alert(
         outcome: outcome_word(facts.outcome),
         score: facts.score,
         entities: facts.entities,
-        episode: EpisodeRef { id, seq: *seq, count: *count, thinned: *thinned },
+        episode: EpisodeRef {
+            id,
+            seq: *seq,
+            count: *count,
+            thinned: *thinned,
+            graver: graver.map(Graver::as_str),
+        },
         conditions: facts.conditions,
         trimmed: false,
         ruleset: &scene.setup.ruleset,
@@ -355,7 +361,7 @@ pub(super) fn escalation(
         outcome: OutcomeWord::Hold,
         score: hold.score,
         entities: Vec::new(),
-        episode: EpisodeRef { id: &alert_id, seq: 1, count: 1, thinned: 0 },
+        episode: EpisodeRef { id: &alert_id, seq: 1, count: 1, thinned: 0, graver: None },
         conditions: &[],
         trimmed: false,
         ruleset: &setup.ruleset,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::base::planted::{Bug, is_planted};
 use crate::base::{EntityKey, Value};
-use crate::decision::episodes::{At, Episodes, Raise};
+use crate::decision::episodes::{At, Episodes, Raise, Weight};
 use crate::decision::holds::{Hold, HoldKey, Placed, payment_key};
 use crate::decision::lattice::Outcome;
 use crate::decision::resolve::{Reach, Resolution, resolve};
@@ -508,7 +508,8 @@ impl<'a, S: Sink> Turn<'a, S> {
                 let at = At { time_ms: scene.now_ms, clock_ms: standing.placement.clock_ms };
                 // WHY: by its id, so that a rule with another name goes on thinning.
                 let series = series(&info.id, wish, standing.placement.timeliness);
-                match episodes.hit((series, key), at, span_ms, &alert_id) {
+                let weight = weight(scene, resolution);
+                match episodes.hit((series, key), (at, weight), span_ms, &alert_id) {
                     Raise::Alert(episode) => episode,
                     Raise::Thinned => {
                         counter.thinned += 1;
@@ -748,6 +749,18 @@ fn series(id: &str, wish: &AlertWish<'_>, timeliness: Timeliness) -> u64 {
     let future: &[u8] = if timeliness == Timeliness::Future { b"future" } else { b"" };
     let parts = [id.as_bytes(), wish.place.as_bytes(), future].map(EntityKey::of_text);
     EntityKey::combine(&parts).hash64()
+}
+
+/// How grave an alert about the event is beside others.
+fn weight(scene: &Scene<'_>, resolution: &Resolution<'_>) -> Weight {
+    let outcome = match resolution.outcome() {
+        Outcome::Pass | Outcome::Allow => 0,
+        Outcome::StepUp => 1,
+        Outcome::Hold => 2,
+        Outcome::Block => 3,
+    };
+    let amount = scene.shape.amount_of(scene.decoded.row);
+    Weight { outcome, amount: amount.map(|(minor, currency)| (minor, currency.0)) }
 }
 
 /// The circumstances as they are written.
