@@ -606,6 +606,56 @@ fn a_rule_set_becomes_active_when_a_second_person_approves_what_the_first_looked
     assert_eq!(desk.score("n1", "75.00")["outcome"], "hold");
 }
 
+/// The policy says how many people approve, by what the rules do that are changed.
+#[test]
+fn as_many_people_approve_a_rule_set_as_the_policy_says() {
+    let desk = Desk::open_with(Broker::shared(), "api-approvals", &["rules.watch_interval=0s"]);
+    desk.wait_listening();
+    let post = |path: &str, role: Role, body: &Value| {
+        desk.ask("POST", path, Some(desk.token(role)), Some(body), &[])
+    };
+    let digest = |answer: &Value| answer["digest"].as_str().unwrap().to_owned();
+    let ask = |text: &str| {
+        std::fs::write(desk.fleet.rules().join("rules.risk"), text).unwrap();
+        let draft = json!({"files": [{"path": "rules.risk", "text": text}]});
+        let wanted = digest(&post("/v1/rules:validate", Role::RuleAuthor, &draft).body);
+        let body = json!({"reason": "as discussed", "digest": wanted});
+        let asked = post("/v1/rules:request-activation", Role::RuleAuthor, &body);
+        assert_eq!(asked.status, 202, "{asked:?}");
+        (wanted, asked)
+    };
+    let why = json!({"reason": "read the plan"});
+    let approve = |asked: &Answer, role: Role| {
+        let place = format!("{}:approve", asked.header("location").unwrap());
+        let answer = post(&place, role, &why);
+        (answer.status, answer.body["state"].clone(), answer.body["approved_by"].clone())
+    };
+    let active = || digest(&desk.get("/v1/rules", Role::Viewer).body);
+
+    // A policy that asks for two is a change of everything, and asks for itself.
+    let policy = "policy p\n  approvals 2 for [hold]\n";
+    let strict = format!("{}{policy}", crate::desk::RULES);
+    let (wanted, asked) = ask(&strict);
+    assert_eq!(asked.body["approvals_needed"], 2, "{asked:?}");
+    let first = (202, json!("pending"), json!(["rule-approver"]));
+    assert_eq!(approve(&asked, Role::RuleApprover), first);
+    assert_eq!(approve(&asked, Role::RuleApprover), first, "one person counts once");
+    assert_ne!(active(), wanted);
+    let both = json!(["admin", "rule-approver"]);
+    assert_eq!(approve(&asked, Role::Admin), (200, json!("done"), both));
+    wait::until(|| active() == wanted, || desk.service.describe());
+
+    // A rule that holds takes two, one that watches takes one.
+    let lower = strict.replace("> 100 EUR", "> 50 EUR");
+    assert_eq!(ask(&lower).1.body["approvals_needed"], 2);
+    let watching = "rule watching id \"R-77\" owner o mode shadow on pay when amount > 1 EUR then hold for 1h\n";
+    let (wanted, asked) = ask(&format!("{strict}{watching}"));
+    assert_eq!(asked.body["approvals_needed"], 1, "{asked:?}");
+    let done = (200, json!("done"), json!(["rule-approver"]));
+    assert_eq!(approve(&asked, Role::RuleApprover), done);
+    wait::until(|| active() == wanted, || desk.service.describe());
+}
+
 #[test]
 fn lists_snoozes_and_subjects_are_changed_under_the_name_of_who_asks() {
     let desk = Desk::open(Broker::shared(), "api-change");

@@ -197,7 +197,7 @@ fn contribution<'p, H: Host>(
         name: &info.name,
         severity: severity_word(info.severity),
         typologies: &info.typologies,
-        actions: actions.iter().map(action_word).collect(),
+        actions: actions.iter().map(ActionPlan::word).collect(),
         points: points.sum(),
         reasons: actions
             .iter()
@@ -359,19 +359,5 @@ fn reason(action: &ActionPlan) -> Option<&Message> {
     match action {
         ActionPlan::Block { reason } | ActionPlan::Hold { reason, .. } => reason.as_ref(),
         _ => None,
-    }
-}
-
-fn action_word(action: &ActionPlan) -> &'static str {
-    match action {
-        ActionPlan::Allow => "allow",
-        ActionPlan::Block { .. } => "block",
-        ActionPlan::Hold { .. } => "hold",
-        ActionPlan::StepUp { .. } => "step_up",
-        ActionPlan::Alert { .. } => "alert",
-        ActionPlan::Score { .. } => "score",
-        ActionPlan::Add { .. } => "add",
-        ActionPlan::Remove { .. } => "remove",
-        ActionPlan::Tag(_) => "tag",
     }
 }

@@ -71,7 +71,10 @@ const WORDS: &[(&str, &str)] = &[
     ("timezone", "Where days begin."),
     ("rates", "`rates from \"rates.csv\" expires 7d`: exchange rates into the base currency."),
     ("band", "What a score leads to: `band 40..69 -> alert queue l1`."),
-    ("approvals", "Read and without effect yet."),
+    (
+        "approvals",
+        "How many people beside whoever asks approve a change of rules with these actions, where the HTTP API activates it: `approvals 2 for [allow, block, hold]`.",
+    ),
     ("budget", "`budget 20us per event`: what the rules on one event may cost at most."),
     ("state", "Memory for all windows; beyond it the oldest keys go first, counted and marked."),
     (

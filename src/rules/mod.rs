@@ -1,5 +1,6 @@
 //! The rule language: text → tree ([`syntax`]) → checked program → run ([`eval`]).
 
+mod action;
 mod analysis;
 mod check;
 mod constant;

@@ -12,11 +12,12 @@ use crate::base::rates::Rates;
 use crate::base::{Currency, Digest, Network};
 use crate::diag::{Sources, Span};
 use crate::event::schema::{EntityId, EventId, FieldId, Schema, SlotId};
+pub use crate::rules::action::{ActionPlan, Escalation, Message, MessagePart, StepUpOtherwise};
 pub use crate::rules::constant::Constant;
 pub use crate::rules::expectation::{Expectation, WantedAction};
 pub use crate::rules::filled::Filled;
 pub use crate::rules::model::{Aspect, LearnedFeature, LearnedSpec, MadeOf, ModelId, ModelPlan};
-use crate::rules::syntax::ast::{CompareOp, Otherwise};
+use crate::rules::syntax::ast::CompareOp;
 use crate::window::spec::{MeasureId, TableSpec};
 
 /// Index of a node in its [`EventPlan::nodes`].
@@ -326,118 +327,6 @@ impl RuleBody {
     }
 }
 
-/// An action with everything resolved.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ActionPlan {
-    /// Let it pass, whatever non-mandatory rules say.
-    Allow,
-    /// Refuse.
-    Block {
-        /// Shown to people.
-        reason: Option<Message>,
-    },
-    /// Stop it for a while.
-    Hold {
-        /// The slot of the subject whose payments are all held, beside this one.
-        of: Option<SlotId>,
-        /// How long, ms.
-        for_ms: i64,
-        /// Who is asked at the deadline, and for how much longer it is held then.
-        escalate: Option<Escalation>,
-        /// What happens at the last deadline.
-        otherwise: Otherwise,
-        /// Shown to people.
-        reason: Option<Message>,
-    },
-    /// Ask for a second factor.
-    StepUp {
-        /// Which.
-        method: String,
-        /// How long it waits for an answer, ms.
-        within_ms: i64,
-        /// When it stays unanswered: block, or hold for this many ms.
-        otherwise: Option<StepUpOtherwise>,
-    },
-    /// Tell a person.
-    Alert {
-        /// Where.
-        queue: Option<String>,
-        /// Thinning: slots of the key, and the time in ms.
-        once: Option<(Vec<SlotId>, i64)>,
-        /// What it says.
-        message: Option<Message>,
-    },
-    /// Add risk points.
-    Score {
-        /// Points, may be negative.
-        points: i32,
-        /// Index in [`Program::groups`].
-        group: u16,
-    },
-    /// Put the value of a slot on a list.
-    Add {
-        /// Which value.
-        slot: SlotId,
-        /// Which list.
-        list: ListId,
-        /// For how long, ms.
-        for_ms: i64,
-    },
-    /// Take the value of a slot off a list.
-    Remove {
-        /// Which value.
-        slot: SlotId,
-        /// Which list.
-        list: ListId,
-    },
-    /// Mark the decision.
-    Tag(String),
-}
-
-impl ActionPlan {
-    /// The text that it shows, if it has one.
-    pub fn message(&self) -> Option<&Message> {
-        match self {
-            Self::Block { reason } | Self::Hold { reason, .. } => reason.as_ref(),
-            Self::Alert { message, .. } => message.as_ref(),
-            _ => None,
-        }
-    }
-}
-
-/// What comes at the first deadline of a hold that has two.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Escalation {
-    /// The queue of who is asked.
-    pub queue: String,
-    /// How long they have, ms.
-    pub for_ms: i64,
-}
-
-/// What an unanswered step-up does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum StepUpOtherwise {
-    /// Refuse.
-    Block,
-    /// Hold for this many ms.
-    Hold(i64),
-}
-
-/// A text with values in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Message(pub Vec<MessagePart>);
-
-/// A part of a message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum MessagePart {
-    /// As it is.
-    Text(String),
-    /// The value of a field as it came (money with its own currency).
-    Field(FieldId),
-    /// The value of an expression.
-    Value(NodeId),
-}
-
 /// One expression.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
@@ -723,6 +612,17 @@ pub struct Policy {
     pub breaker: Option<(u32, i64)>,
     /// What the rules on one event may cost at most, in ns as [`crate::rules::cost`] reckons.
     pub budget_ns: Option<i64>,
+    /// How many people must approve a change of what rules do.
+    pub approvals: Vec<Approvals>,
+}
+
+/// `approvals 2 for [block, hold]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Approvals {
+    /// How many people beside whoever asked.
+    pub people: u8,
+    /// The actions of the rules that are changed, as rules name them.
+    pub actions: Vec<String>,
 }
 
 /// A `test` block, resolved.

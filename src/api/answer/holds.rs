@@ -20,10 +20,12 @@ use crate::api::store::requests::Request;
 use crate::base::Currency;
 use crate::base::amount::parse_minor;
 use crate::base::time::{format_rfc3339, parse_rfc3339};
+use crate::decision::holds::HoldState;
 use crate::decision::wire::HoldRecord;
 
-/// States of a hold, as records name them; the first two are open.
-pub(crate) const STATES: [&str; 5] = ["placed", "extended", "released", "confirmed", "expired"];
+/// States of a hold, as records name them.
+pub(crate) const STATES: [&str; 6] =
+    ["placed", "extended", "escalated", "released", "confirmed", "expired"];
 
 /// Most steps of a hold that are shown.
 const MAX_STEPS: i64 = 200;
@@ -104,7 +106,8 @@ pub(crate) async fn list(call: Call) -> Result<Reply, Problem> {
     let limit = call.query.count("limit").unwrap_or(PAGE);
     let wanted = call.query.words("state");
     let states: Vec<&'static str> = if wanted.is_empty() {
-        vec!["placed", "extended"]
+        let open = HoldState::ALL.into_iter().filter(|state| state.is_open());
+        open.map(HoldState::as_str).collect()
     } else {
         STATES.into_iter().filter(|state| wanted.contains(state)).collect()
     };
@@ -352,3 +355,13 @@ pub(crate) fn check_reason(reason: &str) -> Result<(), Problem> {
 
 /// What `:release` answers where it takes a second person.
 pub(crate) type Waiting = RequestItem;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_state_of_a_hold_may_be_asked_for() {
+        assert_eq!(STATES, HoldState::ALL.map(HoldState::as_str));
+    }
+}

@@ -1,6 +1,6 @@
 //! Four eyes: somebody asks, somebody else approves, and only then it is done. Who asked cannot approve, whatever their roles.
 
-use axum::http::header;
+use axum::http::{StatusCode, header};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
@@ -46,7 +46,11 @@ pub(crate) struct RequestItem {
     /// `approved` and neither `done` nor `failed`: whoever approved was cut off, and may approve again.
     #[schemars(extend("enum" = ["pending", "approved", "refused", "done", "failed"]))]
     state: String,
-    /// The second person.
+    /// How many people must approve beside whoever asked.
+    approvals_needed: u32,
+    /// Who approved so far.
+    approved_by: Vec<String>,
+    /// Who approved last, or refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     decided_by: Option<String>,
     /// When they decided.
@@ -64,7 +68,10 @@ pub(crate) struct RequestItem {
 }
 
 fn item(it: &Request) -> Result<RequestItem, Problem> {
+    let details = parsed(&it.payload)?;
     Ok(RequestItem {
+        approvals_needed: needed(&details),
+        approved_by: it.approved_by.clone(),
         request_id: it.id.clone(),
         kind: it.kind.clone(),
         about: it.about.clone(),
@@ -76,8 +83,14 @@ fn item(it: &Request) -> Result<RequestItem, Problem> {
         decided_at: it.decided_ms.map(format_rfc3339),
         note: it.note.clone(),
         outcome: it.outcome.clone(),
-        details: parsed(&it.payload)?,
+        details,
     })
+}
+
+/// How many people must approve.
+fn needed(details: &Value) -> u32 {
+    let said = details.get("approvals_needed").and_then(Value::as_u64);
+    said.and_then(|people| u32::try_from(people).ok()).unwrap_or(1).max(1)
 }
 
 /// Keeps a request of the caller's. The same idempotency key means the same request.
@@ -110,6 +123,7 @@ pub(crate) async fn ask(
         decided_ms: None,
         note: None,
         outcome: None,
+        approved_by: Vec::new(),
     };
     let wanted = request.clone();
     let kept = call
@@ -168,8 +182,8 @@ pub(crate) async fn approve(call: Call) -> Result<Reply, Problem> {
     let request = second_person(&call).await?;
     let by = call.person.name.clone();
     let is_again = request.state == "approved" && request.decided_by.as_ref() == Some(&by);
-    if !is_again {
-        settle(&call, &request, "approved", &reason).await?;
+    if !is_again && !enough(&call, &request, &reason).await? {
+        return Ok(Reply::json(&item(&find(&call).await?)?)?.status(StatusCode::ACCEPTED));
     }
     let came = match request.kind.as_str() {
         "hold.release" => holds::release_approved(&call.state, &request, &by).await,
@@ -194,6 +208,24 @@ pub(crate) async fn approve(call: Call) -> Result<Reply, Problem> {
         .await?;
     came?;
     Reply::json(&item(&concluded.unwrap_or(request))?)
+}
+
+/// Takes the caller's approval down. False: more people must approve.
+async fn enough(call: &Call, request: &Request, note: &str) -> Result<bool, Problem> {
+    if request.state != "pending" {
+        return settle(call, request, "approved", note).await.map(|()| true);
+    }
+    let needed = needed(&parsed(&request.payload)?);
+    let (id, by, said) = (request.id.clone(), call.person.name.clone(), note.to_owned());
+    let people = call
+        .state
+        .store
+        .change(move |connection| requests::approve(connection, &id, (&by, &said), now_ms()))
+        .await?;
+    if people < needed {
+        return Ok(false);
+    }
+    settle(call, request, "approved", note).await.map(|()| true)
 }
 
 /// `POST /v1/requests/{id}:refuse`

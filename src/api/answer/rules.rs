@@ -3,6 +3,7 @@
 //! A draft is the active rule set with some files replaced, added or (by `null`) left out; it is compiled and thrown away. What
 //! can become active lies in the rule folder alone, where its history is kept by whatever keeps text.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -20,13 +21,13 @@ use crate::api::problem::{
 };
 use crate::api::state::State;
 use crate::api::store::requests::Request;
-use crate::backtest::compare::changes;
+use crate::backtest::compare::{Changes, changes};
 use crate::base::Digest;
 use crate::diag::render;
 use crate::diag::{Diagnostic, Severity, Source, Sources};
 use crate::engine::{Engine, EngineOptions, Input, Output, OutputTopic};
 use crate::loader::load;
-use crate::rules::program::{Mode, Program};
+use crate::rules::program::{ActionPlan, Mode, Program};
 use crate::rules::{compile, renewed};
 use crate::runtime::Reload;
 
@@ -251,15 +252,43 @@ pub(crate) async fn request_activation(call: Call) -> Result<Reply, Problem> {
     can_activate(&call.state)?;
     let (state, wanted) = (Arc::clone(&call.state), digest.clone());
     let plan = heavy(&call.state, move || {
-        let after = folder(&state, &wanted)?;
-        Ok(plan_of(&state.rules.get(), &after))
+        let (before, after) = (state.rules.get(), folder(&state, &wanted)?);
+        Ok((plan_of(&before, &after), approvals_needed(&before, &after)))
     });
-    let plan: Plan = plan.await??;
-    let payload = json!({ "plan": plan });
+    let (plan, approvals_needed): (Plan, u8) = plan.await??;
+    let payload = json!({ "plan": plan, "approvals_needed": approvals_needed });
     let request = requests::ask(&call, ACTIVATE, &digest, &reason, &payload).await?;
     let place = format!("/v1/requests/{}", request.request_id);
     let reply = Reply::json(&request)?.status(StatusCode::ACCEPTED);
     Ok(reply.header(HeaderName::from_static("location"), &place))
+}
+
+/// How many people must approve that one rule set follows another: what the policies of both say of the actions of acting rules
+/// that are added, changed or removed.
+fn approvals_needed(before: &Program, after: &Program) -> u8 {
+    let Changes { added, removed, changed, .. } = changes(before, after);
+    let items = || added.iter().chain(&removed).chain(changed.iter().map(|it| &it.what));
+    // WHY: a feature, a list or a template changes what rules do that are not changed themselves.
+    let is_rule = |what: &String| what.starts_with("rule ") || what.starts_with("test ");
+    let rules: BTreeSet<&str> = items().filter_map(|what| what.strip_prefix("rule ")).collect();
+    let touched: BTreeSet<&str> =
+        [before, after].into_iter().flat_map(|program| acts(program, &rules)).collect();
+    let everything = !items().all(is_rule);
+    let clauses = before.policy.approvals.iter().chain(&after.policy.approvals);
+    let counts = clauses.filter(|clause| {
+        everything || clause.actions.iter().any(|action| touched.contains(action.as_str()))
+    });
+    counts.map(|clause| clause.people).max().unwrap_or(1)
+}
+
+/// What those of these rules do that act.
+fn acts(program: &Program, rules: &BTreeSet<&str>) -> Vec<&'static str> {
+    let bodies = program.plans.iter().flat_map(|plan| &plan.rules);
+    let acting = bodies.filter(|body| {
+        let info = program.rules.get(usize::from(body.rule.0));
+        info.is_some_and(|info| info.mode.acts() && rules.contains(info.name.as_str()))
+    });
+    acting.flat_map(|body| body.actions.iter().map(ActionPlan::word)).collect()
 }
 
 fn can_activate(state: &State) -> Result<(), Problem> {

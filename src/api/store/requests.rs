@@ -29,9 +29,13 @@ pub(crate) struct Request {
     pub(crate) note: Option<String>,
     /// What came of it.
     pub(crate) outcome: Option<String>,
+    /// Who approved, in the order of their names.
+    pub(crate) approved_by: Vec<String>,
 }
 
-const ALL: &str = "SELECT request_id, kind, about, asked_by, reason, asked_ms, payload, state, decided_by, decided_ms, note, outcome FROM requests";
+const ALL: &str = "SELECT request_id, kind, about, asked_by, reason, asked_ms, payload, state, decided_by, decided_ms, note, outcome,
+    (SELECT json_group_array(person) FROM (SELECT person FROM approvals
+        WHERE approvals.request_id = requests.request_id ORDER BY person)) FROM requests";
 
 fn request(row: &Row<'_>) -> rusqlite::Result<Request> {
     Ok(Request {
@@ -47,6 +51,7 @@ fn request(row: &Row<'_>) -> rusqlite::Result<Request> {
         decided_ms: row.get(9)?,
         note: row.get(10)?,
         outcome: row.get(11)?,
+        approved_by: serde_json::from_str(&row.get::<_, String>(12)?).unwrap_or_default(),
     })
 }
 
@@ -88,6 +93,19 @@ pub(crate) fn page(
     );
     let mut found = connection.prepare_cached(&sql)?;
     found.query_map(params![state, ms, id, limit], request)?.collect()
+}
+
+/// Takes down that somebody approved, and gives how many people have; one who approves again counts once.
+pub(crate) fn approve(
+    connection: &Connection,
+    id: &str,
+    (by, note): (&str, &str),
+    now_ms: i64,
+) -> rusqlite::Result<u32> {
+    let sql = "INSERT OR IGNORE INTO approvals (request_id, person, approved_ms, note) VALUES (?1, ?2, ?3, ?4)";
+    connection.execute(sql, params![id, by, now_ms, note])?;
+    let sql = "SELECT count(*) FROM approvals WHERE request_id = ?1";
+    connection.query_row(sql, [id], |row| row.get(0))
 }
 
 /// Whether a state was pending and is so no more: two people who approve at once are one approval.

@@ -79,6 +79,10 @@ CREATE TABLE IF NOT EXISTS requests (
     state TEXT NOT NULL, decided_by TEXT, decided_ms INTEGER, note TEXT, outcome TEXT
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS requests_by_state ON requests (state, asked_ms);
+CREATE TABLE IF NOT EXISTS approvals (
+    request_id TEXT NOT NULL, person TEXT NOT NULL, approved_ms INTEGER NOT NULL, note TEXT NOT NULL,
+    PRIMARY KEY (request_id, person)
+) WITHOUT ROWID;
 ";
 
 const TABLES: [&str; 10] = [

@@ -1,12 +1,14 @@
 //! The decision policy; without one, the defaults.
 
 use crate::diag::{Diagnostic, Span, codes, suggest};
+use crate::rules::check::refusal::did_you_mean;
 use crate::rules::check::schema::default_currency;
 use crate::rules::check::{actions, literals};
-use crate::rules::program::{ActionPlan, Policy};
+use crate::rules::program::{ActionPlan, Approvals, Policy};
 use crate::rules::syntax::ast::{
-    Action, ActionKind, Decimal, Item, PolicyClause, PolicyClauseKind, Text,
+    self, Action, ActionKind, Decimal, Item, PolicyClause, PolicyClauseKind, Text,
 };
+use crate::rules::syntax::words;
 
 /// Byte budget for all state when no policy gives one.
 const DEFAULT_STATE_BYTES: u64 = 1 << 30;
@@ -25,6 +27,7 @@ pub(super) fn compile(
             state_bytes: DEFAULT_STATE_BYTES,
             breaker: None,
             budget_ns: None,
+            approvals: Vec::new(),
         },
         timezone: jiff::tz::TimeZone::UTC,
         seen: Vec::new(),
@@ -97,7 +100,7 @@ impl Builder<'_> {
             // Read where the time zone is known.
             PolicyClauseKind::Rates { .. } => {}
             PolicyClauseKind::Budget(ns) => self.policy.budget_ns = Some(*ns),
-            PolicyClauseKind::Approvals(..) => self.not_in_force(word, clause),
+            PolicyClauseKind::Approvals(people, actions) => self.approvals(*people, actions, span),
         }
     }
 
@@ -115,9 +118,25 @@ impl Builder<'_> {
         self.report.push(diagnostic.with_help("write `breaker 1000 per 1h`"));
     }
 
-    fn not_in_force(&mut self, word: &str, clause: &PolicyClause) {
-        let message = format!("`{word}` is read and has no effect yet");
-        self.report.push(Diagnostic::new(codes::W0901, clause.span, message));
+    fn approvals(&mut self, people: Decimal, actions: &[ast::Name], span: Span) {
+        for action in actions {
+            if !words::ACTIONS.contains(&action.text.as_str()) {
+                let message = format!("`{}` is no action", action.text);
+                let found = Diagnostic::new(codes::E0204, action.span, message);
+                let near = suggest::nearest(&action.text, words::ACTIONS.iter().copied());
+                let known = format!("actions are: {}", words::ACTIONS.join(", "));
+                self.report.push(did_you_mean(found, near, &known));
+            }
+        }
+        let whole = literals::whole(people, 1..=10).and_then(|it| u8::try_from(it).ok());
+        let Some(people) = whole else {
+            let message = "approvals are given by 1 to 10 people";
+            let diagnostic = Diagnostic::new(codes::E0511, span, message);
+            self.report.push(diagnostic.with_help("write `approvals 2 for [block, hold]`"));
+            return;
+        };
+        let actions = actions.iter().map(|action| action.text.clone()).collect();
+        self.policy.approvals.push(Approvals { people, actions });
     }
 
     fn band(&mut self, from: Decimal, to: Decimal, action: &Action, clause: &PolicyClause) {

@@ -127,6 +127,7 @@ pub(super) fn program(nodes: Vec<Node>) -> Program {
         state_bytes: 1 << 30,
         breaker: None,
         budget_ns: None,
+        approvals: Vec::new(),
     };
     let list = ListSpec {
         name: "watched".to_owned(),
