@@ -146,16 +146,19 @@ fn audit_records_of_each_partition_are_one_chain_that_a_restore_and_a_replay_go_
     feed(&mut whole, &records[30..], &mut expected);
     let expected = audit(expected);
     let known = chains(&expected);
-    // Announced at the first record, in payments-0; tripped in one of its partitions; every command answered; announced
-    // again, at record 30, which is in payments-0 too.
+    // Announced at the first record of each partition, and at the first after record 30; tripped in one of them; every command
+    // answered.
     let kinds = |name: (&str, i64)| -> Vec<String> {
         let bodies = &known[&(name.0.to_owned(), name.1)];
         let kind = |body: &Vec<u8>| serde_json::from_slice::<Value>(body).unwrap()["kind"].clone();
         bodies.iter().map(|body| kind(body).as_str().unwrap().to_owned()).collect()
     };
-    assert_eq!(kinds(("commands", 0)), vec!["command"; 8]);
-    let of_payments = kinds(("payments", 0));
-    assert_eq!(of_payments.iter().filter(|kind| *kind == "ruleset_active").count(), 2);
+    for partition in [("payments", 0), ("payments", 1), ("commands", 0)] {
+        let announced = kinds(partition).iter().filter(|kind| *kind == "ruleset_active").count();
+        assert_eq!((announced, &*kinds(partition)[0]), (2, "ruleset_active"), "{partition:?}");
+    }
+    let answers = kinds(("commands", 0));
+    assert_eq!(answers.iter().filter(|kind| *kind == "command").count(), 8);
     assert!(expected.iter().any(|body| String::from_utf8_lossy(body).contains("rule_tripped")));
 
     for cut in [0, 1, 7, 29, 30] {

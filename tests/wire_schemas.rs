@@ -340,8 +340,8 @@ fn records_balance_decisions_and_dead_letters() {
     let written = of(OutputTopic::Decisions).count() + of(OutputTopic::DeadLetter).count();
     assert_eq!(RUN.read, u64::try_from(N_RECORDS).unwrap());
     assert_eq!(written, N_RECORDS);
-    // The rule set and nine commands.
-    assert_eq!(of(OutputTopic::Audit).count(), 1 + 9);
+    // The rule set in each of two topics, and nine commands.
+    assert_eq!(of(OutputTopic::Audit).count(), 2 + 9);
     let answers = of(OutputTopic::Audit).map(|record| &record["command"]);
     let done =
         answers.filter(|answer| answer["result"] == "done" && answer.get("hold_id").is_none());

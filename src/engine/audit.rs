@@ -15,11 +15,16 @@ pub struct Link {
     pub seq: u64,
     /// The digest of that record; zeros before the first.
     pub last: Digest,
+    /// The rule set that was announced last, with its settings.
+    ///
+    /// WHY: in each partition. In which of several the first record of all is decided hangs on the order in which they are
+    /// read, and a replay may read them in another one: the chain of one would lack a record that another one's has.
+    announced: Option<Digest>,
 }
 
 impl Default for Link {
     fn default() -> Self {
-        Self { seq: 0, last: Digest([0; 32]) }
+        Self { seq: 0, last: Digest([0; 32]), announced: None }
     }
 }
 
@@ -31,11 +36,10 @@ impl Link {
     }
 }
 
-/// The chains of an engine, by input partition, and the rule set that was announced last.
+/// The chains of an engine, by input partition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Chains {
     links: Vec<Link>,
-    announced: Option<Digest>,
 }
 
 impl Chains {
@@ -53,34 +57,36 @@ impl Chains {
         self.links.get(stream.0 as usize).copied().unwrap_or_default()
     }
 
-    /// Takes note that this rule set, with its settings, decides from here on. True: it was not announced yet.
-    pub(super) fn is_news(&mut self, identity: Digest) -> bool {
-        self.announced.replace(identity) != Some(identity)
+    /// Takes note that this rule set, with its settings, decides records of a stream from here on. True: it was not announced
+    /// there yet.
+    pub(super) fn is_news(&mut self, stream: StreamId, identity: Digest) -> bool {
+        self.of(stream).announced.replace(identity) != Some(identity)
     }
 
     pub(super) fn save(&self, code: &mut Encoder<'_>) {
-        code.flag(self.announced.is_some());
-        code.raw(&self.announced.unwrap_or(Digest([0; 32])).0);
         code.count(self.links.len());
-        for Link { seq, last } in &self.links {
+        for Link { seq, last, announced } in &self.links {
             code.var(*seq);
             code.raw(&last.0);
+            code.flag(announced.is_some());
+            code.raw(&announced.unwrap_or(Digest([0; 32])).0);
         }
     }
 
     pub(super) fn load(n_sources: usize, code: &mut Decoder<'_>) -> Result<Self, Damaged> {
         const WHAT: &str = "chain of audit records";
-        let is_known = code.flag(WHAT)?;
-        let announced = Digest(load_digest(code)?);
-        let n = code.count(33, WHAT)?;
+        let n = code.count(66, WHAT)?;
         code.demand(n <= n_sources, WHAT)?;
         let link = |_| {
             let seq = code.var(WHAT)?;
             code.demand(seq < u64::MAX >> 1, WHAT)?;
-            Ok(Link { seq, last: Digest(load_digest(code)?) })
+            let last = Digest(load_digest(code)?);
+            let is_known = code.flag(WHAT)?;
+            let announced = Digest(load_digest(code)?);
+            Ok(Link { seq, last, announced: is_known.then_some(announced) })
         };
         let links = (0..n).map(link).collect::<Result<Vec<Link>, Damaged>>()?;
-        Ok(Self { links, announced: is_known.then_some(announced) })
+        Ok(Self { links })
     }
 }
 

@@ -35,7 +35,7 @@ use crate::engine::step::{Engine, Remembered};
 pub(super) const MAGIC: &[u8; 8] = b"RISKWEIR";
 
 /// The form in which this engine writes snapshots, and the only one that it reads.
-pub const SNAPSHOT_VERSION: u32 = 10;
+pub const SNAPSHOT_VERSION: u32 = 11;
 
 /// Kinds of sections.
 pub(super) mod kind {

@@ -348,7 +348,7 @@ impl Engine {
     /// remembered.
     pub fn announce(&mut self, input: &Input<'_>, sink: &mut impl Sink) {
         let (setup, chains) = (&self.setup, &mut self.remembered.chains);
-        if chains.is_news(setup.identity) {
+        if chains.is_news(input.stream, setup.identity) {
             let source = &self.sources[input.stream.0 as usize];
             let chain = (chains.of(input.stream), source.at(input.offset));
             emit::ruleset_active(setup, chain, &mut self.work.body, sink);

@@ -272,7 +272,7 @@ impl Step for Deciding {
 
     fn audit_standing(&self) -> Option<AuditStanding> {
         let (_, _, stream) = self.last.as_ref()?;
-        let Link { seq, last } = self.engine.audit_chain(*stream);
+        let Link { seq, last, .. } = self.engine.audit_chain(*stream);
         Some(AuditStanding { seq, last, decisions: self.engine.digest() })
     }
 
