@@ -138,6 +138,16 @@ impl World {
         command().args(["replay", "-c", &config]).args(arguments).output().unwrap()
     }
 
+    /// Takes the snapshots away, and leaves the rule sets that lie beside them.
+    fn remove_snapshots(&self) {
+        let shards = fs::read_dir(self.folder.path().join("snapshots")).unwrap();
+        let files = shards.flat_map(|shard| fs::read_dir(shard.unwrap().path()).unwrap());
+        let files: Vec<_> = files.map(|file| file.unwrap().path()).collect();
+        let snapshots = files.iter().filter(|file| file.extension().is_some_and(|it| it == "rws"));
+        let removed = snapshots.map(|file| fs::remove_file(file).unwrap()).count();
+        assert!(removed > 0, "{files:?}");
+    }
+
     /// Replays the decision about a payment, which must be the same; what was said.
     #[track_caller]
     fn assert_same(&self, number: i64) -> String {
@@ -178,11 +188,14 @@ fn decisions_are_derived_again_from_snapshots_and_from_the_beginning_by_the_rule
     world.write_rules(20);
     world.epoch.set(2);
     world.decide(60..90, 2);
-    for (number, from) in
-        [(0, "the beginning"), (39, "the beginning"), (40, "snapshot"), (58, "snapshot")]
-    {
+    // WHY: nothing is asked of the first ones here. Whoever loses its partitions once more in a slow start leaves a snapshot of
+    // nothing.
+    for number in [0, 39] {
+        world.assert_same(number);
+    }
+    for number in [40, 58] {
         let said = world.assert_same(number);
-        assert!(said.contains(from), "payment {number}: {said}");
+        assert!(said.contains("snapshot"), "payment {number}: {said}");
     }
     let (before, after) = (world.decision(59).1, world.decision(89).1);
     assert_ne!(json(&before)["ruleset"], json(&after)["ruleset"]);
@@ -190,6 +203,11 @@ fn decisions_are_derived_again_from_snapshots_and_from_the_beginning_by_the_rule
     world.assert_same(89);
     let counted = |body: &[u8]| json(body)["score"].as_i64().unwrap();
     assert!(counted(&before) >= 10 && counted(&after) >= 20, "the windows say something");
+    world.remove_snapshots();
+    for number in [0, 39, 58] {
+        let said = world.assert_same(number);
+        assert!(said.contains("the beginning"), "payment {number}: {said}");
+    }
 }
 
 #[test]

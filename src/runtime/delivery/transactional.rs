@@ -111,6 +111,9 @@ pub(crate) struct Transactional<'a, L: Log> {
     fenced_at: Vec<Duration>,
     /// Somebody else moved the group's offsets: what is at hand must not be written.
     strange: bool,
+    /// A commit of this producer was given up without an answer. It may still arrive, and end whatever transaction the producer
+    /// has open by then: nothing is written before there is another one.
+    may_land: bool,
 }
 
 /// What a failed step of a transaction means.
@@ -162,6 +165,7 @@ impl<'a, L: Log> Transactional<'a, L> {
             most_taken: 0,
             fenced_at: Vec::new(),
             strange: false,
+            may_land: false,
         })
     }
 
@@ -330,6 +334,9 @@ impl<'a, L: Log> Transactional<'a, L> {
         if self.strange {
             return Ok(Turn::Restart(STRANGE));
         }
+        if self.may_land {
+            self.replace(around)?;
+        }
         around.health.set_waiting(true);
         let (error, renew) = match self.step(wait, around) {
             Ok(_) => return Ok(Turn::Fine),
@@ -432,9 +439,13 @@ impl<'a, L: Log> Transactional<'a, L> {
         }
         if matches!(self.closed, Some((_, Phase::Committing))) {
             // WHY: the client takes no second call beside a commit; each call of a commit ends by itself.
-            while self.writer.commit_outcome().is_none() {
-                self.writer.serve(COMMITTING);
-            }
+            let outcome = loop {
+                match self.writer.commit_outcome() {
+                    Some(outcome) => break outcome,
+                    None => self.writer.serve(COMMITTING),
+                }
+            };
+            self.may_land |= outcome.is_err_and(|error| matches!(fault(error), Fault::Unknown(_)));
         }
         if self.open {
             let nothing =
@@ -444,13 +455,21 @@ impl<'a, L: Log> Transactional<'a, L> {
         }
     }
 
-    /// Makes the producer anew and finds out what became of the closed batch's transaction.
-    fn renew<S: Source>(&mut self, around: &mut Around<'_, S>) -> Result<Fate, RunError> {
+    /// Makes the producer anew: whatever is still on its way from the one before is refused.
+    fn replace<S: Source>(&mut self, around: &mut Around<'_, S>) -> Result<(), RunError> {
         self.writer = self.log.writer()?;
         self.open = false;
         self.reports.clear();
         let (stop, health) = (around.stop, around.health);
         register(&mut self.writer, self.config, (stop, health), around.books, Stop::expired)?;
+        self.may_land = false;
+        Ok(())
+    }
+
+    /// Makes the producer anew and finds out what became of the closed batch's transaction.
+    fn renew<S: Source>(&mut self, around: &mut Around<'_, S>) -> Result<Fate, RunError> {
+        self.replace(around)?;
+        let (stop, health) = (around.stop, around.health);
         let Some((batch, _)) = &self.closed else { return Ok(Fate::Lost) };
         if is_planted(Bug::UnknownIsLanded) {
             return Ok(Fate::Landed);
@@ -588,7 +607,7 @@ where
         }
         batch.ends.insert(record.partition.clone(), (record.offset + 1, record.mark));
         batch.records.push(record);
-        if !self.may_send(around.clock.now()) {
+        if self.may_land || !self.may_send(around.clock.now()) {
             return Ok(());
         }
         // WHY: a transaction that cannot begin or take an output now is dealt with when it is committed.
