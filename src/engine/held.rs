@@ -90,6 +90,9 @@ pub(super) fn of_payment(
     subjects: &[Hold],
 ) -> Option<Hold> {
     match verdict.resolution.outcome() {
+        Outcome::Hold if verdict.resolution.by_subject => {
+            challenged(scene, verdict, subjects).or_else(|| Some(stopped(scene, verdict, subjects)))
+        }
         Outcome::Hold => Some(stopped(scene, verdict, subjects)),
         Outcome::StepUp => challenged(scene, verdict, subjects),
         Outcome::Pass | Outcome::Block | Outcome::Allow => None,
@@ -106,14 +109,14 @@ fn challenged(scene: &Scene<'_>, verdict: &Verdict<'_>, subjects: &[Hold]) -> Op
         StepUpOtherwise::Block => (None, Otherwise::Block),
         StepUpOtherwise::Hold(for_ms) => (Some(Stage { for_ms, queue: None }), Otherwise::Release),
     };
-    Some(Hold {
-        has_deadline: true,
-        deadline_ms: scene.now_ms.saturating_add(terms.within_ms),
-        next,
-        otherwise,
-        challenge: Some(terms.method.to_owned()),
-        ..stopped(scene, verdict, subjects)
-    })
+    let hold = stopped(scene, verdict, subjects);
+    let challenge = Some(terms.method.to_owned());
+    if verdict.resolution.by_subject {
+        // It is not asked for now; once the subject goes, what comes without an answer comes.
+        return Some(Hold { next, challenge, ..hold });
+    }
+    let deadline_ms = scene.now_ms.saturating_add(terms.within_ms);
+    Some(Hold { has_deadline: true, deadline_ms, next, otherwise, challenge, ..hold })
 }
 
 /// The hold of a payment that is stopped. Rules that only wanted one, and were overridden, are not named.

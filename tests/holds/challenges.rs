@@ -152,6 +152,47 @@ fn a_challenge_that_nobody_answers_does_what_otherwise_says() {
     assert_eq!(told(&released), one("released", "block", 5));
 }
 
+/// Holding a customer must not be the way round a second factor.
+#[test]
+fn a_payment_that_needs_a_second_factor_is_not_let_go_with_its_subject() {
+    let mut desk = desk(RULES);
+    let at = |minutes: i64| START_MS + minutes * MINUTE_MS;
+    let place = json!({
+        "schema": "riskweir.command.v1", "command_id": "c0", "kind": "hold.place", "actor": "ann", "reason": "x",
+        "entity": "card", "value": "c1", "deadline_at": time(at(60)),
+    });
+    let placed = desk.command(START_MS, &place);
+    let card = placed[0].1["hold_id"].as_str().unwrap().to_owned();
+    let state_of = |records: &Records, id: &str| -> Vec<String> {
+        let of = records.iter().filter(|(_, hold)| hold["subject"]["id"] == id);
+        of.map(|(_, hold)| hold["state"].as_str().unwrap().to_owned()).collect()
+    };
+    // Of p1 nothing else is wanted; p2 to p5 need a second factor: refused without it, or held for half an hour.
+    for (id, amount) in [("p1", 1), ("p2", 60), ("p3", 40), ("p4", 60), ("p5", 60)] {
+        let asked = pay(&mut desk, id, amount);
+        assert_eq!(
+            (&decision(&asked)["outcome"], decision(&asked).get("step_up")),
+            (&json!("hold"), None)
+        );
+    }
+    assert_eq!(state_of(&answer(&mut desk, "a4", at(1), ("p4", "wrong")), "p4"), ["confirmed"]);
+    // Passed, it goes on with the subject alone.
+    assert_eq!(state_of(&answer(&mut desk, "a5", at(1), ("p5", "ok")), "p5"), ["extended"]);
+    let released = desk.command(at(2), &command("c1", "hold.release", &card));
+    let expected = [
+        ("p1", vec!["released"]),
+        ("p2", vec!["confirmed"]),
+        ("p3", vec!["escalated"]),
+        ("p4", vec![]),
+        ("p5", vec!["released"]),
+    ];
+    for (id, states) in expected {
+        assert_eq!(state_of(&released, id), states, "{id}");
+    }
+    assert_eq!(state_of(&clock(&mut desk, at(40)), "p3"), ["expired"]);
+    assert_eq!(desk.engine.holds_open(), 0);
+}
+
 /// Without `otherwise`, or without an event that answers, the payment service does what the decision says.
 #[test]
 fn a_challenge_is_awaited_only_where_something_answers_it_and_something_follows() {

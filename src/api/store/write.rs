@@ -6,6 +6,7 @@ use serde_json::Value;
 use crate::api::store::{Kind, Store, schema};
 use crate::base::Digest;
 use crate::base::time::parse_rfc3339;
+use crate::decision::holds::HoldState;
 use crate::runtime::{Followed, Places};
 use crate::telemetry::api as happening;
 
@@ -60,18 +61,19 @@ impl Store {
     pub(crate) fn sweep(&self, before_ms: i64) -> rusqlite::Result<bool> {
         let mut connection = self.writer();
         let change = connection.transaction()?;
-        let gone = change.execute(
+        let open = HoldState::ALL.into_iter().filter(|state| state.is_open());
+        let open: Vec<String> = open.map(|state| format!("'{}'", state.as_str())).collect();
+        let open = open.join(", ");
+        let records = format!(
             "DELETE FROM records WHERE seq IN (
                 SELECT seq FROM records WHERE logged_ms < ?1 AND NOT EXISTS (
                     SELECT 1 FROM hold_steps JOIN holds USING (hold_id)
-                    WHERE hold_steps.seq = records.seq AND holds.state IN ('placed', 'extended')
-                ) ORDER BY logged_ms LIMIT ?2)",
-            params![before_ms, SWEEP],
-        )?;
-        change.execute(
-            "DELETE FROM holds WHERE logged_ms < ?1 AND state NOT IN ('placed', 'extended')",
-            params![before_ms],
-        )?;
+                    WHERE hold_steps.seq = records.seq AND holds.state IN ({open})
+                ) ORDER BY logged_ms LIMIT ?2)"
+        );
+        let gone = change.execute(&records, params![before_ms, SWEEP])?;
+        let holds = format!("DELETE FROM holds WHERE logged_ms < ?1 AND state NOT IN ({open})");
+        change.execute(&holds, params![before_ms])?;
         change.execute(
             "DELETE FROM requests WHERE asked_ms < ?1 AND state <> 'pending'",
             params![before_ms],

@@ -219,8 +219,12 @@ impl HoldBook {
         for key in own {
             let Some((_, follower)) = self.holds.get(&key) else { continue };
             if goes {
-                let stopped = follower.under.iter().any(|id| self.open_deadline(id).is_some());
-                if stopped || follower.has_deadline {
+                if self.is_stopped(follower) || follower.has_deadline {
+                    continue;
+                }
+                // WHY: its rules ask for a second factor, which nobody gave; a hold of its customer must not be the easier way.
+                if follower.challenge.is_some() {
+                    taken.extend(self.unanswered(key, state_ms.max(follower.placed_ms), state_ms));
                     continue;
                 }
             }
@@ -327,15 +331,37 @@ impl HoldBook {
     fn answered(&mut self, key: HoldKey, passed: bool, now_ms: i64, state_ms: i64) -> Option<Hold> {
         let (_, hold) = self.holds.get(&key)?;
         let challenge = hold.challenge.clone();
+        let answered = if !passed {
+            self.unanswered(key, now_ms, state_ms)
+        } else if self.is_stopped(hold) {
+            // It goes with its subject now.
+            self.advance(key, HoldStep::Extend, state_ms, |hold| {
+                (hold.next, hold.challenge, hold.has_deadline) = (None, None, false);
+            })
+        } else {
+            self.advance(key, HoldStep::Release, state_ms, |hold| {
+                (hold.next, hold.challenge) = (None, None);
+            })
+        };
+        answered.map(|hold| Hold { challenge, ..hold })
+    }
+
+    /// What comes of a payment whose challenge was failed, or will not be answered any more.
+    fn unanswered(&mut self, key: HoldKey, now_ms: i64, state_ms: i64) -> Option<Hold> {
+        let (_, hold) = self.holds.get(&key)?;
         let (step, until_ms) = match &hold.next {
-            _ if passed => (HoldStep::Release, hold.deadline_ms),
             Some(Stage { for_ms, .. }) => (HoldStep::Escalate, now_ms.saturating_add(*for_ms)),
             None => (HoldStep::Confirm, hold.deadline_ms),
         };
         self.advance(key, step, state_ms, |hold| {
-            (hold.next, hold.challenge, hold.deadline_ms) = (None, None, until_ms);
+            (hold.next, hold.challenge) = (None, None);
+            (hold.deadline_ms, hold.has_deadline) = (until_ms, true);
         })
-        .map(|hold| Hold { challenge, ..hold })
+    }
+
+    /// Whether the hold of a subject of its stops a payment.
+    fn is_stopped(&self, hold: &Hold) -> bool {
+        hold.under.iter().any(|id| self.open_deadline(id).is_some())
     }
 
     /// Forgets those that ended before this clock of the state.
