@@ -43,6 +43,11 @@ const LIMIT: Param = Param {
     kind: ParamKind::Count(1, MAX_PAGE),
     doc: "Most items of the page; 50 where nobody says.",
 };
+const TOPIC: Param = Param {
+    name: "topic",
+    kind: ParamKind::Text(MAX_TEXT),
+    doc: "The input topic that is meant; needed where several would take the event.",
+};
 const CURSOR: Param =
     Param { name: "cursor", kind: ParamKind::Cursor, doc: "The `next` of the page before." };
 
@@ -122,6 +127,7 @@ pub(crate) static ROUTES: &[Route] = &[
         query: &[
             Param { name: "deadline", kind: ParamKind::Duration(LEAST_DEADLINE, MOST_DEADLINE), doc: "How long a decision may take, such as `500ms`; 2s where nobody says." },
             Param { name: "otherwise", kind: ParamKind::Word(OTHERWISE), doc: "What to answer when no decision comes in time: `pass`, `hold`, or `flag` (let it pass and say so). Without it: a problem." },
+            TOPIC,
         ],
         headers: &[],
         body: Some(|_| schemars::json_schema!({"type": "object", "description": "One event, as the rules' schema describes it."})),
@@ -132,7 +138,7 @@ pub(crate) static ROUTES: &[Route] = &[
     Route {
         method: Method::Post, path: "/v1/labels", id: "label", tag: "score",
         summary: "Writes an event that says what came out about another one: a chargeback, a confirmed fraud, a false positive.",
-        roles: DECIDERS, query: &[], headers: &[],
+        roles: DECIDERS, query: &[TOPIC], headers: &[],
         body: Some(|_| schemars::json_schema!({"type": "object", "description": "One event of a type that the schema calls labels."})),
         good: &[good(200, "It is on the log.", of::<Scored>)],
         problems: &[UNDECODABLE, NOT_CONFIGURED, NOT_READY, BUSY, LOG_UNAVAILABLE],

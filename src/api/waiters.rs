@@ -72,7 +72,9 @@ impl Waiters {
     /// Tells whoever waits for it.
     pub(crate) fn tell(&self, kind: Kind, record: &Followed) {
         let Some(name) = record.traceparent.as_ref() else { return };
-        if let Some((_, (_, sender))) = self.0.remove_if(name, |_, (awaited, _)| awaited.is(kind)) {
+        let is_it =
+            |_: &_, (awaited, _): &_| Awaited::is(*awaited, kind) && is_about(kind, &record.body);
+        if let Some((_, (_, sender))) = self.0.remove_if(name, is_it) {
             // WHY: whoever waited may have gone meanwhile.
             _ = sender.send(Came { kind, body: record.body.clone() });
         }
@@ -82,6 +84,13 @@ impl Waiters {
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
+}
+
+/// Whether a record is about the one that is waited for. WHY: that a rule set is active, or that a rule tripped, is told beside
+/// the answer to the record at which it was so.
+fn is_about(kind: Kind, body: &[u8]) -> bool {
+    let is_answer = |value: serde_json::Value| value["kind"] == "command";
+    kind != Kind::Audit || serde_json::from_slice(body).is_ok_and(is_answer)
 }
 
 impl Waiter {
@@ -128,5 +137,19 @@ mod tests {
         assert_eq!((one.came.try_recv().unwrap().kind, waiters.len()), (Kind::Decision, 1));
         drop((one, other));
         assert_eq!(waiters.len(), 0);
+    }
+
+    #[test]
+    fn what_else_the_audit_trail_says_at_a_command_is_not_its_answer() {
+        let waiters = Waiters::default();
+        let mut waiter = waiters.wait("a", Awaited::Answer).unwrap();
+        for (kind, n_waiting) in
+            [("ruleset_active", 1), ("rule_tripped_breaker", 1), ("command", 0)]
+        {
+            let body = format!(r#"{{"kind":"{kind}"}}"#).into_bytes();
+            waiters.tell(Kind::Audit, &Followed { body, ..record("a") });
+            assert_eq!(waiters.len(), n_waiting, "{kind}");
+        }
+        assert!(waiter.came.try_recv().is_ok());
     }
 }

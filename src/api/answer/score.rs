@@ -96,7 +96,7 @@ async fn decide(call: &Call, wanted: Wanted) -> Result<Scored, Problem> {
     if !is_object {
         return Err(Problem::new(BAD_BODY, "the body is one event, a JSON object"));
     }
-    let placed = place(state, &call.body);
+    let placed = place(state, &call.body, call.query.text("topic"))?;
     if wanted == Wanted::Label && !placed.is_label {
         let what =
             "the body is no event that says what came out about another one: the schema's `labels`";
@@ -129,17 +129,33 @@ struct Placed {
 }
 
 /// The topic that takes the event, and the key that spreads such records: of `kafka.partitioned_by` the entity's, else the
-/// first key of the event, which is the key of its outputs. What no topic takes goes to the first, and becomes a dead letter
-/// with its reason, as from any producer.
-fn place(state: &State, body: &[u8]) -> Placed {
+/// first key of the event, which is the key of its outputs. What the topic does not take becomes a dead letter with its
+/// reason, as from any producer.
+///
+/// # Errors
+/// Several topics would take it, and nobody says which is meant: a payment that some other event's form fits, too, must not be
+/// decided as that.
+fn place(state: &State, body: &[u8], asked: Option<&str>) -> Result<Placed, Problem> {
+    if let Some(unknown) = asked.filter(|asked| !state.inputs.iter().any(|topic| topic == asked)) {
+        let what = format!("`{unknown}` is no topic of the input");
+        return Err(Problem::new(BAD_BODY, what).with("topics", state.inputs.clone()));
+    }
     let (program, decoder) = state.schema();
     let entity = state.partitioned_by.as_deref();
-    for topic in &state.inputs {
-        if let Some((key, is_label)) = key_of(&program, &decoder, topic, entity, body) {
-            return Placed { topic: topic.clone(), key, is_label };
-        }
+    let topics = state.inputs.iter().filter(|topic| asked.is_none_or(|asked| asked == *topic));
+    let taker = |topic: &String| {
+        let (key, is_label) = key_of(&program, &decoder, topic, entity, body)?;
+        Some(Placed { topic: topic.clone(), key, is_label })
+    };
+    let mut takers: Vec<Placed> = topics.filter_map(taker).collect();
+    if takers.len() > 1 {
+        let what = "several topics of the input would take this event: name one, `?topic=...`";
+        let names: Vec<String> = takers.into_iter().map(|taker| taker.topic).collect();
+        return Err(Problem::new(BAD_BODY, what).with("topics", names));
     }
-    Placed { topic: state.inputs.first().cloned().unwrap_or_default(), key: None, is_label: false }
+    let first = asked.map(str::to_owned).or_else(|| state.inputs.first().cloned());
+    let nobody = Placed { topic: first.unwrap_or_default(), key: None, is_label: false };
+    Ok(takers.pop().unwrap_or(nobody))
 }
 
 fn key_of(
