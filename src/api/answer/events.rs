@@ -31,7 +31,10 @@ const WAITING: usize = 16;
 const ALIVE: Duration = Duration::from_secs(15);
 
 /// `GET /v1/events`
-#[expect(clippy::unused_async, reason = "the form of the table")]
+#[expect(
+    clippy::unused_async,
+    reason = "routes of the table are async, and this one waits for nothing"
+)]
 pub(crate) async fn stream(call: Call) -> Result<Reply, Problem> {
     let streams = std::sync::Arc::clone(&call.state.streams);
     let place = streams.try_acquire_owned().map_err(|_| Problem::new(BUSY, "too many streams"))?;
