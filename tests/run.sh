@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The one command that passes the tests: format, lints, tests (real Apache Kafka included), documentation.
+# The one command that passes the tests: format, lints, documentation, tests (real Apache Kafka included).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -7,5 +7,5 @@ export RUSTDOCFLAGS="${RUSTDOCFLAGS:-} -D warnings"
 
 cargo fmt --check
 cargo clippy --all-targets --locked -- -D warnings
-cargo test --locked
 cargo doc --no-deps --locked
+cargo test --locked

@@ -49,7 +49,7 @@ pub enum ActionPlan {
     Score {
         /// Points, may be negative.
         points: i32,
-        /// Index in [`Program::groups`].
+        /// Index in [`Program::groups`](crate::rules::program::Program::groups).
         group: u16,
     },
     /// Put the value of a slot on a list.
