@@ -11,8 +11,30 @@ use serde_json::error::Category;
 
 use crate::api::problem::{BAD_BODY, BAD_PARAMETER, Problem};
 use crate::api::query::Query;
-use crate::api::roles::Person;
+use crate::api::roles::{Person, Role};
 use crate::api::state::State;
+
+/// What somebody showed to be let in, and as what.
+#[derive(Clone)]
+pub(crate) struct Pass {
+    /// The token.
+    pub(crate) bearer: Arc<str>,
+    /// Who may call the route.
+    pub(crate) roles: &'static [Role],
+}
+
+impl core::fmt::Debug for Pass {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Pass(***)")
+    }
+}
+
+impl Pass {
+    /// Whether it would let somebody in now: a token is withdrawn, or loses a role, while an answer goes on.
+    pub(crate) fn holds(&self, state: &State) -> bool {
+        state.person(&self.bearer).is_some_and(|person| person.may(self.roles))
+    }
+}
 
 /// A request of somebody who may make it.
 #[derive(Debug)]
@@ -21,6 +43,8 @@ pub(crate) struct Call {
     pub(crate) state: Arc<State>,
     /// Who asks.
     pub(crate) person: Person,
+    /// What lets them in.
+    pub(crate) pass: Pass,
     /// By what it is found in the log.
     pub(crate) request_id: String,
     /// The texts of the path's segments.

@@ -4,51 +4,56 @@
 //! nobody can spend another one's. The answer is the record on `risk.audit` that carries the same `traceparent`.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::http::header;
 use serde_json::{Map, Value, json};
 
 use crate::api::call::{Call, MAX_KEY_BYTES};
+use crate::api::fresh;
 use crate::api::problem::{
     BAD_PARAMETER, BUSY, ENDED, INTERNAL, KEY_REUSED, Kind as ProblemKind, LOG_UNAVAILABLE,
-    NOT_CONFIGURED, NOT_FOUND, NOT_READY, Problem, REFUSED, STALE_STATE, TIMED_OUT, UNDECODABLE,
+    NOT_CONFIGURED, NOT_FOUND, NOT_READY, Problem, REFUSED, STALE_STATE, TIMED_OUT, TOO_LARGE,
+    UNDECODABLE,
 };
+use crate::api::records::parsed;
 use crate::api::state::{State, random_hex};
 use crate::api::store::Kind as RecordKind;
+use crate::api::store::read::Wanted;
 use crate::api::waiters::{Awaited, Came};
 use crate::decision::command::SCHEMA;
-use crate::runtime::Letter;
+use crate::runtime::{Letter, Unwritten};
 
 /// How long the answer to a command may take.
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+
+/// Most answers that one command has: one of each engine, and one of each other command that had its id.
+const MOST_ANSWERS: i64 = 1_000;
 
 /// What somebody asks for by a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Verb {
     /// `kind` of the command.
     pub(crate) kind: &'static str,
-    /// The state that it leads to: a repeat that finds it there has succeeded.
-    pub(crate) leads_to: &'static str,
 }
 
 /// The payment may go.
-pub(crate) const RELEASE: Verb = Verb { kind: "hold.release", leads_to: "released" };
+pub(crate) const RELEASE: Verb = Verb { kind: "hold.release" };
 /// The payment is refused.
-pub(crate) const CONFIRM: Verb = Verb { kind: "hold.confirm", leads_to: "confirmed" };
+pub(crate) const CONFIRM: Verb = Verb { kind: "hold.confirm" };
 /// The deadline is put off.
-pub(crate) const EXTEND: Verb = Verb { kind: "hold.extend", leads_to: "extended" };
+pub(crate) const EXTEND: Verb = Verb { kind: "hold.extend" };
 
 /// Every payment of a subject is held.
-pub(crate) const PLACE: Verb = Verb { kind: "hold.place", leads_to: "placed" };
+pub(crate) const PLACE: Verb = Verb { kind: "hold.place" };
 /// A value is put on a list.
-pub(crate) const LIST_ADD: Verb = Verb { kind: "list.add", leads_to: "" };
+pub(crate) const LIST_ADD: Verb = Verb { kind: "list.add" };
 /// A value is taken off a list.
-pub(crate) const LIST_REMOVE: Verb = Verb { kind: "list.remove", leads_to: "" };
+pub(crate) const LIST_REMOVE: Verb = Verb { kind: "list.remove" };
 /// A rule does not act on the events of a key.
-pub(crate) const SNOOZE_SET: Verb = Verb { kind: "snooze.set", leads_to: "" };
+pub(crate) const SNOOZE_SET: Verb = Verb { kind: "snooze.set" };
 /// A rule acts again.
-pub(crate) const SNOOZE_END: Verb = Verb { kind: "snooze.end", leads_to: "" };
+pub(crate) const SNOOZE_END: Verb = Verb { kind: "snooze.end" };
 
 /// Why a command was refused, as records name it, and as callers are told.
 const CAUSES: [(&str, ProblemKind, &str); 19] = [
@@ -186,6 +191,7 @@ pub(crate) async fn give(state: &Arc<State>, asked: &Asked) -> Result<Done, Prob
             (0..n).map(|number| letter(None, Some(number))).collect()
         }
     };
+    let began = Instant::now();
     let answers: Vec<_> = letters
         .into_iter()
         .map(|letter| {
@@ -204,43 +210,66 @@ pub(crate) async fn give(state: &Arc<State>, asked: &Asked) -> Result<Done, Prob
         }
         told.push(serde_json::from_slice(&came.body).unwrap_or_default());
     }
-    read_answers(&told, asked.verb)
+    match telling(&told) {
+        Some(told) => read_answer(told),
+        None => {
+            first_answer(state, &asked.command_id, ANSWER_LIMIT.saturating_sub(began.elapsed()))
+                .await
+        }
+    }
 }
 
-/// What the records on `risk.audit` say, one from each partition: one engine does it once and calls it repeated for its
-/// other partitions.
-fn read_answers(told: &[Value], verb: Verb) -> Result<Done, Problem> {
+/// Which of the records on `risk.audit` says what came of a command, one from each partition: one engine does it once and calls
+/// it repeated for its other partitions. None: all of them say that it came before.
+fn telling(told: &[Value]) -> Option<&Value> {
     let is = |told: &&Value, result: &str| told.pointer("/command/result") == Some(&json!(result));
-    let of = |result: &str| told.iter().find(|told| is(told, result));
-    let telling = told.iter().find(|told| !is(told, "done") && !is(told, "repeated"));
-    let telling = telling.or_else(|| of("done")).or_else(|| of("repeated"));
-    read_answer(telling.unwrap_or(&Value::Null), verb)
+    let refused = told.iter().find(|told| !is(told, "done") && !is(told, "repeated"));
+    refused.or_else(|| told.iter().find(|told| is(told, "done")))
+}
+
+/// What was answered when a command came first, from the read model: the engine says only that it came before.
+///
+/// # Errors
+/// As it was answered then; or the read model does not hold it, not yet or no longer.
+async fn first_answer(state: &Arc<State>, id: &str, limit: Duration) -> Result<Done, Problem> {
+    fresh::catch_up(state, RecordKind::Audit, limit).await?;
+    let wanted = Wanted::of("audits", None, MOST_ANSWERS)
+        .only("command_id = ?", Some(id.to_owned()))
+        .only("json_extract(body, '$.command.result') <> ?", Some("repeated".to_owned()));
+    let kept = state.store.ask(move |connection| wanted.ask(connection)).await?;
+    let told = kept.iter().map(|kept| parsed(&kept.body)).collect::<Result<Vec<Value>, _>>()?;
+    let is_first =
+        |told: &Value| told.pointer("/command/cause") != Some(&json!("command_id_reused"));
+    let told: Vec<Value> = told.into_iter().filter(is_first).collect();
+    let Some(first) = telling(&told) else {
+        let what = "the command came before, and what came of it then is no longer known; it is not done again";
+        return Err(Problem::new(REFUSED, what).with("cause", "answer_forgotten"));
+    };
+    match read_answer(first) {
+        Ok(done) => Ok(Done { is_repeat: true, ..done }),
+        Err(problem) => Err(problem.with("is_repeat", true)),
+    }
 }
 
 /// What one of them says.
-fn read_answer(told: &Value, verb: Verb) -> Result<Done, Problem> {
+fn read_answer(told: &Value) -> Result<Done, Problem> {
     let of = |path: &str| told.pointer(path).and_then(Value::as_str).unwrap_or_default();
     let (state, hold_id) = (of("/command/state").to_owned(), of("/command/hold_id").to_owned());
-    let with_state = |problem: Problem| {
-        if state.is_empty() { problem } else { problem.with("state", state.clone()) }
-    };
-    match of("/command/result") {
-        "done" => Ok(Done { is_repeat: false, state, hold_id }),
-        "repeated" if state == verb.leads_to => Ok(Done { is_repeat: true, state, hold_id }),
-        "repeated" => {
-            let what = "the command came before, and is not done again; try again with another idempotency key";
-            Err(with_state(Problem::new(STALE_STATE, what)))
-        }
-        _ => {
-            let cause = of("/command/cause");
-            let (_, kind, what) = CAUSES.into_iter().find(|(name, ..)| *name == cause).unwrap_or((
-                "",
-                REFUSED,
-                "the engine refused it",
-            ));
-            Err(with_state(Problem::new(kind, what).with("cause", cause)))
-        }
+    if of("/command/result") == "done" {
+        return Ok(Done { is_repeat: false, state, hold_id });
     }
+    let cause = of("/command/cause");
+    let known = CAUSES.into_iter().find(|(name, ..)| *name == cause);
+    let (_, kind, what) = known.unwrap_or(("", REFUSED, "the engine refused it"));
+    let mut problem = Problem::new(kind, what).with("cause", cause);
+    if !state.is_empty() {
+        problem = problem.with("state", state);
+    }
+    // WHY: whoever asked for a hold of the subject knows it by the subject alone.
+    if cause == "held" {
+        problem = problem.with("hold_id", hold_id);
+    }
+    Err(problem)
 }
 
 /// The problem of a dead letter.
@@ -252,6 +281,15 @@ pub(crate) fn undecodable(body: &[u8]) -> Problem {
         problem = problem.with("field", field);
     }
     problem
+}
+
+/// More than a record of the log may have.
+fn too_large(state: &State) -> Problem {
+    let most = state.post.max_bytes();
+    let what = format!(
+        "a record has at most {most} bytes with its key and headers (`message.max.bytes`), or less where its topic says so"
+    );
+    Problem::new(TOO_LARGE, what).with("limit_bytes", most)
 }
 
 /// Writes a record and waits for what it brings about.
@@ -278,7 +316,8 @@ pub(crate) async fn write_and_wait(
     let work = async {
         match fate.await {
             Ok(Ok(_)) => {}
-            Ok(Err(reason)) => {
+            Ok(Err(Unwritten::TooLarge)) => return Err(too_large(state)),
+            Ok(Err(Unwritten::Failed(reason))) => {
                 crate::telemetry::api::ApiFailed { attempted: "write a record", error: &reason }
                     .emit();
                 return Err(Problem::new(LOG_UNAVAILABLE, "the brokers did not take the record"));
@@ -321,15 +360,13 @@ mod tests {
 
     #[test]
     fn what_came_of_a_command_is_a_state_or_a_problem() {
-        let read = |told: Value| read_answer(&json!({ "command": told }), RELEASE);
-        let done = |is_repeat| {
+        let read = |told: Value| read_answer(&json!({ "command": told }));
+        let done = {
             let (state, hold_id) = ("released".to_owned(), String::new());
-            Done { is_repeat, state, hold_id }
+            Done { is_repeat: false, state, hold_id }
         };
-        assert_eq!(read(json!({"result": "done", "state": "released"})), Ok(done(false)));
-        assert_eq!(read(json!({"result": "repeated", "state": "released"})), Ok(done(true)));
+        assert_eq!(read(json!({"result": "done", "state": "released"})), Ok(done));
         for (told, kind) in [
-            (json!({"result": "repeated", "state": "confirmed"}), STALE_STATE),
             (json!({"result": "refused", "cause": "changed", "state": "extended"}), STALE_STATE),
             (json!({"result": "refused", "cause": "ended", "state": "expired"}), ENDED),
             (json!({"result": "refused", "cause": "unknown_hold"}), NOT_FOUND),
@@ -339,7 +376,10 @@ mod tests {
             let problem = read(told.clone()).unwrap_err();
             assert_eq!(problem.kind, kind, "{told}");
             assert_eq!(problem.more.get("state"), told.get("state"), "{told}");
+            assert_eq!(problem.more.get("hold_id"), None, "{told}");
         }
+        let held = read(json!({"result": "refused", "cause": "held", "hold_id": "h"})).unwrap_err();
+        assert_eq!(held.more.get("hold_id"), Some(&json!("h")));
     }
 
     #[test]
@@ -347,12 +387,12 @@ mod tests {
         let all = |results: &[&str]| {
             let told: Vec<Value> =
                 results.iter().map(|it| json!({"command": {"result": it}})).collect();
-            read_answers(&told, LIST_ADD).map(|done| done.is_repeat).map_err(|it| it.kind)
+            telling(&told).map(|told| told["command"]["result"].as_str().unwrap().to_owned())
         };
-        assert_eq!(all(&["repeated", "done", "repeated"]), Ok(false));
-        assert_eq!(all(&["repeated", "repeated"]), Ok(true));
-        assert_eq!(all(&["done", "refused"]), Err(REFUSED));
-        assert_eq!(all(&[]), Err(REFUSED));
+        assert_eq!(all(&["repeated", "done", "repeated"]).as_deref(), Some("done"));
+        assert_eq!(all(&["repeated", "repeated"]), None);
+        assert_eq!(all(&["done", "refused"]).as_deref(), Some("refused"));
+        assert_eq!(all(&[]), None);
     }
 
     /// The example of the standard (W3C Trace Context, 3.2).

@@ -12,7 +12,7 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::Response;
 
-use crate::api::call::{Call, refusal};
+use crate::api::call::{Call, Pass, refusal};
 use crate::api::limit::{Share, Who};
 use crate::api::problem::{
     BAD_BODY, FORBIDDEN, METHOD_NOT_ALLOWED, NOT_FOUND, Problem, RATE_LIMITED, TIMED_OUT,
@@ -97,7 +97,7 @@ async fn handle(
     seen: &mut Seen,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let person = identify(&state, address, &parts.headers, seen)?;
+    let (person, bearer) = identify(&state, address, &parts.headers, seen)?;
     seen.person = Some(person.clone());
     let share = state.limiter.take(&Who::Person(person.name.clone()), Instant::now());
     seen.share = Some(share);
@@ -120,7 +120,8 @@ async fn handle(
     let query = Query::read(parts.uri.query().unwrap_or_default(), route.query)?;
     let body = read_body(route, &parts.headers, body, state.max_body_bytes).await?;
     let (headers, request_id) = (parts.headers, request_id.to_owned());
-    let call = Call { state, person, request_id, names, query, headers, body };
+    let pass = Pass { bearer, roles: route.roles };
+    let call = Call { state, person, pass, request_id, names, query, headers, body };
     match tokio::time::timeout(ANSWER_LIMIT, (route.run)(call)).await {
         Ok(answer) => answer.map(super::call::Reply::response),
         Err(_) => Err(Problem::new(TIMED_OUT, "it took too long and was given up")),
@@ -133,7 +134,7 @@ fn identify(
     address: IpAddr,
     headers: &HeaderMap,
     seen: &mut Seen,
-) -> Result<Person, Problem> {
+) -> Result<(Person, Arc<str>), Problem> {
     let (who, now) = (Who::Address(address), Instant::now());
     let share = state.limiter.peek(&who, now);
     if !share.is_within {
@@ -145,7 +146,8 @@ fn identify(
         let (scheme, token) = text.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
     });
-    token.and_then(|token| state.person(token)).ok_or_else(|| {
+    let known = token.and_then(|token| Some((state.person(token)?, Arc::from(token))));
+    known.ok_or_else(|| {
         state.limiter.take(&who, now);
         Problem::new(UNAUTHENTICATED, "send `Authorization: Bearer TOKEN`")
     })
@@ -193,6 +195,9 @@ fn add_hints(problem: &Problem, response: &mut Response) {
     let headers = response.headers_mut();
     if problem.kind == UNAUTHENTICATED {
         put(headers, "www-authenticate", "Bearer realm=\"riskweir\"");
+    }
+    if problem.kind.status == 503 {
+        put(headers, "retry-after", "1");
     }
     if problem.kind == METHOD_NOT_ALLOWED
         && let Some(methods) = problem.more.get("allow").and_then(|it| it.as_array())

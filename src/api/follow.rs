@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use crate::api::fresh::has_reached;
 use crate::api::state::{State, now_ms};
 use crate::api::store::{Kind, Store};
 use crate::config::{Config, Topics};
@@ -121,18 +122,21 @@ fn feed(
     let store = &state.store;
     let mut follower = open(store, config)?;
     let ends = follower.ends().map_err(|error| words(&error))?;
-    let mut places = store.places().map_err(|error| error.to_string())?;
     let mut swept: Option<Instant> = None;
     let mut n_empty = 0_u32;
     while !is_over.load(Ordering::Acquire) {
-        // WHY: markers of transactions stand at ends, too, and are no records; behind them nothing comes for a while.
-        if n_empty >= QUIET || has_reached(&places, &ends) {
+        let read_to = follower.read_to();
+        // WHY: behind the end of a Kafka transaction that hangs nothing comes for a while, and nothing is lacking.
+        if n_empty >= QUIET || has_reached(&read_to, &ends) {
             state.has_caught_up.store(true, Ordering::Release);
         }
+        // INVARIANT: what was read up to here is in the read model.
+        state.read_to.send_if_modified(|known| {
+            let is_news = *known != read_to;
+            *known = read_to;
+            is_news
+        });
         let batch = batch(&mut follower, &config.topics)?;
-        for (_, record) in &batch {
-            places.insert((record.topic.clone(), record.partition), record.offset + 1);
-        }
         n_empty = if batch.is_empty() { n_empty.saturating_add(1) } else { 0 };
         if !batch.is_empty() {
             store.take(&batch).map_err(|error| error.to_string())?;
@@ -157,11 +161,6 @@ fn open(store: &Store, config: &Config) -> Result<Follower, String> {
     happening::ApiModelRenewed { topic: &topic, partition }.emit();
     store.renew().map_err(|error| error.to_string())?;
     Follower::open(config, &topics, &Places::new()).map_err(|error| words(&error))
-}
-
-/// Whether all that stood before these ends was read.
-fn has_reached(places: &Places, ends: &Places) -> bool {
-    ends.iter().all(|(place, end)| places.get(place).copied().unwrap_or(0) >= *end)
 }
 
 fn batch(follower: &mut Follower, topics: &Topics) -> Result<Vec<(Kind, Followed)>, String> {

@@ -14,6 +14,7 @@ mod call;
 mod commands;
 mod dispatch;
 mod follow;
+mod fresh;
 mod limit;
 pub mod openapi;
 pub mod problem;
@@ -33,9 +34,10 @@ use std::net::SocketAddr;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use crate::api::follow::Threads;
+use crate::api::fresh::MAX_ASKING;
 use crate::api::limit::Limiter;
 use crate::api::server::Listener;
 use crate::api::state::{MAX_HEAVY, MAX_STREAMS, State};
@@ -111,6 +113,8 @@ pub fn serve(setup: Setup<'_>) -> Result<Option<Server>, RunError> {
         has_caught_up: AtomicBool::new(false),
         streams: Arc::new(Semaphore::new(MAX_STREAMS)),
         heavy: Arc::new(Semaphore::new(MAX_HEAVY)),
+        asking: Arc::new(Semaphore::new(MAX_ASKING)),
+        read_to: watch::Sender::default(),
         decoder: Mutex::new(None),
         n_command_partitions: OnceLock::new(),
     });

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use crate::api::limit::Limiter;
 use crate::api::roles::Person;
@@ -20,7 +20,7 @@ use crate::engine::EngineOptions;
 use crate::event::mapping::Decoder;
 use crate::rules::program::Program;
 use crate::runtime::clock::{Clock as _, SystemClock};
-use crate::runtime::{ActiveRules, Post, Reloader};
+use crate::runtime::{ActiveRules, Places, Post, Reloader};
 
 /// Most streams of events at once.
 pub(crate) const MAX_STREAMS: usize = 64;
@@ -74,6 +74,10 @@ pub(crate) struct State {
     pub(crate) streams: Arc<Semaphore>,
     /// Places for questions that compile or decide something of their own.
     pub(crate) heavy: Arc<Semaphore>,
+    /// Places for questions to the brokers about where topics end.
+    pub(crate) asking: Arc<Semaphore>,
+    /// Up to where the read model holds the topics.
+    pub(crate) read_to: watch::Sender<Places>,
     /// The decoder of the rule set that was asked for last.
     pub(crate) decoder: Mutex<Option<(Digest, Arc<Decoder>)>>,
     /// Partitions of the topic of commands.

@@ -165,14 +165,14 @@ pub(crate) static ROUTES: &[Route] = &[
         method: Method::Get, path: "/v1/decisions/{decision_id}", id: "getDecision", tag: "decisions",
         summary: "A decision.",
         roles: READERS, query: &[], headers: &[], body: None,
-        good: &[good(200, "The decision.", of::<DecisionItem>)], problems: &[],
+        good: &[good(200, "The decision.", of::<DecisionItem>)], problems: &[NOT_READY],
         run: |call| Box::pin(decisions::one(call)),
     },
     Route {
         method: Method::Get, path: "/v1/decisions/{decision_id}/explain", id: "explainDecision", tag: "decisions",
         summary: "Why an event was decided so, in words, with the words of the rules that hit.",
         roles: READERS, query: &[], headers: &[], body: None,
-        good: &[good(200, "Why.", of::<Explained>)], problems: &[],
+        good: &[good(200, "Why.", of::<Explained>)], problems: &[NOT_READY],
         run: |call| Box::pin(decisions::explain(call)),
     },
     Route {
@@ -253,7 +253,7 @@ pub(crate) static ROUTES: &[Route] = &[
         method: Method::Get, path: "/v1/holds/{hold_id}", id: "getHold", tag: "holds",
         summary: "A hold and all that became of it; its state is the `ETag`.",
         roles: READERS, query: &[], headers: &[], body: None,
-        good: &[good(200, "The hold.", of::<HoldWhole>)], problems: &[],
+        good: &[good(200, "The hold.", of::<HoldWhole>)], problems: &[NOT_READY],
         run: |call| Box::pin(holds::one(call)),
     },
     Route {
@@ -327,7 +327,8 @@ pub(crate) static ROUTES: &[Route] = &[
     Route {
         method: Method::Post, path: "/v1/evaluate", id: "evaluate", tag: "rules",
         summary: "Tries one event, with windows that hold what is given and nothing else. Nothing is written.",
-        roles: &[Analyst, Senior, RuleAuthor, RuleApprover, Admin], query: &[], headers: &[], body: Some(of::<Try>),
+        roles: &[Analyst, Senior, RuleAuthor, RuleApprover, Admin],
+        query: &[TOPIC], headers: &[], body: Some(of::<Try>),
         good: &[good(200, "What would come out.", of::<Tried>)], problems: &[UNDECODABLE, BUSY],
         run: |call| Box::pin(rules::evaluate(call)),
     },

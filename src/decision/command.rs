@@ -9,6 +9,7 @@
 //! | `command_id` | names the command: what has one id is done once |
 //! | `kind` | one of [`KINDS`] |
 //! | `actor`, `reason` | who asks, and why |
+//! | `approved_by`, `approval_reason` | who approved it as the second person, and why; both or neither |
 //! | `at` | when it was given, where the log does not say; RFC 3339. Of `clock`: the time that it is |
 //! | `hold_id` | the hold |
 //! | `deadline_at` | of `hold.extend`: the new deadline; RFC 3339 |
@@ -70,13 +71,18 @@ const FOR_ALL: [&str; 3] = ["schema", "kind", "at"];
 /// What every command has that a person or a service gives.
 const FOR_PEOPLE: [&str; 3] = ["command_id", "actor", "reason"];
 
+/// What every command may have that a person or a service gives.
+const FOR_TWO_PEOPLE: [&str; 2] = ["approved_by", "approval_reason"];
+
 /// Every member that some command may have.
-pub const MEMBERS: [&str; 16] = [
+pub const MEMBERS: [&str; 18] = [
     "schema",
     "command_id",
     "kind",
     "actor",
     "reason",
+    "approved_by",
+    "approval_reason",
     "at",
     "hold_id",
     "deadline_at",
@@ -114,10 +120,21 @@ pub struct Asked {
     pub actor: String,
     /// Why.
     pub reason: String,
+    /// The second person, where it takes two.
+    pub approval: Option<Box<Approval>>,
     /// When it was given, ms since 1970, as it says itself.
     pub at_ms: Option<i64>,
     /// For what.
     pub wish: Wish,
+}
+
+/// That a second person approved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Approval {
+    /// Who.
+    pub by: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// What somebody asks for.
@@ -224,6 +241,9 @@ impl Asked {
             }
             Wish::SnoozeEnd { about } => words.extend(about.words()),
         }
+        if let Some(approval) = &self.approval {
+            words.extend([approval.by.clone(), approval.reason.clone()]);
+        }
         words
     }
 }
@@ -265,6 +285,7 @@ impl Command {
             id: read.owned("command_id")?,
             actor: read.owned("actor")?,
             reason: read.owned("reason")?,
+            approval: read.approval()?,
             at_ms,
             wish: read.wish(kind)?,
         }))
@@ -291,6 +312,7 @@ impl<'m> Members<'m> {
         for (name, _) in self.0 {
             let known = FOR_ALL.contains(name)
                 || FOR_PEOPLE.contains(name)
+                || FOR_TWO_PEOPLE.contains(name)
                 || kind.needs.contains(name)
                 || kind.takes.contains(name);
             if !known {
@@ -342,6 +364,16 @@ impl<'m> Members<'m> {
             None => None,
         };
         Ok(Ask { step, until_ms, expected })
+    }
+
+    /// A name without a reason, or a reason without a name, is no approval.
+    fn approval(&self) -> Result<Option<Box<Approval>>, DecodeError> {
+        let there = FOR_TWO_PEOPLE.iter().any(|name| self.0.iter().any(|(it, _)| it == name));
+        if !there {
+            return Ok(None);
+        }
+        let (by, reason) = (self.owned("approved_by")?, self.owned("approval_reason")?);
+        Ok(Some(Box::new(Approval { by, reason })))
     }
 
     fn snooze(&self) -> Result<SnoozeKey, DecodeError> {
@@ -453,6 +485,7 @@ mod tests {
             id: "c-1".to_owned(),
             actor: "ann".to_owned(),
             reason: "called the customer".to_owned(),
+            approval: None,
             at_ms: None,
             wish: Wish::Hold { hold_id: "h".to_owned(), ask },
         };
@@ -465,7 +498,14 @@ mod tests {
             Ask { step: HoldStep::Extend, until_ms: 2_000, expected: Some(HoldState::Placed) };
         expected.wish = Wish::Hold { hold_id: "h".to_owned(), ask };
         expected.at_ms = Some(1_000);
-        assert_eq!(read(&extend), Command::Asked(expected));
+        assert_eq!(read(&extend), Command::Asked(expected.clone()));
+        let approved = extend
+            .replace("\"hold_id\"", r#""approved_by":"bob","approval_reason":"looked","hold_id""#);
+        let (by, reason) = ("bob".to_owned(), "looked".to_owned());
+        let alone = expected.words();
+        expected.approval = Some(Box::new(Approval { by, reason }));
+        assert_ne!(expected.words(), alone, "approved it is another command");
+        assert_eq!(read(&approved), Command::Asked(expected));
         let list = r#"{"schema":"riskweir.command.v1","command_id":"c-2","kind":"list.add","list":"blocked",
             "value":"v","until":"1970-01-01T00:00:04Z","actor":"ann","reason":"stolen"}"#;
         let wish = Wish::ListAdd {
@@ -488,7 +528,8 @@ mod tests {
     #[test]
     fn every_member_belongs_to_a_kind() {
         let of_kinds = KINDS.iter().flat_map(|kind| kind.needs.iter().chain(kind.takes));
-        let mut known: Vec<&str> = of_kinds.copied().chain(FOR_ALL).chain(FOR_PEOPLE).collect();
+        let mut known: Vec<&str> =
+            of_kinds.copied().chain(FOR_ALL).chain(FOR_PEOPLE).chain(FOR_TWO_PEOPLE).collect();
         known.sort_unstable();
         known.dedup();
         let mut members = MEMBERS.to_vec();
@@ -519,6 +560,11 @@ mod tests {
                 ("unknown_member", field("expected_state")),
             ),
             ("\"hold_id\"", "\"reason\":\"x\",\"hold_id\"", ("duplicate_key", field("reason"))),
+            (
+                "\"hold_id\"",
+                "\"approved_by\":\"bob\",\"hold_id\"",
+                ("missing_field", field("approval_reason")),
+            ),
             // A member of another kind is not passed over.
             ("\"hold_id\"", "\"until\":\"x\",\"hold_id\"", ("unknown_field", field("until"))),
             ("hold.release", "list.remove", ("unknown_field", field("hold_id"))),

@@ -526,6 +526,12 @@ pub struct CommandRef<'a> {
     pub actor: &'a str,
     /// Why.
     pub reason: &'a str,
+    /// Where two people did it: who approved what `actor` asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approved_by: Option<&'a str>,
+    /// Why they approved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approval_reason: Option<&'a str>,
 }
 
 /// Money as text.

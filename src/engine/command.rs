@@ -336,7 +336,14 @@ impl<S: Sink> Obedience<'_, S> {
 }
 
 fn by(asked: &Asked) -> CommandRef<'_> {
-    CommandRef { command_id: &asked.id, actor: &asked.actor, reason: &asked.reason }
+    let approval = asked.approval.as_ref();
+    CommandRef {
+        command_id: &asked.id,
+        actor: &asked.actor,
+        reason: &asked.reason,
+        approved_by: approval.map(|approval| approval.by.as_str()),
+        approval_reason: approval.map(|approval| approval.reason.as_str()),
+    }
 }
 
 /// What the answer repeats of the command.

@@ -40,7 +40,7 @@ pub use kafka::feed::Feed;
 pub use kafka::follow::{Followed, Follower, Places};
 pub use kafka::inspect::{Cluster, TopicFacts};
 pub use kafka::mock::EmbeddedBroker;
-pub use kafka::post::{Fate, Letter, Post};
+pub use kafka::post::{Fate, Letter, Post, Unwritten};
 pub use kafka::watch::{Seen, Watch};
 pub use port::{Engines, Input, News, Output, OutputTopic, Spread, Step};
 pub use rederive::read_topic;

@@ -105,6 +105,16 @@ impl<'a> Desk<'a> {
         fs::write(&self.file, lines.join("\n")).unwrap();
     }
 
+    /// Gives a token another role in the file.
+    pub(crate) fn reassign(&self, role: Role, to: Role) {
+        let person = Person { name: role.name().to_owned(), roles: vec![to] };
+        let line = |(it, (token, line)): (&Role, &(Token, String))| {
+            if *it == role { token.line(&person, None) } else { line.clone() }
+        };
+        let lines: Vec<String> = self.tokens.iter().map(line).collect();
+        fs::write(&self.file, lines.join("\n")).unwrap();
+    }
+
     /// Stops the service in order and starts it again.
     pub(crate) fn restart(&mut self, settings: &[&str]) {
         self.service.signal("-TERM");

@@ -5,9 +5,12 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::api::call::{Call, Reply};
-use crate::api::problem::{NOT_FOUND, Problem};
+use crate::api::fresh;
+use crate::api::problem::Problem;
 use crate::api::records::{Decision, PAGE, Page, cursor, logged_at, parsed, read_cursor};
 use crate::api::store::read::{Kept, Wanted};
+use crate::api::store::{Connection, Kind};
+use crate::decision::wire::HeldWith;
 use crate::rules::program::Program;
 
 /// A decision and when it was written.
@@ -49,11 +52,8 @@ fn item(kept: &Kept) -> Result<DecisionItem, Problem> {
 async fn find(call: &Call) -> Result<Kept, Problem> {
     let id = call.name().to_owned();
     let wanted = Wanted::of("decisions", None, 1).only("decision_id = ?", Some(id));
-    let found = call.state.store.ask(move |connection| wanted.ask(connection)).await?;
-    found
-        .into_iter()
-        .next()
-        .ok_or_else(|| Problem::new(NOT_FOUND, "the read model knows no decision of this id"))
+    let question = move |connection: &Connection| Ok(wanted.ask(connection)?.into_iter().next());
+    fresh::find(&call.state, Kind::Decision, "decision", question).await
 }
 
 /// `GET /v1/decisions/{id}`
@@ -70,6 +70,13 @@ pub(crate) struct Explained {
     outcome: String,
     /// Risk points.
     score: i64,
+    /// The hold that it placed or joined.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hold_id: Option<String>,
+    /// Holds of its subjects that stop it: whose customer, account or card is held.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<HeldWith<'static>>")]
+    held: Vec<Value>,
     /// In words, one sentence a fact.
     because: Vec<String>,
     /// The rules that hit, with their words where they are still the active ones.
@@ -111,6 +118,8 @@ pub(crate) async fn explain(call: Call) -> Result<Reply, Problem> {
         decision_id: text(&decision, "decision_id").to_owned(),
         outcome: text(&decision, "outcome").to_owned(),
         score: decision.get("score").and_then(Value::as_i64).unwrap_or(0),
+        hold_id: decision.get("hold_id").and_then(Value::as_str).map(str::to_owned),
+        held: list_of(&decision, "held").cloned().collect(),
         because: because(&decision),
         rules,
         ruleset,
@@ -168,6 +177,15 @@ fn because(decision: &Value) -> Vec<String> {
     }
     for rule in list_of(decision, "snoozed") {
         out.push(format!("rule {} would have hit but is snoozed", text(rule, "rule")));
+    }
+    for held in list_of(decision, "held") {
+        let of = |path: &str| held.pointer(path).and_then(Value::as_str).unwrap_or_default();
+        out.push(format!(
+            "all payments of {} {} are held by the hold {}",
+            of("/subject/name"),
+            of("/subject/value"),
+            of("/hold_id")
+        ));
     }
     for rule in list_of(decision, "exempt").filter_map(Value::as_str) {
         out.push(format!("rule {rule} was exempt by its `unless`"));

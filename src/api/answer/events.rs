@@ -3,21 +3,25 @@
 //! The id of an event is its number in the read model. Whoever comes again with `Last-Event-ID` gets all that came since; where
 //! that number is of another read model or gone, the first event is `reset`, and what is shown must be asked for anew.
 //!
+//! A stream ends when its token would no longer be let in, within a second or two of that.
+//!
 //! # Source
 //! WHATWG HTML, section 9.2, "Server-sent events".
 
 use core::pin::Pin;
 use core::task::{Context, Poll};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
 use hyper::body::Frame;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
-use crate::api::call::{Call, Reply};
+use crate::api::call::{Call, Pass, Reply};
 use crate::api::problem::{BUSY, Problem};
 use crate::api::query::MAX_CURSOR_BYTES;
 use crate::api::records::{number, read_number};
+use crate::api::state::State;
 use crate::api::store::read::{Kept, behind};
 use crate::api::store::{Kind, Store};
 
@@ -30,13 +34,16 @@ const WAITING: usize = 16;
 /// How often a quiet stream shows that it is there.
 const ALIVE: Duration = Duration::from_secs(15);
 
+/// How often it is looked whether the token still lets somebody in.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
 /// `GET /v1/events`
 #[expect(
     clippy::unused_async,
     reason = "routes of the table are async, and this one waits for nothing"
 )]
 pub(crate) async fn stream(call: Call) -> Result<Reply, Problem> {
-    let streams = std::sync::Arc::clone(&call.state.streams);
+    let streams = Arc::clone(&call.state.streams);
     let place = streams.try_acquire_owned().map_err(|_| Problem::new(BUSY, "too many streams"))?;
     let store = call.state.store.clone();
     let wanted = call.query.words("kinds");
@@ -56,49 +63,78 @@ pub(crate) async fn stream(call: Call) -> Result<Reply, Problem> {
     };
     let (sender, receiver) = mpsc::channel(WAITING);
     let head = format!("retry: 2000\n{first}");
-    tokio::spawn(send(store, kinds, after, head, sender));
+    let sending = Sending { state: call.state, pass: call.pass, kinds, after, sender };
+    tokio::spawn(sending.run(head));
     let body = Body::new(Events { receiver, _place: place });
     Ok(Reply::text("text/event-stream", body))
 }
 
-/// Sends until nobody reads any more.
-async fn send(
-    store: Store,
+/// A stream that is being written.
+struct Sending {
+    state: Arc<State>,
+    pass: Pass,
     kinds: Vec<&'static str>,
-    mut after: i64,
-    head: String,
+    after: i64,
     sender: mpsc::Sender<Bytes>,
-) {
-    let mut news = store.news();
-    if sender.send(Bytes::from(head)).await.is_err() {
-        return;
-    }
-    loop {
-        let newest = *news.borrow_and_update();
-        let wanted = kinds.clone();
-        let asked = store.ask(move |connection| behind(connection, after, &wanted, BATCH)).await;
-        let Ok(found) = asked else { return };
-        let is_more = i64::try_from(found.len()).unwrap_or(BATCH) >= BATCH;
-        for kept in &found {
-            after = kept.seq;
-            if sender.send(Bytes::from(event(&store, kept))).await.is_err() {
-                return;
-            }
+}
+
+impl Sending {
+    /// Sends until nobody reads any more, or may.
+    async fn run(mut self, head: String) {
+        let mut news = self.state.store.news();
+        let mut said = Instant::now();
+        let mut looked = Instant::now();
+        if self.sender.send(Bytes::from(head)).await.is_err() {
+            return;
         }
-        if is_more {
-            continue;
-        }
-        // What is of no kind that is asked for was looked at, too.
-        after = after.max(newest);
-        tokio::select! {
-            changed = news.changed() => if changed.is_err() { return },
-            () = sender.closed() => return,
-            () = tokio::time::sleep(ALIVE) => {
-                if sender.send(Bytes::from_static(b": alive\n\n")).await.is_err() {
+        loop {
+            if looked.elapsed() >= LOOK_EVERY {
+                looked = Instant::now();
+                if !self.pass.holds(&self.state) {
                     return;
                 }
             }
+            let newest = *news.borrow_and_update();
+            match self.catch_up(newest).await {
+                Some(0) => {}
+                Some(_) => {
+                    said = Instant::now();
+                    continue;
+                }
+                None => return,
+            }
+            if said.elapsed() >= ALIVE {
+                said = Instant::now();
+                if self.sender.send(Bytes::from_static(b": alive\n\n")).await.is_err() {
+                    return;
+                }
+            }
+            tokio::select! {
+                changed = news.changed() => if changed.is_err() { return },
+                () = self.sender.closed() => return,
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
         }
+    }
+
+    /// Sends what came since, a batch of it, and says how much; none where nobody reads any more.
+    async fn catch_up(&mut self, newest: i64) -> Option<usize> {
+        let (after, kinds) = (self.after, self.kinds.clone());
+        if after >= newest {
+            return Some(0);
+        }
+        let store = self.state.store.clone();
+        let found = store.ask(move |connection| behind(connection, after, &kinds, BATCH)).await;
+        let found = found.ok()?;
+        for kept in &found {
+            self.after = kept.seq;
+            self.sender.send(Bytes::from(event(&store, kept))).await.ok()?;
+        }
+        if i64::try_from(found.len()).unwrap_or(BATCH) < BATCH {
+            // What is of no kind that is asked for was looked at, too.
+            self.after = self.after.max(newest);
+        }
+        Some(found.len())
     }
 }
 

@@ -12,9 +12,11 @@ use crate::api::call::{Call, Reply};
 use crate::api::commands::{
     Asked, CONFIRM, Done, EXTEND, PLACE, RELEASE, To, Verb, command_id, expected_state, give,
 };
-use crate::api::problem::{BAD_BODY, NOT_FOUND, Problem};
+use crate::api::fresh;
+use crate::api::problem::{BAD_BODY, Problem};
 use crate::api::records::{PAGE, Page, logged_at, other_model, parsed};
 use crate::api::state::State;
+use crate::api::store::Kind;
 use crate::api::store::read::{self, KeptHold};
 use crate::api::store::requests::Request;
 use crate::base::Currency;
@@ -154,11 +156,10 @@ fn tagged(reply: Reply, state: &str) -> Reply {
 /// The hold of an id.
 ///
 /// # Errors
-/// The read model knows none.
-pub(crate) async fn find(state: &State, id: &str) -> Result<KeptHold, Problem> {
+/// There is none, or the read model is too far behind to tell.
+pub(crate) async fn find(state: &Arc<State>, id: &str) -> Result<KeptHold, Problem> {
     let id = id.to_owned();
-    let found = state.store.ask(move |connection| read::hold(connection, &id)).await?;
-    found.ok_or_else(|| Problem::new(NOT_FOUND, "the read model knows no hold of this id"))
+    fresh::find(state, Kind::Hold, "hold", move |connection| read::hold(connection, &id)).await
 }
 
 /// Whether two people must release it: above the limit of its currency, or none can tell.
@@ -314,7 +315,7 @@ fn about(hold: &KeptHold, mut asked: Asked) -> Asked {
 pub(crate) async fn release_approved(
     state: &Arc<State>,
     request: &Request,
-    approver: &str,
+    (approver, note): (&str, &str),
 ) -> Result<String, Problem> {
     let hold = find(state, &request.about).await?;
     let payload = parsed(&request.payload)?;
@@ -322,15 +323,16 @@ pub(crate) async fn release_approved(
     if let Some(expected) = payload.get("expected_state").filter(|state| state.is_string()) {
         members.insert("expected_state".to_owned(), expected.clone());
     }
-    let reason =
-        format!("{} (asked by {}, approved by {approver})", request.reason, request.asked_by);
+    // WHY: members of their own, because a reason is anybody's words and proves nothing of who said them.
+    members.insert("approved_by".to_owned(), json!(approver));
+    members.insert("approval_reason".to_owned(), json!(note));
     let asked = about(
         &hold,
         Asked {
             verb: RELEASE,
             command_id: format!("api-request:{}", request.id),
-            actor: approver.to_owned(),
-            reason,
+            actor: request.asked_by.clone(),
+            reason: request.reason.clone(),
             members,
             to: To::All,
         },

@@ -182,11 +182,13 @@ pub(crate) async fn approve(call: Call) -> Result<Reply, Problem> {
     let request = second_person(&call).await?;
     let by = call.person.name.clone();
     let is_again = request.state == "approved" && request.decided_by.as_ref() == Some(&by);
+    // WHY: whoever was cut off and approves again gives the same command again.
+    let note = request.note.clone().filter(|_| is_again).unwrap_or_else(|| reason.clone());
     if !is_again && !enough(&call, &request, &reason).await? {
         return Ok(Reply::json(&item(&find(&call).await?)?)?.status(StatusCode::ACCEPTED));
     }
     let came = match request.kind.as_str() {
-        "hold.release" => holds::release_approved(&call.state, &request, &by).await,
+        "hold.release" => holds::release_approved(&call.state, &request, (&by, &note)).await,
         _ => rules::activate_approved(&call.state, &request).await,
     };
     let (state, outcome) = match &came {

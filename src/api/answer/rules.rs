@@ -3,7 +3,7 @@
 //! A draft is the active rule set with some files replaced, added or (by `null`) left out; it is compiled and thrown away. What
 //! can become active lies in the rule folder alone, where its history is kept by whatever keeps text.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use crate::api::answer::holds::check_reason;
 use crate::api::answer::requests;
+use crate::api::answer::score::{check_topic, place};
 use crate::api::call::{Call, Reply};
 use crate::api::commands::undecodable;
 use crate::api::problem::{
@@ -25,7 +26,8 @@ use crate::backtest::compare::{Changes, changes};
 use crate::base::Digest;
 use crate::diag::render;
 use crate::diag::{Diagnostic, Severity, Source, Sources};
-use crate::engine::{Engine, EngineOptions, Input, Output, OutputTopic};
+use crate::engine::{Engine, EngineOptions, Input, Output, OutputTopic, StreamId};
+use crate::event::mapping::Decoder;
 use crate::loader::load;
 use crate::rules::program::{ActionPlan, Mode, Program};
 use crate::rules::{compile, renewed};
@@ -376,6 +378,8 @@ pub(crate) struct Tried {
 /// `POST /v1/evaluate`
 pub(crate) async fn evaluate(call: Call) -> Result<Reply, Problem> {
     let Try { event, before, files } = call.json()?;
+    let topic = call.query.owned("topic");
+    check_topic(&call.state.inputs, topic.as_deref())?;
     if before.len() > MAX_BEFORE {
         return Err(Problem::new(BAD_BODY, format!("`before` has at most {MAX_BEFORE} events")));
     }
@@ -386,31 +390,41 @@ pub(crate) async fn evaluate(call: Call) -> Result<Reply, Problem> {
         let sources = drafted(&active.sources, Draft { files })?;
         heavy(&call.state, move || compiled(&sources).map(Arc::new)).await?
     };
-    let (program, options) = (program?, call.state.options);
-    let tried = heavy(&call.state, move || try_event(program, options, &before, &event));
+    let (program, shared) = (program?, Arc::clone(&call.state));
+    let tried = heavy(&call.state, move || {
+        try_event(&shared, &program, &before, (&event, topic.as_deref()))
+    });
     Reply::json(&tried.await??)
 }
 
 /// Decides in an engine of its own, which is thrown away.
 fn try_event(
-    program: Arc<Program>,
-    options: EngineOptions,
+    state: &State,
+    program: &Arc<Program>,
     before: &[Value],
-    event: &Value,
+    (event, topic): (&Value, Option<&str>),
 ) -> Result<Tried, Problem> {
+    let options = state.options;
+    let decoder = Decoder::new(&program.schema, options.limits());
     let options = EngineOptions {
         state_bytes: Some(TRIAL_BYTES),
         dedupe_max_ids: options.dedupe_max_ids.min(100_000),
         ..options
     };
     let refused = |_| Problem::new(INTERNAL, "the engine refuses the rule set");
-    let mut engine = Engine::new(program, options).map_err(refused)?;
-    // A name that no schema has: any event type may come.
-    let stream = engine.open_stream("evaluate", 0);
+    let mut engine = Engine::new(Arc::clone(program), options).map_err(refused)?;
+    let mut streams: BTreeMap<String, StreamId> = BTreeMap::new();
     let mut out: Vec<Output> = Vec::new();
-    for (offset, event) in (0..).zip(before.iter().chain([event])) {
+    let events = before.iter().map(|event| (event, None)).chain([(event, topic)]);
+    for (offset, (event, asked)) in (0..).zip(events) {
         out.clear();
         let payload = event.to_string();
+        let schema = (&**program, &decoder);
+        let placed = place(state, schema, payload.as_bytes(), asked).or_else(|problem| {
+            place(state, schema, payload.as_bytes(), Some(topic.ok_or(problem)?))
+        })?;
+        let open = || engine.open_stream(&placed.topic, 0);
+        let stream = *streams.entry(placed.topic.clone()).or_insert_with(open);
         let payload = Some(payload.as_bytes());
         engine.step(&Input { stream, offset, arrival_ms: None, payload }, &mut out);
     }

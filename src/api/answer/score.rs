@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::api::call::{Call, Reply};
 use crate::api::commands::{traceparent, undecodable, write_and_wait};
 use crate::api::problem::{
-    BAD_BODY, BUSY, LOG_UNAVAILABLE, NOT_CONFIGURED, NOT_READY, Problem, TIMED_OUT,
+    BAD_BODY, BAD_PARAMETER, BUSY, LOG_UNAVAILABLE, NOT_CONFIGURED, NOT_READY, Problem, TIMED_OUT,
 };
 use crate::api::records::{Decision, parsed};
 use crate::api::state::State;
@@ -96,7 +96,11 @@ async fn decide(call: &Call, wanted: Wanted) -> Result<Scored, Problem> {
     if !is_object {
         return Err(Problem::new(BAD_BODY, "the body is one event, a JSON object"));
     }
-    let placed = place(state, &call.body, call.query.text("topic"))?;
+    let asked = call.query.text("topic");
+    check_topic(&state.inputs, asked)?;
+    let (program, decoder) = state.schema();
+    let schema = (&*program, &*decoder);
+    let placed = place(state, schema, &call.body, asked)?;
     if wanted == Wanted::Label && !placed.is_label {
         let what =
             "the body is no event that says what came out about another one: the schema's `labels`";
@@ -122,8 +126,9 @@ async fn decide(call: &Call, wanted: Wanted) -> Result<Scored, Problem> {
 
 /// Where an event belongs.
 #[derive(Debug, PartialEq, Eq)]
-struct Placed {
-    topic: String,
+pub(crate) struct Placed {
+    /// The topic that takes it.
+    pub(crate) topic: String,
     key: Option<Vec<u8>>,
     is_label: bool,
 }
@@ -135,16 +140,16 @@ struct Placed {
 /// # Errors
 /// Several topics would take it, and nobody says which is meant: a payment that some other event's form fits, too, must not be
 /// decided as that.
-fn place(state: &State, body: &[u8], asked: Option<&str>) -> Result<Placed, Problem> {
-    if let Some(unknown) = asked.filter(|asked| !state.inputs.iter().any(|topic| topic == asked)) {
-        let what = format!("`{unknown}` is no topic of the input");
-        return Err(Problem::new(BAD_BODY, what).with("topics", state.inputs.clone()));
-    }
-    let (program, decoder) = state.schema();
+pub(crate) fn place(
+    state: &State,
+    (program, decoder): (&Program, &Decoder),
+    body: &[u8],
+    asked: Option<&str>,
+) -> Result<Placed, Problem> {
     let entity = state.partitioned_by.as_deref();
     let topics = state.inputs.iter().filter(|topic| asked.is_none_or(|asked| asked == *topic));
     let taker = |topic: &String| {
-        let (key, is_label) = key_of(&program, &decoder, topic, entity, body)?;
+        let (key, is_label) = key_of(program, decoder, topic, entity, body)?;
         Some(Placed { topic: topic.clone(), key, is_label })
     };
     let mut takers: Vec<Placed> = topics.filter_map(taker).collect();
@@ -156,6 +161,18 @@ fn place(state: &State, body: &[u8], asked: Option<&str>) -> Result<Placed, Prob
     let first = asked.map(str::to_owned).or_else(|| state.inputs.first().cloned());
     let nobody = Placed { topic: first.unwrap_or_default(), key: None, is_label: false };
     Ok(takers.pop().unwrap_or(nobody))
+}
+
+/// A topic that somebody names is one of the input.
+///
+/// # Errors
+/// It is not.
+pub(crate) fn check_topic(inputs: &[String], asked: Option<&str>) -> Result<(), Problem> {
+    if asked.is_none_or(|asked| inputs.iter().any(|topic| topic == asked)) {
+        return Ok(());
+    }
+    let what = "`topic` is no topic of the input";
+    Err(Problem::new(BAD_PARAMETER, what).with("topics", inputs.to_vec()))
 }
 
 fn key_of(

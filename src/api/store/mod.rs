@@ -19,7 +19,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags};
+pub(crate) use rusqlite::Connection;
+use rusqlite::OpenFlags;
 use tokio::sync::watch;
 
 use crate::api::problem::{INTERNAL, Problem};
@@ -31,6 +32,9 @@ const IDLE_READERS: usize = 8;
 
 /// How long a connection waits for another one.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What a question is answered.
+pub(crate) type Answer<T> = rusqlite::Result<T>;
 
 /// What kind of record it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

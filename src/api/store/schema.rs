@@ -7,7 +7,7 @@
 use rusqlite::{Connection, OptionalExtension as _};
 
 /// The form of the derived tables. Another number makes them anew from the topics.
-const FORM: i64 = 1;
+const FORM: i64 = 2;
 
 /// The derived tables, to be made anew at will.
 const DERIVED: &str = "
@@ -60,10 +60,11 @@ CREATE TABLE hold_steps (
 );
 CREATE TABLE audits (
     seq INTEGER PRIMARY KEY REFERENCES records (seq) ON DELETE CASCADE,
-    kind TEXT NOT NULL, actor TEXT, about TEXT, digest TEXT NOT NULL UNIQUE, at_ms INTEGER NOT NULL
+    kind TEXT NOT NULL, actor TEXT, about TEXT, command_id TEXT, digest TEXT NOT NULL UNIQUE, at_ms INTEGER NOT NULL
 );
 CREATE INDEX audits_by_time ON audits (at_ms, seq);
 CREATE INDEX audits_by_about ON audits (about, at_ms, seq);
+CREATE INDEX audits_by_command ON audits (command_id, at_ms, seq);
 CREATE TABLE letters (
     seq INTEGER PRIMARY KEY REFERENCES records (seq) ON DELETE CASCADE,
     reason TEXT NOT NULL, place TEXT NOT NULL UNIQUE, at_ms INTEGER NOT NULL

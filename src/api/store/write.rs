@@ -120,8 +120,9 @@ fn take(
             let abouts = ["/command/hold_id", "/command/list", "/command/rule", "/tripped/rule"];
             let about = abouts.into_iter().find_map(|path| text(body, path));
             let kind = text(body, "/kind").unwrap_or_default();
-            let row = params![number()?, kind, actor, about, digest, record.logged_ms];
-            let sql = "INSERT INTO audits (seq, kind, actor, about, digest, at_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+            let id = text(body, "/command/by/command_id");
+            let row = params![number()?, kind, actor, about, id, digest, record.logged_ms];
+            let sql = "INSERT INTO audits (seq, kind, actor, about, command_id, digest, at_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
             change.prepare_cached(sql)?.execute(row).map(drop)
         }
         Kind::DeadLetter => {

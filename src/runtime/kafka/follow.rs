@@ -115,17 +115,32 @@ impl Follower {
         Ok(None)
     }
 
-    /// Where the topics end now.
+    /// Up to where was read: the offset behind the last record that was given out, and behind the markers of Kafka transactions
+    /// that follow it.
+    pub fn read_to(&self) -> Places {
+        let mut places = self.places.clone();
+        let Ok(position) = self.consumer.position() else { return places };
+        for element in position.elements() {
+            if let Offset::Offset(next) = element.offset() {
+                let place = (element.topic().to_owned(), element.partition());
+                let known = places.entry(place).or_insert(next);
+                *known = next.max(*known);
+            }
+        }
+        places
+    }
+
+    /// Where the topics end now; 0 of a partition that holds nothing.
     ///
     /// # Errors
     /// The brokers do not answer.
     pub fn ends(&self) -> Result<Places, RunError> {
         let end = |place: &(String, i32)| {
-            let (_, high) = self
+            let (low, high) = self
                 .consumer
                 .fetch_watermarks(&place.0, place.1, ANSWER)
                 .map_err(|error| classify::fatal(&error))?;
-            Ok((place.clone(), high))
+            Ok((place.clone(), if low == high { 0 } else { high }))
         };
         self.places.keys().map(end).collect()
     }

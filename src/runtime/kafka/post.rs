@@ -4,16 +4,17 @@
 //! brokers do not take within [`PATIENCE`] has failed.
 
 use core::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
 
 use crate::config::Config;
 use crate::runtime::error::RunError;
+use crate::runtime::kafka::follow::Places;
 use crate::runtime::kafka::source::log_line;
 use crate::runtime::kafka::{classify, client};
 use crate::runtime::log::Partition;
@@ -22,11 +23,34 @@ use crate::telemetry::happening;
 /// How long the brokers may take for one record.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Largest record where nobody sets `message.max.bytes`: the client's own default.
+const MAX_BYTES: usize = 1_000_000;
+
 /// Most records that wait for the brokers.
 const MOST_WAITING: u32 = 10_000;
 
 /// What is told of a record: where it lies and at which offset, or why it does not.
-pub type Fate = Result<(Partition, i64), String>;
+pub type Fate = Result<(Partition, i64), Unwritten>;
+
+/// Why a record was not written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unwritten {
+    /// It is larger than the client or the topic takes.
+    TooLarge,
+    /// In the client's words.
+    Failed(String),
+}
+
+impl Unwritten {
+    fn of(error: &KafkaError) -> Self {
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::InvalidMessageSize) => {
+                Self::TooLarge
+            }
+            _ => Self::Failed(error.to_string()),
+        }
+    }
+}
 
 type Told = Box<dyn FnOnce(Fate) + Send + Sync>;
 
@@ -69,7 +93,7 @@ impl ProducerContext for Fates {
                 let (topic, number) = (message.topic().into(), message.partition());
                 Ok((Partition { topic, number }, message.offset()))
             }
-            Err((error, _)) => Err(error.to_string()),
+            Err((error, _)) => Err(Unwritten::of(error)),
         });
     }
 }
@@ -77,6 +101,7 @@ impl ProducerContext for Fates {
 /// See the module.
 pub struct Post {
     producer: ThreadedProducer<Fates>,
+    max_bytes: usize,
 }
 
 impl fmt::Debug for Post {
@@ -95,10 +120,11 @@ impl Post {
         client
             .set("message.timeout.ms", PATIENCE.as_millis().to_string())
             .set("queue.buffering.max.messages", MOST_WAITING.to_string());
+        let max_bytes = client.get("message.max.bytes").and_then(|text| text.parse().ok());
         let producer = client
             .create_with_context(Fates)
             .map_err(|error| RunError::Settings { reason: error.to_string() })?;
-        Ok(Self { producer })
+        Ok(Self { producer, max_bytes: max_bytes.unwrap_or(MAX_BYTES) })
     }
 
     /// Writes a record. `told` is called once, on a thread of the client or on this one.
@@ -112,8 +138,25 @@ impl Post {
         record.key = letter.key.as_deref();
         record.partition = letter.partition;
         if let Err((error, record)) = self.producer.send(record) {
-            (record.delivery_opaque)(Err(error.to_string()));
+            (record.delivery_opaque)(Err(Unwritten::of(&error)));
         }
+    }
+
+    /// The largest record that the client takes, key and headers included.
+    pub fn max_bytes(&self) -> usize {
+        self.max_bytes
+    }
+
+    /// Where partitions of a topic end now; 0 of one that holds nothing. None where the brokers do not say within `limit`.
+    pub fn ends(&self, topic: &str, numbers: &[i32], limit: Duration) -> Option<Places> {
+        let until = Instant::now() + limit;
+        let end = |number: &i32| {
+            let left = until.saturating_duration_since(Instant::now());
+            let watermarks = self.producer.client().fetch_watermarks(topic, *number, left);
+            let (low, high) = watermarks.ok()?;
+            Some(((topic.to_owned(), *number), if low == high { 0 } else { high }))
+        };
+        numbers.iter().map(end).collect()
     }
 
     /// How many partitions a topic has; none where the brokers do not say within `limit`.
