@@ -174,6 +174,26 @@ fn signs_what_it_writes(mode: &str) {
     let (code, told) = world.verify(&["--audit", &file, "--checkpoints", &checkpoints]);
     assert_eq!((code, &told["problems"][0]["seq"]), (Some(1), &seq), "{told:#}");
     audit[at] = sound;
+    // What retention took of the commands' chain, and all of it: told, and no fault.
+    let of_commands = |body: &Vec<u8>| {
+        let body: Value = serde_json::from_slice(body).unwrap();
+        let chain = &body["chain"];
+        (chain["topic"] == world.topic("commands").as_str()).then(|| chain["seq"].as_u64().unwrap())
+    };
+    for kept_from in [20, u64::MAX] {
+        let mut left = audit.clone();
+        left.retain(|body| of_commands(body).is_none_or(|seq| seq >= kept_from));
+        let file = write("trimmed.ndjson", &left);
+        let files = ["--audit", &file, "--checkpoints", &checkpoints];
+        assert_eq!(world.verify(&files).0, Some(1));
+        let (code, told) = world.verify(&[&files[..], &["--trimmed"]].concat());
+        assert_eq!((code, &told["problems"]), (Some(0), &Value::Array(Vec::new())), "{told:#}");
+        let unproven = told["unproven"].as_array().unwrap().len();
+        assert_eq!(unproven, usize::from(kept_from > 20), "{told:#}");
+        // Without checkpoints nobody says what came before.
+        let (code, told) = world.verify(&["--audit", &file, "--trimmed"]);
+        assert_eq!(code, Some(1), "nobody signed them: {told:#}");
+    }
     let last =
         audit.iter().rposition(|body| String::from_utf8_lossy(body).contains("\"c59\"")).unwrap();
     audit.remove(last);

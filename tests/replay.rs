@@ -5,6 +5,8 @@ mod support;
 
 use std::cell::Cell;
 use std::fs;
+use std::ops::Range;
+use std::path::PathBuf;
 use std::process::Output;
 
 use serde_json::Value;
@@ -54,6 +56,8 @@ struct World {
     folder: tempfile::TempDir,
     /// The epoch to wait for at the next start; 0: none.
     epoch: Cell<u64>,
+    /// `snapshot.keep`.
+    keep: Cell<u32>,
 }
 
 impl World {
@@ -63,6 +67,7 @@ impl World {
             prefix: prefix(test),
             folder: tempfile::tempdir().unwrap(),
             epoch: Cell::new(0),
+            keep: Cell::new(5),
         };
         fs::create_dir(world.folder.path().join("rules")).unwrap();
         world.write_rules(10);
@@ -84,11 +89,14 @@ impl World {
     fn configuration(&self) -> String {
         let folder = self.folder.path();
         let mut text = format!(
-            "version: 1\nkafka:\n  brokers: [\"{}\"]\n  group_id: {}\nrules:\n  path: {}\nsnapshot:\n  dir: {}\n  interval: 1h\n  keep: 5\nhttp:\n  listen: 127.0.0.1:0\ntopics:\n  inputs: [{}]\n",
+            "version: 1\nkafka:\n  brokers: [\"{}\"]\n  group_id: {}\nrules:\n  path: {}\nsnapshot:\n  dir: {}\n  interval: {}\n  keep: {}\nhttp:\n  listen: 127.0.0.1:0\ntopics:\n  inputs: [{}]\n",
             self.broker.address(),
             self.topic("group"),
             folder.join("rules").display(),
             folder.join("snapshots").display(),
+            // WHY: fewer are kept to see commits forget what no snapshot needs, so some have to be taken.
+            if self.keep.get() == 2 { "100ms" } else { "1h" },
+            self.keep.get(),
             self.topic("in"),
         );
         for output in OUTPUTS {
@@ -100,9 +108,7 @@ impl World {
     }
 
     /// Decides these payments, in both partitions or in one, and stops in order: a snapshot is written.
-    fn decide(&self, numbers: std::ops::Range<i64>, n_partitions: i32) {
-        let end = usize::try_from(numbers.end).unwrap();
-        let records: Vec<NewRecord> = numbers.map(|number| payment(number, n_partitions)).collect();
+    fn decide(&self, numbers: Range<i64>, n_partitions: i32) {
         let service = Binary::start(&["run", "-c", &self.configuration()]);
         // WHY: until a changed rule set is kept, the one before goes on.
         let epoch = format!("\"epoch\":{}", self.epoch.get());
@@ -111,12 +117,49 @@ impl World {
             || service.describe(),
         );
         self.epoch.set(0);
+        self.produce_and_wait(numbers, n_partitions, &service);
+        service.stop_in_order();
+    }
+
+    fn produce_and_wait(&self, numbers: Range<i64>, n_partitions: i32, service: &Binary) {
+        let end = usize::try_from(numbers.end).unwrap();
+        let records: Vec<NewRecord> = numbers.map(|number| payment(number, n_partitions)).collect();
         self.broker.produce(&self.topic("in"), &records);
         wait::until(
             || self.decisions().len() == end || service.has_ended(),
             || format!("{end} decisions: {}", service.describe()),
         );
+    }
+
+    /// Decides ten payments by each of these rule sets, which become active one after the other while the service runs.
+    fn decide_by(&self, all: &[u32]) {
+        let service = Binary::start(&["run", "-c", &self.configuration()]);
+        for (at, points) in (0..).zip(all) {
+            self.write_rules(*points);
+            service.signal("-HUP");
+            let epoch = format!("\"epoch\":{}", at + 1);
+            wait::until(
+                || service.said().contains(&epoch) || service.has_ended(),
+                || service.describe(),
+            );
+            // Of the fourth rule set one partition sees nothing.
+            let n_partitions = if at == 3 { 1 } else { 2 };
+            self.produce_and_wait(at * 10..at * 10 + 10, n_partitions, &service);
+            // Two snapshots of it, so that no older one is left.
+            for _ in 0..2 {
+                let before = self.newest_snapshot();
+                wait::until(
+                    || self.newest_snapshot() > before || service.has_ended(),
+                    || format!("a snapshot after {before:?}: {}", service.describe()),
+                );
+            }
+        }
         service.stop_in_order();
+    }
+
+    /// Its name, which begins with its number.
+    fn newest_snapshot(&self) -> Option<PathBuf> {
+        self.files("rws").into_iter().max()
     }
 
     fn decisions(&self) -> Vec<Record> {
@@ -136,6 +179,13 @@ impl World {
     fn replay(&self, arguments: &[&str]) -> Output {
         let config = self.configuration();
         command().args(["replay", "-c", &config]).args(arguments).output().unwrap()
+    }
+
+    /// Files beside the snapshots with this ending; none where there is no place yet.
+    fn files(&self, ending: &str) -> Vec<PathBuf> {
+        let files = fs::read_dir(self.folder.path().join("snapshots/all")).into_iter().flatten();
+        let files = files.map(|file| file.unwrap().path());
+        files.filter(|file| file.extension().is_some_and(|it| it == ending)).collect()
     }
 
     /// Takes the snapshots away, and leaves the rule sets that lie beside them.
@@ -208,6 +258,60 @@ fn decisions_are_derived_again_from_snapshots_and_from_the_beginning_by_the_rule
         let said = world.assert_same(number);
         assert!(said.contains("the beginning"), "payment {number}: {said}");
     }
+}
+
+#[test]
+fn a_decision_by_any_earlier_rule_set_is_derived_again_though_commits_name_it_no_more() {
+    let world = World::new("ancient");
+    world.keep.set(2);
+    // Twice the same rules with others between.
+    let points = [10, 20, 30, 10, 50, 60, 70];
+    world.decide_by(&points);
+    let (_, note) = world.broker.commit_of(&world.topic("group"), &world.topic("in")).unwrap();
+    assert!(!note.contains("=1:") && note.contains("7:"), "the first is forgotten: {note}");
+    let score = |number: i64| json(&world.decision(number).1)["score"].as_i64().unwrap();
+    for (at, points) in (0..).zip(points) {
+        let mut scores = (at * 10..at * 10 + 10).map(score);
+        assert!(at == 0 || scores.any(|score| score >= i64::from(points)), "rule set {at}");
+        for number in [at * 10, at * 10 + 9] {
+            world.assert_same(number);
+        }
+    }
+    // Where the file of a rule set is gone, its folder is asked for, by the names that decisions know.
+    let (id, decision) = world.decision(25);
+    let ruleset = json(&decision)["ruleset"].as_str().unwrap().to_owned();
+    for file in world.files("rwr") {
+        fs::remove_file(file).unwrap();
+    }
+    let replayed = world.replay(&["--decision", &id]);
+    let said = String::from_utf8(replayed.stderr).unwrap();
+    assert_eq!(replayed.status.code(), Some(1), "{said}");
+    assert!(said.contains("(epoch 1;") && said.contains("--past-rules DIR"), "{said}");
+    let mut arguments = vec!["--decision".to_owned(), id];
+    for points in [10, 20, 30] {
+        let folder = world.folder.path().join(format!("past-{points}"));
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("rules.risk"), rules(points)).unwrap();
+        if points == 30 {
+            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            let replayed = world.replay(&arguments);
+            let said = String::from_utf8(replayed.stderr).unwrap();
+            assert!(said.contains(&format!("(epoch 3; `ruleset` {ruleset}")), "{said}");
+        }
+        arguments.extend(["--past-rules".to_owned(), folder.to_str().unwrap().to_owned()]);
+    }
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let replayed = world.replay(&arguments);
+    let said = String::from_utf8(replayed.stderr).unwrap();
+    assert_eq!((replayed.status.code(), &*replayed.stdout), (Some(0), &b""[..]), "{said}");
+    // Without the announcements nobody knows what decided it.
+    for record in world.broker.read(&world.topic("audit"), Isolation::Committed) {
+        world.broker.delete_records(&world.topic("audit"), record.partition, record.offset + 1);
+    }
+    let replayed = world.replay(&arguments);
+    let said = String::from_utf8(replayed.stderr).unwrap();
+    assert_eq!(replayed.status.code(), Some(1), "{said}");
+    assert!(said.contains("is not known") && said.contains(&world.topic("audit")), "{said}");
 }
 
 #[test]

@@ -254,6 +254,7 @@ fn every_optional_member_of_every_record_occurs_or_is_known_not_to() {
         "queue",
         "field",
         "raw_cut_from",
+        "raw_masked",
         "trimmed",
         "models",
         "held",

@@ -93,6 +93,8 @@ pub struct Report {
     pub chains: Vec<ChainReport>,
     /// What is wrong, by chain and number.
     pub problems: Vec<Problem>,
+    /// What a retention may have taken, and nobody who signs says so; with [`Verifier::trimmed`] only.
+    pub unproven: Vec<Problem>,
 }
 
 /// Takes audit records and checkpoints, in the order in which they stand in each partition of their topics.
@@ -111,7 +113,8 @@ impl Verifier {
         Self { keys, chains: BTreeMap::new(), problems: Vec::new(), trimmed: false }
     }
 
-    /// The oldest records may be gone, as a retention takes them, where a checkpoint says what the last of them was.
+    /// The oldest records of a chain may be gone, or all of them, as a retention takes them. Where a checkpoint says what the
+    /// last of them was, the rest is proved to follow them; elsewhere it is told as unproven.
     #[must_use]
     pub fn trimmed(self) -> Self {
         Self { trimmed: true, ..self }
@@ -185,11 +188,15 @@ impl Verifier {
         let Self { keys, chains, mut problems, trimmed } = self;
         let mut report = Report::default();
         for ((topic, partition), chain) in chains {
-            let mut tell = |seq: u64, what: String| {
-                problems.push(Problem { topic: topic.clone(), partition, seq, what });
-            };
+            let problem =
+                |seq: u64, what: String| Problem { topic: topic.clone(), partition, seq, what };
+            let mut tell = |seq: u64, what: String| problems.push(problem(seq, what));
+            if trimmed && let Some((seq, what)) = unproven(&chain) {
+                report.unproven.push(problem(seq, what));
+            }
             check(&chain, trimmed, &mut tell);
-            if !keys.is_empty() {
+            let may_be_gone = trimmed && chain.links.is_empty();
+            if !keys.is_empty() && !may_be_gone {
                 check_end(&chain, &mut tell);
             }
             report.chains.push(ChainReport {
@@ -226,7 +233,14 @@ fn check(chain: &Chain, trimmed: bool, tell: Tell<'_>) {
             None if *seq == 1 && link.prev != NOTHING => {
                 tell(1, "the first record follows another one".to_owned());
             }
-            None if *seq > 1 && !(trimmed && vouched(*seq - 1, &link.prev) == Some(true)) => {
+            None if *seq > 1 && trimmed && vouched(*seq - 1, &link.prev) == Some(false) => {
+                let last = seq - 1;
+                tell(
+                    *seq,
+                    format!("it follows another record {last} than the one that was signed"),
+                );
+            }
+            None if *seq > 1 && !trimmed => {
                 tell(1, format!("records 1 to {} are missing", seq - 1));
             }
             Some((last, _)) if last + 1 < *seq => {
@@ -242,6 +256,22 @@ fn check(chain: &Chain, trimmed: bool, tell: Tell<'_>) {
         }
         before = Some((*seq, link));
     }
+}
+
+/// What a retention may have taken of a chain, or somebody else.
+fn unproven(chain: &Chain) -> Option<(u64, String)> {
+    let Some((first, _)) = chain.links.first_key_value() else {
+        let (signed, _) = chain.signed.last_key_value().filter(|(seq, _)| **seq > 0)?;
+        let what = format!(
+            "records 1 to {signed} were signed and none of them is left: it is not proven that retention took them"
+        );
+        return Some((1, what));
+    };
+    let last = first.checked_sub(1).filter(|last| *last > 0 && !chain.signed.contains_key(last))?;
+    let what = format!(
+        "records 1 to {last} are not there, and no checkpoint says what record {last} was: it is not proven that retention took them, nor that record {first} is as it was before it was signed"
+    );
+    Some((*first, what))
 }
 
 /// Holds the end of a chain against what was signed.
@@ -392,16 +422,48 @@ mod tests {
         assert_eq!(first_fault(&sound, &[]), Some(1));
         assert_eq!(first_fault(&sound[2..], &signed), Some(1));
         // What retention took, checkpoints know.
-        for (from, expected) in [(1, 0), (2, 1)] {
-            let mut verifier = Verifier::new(vec![key(1).public()]).trimmed();
-            for body in &sound[2..] {
-                verifier.record(body.as_bytes());
-            }
-            for body in &signed[from..] {
-                verifier.checkpoint(body);
-            }
-            assert_eq!(verifier.finish().problems.len(), expected, "checkpoints from {}", from + 1);
+        for (from, unproven) in [(1, 0), (2, 1)] {
+            let report = trimmed(&sound[2..], &signed[from..]);
+            assert_eq!(report.problems, [], "checkpoints from {}", from + 1);
+            assert_eq!(report.unproven.len(), unproven, "checkpoints from {}", from + 1);
         }
+    }
+
+    fn trimmed(records: &[String], checkpoints: &[Vec<u8>]) -> Report {
+        let mut verifier = Verifier::new(vec![key(1).public()]).trimmed();
+        for body in records {
+            verifier.record(body.as_bytes());
+        }
+        for body in checkpoints {
+            verifier.checkpoint(body);
+        }
+        verifier.finish()
+    }
+
+    #[test]
+    fn a_chain_of_which_retention_took_all_is_told_and_no_fault() {
+        let sound = chain(&WORDS);
+        let signed = sign(&sound, &key(1));
+        let numbers = |report: &Report| {
+            let seq = |all: &[Problem]| all.iter().map(|it| it.seq).collect::<Vec<u64>>();
+            (seq(&report.problems), seq(&report.unproven))
+        };
+        // Nothing of it is left; its checkpoints have a longer retention.
+        let report = trimmed(&[], &signed);
+        assert_eq!(numbers(&report), (vec![], vec![1]));
+        assert!(report.unproven[0].what.contains("1 to 5"), "{report:?}");
+        assert_eq!((report.chains[0].records, report.chains[0].signed_seq), (0, Some(5)));
+        assert_eq!(first_fault(&[], &signed), Some(1), "without `--trimmed` it is cut");
+        // Only later ones: the one before them is signed, or its checkpoint is gone.
+        assert_eq!(numbers(&trimmed(&sound[4..], &signed)), (vec![], vec![]));
+        assert_eq!(numbers(&trimmed(&sound[4..], &signed[4..])), (vec![], vec![5]));
+        // Retention takes the oldest: one that keeps those is no retention.
+        assert_eq!(numbers(&trimmed(&sound[1..4], &signed)), (vec![5], vec![]));
+        // A beginning of somebody else's is found where it is signed what came before.
+        let mut other = chain(&["ann", "bob", "cyd", "mal", "eve"]).split_off(4);
+        assert_eq!(numbers(&trimmed(&other, &signed)).0, [5, 5]);
+        other[0] = other[0].replace("eve", "mal");
+        assert_eq!(numbers(&trimmed(&other, &signed[..4])).0, [5, 5]);
     }
 
     #[test]

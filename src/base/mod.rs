@@ -5,6 +5,7 @@
 //! percentages and averages of money compare exactly.
 
 pub mod amount;
+pub mod cards;
 pub mod codec;
 pub mod count;
 pub mod country;

@@ -59,7 +59,8 @@ struct Verify {
     /// Checkpoints in a file, one a line, in place of the topic.
     #[arg(long, value_name = "FILE", requires = "audit")]
     checkpoints: Option<PathBuf>,
-    /// The oldest records may be gone, as a topic's retention takes them, where a checkpoint tells what the last was.
+    /// The oldest records of a chain, or all, may be gone, as a topic's retention takes them; what no checkpoint proves of that
+    /// is told.
     #[arg(long)]
     trimmed: bool,
 }
@@ -185,6 +186,7 @@ fn tell(report: &Report, has_keys: bool, console: &Console) {
             "signatures": has_keys,
             "chains": report.chains.iter().map(chain).collect::<Vec<_>>(),
             "problems": report.problems.iter().map(problem).collect::<Vec<_>>(),
+            "unproven": report.unproven.iter().map(problem).collect::<Vec<_>>(),
         });
         console.data(&format!("{line}\n"));
         return;
@@ -207,6 +209,9 @@ fn tell(report: &Report, has_keys: bool, console: &Console) {
             format!("{topic}-{partition}, record {seq}")
         };
         console.data(&format!("BAD {place}: {what}\n"));
+    }
+    for Problem { topic, partition, what, .. } in &report.unproven {
+        console.data(&format!("UNPROVEN {topic}-{partition}: {what}\n"));
     }
     if report.chains.is_empty() {
         console.message("there are no audit records to verify");

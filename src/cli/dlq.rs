@@ -162,6 +162,8 @@ struct Letter {
     raw_base64: Option<String>,
     #[serde(default)]
     raw_cut_from: Option<u64>,
+    #[serde(default)]
+    raw_masked: Option<u64>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -372,7 +374,9 @@ fn send(
     let names: Vec<&str> = topics.into_iter().chain([config.topics.dead_letter.as_str()]).collect();
     let feed = Feed::open(config, &names, &Stop::new(LIMIT))?;
     for dead in &asked {
-        match record(dead) {
+        match record(dead, &|at| {
+            runtime::read_record(config, at).map_err(|error| error.to_string())
+        }) {
             Ok(raw) if retry.dry_run => {
                 sent += 1;
                 console.message(&format!("would send {} bytes: {}", raw.len(), whither(dead)));
@@ -412,12 +416,23 @@ fn whither(dead: &Dead) -> String {
     format!("{partition}/{offset} to {}-{}", source.topic, source.partition)
 }
 
-/// What is sent again, or why nothing can be.
-fn record(dead: &Dead) -> Result<Vec<u8>, String> {
-    if let Some(whole) = dead.letter.raw_cut_from {
-        return Err(format!(
-            "the record has {whole} bytes, and its dead letter holds the beginning only: send it from its source"
-        ));
+/// Gives a record of the input as it came, as long as it is there.
+type Fetch<'f> = &'f dyn Fn(&RecordAt) -> Result<Option<Vec<u8>>, String>;
+
+/// What is sent again, or why nothing can be. A dead letter that does not hold the record as it came says where that stands.
+fn record(dead: &Dead, fetch: Fetch<'_>) -> Result<Vec<u8>, String> {
+    let Letter { raw_cut_from, raw_masked, source, .. } = &dead.letter;
+    if raw_cut_from.is_some() || raw_masked.is_some() {
+        let Place { topic, partition, offset } = source;
+        let at = RecordAt { topic: topic.clone(), partition: *partition, offset: *offset };
+        return fetch(&at)?.ok_or_else(|| {
+            let why = if raw_masked.is_some() {
+                "card numbers in its dead letter are masked"
+            } else {
+                "its dead letter holds the beginning only"
+            };
+            format!("{why}, and the record {offset} of `{topic}`-{partition} is not there any more")
+        });
     }
     raw(&dead.letter)?
         .ok_or_else(|| "it is a tombstone, which nothing can be decided of".to_owned())
@@ -456,6 +471,7 @@ mod tests {
         let stored = |offset, body: Value| Stored {
             at: RecordAt { topic: "d".to_owned(), partition: 2, offset },
             answers: None,
+            epoch: None,
             body: body.to_string().into_bytes(),
         };
         let letter = |offset: i64| {
@@ -467,6 +483,17 @@ mod tests {
         let all = letters(&[stored(5, letter(50)), stored(6, letter(60)), stored(7, mark)]);
         let found: Vec<_> = all.iter().map(|dead| (dead.at, dead.is_retried)).collect();
         assert_eq!(found, [((2, 5), false), ((2, 6), true)]);
-        assert_eq!(record(&all[0]), Ok(b"a".to_vec()));
+        let gone = |_: &RecordAt| Ok(None);
+        assert_eq!(record(&all[0], &gone), Ok(b"a".to_vec()));
+        // What is masked or cut is read where it came from.
+        for member in ["raw_masked", "raw_cut_from"] {
+            let mut changed = letter(70);
+            changed[member] = json!(1);
+            let all = letters(&[stored(5, changed)]);
+            let there =
+                |at: &RecordAt| Ok(Some(format!("{}@{}", at.topic, at.offset).into_bytes()));
+            assert_eq!(record(&all[0], &there), Ok(b"t@70".to_vec()));
+            assert!(record(&all[0], &gone).is_err_and(|told| told.contains("not there any more")));
+        }
     }
 }

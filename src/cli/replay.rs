@@ -11,6 +11,7 @@ use crate::base::text::counted;
 use crate::base::time::format_rfc3339;
 use crate::cli::backtest::time_ms;
 use crate::cli::deployment::Deployment;
+use crate::cli::rules::compile_folder;
 use crate::cli::run::{exit, show};
 use crate::cli::settings::Settings;
 use crate::cli::{Console, Exit, Failure, Format};
@@ -38,6 +39,9 @@ pub struct Arguments {
     /// Look only among decisions that were written since this time.
     #[arg(long, value_name = "TIME", value_parser = time_ms)]
     since: Option<i64>,
+    /// A rule folder as it once was, for a rule set that is not kept beside the snapshots any more; may be given several times.
+    #[arg(long, value_name = "DIR")]
+    past_rules: Vec<PathBuf>,
 }
 
 /// Runs the command.
@@ -71,6 +75,14 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
     let mut engines = DecidingEngines::new(program.into(), engine_options(&config))
         .partitioned_by(config.kafka.partitioned_by.as_deref())
         .commanded_from(config.topics.commands.as_deref());
+    for folder in &arguments.past_rules {
+        let Some(program) = compile_folder(folder, console)? else { return Ok(Exit::Invalid) };
+        let (ruleset, id) = (program.digest.short_hex(), engines.remember(program.into()));
+        if console.is_verbose() {
+            let folder = folder.display();
+            console.message(&format!("`{folder}`: `ruleset` {ruleset}, kept as {id}"));
+        }
+    }
     let derived = match rederive(&config, &inputs, &mut engines, &at) {
         Ok(derived) => derived,
         Err(NotDerived::Run(error)) => {
@@ -113,7 +125,7 @@ fn stored(arguments: &Arguments, config: &crate::config::Config) -> Result<Vec<S
         body.pop();
     }
     let at = RecordAt { topic: file.display().to_string(), partition: 0, offset: 0 };
-    Ok(vec![Stored { at, answers: None, body }])
+    Ok(vec![Stored { at, answers: None, epoch: None, body }])
 }
 
 /// The decision to derive and the record that it answers: of several with one id the first that is no repeat.

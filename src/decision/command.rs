@@ -25,6 +25,7 @@ use std::sync::Arc;
 use serde::de::{Deserializer as _, MapAccess, Visitor};
 use serde_json::Value;
 
+use crate::base::cards::mask_cards;
 use crate::base::time::{format_rfc3339, parse_rfc3339};
 use crate::decision::holds::{Ask, HoldState, HoldStep};
 use crate::event::error::{DecodeError, Reason};
@@ -284,7 +285,7 @@ impl Command {
         Ok(Self::Asked(Asked {
             id: read.owned("command_id")?,
             actor: read.owned("actor")?,
-            reason: read.owned("reason")?,
+            reason: mask_cards(read.text("reason")?).into_owned(),
             approval: read.approval()?,
             at_ms,
             wish: read.wish(kind)?,

@@ -567,6 +567,9 @@ pub struct DeadLetterRecord<'a> {
     /// record fitted. The whole record stands at `source`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub raw_cut_from: Option<usize>,
+    /// Card numbers in `raw_base64` whose digits but the last four are `*`. The record as it came stands at `source`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub raw_masked: Option<usize>,
 }
 
 /// A happening that auditors ask for.

@@ -37,6 +37,10 @@ pub const ENDING: &str = ".rws";
 const RULES_PREFIX: &str = "rules-";
 /// How it ends.
 pub const RULES_ENDING: &str = ".rwr";
+/// Most rule sets that are kept beside the snapshots of a shard, but for those that a recovery may ask for.
+pub const MOST_RULES: usize = 256;
+/// Most bytes of theirs.
+pub const MOST_RULES_BYTES: u64 = 256 * 1024 * 1024;
 
 /// A rule set is written in parts of so many bytes.
 const RULES_PART_BYTES: usize = 1 << 20;
@@ -308,7 +312,8 @@ impl Snapshots {
     }
 
     /// Keeps a rule set beside the snapshots, under its identity, so that records can be decided by it once more. The
-    /// snapshot under construction is abandoned. Rule sets that neither a snapshot nor `in_use` names are deleted.
+    /// snapshot under construction is abandoned. Of more than [`MOST_RULES`] or [`MOST_RULES_BYTES`], those that neither a
+    /// snapshot nor `in_use` names are deleted, in no order that means anything.
     ///
     /// # Errors
     /// When the storage fails, or the rule set is larger than a part can be.
@@ -391,34 +396,42 @@ impl Snapshots {
         format!("{}/{RULES_PREFIX}{id}{RULES_ENDING}", self.shard)
     }
 
-    /// Deletes rule sets that nobody will ask for.
+    /// Deletes rule sets that no recovery will ask for, as far as there are too many.
+    ///
+    /// WHY: a decision of long ago is derived again by its own rule set, and they are small.
     fn drop_rules(
         &mut self,
         stored: &[Stored],
         id: &str,
         in_use: &[String],
     ) -> Result<(), SnapshotError> {
-        let is_rules = |stored: &&Stored| stored.name.ends_with(RULES_ENDING);
-        let named = |name: &str, id: &str| name == self.rules_name(id);
-        let mut superfluous: Vec<String> = stored
-            .iter()
-            .filter(is_rules)
-            .filter(|stored| !named(&stored.name, id))
-            .filter(|stored| !in_use.iter().any(|id| named(&stored.name, id)))
-            .map(|stored| stored.name.clone())
-            .collect();
-        if superfluous.is_empty() {
+        let all: Vec<&Stored> =
+            stored.iter().filter(|stored| stored.name.ends_with(RULES_ENDING)).collect();
+        let mut n = all.len();
+        let mut bytes: u64 = all.iter().map(|stored| stored.size_bytes).sum();
+        if n <= MOST_RULES && bytes <= MOST_RULES_BYTES {
             return Ok(());
         }
+        let named = |name: &str, id: &str| name == self.rules_name(id);
+        let mut superfluous: Vec<Stored> = all
+            .into_iter()
+            .filter(|stored| !named(&stored.name, id))
+            .filter(|stored| !in_use.iter().any(|id| named(&stored.name, id)))
+            .cloned()
+            .collect();
         for found in self.list()? {
             // WHY: what cannot be read now may be readable later, and may need any of them.
             let Ok(input) = self.storage.open(&found.name) else { return Ok(()) };
             let Ok(reader) = ContainerReader::open(input) else { return Ok(()) };
             let needed = self.rules_name(&reader.header().ruleset);
-            superfluous.retain(|name| *name != needed);
+            superfluous.retain(|stored| stored.name != needed);
         }
-        for name in superfluous {
+        for Stored { name, size_bytes } in superfluous {
+            if n <= MOST_RULES && bytes <= MOST_RULES_BYTES {
+                break;
+            }
             self.storage.delete(&name)?;
+            (n, bytes) = (n - 1, bytes.saturating_sub(size_bytes));
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Serialize;
 
 use crate::base::Digest;
+use crate::base::cards;
 use crate::base::time::format_rfc3339;
 use crate::decision::episodes::{Episode, Graver};
 use crate::decision::holds::{Hold, HoldState, Stage};
@@ -371,7 +372,7 @@ pub(super) fn escalation(
     sink.emit(OutputTopic::Alerts, &hold.output_key, out);
 }
 
-/// Emits a dead letter, with the record's bytes as they came.
+/// Emits a dead letter, with the record's bytes as they came, but for card numbers.
 pub(super) fn dead_letter(
     input: &Input<'_>,
     source: &Source,
@@ -379,7 +380,9 @@ pub(super) fn dead_letter(
     out: &mut Vec<u8>,
     sink: &mut impl Sink,
 ) {
-    let raw = input.payload.map(|raw| raw.get(..MAX_RAW_BYTES).unwrap_or(raw));
+    // WHY: masked as a whole, because what is cut off may be the end of a number.
+    let masked = input.payload.map(cards::masked);
+    let raw = masked.as_ref().map(|(raw, _)| raw.get(..MAX_RAW_BYTES).unwrap_or(raw));
     let record = DeadLetterRecord {
         schema: OutputTopic::DeadLetter.schema(),
         stage: "decode",
@@ -392,6 +395,7 @@ pub(super) fn dead_letter(
         source: source.at(input.offset),
         raw_base64: raw.map(|raw| BASE64.encode(raw)),
         raw_cut_from: input.payload.map(<[u8]>::len).filter(|length| *length > MAX_RAW_BYTES),
+        raw_masked: masked.as_ref().map(|(_, n)| *n).filter(|n| *n > 0),
     };
     out.clear();
     write_json(out, &record);

@@ -289,6 +289,7 @@ pub(crate) fn source(record: &impl Fetched) -> Option<(&str, i32, i64)> {
     Some((header(record, "source_topic")?, number.parse().ok()?, offset.parse().ok()?))
 }
 
-fn header<'r>(record: &'r impl Fetched, name: &str) -> Option<&'r str> {
+/// A header's text.
+pub(crate) fn header<'r>(record: &'r impl Fetched, name: &str) -> Option<&'r str> {
     core::str::from_utf8(record.header(name)?).ok()
 }

@@ -35,6 +35,46 @@ pub(crate) struct Fill {
     pub(crate) from: BTreeMap<Partition, i64>,
 }
 
+impl Epoch {
+    /// As the header of an announcement tells it: `3:9f…;t/0@120,t/1@70`, and where a past was read again, `;SINCE_MS;t/0@40`.
+    pub(crate) fn text(&self) -> String {
+        let places = |from: &BTreeMap<Partition, i64>| {
+            let place =
+                |(at, from): (&Partition, &i64)| format!("{}/{}@{from}", at.topic, at.number);
+            from.iter().map(place).collect::<Vec<String>>().join(",")
+        };
+        let mut text = format!("{}:{};{}", self.number, self.ruleset, places(&self.from));
+        if let Some(fill) = &self.fill {
+            text.push_str(&format!(";{};{}", fill.since_ms, places(&fill.from)));
+        }
+        text
+    }
+
+    /// Reads it; none where somebody else wrote it.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split(';');
+        let (number, ruleset) = parts.next()?.split_once(':')?;
+        let from = places(parts.next()?)?;
+        let fill = match parts.next() {
+            Some(since_ms) => {
+                Some(Fill { since_ms: since_ms.parse().ok()?, from: places(parts.next()?)? })
+            }
+            None => None,
+        };
+        Some(Self { number: number.parse().ok()?, ruleset: ruleset.to_owned(), from, fill })
+    }
+}
+
+fn places(text: &str) -> Option<BTreeMap<Partition, i64>> {
+    let place = |text: &str| {
+        let (place, from) = text.split_once('@')?;
+        let (topic, number) = place.rsplit_once('/')?;
+        let number = number.parse().ok()?;
+        Some((Partition { topic: topic.into(), number }, from.parse().ok()?))
+    };
+    text.split(',').filter(|text| !text.is_empty()).map(place).collect()
+}
+
 /// The epochs of a shard, oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Epochs {
@@ -73,6 +113,24 @@ impl Epochs {
             }
         }
         Self { known: known.into_values().collect() }
+    }
+
+    /// Those of an older history before these. Where both know a number, these are right.
+    pub(crate) fn put_before(&mut self, mut older: BTreeMap<u64, Epoch>) {
+        let first = self.first().map_or(u64::MAX, |first| first.number);
+        older.retain(|number, _| *number < first);
+        self.known.splice(0..0, older.into_values());
+    }
+
+    /// Says of every epoch where it begins in every partition: one of which nothing was decided in it begins with the next, or
+    /// at the end.
+    pub(crate) fn settle(&mut self, ends: &BTreeMap<Partition, i64>) {
+        let mut next = ends.clone();
+        for epoch in self.known.iter_mut().rev() {
+            for (partition, from) in &mut next {
+                *from = *epoch.from.entry(partition.clone()).or_insert(*from);
+            }
+        }
     }
 
     /// The latest.
@@ -192,6 +250,49 @@ mod tests {
         epochs.forget_before(2);
         assert_eq!(epochs.begin("r3", BTreeMap::new(), None), 3);
         assert_eq!(epochs.first().map(|epoch| epoch.number), Some(2));
+    }
+
+    #[test]
+    fn an_announcement_tells_an_epoch_as_it_is() {
+        let mut epochs = Epochs::default();
+        let froms = BTreeMap::from([(partition(0), 100), (partition(12), 7)]);
+        let fill = Fill { since_ms: i64::MIN, from: BTreeMap::from([(partition(0), 40)]) };
+        epochs.begin("9f", froms, None);
+        epochs.begin("a0", BTreeMap::new(), Some(fill));
+        assert_eq!(epochs.first().unwrap().text(), "1:9f;t/0@100,t/12@7");
+        for epoch in epochs.after(0) {
+            assert_eq!(Epoch::parse(&epoch.text()).as_ref(), Some(epoch));
+        }
+        for text in ["", "x", "1:9f", "1:9f;t@1", "x:9f;", "1:9f;t/0@1;x;"] {
+            assert_eq!(Epoch::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn epochs_that_commits_forgot_come_before_those_that_they_name() {
+        let (a, b) = (partition(0), partition(1));
+        let mut noted = Epochs::default();
+        for (ruleset, at_a, at_b) in [("x", 0, 0), ("x", 0, 0), ("r3", 30, 9), ("r4", 40, 12)] {
+            noted.begin(ruleset, BTreeMap::from([(a.clone(), at_a), (b.clone(), at_b)]), None);
+        }
+        noted.forget_before(3);
+        let told = |number: u64, ruleset: &str, from: &[(Partition, i64)]| {
+            let from = from.iter().cloned().collect();
+            (number, Epoch { number, ruleset: ruleset.to_owned(), from, fill: None })
+        };
+        // Of partition b nothing was decided in the second epoch.
+        let older = BTreeMap::from([
+            told(1, "r1", &[(a.clone(), 0), (b.clone(), 2)]),
+            told(2, "r2", &[(a.clone(), 20)]),
+            told(3, "forged", &[(a.clone(), 1)]),
+        ]);
+        noted.put_before(older);
+        noted.settle(&BTreeMap::from([(a.clone(), 50), (b.clone(), 50)]));
+        let all: Vec<_> = noted
+            .after(0)
+            .map(|it| (it.number, it.ruleset.as_str(), it.from[&a], it.from[&b]))
+            .collect();
+        assert_eq!(all, [(1, "r1", 0, 2), (2, "r2", 20, 9), (3, "r3", 30, 9), (4, "r4", 40, 12)]);
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub use kafka::mock::EmbeddedBroker;
 pub use kafka::post::{Fate, Letter, Post, Unwritten};
 pub use kafka::watch::{Seen, Watch};
 pub use port::{Engines, Input, News, Output, OutputTopic, Spread, Step};
-pub use rederive::read_topic;
+pub use rederive::{read_record, read_topic};
 pub use reload::{Backfill, Laid, Reload, Reloader};
 pub use rulesets::{ActiveRules, Asked, Became, DecidingEngines, Wish};
 pub use standing::{Standing, standing};

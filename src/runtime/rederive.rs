@@ -16,17 +16,18 @@ use thiserror::Error;
 use crate::config::Config;
 use crate::durable::{Header, LoadError, Parts};
 use crate::runtime::World;
-use crate::runtime::answered::{Answered, source};
+use crate::runtime::answered::{Answered, header, source};
 use crate::runtime::checkpoint::Checkpoints;
 use crate::runtime::clock::SystemClock;
 use crate::runtime::decide::Deciding;
-use crate::runtime::epochs::Epochs;
+use crate::runtime::delivery::EPOCH;
+use crate::runtime::epochs::{Epoch, Epochs};
 use crate::runtime::error::{RunError, Stage};
 use crate::runtime::kafka::Kafka;
 use crate::runtime::log::{
     Fetched as _, Log, LogError, Partition, Position, Read, Reader as _, Source as _, Trouble,
 };
-use crate::runtime::note::{Mark, Note};
+use crate::runtime::note::Note;
 use crate::runtime::port::{ActivationReport, Engines, Input, Output, OutputTopic, Spread, Step};
 use crate::runtime::recovery::{Plan, Progress, Recovery, Start, Tools};
 use crate::runtime::rulesets::DecidingEngines;
@@ -59,6 +60,8 @@ pub struct Stored {
     pub at: RecordAt,
     /// The record that its headers say it answers.
     pub answers: Option<RecordAt>,
+    /// The epoch that it announces, as its header tells it.
+    pub epoch: Option<String>,
     /// Its bytes.
     pub body: Vec<u8>,
 }
@@ -109,21 +112,25 @@ pub enum NotDerived {
     NoRecord(RecordAt),
     /// Its rule set is not kept.
     #[error(
-        "its rule set `{ruleset}` (epoch {epoch}) is not at hand: it is not kept beside the snapshots any more"
+        "rule set `{id}` (epoch {epoch}{}) is not at hand: it is not kept beside the snapshots any more. Give the folder that its rules stood in, as it was then, with `--past-rules DIR`", .announced.as_ref().map(Announced::text).unwrap_or_default()
     )]
     RuleSetGone {
         /// Its epoch.
         epoch: u64,
-        /// Its identity.
-        ruleset: String,
+        /// Its identity, with that of its settings.
+        id: String,
+        /// How it was announced.
+        announced: Option<Announced>,
     },
     /// What decided before it is forgotten.
     #[error(
-        "no snapshot before it is left, and commits name no rule set before epoch {epoch}: what decided until then is not known"
+        "no snapshot before it is left, and neither commits nor `{audit}` name a rule set before epoch {epoch}: what decided until then is not known"
     )]
     HistoryGone {
         /// The oldest epoch that is remembered.
         epoch: u64,
+        /// The audit topic.
+        audit: String,
     },
     /// It is of no topic that is read.
     #[error("`{0}` is no input topic of this configuration")]
@@ -142,7 +149,8 @@ pub fn find_decision(
 ) -> Result<Vec<Stored>, RunError> {
     let begin = format!("{{\"schema\":\"riskweir.decision.v1\",\"decision_id\":\"{id}\"");
     let mut found = Vec::new();
-    read_topic(config, &config.topics.decisions, since_ms, &mut |stored| {
+    let topic = &config.topics.decisions;
+    read_topic(config, topic, since_ms, &mut |stored| {
         if stored.body.starts_with(begin.as_bytes()) && found.len() < MOST_FOUND {
             found.push(stored);
         }
@@ -161,9 +169,17 @@ pub fn read_topic(
     since_ms: Option<i64>,
     take: &mut dyn FnMut(Stored),
 ) -> Result<(), RunError> {
-    let log = Kafka::new(config);
+    read_log(&Kafka::new(config), (topic, since_ms), config.call_timeout(), take)
+}
+
+/// The same on any log.
+pub(crate) fn read_log<L: Log>(
+    log: &L,
+    (topic, since_ms): (&str, Option<i64>),
+    timeout: Duration,
+    take: &mut dyn FnMut(Stored),
+) -> Result<(), RunError> {
     let asking = log.source(&[])?;
-    let timeout = config.call_timeout();
     let failed = |error: LogError| RunError::Fatal { reason: error.text, stage: Stage::Receive };
     let all = partitions(&asking, topic, timeout)?;
     let since = match since_ms {
@@ -206,12 +222,44 @@ pub fn read_topic(
                     partition,
                     offset,
                 });
+                let epoch = header(&record, EPOCH).map(str::to_owned);
                 let at = RecordAt { topic: topic.to_owned(), partition, offset };
-                take(Stored { at, answers, body });
+                take(Stored { at, answers, epoch, body });
             }
         }
     }
     Ok(())
+}
+
+/// Reads one record; none where it is not there any more, or has no body.
+///
+/// # Errors
+/// The brokers do not answer, or refuse.
+pub fn read_record(config: &Config, at: &RecordAt) -> Result<Option<Vec<u8>>, RunError> {
+    let log = Kafka::new(config);
+    let failed = |error: LogError| RunError::Fatal { reason: error.text, stage: Stage::Receive };
+    let partition = Partition { topic: at.topic.as_str().into(), number: at.partition };
+    let (low, high) = log.source(&[])?.bounds(&partition, config.call_timeout()).map_err(failed)?;
+    if !(low..high).contains(&at.offset) {
+        return Ok(None);
+    }
+    let reader = log.reader(&[(partition, Some(at.offset))])?;
+    loop {
+        match reader.poll(Duration::from_millis(100))? {
+            Read::Nothing => {}
+            Read::End(_) => return Ok(None),
+            Read::Trouble(trouble) if trouble.offset_gone => return Ok(None),
+            Read::Trouble(Trouble { code, error, .. }) => {
+                let attempted = "read a record";
+                happening::KafkaTrouble { attempted, code: &code, error: &error }.emit();
+            }
+            Read::Record(record) => {
+                let input = record.input();
+                let is_it = input.offset == at.offset;
+                return Ok(input.payload.filter(|_| is_it).map(<[u8]>::to_vec));
+            }
+        }
+    }
 }
 
 /// All partitions of a topic.
@@ -256,7 +304,8 @@ fn rederive_on<L: Log>(
     let config = &config;
     let asking = world.log.source(&[])?;
     let by_partition = engines.spread() == Spread::ByPartition;
-    let (target, starts) = starts(config, (inputs, by_partition), at, &asking)?;
+    let mut history = history(config, world.log);
+    let (target, starts) = starts(config, (inputs, by_partition), at, (&asking, &mut history))?;
     let name = shard_name(by_partition, &target);
     let reading = |vault| Checkpoints::reading(vault, &name, &config.snapshot, world.clock);
     let checkpoints = world.vault.map(reading).transpose()?;
@@ -283,7 +332,7 @@ fn rederive_on<L: Log>(
         }
         Err(error) => return Err(error.into()),
     }
-    check_history(&shard, tools.engines)?;
+    check_history((&shard, &config.topics.audit), tools.engines, &history)?;
     let mut shards = [shard];
     let ordered_since_ms = recovery.ordered_since_ms(&shards);
     recovery.order = Answered::look(&starts, ordered_since_ms, &tools).order().clone();
@@ -306,12 +355,67 @@ fn rederive_on<L: Log>(
     }
 }
 
+/// What announced rule sets are called in decisions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Announced {
+    /// `ruleset` of its decisions.
+    pub ruleset: String,
+    /// `config` of its decisions.
+    pub config: String,
+}
+
+impl Announced {
+    fn text(&self) -> String {
+        format!("; `ruleset` {} and `config` {} in decisions", self.ruleset, self.config)
+    }
+}
+
+/// What the audit topic says of rule sets that became active.
+#[derive(Debug, Default)]
+struct History {
+    /// Why it is not known.
+    error: Option<RunError>,
+    epochs: BTreeMap<u64, Epoch>,
+    /// By identity.
+    announced: BTreeMap<String, Announced>,
+}
+
+/// Reads the audit topic.
+///
+/// WHY: commits name the epochs that a recovery may need, and forget the others.
+fn history<L: Log>(config: &Config, log: &L) -> History {
+    #[derive(serde::Deserialize)]
+    struct Body {
+        ruleset: String,
+        config: String,
+    }
+    let mut history = History::default();
+    let read = read_log(log, (&config.topics.audit, None), config.call_timeout(), &mut |stored| {
+        let Some(epoch) = stored.epoch.as_deref().and_then(Epoch::parse) else { return };
+        if let Ok(Body { ruleset, config }) = serde_json::from_slice(&stored.body) {
+            history.announced.insert(epoch.ruleset.clone(), Announced { ruleset, config });
+        }
+        let known = history.epochs.entry(epoch.number).or_insert_with(|| epoch.clone());
+        if known.ruleset != epoch.ruleset {
+            // WHY: whoever lost its commits began anew with number 1, and the later ones count.
+            history.epochs.split_off(&epoch.number);
+            history.epochs.insert(epoch.number, epoch);
+        } else if let Some(RecordAt { topic, partition, offset }) = stored.answers {
+            known.from.extend(epoch.from);
+            let place = Partition { topic: topic.as_str().into(), number: partition };
+            known.from.entry(place).or_insert(offset);
+        }
+    });
+    history.error = read.err();
+    history
+}
+
 /// The record's partition, and all partitions of its engine: where each is read up to, with the epochs until then.
 fn starts<S: crate::runtime::log::Source>(
     config: &Config,
     (inputs, by_partition): (&[String], bool),
     at: &RecordAt,
-    source: &S,
+    (source, history): (&S, &mut History),
 ) -> Result<(Partition, Vec<Start>), NotDerived> {
     let timeout = config.call_timeout();
     let failed = |error: LogError| RunError::Fatal { reason: error.text, stage: Stage::Receive };
@@ -328,60 +432,77 @@ fn starts<S: crate::runtime::log::Source>(
         return Err(NotDerived::NoRecord(at.clone()));
     }
     let committed = source.committed(&all, timeout).map_err(failed)?;
-    let mut notes: Vec<Note> = committed
+    let notes: Vec<Note> = committed
         .iter()
         .map(|position| position.as_ref().map(|at| Note::parse(&at.note)).unwrap_or_default())
         .collect();
     let told = all.iter().zip(&committed).zip(&notes);
     let told =
         told.filter_map(|((at, position), note)| Some((at, position.as_ref()?.offset, note)));
-    let last = last_epoch(&Epochs::of_notes(&told), (&target, at.offset))?;
-    for note in &mut notes {
-        note.epochs.retain(|epoch| last.is_some_and(|last| epoch.number <= last));
-        (note.mark, note.outputs_since_ms) = (Mark::default(), None);
+    let mut epochs = Epochs::of_notes(&told);
+    if epochs.first().is_none_or(|first| first.number > 1) {
+        if let Some(error) = history.error.take() {
+            return Err(error.into());
+        }
+        epochs.put_before(history.epochs.clone());
     }
-    let mut starts = Vec::new();
-    for ((partition, position), note) in all.into_iter().zip(committed).zip(notes) {
-        let end = if partition == target {
-            Some(at.offset + 1)
-        } else {
+    let mut ends = BTreeMap::new();
+    for (partition, position) in all.iter().zip(&committed) {
+        let is_known = epochs.after(0).any(|epoch| epoch.from.contains_key(partition));
+        if *partition == target {
+            ends.insert(partition.clone(), at.offset + 1);
+        } else if position.is_some() || is_known {
             // WHY: which of these come before the record is seen when they are read.
-            position
-                .map(|_| source.bounds(&partition, timeout).map_err(failed))
-                .transpose()?
-                .map(|at| at.1)
-        };
-        starts.push((partition, end.map(|offset| Position { offset, note: note.text() })));
+            let (_, high) = source.bounds(partition, timeout).map_err(failed)?;
+            ends.insert(partition.clone(), high);
+        }
     }
-    Ok((target, starts))
+    epochs.settle(&ends);
+    let last = last_epoch(&epochs, (&target, at.offset), &config.topics.audit)?;
+    let start = |partition: Partition| {
+        let position = ends.get(&partition).map(|end| {
+            let mut entries = epochs.entries(&partition);
+            entries.retain(|epoch| last.is_some_and(|last| epoch.number <= last));
+            Position { offset: *end, note: Note { epochs: entries, ..Note::default() }.text() }
+        });
+        (partition, position)
+    };
+    Ok((target, all.into_iter().map(start).collect()))
 }
 
-/// The number of the epoch in which a record was decided; none where commits name no epoch at all.
+/// The number of the epoch in which a record was decided; none where nobody names any epoch.
 fn last_epoch(
     epochs: &Epochs,
     (partition, offset): (&Partition, i64),
+    audit: &str,
 ) -> Result<Option<u64>, NotDerived> {
     let Some(first) = epochs.first() else { return Ok(None) };
     let has_begun = |from: Option<&i64>| from.is_none_or(|from| *from <= offset);
     let begun = epochs.after(0).filter(|epoch| has_begun(epoch.from.get(partition)));
     let last = begun.last().map(|epoch| epoch.number);
-    last.map(Some).ok_or(NotDerived::HistoryGone { epoch: first.number })
+    let gone = || NotDerived::HistoryGone { epoch: first.number, audit: audit.to_owned() };
+    last.map(Some).ok_or_else(gone)
 }
 
 /// Whether all rule sets are at hand that decided since the state that it begins with.
-fn check_history(shard: &Shard<Watched>, engines: &Watching<'_>) -> Result<(), NotDerived> {
+fn check_history(
+    (shard, audit): (&Shard<Watched>, &str),
+    engines: &Watching<'_>,
+    history: &History,
+) -> Result<(), NotDerived> {
     let begins_empty = engines.snapshot.is_none();
     if let Some(first) = shard.epochs.first().filter(|first| begins_empty && first.number > 1) {
-        return Err(NotDerived::HistoryGone { epoch: first.number });
+        return Err(NotDerived::HistoryGone { epoch: first.number, audit: audit.to_owned() });
     }
-    let missing = |(epoch, ruleset): (u64, &str)| NotDerived::RuleSetGone {
-        epoch,
-        ruleset: ruleset.to_owned(),
+    let missing = |(epoch, id): (u64, &str)| {
+        let announced = history.announced.get(id).cloned();
+        NotDerived::RuleSetGone { epoch, id: id.to_owned(), announced }
     };
     if let Some(own) = shard.epochs.find(shard.epoch).filter(|own| own.ruleset != shard.ruleset) {
         return Err(missing((own.number, &own.ruleset)));
     }
-    let mut later = shard.epochs.after(shard.epoch);
+    let first = shard.epochs.first().filter(|_| begins_empty && shard.epoch == 0);
+    let mut later = first.into_iter().chain(shard.epochs.after(shard.epoch));
     match later.find(|epoch| !engines.knows(&epoch.ruleset)) {
         Some(epoch) => Err(missing((epoch.number, &epoch.ruleset))),
         None => Ok(()),

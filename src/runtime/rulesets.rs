@@ -195,6 +195,14 @@ impl DecidingEngines {
         Self { commands: topic.map(str::to_owned), ..self }
     }
 
+    /// Knows a rule set of the past, with the settings of the wanted one: its identity.
+    pub fn remember(&mut self, program: Arc<Program>) -> String {
+        let ruleset = RuleSet::new(program, self.wanted.options);
+        let id = ruleset.id.clone();
+        self.known.insert(id.clone(), ruleset);
+        id
+    }
+
     /// A rule set with the part of the memory that one engine has.
     fn part(&self, ruleset: &RuleSet) -> (Arc<Program>, EngineOptions) {
         (Arc::clone(&ruleset.program), EngineOptions { sharers: self.engines, ..ruleset.options })

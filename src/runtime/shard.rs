@@ -12,11 +12,14 @@ use crate::runtime::World;
 use crate::runtime::checkpoint::{Checkpoints, Standing};
 use crate::runtime::clock::Clock;
 use crate::runtime::delivery::Place;
-use crate::runtime::epochs::{Epochs, Fill};
+use crate::runtime::epochs::{Epoch, Epochs, Fill};
 use crate::runtime::error::RunError;
 use crate::runtime::log::Partition;
-use crate::runtime::port::{ActivationReport, Engines, Step};
+use crate::runtime::port::{ActivationReport, Engines, Output, OutputTopic, Step};
 use crate::telemetry::happening;
+
+/// How an audit record begins that announces a rule set.
+const ANNOUNCEMENT: &[u8] = br#"{"schema":"riskweir.audit.v1","kind":"ruleset_active","#;
 
 /// The shard that has all partitions.
 pub(crate) const WHOLE: &str = "all";
@@ -126,6 +129,16 @@ impl<S: Step> Shard<S> {
             }
             latest => latest.replace((partition.clone(), offset)),
         }
+    }
+
+    /// The epoch of the rule set that these outputs announce, if they do.
+    ///
+    /// WHY: commits forget epochs that no snapshot needs, and whoever derives an old decision again asks for them.
+    pub(crate) fn announced(&self, outputs: &[Output]) -> Option<String> {
+        let is_one = |output: &Output| {
+            output.topic == OutputTopic::Audit && output.body.starts_with(ANNOUNCEMENT)
+        };
+        outputs.iter().any(is_one).then(|| self.epochs.find(self.epoch).map(Epoch::text)).flatten()
     }
 
     fn standing(&self) -> Standing {

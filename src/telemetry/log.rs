@@ -10,12 +10,14 @@ use thiserror::Error;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 
-use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::field::MakeExt as _;
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
 pub use tracing::Level;
 
+use crate::base::cards::mask_cards;
 use crate::base::time::format_rfc3339;
 use crate::telemetry::throttle;
 
@@ -76,9 +78,22 @@ pub fn init(settings: &Settings) -> Result<(), LogError> {
     let outcome = if json {
         builder.event_format(JsonLine).try_init()
     } else {
-        builder.with_ansi(settings.color).with_target(false).try_init()
+        let settings = builder.with_ansi(settings.color).with_target(false);
+        settings.fmt_fields(debug_fn(text_field).delimited(" ")).try_init()
     };
     outcome.map_err(|_| LogError)
+}
+
+/// A field of a line of text: the message as it is, others by name. Card numbers in texts are masked.
+fn text_field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
+    let text = format!("{value:?}");
+    let is_number = text.parse::<i128>().is_ok();
+    let text = if is_number { text.into() } else { mask_cards(&text) };
+    if field.name() == "message" {
+        write!(writer, "{text}")
+    } else {
+        write!(writer, "{field}={text}")
+    }
 }
 
 /// One JSON object per line: `ts`, `level`, `target`, `msg` and the fields of the happening.
@@ -117,11 +132,11 @@ struct Fields(BTreeMap<&'static str, Value>);
 
 impl Visit for Fields {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.0.insert(field.name(), format!("{value:?}").into());
+        self.0.insert(field.name(), mask_cards(&format!("{value:?}")).into());
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.0.insert(field.name(), value.into());
+        self.0.insert(field.name(), mask_cards(value).into());
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
@@ -154,6 +169,40 @@ mod tests {
 
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
+        }
+    }
+
+    #[test]
+    fn card_numbers_in_texts_of_a_line_are_masked_and_numbers_stay() {
+        for is_json in [true, false] {
+            let lines = Lines::default();
+            let writer = lines.clone();
+            let builder = tracing_subscriber::fmt().with_writer(move || writer.clone());
+            let write = || {
+                let (offset, error) = (4_111_111_111_111_111_i64, "bad `4111 1111 1111 1111`");
+                tracing::warn!(offset, error, place = ?Some("5555555555554444"), "Card 378282246310005.");
+            };
+            if is_json {
+                let subscriber = builder.event_format(JsonLine).finish();
+                tracing::subscriber::with_default(subscriber, write);
+            } else {
+                let fields = debug_fn(text_field).delimited(" ");
+                let subscriber = builder.with_ansi(false).fmt_fields(fields).finish();
+                tracing::subscriber::with_default(subscriber, write);
+            }
+            let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+            for expected in [
+                "***********0005.",
+                "`**** **** **** 1111`",
+                "************4444",
+                "4111111111111111",
+            ] {
+                assert!(text.contains(expected), "{expected}: {text}");
+            }
+            assert!(
+                !text.contains("378282246310005") && !text.contains("5555555555554444"),
+                "{text}"
+            );
         }
     }
 

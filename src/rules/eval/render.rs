@@ -1,7 +1,10 @@
 //! Values and messages as people read them. Whatever comes from a record is neutralised: no control characters, no
-//! marks that turn the direction of writing, bounded length.
+//! marks that turn the direction of writing, no card numbers, bounded length.
+
+use std::borrow::Cow;
 
 use crate::base::amount::format_micro;
+use crate::base::cards::mask_cards;
 use crate::base::time::format_rfc3339;
 use crate::base::{Currency, TextRef, Value};
 use crate::event::row::Row;
@@ -27,7 +30,11 @@ impl Trace<'_> {
                 MessagePart::Value(node) => text.push_str(&self.render_node(run, *node)),
             }
         }
-        text
+        // WHY: a number may stand in two values that a message joins.
+        match mask_cards(&text) {
+            Cow::Borrowed(_) => text,
+            Cow::Owned(masked) => masked,
+        }
     }
 
     /// The value of a node with its unit.
@@ -170,7 +177,8 @@ pub fn duration(ms: i64) -> String {
 
 fn record_text<H>(run: &Run<'_, H>, text: TextRef) -> String {
     let bytes = run.row.text(run.raw, text);
-    neutralized(&String::from_utf8_lossy(bytes), MAX_TEXT_CHARS)
+    // WHY: masked as a whole, because what is cut off may be the end of a number.
+    neutralized(&mask_cards(&String::from_utf8_lossy(bytes)), MAX_TEXT_CHARS)
 }
 
 fn whole(int: i64, ty: Type) -> String {

@@ -375,7 +375,8 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
         let Some(shard) = shards.get_mut(ours.shard) else { return Ok(None) };
         let handled = step(input, ours, &mut shard.engine, outputs, books)?;
         let follows = shard.follow((&handled.partition, handled.offset));
-        Ok(Some(Handled { sequence, follows, ..handled }))
+        let epoch = shard.announced(outputs);
+        Ok(Some(Handled { sequence, follows, epoch, ..handled }))
     }
 
     fn hand_over(&mut self, mut handled: Handled) -> Result<(), RunError> {
@@ -789,6 +790,7 @@ fn step<S: Step>(
         outcome,
         sequence: 0,
         follows: None,
+        epoch: None,
         mark,
     })
 }

@@ -22,6 +22,8 @@ use crate::telemetry::health::Health;
 
 /// The header that names the record that was decided just before, where that is of another partition.
 pub(crate) const FOLLOWS: &str = "follows";
+/// The header by which the announcement of a rule set says with which epoch that is, and where it begins.
+pub(crate) const EPOCH: &str = "epoch";
 
 /// A partition and an offset.
 pub(crate) type Place = (Partition, i64);
@@ -35,6 +37,8 @@ pub(crate) struct Origin<'r> {
     pub(crate) sequence: u64,
     /// See [`Handled::follows`].
     pub(crate) follows: Option<&'r Place>,
+    /// See [`Handled::epoch`].
+    pub(crate) epoch: Option<&'r str>,
     /// The trace that it belongs to.
     pub(crate) trace: Option<&'r TraceParent>,
 }
@@ -56,6 +60,8 @@ pub(crate) struct Handled {
     pub(crate) sequence: u64,
     /// Which record the engine decided just before it, where that is of another partition.
     pub(crate) follows: Option<Place>,
+    /// The epoch of the rule set that is announced with it, if one is.
+    pub(crate) epoch: Option<String>,
     /// The mark of the offset after it.
     pub(crate) mark: Mark,
 }
@@ -67,6 +73,7 @@ impl Handled {
             place: (&self.partition, self.offset),
             sequence: self.sequence,
             follows: self.follows.as_ref(),
+            epoch: self.epoch.as_deref(),
             trace: self.trace.as_ref(),
         }
     }
@@ -207,7 +214,7 @@ impl OutputTopics {
 
     /// An output as it goes out: with headers that say which record it answers, and the trace that it belongs to.
     pub(crate) fn wire(&self, output: Output, origin: Origin<'_>) -> Wire {
-        let Origin { place: (partition, offset), sequence, follows, trace } = origin;
+        let Origin { place: (partition, offset), sequence, follows, epoch, trace } = origin;
         let text = |name: &str, value: &str| (name.to_owned(), value.as_bytes().to_vec());
         let mut headers = vec![
             text("source_topic", &partition.topic),
@@ -220,6 +227,8 @@ impl OutputTopics {
         headers.extend(follows.map(|(Partition { topic, number }, offset)| {
             text(FOLLOWS, &format!("{topic}/{number}/{offset}"))
         }));
+        let is_told = output.topic == OutputTopic::Audit;
+        headers.extend(epoch.filter(|_| is_told).map(|epoch| text(EPOCH, epoch)));
         headers.extend(trace.map(|trace| (TRACEPARENT.to_owned(), trace.bytes().to_vec())));
         let topic = self.name(output.topic);
         Wire { topic, key: output.key, body: output.body, headers }
