@@ -287,9 +287,9 @@ fn h8_a_time_far_in_the_future_is_decoded_and_one_beyond_computing_is_refused() 
     // Microseconds read as milliseconds: the year 55000.
     assert_eq!(at("1700000000000000").unwrap().time_ms, 1_700_000_000_000_000);
     assert_eq!(at("-1").unwrap().time_ms, -1);
-    assert_eq!(at("4611686018427387904").unwrap().time_ms, 1 << 62);
+    assert_eq!(at("4611686018427387903").unwrap().time_ms, (1 << 62) - 1);
     for (ts, reason) in [
-        ("4611686018427387905", Reason::BadTime),
+        ("4611686018427387904", Reason::BadTime),
         ("9223372036854775808", Reason::BadTime),
         ("1700000000000.5", Reason::BadTime),
         ("1.7e12", Reason::BadTime),

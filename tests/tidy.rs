@@ -65,6 +65,9 @@ const HOMES: &[(&str, &[&str])] = &[
     ("regex", &["rules/eval", "rules/oracle", "rules/check", "rules/analysis", "witness"]),
     ("regex_syntax", &["rules/check", "rules/analysis", "witness"]),
     ("jiff", &["rules", "base"]),
+    ("num_bigint", &["rules/eval", "rules/oracle"]),
+    ("num_rational", &["rules/eval", "rules/oracle"]),
+    ("num_traits", &["rules/eval", "rules/oracle"]),
 ];
 
 /// What the pure layers (0 to 6) must not name: they are a function of their input.

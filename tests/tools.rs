@@ -1163,3 +1163,63 @@ fn diff_counts_each_event_of_an_id_that_was_used_again() {
     assert_eq!(moved, [("pass", "pass", 1), ("hold", "pass", 1), ("hold", "hold", 1)]);
     assert_eq!(json["decisions"]["only_one"], 0);
 }
+
+/// Two topics, neither of which says which records are its own.
+const TWO_TOPICS: &str = r#"
+event pay from "payments"
+  id    pid    : text
+  time  at     : time
+  key   card   : card
+  field amount : money currency EUR
+  field status : one of [ok, bad]
+event refund from "refunds"
+  id    rid    : text
+  time  at     : time
+  key   card   : card
+rule mostly_bad
+  mode shadow
+  on pay
+  when share(pay where status = bad) by card over last 1d > 50% and count(pay) by card over today > 0
+  then alert queue q
+"#;
+
+const ONE_PAY: &str = "{\"pid\":\"1\",\"at\":\"2026-01-02T17:00:00Z\",\"card\":\"c\",\"amount\":\"1.00\",\"status\":\"bad\"}\n";
+
+#[test]
+fn a_file_of_one_of_several_topics_is_asked_for_its_topic() {
+    let place = Place::with(&[("rules/a.risk", TWO_TOPICS), ("one.ndjson", ONE_PAY)]);
+    let called = place.call(&["backtest", "--input", "one.ndjson", "--out", "out"]);
+    assert_eq!(called.code, 1);
+    assert!(called.err.contains("say by `--topic` of which topic it is"), "{}", called.err);
+    assert!(called.err.contains("payments, refunds"), "{}", called.err);
+}
+
+#[test]
+fn explain_names_the_calendar_and_tells_the_window_of_a_share_once() {
+    let place = Place::with(&[("rules/a.risk", TWO_TOPICS), ("one.ndjson", ONE_PAY)]);
+    let flags = ["--input", "one.ndjson", "--topic", "payments", "--event", "1"];
+    let out = place.good(&[&["explain"][..], &flags, &["--rule", "mostly_bad"]].concat());
+    let windows: Vec<&str> =
+        out.lines().map(str::trim).filter(|line| line.ends_with("exact")).collect();
+    assert_eq!(
+        windows,
+        [
+            "last 1d from 2026-01-01T17:00:00Z to 2026-01-02T17:00:00Z, 1 events, exact",
+            "today from 2026-01-01T23:59:59.999Z to 2026-01-02T17:00:00Z, 1 events, exact"
+        ],
+        "{out}"
+    );
+}
+
+/// The sequence is the same in both, so only the amount decides, and a larger one is asked for.
+#[test]
+fn diff_proves_a_rule_narrower_that_names_a_step_of_a_sequence() {
+    let rule = |least: &str| {
+        format!(
+            "{TWO_TOPICS}\nrule twice\n  mode shadow\n  on pay\n  param least = {least}\n  when sequence by card within 1h [ pay as first where status = bad, this where amount > first.amount ] and amount > least\n  then alert queue q message \"{{first.amount}}\"\n"
+        )
+    };
+    let place = Place::with(&[("rules/a.risk", &rule("10 EUR")), ("new/a.risk", &rule("20 EUR"))]);
+    let out = place.good(&["diff", "rules", "new"]);
+    assert!(out.contains("rule twice is narrower"), "{out}");
+}

@@ -18,7 +18,7 @@ use crate::rules::eval::Verdict;
 use crate::rules::eval::outline::{Looked, Outline, Part, Step};
 use crate::rules::eval::render::duration;
 use crate::rules::program::{Mode, Program, RuleId};
-use crate::window::spec::Coverage;
+use crate::window::spec::{Coverage, Period};
 
 /// What is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -234,8 +234,12 @@ fn tell(part: &Part, indent: usize, out: &mut String) {
     for step in &part.steps {
         out.push_str(&format!("{space}  {}\n", step_text(step)));
     }
-    for looked in &part.readings {
-        out.push_str(&format!("{space}  {}\n", looked_text(looked, part.coverage)));
+    let mut looked: Vec<String> =
+        part.readings.iter().map(|looked| looked_text(looked, part.coverage)).collect();
+    // Both counts of a share may say the same.
+    looked.dedup();
+    for looked in looked {
+        out.push_str(&format!("{space}  {looked}\n"));
     }
     for part in &part.parts {
         tell(part, indent + 2, out);
@@ -263,8 +267,12 @@ fn looked_text(looked: &Looked, coverage: Coverage) -> String {
     let mut words = if from == i64::MIN {
         format!("{counting}, up to {}", format_rfc3339(to))
     } else {
-        let (length, begin) = (duration(to.saturating_sub(from)), format_rfc3339(from));
-        format!("{counting} {length} from {begin} to {}", format_rfc3339(to))
+        let span = match (looked.calendar, looked.with_this) {
+            (None, _) => format!("{counting} {}", duration(to.saturating_sub(from))),
+            (Some(period), true) => calendar_word(period).to_owned(),
+            (Some(period), false) => format!("{counting} {}", calendar_word(period)),
+        };
+        format!("{span} from {} to {}", format_rfc3339(from), format_rfc3339(to))
     };
     match looked.counted {
         Some((counted, all)) if counted == all => words.push_str(&format!(", {counted} events")),
@@ -282,6 +290,14 @@ fn looked_text(looked: &Looked, coverage: Coverage) -> String {
         words.push_str(", not read: the rule was decided without it");
     }
     words
+}
+
+fn calendar_word(period: Period) -> &'static str {
+    match period {
+        Period::Day => "today",
+        Period::Week => "this_week",
+        Period::Month => "this_month",
+    }
 }
 
 fn coverage_word(coverage: Coverage) -> &'static str {

@@ -23,5 +23,5 @@ pub use amount::{AmountError, Currency, MICRO_PER_MINOR};
 pub use country::{country_meant, parse_country};
 pub use digest::Digest;
 pub use id::{EntityKey, Tag};
-pub use network::{Network, Networks};
+pub use network::{Network, Networks, NoNetwork, parse_address};
 pub use value::{TextRef, Value};

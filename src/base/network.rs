@@ -1,8 +1,31 @@
 //! Networks of addresses, `192.0.2.0/24`, and which of many an address lies in.
+//!
+//! An IPv4 address that is written in IPv6, `::ffff:192.0.2.1`, is the IPv4 address: records, rules, lists and commands
+//! all read addresses by [`parse_address`] and networks by [`Network::parse`].
 
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::collections::{BTreeMap, BTreeSet};
+
+/// Where IPv6 has the IPv4 addresses: `::ffff:0:0/96`.
+const MAPPED: Ipv6Addr = Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0, 0);
+
+/// Bits that all IPv4 addresses in IPv6 have in common.
+const MAPPED_LENGTH: u8 = 96;
+
+/// Reads an address, one of IPv4 written in IPv6 as IPv4; `None`: it is no address.
+pub fn parse_address(text: &str) -> Option<IpAddr> {
+    text.parse::<IpAddr>().ok().map(|address| address.to_canonical())
+}
+
+/// Why a text names no network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoNetwork {
+    /// It is not written as one.
+    Malformed,
+    /// It holds all IPv4 addresses as IPv6 has them, and IPv6 addresses beside them: which are meant nobody knows.
+    HoldsBoth,
+}
 
 /// All addresses that begin with the same bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -15,12 +38,28 @@ pub struct Network {
 }
 
 impl Network {
-    /// Reads `192.0.2.0/24`; `None`: it is no network.
-    pub fn parse(text: &str) -> Option<Self> {
-        let (address, length) = text.split_once('/')?;
-        let address: IpAddr = address.parse().ok()?;
-        let length: u8 = length.parse().ok()?;
-        (length <= width(address.is_ipv4())).then(|| Self::around(address, length))
+    /// Reads `192.0.2.0/24`; `::ffff:192.0.2.0/120` is the same.
+    ///
+    /// # Errors
+    /// Why it names none.
+    pub fn parse(text: &str) -> Result<Self, NoNetwork> {
+        let (address, length) = text.split_once('/').ok_or(NoNetwork::Malformed)?;
+        let address: IpAddr = address.parse().map_err(|_| NoNetwork::Malformed)?;
+        let length: u8 = length.parse().map_err(|_| NoNetwork::Malformed)?;
+        if length > width(address.is_ipv4()) {
+            return Err(NoNetwork::Malformed);
+        }
+        let network = Self::around(address, length);
+        match (address.to_canonical(), length.checked_sub(MAPPED_LENGTH)) {
+            (v4 @ IpAddr::V4(_), Some(length)) if address.is_ipv6() => Ok(Self::around(v4, length)),
+            _ if network == Self::around(MAPPED.into(), length) => Err(NoNetwork::HoldsBoth),
+            _ => Ok(network),
+        }
+    }
+
+    /// The address, where it is the network of one.
+    pub fn only(self) -> Option<IpAddr> {
+        (self.length == width(self.is_v4)).then(|| self.first())
     }
 
     /// The network of this length in which an address lies.
@@ -106,10 +145,9 @@ mod tests {
 
     #[test]
     fn a_network_is_read_and_written_by_its_first_address() {
-        let read = |text: &str| Network::parse(text).map(|network| network.to_string());
+        let read = |text: &str| Network::parse(text).ok().map(|network| network.to_string());
         let same = |text: &str| assert_eq!(read(text).as_deref(), Some(text));
-        for text in ["192.0.2.0/24", "0.0.0.0/0", "10.1.2.3/32", "2001:db8::/32", "::/0", "::1/128"]
-        {
+        for text in ["192.0.2.0/24", "0.0.0.0/0", "10.1.2.3/32", "2001:db8::/32", "::1/128"] {
             same(text);
         }
         assert_eq!(read("192.0.2.77/24").as_deref(), Some("192.0.2.0/24"));
@@ -121,12 +159,33 @@ mod tests {
         }
     }
 
+    /// RFC 4291, section 2.5.5.2: 80 bits of nought, 16 of one, then the IPv4 address.
+    #[test]
+    fn ipv4_in_ipv6_is_ipv4() {
+        let address = |text: &str| parse_address(text).map(|address| address.to_string());
+        assert_eq!(address("::ffff:192.0.2.1").as_deref(), Some("192.0.2.1"));
+        assert_eq!(address("::FFFF:c000:0201").as_deref(), Some("192.0.2.1"));
+        assert_eq!(
+            address("::192.0.2.1").as_deref(),
+            Some("::c000:201"),
+            "another form, long gone"
+        );
+        let network = |text: &str| Network::parse(text).map(|network| network.to_string());
+        assert_eq!(network("::ffff:192.0.2.0/120"), Ok("192.0.2.0/24".to_owned()));
+        assert_eq!(network("::ffff:192.0.2.1/128"), Ok("192.0.2.1/32".to_owned()));
+        assert_eq!(network("::ffff:0:0/96"), Ok("0.0.0.0/0".to_owned()));
+        assert_eq!(network("::fffe:0:0/96"), Ok("::fffe:0:0/96".to_owned()));
+        for text in ["::/0", "::/80", "::ffff:0:0/95", "::ffff:192.0.2.0/80", "::fffe:0:0/95"] {
+            assert_eq!(network(text), Err(NoNetwork::HoldsBoth), "{text}");
+        }
+    }
+
     /// By hand: the second half of a /24 begins at 128.
     #[test]
     fn the_narrowest_network_comes_first_and_widths_are_apart() {
         let mut networks = Networks::default();
         for (text, value) in
-            [("192.0.2.0/24", 1), ("192.0.2.128/25", 2), ("0.0.0.0/0", 3), ("::/0", 4)]
+            [("192.0.2.0/24", 1), ("192.0.2.128/25", 2), ("0.0.0.0/0", 3), ("2000::/3", 4)]
         {
             networks.insert(Network::parse(text).unwrap(), value);
         }

@@ -4,7 +4,7 @@
 //! second 60 is the last millisecond of its minute. Nothing here knows what time it is.
 
 /// Largest distance of an accepted instant from 1970, in ms: a window may be added or subtracted without overflow.
-pub const MAX_TIME_MS: i64 = 1 << 62;
+pub const MAX_TIME_MS: i64 = (1 << 62) - 1;
 
 /// Milliseconds of a day.
 pub const DAY_MS: i64 = 86_400_000;

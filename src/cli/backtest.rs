@@ -182,7 +182,7 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
     sink.finish().map_err(Failure::invalid)?;
     let found = study.finish().map_err(Failure::invalid)?;
     conclude(arguments, &Summary::of(&engine, &ran), &found, console)?;
-    check_decided(&ran, &engine)?;
+    check_decided(&ran, &engine, arguments.reading.topic())?;
     Ok(Exit::Ok)
 }
 

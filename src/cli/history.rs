@@ -1,6 +1,7 @@
 //! What commands share that run rules over a history: how it is read, and looking at what was found without writing
 //! records.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -38,6 +39,11 @@ impl Reading {
         Job { inputs, topic, threads, arrived_ms: self.arrived }
     }
 
+    /// The topic that the files are of, where that was said.
+    pub(crate) fn topic(&self) -> Option<&str> {
+        self.topic.as_deref()
+    }
+
     /// How to decide on it.
     pub(crate) fn options(&self, decisions: DecisionsWanted) -> EngineOptions {
         let defaults = EngineOptions::default();
@@ -51,10 +57,7 @@ impl Reading {
     /// A topic that the schema does not know would silently read the records as anything.
     pub(crate) fn check_topic(&self, program: &Program) -> Result<(), Failure> {
         let Some(topic) = self.topic.as_deref() else { return Ok(()) };
-        let mut topics: Vec<&str> =
-            program.schema.events.iter().filter_map(|event| event.topic.as_deref()).collect();
-        topics.sort_unstable();
-        topics.dedup();
+        let topics = topics(program);
         if topics.contains(&topic) {
             return Ok(());
         }
@@ -78,23 +81,40 @@ impl Reading {
         let mut engine = Engine::new(Arc::clone(program), options).map_err(Failure::invalid)?;
         let job = self.job(inputs, 2);
         let ran = run_job(&mut engine, &job, sink, &mut |_| true).map_err(Failure::invalid)?;
-        check_decided(&ran, &engine)
+        check_decided(&ran, &engine, self.topic.as_deref())
     }
+}
+
+/// The topics of a schema, sorted.
+fn topics(program: &Program) -> Vec<&str> {
+    let topics = program.schema.events.iter().filter_map(|event| event.topic.as_deref());
+    topics.collect::<BTreeSet<&str>>().into_iter().collect()
 }
 
 /// A file of which no record could be decided is the wrong file, or the rules are those of another.
 ///
 /// # Errors
 /// For the first such file; why its records could not be decided.
-pub(crate) fn check_decided(ran: &Ran, engine: &Engine) -> Result<(), Failure> {
+pub(crate) fn check_decided(
+    ran: &Ran,
+    engine: &Engine,
+    topic: Option<&str>,
+) -> Result<(), Failure> {
     let is_refused = |file: &&FileRan| file.decided == 0 && file.dead_lettered > 0;
     let Some(file) = ran.files.iter().find(is_refused) else { return Ok(()) };
     let mut reasons: Vec<(&&str, &u64)> = engine.counters().dead_letters.iter().collect();
     reasons.sort_by_key(|(_, count)| core::cmp::Reverse(**count));
     let reasons: Vec<String> =
         reasons.iter().take(3).map(|(reason, count)| format!("{count} {reason}")).collect();
+    let topics = topics(engine.program());
+    let question = if topics.len() > 1 && topic.is_none() {
+        format!("say by `--topic` of which topic it is; the schema has {}.", topics.join(", "))
+    } else {
+        "is it the right file for these rules, and does its schema name the fields as the file does?"
+            .to_owned()
+    };
     Err(Failure::invalid(format!(
-        "none of the {} of `{}` could be decided (dead letters: {}): is it the right file for these rules, and does its schema name the fields as the file does? `backtest` writes each record with its field and reason to dead_letter.ndjson",
+        "none of the {} of `{}` could be decided (dead letters: {}): {question} `backtest` writes each record with its field and reason to dead_letter.ndjson",
         counted(file.dead_lettered, "record"),
         file.path.display(),
         reasons.join(", ")

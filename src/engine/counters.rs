@@ -90,6 +90,8 @@ pub struct Counters {
     pub breaker_trips: u64,
     /// Times that the older half of the remembered ids was forgotten before its time, for want of room.
     pub ids_cut_short: u64,
+    /// Events of which something was asked that is more than its type holds.
+    pub overflows: u64,
 }
 
 impl Counters {

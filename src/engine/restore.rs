@@ -418,6 +418,7 @@ fn load_counters(code: &mut Decoder<'_>) -> Result<(Counters, RuleCounts), Damag
         &mut counters.evictions,
         &mut counters.breaker_trips,
         &mut counters.ids_cut_short,
+        &mut counters.overflows,
     ] {
         *count = load_count(code)?;
     }

@@ -9,7 +9,7 @@ use crate::engine::port::Input;
 use crate::engine::step::{Decoded, Setup, Shape};
 use crate::engine::streams::Source;
 use crate::engine::turn::Standing;
-use crate::event::schema::{EventType, SlotId};
+use crate::event::schema::{EventType, FieldType, SlotId};
 use crate::rules::eval::explain::SENSITIVE;
 
 /// The event as its records name it. Ids are made on demand: a quiet event whose decision is not written costs none.
@@ -119,9 +119,12 @@ impl<'a> Scene<'a> {
         Some((format_minor(minor, currency.minor_digits()), currency.to_string()))
     }
 
-    /// Name and text of a key slot, when present; of a sensitive one nothing but the name.
+    /// Name and text of a key slot that is somebody, when present; of a sensitive one nothing but the name.
     pub(super) fn entity(&self, slot: SlotId) -> Option<(&'a str, &'a str)> {
         let field = self.event.fields.iter().find(|field| field.slot == slot)?;
+        if !matches!(field.ty, FieldType::Text | FieldType::Ip | FieldType::Entity(_)) {
+            return None;
+        }
         let shown =
             || field.sensitive.as_ref().map_or_else(|| text(self.decoded, slot), |_| SENSITIVE);
         self.decoded.row.has(slot).then(|| (field.name.as_str(), shown()))

@@ -35,7 +35,7 @@ use crate::engine::step::{Engine, Remembered};
 pub(super) const MAGIC: &[u8; 8] = b"RISKWEIR";
 
 /// The form in which this engine writes snapshots, and the only one that it reads.
-pub const SNAPSHOT_VERSION: u32 = 11;
+pub const SNAPSHOT_VERSION: u32 = 12;
 
 /// Kinds of sections.
 pub(super) mod kind {
@@ -326,6 +326,7 @@ fn scalars(counters: &Counters) -> impl Iterator<Item = u64> {
         evictions,
         breaker_trips,
         ids_cut_short,
+        overflows,
     } = counters;
     let others = [
         *late,
@@ -337,6 +338,7 @@ fn scalars(counters: &Counters) -> impl Iterator<Item = u64> {
         *evictions,
         *breaker_trips,
         *ids_cut_short,
+        *overflows,
     ];
     core::iter::once(*read).chain(*outcomes).chain(*holds).chain(*commands).chain(others)
 }

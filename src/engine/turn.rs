@@ -268,6 +268,7 @@ impl<'a, S: Sink> Turn<'a, S> {
             };
             Verdict { judgement, resolution, told, held: Vec::new() }
         };
+        let mut overflowed = false;
         let learn_from = |run: &mut Run<'_, StateHost<'_>>, verdict: &mut Verdict<'_>| {
             let shortfall = run.host.answers.shortfall().max(run.memo.shortfall());
             verdict.judgement.coverage = verdict.judgement.coverage.max(shortfall);
@@ -276,8 +277,10 @@ impl<'a, S: Sink> Turn<'a, S> {
             for (_, node) in &program.plans[usize::from(run.row.event)].models {
                 run.value(*node);
             }
+            overflowed = run.memo.overflowed();
         };
         let mut verdict = evidence.with_run_and(self.work, judge_rules, learn_from);
+        self.remembered.counters.overflows += u64::from(overflowed);
         self.work.sheet = sheet;
         if reach == Reach::Full {
             verdict.held = held::held_subjects(self.setup, self.remembered, self.decoded);

@@ -3,7 +3,7 @@
 //! Fields that are not set are absent, also when the schema requires them: a test says what it needs and no more. All
 //! texts lie in the arena, so [`Row::text`] takes an empty record.
 
-use crate::base::{Currency, parse_country};
+use crate::base::{Currency, parse_address, parse_country};
 use crate::event::row::Row;
 use crate::event::schema::{
     EventId, EventType, Field, FieldId, FieldType, MoneyCurrency, Schema, SlotId,
@@ -85,9 +85,8 @@ impl<'s> RowBuilder<'s> {
         let field = self.event.field(field);
         let word = match &field.ty {
             FieldType::Text | FieldType::Entity(_) => Some(self.row.store_text(text.as_bytes()).0),
-            FieldType::Ip => text.parse::<core::net::IpAddr>().ok().map(|address| {
-                self.row.store_text(address.to_canonical().to_string().as_bytes()).0
-            }),
+            FieldType::Ip => parse_address(text)
+                .map(|address| self.row.store_text(address.to_string().as_bytes()).0),
             FieldType::Country => parse_country(text.as_bytes()).map(u64::from),
             FieldType::CurrencyCode => Currency::parse(text).map(|currency| u64::from(currency.0)),
             FieldType::OneOf(members) => {

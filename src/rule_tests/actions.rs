@@ -29,7 +29,8 @@ pub(super) fn is_wanted(
         ) => {
             for_ms == wanted_ms
                 && (wanted_of.is_none() || wanted_of == of)
-                && (wanted_escalate.is_none() || wanted_escalate == escalate)
+                && (wanted_escalate == escalate
+                    || wanted_escalate.is_none() && wanted_otherwise.is_none())
                 && wanted_otherwise.is_none_or(|wanted| wanted == *otherwise)
                 && agrees(reason.as_ref(), text.as_ref())
         }

@@ -33,10 +33,19 @@ pub(super) fn by_judged(
     left_out.collect()
 }
 
-/// What earlier events leave out although an aggregate of the rule remembers it: they do not count as they would.
-pub(super) fn by_given(program: &Program, test: &TestCase, body: &RuleBody) -> Vec<String> {
+/// What earlier events leave out although an aggregate remembers it that the rule rests on, or a name that the test asks
+/// for (`asked`): they do not count as they would.
+pub(super) fn by_given(
+    program: &Program,
+    test: &TestCase,
+    body: Option<&RuleBody>,
+    asked: impl Iterator<Item = NodeId>,
+) -> Vec<String> {
     let mut complaints = BTreeSet::new();
-    for reading in readings(program, test, body) {
+    let rests = body
+        .into_iter()
+        .flat_map(|body| [Some(body.when), body.guard, body.unless].into_iter().flatten());
+    for reading in readings(program, test, rests.chain(asked).collect()) {
         let Some((event, slots, identity)) = remembered(program, test, reading) else { continue };
         for given in test.given.iter().filter(|given| given.event.event.0 == event) {
             let ty = program.schema.event(given.event.event);
@@ -51,12 +60,11 @@ pub(super) fn by_given(program: &Program, test: &TestCase, body: &RuleBody) -> V
     complaints.into_iter().collect()
 }
 
-/// The readings (look-up and place in it) that the condition of a rule rests on.
-fn readings(program: &Program, test: &TestCase, body: &RuleBody) -> BTreeSet<(u16, u16)> {
+/// The readings (look-up and place in it) that nodes rest on.
+fn readings(program: &Program, test: &TestCase, begin: Vec<NodeId>) -> BTreeSet<(u16, u16)> {
     let plan = &program.plans[usize::from(test.when.event.0)];
-    let begin = [Some(body.when), body.guard, body.unless].into_iter().flatten();
     let mut found = BTreeSet::new();
-    walk(plan, begin.collect(), &mut |op| {
+    walk(plan, begin, &mut |op| {
         if let Op::Reading(lookup, index) = op {
             found.insert((lookup.0, *index));
         }

@@ -76,9 +76,9 @@ pub fn run_one(program: &Arc<Program>, test: &TestCase) -> Result<TestResult, Ev
             let wrong = |want| failure(program, test, &played, want);
             let undecided = entry(&played.decision, "undecided", &info.name);
             result.failures.extend(left_out::by_judged(program, test, undecided));
-            if let Some(body) = body_of(program, test) {
-                result.failures.extend(left_out::by_given(program, test, body));
-            }
+            let asked = played.values.iter().map(|(_, node, _)| *node);
+            let body = body_of(program, test);
+            result.failures.extend(left_out::by_given(program, test, body, asked));
             result.failures.extend(test.expect.iter().filter_map(wrong));
         }
         Err(error) => result.failures.push(error.to_string()),

@@ -101,3 +101,40 @@ fn an_action_is_compared_in_every_part_that_the_test_names() {
         ]
     );
 }
+
+/// Alerts are thinned by somebody, and by values beside.
+#[test]
+fn an_alert_may_be_thinned_by_an_amount_beside_somebody() {
+    let rule = "rule t  id \"R-9\"  owner o  on pay  when amount > 1 EUR\n  then alert queue q once per card, amount per 1h\n";
+    let test = "test t \"t\" when pay(card: \"c\", amount: 2 EUR) expect alert queue q once per card, amount per 1h\n";
+    let files = vec![Source { path: "r.risk".to_owned(), text: format!("{RULES}{rule}{test}") }];
+    let (program, report) = crate::rules::compile(&Sources::of(files));
+    let program = Arc::new(program.unwrap_or_else(|| panic!("{report:?}")));
+    assert_eq!(run_all(&program).expect("a program that runs").remove(0).failures, [""; 0]);
+    let nobody = rule.replace("card, amount", "amount");
+    let files = vec![Source { path: "r.risk".to_owned(), text: format!("{RULES}{nobody}") }];
+    let (_, report) = crate::rules::compile(&Sources::of(files));
+    assert!(
+        report.iter().any(|found| found.message.starts_with("`amount` is nobody's")),
+        "{report:?}"
+    );
+}
+
+/// A line end that the author of a rule wrote stays one, and is told as it is written.
+#[test]
+fn a_message_of_two_lines_is_compared_and_told_as_it_is_written() {
+    let told = |message: &str| {
+        let rule = "rule n  id \"R-9\"  owner o  on pay  when amount > 1 EUR\n  then alert queue q message \"one\\ntwo {amount}\"\n";
+        let test = format!(
+            "test n \"t\" when pay(card: \"c\", amount: 2 EUR) expect alert queue q message \"{message}\"\n"
+        );
+        let all = format!("{RULES}{rule}{test}");
+        let files = vec![Source { path: "r.risk".to_owned(), text: all }];
+        let (program, report) = crate::rules::compile(&Sources::of(files));
+        let program = Arc::new(program.unwrap_or_else(|| panic!("{report:?}")));
+        run_all(&program).expect("a program that runs").remove(0).failures
+    };
+    assert_eq!(told("one\\ntwo 2.00 EUR"), [""; 0]);
+    let said = told("one two 2.00 EUR").concat();
+    assert!(said.contains("message \"one\\ntwo 2.00 EUR\""), "{said}");
+}

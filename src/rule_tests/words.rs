@@ -158,5 +158,5 @@ fn length(ms: i64) -> String {
 }
 
 fn told(text: Option<&String>, word: &str) -> String {
-    text.map_or_else(String::new, |text| format!(" {word} \"{text}\""))
+    text.map_or_else(String::new, |text| format!(" {word} \"{}\"", text.replace('\n', "\\n")))
 }

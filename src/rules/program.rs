@@ -122,7 +122,7 @@ pub struct ListSpec {
 impl ListSpec {
     /// The network that a member of its file is, in a list of addresses.
     pub fn network(&self, member: &str) -> Option<Network> {
-        if self.ty == Type::Ip { Network::parse(member) } else { None }
+        if self.ty == Type::Ip { Network::parse(member).ok() } else { None }
     }
 }
 

@@ -310,6 +310,7 @@ impl Step for Deciding {
             state_bytes: self.engine.state_bytes() as u64,
             state_evictions: counters.evictions,
             ids_cut_short: counters.ids_cut_short,
+            overflows: counters.overflows,
             breaker_trips: counters.breaker_trips,
             mapping_errors: fields.map(|(field, n)| (field.as_str().into(), *n)).collect(),
             models: self.models(),

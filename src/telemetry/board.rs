@@ -343,6 +343,7 @@ mod tests {
         "riskweir_state_bytes",
         "riskweir_state_evictions_total",
         "riskweir_ids_cut_short_total",
+        "riskweir_overflows_total",
         "riskweir_breaker_trips_total",
         "riskweir_rebalances_total",
         "riskweir_kafka_errors_total",

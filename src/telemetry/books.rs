@@ -107,6 +107,8 @@ pub struct EngineReport {
     pub state_evictions: u64,
     /// Times that ids were forgotten early, for want of room.
     pub ids_cut_short: u64,
+    /// Events of which a rule asked more than its type holds.
+    pub overflows: u64,
     /// Rules that stopped more than the policy's breaker allows.
     pub breaker_trips: u64,
     /// Values that a declared field could not take, per field.
@@ -267,6 +269,7 @@ impl EngineReport {
         self.state_bytes += other.state_bytes;
         self.state_evictions += other.state_evictions;
         self.ids_cut_short += other.ids_cut_short;
+        self.overflows += other.overflows;
         self.breaker_trips += other.breaker_trips;
     }
 }

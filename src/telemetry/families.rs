@@ -171,6 +171,11 @@ fn state(cells: &[Books]) -> Vec<MetricFamily> {
             count(|e| e.ids_cut_short),
         ),
         counter(
+            "riskweir_overflows_total",
+            "Events of which rules asked a value too large to be reckoned with: it was missing for them.",
+            count(|e| e.overflows),
+        ),
+        counter(
             "riskweir_breaker_trips_total",
             "Rules that stopped more than the breaker of the policy allows.",
             count(|e| e.breaker_trips),

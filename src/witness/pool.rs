@@ -97,7 +97,7 @@ impl Pool {
                 {
                     let ty = &program.schema.event(place.0).field(place.1).ty;
                     // Of a network its first address.
-                    let first = Network::parse(member).filter(|_| *ty == FieldType::Ip);
+                    let first = Network::parse(member).ok().filter(|_| *ty == FieldType::Ip);
                     let first = first.map(|network| network.first().to_string());
                     if let Some(value) = worded(ty, first.as_ref().unwrap_or(member)) {
                         self.add(place, value);

@@ -1,12 +1,11 @@
 //! From what stands at a pointer to the slot of a field: exact or refused, never guessed.
 
 use core::fmt::Write as _;
-use core::net::IpAddr;
 
 use crate::base::amount::{AmountError, parse_minor};
 use crate::base::time::{MAX_TIME_MS, parse_rfc3339};
 use crate::base::value::Place;
-use crate::base::{Currency, TextRef, parse_country};
+use crate::base::{Currency, TextRef, parse_address, parse_country};
 use crate::event::error::Reason;
 use crate::event::json::{self, NumberKind};
 use crate::event::mapping::plan::{FieldPlan, Kind, PointerIdx, written_digits};
@@ -284,14 +283,13 @@ impl Reader<'_> {
     /// An address in canonical form: IPv6 as RFC 5952 writes it, IPv4 in IPv6 as IPv4.
     fn ip(&self, at: Found, buffer: &mut Vec<u8>, row: &mut Row) -> Result<u64> {
         let text = self.text_of(at, buffer)?;
-        let address: Option<IpAddr> =
-            core::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
+        let address = core::str::from_utf8(text).ok().and_then(parse_address);
         let Some(address) = address else { return refuse(Reason::BadIp, at) };
         let mut canonical = CanonicalIp::new();
-        // An IPv4 address has one form only; `IpAddr` refuses leading zeros.
-        let canonical = if address.is_ipv4() {
+        // An IPv4 address of its own has one form only; `IpAddr` refuses leading zeros.
+        let canonical = if address.is_ipv4() && !text.contains(&b':') {
             text
-        } else if write!(canonical, "{}", address.to_canonical()).is_ok() {
+        } else if write!(canonical, "{address}").is_ok() {
             canonical.as_bytes()
         } else {
             return refuse(Reason::BadIp, at);

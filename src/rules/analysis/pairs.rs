@@ -37,7 +37,11 @@ pub(super) fn findings(scene: Scene<'_>, idle: &[RuleId], proofs: &mut Proofs) {
             if n_pairs > MAX_PAIRS {
                 return;
             }
-            if inner.implies(outer, &mut known) {
+            if inner.implies(outer, &mut known)
+                && (swallows(one, other)
+                    || !thins(one, other)
+                    || outer.is_within(inner, &mut known))
+            {
                 let (kind, proved) = told(one, other);
                 let key = (kind, one.body.rule, Some(other.body.rule));
                 proofs.entry(key).or_default().push(proved);
@@ -110,6 +114,13 @@ impl<'p> Side<'p> {
                 .all(|parts| wanted.iter().all(|wanted| self.excludes(parts, wanted, known)))
     }
 
+    /// Whether it is proved that this rule acts only where `other` does.
+    fn is_within(&self, other: &Side<'_>, known: &mut Known) -> bool {
+        has_all_days(&self.subject, &other.subject)
+            && other.subject.body.snoozes.is_empty()
+            && self.implies(other, known)
+    }
+
     /// Whether a case of this rule contradicts what must not be. Parts that are about other things have no say.
     fn excludes(&self, parts: &[Part], wanted: &Wanted, known: &mut Known) -> bool {
         let concerned = parts.iter().filter(|part| part.about.meet(&wanted.about));
@@ -168,6 +179,18 @@ fn covers(inner: &Subject<'_>, outer: &Subject<'_>) -> bool {
         && weight
         && outer.body.snoozes.is_empty()
         && inner.body.actions.iter().all(done)
+}
+
+/// Whether `outer` may keep back an alert that `inner` would raise: one that it raised before is told again by what is
+/// graver only, and that may have been on an event that is no business of `inner`.
+fn thins(inner: &Subject<'_>, outer: &Subject<'_>) -> bool {
+    let raises = |action: &ActionPlan| {
+        let ActionPlan::Alert { queue, .. } = action else { return true };
+        outer.body.actions.iter().any(
+            |other| matches!(other, ActionPlan::Alert { queue: of, once: None, .. } if of == queue),
+        )
+    };
+    !inner.body.actions.iter().all(raises)
 }
 
 fn scores(action: &ActionPlan) -> bool {

@@ -93,6 +93,9 @@ fn is_retired(rule: &Rule) -> bool {
     rule.clauses.iter().any(retired)
 }
 
+/// What a key may be made of.
+pub(super) const KEY_PARTS: &str = "keys are texts, addresses and entities, and beside those amounts, whole numbers, countries, currencies, words of a set and truths";
+
 impl Checker<'_, '_> {
     /// An action of a rule on this scope's event.
     pub(super) fn action(&mut self, action: &Action, groups: &[ScoreGroup]) -> Option<ActionPlan> {
@@ -108,9 +111,7 @@ impl Checker<'_, '_> {
                     None => None,
                     Some((paths, per_ms)) => {
                         self.positive(*per_ms, action.span)?;
-                        let slots: Vec<Option<SlotId>> =
-                            paths.iter().map(|path| self.key_slot(path)).collect();
-                        Some((slots.into_iter().collect::<Option<Vec<_>>>()?, *per_ms))
+                        Some((self.thinned_by(paths)?, *per_ms))
                     }
                 };
                 let message = self.optional_message(message.as_ref())?;
@@ -224,6 +225,32 @@ impl Checker<'_, '_> {
             Diagnostic::new(codes::E0401, path.span, message)
                 .with_help("name a field whose type is an entity, as in `hold customer for 2h`"),
         )
+    }
+
+    /// The slots of the keys by which alerts are thinned: somebody, and values beside.
+    fn thinned_by(&mut self, paths: &[Path]) -> Option<Vec<SlotId>> {
+        let keys: Vec<Option<(SlotId, Type)>> =
+            paths.iter().map(|path| self.key_part(path)).collect();
+        let keys: Vec<(SlotId, Type)> = keys.into_iter().collect::<Option<_>>()?;
+        if let (Some(path), false) =
+            (paths.first(), keys.iter().any(|(_, ty)| types::is_textual(*ty)))
+        {
+            let message =
+                format!("`{}` is nobody's: alerts are thinned for somebody", dotted(path));
+            let help = format!("say for whom, as in `once per customer, {} per 1h`", dotted(path));
+            return self.refuse(Diagnostic::new(codes::E0401, path.span, message).with_help(help));
+        }
+        Some(keys.into_iter().map(|(slot, _)| slot).collect())
+    }
+
+    /// A field that may be part of a key, beside somebody.
+    fn key_part(&mut self, path: &Path) -> Option<(SlotId, Type)> {
+        let (slot, ty) = self.slot(path)?;
+        if types::is_key_part(ty) {
+            return Some((slot, ty));
+        }
+        let message = format!("`{}` is {} and cannot be a key", dotted(path), self.describe(ty));
+        self.refuse(Diagnostic::new(codes::E0401, path.span, message).with_help(KEY_PARTS))
     }
 
     /// The slot of a key of this event.

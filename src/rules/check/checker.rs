@@ -36,6 +36,8 @@ pub(super) struct Build<'a> {
     pub(super) judged: BTreeMap<(EventId, String), Span>,
     /// How many sequences with named steps each event type has.
     pub(super) bindings: BTreeMap<EventId, u16>,
+    /// The numbers of sequences by what their steps say.
+    pub(super) sequences: BTreeMap<(EventId, String), u16>,
     /// Steps that the rule being read has named so far.
     pub(super) steps: BTreeMap<String, StepRef>,
     /// Where the expression that is being read wrote its nodes.
@@ -74,6 +76,7 @@ impl<'a> Build<'a> {
             features: BTreeMap::new(),
             judged: BTreeMap::new(),
             bindings: BTreeMap::new(),
+            sequences: BTreeMap::new(),
             steps: BTreeMap::new(),
             words: Words::new(),
             models: None,

@@ -6,7 +6,9 @@ use jiff::tz::TimeZone;
 
 use crate::base::amount::parse_minor;
 use crate::base::time::parse_rfc3339;
-use crate::base::{MICRO_PER_MINOR, Network, country_meant, parse_country};
+use crate::base::{
+    MICRO_PER_MINOR, Network, NoNetwork, country_meant, parse_address, parse_country,
+};
 use crate::diag::{Diagnostic, FileId, Source, Sources, Span, codes, suggest};
 use crate::event::schema::EntityId;
 use crate::rules::check::limits::{MAX_LIST_MEMBERS, MAX_LISTS};
@@ -425,10 +427,15 @@ fn member_of_file(value: &str, ty: Type) -> Result<String, String> {
     let Some((address, _)) = value.split_once('/').filter(|_| ty == Type::Ip) else {
         return list_member(value, ty);
     };
-    let network = Network::parse(value)
-        .ok_or_else(|| format!("`{value}` is no network, such as `192.0.2.0/24`"))?;
-    if address.parse() == Ok(network.first()) {
-        return Ok(network.to_string());
+    let network = Network::parse(value).map_err(|why| match why {
+        NoNetwork::Malformed => format!("`{value}` is no network, such as `192.0.2.0/24`"),
+        NoNetwork::HoldsBoth => format!(
+            "`{value}` holds IPv6 addresses and all IPv4 ones as IPv6 writes them, which are IPv4 here; write `0.0.0.0/0` for those, and `2000::/3` for all IPv6 addresses in use"
+        ),
+    })?;
+    if parse_address(address) == Some(network.first()) {
+        // The network of one address is that address.
+        return Ok(network.only().map_or_else(|| network.to_string(), |only| only.to_string()));
     }
     Err(format!("`{value}` is not written by its first address; is `{network}` meant?"))
 }
@@ -439,10 +446,9 @@ fn member_of_file(value: &str, ty: Type) -> Result<String, String> {
 /// What is wrong, in words.
 pub fn list_member(value: &str, ty: Type) -> Result<String, String> {
     match ty {
-        Type::Ip => value
-            .parse::<core::net::IpAddr>()
+        Type::Ip => parse_address(value)
             .map(|address| address.to_string())
-            .map_err(|_| format!("`{value}` is not an IP address")),
+            .ok_or_else(|| format!("`{value}` is not an IP address")),
         Type::Country => {
             parse_country(value.as_bytes()).map(|_| value.to_owned()).ok_or_else(|| {
                 let upper = value.to_ascii_uppercase();
@@ -482,7 +488,13 @@ mod tests {
         assert_eq!(read("192.0.2.0/24").as_deref(), Ok("192.0.2.0/24"));
         assert_eq!(read("2001:DB8:0::/32").as_deref(), Ok("2001:db8::/32"));
         assert_eq!(read("2001:DB8:0::1").as_deref(), Ok("2001:db8::1"));
+        assert_eq!(read("::ffff:192.0.2.0/120").as_deref(), Ok("192.0.2.0/24"));
+        assert_eq!(read("::ffff:192.0.2.1").as_deref(), Ok("192.0.2.1"));
+        assert_eq!(read("192.0.2.1/32").as_deref(), Ok("192.0.2.1"));
+        assert_eq!(read("2001:db8::1/128").as_deref(), Ok("2001:db8::1"));
+        assert_eq!(list_member("::ffff:192.0.2.1", Type::Ip).as_deref(), Ok("192.0.2.1"));
         let why = |value: &str| read(value).unwrap_err();
+        assert!(why("::/0").contains("holds IPv6 addresses and all IPv4 ones"), "{}", why("::/0"));
         assert!(
             why("192.0.2.7/24").ends_with("is `192.0.2.0/24` meant?"),
             "{}",
@@ -493,5 +505,21 @@ mod tests {
         // Only addresses have networks; a command or a rule adds one address.
         assert_eq!(member_of_file("a/8", Type::Text).as_deref(), Ok("a/8"));
         assert!(list_member("192.0.2.0/24", Type::Ip).is_err());
+    }
+
+    #[test]
+    fn an_address_and_the_network_of_it_are_one_member() {
+        let read_lines = |lines: &str| {
+            let text = format!("value,gives\n{lines}");
+            let source = Source { path: "a.csv".to_owned(), text };
+            let types = Types { ty: Type::Ip, gives: Some(Type::Country) };
+            let members = read((&source, FileId(0)), types, &TimeZone::UTC);
+            members.map(|members| members.len()).map_err(|refusal| refusal.message)
+        };
+        assert_eq!(read_lines("192.0.2.1,DE\n192.0.2.1/32,DE\n::ffff:192.0.2.1/128,DE\n"), Ok(1));
+        let why = read_lines("192.0.2.1,DE\n192.0.2.1/32,FR\n").unwrap_err();
+        assert!(why.contains("`192.0.2.1` stands in it twice, and gives something else"), "{why}");
+        assert!(read_lines("2001:db8::1/128,DE\n2001:db8::1,FR\n").is_err());
+        assert!(read_lines("::ffff:192.0.2.0/120,DE\n192.0.2.0/24,FR\n").is_err());
     }
 }

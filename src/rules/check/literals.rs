@@ -1,9 +1,10 @@
 //! Literals become constants of a type: exact money, milliseconds, ratios.
 
-use crate::base::{Currency, MICRO_PER_MINOR, country_meant, parse_country};
+use crate::base::{Currency, MICRO_PER_MINOR, country_meant, parse_address, parse_country};
 use crate::diag::{Diagnostic, Span, codes};
 use crate::rules::check::refusal::Refusal;
 use crate::rules::check::world::World;
+use crate::rules::eval::ratio::MAX_DIGITS;
 use crate::rules::program::{Constant, Type};
 use crate::rules::syntax::ast::{Decimal, Literal, LiteralKind};
 
@@ -18,7 +19,7 @@ pub(super) fn constant(
         LiteralKind::Number(decimal) => number(*decimal, span)?,
         LiteralKind::Percent(decimal) => {
             let ratio = Decimal { mantissa: decimal.mantissa, scale: decimal.scale + 2 };
-            (Constant::Number(to_f64(ratio)), Type::Number)
+            (Constant::Number(fraction(ratio, span)?), Type::Number)
         }
         LiteralKind::Money(decimal, code) => {
             let currency = currency(code, span)?;
@@ -52,7 +53,7 @@ pub(super) fn text_as(
     match hint {
         Some(Type::Entity(kind)) => Ok((Constant::Text(text.to_owned()), Type::Entity(kind))),
         Some(Type::Ip) => {
-            let address = text.parse::<core::net::IpAddr>().map_err(|_| {
+            let address = parse_address(text).ok_or_else(|| {
                 let message = format!("`{text}` is not an IP address");
                 let found = Diagnostic::new(codes::E0231, span, message);
                 Box::new(found.with_help("write it as `\"192.0.2.1\"` or `\"2001:db8::1\"`"))
@@ -74,7 +75,16 @@ fn number(decimal: Decimal, span: Span) -> Result<(Constant, Type), Refusal> {
         let value = i64::try_from(decimal.mantissa).map_err(|_| too_large(span))?;
         return Ok((Constant::Int(value), Type::Integer));
     }
-    Ok((Constant::Number(to_f64(decimal)), Type::Number))
+    Ok((Constant::Number(fraction(decimal, span)?), Type::Number))
+}
+
+/// A decimal fraction of a length at which no two are one number, so that it can be reckoned with exactly.
+fn fraction(decimal: Decimal, span: Span) -> Result<f64, Refusal> {
+    if decimal.mantissa.unsigned_abs() >= 10_u128.pow(MAX_DIGITS) {
+        let message = format!("a decimal has at most {MAX_DIGITS} digits");
+        return Err(Box::new(Diagnostic::new(codes::E0231, span, message)));
+    }
+    Ok(to_f64(decimal))
 }
 
 /// The nearest double, correctly rounded.

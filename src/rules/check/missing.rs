@@ -2,8 +2,8 @@
 //!
 //! An expression can be missing by an optional field, an aggregate over nothing, a key that may be absent, a division
 //! or a conversion of money. `default` and `is missing` end it; so does a neighbour that asks first: in
-//! `device is present and ...` the rest is only asked with a device at hand. Overflow of 64 bits is not considered: it
-//! is counted at run time.
+//! `device is present and ...` the rest is only asked with a device at hand. Where what is reckoned may be larger than its
+//! type holds, by the ranges of fields and windows, that is a cause as well.
 
 use std::collections::BTreeSet;
 
@@ -13,6 +13,7 @@ use crate::rules::check::arena::{Ir, RequestId, operands};
 use crate::rules::check::canonical::slot_name;
 use crate::rules::check::checker::{Build, Words};
 use crate::rules::check::measures::Kind;
+use crate::rules::check::sizes::Sizes;
 use crate::rules::program::{Constant, Function, NodeId, Op, Type};
 use crate::window::spec::Counting;
 
@@ -41,6 +42,8 @@ pub(super) fn first_cause(
     analysis.cause(condition, &present)
 }
 
+const TOO_LARGE: &str = "it may be too large to be reckoned with";
+
 const NO_LOGARITHM: &str = "only what is above zero has a logarithm";
 
 struct Analysis<'b, 'a> {
@@ -56,6 +59,14 @@ impl Analysis<'_, '_> {
         }
         let node = self.build.arena(self.event).get(id);
         let span = self.words.get(&id).copied().unwrap_or(node.span);
+        self.lacks_part(id, present, span).or_else(|| {
+            let sizes = Sizes { build: self.build, event: self.event };
+            sizes.may_overflow(id).then(|| Cause { span, text: TOO_LARGE.to_owned() })
+        })
+    }
+
+    fn lacks_part(&self, id: NodeId, present: &BTreeSet<NodeId>, span: Span) -> Option<Cause> {
+        let node = self.build.arena(self.event).get(id);
         let op = match &node.ir {
             Ir::Op(op) => op,
             Ir::Measure { request, keys, with } => {
@@ -110,14 +121,15 @@ impl Analysis<'_, '_> {
             Op::Model(..) => Some(Cause { span, text: "the model may be warming".to_owned() }),
             Op::Div(a, b) => {
                 self.cause(*a, present).or_else(|| self.cause(*b, present)).or_else(|| {
-                    self.may_be_zero(*b)
+                    // A speed is known in no time as well.
+                    (node.ty != Type::Speed && self.may_be_zero(*b))
                         .then(|| Cause { span, text: "the divisor may be zero".to_owned() })
                 })
             }
             Op::Mean { count, .. }
             | Op::Deviation { count, .. }
             | Op::CompareDeviation { count, .. } => {
-                self.of_parts(&node.ir, present).or_else(|| self.nothing_counted(*count, span))
+                self.of_sums(&node.ir, present).or_else(|| self.nothing_counted(*count, span))
             }
             _ => self.of_parts(&node.ir, present),
         }
@@ -127,6 +139,22 @@ impl Analysis<'_, '_> {
         let mut parts = Vec::new();
         operands(ir, &mut |part| parts.push(part));
         parts.into_iter().find_map(|part| self.cause(part, present))
+    }
+
+    /// The same of a statistic, which takes sums as the state has them: those of 64 bits are never too large.
+    fn of_sums(&self, ir: &Ir, present: &BTreeSet<NodeId>) -> Option<Cause> {
+        let mut parts = Vec::new();
+        operands(ir, &mut |part| parts.push(part));
+        parts.into_iter().filter(|part| !present.contains(part)).find_map(|part| {
+            let node = self.build.arena(self.event).get(part);
+            match node.ir {
+                Ir::Measure { .. } => {
+                    let span = self.words.get(&part).copied().unwrap_or(node.span);
+                    self.lacks_part(part, present, span)
+                }
+                _ => self.cause(part, present),
+            }
+        })
     }
 
     fn optional(&self, slot: SlotId, span: Span) -> Option<Cause> {

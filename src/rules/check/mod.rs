@@ -47,6 +47,7 @@ mod rules;
 mod scenarios;
 mod schema;
 mod sequences;
+mod sizes;
 mod snoozes;
 mod study;
 mod templates;

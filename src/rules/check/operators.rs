@@ -198,14 +198,12 @@ impl Checker<'_, '_> {
         }
     }
 
-    /// An integer constant as a number; other integers meet numbers as they are.
+    /// An integer constant as a number; other integers meet numbers as they are, and so do those beyond 2^53, which
+    /// would lose their last digits.
     fn as_number(&mut self, operand: Operand) -> Option<NodeId> {
         match self.op(operand.0) {
-            Some(&Op::Constant(Constant::Int(value))) => {
-                #[expect(
-                    clippy::cast_precision_loss,
-                    reason = "constants beyond 2^53 lose their last digits, as all numbers do"
-                )]
+            Some(&Op::Constant(Constant::Int(value))) if value.unsigned_abs() <= 1 << 53 => {
+                #[expect(clippy::cast_precision_loss, reason = "up to 2^53, which a double holds")]
                 let value = value as f64;
                 self.node(Op::Constant(Constant::Number(value)), Type::Number, operand.1)
             }
@@ -241,8 +239,8 @@ impl Checker<'_, '_> {
             _ => {
                 let message = format!(
                     "`{left_text}` is {}, `{right_text}` is {}",
-                    self.describe(left),
-                    self.describe(right)
+                    self.described(a.0),
+                    self.described(b.0)
                 );
                 let unit = unit_example(left).or_else(|| unit_example(right));
                 match unit {
@@ -254,6 +252,16 @@ impl Checker<'_, '_> {
                         .with_label("these can never be compared or combined"),
                 }
             }
+        }
+    }
+
+    /// The type of a value in words; of an amount whose currency the record says, no currency.
+    fn described(&self, id: NodeId) -> String {
+        match self.op(id) {
+            Some(Op::MoneyField { currency: Err(_), .. }) => {
+                "money in the currency of the record".to_owned()
+            }
+            _ => self.describe(self.ty(id)),
         }
     }
 
@@ -407,9 +415,9 @@ impl Checker<'_, '_> {
         let message = format!(
             "`{}` is {}, `{}` is {}: they cannot be {verb}",
             self.quote(a.1),
-            self.describe(self.ty(a.0)),
+            self.described(a.0),
             self.quote(b.1),
-            self.describe(self.ty(b.0))
+            self.described(b.0)
         );
         self.refuse(Diagnostic::new(codes::E0205, span, message).with_help(help))
     }

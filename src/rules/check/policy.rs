@@ -135,6 +135,16 @@ impl Builder<'_> {
             self.report.push(diagnostic.with_help("write `approvals 2 for [block, hold]`"));
             return;
         };
+        for (at, action) in actions.iter().enumerate() {
+            let same = |known: &&str| **known == action.text;
+            let here = actions.iter().take(at).map(|known| known.text.as_str());
+            let before = self.policy.approvals.iter().flat_map(|known| &known.actions);
+            if here.chain(before.map(String::as_str)).any(|known| same(&known)) {
+                let message = format!("approvals of `{}` are given twice", action.text);
+                let found = Diagnostic::new(codes::E0502, action.span, message);
+                self.report.push(found.with_help("keep one of them"));
+            }
+        }
         let actions = actions.iter().map(|action| action.text.clone()).collect();
         self.policy.approvals.push(Approvals { people, actions });
     }

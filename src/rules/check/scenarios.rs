@@ -303,6 +303,10 @@ impl Reader<'_, '_, '_> {
             _ => None,
         });
         let Some(node) = node else {
+            if !self.rules_are_sound {
+                // It may be one that has no value for what was said already.
+                return None;
+            }
             let message = format!("rule has no `let` and the event no feature `{}`", name.text);
             let diagnostic =
                 Diagnostic::new(codes::E0101, name.span, message).with_label("unknown");

@@ -14,7 +14,7 @@ use crate::event::schema::{
 use crate::rules::check::kinds::Kinds;
 use crate::rules::check::limits::{MAX_EVENTS, MAX_LISTED};
 use crate::rules::check::refusal::{Refusal, did_you_mean};
-use crate::rules::check::{literals, pointer};
+use crate::rules::check::{literals, pointer, types};
 use crate::rules::syntax::ast;
 
 /// The words of types that are no entity kinds.
@@ -399,6 +399,7 @@ impl Builder<'_> {
     }
 
     fn finish(&mut self) {
+        types::align_sets(&mut self.out.schema);
         for (name, span) in self.kinds.used_as_types() {
             let Some(meant) = type_meant(name) else { continue };
             let message = format!("`{name}` is taken as a kind of entity");

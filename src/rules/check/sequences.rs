@@ -55,15 +55,17 @@ impl Checker<'_, '_> {
         self.may_ask_state("a sequence", span)?;
         let (last, past) = self.shape(sequence, span)?;
         let within = self.within(&sequence.within)?;
+        let said = self.report.len();
+        let mut binding = self.binding(sequence);
         let mut inner = self.scope.clone();
-        let binding = self.binding(sequence);
-        let mut steps = Vec::new();
-        let mut complete = true;
-        for (index, step) in (0_u16..).zip(past) {
-            match self.step(sequence, (step, index), (within, binding), &mut inner.steps) {
-                Some(planned) => steps.push(planned),
-                None => complete = false,
-            }
+        let mut steps = self.steps(sequence, past, (within, binding), &mut inner.steps);
+        if let (Some(own), Some(planned)) = (binding, &steps)
+            && let Some(known) = self.known_binding(within, planned, own)
+        {
+            // The same steps once more, so that they are the same nodes.
+            self.report.truncate(said);
+            (binding, inner) = (Some(known), self.scope.clone());
+            steps = self.steps(sequence, past, (within, binding), &mut inner.steps);
         }
         let named = inner.steps.named.clone();
         let report = &mut *self.report;
@@ -75,10 +77,7 @@ impl Checker<'_, '_> {
                 self.build.steps.insert(name, step);
             }
         }
-        if !complete {
-            return None;
-        }
-        let plan = SequencePlan { within_ms: within.length_ms, steps, binding };
+        let plan = SequencePlan { within_ms: within.length_ms, steps: steps?, binding };
         let before = self.node(Op::Sequence(Box::new(plan)), Type::Bool, span)?;
         match this {
             None => Some(before),
@@ -153,6 +152,38 @@ impl Checker<'_, '_> {
             );
         }
         Some(WindowSpan::sliding(length_ms, 0))
+    }
+
+    /// The steps before this event; `None` where one of them was refused.
+    fn steps(
+        &mut self,
+        sequence: &Sequence,
+        past: &[Step],
+        by: (WindowSpan, Option<u16>),
+        named: &mut Steps,
+    ) -> Option<Vec<SequenceStep>> {
+        let steps: Vec<Option<SequenceStep>> = (0_u16..)
+            .zip(past)
+            .map(|(index, step)| self.step(sequence, (step, index), by, named))
+            .collect();
+        steps.into_iter().collect()
+    }
+
+    /// The number of a sequence of the same steps that stood before; else this one is known by its own.
+    fn known_binding(
+        &mut self,
+        within: WindowSpan,
+        steps: &[SequenceStep],
+        own: u16,
+    ) -> Option<u16> {
+        let writer = self.writer(self.scope.event);
+        let texts = steps.iter().map(|step| {
+            let condition = step.condition.map_or_else(String::new, |id| writer.text(id));
+            format!("{:?} {} {} {condition}", step.role, step.name, writer.text(step.latest))
+        });
+        let text = format!("{} {}", within.length_ms, texts.collect::<Vec<_>>().join(", "));
+        let known = *self.build.sequences.entry((self.scope.event, text)).or_insert(own);
+        (known != own).then_some(known)
     }
 
     /// A number for a sequence whose steps have names.

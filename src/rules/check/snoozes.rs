@@ -67,6 +67,15 @@ fn checked(
         );
         return None;
     };
+    if item.value.text.is_empty() {
+        let message = format!("an empty text is no `{}`", build.world.sources.text(item.key.span));
+        report.push(
+            Diagnostic::new(codes::E0231, item.value.span, message)
+                .with_label("for whom?")
+                .with_help("write whom the rule leaves alone, as in `for card \"c-4711\"`"),
+        );
+        return None;
+    }
     let parts: Vec<&str> = item.key.parts.iter().map(|part| part.text.as_str()).collect();
     Some(Snooze {
         rule: RuleId(u16::try_from(index).unwrap_or(u16::MAX)),
@@ -92,6 +101,7 @@ fn attach(
     let Some((index, snooze)) = snoozes.iter().enumerate().next_back() else { return };
     let mut refused: Option<Vec<Diagnostic>> = None;
     let mut attached = false;
+    let mut idle: Option<usize> = None;
     for (event, draft) in (0_u16..).zip(drafts) {
         let Some(body) = draft.bodies.iter_mut().find(|body| body.rule == snooze.rule) else {
             continue;
@@ -119,11 +129,32 @@ fn attach(
             body.snoozes.len() - 1
         });
         let held = body.snoozes[place].1.entry(value).or_insert(index);
-        if snoozes[*held].until_ms < snooze.until_ms {
+        if *held == index {
+            continue;
+        }
+        let other = *held;
+        if snoozes[other].until_ms < snooze.until_ms {
             *held = index;
         }
+        idle = Some(other);
     }
     if !attached {
         report.extend(refused.unwrap_or_default());
     }
+    if let Some(other) = idle.and_then(|other| snoozes.get(other)) {
+        report.push(twice(other, snooze));
+    }
+}
+
+/// Of two snoozes for the same the one that ends later holds, so the other one says nothing.
+fn twice(earlier: &Snooze, later: &Snooze) -> Diagnostic {
+    let (idle, holds) =
+        if earlier.until_ms < later.until_ms { (earlier, later) } else { (later, earlier) };
+    let message = format!(
+        "this snooze of `{}` \"{}\" does nothing: another one ends no earlier",
+        idle.key, idle.value
+    );
+    Diagnostic::new(codes::W0519, idle.span, message)
+        .with_related(holds.span, "holds until then")
+        .with_help("delete one of them")
 }

@@ -1,5 +1,7 @@
 //! Types as people read them, and the types of fields.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::event::schema::{EventId, Field, FieldId, FieldType, MoneyCurrency, Schema};
 use crate::rules::program::Type;
 
@@ -36,6 +38,17 @@ fn first_enum(schema: &Schema, wanted: &[String]) -> Option<Type> {
         }
     }
     None
+}
+
+/// Gives sets of the same members the order of the first one, so that they are one type however they are written.
+pub(super) fn align_sets(schema: &mut Schema) {
+    let mut known: BTreeMap<BTreeSet<String>, Vec<String>> = BTreeMap::new();
+    for field in schema.events.iter_mut().flat_map(|event| &mut event.fields) {
+        if let FieldType::OneOf(members) = &mut field.ty {
+            let set: BTreeSet<String> = members.iter().cloned().collect();
+            *members = known.entry(set).or_insert_with(|| members.clone()).clone();
+        }
+    }
 }
 
 /// The members of a closed set.

@@ -4,6 +4,7 @@ use core::num::NonZeroU16;
 
 use crate::diag::{Diagnostic, Span, codes, suggest};
 use crate::event::schema::{EventId, FieldId, Role, SlotId};
+use crate::rules::check::actions::KEY_PARTS;
 use crate::rules::check::checker::{Checked, Checker};
 use crate::rules::check::functions::word;
 use crate::rules::check::limits::{MAX_NEWEST, MAX_WINDOW_MS};
@@ -84,6 +85,9 @@ impl Checker<'_, '_> {
         let Some(stored) = world.field(event, &name) else {
             let mut diagnostic = self.unknown_field(event, &name, &key.stored);
             diagnostic.code = codes::E0401;
+            if let Some(help) = self.same_kind(event, &name) {
+                (diagnostic.help, diagnostic.fix) = (Some(help), None);
+            }
             return self.refuse(diagnostic);
         };
         let this_path = key.this.as_ref().unwrap_or(&key.stored);
@@ -105,8 +109,8 @@ impl Checker<'_, '_> {
                     self.quote(path.span),
                     self.describe(ty)
                 );
-                let diagnostic = Diagnostic::new(codes::E0401, path.span, message)
-                    .with_help("keys are texts, addresses and entities, and beside those amounts, whole numbers, countries, currencies, words of a set and truths");
+                let diagnostic =
+                    Diagnostic::new(codes::E0401, path.span, message).with_help(KEY_PARTS);
                 return self.refuse(diagnostic);
             }
         }
@@ -119,6 +123,26 @@ impl Checker<'_, '_> {
             return self.refuse(Diagnostic::new(codes::E0214, key.span, message));
         }
         Some((stored, world.schema.event(present).field(this).slot))
+    }
+
+    /// How an event has what this event has by a name, where it has a field of the same kind by another one.
+    fn same_kind(&self, event: EventId, name: &str) -> Option<String> {
+        let (world, present) = (self.build.world, self.scope.event);
+        let ty = |of: EventId, field| types::of_field(world.schema, of, field, world.base_currency);
+        let own = world.field(present, name)?;
+        let wanted = Some(ty(present, own)).filter(|ty| matches!(ty, Type::Entity(_)))?;
+        let remembered = world.schema.event(event);
+        let mut fields = (0_u16..).map(FieldId).zip(&remembered.fields);
+        let (_, field) = fields.find(|(id, _)| ty(event, *id) == wanted)?;
+        let (of, field) = (&remembered.name, &field.name);
+        let pair = format!("`by {field} = this.{name}`");
+        Some(if world.schema.event(present).fields.iter().any(|own| own.name == name) {
+            format!("`{of}` has it as `{field}`: write {pair}")
+        } else {
+            format!(
+                "`{of}` has it as `{field}`: add `| {of}.{field}` to `entity {name}`, or write {pair}"
+            )
+        })
     }
 
     /// The span and whether the present event counts.

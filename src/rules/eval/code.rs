@@ -20,6 +20,19 @@ pub(super) struct Instruction {
     pub(super) kept: bool,
     /// Rough cost, for the order of operands.
     pub(super) cost: u32,
+    /// How its value can be known.
+    pub(super) exactness: Exactness,
+}
+
+/// Whether a value is what it stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Exactness {
+    /// It is.
+    Whole,
+    /// It may be rounded, and [`super::exact`] says what it stands for.
+    Rounded,
+    /// It is made of what is never known better.
+    Unknown,
 }
 
 /// Truths and other values apart, so that neither side needs the other's cases.
@@ -64,6 +77,8 @@ pub(super) enum TruthCode {
     Reading(ReadingTest),
     /// Two values of one type, texts excepted.
     Compare(CompareOp, At, At),
+    /// The same by what they stand for, where a side may be rounded.
+    CompareExact(CompareOp, At, At),
     /// Two texts.
     CompareText { left: At, right: At, negated: bool },
     /// A value against mean and deviations.

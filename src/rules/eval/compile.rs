@@ -50,7 +50,8 @@ pub(super) fn compile(program: &Program, event: EventId) -> Result<EvalPlan, Eva
         // What reads a step's fields has another value for every event that is tried.
         tried.push(is_tried(&node.op, &tried));
         let kept = n_uses > 1 && cost > 2 && tried.last() == Some(&false);
-        compiler.out.instructions.push(Instruction { code, kept, cost });
+        let exactness = compiler.exactness(node);
+        compiler.out.instructions.push(Instruction { code, kept, cost, exactness });
     }
     compiler.plan_entries();
     compiler.out.early = early::bits(program, event)
@@ -433,6 +434,9 @@ impl Compiler<'_> {
         };
         let (left_constant, right_constant) =
             (constant_of(self.node(left)), constant_of(self.node(right)));
+        if self.rounds(left, right) {
+            return TruthCode::CompareExact(op, left.0, right.0);
+        }
         let fused = match (left_constant, right_constant) {
             (None, Some(constant)) => self.compare_constant(op, left, (right, &constant)),
             (Some(constant), None) => self.compare_constant(mirrored(op), right, (left, &constant)),
@@ -546,6 +550,7 @@ impl Compiler<'_> {
             TruthCode::InList(a, ..) => (30, vec![*a]),
             TruthCode::Matches(a, _) => (50, vec![*a]),
             TruthCode::Compare(_, a, b) | TruthCode::IsMultiple(a, b) => (2, vec![*a, *b]),
+            TruthCode::CompareExact(_, a, b) => (6, vec![*a, *b]),
             TruthCode::CompareText { left, right, .. } => (4, vec![*left, *right]),
             TruthCode::Contains(a, b) | TruthCode::StartsWith(a, b) => (10, vec![*a, *b]),
             TruthCode::CompareDeviation(check) => {

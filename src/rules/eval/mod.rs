@@ -16,6 +16,7 @@ mod code;
 mod compile;
 mod entry;
 pub mod error;
+mod exact;
 pub mod explain;
 mod field_test;
 mod gates;
@@ -23,6 +24,7 @@ mod lowering;
 mod model;
 pub mod number;
 pub mod outline;
+pub(crate) mod ratio;
 mod reading;
 pub mod render;
 pub mod run;
@@ -281,6 +283,8 @@ pub struct Evaluator {
     arrival: i64,
     /// Something that was asked leaves out amounts for want of an exchange rate.
     unpriced: bool,
+    /// Something that was asked is more than its type holds.
+    overflowed: bool,
     /// The features of a model that is being asked.
     features: Vec<Option<i64>>,
     /// Texts made for this event (lower case).
@@ -321,6 +325,12 @@ impl Evaluator {
         }
         self.scratch.clear();
         self.unpriced = false;
+        self.overflowed = false;
+    }
+
+    /// Whether something that was asked of the event is more than its type holds, and was missing for it.
+    pub fn overflowed(&self) -> bool {
+        self.overflowed
     }
 
     /// The worst that is worth saying of an event although no rule hit: amounts that were left out may be why.

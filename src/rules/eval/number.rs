@@ -226,6 +226,20 @@ impl Spread {
     }
 }
 
+/// Speed of light in m/s (BIPM, The International System of Units): nothing is faster.
+pub(crate) const LIGHT_M_PER_S: f64 = 299_792_458.0;
+
+/// Metres per second of a way and a time in ms; no more than light. Two places in one instant are what no speed reaches,
+/// so that one stands for it; what stays in its place in one instant has not moved.
+pub(crate) fn speed(metres: f64, ms: i64) -> Value {
+    let quotient = match (ms, metres > 0.0) {
+        (0, true) => LIGHT_M_PER_S,
+        (0, false) => 0.0,
+        _ => metres * 1_000.0 / number_of(ms.into()),
+    };
+    finite(quotient.min(LIGHT_M_PER_S))
+}
+
 /// Great-circle distance in metres of two places in degrees.
 ///
 /// # Source

@@ -12,7 +12,7 @@ use crate::rules::program::{
     LookupId, NodeId, Op, RuleBody, SequencePlan, SequenceStep, StepRole, Type,
 };
 use crate::rules::syntax::ast::CompareOp;
-use crate::window::spec::{Counting, Coverage};
+use crate::window::spec::{Counting, Coverage, Period};
 
 /// Parts of parts of parts: deeper ones are left out.
 const MAX_DEPTH: usize = 12;
@@ -76,6 +76,8 @@ pub struct Looked {
     pub identity: String,
     /// From (exclusive) and to (inclusive) in ms of event time; from the least number where there is no begin.
     pub window: (i64, i64),
+    /// Which part of the calendar that is, where it is one.
+    pub calendar: Option<Period>,
     /// Whether this event counts.
     pub with_this: bool,
     /// Whether judging the rule asked for it.
@@ -163,10 +165,10 @@ impl Trace<'_> {
             part.steps = self.steps_of(run, id, plan);
             return part;
         }
-        if node.ty == Type::Bool && !self.is_aggregate(id) {
+        if node.ty == Type::Bool && !self.is_aggregate(body, id) {
             part.compared = self.comparison(run, body, id);
         }
-        if self.is_aggregate(id) {
+        if self.is_aggregate(body, id) {
             self.each_reading(id, &mut |lookup, index| {
                 part.readings.extend(self.looked(run, (lookup, index), asked));
             });
@@ -239,11 +241,18 @@ impl Trace<'_> {
     }
 
     /// Whether a node is one aggregate of the language: it reads state and nothing else.
-    fn is_aggregate(&self, id: NodeId) -> bool {
+    fn is_aggregate(&self, body: &RuleBody, id: NodeId) -> bool {
         let Some(node) = self.node(id) else { return false };
         match &node.op {
             Op::Reading(..) | Op::Mean { .. } | Op::Deviation { .. } => true,
-            Op::IsZero(inner) | Op::Since(inner) => self.is_aggregate(*inner),
+            // The parts of `share` have no words of their own.
+            Op::Div(a, b) => [*a, *b].iter().all(|part| {
+                self.node(*part).is_some_and(|of| {
+                    matches!(of.op, Op::Reading(..))
+                        && body.words_of(*part, of) == body.words_of(id, node)
+                })
+            }),
+            Op::IsZero(inner) | Op::Since(inner) => self.is_aggregate(body, *inner),
             _ => false,
         }
     }
@@ -283,6 +292,7 @@ impl Trace<'_> {
             at,
             identity: identity.to_owned(),
             window,
+            calendar: measure.window.calendar,
             with_this: measure.counting == Counting::Last,
             asked: asked.contains(&at),
             counted: None,

@@ -13,7 +13,10 @@ use crate::window::spec::{Coverage, ReadValue, Reading};
 
 impl<H: Host> Run<'_, H> {
     pub(super) fn reading_value(&mut self, read: u32, read_as: ReadAs) -> Value {
-        value_of(self.reading(read).value, read_as)
+        let reading = self.reading(read).value;
+        let value = value_of(reading, read_as);
+        self.memo.overflowed |= !value.is_present() && matches!(reading, ReadValue::Int(_));
+        value
     }
 
     /// The raw whole number behind a node: of a reading as the table gives it, beyond 64 bits too.

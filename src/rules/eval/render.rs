@@ -25,7 +25,7 @@ impl Trace<'_> {
         let mut text = String::new();
         for part in &message.0 {
             match part {
-                MessagePart::Text(plain) => text.push_str(&neutralized(plain, usize::MAX)),
+                MessagePart::Text(plain) => text.push_str(&authored(plain)),
                 MessagePart::Field(field) => text.push_str(&self.render_field(run, *field)),
                 MessagePart::Value(node) => text.push_str(&self.render_node(run, *node)),
             }
@@ -144,6 +144,12 @@ pub fn neutralized(text: &str, max_chars: usize) -> String {
         clean.push(if is_harmful(letter) { '\u{fffd}' } else { letter });
     }
     clean
+}
+
+/// What the author of a rule wrote: new lines are meant.
+fn authored(text: &str) -> String {
+    let lines: Vec<String> = text.split('\n').map(|line| neutralized(line, usize::MAX)).collect();
+    lines.join("\n")
 }
 
 fn is_harmful(letter: char) -> bool {

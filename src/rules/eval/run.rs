@@ -11,7 +11,7 @@ use crate::rules::eval::code::{
 use crate::rules::eval::field_test::CurrencyCheck;
 use crate::rules::eval::number::{
     MICRO, compare, divide_rounded, divided_by_number, finite, haversine_m, holds, int_value,
-    money_value, number_of, rounded, times_number,
+    money_value, number_of, rounded, speed, times_number,
 };
 use crate::rules::eval::{EvalPlan, Evaluator, Host, Truth, Verdict};
 use crate::rules::program::{NodeId, RuleBody};
@@ -150,6 +150,7 @@ impl<H: Host> Run<'_, H> {
                 self.same_text(*left, *right, *negated)
             }
             TruthCode::CompareDeviation(check) => self.deviates(check),
+            TruthCode::CompareExact(op, a, b) => self.compare_exactly(*op, *a, *b),
             TruthCode::IsZero(a) => Truth::decided(self.whole_reading(*a).map(|count| count == 0)),
             TruthCode::InSet(a, set) => self.in_set(*a, *set),
             TruthCode::InList(a, list, names) => self.in_list(*a, *list, *names),
@@ -260,6 +261,9 @@ impl<H: Host> Run<'_, H> {
         let plan = self.plan;
         let Some(set) = plan.sets.get(set as usize) else { return Truth::Undecided };
         let value = self.value_at(at);
+        if let Some(holds) = self.in_set_exactly(at, set) {
+            return Truth::decided(Some(holds));
+        }
         Truth::decided(match (set, value) {
             (_, Value::Missing) => None,
             (Set::Texts(texts, tags), _) => self.text_in_set(at, texts, tags),
@@ -315,15 +319,18 @@ impl<H: Host> Run<'_, H> {
                 Value::Missing => self.value_at(*b),
                 value => value,
             },
-            ValueCode::Add(a, b) => add(self.value_at(*a), self.value_at(*b)),
-            ValueCode::Sub(a, b) => subtract(self.value_at(*a), self.value_at(*b)),
+            ValueCode::Add(a, b) => self.reckoned(*a, *b, add),
+            ValueCode::Sub(a, b) => self.reckoned(*a, *b, subtract),
             ValueCode::Mul(a, b, duration) => {
-                multiply(self.value_at(*a), self.value_at(*b), *duration)
+                self.reckoned(*a, *b, |a, b| multiply(a, b, *duration))
             }
+            // Here nothing comes out of a divisor that is zero.
             ValueCode::Div(a, b, quotient) => {
                 divide(self.value_at(*a), self.value_at(*b), *quotient)
             }
-            ValueCode::Percent(a, ppm, scale) => percent(self.value_at(*a), *ppm, *scale),
+            ValueCode::Percent(a, ppm, scale) => {
+                self.reckoned(*a, *a, |value, _| percent(value, *ppm, *scale))
+            }
             _ => self.compute_rare(code),
         }
     }
@@ -348,17 +355,11 @@ impl<H: Host> Run<'_, H> {
                 }
                 _ => Value::Missing,
             },
-            ValueCode::Abs(a) => match self.value_at(*a) {
-                Value::Int(x) => int_value(x.checked_abs()),
-                Value::Money(x) => money_value(x.checked_abs()),
-                Value::Number(x) => Value::Number(x.abs()),
-                _ => Value::Missing,
-            },
-            ValueCode::Round(a) => match self.value_at(*a) {
-                Value::Int(x) => Value::Int(x),
-                Value::Number(x) => int_value(rounded(x).and_then(|x| i64::try_from(x).ok())),
-                _ => Value::Missing,
-            },
+            ValueCode::Abs(a) => self.reckoned(*a, *a, |value, _| size(value)),
+            ValueCode::Round(a) => {
+                let whole = self.round(*a);
+                self.reckoned(*a, *a, |_, _| whole)
+            }
             ValueCode::Ln(a) => logarithm(self.value_at(*a)),
             ValueCode::Hour(a) => match self.value_at(*a) {
                 Value::Int(ms) => int_value(self.hour(ms)),
@@ -373,6 +374,15 @@ impl<H: Host> Run<'_, H> {
             ValueCode::Model(code) => self.model_value(code),
             _ => Value::Missing,
         }
+    }
+
+    /// What is reckoned of two values; where both are there and nothing comes out, it was more than can be held.
+    #[inline]
+    fn reckoned(&mut self, a: At, b: At, reckon: impl FnOnce(Value, Value) -> Value) -> Value {
+        let (left, right) = (self.value_at(a), self.value_at(b));
+        let value = reckon(left, right);
+        self.memo.overflowed |= !value.is_present() && left.is_present() && right.is_present();
+        value
     }
 
     #[inline]
@@ -443,9 +453,7 @@ fn divide(a: Value, b: Value, quotient: Quotient) -> Value {
         (Value::Int(a), Value::Number(b), Quotient::Duration) => {
             int_value(divided_by_number(a.into(), b).and_then(|ms| i64::try_from(ms).ok()))
         }
-        (Value::Number(metres), Value::Int(ms), Quotient::Speed) => {
-            finite(metres * 1_000.0 / number_of(ms.into()))
-        }
+        (Value::Number(metres), Value::Int(ms), Quotient::Speed) => speed(metres, ms),
         (Value::Money(_), _, _) | (_, Value::Money(_), _) => Value::Missing,
         _ => numbers(a, b, |a, b| a / b),
     }
@@ -459,6 +467,15 @@ fn percent(of: Value, ppm: i64, scale: Scale) -> Value {
             int_value(share(x.into()).and_then(|x| i64::try_from(x).ok()))
         }
         _ => numbers(of, Value::Number(number_of(ppm.into()) / 1e6), |a, b| a * b),
+    }
+}
+
+fn size(value: Value) -> Value {
+    match value {
+        Value::Int(x) => int_value(x.checked_abs()),
+        Value::Money(x) => money_value(x.checked_abs()),
+        Value::Number(x) => Value::Number(x.abs()),
+        _ => Value::Missing,
     }
 }
 

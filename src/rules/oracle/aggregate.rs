@@ -69,6 +69,15 @@ impl Oracle<'_> {
         })
     }
 
+    /// How many events a share takes, and of how many.
+    pub(super) fn shared(&self, scope: &Scope<'_>, aggregate: &Aggregate) -> Option<(i128, i128)> {
+        let (event, _) = self.target(aggregate)?;
+        let counted = self.counted(scope, aggregate, event)?;
+        let passes = |(at, past): &&(usize, &Past)| self.passes(scope, aggregate, past, *at);
+        let n_passing = whole(counted.iter().filter(passes).count());
+        (!counted.is_empty()).then_some((n_passing, whole(counted.len())))
+    }
+
     pub(super) fn target(&self, aggregate: &Aggregate) -> Option<(EventId, Option<FieldId>)> {
         let (first, rest) = aggregate.path.parts.split_first()?;
         let event = self.schema.event_named(&first.text)?;

@@ -157,8 +157,10 @@ fn divide(left: Datum, right: Datum) -> Datum {
         }
         (Datum::Distance(a), Datum::Distance(b)) => Datum::number(a / b),
         (Datum::Distance(metres), Datum::Duration(ms)) => {
-            let speed = metres * 1_000.0 / double(ms.into());
-            if speed.is_finite() { Datum::Speed(speed) } else { Datum::Missing }
+            // Nothing is faster than light, which stands for two places in one instant.
+            let speed =
+                if metres > 0.0 || ms != 0 { metres * 1_000.0 / double(ms.into()) } else { 0.0 };
+            Datum::Speed(speed.min(299_792_458.0))
         }
         (left, right) => doubles(&left, &right, |a, b| a / b),
     }

@@ -11,7 +11,7 @@ use crate::event::schema::{EventId, FieldId, FieldType, MoneyCurrency, SlotId};
 use crate::rules::eval::Truth;
 use crate::rules::oracle::aggregate::remembered_number;
 use crate::rules::oracle::arithmetic::{arithmetic, percent};
-use crate::rules::oracle::datum::{Datum, double, meet, nearest, order};
+use crate::rules::oracle::datum::{Datum, double, meet};
 use crate::rules::oracle::{Oracle, Past, packed};
 use crate::rules::syntax::ast::{CompareOp, Decimal, Expr, ExprKind, Literal, LiteralKind, Path};
 
@@ -122,8 +122,10 @@ impl Oracle<'_> {
     }
 
     fn compare(&self, scope: &Scope<'_>, op: CompareOp, left: &Expr, right: &Expr) -> Datum {
-        let (left, right) = self.pair(scope, left, right);
-        let Some(order) = order(&left, &right) else { return Datum::Missing };
+        let (a, b) = self.pair(scope, left, right);
+        let Some(order) = self.order_of(scope, (left, &a), (right, &b)) else {
+            return Datum::Missing;
+        };
         Datum::Bool(match op {
             CompareOp::Eq => order.is_eq(),
             CompareOp::Ne => order.is_ne(),
@@ -140,7 +142,7 @@ impl Oracle<'_> {
     }
 
     /// Two operands that meet: a bare word that names nothing is a member of the other's set.
-    fn pair(&self, scope: &Scope<'_>, left: &Expr, right: &Expr) -> (Datum, Datum) {
+    pub(super) fn pair(&self, scope: &Scope<'_>, left: &Expr, right: &Expr) -> (Datum, Datum) {
         let word = |expr: &Expr| match &expr.kind {
             ExprKind::Path(path) if self.names_nothing(scope, path) => {
                 path.parts.first().map(|name| Datum::Word(name.text.clone()))
@@ -300,7 +302,9 @@ impl Oracle<'_> {
             ("ln", [Datum::Integer(x)]) if *x > 0 => Datum::number(double((*x).into()).ln()),
             ("ln", [Datum::Number(x)]) if *x > 0.0 => Datum::number(x.ln()),
             ("round", [Datum::Integer(x)]) => Datum::Integer(*x),
-            ("round", [Datum::Number(x)]) => Datum::integer(nearest(*x)),
+            ("round", [Datum::Number(x)]) => Datum::integer(
+                arguments.first().and_then(|argument| self.round(scope, argument, *x)),
+            ),
             ("hour", [Datum::Time(ms)]) => match Timestamp::from_millisecond(*ms) {
                 Ok(instant) => Datum::Integer(instant.to_zoned(self.zone.clone()).hour().into()),
                 Err(_) => Datum::Missing,
@@ -412,7 +416,7 @@ fn minor_digits(code: &str) -> u32 {
 }
 
 /// A decimal times `10^digits`; the checker refuses what is finer.
-fn millionths(decimal: Decimal, digits: u32) -> i128 {
+pub(super) fn millionths(decimal: Decimal, digits: u32) -> i128 {
     let ten = |exponent: u32| 10_i128.saturating_pow(exponent);
     match digits.checked_sub(decimal.scale) {
         Some(more) => decimal.mantissa.saturating_mul(ten(more)),

@@ -13,6 +13,7 @@
 mod aggregate;
 mod arithmetic;
 pub mod datum;
+mod exact;
 mod interpret;
 mod kept;
 mod rates;

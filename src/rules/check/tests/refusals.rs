@@ -128,6 +128,25 @@ fn a_rule_that_stops_money_says_what_missing_data_means() {
     assert_eq!(warned, [("W0301".to_owned(), "device".to_owned())]);
 }
 
+/// 64 bits hold up to 9,223,372,036,854,775,807, and so much a record may say.
+#[test]
+fn what_may_be_too_large_to_be_reckoned_with_may_be_missing() {
+    for (when, culprit) in [
+        ("n_items * n_items > 5", "n_items * n_items"),
+        ("n_items - 1 > 5", "n_items - 1"),
+        ("abs(n_items) > 5", "abs(n_items)"),
+        ("n_items * 1d > 5d", "n_items * 1d"),
+        ("round(risk * risk * risk) > 5", "round(risk * risk * risk)"),
+        (
+            "sum(card_payment.n_items) by card over last 1h > 5",
+            "sum(card_payment.n_items) by card over last 1h",
+        ),
+    ] {
+        let rule = format!("rule r mode shadow on card_payment when {when} then block");
+        refused(&rule, "E0301", culprit);
+    }
+}
+
 #[test]
 fn a_condition_that_is_always_decided_needs_no_answer() {
     let decided = |when: &str| {
@@ -138,6 +157,8 @@ fn a_condition_that_is_always_decided_needs_no_answer() {
         assert_eq!(found, [], "{when}");
     };
     decided("risk > 0.5");
+    // Counts are far from what 64 bits hold.
+    decided("3 * count(card_payment) by card over last 1h + 5 > n_items");
     decided("device is present and device = \"x\"");
     decided("device is missing or device = \"x\"");
     decided("device is present and count(card_payment) by device over last 1h > 5");

@@ -2,6 +2,9 @@
 
 use core::cmp::Ordering;
 
+use num_bigint::BigInt;
+use num_rational::BigRational;
+
 use super::fixture::{Canned, MEASURES};
 use crate::base::{Currency, Tag, TextRef};
 use crate::event::row::Row;
@@ -56,7 +59,10 @@ impl World<'_> {
             },
             Op::And(parts) => self.join(parts, false),
             Op::Or(parts) => self.join(parts, true),
-            Op::Compare(op, a, b) => Self::compare(*op, &self.value(*a), &self.value(*b)),
+            Op::Compare(op, a, b) => match (self.present_exact(*a), self.present_exact(*b)) {
+                (Some(a), Some(b)) => Naive::Bool(holds(*op, a.cmp(&b))),
+                _ => Self::compare(*op, &self.value(*a), &self.value(*b)),
+            },
             Op::InSet(..) | Op::InList(..) => self.member(&node.op),
             Op::IsMissing(a) => Naive::Bool(self.value(*a) == Naive::Missing),
             Op::Default(a, b) => match self.value(*a) {
@@ -72,6 +78,10 @@ impl World<'_> {
                     Some(x) => number(x * (f64::from(i32::try_from(*ppm).unwrap()) / 1e6)),
                     None => Naive::Missing,
                 },
+            },
+            Op::Call(Function::Round, of) => match self.present_exact(of[0]) {
+                Some(exact) => rounded(&exact),
+                None => Naive::Missing,
             },
             Op::Call(function, arguments) => {
                 let values: Vec<Naive> = arguments.iter().map(|a| self.value(*a)).collect();
@@ -95,8 +105,11 @@ impl World<'_> {
             Op::InSet(a, members) => match self.value(*a) {
                 Naive::Missing => Naive::Missing,
                 value => Naive::Bool(members.iter().any(|member| {
-                    Self::compare(CompareOp::Eq, &value, &from_constant(member))
-                        == Naive::Bool(true)
+                    let member = from_constant(member);
+                    match (self.present_exact(*a), whole_or_quarters(&member)) {
+                        (Some(value), Some(member)) => value == member,
+                        _ => Self::compare(CompareOp::Eq, &value, &member) == Naive::Bool(true),
+                    }
                 })),
             },
             Op::InList(a, _) => match self.value(*a) {
@@ -107,6 +120,30 @@ impl World<'_> {
                 })),
             },
             op => panic!("{op:?} is no membership"),
+        }
+    }
+
+    /// What a value that is there stands for before it is rounded.
+    fn present_exact(&self, id: NodeId) -> Option<BigRational> {
+        (self.value(id) != Naive::Missing).then(|| self.exact(id)).flatten()
+    }
+
+    fn exact(&self, id: NodeId) -> Option<BigRational> {
+        let node = &self.nodes[id.0 as usize];
+        match &node.op {
+            Op::Add(a, b) => Some(self.exact(*a)? + self.exact(*b)?),
+            Op::Sub(a, b) => Some(self.exact(*a)? - self.exact(*b)?),
+            Op::Mul(a, b) => Some(self.exact(*a)? * self.exact(*b)?),
+            Op::Div(a, b) => Some(self.exact(*a)? / self.exact(*b)?),
+            Op::Percent { ppm, of } => {
+                Some(self.exact(*of)? * BigInt::from(*ppm) / BigInt::from(1_000_000))
+            }
+            Op::Call(Function::Abs, of) => {
+                let of = self.exact(of[0])?;
+                Some(if of < BigRational::from_integer(0.into()) { -of } else { of })
+            }
+            Op::Default(a, b) => self.exact(if self.value(*a) == Naive::Missing { *b } else { *a }),
+            _ => whole_or_quarters(&self.value(id)),
         }
     }
 
@@ -183,15 +220,35 @@ impl World<'_> {
             (Naive::Tag(a), Naive::Tag(b)) => a.cmp(b),
             pair => panic!("{pair:?} do not compare"),
         };
-        Naive::Bool(match op {
-            CompareOp::Eq => order == Ordering::Equal,
-            CompareOp::Ne => order != Ordering::Equal,
-            CompareOp::Lt => order == Ordering::Less,
-            CompareOp::Le => order != Ordering::Greater,
-            CompareOp::Gt => order == Ordering::Greater,
-            CompareOp::Ge => order != Ordering::Less,
-        })
+        Naive::Bool(holds(op, order))
     }
+}
+
+fn holds(op: CompareOp, order: Ordering) -> bool {
+    match op {
+        CompareOp::Eq => order == Ordering::Equal,
+        CompareOp::Ne => order != Ordering::Equal,
+        CompareOp::Lt => order == Ordering::Less,
+        CompareOp::Le => order != Ordering::Greater,
+        CompareOp::Gt => order == Ordering::Greater,
+        CompareOp::Ge => order != Ordering::Less,
+    }
+}
+
+/// Generated numbers that stand for themselves are whole quarters.
+fn whole_or_quarters(value: &Naive) -> Option<BigRational> {
+    match value {
+        Naive::Int(x) => Some(BigRational::from_integer((*x).into())),
+        Naive::Money(x) => Some(BigRational::from_integer((*x).into())),
+        Naive::Number(x) => Some(BigRational::from_integer(quarters(*x).into()) / BigInt::from(4)),
+        _ => None,
+    }
+}
+
+fn rounded(exact: &BigRational) -> Naive {
+    let (twice, den) = (exact.numer() * 2, exact.denom());
+    let away = if twice < BigInt::ZERO { twice - den } else { twice + den };
+    i64::try_from(away / (den * 2)).map_or(Naive::Missing, Naive::Int)
 }
 
 fn from_constant(constant: &Constant) -> Naive {
@@ -252,16 +309,6 @@ fn call(function: Function, values: &[Naive]) -> Naive {
         (Function::Abs, [Naive::Int(x)]) => int(i128::from(*x).abs()),
         (Function::Abs, [Naive::Number(x)]) => Naive::Number(x.abs()),
         (Function::Abs, [Naive::Money(x)]) => Naive::Money(x.abs()),
-        (Function::Round, [Naive::Number(x)]) => {
-            let floor = x.floor();
-            let up = if *x < 0.0 { x - floor > 0.5 } else { x - floor >= 0.5 };
-            let whole = if up { floor + 1.0 } else { floor };
-            if whole.abs() > 1e30 {
-                Naive::Missing
-            } else {
-                int(format!("{whole:.0}").parse().unwrap())
-            }
-        }
         (Function::IsMultiple, [Naive::Money(a), Naive::Money(b)]) => Naive::Bool(a % b == 0),
         (Function::Lower, [Naive::Text(text)]) => Naive::Text(text.to_lowercase()),
         (Function::Length, [Naive::Text(text)]) => {

@@ -248,7 +248,7 @@ impl Parser<'_> {
         }
         if self.word().is_some() {
             let message = format!("`ending` takes a length, found {}", self.found());
-            let help = "`ending 1d ago` leaves out the last 24 hours";
+            let help = "`ending 1d ago` leaves out the last 24 hours, and with them all of today";
             return self.fail(codes::E0016, message, help);
         }
         let ending = self.duration_ms("a duration")?;

@@ -308,6 +308,12 @@ impl<'a> Parser<'a> {
 
     fn unexpected_as<T>(&mut self, code: Code, expected: &str) -> Option<T> {
         let (span, found) = self.gap();
+        // One `after` is enough.
+        let found = if expected.contains(" after ") && found.starts_with(" after ") {
+            String::new()
+        } else {
+            found
+        };
         let mut diagnostic = Diagnostic::new(code, span, format!("expected {expected}{found}"));
         if let Some((help, fix)) = self.hint() {
             diagnostic.help = Some(help);
