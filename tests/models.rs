@@ -268,6 +268,47 @@ rule fresh mode shadow
     assert_eq!(decision["undecided"][0]["name"], "fresh");
 }
 
+/// The records have no other member than before: what is read is the same, and only the words say otherwise.
+#[test]
+fn a_model_begins_anew_when_a_field_behind_its_features_is_read_from_elsewhere() {
+    let moved = [
+        (
+            "field amount  : money currency EUR",
+            r#""/sum", "/amount""#,
+            ["tail_sum", "isolation_forest"].as_slice(),
+        ),
+        ("key   card    : card", r#""/token", "/card""#, &["tail_sum", "isolation_forest"]),
+        // Only one of the two reads it, or is divided by it.
+        ("field items   : integer?", r#""/n", "/items""#, &["tail_sum"]),
+        ("field channel : one of [web, pos]", r#""/way", "/channel""#, &["tail_sum"]),
+        ("field channel : one of [web, pos]", r#""/channel""#, &[]),
+    ];
+    for (field, from, begins_anew) in moved {
+        let mut runner = Runner::new(&program(&[SCHEMA, ANOMALY, FOREST, WATCHES]));
+        runner.steps(&stream(5_000));
+        let schema = SCHEMA.replace(field, &format!("{field} from {from}"));
+        assert_ne!(schema, SCHEMA);
+        let after = program(&[&schema, ANOMALY, FOREST, WATCHES]);
+        let restored = Runner::restored(&after, &runner.snapshot(), runner.offset);
+        let report = runner.engine.activate(Arc::clone(&after)).unwrap();
+        let warming: Vec<&str> = report
+            .warming
+            .iter()
+            .filter_map(|name| name.strip_prefix("model ")?.split(' ').next())
+            .collect();
+        let mut expected = begins_anew.to_vec();
+        let mut found = warming.clone();
+        expected.sort_unstable();
+        found.sort_unstable();
+        assert_eq!(found, expected, "{field} from {from}");
+        assert_eq!(
+            restored.engine.state_bytes(),
+            runner.engine.state_bytes(),
+            "{field} from {from}"
+        );
+    }
+}
+
 /// A rule that asks a model as soon as it says something.
 fn asks(model: &str) -> String {
     format!(

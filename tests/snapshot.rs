@@ -596,6 +596,44 @@ fn a_new_filter_is_warming_until_its_window_has_filled() {
 }
 
 #[test]
+fn state_of_a_field_that_is_read_from_elsewhere_in_the_record_begins_anew() {
+    let value = "(sum(payment.amount where flag) by card over last 1h) / 1 EUR";
+    let old = saying(value);
+    let text = &old.sources.files[0].text;
+    // The records have no other member than before, so that what is read is the same, and only the words say otherwise.
+    let changed_to = |field: &str, from: &str| {
+        let after = text.replace(field, &format!("{field} from {from}"));
+        assert_ne!(*text, after);
+        program(&after)
+    };
+    let moved = [
+        ("key   card    : card", r#""/token", "/card""#),
+        ("field amount  : money currency EUR", r#""/sum", "/amount""#),
+        ("field flag    : bool", r#""/is_flagged", "/flag""#),
+        ("time  at      : time unit ms", r#""/made_at", "/at""#),
+    ];
+    for (field, from) in moved {
+        let mut runner = running(&old);
+        assert_eq!(runner.ask(LATER_S, "10.00"), said("10", false));
+        for mut runner in changed(runner, &changed_to(field, from)) {
+            assert_eq!(runner.ask(LATER_S + 10, "10.00"), said("10", true), "{field} moved");
+        }
+    }
+    // What it does not rest on may move, and the same place in other words is the same place.
+    let others = [
+        ("field country : country?", r#""/land", "/country""#),
+        ("field amount  : money currency EUR", r#""/amount""#),
+    ];
+    for (field, from) in others {
+        let mut runner = running(&old);
+        assert_eq!(runner.ask(LATER_S, "10.00"), said("10", false));
+        for mut runner in changed(runner, &changed_to(field, from)) {
+            assert_eq!(runner.ask(LATER_S + 10, "10.00"), said("20", false), "{field} moved");
+        }
+    }
+}
+
+#[test]
 fn a_table_that_is_dropped_and_comes_back_begins_anew() {
     let (by_card, by_shop) = (
         saying("count(payment) by card over last 1h"),

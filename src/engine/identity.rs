@@ -1,10 +1,12 @@
-//! What makes a table, a column or a filter the same one in another rule set: names, never numbers.
+//! What makes a table, a column or a filter the same one in another rule set: names, never numbers, and from where in a
+//! record the fields that they name are read.
 
 use core::num::NonZeroU16;
 
 use crate::base::codec::{Damaged, Decoder, Encoder};
 use crate::event::key::{KeyPart, key_parts};
-use crate::rules::program::{Program, TablePlan, Type};
+use crate::rules::origins;
+use crate::rules::program::{NodeId, Program, TablePlan, Type};
 use crate::window::Mapping;
 use crate::window::spec::{
     ColumnId, ColumnKind, Counting, FilterBit, Measure, MeasureKind, Period, Pick, Span, TableSpec,
@@ -15,11 +17,11 @@ use crate::window::spec::{
 pub struct TableIdentity {
     /// Event and keys: ``card_payment by card``.
     pub name: String,
-    /// How each key is read.
+    /// How each key is read; then what a record of the event is known by, and how its time is read.
     pub keys: Vec<String>,
-    /// Value and type of each column.
+    /// Value and type of each column, and how the fields behind it are read.
     pub columns: Vec<String>,
-    /// Each filter.
+    /// Each filter, and how the fields behind it are read.
     pub filters: Vec<String>,
     /// Each measure.
     pub measures: Vec<String>,
@@ -30,7 +32,7 @@ impl TableIdentity {
     pub(super) fn of(program: &Program, plan: &TablePlan) -> Self {
         let event = program.schema.event(plan.event);
         let parts = key_parts(event, &plan.keys);
-        let keys = parts.iter().map(|part| match part {
+        let kinds = parts.iter().map(|part| match part {
             KeyPart::Text(_) => "text".to_owned(),
             KeyPart::Money(..) => "money".to_owned(),
             // WHY: a member is known by its place among the members.
@@ -39,17 +41,21 @@ impl TableIdentity {
                 field.map_or_else(String::new, |field| format!("{:?}", field.ty))
             }
         });
+        let read = origins::of_keys(program, plan);
+        let keys = kinds.zip(read).map(|(kind, read)| format!("{kind}: {read}"));
         let nodes = program.plans.get(usize::from(plan.event.0)).map(|plan| &plan.nodes);
+        let from = |id: NodeId| origins::short(&origins::of_values(program, plan.event, &[id]));
         let columns = plan.column_texts.iter().zip(&plan.columns).map(|(text, id)| {
             let node = nodes.and_then(|nodes| nodes.get(id.0 as usize));
             let ty = node.map_or_else(String::new, |node| type_text(program, node.ty));
-            format!("{text}: {ty}")
+            format!("{text}: {ty} from {}", from(*id))
         });
+        let filters = plan.filter_texts.iter().zip(&plan.filters);
         Self {
             name: plan.name.clone(),
-            keys: keys.collect(),
+            keys: keys.chain(origins::of_event(event)).collect(),
             columns: columns.collect(),
-            filters: plan.filter_texts.clone(),
+            filters: filters.map(|(text, id)| format!("{text} from {}", from(*id))).collect(),
             measures: plan.identities.clone(),
         }
     }

@@ -1,5 +1,7 @@
 //! The compiled schema: what the `event` and `entity` items of the rule files say about the input.
 
+use core::fmt;
+
 use crate::base::Currency;
 
 /// Index of an event type in [`Schema::events`].
@@ -189,7 +191,58 @@ pub enum FieldType {
     OneOf(Vec<String>),
 }
 
+impl fmt::Display for Pointer {
+    /// As RFC 6901 writes it.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0
+            .iter()
+            .try_for_each(|part| write!(out, "/{}", part.replace('~', "~0").replace('/', "~1")))
+    }
+}
+
+impl Field {
+    /// How it is read from a record: its type as it is written there, and where: `money EUR at /amount, else /sum`.
+    pub fn read(&self) -> String {
+        let places: Vec<String> = self.from.iter().map(Pointer::to_string).collect();
+        format!("{} at {}", self.ty.written(), places.join(", else "))
+    }
+}
+
 impl FieldType {
+    /// How it is written in a record.
+    fn written(&self) -> String {
+        let word = match self {
+            Self::Money { currency, unit } => {
+                let unit = match unit {
+                    MoneyUnit::Major => "",
+                    MoneyUnit::Minor => " in minor units",
+                };
+                return match currency {
+                    MoneyCurrency::Fixed(currency) => format!("money {currency}{unit}"),
+                    MoneyCurrency::At(at, _) => format!("money{unit}, its currency at {at}"),
+                };
+            }
+            Self::Time { unit } => match unit {
+                TimeUnit::Iso => "time by RFC 3339",
+                TimeUnit::Millis => "time in milliseconds",
+                TimeUnit::Seconds => "time in seconds",
+                TimeUnit::Minutes => "time in minutes",
+                TimeUnit::Hours => "time in hours",
+            },
+            Self::Number => "number",
+            Self::Integer => "integer",
+            Self::Text => "text",
+            Self::Bool => "truth",
+            Self::Country => "country",
+            Self::CurrencyCode => "currency",
+            Self::Ip => "address",
+            Self::Geo => "place",
+            Self::Entity(_) => "key",
+            Self::OneOf(_) => "one of a set",
+        };
+        word.to_owned()
+    }
+
     /// Whether its slot holds a [`crate::base::TextRef`].
     pub fn is_text(&self) -> bool {
         matches!(self, Self::Text | Self::Ip | Self::Entity(_))

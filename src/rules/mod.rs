@@ -13,6 +13,7 @@ pub mod format;
 pub mod locality;
 mod model;
 pub mod oracle;
+pub mod origins;
 pub mod place_bounds;
 pub mod program;
 pub mod reads;

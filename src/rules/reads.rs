@@ -30,6 +30,18 @@ pub fn of(program: &Program, rule: RuleId) -> Reads {
     walk.reads
 }
 
+/// The fields behind values of an event type: of its own, and of those whose windows they ask.
+pub(super) fn fields_behind(
+    program: &Program,
+    event: EventId,
+    nodes: &[NodeId],
+) -> BTreeSet<(EventId, FieldId)> {
+    let mut walk = Walk::new(program);
+    walk.open.extend(nodes.iter().map(|node| (event, *node)));
+    walk.all();
+    walk.reads.fields
+}
+
 /// The amounts that rules ask in another currency than they may be in, over all rules that are asked.
 pub(super) fn converted(program: &Program) -> BTreeSet<(EventId, FieldId)> {
     let mut walk = Walk::new(program);

@@ -1,15 +1,21 @@
-//! State that begins empty because a rule asks for other events than it did in the rule set before.
+//! State that begins empty because a rule asks for other events than it did in the rule set before, or of values that are
+//! read from elsewhere in a record.
+
+use std::collections::BTreeSet;
 
 use crate::diag::{Diagnostic, Span, codes};
+use crate::event::schema::Field;
 use crate::rules::check::accepted;
 use crate::rules::eval::render::duration;
 use crate::rules::locality::roots;
+use crate::rules::origins;
 use crate::rules::program::{NodeId, Op, Program, RuleId, TableId, TablePlan};
 use crate::rules::reads;
 use crate::window::layout::column_of;
 use crate::window::spec::Measure;
 
-/// Warnings about the rules of `after`: what has another filter than in `before` and must fill anew.
+/// Warnings about the rules of `after`: what has another filter than in `before`, or is read from elsewhere, and must fill
+/// anew.
 pub fn renewed(before: &Program, after: &Program) -> Vec<Diagnostic> {
     let mut report = Vec::new();
     for (rule, info) in (0_u16..).map(RuleId).zip(&after.rules) {
@@ -17,6 +23,11 @@ pub fn renewed(before: &Program, after: &Program) -> Vec<Diagnostic> {
         let Some(old) = old.and_then(|index| u16::try_from(index).ok()) else { continue };
         let held = questions(before, RuleId(old));
         for asked in questions(after, rule) {
+            if let Some(was) = held.iter().find(|was| was.identity() == asked.identity()) {
+                let moved = moved(before, was, &(after, &asked));
+                report.extend(moved.map(|moved| moved_told((after, rule), &asked, &moved)));
+                continue;
+            }
             let was = held.iter().find(|was| asked.differs_by_filter(was));
             let Some(was) = was.filter(|_| !is_remembered(before, &asked)) else { continue };
             report.push(told(after, rule, (was, &asked)));
@@ -57,6 +68,21 @@ impl Question<'_> {
         self.table.column_texts.get(usize::from(column.0))
     }
 
+    /// How the fields that it rests on are read.
+    fn origins(&self, program: &Program) -> BTreeSet<String> {
+        let column = column_of(self.measure.kind);
+        let column = column.and_then(|at| self.table.columns.get(usize::from(at.0)));
+        let filter = self.measure.filter;
+        let filter = filter.and_then(|bit| self.table.filters.get(usize::from(bit.0)));
+        let nodes: Vec<NodeId> = column.into_iter().chain(filter).copied().collect();
+        let mut lines = origins::of_values(program, self.table.event, &nodes);
+        let event = program.schema.event(self.table.event);
+        let keys = event.fields.iter().filter(|field| self.table.keys.contains(&field.slot));
+        let key = |field: &Field| format!("{}.{}: {}", event.name, field.name, field.read());
+        lines.extend(keys.map(key));
+        lines
+    }
+
     /// Whether all but the filter is the same.
     fn differs_by_filter(&self, other: &Question<'_>) -> bool {
         core::mem::discriminant(&self.measure.kind) == core::mem::discriminant(&other.measure.kind)
@@ -79,14 +105,52 @@ fn is_remembered(before: &Program, asked: &Question<'_>) -> bool {
     asked.filter().is_none_or(|filter| of_keys().any(|table| table.filter_texts.contains(filter)))
 }
 
-fn told(after: &Program, rule: RuleId, (was, asked): (&Question<'_>, &Question<'_>)) -> Diagnostic {
+/// How a field was read and is read now, of the first that a question rests on and that is read otherwise than before.
+struct Moved {
+    was: String,
+    is: String,
+}
+
+fn moved(
+    before: &Program,
+    was: &Question<'_>,
+    (after, asked): &(&Program, &Question<'_>),
+) -> Option<Moved> {
+    let (old, new) = (was.origins(before), asked.origins(after));
+    let is = new.difference(&old).next()?;
+    // What stands before the sign is the name of a field; an event type has none.
+    let name = |line: &str| line.split_once(": ").map(|(name, _)| name.to_owned());
+    let same = old.difference(&new).find(|line| name(line) == name(is));
+    Some(Moved { was: same.cloned().unwrap_or_default(), is: is.clone() })
+}
+
+fn moved_told(
+    (after, rule): (&Program, RuleId),
+    asked: &Question<'_>,
+    moved: &Moved,
+) -> Diagnostic {
+    let name = after.rules.get(usize::from(rule.0)).map_or("", |info| &info.name);
+    let message = format!(
+        "rule `{name}` counts by what is read from elsewhere than before, and begins empty: {}",
+        how_long(asked)
+    );
+    Diagnostic::new(codes::W0602, place(after, rule, asked), message)
+        .with_label(format!("was `{}`, is `{}`", moved.was, moved.is))
+        .with_help("let it fill in `mode shadow`, or fill it with `riskweir reload --backfill`")
+}
+
+/// Until the window of a question is full.
+fn how_long(asked: &Question<'_>) -> String {
     let window = asked.measure.window;
-    let long = if window.is_lifetime() {
-        "the window never fills".to_owned()
-    } else {
-        let length = duration(window.length_ms.saturating_add(window.ending_ago_ms));
-        format!("{length} until its window is full")
-    };
+    if window.is_lifetime() {
+        return "the window never fills".to_owned();
+    }
+    let length = duration(window.length_ms.saturating_add(window.ending_ago_ms));
+    format!("{length} until its window is full")
+}
+
+fn told(after: &Program, rule: RuleId, (was, asked): (&Question<'_>, &Question<'_>)) -> Diagnostic {
+    let long = how_long(asked);
     let name = after.rules.get(usize::from(rule.0)).map_or("", |info| &info.name);
     let message =
         format!("rule `{name}` counts other events than before, and begins empty: {long}");

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::event::schema::{
-    EventId, EventType, Field, FieldType, MoneyCurrency, MoneyUnit, Pointer, Role, TimeUnit,
-};
+use crate::event::schema::{EventId, EventType, Field, Role};
 use crate::models::offline::FieldSource;
 use crate::rules::check::checker::{Build, FeatureState};
 use crate::rules::check::models::writer;
@@ -64,48 +62,5 @@ fn all_words(build: &Build<'_>, mut open: Vec<String>) -> BTreeSet<String> {
 }
 
 fn source(event: &EventType, field: &Field) -> FieldSource {
-    let places: Vec<String> = field.from.iter().map(pointer).collect();
-    let name = format!("{}.{}", event.name, field.name);
-    FieldSource { name, read: format!("{} at {}", written(&field.ty), places.join(", else ")) }
-}
-
-/// A type with how it is written in a record.
-fn written(ty: &FieldType) -> String {
-    let word = match ty {
-        FieldType::Money { currency, unit } => {
-            let unit = match unit {
-                MoneyUnit::Major => "",
-                MoneyUnit::Minor => " in minor units",
-            };
-            return match currency {
-                MoneyCurrency::Fixed(currency) => format!("money {currency}{unit}"),
-                MoneyCurrency::At(at, _) => format!("money{unit}, its currency at {}", pointer(at)),
-            };
-        }
-        FieldType::Time { unit } => match unit {
-            TimeUnit::Iso => "time by RFC 3339",
-            TimeUnit::Millis => "time in milliseconds",
-            TimeUnit::Seconds => "time in seconds",
-            TimeUnit::Minutes => "time in minutes",
-            TimeUnit::Hours => "time in hours",
-        },
-        FieldType::Number => "number",
-        FieldType::Integer => "integer",
-        FieldType::Text => "text",
-        FieldType::Bool => "truth",
-        FieldType::Country => "country",
-        FieldType::CurrencyCode => "currency",
-        FieldType::Ip => "address",
-        FieldType::Geo => "place",
-        FieldType::Entity(_) => "key",
-        FieldType::OneOf(_) => "one of a set",
-    };
-    word.to_owned()
-}
-
-/// As RFC 6901 writes it.
-fn pointer(Pointer(parts): &Pointer) -> String {
-    let escaped =
-        parts.iter().map(|part| format!("/{}", part.replace('~', "~0").replace('/', "~1")));
-    escaped.collect()
+    FieldSource { name: format!("{}.{}", event.name, field.name), read: field.read() }
 }

@@ -184,7 +184,7 @@ fn check(
         *notes = taken;
     }
     drop(build);
-    Program {
+    let mut program = Program {
         sources: sources.clone(),
         digest: digest(sources),
         schema,
@@ -198,7 +198,9 @@ fn check(
         snoozes,
         tests,
         models,
-    }
+    };
+    models::name_origins(&mut program);
+    program
 }
 
 /// Features by name, each once. One that has the name of a field would mean something else on that event.

@@ -15,7 +15,10 @@ use crate::rules::check::measures::duration;
 use crate::rules::check::refusal::did_you_mean;
 use crate::rules::check::schema::{dotted, twice, unknown_event};
 use crate::rules::check::{learned, literals};
-use crate::rules::program::{Aspect, EventPlan, MadeOf, ModelId, ModelPlan, NodeId, Op, Type};
+use crate::rules::origins;
+use crate::rules::program::{
+    Aspect, EventPlan, MadeOf, ModelId, ModelPlan, NodeId, Op, Program, Type,
+};
 use crate::rules::syntax::ast::{
     Decimal, Item, Model, ModelClause, ModelClauseKind, ModelFeature, Path,
 };
@@ -111,6 +114,21 @@ pub(super) fn placed(models: Vec<ModelPlan>, plans: &[EventPlan]) -> Vec<ModelPl
         ModelPlan { features: features.unwrap_or_default(), ..model }
     };
     (0_u16..).map(ModelId).zip(models).map(placed).collect()
+}
+
+/// Adds to what makes models the same from where the fields behind their features are read: a moved field is another one.
+pub(super) fn name_origins(program: &mut Program) {
+    let mut models = core::mem::take(&mut program.models);
+    for model in &mut models {
+        let mut lines = origins::of_values(program, model.event, &model.features);
+        let event = program.schema.event(model.event);
+        let divides = event.fields.iter().filter(|field| model.segments.contains(&field.slot));
+        lines.extend(
+            divides.map(|field| format!("{}.{}: {}", event.name, field.name, field.read())),
+        );
+        model.identity.push_str(&format!(" read by {}", origins::short(&lines)));
+    }
+    program.models = models;
 }
 
 /// Reads one model.
