@@ -1111,3 +1111,62 @@ fn messages_name_what_was_given_and_what_can_be_done() {
         assert!(called.code == 1 && called.err.contains(&told), "{}", called.err);
     }
 }
+
+/// No broker is there, and none is asked but to send.
+#[test]
+fn labels_of_a_file_are_checked_line_by_line_and_one_bad_line_keeps_all_of_them_back() {
+    let case = "event case from \"cases\"\n  id    case_id  : text\n  time  known_at : time\n  field about    : text\n  \
+                field outcome  : one of [confirmed, cleared]\n  \
+                labels payment by about verdict outcome fraud [confirmed] genuine [cleared]\n";
+    let place = place(&format!(
+        "{case}{}",
+        RULES.replace("event payment\n", "event payment from \"payments\"\n")
+    ));
+    let labels = |more: &[&str]| {
+        let flags = ["labels", "import", "--rules", "rules", "--brokers", "127.0.0.1:1"];
+        place.call(&[&flags, more].concat())
+    };
+    place.write("good.csv", "about,known_at,outcome\np1,2026-03-03T08:00:00Z,confirmed\np2,2026-03-03T08:00:00Z,cleared\n\
+        p1,2026-03-03T08:00:00Z,confirmed\n");
+    let called = labels(&["--input", "good.csv", "--dry-run"]);
+    assert_eq!((called.code, called.err.as_str()), (0, ""));
+    assert_eq!(
+        called.out,
+        "good.csv: 2 labels, 1 fraud, 1 genuine, 0 open; 1 line left out, said before\nwould be sent: 2 to `cases`\n"
+    );
+    place.write("bad.csv", "about,known_at,outcome,agent\np1,2026-03-03T08:00:00Z,confirmed,Ann\np2,2026-03-03,cleared,\n\
+        p3,2026-03-03T08:00:00Z,fraud,\n");
+    let called = labels(&["--input", "bad.csv"]);
+    assert_eq!(
+        (called.code, called.out.as_str()),
+        (1, "bad.csv: 1 label, 1 fraud, 0 genuine, 0 open\n2 bad lines: nothing was sent\n")
+    );
+    for part in [
+        "warning: no field reads column `agent` of `bad.csv`",
+        "bad.csv:3: field `case.known_at` is not a time of the declared form",
+        "help: write an instant with its offset, as in 2026-01-31T10:00:00Z",
+        "bad.csv:4: field `case.outcome` is not a member of its declared set",
+        "help: write one of confirmed, cleared",
+    ] {
+        assert!(called.err.contains(part), "{part}: {}", called.err);
+    }
+    let called = labels(&["--input", "bad.csv", "--format", "json"]);
+    let told: Value = serde_json::from_str(&called.out).unwrap();
+    assert_eq!(
+        (called.code, told["sent"].as_u64(), told["bad"][1]["line"].as_u64()),
+        (1, Some(0), Some(4))
+    );
+    let called = labels(&["--input", "none.csv"]);
+    assert!(called.code == 1 && called.err.contains("could not read `none.csv`"), "{}", called.err);
+    // Without labels in the schema there is nothing to import.
+    place.write(
+        "rules/a.risk",
+        &RULES.replace("event payment\n", "event payment from \"payments\"\n"),
+    );
+    let called = labels(&["--input", "good.csv", "--dry-run"]);
+    assert!(
+        called.code == 1 && called.err.contains("no event of the schema says what came out"),
+        "{}",
+        called.err
+    );
+}

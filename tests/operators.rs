@@ -1,5 +1,5 @@
-//! The operators' commands on a real Apache Kafka: `dlq`, `doctor` and `top` beside a running service, and what a
-//! supervisor is told.
+//! The operators' commands on a real Apache Kafka: `dlq`, `doctor`, `labels import` and `top` beside a running service, and
+//! what a supervisor is told.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 
 mod support;
@@ -188,6 +188,89 @@ fn the_doctor_finds_what_is_lacking_and_nothing_where_nothing_is() {
     ] {
         assert!(told.contains(part), "{part}: {told}");
     }
+}
+
+const LABELS: &str = r#"
+event case from "cases"
+  id    case_id  : text
+  time  known_at : time
+  field about    : text
+  field outcome  : one of [confirmed, cleared, open]
+  labels pay by about verdict outcome fraud [confirmed] genuine [cleared]
+"#;
+
+#[test]
+fn labels_from_a_file_are_counted_once_however_often_it_is_imported() {
+    let world = World::new("labels");
+    let cases = world.topic("cases");
+    world.broker.create_topic(&cases, 1);
+    let rules = RULES.replace("\"payments\"", &format!("\"{}\"", world.topic("in")));
+    let labels = LABELS.replace("\"cases\"", &format!("\"{cases}\""));
+    fs::write(world.path("rules/rules.risk"), format!("{labels}{rules}")).unwrap();
+    let inputs = format!("topics.inputs={},{cases}", world.topic("in"));
+    let service = Binary::start(&["run", "-c", &world.configuration(), "--set", &inputs]);
+    wait_for(&service, "/readyz", 200);
+    // Forty payments of one card: `any` hits all but the first.
+    let day_ms = 1_772_445_600_000_i64;
+    let pays: Vec<NewRecord> = (0..40)
+        .map(|n| {
+            let body = format!(r#"{{"id":"p{n}","at":{},"card":"c"}}"#, day_ms + n * 1_000);
+            NewRecord::new("c", body, day_ms).at_partition(0)
+        })
+        .collect();
+    world.broker.produce(&world.topic("in"), &pays);
+    wait::until(|| world.n("decisions") == 40, || service.describe());
+
+    // Of those that were hit 24 are fraud and 8 are not; of one nothing is known yet.
+    let row = |n: usize| {
+        let outcome = if n == 33 {
+            "open"
+        } else if n <= 24 {
+            "confirmed"
+        } else {
+            "cleared"
+        };
+        format!("p{n},2026-03-02T12:00:00Z,{outcome}\n")
+    };
+    let rows: String = (1..=33).map(row).collect();
+    let file = world.path("closed.csv");
+    fs::write(&file, format!("about,known_at,outcome\n{rows}")).unwrap();
+    let import = |more: &[&str]| {
+        let arguments =
+            ["labels", "import", "--input", &file, "--set", &inputs, "--format", "json"];
+        let (code, told, said) = world.called(&[&arguments, more].concat());
+        assert_eq!(code, Some(0), "{told}{said}");
+        lines(&told).remove(0)
+    };
+    let told = import(&["--dry-run"]);
+    assert_eq!((told["labels"].as_u64(), told["sent"].as_u64()), (Some(33), Some(0)), "{told}");
+    assert!(world.broker.read(&cases, Isolation::Committed).is_empty());
+    let figures = || {
+        let verdict = |verdict: &str| {
+            let labels = format!(r#"{{mode="live",rule="any",verdict="{verdict}"}}"#);
+            service.metric(&format!("riskweir_rule_labelled_events{labels}"))
+        };
+        let came = ["fraud", "genuine", "open"].map(|verdict| {
+            let labels = format!(r#"{{event="case",found="acted",verdict="{verdict}"}}"#);
+            service.metric(&format!("riskweir_labels_total{labels}"))
+        });
+        (verdict("fraud"), verdict("genuine"), came)
+    };
+    let expected = (Some(24.0), Some(8.0), [Some(24.0), Some(8.0), Some(1.0)]);
+    for n_decisions in [73, 106] {
+        let told = import(&[]);
+        assert_eq!(told["sent"], 33, "{told}");
+        assert_eq!(told["findings"], serde_json::json!({"fraud": 24, "genuine": 8, "open": 1}));
+        wait::until(|| world.n("decisions") == n_decisions, || service.describe());
+        wait::until(|| figures() == expected, || format!("{:?}", figures()));
+    }
+    let decisions = world.broker.read(&world.topic("decisions"), Isolation::Committed);
+    let repeated = decisions.iter().filter(|it| {
+        let decision: Value = serde_json::from_slice(it.payload.as_deref().unwrap()).unwrap();
+        decision["duplicate"] == true
+    });
+    assert_eq!(repeated.count(), 33, "the second time each is known to have been there");
+    service.stop_in_order();
 }
 
 #[test]

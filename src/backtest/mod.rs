@@ -8,6 +8,7 @@
 pub mod compare;
 pub mod explain;
 pub mod input;
+pub(crate) mod label_records;
 pub mod labels;
 mod lines;
 pub mod output;

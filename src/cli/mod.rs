@@ -21,6 +21,7 @@ mod history;
 pub mod import;
 pub mod init;
 mod junit;
+pub mod labels;
 pub mod lsp;
 mod notify;
 pub mod overlap;
@@ -246,6 +247,8 @@ enum Command {
     Import(import::Arguments),
     /// A new project to begin with: schema, rules with tests, lists, policy, configuration.
     Init(init::Arguments),
+    /// Labels from outside: a file of chargebacks or closed cases, checked line by line and sent to its topic.
+    Labels(labels::Arguments),
     /// Answer an editor over standard input and output: the language server.
     Lsp(lsp::Arguments),
     /// Manual pages: one for each command, into a folder.
@@ -327,6 +330,7 @@ pub fn main() -> ExitCode {
         Command::Generate(arguments) => generate::run(arguments, &console),
         Command::Import(arguments) => import::run(arguments, &console),
         Command::Init(arguments) => init::run(arguments, &console),
+        Command::Labels(arguments) => labels::run(arguments, &console),
         Command::Lsp(arguments) => lsp::run(arguments),
         Command::Man(arguments) => completions::man(arguments, &console),
         Command::Overlap(arguments) => overlap::run(arguments, &console),

@@ -5,7 +5,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::event::schema::{EntityId, EventId, FieldType, Role, SlotId};
+use crate::base::TextRef;
+use crate::event::row::Row;
+use crate::event::schema::{EntityId, EventId, EventType, Field, FieldType, Role, SlotId};
 use crate::rules::program::{
     ActionPlan, EventPlan, Lookup, LookupId, MessagePart, NodeId, Op, Program, RuleBody,
 };
@@ -68,6 +70,47 @@ fn home(program: &Program, entity: EntityId, event: EventId) -> Option<SlotId> {
         .iter()
         .find(|field| field.role == Role::Key && is_home(&field.ty))
         .map(|field| field.slot)
+}
+
+/// The key by which a record is spread over the partitions of its topic: of the entity by which records are partitioned, where
+/// one is named, else the first text among the keys of the event, which is the key of its outputs, else its id. `None`: it has
+/// none of them.
+pub fn record_key(
+    program: &Program,
+    row: &Row,
+    raw: &[u8],
+    entity: Option<&str>,
+) -> Option<Vec<u8>> {
+    let field = key_field(program, program.schema.event(row.event()), entity)?;
+    let word = row.get(field.slot)?;
+    match field.ty {
+        FieldType::Text | FieldType::Ip | FieldType::Entity(_) => {
+            Some(row.text(raw, TextRef(word)).to_vec())
+        }
+        // The only other type that identifies anything.
+        FieldType::Integer => Some(word.cast_signed().to_string().into_bytes()),
+        _ => None,
+    }
+}
+
+fn key_field<'p>(
+    program: &Program,
+    event: &'p EventType,
+    entity: Option<&str>,
+) -> Option<&'p Field> {
+    let keys = || event.fields.iter().filter(|field| field.role == Role::Key);
+    let is_of = |field: &&Field, name: &str| match field.ty {
+        FieldType::Entity(id) => {
+            program.schema.entities.get(usize::from(id.0)).is_some_and(|it| it == name)
+        }
+        _ => false,
+    };
+    let of_entity = entity.and_then(|name| keys().find(|field| is_of(field, name)));
+    let is_text =
+        |field: &&Field| matches!(field.ty, FieldType::Text | FieldType::Ip | FieldType::Entity(_));
+    of_entity
+        .or_else(|| keys().find(is_text))
+        .or_else(|| event.fields.iter().find(|field| field.role == Role::Id))
 }
 
 /// The keys of a rule on an event type that are not, or not only, those of its partition.

@@ -15,10 +15,9 @@ use crate::api::records::{Decision, parsed};
 use crate::api::state::State;
 use crate::api::store::Kind;
 use crate::api::waiters::Awaited;
-use crate::base::TextRef;
 use crate::event::mapping::{DecodeScratch, Decoder};
 use crate::event::row::Row;
-use crate::event::schema::{EventType, Field, FieldType, Role as FieldRole};
+use crate::rules::locality::record_key;
 use crate::rules::program::Program;
 use crate::runtime::Letter;
 
@@ -187,37 +186,6 @@ fn key_of(
         Some(topic) => decoder.decode(topic, body, &mut scratch, &mut row).ok()?,
         None => decoder.decode_any(body, &mut scratch, &mut row).ok()?,
     }
-    let event = program.schema.event(row.event());
-    let key = key_field(program, event, entity).and_then(|field| {
-        let word = row.get(field.slot)?;
-        match field.ty {
-            FieldType::Text | FieldType::Ip | FieldType::Entity(_) => {
-                Some(row.text(body, TextRef(word)).to_vec())
-            }
-            // The only other type that identifies anything.
-            FieldType::Integer => Some(word.cast_signed().to_string().into_bytes()),
-            _ => None,
-        }
-    });
-    Some((key, event.labels.is_some()))
-}
-
-fn key_field<'p>(
-    program: &Program,
-    event: &'p EventType,
-    entity: Option<&str>,
-) -> Option<&'p Field> {
-    let keys = || event.fields.iter().filter(|field| field.role == FieldRole::Key);
-    let is_of = |field: &&Field, name: &str| match field.ty {
-        FieldType::Entity(id) => {
-            program.schema.entities.get(usize::from(id.0)).is_some_and(|it| it == name)
-        }
-        _ => false,
-    };
-    let of_entity = entity.and_then(|name| keys().find(|field| is_of(field, name)));
-    let is_text =
-        |field: &&Field| matches!(field.ty, FieldType::Text | FieldType::Ip | FieldType::Entity(_));
-    of_entity
-        .or_else(|| keys().find(is_text))
-        .or_else(|| event.fields.iter().find(|field| field.role == FieldRole::Id))
+    let key = record_key(program, &row, body, entity);
+    Some((key, program.schema.event(row.event()).labels.is_some()))
 }

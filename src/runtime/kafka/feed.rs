@@ -79,12 +79,15 @@ impl Feed {
         Ok(Self { producer })
     }
 
-    /// Sends one record; waits while the client has no room.
+    /// Sends one record, to any partition where its key is empty; waits while the client has no room.
     ///
     /// # Errors
     /// A record could not be delivered, this one or one before.
     pub fn send(&self, topic: &str, key: &[u8], body: &[u8]) -> Result<(), RunError> {
-        let mut record = BaseRecord::to(topic).key(key).payload(body);
+        let mut record = BaseRecord::to(topic).payload(body);
+        if !key.is_empty() {
+            record = record.key(key);
+        }
         loop {
             self.serve(Duration::ZERO)?;
             match self.producer.send(record) {
