@@ -159,15 +159,15 @@ impl<'p> Reader<'p> {
             .filter(|kind| named.is_none_or(|named| kind.event.name == named))
             .copied()
             .collect();
-        let names = || all.iter().map(|kind| kind.event.name.as_str());
+        let all_names = || all.iter().map(|kind| kind.event.name.as_str());
         if kinds.is_empty() {
             let what = match named {
                 _ if all.is_empty() => "no event of the schema says what came out about others: declare one with \
                     `labels EVENT by FIELD verdict FIELD` and a topic (docs/LANGUAGE.md, Labels and precision)".to_owned(),
                 Some(named) => {
-                    let near = suggest::nearest(named, names());
+                    let near = suggest::nearest(named, all_names());
                     let help = near.map_or_else(
-                        || names().collect::<Vec<_>>().join(", "),
+                        || all_names().collect::<Vec<_>>().join(", "),
                         |near| format!("did you mean `{near}`?"),
                     );
                     format!("`{named}` is no event that says what came out about others: {help}")

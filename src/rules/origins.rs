@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::base::Digest;
-use crate::event::schema::{EventId, EventType};
+use crate::event::schema::{EventId, EventType, Field};
 use crate::rules::program::{NodeId, Program, TablePlan};
 use crate::rules::reads;
 
@@ -39,8 +39,7 @@ pub fn of_event(event: &EventType) -> BTreeSet<String> {
 /// How the keys of a table are read, in their order.
 pub fn of_keys(program: &Program, table: &TablePlan) -> Vec<String> {
     let event = program.schema.event(table.event);
-    let read =
-        |slot| event.fields.iter().find(|field| field.slot == slot).map(|field| field.read());
+    let read = |slot| event.fields.iter().find(|field| field.slot == slot).map(Field::read);
     table.keys.iter().map(|slot| read(*slot).unwrap_or_default()).collect()
 }
 
