@@ -11,7 +11,7 @@ COPY . .
 # OpenSSL and librdkafka are compiled from source here; the caches keep them between builds.
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,target=/src/target,sharing=locked \
-    cargo build --release --locked --features secure,api-tls && \
+    cargo build --release --locked --features secure,api-tls,api-jwt && \
     install -D --mode=0755 target/release/riskweir /out/usr/bin/riskweir && \
     if ldd /out/usr/bin/riskweir | grep -v -E 'linux-vdso|ld-linux|libc\.so|libm\.so|libgcc_s\.so'; then \
       echo 'the binary needs a library that the run stage lacks' >&2; exit 1; \

@@ -174,6 +174,18 @@ fn asking_too_often_is_refused_and_so_is_an_address_that_does_not_say_who_it_is(
     let nobody = || desk.ask("GET", "/v1/me", Some("rw_x"), None, &[]).status;
     assert_eq!([nobody(), nobody(), nobody()], [401, 401, 429]);
     assert_eq!(desk.get("/v1/me", Role::Analyst).status, 429);
+    let metric = |name: &str| desk.service.metric(name).unwrap_or_default().to_string();
+    for (name, expected) in [
+        (r#"requests_total{method="GET",route="/v1/me",status="200"}"#, "21"),
+        (r#"requests_total{method="other",route="other",status="401"}"#, "2"),
+        (r#"request_duration_seconds_count{method="GET",route="/v1/me"}"#, "21"),
+        (r#"rate_limited_total{whose="person"}"#, "2"),
+        (r#"rate_limited_total{whose="address"}"#, "2"),
+        ("unauthenticated_total", "2"),
+        ("streams", "0"),
+    ] {
+        assert_eq!(metric(&format!("riskweir_api_{name}")), expected, "{name}");
+    }
 }
 
 #[test]
@@ -700,6 +712,22 @@ fn lists_snoozes_and_subjects_are_changed_under_the_name_of_who_asks() {
     let again = post("/v1/lists/bad_accounts:add", &put, &key);
     assert_eq!((again.status, &again.body["is_repeat"]), (200, &json!(true)), "{again:?}");
     assert_eq!(desk.score("l2", "5.00")["outcome"], "block");
+    let members =
+        |query: &str| desk.get(&format!("/v1/lists/bad_accounts{query}"), Role::Auditor).body;
+    wait::until(|| members("")["items"][0].is_object(), || members("").to_string());
+    let put_by =
+        json!({"value": "a-l2", "is_in_file": false, "actor": "senior", "reason": "police report"});
+    assert_eq!(members(""), json!({"items": [put_by]}));
+    let more = json!({"reason": "the same ring", "value": "a-a0", "until": in_hours(5)});
+    assert_eq!(post("/v1/lists/bad_accounts:add", &more, &[]).status, 200);
+    wait::until(|| members("")["items"][1].is_object(), || members("").to_string());
+    assert_eq!(members("?limit=1")["items"][0]["value"], "a-a0");
+    let next = members("?limit=1")["next"].as_str().unwrap().to_owned();
+    assert_eq!(members(&format!("?limit=1&cursor={next}")), json!({"items": [put_by]}));
+    let off = json!({"reason": "a mistake", "value": "a-a0"});
+    assert_eq!(post("/v1/lists/bad_accounts:remove", &off, &[]).status, 200);
+    wait::until(|| members("") == json!({"items": [put_by]}), || members("").to_string());
+    assert_eq!(desk.get("/v1/lists/bad_accounts", Role::Viewer).status, 403);
     let none = post("/v1/lists/nowhere:add", &put, &[]);
     assert_eq!((none.status, &none.body["cause"]), (404, &json!("unknown_list")), "{none:?}");
     let twice = post("/v1/lists/bad_accounts:remove", &json!({"reason": "x", "value": "z"}), &[]);

@@ -42,6 +42,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("hyper_util", &["api/server.rs"]),
     ("tokio_rustls", &["api/tls.rs"]),
     ("rusqlite", &["api/store"]),
+    ("jsonwebtoken", &["api/jwt"]),
+    ("ureq", &["api/jwt"]),
     ("dashmap", &["api"]),
     ("subtle", &["api/tokens.rs"]),
     ("getrandom", &["api"]),

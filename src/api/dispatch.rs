@@ -24,6 +24,7 @@ use crate::api::route::{Meant, Method, Route, meant};
 use crate::api::state::State;
 use crate::api::table::ROUTES;
 use crate::telemetry::api as happening;
+use crate::telemetry::requests::RouteName;
 
 /// How long a body may take to come.
 const BODY_LIMIT: Duration = Duration::from_secs(10);
@@ -50,6 +51,7 @@ pub(crate) async fn answer(state: Arc<State>, address: IpAddr, request: Request)
     let request_id = request_id(request.headers());
     let mut seen = Seen { person: None, route: None, share: None };
     let method = request.method().clone();
+    let books = Arc::clone(&state.books);
     let answered = handle(state, address, request, &request_id, &mut seen).await;
     let mut response = answered.unwrap_or_else(|problem| {
         let mut response = refusal(&problem, &request_id);
@@ -70,13 +72,19 @@ pub(crate) async fn answer(state: Arc<State>, address: IpAddr, request: Request)
             put(headers, "retry-after", &wait_s.max(1).to_string());
         }
     }
+    let took = began.elapsed();
+    let other = RouteName { method: "other", path: "other" };
+    let route = seen
+        .route
+        .map_or(other, |route| RouteName { method: route.method.name(), path: route.path });
+    books.answered(route, response.status().as_u16(), took);
     happening::ApiCall {
         request_id: &request_id,
         person: seen.person.as_ref().map_or("", |person| person.name.as_str()),
         operation: seen.route.map_or(method.as_str(), |route| route.id),
         is_change: seen.route.is_some_and(|route| route.method == Method::Post),
         status: response.status().as_u16(),
-        took: began.elapsed(),
+        took,
     }
     .emit();
     response
@@ -102,6 +110,7 @@ async fn handle(
     let share = state.limiter.take(&Who::Person(person.name.clone()), Instant::now());
     seen.share = Some(share);
     if !share.is_within {
+        state.books.rate_limited("person");
         return Err(Problem::new(RATE_LIMITED, "the token has asked too often"));
     }
     let (route, names) = match meant(ROUTES, parts.method.as_str(), parts.uri.path()) {
@@ -139,6 +148,7 @@ fn identify(
     let share = state.limiter.peek(&who, now);
     if !share.is_within {
         seen.share = Some(share);
+        state.books.rate_limited("address");
         return Err(Problem::new(RATE_LIMITED, "too many requests without a valid token"));
     }
     let token = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
@@ -149,6 +159,7 @@ fn identify(
     let known = token.and_then(|token| Some((state.person(token)?, Arc::from(token))));
     known.ok_or_else(|| {
         state.limiter.take(&who, now);
+        state.books.unauthenticated();
         Problem::new(UNAUTHENTICATED, "send `Authorization: Bearer TOKEN`")
     })
 }

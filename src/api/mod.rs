@@ -15,6 +15,7 @@ mod commands;
 mod dispatch;
 mod follow;
 mod fresh;
+mod jwt;
 mod limit;
 pub mod openapi;
 pub mod problem;
@@ -38,6 +39,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::api::follow::Threads;
 use crate::api::fresh::MAX_ASKING;
+use crate::api::jwt::Issuer;
 use crate::api::limit::Limiter;
 use crate::api::server::Listener;
 use crate::api::state::{MAX_HEAVY, MAX_STREAMS, State};
@@ -49,6 +51,7 @@ use crate::config::Config;
 use crate::engine::DecisionsWanted;
 use crate::runtime::{ActiveRules, Post, Reloader, RunError, engine_options};
 use crate::telemetry::api as happening;
+use crate::telemetry::requests::RequestBooks;
 
 pub use crate::api::table::{Listed, listed};
 
@@ -63,6 +66,8 @@ pub struct Setup<'a> {
     pub rules: ActiveRules,
     /// Makes another one active, where that is possible.
     pub reloader: Option<Arc<Reloader>>,
+    /// What counts requests.
+    pub books: Arc<RequestBooks>,
 }
 
 /// The running service. It stops when this is dropped.
@@ -89,12 +94,15 @@ pub fn serve(setup: Setup<'_>) -> Result<Option<Server>, RunError> {
     let Some(api) = config.api.as_ref() else { return Ok(None) };
     let process = |reason: String| RunError::Process { reason };
     let tokens = Tokens::open(api.tokens.as_deref()).map_err(process)?;
+    let issuer = api.jwt.as_ref().map(Issuer::open).transpose().map_err(process)?;
     let tls = api.tls.as_ref().map(Tls::open).transpose().map_err(process)?;
     let store = Store::open(api.store.as_deref()).map_err(process)?;
     let options = engine_options(config);
     let state = Arc::new(State {
         tokens,
+        issuer,
         limiter: Limiter::new(api.rate_limit),
+        books: setup.books,
         max_body_bytes: api.max_body_bytes,
         store,
         waiters: Waiters::default(),
@@ -126,7 +134,7 @@ pub fn serve(setup: Setup<'_>) -> Result<Option<Server>, RunError> {
     if api.is_plaintext_exposed {
         happening::ApiPlaintext { address: listener.address() }.emit();
     }
-    if api.tokens.is_none() {
+    if api.tokens.is_none() && api.jwt.is_none() {
         happening::ApiWithoutTokens.emit();
     }
     Ok(Some(Server { listener, _threads: threads }))

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
 
+use crate::api::jwt::Issuer;
 use crate::api::limit::Limiter;
 use crate::api::roles::Person;
 use crate::api::store::Store;
@@ -21,6 +22,7 @@ use crate::event::mapping::Decoder;
 use crate::rules::program::Program;
 use crate::runtime::clock::{Clock as _, SystemClock};
 use crate::runtime::{ActiveRules, Places, Post, Reloader};
+use crate::telemetry::requests::RequestBooks;
 
 /// Most streams of events at once.
 pub(crate) const MAX_STREAMS: usize = 64;
@@ -36,8 +38,12 @@ const PARTITIONS_LIMIT: Duration = Duration::from_secs(5);
 pub(crate) struct State {
     /// Who is known.
     pub(crate) tokens: Tokens,
+    /// Who else says who somebody is.
+    pub(crate) issuer: Option<Issuer>,
     /// How often they may ask.
     pub(crate) limiter: Limiter,
+    /// What counts requests.
+    pub(crate) books: Arc<RequestBooks>,
     /// Largest body.
     pub(crate) max_body_bytes: usize,
     /// The read model.
@@ -87,7 +93,8 @@ pub(crate) struct State {
 impl State {
     /// Whose token it is.
     pub(crate) fn person(&self, token: &str) -> Option<Person> {
-        self.tokens.person(token, now_ms())
+        let of_issuer = || self.issuer.as_ref()?.person(token);
+        self.tokens.person(token, now_ms()).or_else(of_issuer)
     }
 
     /// The active rule set with its decoder.

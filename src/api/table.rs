@@ -7,6 +7,7 @@ use crate::api::answer::events;
 use crate::api::answer::holds::{
     self, Decide, Extend, HoldItem, HoldWhole, Outcome, Place, Waiting,
 };
+use crate::api::answer::lists::{self, MemberItem};
 use crate::api::answer::me::{self, Me, Status};
 use crate::api::answer::others::{self, AlertItem, AuditItem, LetterItem, LetterWhole};
 use crate::api::answer::requests::{self, RequestItem};
@@ -359,6 +360,14 @@ pub(crate) static ROUTES: &[Route] = &[
         roles: READERS, query: &[], headers: &[], body: None,
         good: &[good(200, "All of them.", of::<All<ListItem>>)], problems: &[],
         run: |call| Box::pin(standing::lists(call)),
+    },
+    Route {
+        method: Method::Get, path: "/v1/lists/{list}", id: "listMembers", tag: "lists",
+        summary: "The members of a list by value: those of its file, and those that people put on it. What rules put there is not among them.",
+        roles: &[Senior, RuleApprover, Auditor, Admin],
+        query: &[LIMIT, CURSOR], headers: &[], body: None,
+        good: &[good(200, "A page.", of::<Page<MemberItem>>)], problems: &[],
+        run: |call| Box::pin(lists::members(call)),
     },
     Route {
         method: Method::Post, path: "/v1/lists/{list}:add", id: "addToList", tag: "lists",

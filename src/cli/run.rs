@@ -99,6 +99,7 @@ fn serve(
         inputs: event_topics(config, &inputs),
         rules: rules.clone(),
         reloader: Some(reloader),
+        books: Arc::clone(board.requests()),
     };
     let api = api::serve(setup)?;
     let addresses =

@@ -24,6 +24,8 @@ pub struct Api {
     pub tls: Option<ApiTls>,
     /// File of tokens.
     pub tokens: Option<PathBuf>,
+    /// An identity provider whose tokens are taken, too.
+    pub jwt: Option<ApiJwt>,
     /// Most requests of one token.
     pub rate_limit: Rate,
     /// Largest body.
@@ -45,6 +47,41 @@ pub struct ApiTls {
     pub key: PathBuf,
 }
 
+/// An identity provider whose tokens (JWT) are taken.
+#[derive(Clone, Debug)]
+pub struct ApiJwt {
+    /// Its name: `iss` of its tokens.
+    pub issuer: String,
+    /// Our name there: in `aud` of its tokens.
+    pub audience: String,
+    /// Where its public keys are.
+    pub keys: JwtKeys,
+    /// Algorithms that are taken.
+    pub algorithms: Vec<String>,
+    /// How far its clock may be from ours.
+    pub leeway: Duration,
+    /// How often the address of the keys is asked.
+    pub refresh: Duration,
+    /// The claim that is the name which stands in records.
+    pub name_claim: String,
+    /// The claim that says roles.
+    pub roles_claim: String,
+    /// Words of that claim and the roles for which they stand; none: each stands for the role that it names.
+    pub roles: BTreeMap<String, String>,
+}
+
+/// Where the public keys of an identity provider are (JWKS).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JwtKeys {
+    /// In a file.
+    File(PathBuf),
+    /// At an address.
+    Address(String),
+}
+
+/// Algorithms that may be taken: signatures with public keys, and no shared secret.
+const ALGORITHMS: [&str; 3] = ["RS256", "ES256", "EdDSA"];
+
 /// Reads the section. None where the API is off or something is wrong.
 pub(super) fn build(read: &Reader<'_>, errors: &mut Vec<ConfigError>) -> Option<Api> {
     let four_eyes_above = four_eyes(read, errors);
@@ -60,6 +97,7 @@ pub(super) fn build(read: &Reader<'_>, errors: &mut Vec<ConfigError>) -> Option<
         let at = read.origin("api.tls.certificate");
         errors.push(ConfigError::new(at, Problem::NotBuiltIn { key, feature }));
     }
+    let jwt = jwt(read, errors);
     let text = read.text(LISTEN)?;
     let Ok(listen) = text.parse::<SocketAddr>() else {
         let expected = "an IP address with a port such as `127.0.0.1:9465`";
@@ -86,11 +124,62 @@ pub(super) fn build(read: &Reader<'_>, errors: &mut Vec<ConfigError>) -> Option<
         is_plaintext_exposed,
         tls,
         tokens: read.path("api.tokens"),
+        jwt,
         rate_limit,
         max_body_bytes: usize::try_from(read.size("api.max_body")?).unwrap_or(usize::MAX),
         store: read.path("api.store"),
         retention: read.duration("api.retention")?,
         four_eyes_above,
+    })
+}
+
+fn jwt(read: &Reader<'_>, errors: &mut Vec<ConfigError>) -> Option<ApiJwt> {
+    const ISSUER: &str = "api.jwt.issuer";
+    const KEYS: &str = "api.jwt.keys";
+    const ALGORITHM: &str = "api.jwt.algorithms";
+    let named = [ISSUER, "api.jwt.audience", KEYS].map(|key| read.text(key));
+    let [issuer, audience, keys] = match named {
+        [None, None, None] => return None,
+        [Some(issuer), Some(audience), Some(keys)] => [issuer, audience, keys],
+        _ => {
+            let reason = "`api.jwt.issuer`, `api.jwt.audience` and `api.jwt.keys` go together";
+            errors.push(read.contradiction(ISSUER, reason));
+            return None;
+        }
+    };
+    if !cfg!(feature = "api-jwt") {
+        let feature = "the cargo feature `api-jwt`".to_owned();
+        let problem = Problem::NotBuiltIn { key: ISSUER.to_owned(), feature };
+        errors.push(ConfigError::new(read.origin(ISSUER), problem));
+    }
+    let loopback = ["http://127.0.0.1:", "http://[::1]:"];
+    let is_safe = keys.starts_with("https://") || loopback.iter().any(|it| keys.starts_with(it));
+    if keys.contains("://") && !is_safe {
+        let expected = "a path, or an address such as `https://id.example/keys`";
+        errors.push(read.bad_value(KEYS, expected, &keys));
+    }
+    let text = read.text(ALGORITHM)?;
+    let algorithms: Vec<String> = text.split(',').map(|it| it.trim().to_owned()).collect();
+    if !algorithms.iter().all(|it| ALGORITHMS.contains(&it.as_str())) {
+        let expected = "some of RS256, ES256, EdDSA, joined by commas";
+        errors.push(read.bad_value(ALGORITHM, expected, &text));
+    }
+    let roles = match read.value("api.jwt.roles") {
+        Some(Value::Map(entries)) => {
+            entries.iter().map(|(word, (role, _))| (word.clone(), role.clone())).collect()
+        }
+        _ => BTreeMap::new(),
+    };
+    Some(ApiJwt {
+        issuer,
+        audience,
+        keys: if is_safe { JwtKeys::Address(keys) } else { JwtKeys::File(PathBuf::from(keys)) },
+        algorithms,
+        leeway: read.duration("api.jwt.leeway")?,
+        refresh: read.duration("api.jwt.refresh")?,
+        name_claim: read.text("api.jwt.name_claim")?,
+        roles_claim: read.text("api.jwt.roles_claim")?,
+        roles,
     })
 }
 

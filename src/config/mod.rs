@@ -24,7 +24,7 @@ mod yaml;
 
 use std::path::PathBuf;
 
-pub use api::{Api, ApiTls};
+pub use api::{Api, ApiJwt, ApiTls, JwtKeys};
 pub use error::ConfigError;
 pub(crate) use layers::is_topic;
 pub use layers::{Resolved, Setting};

@@ -66,14 +66,14 @@ const fn kind(
     Kind { name, needs, takes }
 }
 
-/// What every command has.
-const FOR_ALL: [&str; 3] = ["schema", "kind", "at"];
+/// What every command has; `at` where the log does not say.
+pub const FOR_ALL: [&str; 3] = ["schema", "kind", "at"];
 
 /// What every command has that a person or a service gives.
-const FOR_PEOPLE: [&str; 3] = ["command_id", "actor", "reason"];
+pub const FOR_PEOPLE: [&str; 3] = ["command_id", "actor", "reason"];
 
 /// What every command may have that a person or a service gives.
-const FOR_TWO_PEOPLE: [&str; 2] = ["approved_by", "approval_reason"];
+pub const FOR_TWO_PEOPLE: [&str; 2] = ["approved_by", "approval_reason"];
 
 /// Every member that some command may have.
 pub const MEMBERS: [&str; 18] = [

@@ -4,12 +4,13 @@
 //! one lock. A scrape that falls between the publishing of two cells sees each cell balanced, hence their sum too.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prometheus::{Encoder as _, TextEncoder};
 
 use crate::telemetry::books::Books;
 use crate::telemetry::families;
+use crate::telemetry::requests::RequestBooks;
 
 /// What is known about the process as a whole.
 #[derive(Clone, Debug, Default)]
@@ -31,13 +32,14 @@ pub struct Identity {
 pub struct Board {
     identity: Mutex<Identity>,
     cells: Mutex<Vec<Books>>,
+    requests: Arc<RequestBooks>,
 }
 
 impl Board {
     /// A board for so many cells.
     pub fn new(cells: usize, identity: Identity) -> Self {
         let cells = Mutex::new(vec![Books::default(); cells]);
-        Self { identity: Mutex::new(identity), cells }
+        Self { identity: Mutex::new(identity), cells, requests: Arc::default() }
     }
 
     /// Replaces the published books of one cell.
@@ -75,6 +77,11 @@ impl Board {
         *lock(&self.identity).reloads.entry(outcome).or_default() += 1;
     }
 
+    /// What the HTTP API counts.
+    pub fn requests(&self) -> &Arc<RequestBooks> {
+        &self.requests
+    }
+
     /// A copy of the published books.
     pub fn books(&self) -> Vec<Books> {
         lock(&self.cells).clone()
@@ -87,7 +94,7 @@ impl Board {
     pub fn render(&self) -> Result<String, prometheus::Error> {
         let books = self.books();
         let identity = lock(&self.identity).clone();
-        let families = families::of(&books, &identity);
+        let families = families::of(&books, &identity, &self.requests.counts());
         let mut text = Vec::new();
         TextEncoder::new().encode(&families, &mut text)?;
         Ok(String::from_utf8_lossy(&text).into_owned())
@@ -101,7 +108,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::time::Duration;
 
     use super::*;

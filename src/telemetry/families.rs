@@ -11,6 +11,7 @@ use crate::telemetry::books::{
     Books, DECISION_BOUNDS_S, EngineReport, Histogram, LATENCY_BOUNDS_S, ModelReport, Names,
     NewestSnapshot, SnapshotBooks, Verdicts,
 };
+use crate::telemetry::requests::{RequestCounts, RouteName};
 
 /// Labels and values of a family, summed over the cells.
 type Samples = BTreeMap<Vec<(&'static str, String)>, f64>;
@@ -19,7 +20,7 @@ type Samples = BTreeMap<Vec<(&'static str, String)>, f64>;
 type PerName = Vec<(Arc<str>, u64)>;
 
 /// The families of a scrape.
-pub(crate) fn of(cells: &[Books], identity: &Identity) -> Vec<MetricFamily> {
+pub(crate) fn of(cells: &[Books], identity: &Identity, asked: &RequestCounts) -> Vec<MetricFamily> {
     let mut families = records(cells);
     families.extend(rules(cells));
     families.extend(state(cells));
@@ -28,6 +29,7 @@ pub(crate) fn of(cells: &[Books], identity: &Identity) -> Vec<MetricFamily> {
     families.extend(kafka(cells));
     families.extend(snapshots(cells));
     families.extend(audit(cells));
+    families.extend(requests(asked));
     families.push(info("riskweir_build_info", "Version that runs.", "version", &identity.version));
     families.push(info(
         "riskweir_ruleset_info",
@@ -418,6 +420,45 @@ fn audit(cells: &[Books]) -> Vec<MetricFamily> {
     ]
 }
 
+fn requests(asked: &RequestCounts) -> Vec<MetricFamily> {
+    let of = |route: &RouteName| {
+        vec![("method", route.method.to_owned()), ("route", route.path.to_owned())]
+    };
+    let answered = asked.requests.iter().map(|((route, status), n)| {
+        let mut labels = of(route);
+        labels.push(("status", status.to_string()));
+        (labels, nearest_f64(*n))
+    });
+    let limited = asked.rate_limited.iter();
+    let limited = limited.map(|(whose, n)| (vec![("whose", (*whose).to_owned())], nearest_f64(*n)));
+    let one = |n: u64| Samples::from([(Vec::new(), nearest_f64(n))]);
+    let took = asked.durations.iter().map(|(route, histogram)| {
+        let mut metric = distribution(histogram);
+        metric.set_label(label_pairs(&of(route)));
+        metric
+    });
+    vec![
+        counter("riskweir_api_requests_total", "Requests to the HTTP API.", answered.collect()),
+        family(
+            "riskweir_api_request_duration_seconds",
+            "Until a request to the HTTP API was answered; a stream of events, until it began.",
+            MetricType::HISTOGRAM,
+            took.collect(),
+        ),
+        counter(
+            "riskweir_api_rate_limited_total",
+            "Requests beyond the share of a person or of an address.",
+            limited.collect(),
+        ),
+        counter(
+            "riskweir_api_unauthenticated_total",
+            "Requests without a valid token.",
+            one(asked.unauthenticated),
+        ),
+        gauge("riskweir_api_streams", "Streams of events that are open.", one(asked.streams)),
+    ]
+}
+
 /// What all engines report, together.
 fn engines(cells: &[Books]) -> EngineReport {
     let mut sum = EngineReport::default();
@@ -514,6 +555,10 @@ fn info(name: &str, help: &str, label: &'static str, value: &str) -> MetricFamil
 }
 
 fn histogram(name: &str, help: &str, histogram: &Histogram) -> MetricFamily {
+    family(name, help, MetricType::HISTOGRAM, vec![distribution(histogram)])
+}
+
+fn distribution(histogram: &Histogram) -> Metric {
     let mut cumulative = 0;
     let mut buckets = Vec::with_capacity(histogram.bounds_s.len());
     for (bound, count) in histogram.bounds_s.iter().zip(&histogram.counts) {
@@ -529,5 +574,5 @@ fn histogram(name: &str, help: &str, histogram: &Histogram) -> MetricFamily {
     proto.set_sample_sum(histogram.sum_s);
     let mut metric = Metric::default();
     metric.set_histogram(proto);
-    family(name, help, MetricType::HISTOGRAM, vec![metric])
+    metric
 }

@@ -14,6 +14,7 @@ pub mod happening;
 pub mod health;
 pub mod http;
 pub mod log;
+pub mod requests;
 mod throttle;
 
 pub use board::Board;

@@ -217,3 +217,38 @@ fn nobody_can_write_an_approval_into_a_reason() {
     let refused = desk.ask("POST", &path, Some(desk.token(Role::Analyst)), Some(&body), &[]);
     assert_eq!((refused.status, refused.code()), (400, "bad_body"));
 }
+
+/// What the handbook shows is what the service does: its calls are run as they stand there, one after the other.
+#[test]
+fn the_calls_of_the_handbook_work_as_they_stand_there() {
+    let desk = Desk::open(Broker::shared(), "api-handbook");
+    desk.wait_listening();
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/API.md");
+    let handbook = std::fs::read_to_string(path).unwrap();
+    let fences = handbook.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let calls: Vec<&str> = fences.filter(|fence| fence.starts_with("curl ")).collect();
+    let mut hold = String::new();
+    let mut told = Vec::new();
+    for call in &calls {
+        assert!(call.contains("http://127.0.0.1:9465/"), "{call}");
+        // The deadline of the example is for a machine that does nothing else.
+        let here =
+            call.replace("127.0.0.1:9465", &desk.address).replace("deadline=300ms", "deadline=30s");
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-ec", &here]).env("TOKEN", desk.token(Role::Admin)).env("HOLD", &hold);
+        let made = shell.output().unwrap();
+        let text = String::from_utf8(made.stdout).unwrap();
+        let said = String::from_utf8_lossy(&made.stderr).into_owned();
+        let body: Value =
+            serde_json::from_str(&text).unwrap_or_else(|_| panic!("{here} {text} {said}"));
+        assert_eq!(body.get("code"), None, "{here} {body:#}");
+        if let Some(id) = body.pointer("/decision/hold_id").and_then(Value::as_str) {
+            id.clone_into(&mut hold);
+        }
+        told.push(body);
+    }
+    let [me, scored, released] = &told[..] else { panic!("{calls:#?}") };
+    assert_eq!(me["name"], "admin");
+    assert_eq!((&scored["decided"], &scored["outcome"]), (&json!(true), &json!("hold")));
+    assert_eq!((&released["hold_id"], &released["state"]), (&json!(hold), &json!("released")));
+}

@@ -65,7 +65,7 @@ impl Answer {
 pub(crate) struct Desk<'a> {
     pub(crate) fleet: Fleet<'a>,
     pub(crate) service: Binary,
-    address: String,
+    pub(crate) address: String,
     tokens: BTreeMap<Role, (Token, String)>,
     file: PathBuf,
 }

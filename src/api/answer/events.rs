@@ -24,6 +24,7 @@ use crate::api::records::{number, read_number};
 use crate::api::state::State;
 use crate::api::store::read::{Kept, behind};
 use crate::api::store::{Kind, Store};
+use crate::telemetry::requests::OpenStream;
 
 /// Most records of one read.
 const BATCH: i64 = 200;
@@ -63,9 +64,11 @@ pub(crate) async fn stream(call: Call) -> Result<Reply, Problem> {
     };
     let (sender, receiver) = mpsc::channel(WAITING);
     let head = format!("retry: 2000\n{first}");
+    let books = Arc::clone(&call.state.books);
     let sending = Sending { state: call.state, pass: call.pass, kinds, after, sender };
     tokio::spawn(sending.run(head));
-    let body = Body::new(Events { receiver, _place: place });
+    let open = books.stream();
+    let body = Body::new(Events { receiver, _place: place, _open: open });
     Ok(Reply::text("text/event-stream", body))
 }
 
@@ -152,6 +155,7 @@ fn event(store: &Store, kept: &Kept) -> String {
 struct Events {
     receiver: mpsc::Receiver<Bytes>,
     _place: OwnedSemaphorePermit,
+    _open: OpenStream,
 }
 
 impl hyper::body::Body for Events {

@@ -3,6 +3,7 @@
 pub(crate) mod decisions;
 pub(crate) mod events;
 pub(crate) mod holds;
+pub(crate) mod lists;
 pub(crate) mod me;
 pub(crate) mod others;
 pub(crate) mod requests;

@@ -114,6 +114,8 @@ impl<'a> View<'a> {
             format!("  rules    {live} live, {watching} watching, from {origin}"),
             format!("  broker   in this process, {broker}: wallet.events, bank.events → risk.*"),
             format!("  metrics  http://{http}/metrics   health http://{http}/readyz"),
+            "  api      not here: `riskweir run` serves it where `api.listen` is set (docs/API.md)"
+                .to_owned(),
             format!("  traffic  seed {seed}; its clock runs about {} times faster", self.speed()),
             "  Each line below ends with the generator's label, which the engine never sees. \
              Ctrl-C ends with a report."
