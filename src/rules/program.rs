@@ -437,6 +437,7 @@ pub enum Op {
     /// Three-valued or: true as soon as one is true.
     Or(Vec<NodeId>),
     /// Comparison of two values of one type (integers and numbers may mix; money of one currency; texts may be tags).
+    /// Values that are rounded compare by the fractions that they stand for, where those are known.
     Compare(CompareOp, NodeId, NodeId),
     /// Membership in a closed set of constants of the same type.
     InSet(NodeId, Vec<Constant>),
@@ -456,7 +457,8 @@ pub enum Op {
     /// micro-minor unit), duration * number, percent included.
     Mul(NodeId, NodeId),
     /// Quotient: integers and numbers give a number; money / money (same currency), duration / duration, distance /
-    /// distance a number; money / number money; distance / duration a speed. Division by zero is missing.
+    /// distance a number; money / number money; distance / duration a speed. Division by zero is missing, but
+    /// for a speed: 0 for one place, that of light for two.
     Div(NodeId, NodeId),
     /// `constant of operand`: exact `operand * ppm / 10^6` for money, else number product.
     Percent {
@@ -579,7 +581,7 @@ pub enum Function {
     Distance,
     /// Absolute value of integer, number, money, duration.
     Abs,
-    /// Number rounded half away from zero to an integer.
+    /// Number rounded half away from zero to an integer, by the fraction that it stands for where that is known.
     Round,
     /// Hour of day 0..23 of a time in the policy's time zone.
     Hour,

@@ -130,6 +130,8 @@ pub(super) struct Scope {
 pub(super) struct Param {
     pub(super) constant: Constant,
     pub(super) ty: Type,
+    /// Where its value stands: in the rule, or in the `use` that gives it.
+    pub(super) value: Span,
     /// Its name was refused already, for it hides another.
     pub(super) refused: bool,
 }

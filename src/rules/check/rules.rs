@@ -127,7 +127,10 @@ fn params(
             break;
         }
         report.extend(out_of_range(param, world));
-        list.insert(param.name.text.clone(), Param { constant, ty, refused: false });
+        list.insert(
+            param.name.text.clone(),
+            Param { constant, ty, value: param.value.span, refused: false },
+        );
     }
     list
 }

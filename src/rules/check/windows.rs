@@ -16,8 +16,8 @@ use crate::rules::check::schema::dotted;
 use crate::rules::check::{literals, types};
 use crate::rules::program::{Constant, NodeId, Op, Type};
 use crate::rules::syntax::ast::{
-    Aggregate, AggregateFunction as Function, Counting as AstCounting, EventCount, Key, Window,
-    WindowKind, WindowLength, ZoneName,
+    Aggregate, AggregateFunction as Function, Counting as AstCounting, EventCount, Key, Name,
+    Window, WindowKind, WindowLength, ZoneName,
 };
 use crate::window::spec::{Counting, Span as WindowSpan};
 
@@ -160,6 +160,10 @@ impl Checker<'_, '_> {
             }
         };
         let (newest, length) = length;
+        let named = match length {
+            WindowLength::Named(name) => Some(name),
+            WindowLength::Millis(..) => None,
+        };
         let (length_ms, span) = self.length(length)?;
         let newest = match newest {
             None => None,
@@ -182,10 +186,10 @@ impl Checker<'_, '_> {
             );
         }
         if length_ms > MAX_WINDOW_MS || ending_ago_ms > MAX_WINDOW_MS {
-            return self.refuse(
+            let found =
                 Diagnostic::new(codes::E0403, window.span, "this window is longer than ten years")
-                    .with_help("state is kept for the whole window; use a shorter one"),
-            );
+                    .with_help("state is kept for the whole window; use a shorter one");
+            return self.refuse(self.with_value_of(named, found));
         }
         let counting = match counting {
             AstCounting::Last => Counting::Last,
@@ -337,9 +341,22 @@ impl Checker<'_, '_> {
             return Some(number);
         }
         let message = format!("a window by number holds 1 to {MAX_NEWEST} events");
-        self.refuse(Diagnostic::new(codes::E0421, span, message).with_help(
+        let found = Diagnostic::new(codes::E0421, span, message).with_help(
             "where all events of a time are meant, leave the number out: `over last 90d`",
-        ))
+        );
+        let named = match count {
+            EventCount::Named(name) => Some(name),
+            EventCount::Written(..) => None,
+        };
+        self.refuse(self.with_value_of(named, found))
+    }
+
+    /// A finding about what a `param` says, with the place where it says it.
+    fn with_value_of(&self, name: Option<&Name>, found: Diagnostic) -> Diagnostic {
+        match name.and_then(|name| self.scope.params.get(&name.text)) {
+            Some(param) => found.with_related(param.value, "its value"),
+            None => found,
+        }
     }
 
     pub(super) fn length(&mut self, length: &WindowLength) -> Option<(i64, Span)> {
@@ -363,10 +380,9 @@ impl Checker<'_, '_> {
             (_, ty) => {
                 let message =
                     format!("`{}` is {}, a window needs a duration", name.text, self.describe(ty));
-                self.refuse(
-                    Diagnostic::new(codes::E0205, name.span, message)
-                        .with_help("give the param a unit, as in `10m`"),
-                )
+                let found = Diagnostic::new(codes::E0205, name.span, message)
+                    .with_help("give the param a unit, as in `10m`");
+                self.refuse(self.with_value_of(Some(name), found))
             }
         }
     }

@@ -128,6 +128,15 @@ fn a_rule_that_stops_money_says_what_missing_data_means() {
     assert_eq!(warned, [("W0301".to_owned(), "device".to_owned())]);
 }
 
+/// What is wrong is told once, where it is, and not again at every value that a test asks for.
+#[test]
+fn a_let_that_cannot_be_read_is_not_unknown_to_the_tests_of_its_rule() {
+    let test = "test r \"a\" when login() expect n = 3 ";
+    let rule = "rule r mode shadow on login let n = nothing + 1 when n > 3 then alert ";
+    let found = findings(&format!("{rule}{test}{test}"));
+    assert_eq!(found, [("E0101".to_owned(), "nothing".to_owned())]);
+}
+
 /// 64 bits hold up to 9,223,372,036,854,775,807, and so much a record may say.
 #[test]
 fn what_may_be_too_large_to_be_reckoned_with_may_be_missing() {
