@@ -533,6 +533,38 @@ fn another_rule_set_goes_on_by_the_ids_of_rules() {
     assert_eq!(of_rule(&runner.engine, "R-3", Stance::Shadow), [1, 1]);
 }
 
+/// By hand, in cents. An event that comes again adds nothing, a rule that watches adds as one that acts does.
+#[test]
+fn amounts_of_what_a_rule_hits_are_added_up_by_day_over_a_quarter() {
+    let amount = |runner: &Runner, rule: &str, day: i64| {
+        let rules = &runner.engine.program().rules;
+        let at = rules.iter().position(|info| info.name == rule).unwrap();
+        runner.engine.counters().rules[at].amounts.until(START_MS + day * DAY_MS).minor
+    };
+    let mut runner = Runner::new(&rules(), EngineOptions::default());
+    let day = |n: i64| START_MS + n * DAY_MS;
+    runner.steps(&[
+        payment("a", day(0), 0, 950),
+        payment("b", day(1), 0, 800),
+        payment("c", day(2), 0, 1_000),
+        payment("c", day(2), 0, 1_000),
+        payment("d", day(2), 0, 10),
+    ]);
+    let told =
+        |runner: &Runner, day| (amount(runner, "large", day), amount(runner, "watched", day));
+    assert_eq!(told(&runner, 2), (195_000, 275_000));
+    let mut runner = runner.reborn(&[payment("e", day(3), 0, 901)], 1_000);
+    assert_eq!(told(&runner, 3), (285_100, 365_100));
+    // The first day is over with the ninety-first.
+    assert_eq!(told(&runner, 89), (285_100, 365_100));
+    assert_eq!(told(&runner, 90), (190_100, 270_100));
+    // Another rule set goes on by the names of rules.
+    let fewer = RULES.replace("amount > 900 EUR", "amount > 5000 EUR");
+    runner.engine.activate(program(&[SCHEMA, &fewer].concat())).unwrap();
+    runner.steps(&[payment("f", day(90), 0, 1_000)]);
+    assert_eq!(told(&runner, 90), (190_100, 370_100));
+}
+
 #[test]
 fn a_model_is_measured_by_its_high_scores() {
     let model = r"

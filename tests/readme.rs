@@ -70,6 +70,7 @@ fn the_tests_of_all_examples_pass() {
         "cards-2018-anomaly",
         "cards-2018-feedback",
         "cards-2018-learned",
+        "fraud-rate",
         "paysim",
         "sparkov",
         "sparkov-models",

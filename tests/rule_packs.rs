@@ -59,7 +59,7 @@ fn the_shipped_rules_give_no_warning_but_those_that_they_accept_with_a_reason() 
 
 #[test]
 fn the_examples_do_what_their_tests_say() {
-    for name in ["cards-2018", "cards-2018-learned", "paysim", "sparkov"] {
+    for name in ["cards-2018", "cards-2018-learned", "fraud-rate", "paysim", "sparkov"] {
         assert!(check(&folder(&format!("examples/{name}"))) >= 2, "{name}");
     }
     check(&folder("examples/workload"));

@@ -80,7 +80,7 @@ impl Engine {
             .rules
             .iter()
             .zip(&self.remembered.counters.rules)
-            .map(|(rule, counters)| (rule.name.clone(), *counters))
+            .map(|(rule, counters)| (rule.name.clone(), counters.clone()))
             .collect();
         let sources = core::mem::take(&mut self.sources);
         let fresh = Remembered::new(&program, &options);

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use crate::decision::holds::HoldState;
 use crate::decision::lattice::Outcome;
+use crate::engine::amounts::Amounts;
 use crate::event::error::DecodeError;
 
 /// What one rule did so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RuleCounters {
     /// Hits (shadow hits included).
     pub hits: u64,
@@ -25,6 +26,8 @@ pub struct RuleCounters {
     pub holds: u64,
     /// Events that it blocked, alone or with others; those where an `allow` overrode it are none.
     pub blocks: u64,
+    /// Amounts of the events that it hit, by day.
+    pub amounts: Amounts,
 }
 
 /// What came of a command.

@@ -4,6 +4,7 @@
 //! synchronous and pure: what comes out is a function of the records so far, the rule set and the options.
 
 mod activate;
+mod amounts;
 mod audit;
 mod breaker;
 mod command;
@@ -31,6 +32,7 @@ pub mod trail;
 mod turn;
 
 pub use activate::{ActivationReport, Past};
+pub use amounts::{AMOUNT_DAYS, Amount, Amounts};
 pub use audit::Link;
 pub use counters::{CommandResult, Counters, RuleCounters};
 pub use labels::{Found, LabelFigures, Labelled, Stance};

@@ -12,6 +12,7 @@ use crate::base::codec::{Damaged, Decoder};
 use crate::decision::episodes::Episodes;
 use crate::decision::holds::HoldBook;
 use crate::engine::activate::carry_tables;
+use crate::engine::amounts::Amounts;
 use crate::engine::audit::Chains;
 use crate::engine::breaker::Breakers;
 use crate::engine::counters::{Counters, RuleCounters};
@@ -351,9 +352,9 @@ pub(super) fn rule_counters(
     counted: &[(String, RuleCounters)],
     program: &Program,
 ) -> Vec<RuleCounters> {
-    let by_name: BTreeMap<&str, RuleCounters> =
-        counted.iter().map(|(name, counters)| (name.as_str(), *counters)).collect();
-    let counters = |name: &str| by_name.get(name).copied().unwrap_or_default();
+    let by_name: BTreeMap<&str, &RuleCounters> =
+        counted.iter().map(|(name, counters)| (name.as_str(), counters)).collect();
+    let counters = |name: &str| by_name.get(name).copied().cloned().unwrap_or_default();
     program.rules.iter().map(|rule| counters(&rule.name)).collect()
 }
 
@@ -433,7 +434,7 @@ fn load_counters(code: &mut Decoder<'_>) -> Result<(Counters, RuleCounts), Damag
         counters.mapping_errors.insert(field, load_count(code)?);
     }
     let mut rules = Vec::new();
-    for _ in 0..code.count(9, WHAT)? {
+    for _ in 0..code.count(10, WHAT)? {
         let name = code.text(WHAT)?.to_owned();
         let rule = RuleCounters {
             hits: load_count(code)?,
@@ -444,6 +445,7 @@ fn load_counters(code: &mut Decoder<'_>) -> Result<(Counters, RuleCounts), Damag
             snoozed: load_count(code)?,
             holds: load_count(code)?,
             blocks: load_count(code)?,
+            amounts: Amounts::load(code)?,
         };
         rules.push((name, rule));
     }

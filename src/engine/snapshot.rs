@@ -299,11 +299,21 @@ fn write_counters<'a>(
     code.count(counters.rules.len());
     for (name, rule) in rules.zip(&counters.rules) {
         code.text(name);
-        let RuleCounters { hits, alerts, thinned, undecided, exempt, snoozed, holds, blocks } =
-            *rule;
+        let RuleCounters {
+            hits,
+            alerts,
+            thinned,
+            undecided,
+            exempt,
+            snoozed,
+            holds,
+            blocks,
+            amounts,
+        } = rule;
         for count in [hits, alerts, thinned, undecided, exempt, snoozed, holds, blocks] {
-            code.var(count);
+            code.var(*count);
         }
+        amounts.save(code);
     }
 }
 

@@ -138,6 +138,9 @@ impl<'a, S: Sink> Turn<'a, S> {
         }
         self.await_label(&standing, &judged.judgement);
         if timeliness != Timeliness::Future {
+            self.add_amounts(&standing, &judged.judgement);
+        }
+        if timeliness != Timeliness::Future {
             self.take_label();
             self.take_answer(&standing);
         }

@@ -9,9 +9,9 @@ use crate::decision::holds::HoldState;
 use crate::decision::lattice::Outcome as Verdict;
 use crate::engine::streams::{Carries, Source};
 use crate::engine::{
-    ActivationReport, CommandResult, DecisionsWanted, Engine, EngineOptions, Input as EngineInput,
-    LabelFigures, Labelled, Link, ModelFigures, Output, Past, Silence, Sink, SnapshotStatus,
-    StreamId,
+    ActivationReport, Amount, CommandResult, DecisionsWanted, Engine, EngineOptions,
+    Input as EngineInput, LabelFigures, Labelled, Link, ModelFigures, Output, Past, Silence, Sink,
+    SnapshotStatus, StreamId,
 };
 use crate::event::schema::EventId;
 use crate::rules::eval::EvalError;
@@ -281,6 +281,16 @@ impl Step for Deciding {
         let per_rule = |pick: fn(&crate::engine::RuleCounters) -> u64| -> Vec<(Arc<str>, u64)> {
             self.rules.iter().map(Arc::clone).zip(counters.rules.iter().map(pick)).collect()
         };
+        let furthest_ms = self.engine.streams().filter_map(|(_, clock)| clock.now_ms).max();
+        let amounts =
+            counters.rules.iter().map(|rule| rule.amounts.until(furthest_ms.unwrap_or(0)));
+        let amounts: Vec<(Arc<str>, Amount)> =
+            self.rules.iter().map(Arc::clone).zip(amounts).collect();
+        // A series for each rule that ever hit something with an amount; most have none.
+        let of_amounts = |pick: fn(&Amount) -> u64| -> Vec<(Arc<str>, u64)> {
+            let told = amounts.iter().filter(|(_, sum)| *sum != Amount::default());
+            told.map(|(rule, sum)| (Arc::clone(rule), pick(sum))).collect()
+        };
         let watermarks = self.engine.streams().filter_map(|(source, clock)| {
             Some((source.topic.as_str().into(), source.partition, clock.now_ms?))
         });
@@ -294,6 +304,8 @@ impl Step for Deciding {
             alerts_thinned: per_rule(|rule| rule.thinned),
             rule_hits: per_rule(|rule| rule.hits),
             rule_undecided: per_rule(|rule| rule.undecided),
+            rule_amounts: of_amounts(|sum| sum.minor),
+            rule_amounts_left_out: of_amounts(|sum| sum.left_out),
             holds_open: self.engine.holds_open() as u64,
             holds: HoldState::ALL.map(|state| (state.as_str(), counters.holds_in(state))).to_vec(),
             watermarks: watermarks.collect(),

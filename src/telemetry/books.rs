@@ -85,6 +85,10 @@ pub struct EngineReport {
     pub rule_hits: Vec<(Arc<str>, u64)>,
     /// Events per rule that it could not judge.
     pub rule_undecided: Vec<(Arc<str>, u64)>,
+    /// Amounts of the last quarter per rule that hit, in minor units of the base currency.
+    pub rule_amounts: Vec<(Arc<str>, u64)>,
+    /// Events of the last quarter whose amount is not among them.
+    pub rule_amounts_left_out: Vec<(Arc<str>, u64)>,
     /// Holds that are open.
     pub holds_open: u64,
     /// Holds per state that they reached.
@@ -236,6 +240,8 @@ impl EngineReport {
             (&mut self.alerts_thinned, &other.alerts_thinned),
             (&mut self.rule_hits, &other.rule_hits),
             (&mut self.rule_undecided, &other.rule_undecided),
+            (&mut self.rule_amounts, &other.rule_amounts),
+            (&mut self.rule_amounts_left_out, &other.rule_amounts_left_out),
             (&mut self.state_keys, &other.state_keys),
             (&mut self.mapping_errors, &other.mapping_errors),
         ];

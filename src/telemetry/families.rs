@@ -120,6 +120,16 @@ fn rules(cells: &[Books]) -> Vec<MetricFamily> {
             "Events that a rule could not judge.",
             per_rule(|e| &e.rule_undecided),
         ),
+        gauge(
+            "riskweir_rule_amount_minor",
+            "Amounts of the events of the last 90 days that a rule hit, in minor units of the base currency.",
+            per_rule(|e| &e.rule_amounts),
+        ),
+        gauge(
+            "riskweir_rule_amounts_left_out",
+            "Events of the last 90 days that a rule hit without an amount, or in a currency without a rate.",
+            per_rule(|e| &e.rule_amounts_left_out),
+        ),
         gauge("riskweir_holds_open", "Holds that are open.", total(cells, |b| b.engine.holds_open)),
         counter("riskweir_holds_total", "Holds that reached a state.", holds),
     ]
