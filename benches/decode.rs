@@ -124,6 +124,7 @@ fn schema() -> Schema {
         from: vec![Pointer(vec![name.to_owned()])],
         slot: SlotId(slot),
         sensitive: None,
+        tokenized: false,
     };
     let payment = EventType {
         name: "payment".to_owned(),
@@ -137,7 +138,7 @@ fn schema() -> Schema {
         answers: None,
     };
     let entities = ["account", "device", "merchant"].map(str::to_owned).to_vec();
-    Schema { events: vec![payment], entities, roles: Vec::new() }
+    Schema { events: vec![payment], entities, roles: Vec::new(), ..Schema::default() }
 }
 
 /// The same eight fields for `serde_json`, borrowed where it can.

@@ -569,6 +569,7 @@ fn header(next_offset: i64) -> Header {
 fn snapshots(place: &Place) -> Vec<String> {
     let storage = Box::new(LocalDir::new(place.path().join("state")));
     let mut snapshots = Snapshots::new(storage, "payments-0", 2).unwrap();
+    snapshots.keep_rules("0123456789abcdef", b"rules", &[]).unwrap();
     let write = |next_offset: i64| {
         snapshots.begin(&header(next_offset)).unwrap();
         snapshots.part(b"state").unwrap();
@@ -585,7 +586,7 @@ fn snapshot_inspect_lists_what_snapshots_say_about_themselves() {
     let called = place.call(&["snapshot", "inspect", "state"]);
     assert_eq!((called.code, called.err.as_str()), (0, ""));
     let lines: Vec<&str> = called.out.lines().collect();
-    assert_eq!(lines.len(), 3, "{}", called.out);
+    assert_eq!(lines.len(), 4, "{}", called.out);
     assert!(lines[0].starts_with("SNAPSHOT"), "{}", called.out);
     let words: Vec<&str> = lines[2].split_whitespace().collect();
     let size = fs::metadata(place.path().join("state").join(&names[1])).unwrap().len().to_string();
@@ -616,7 +617,7 @@ fn snapshot_verify_names_the_damaged_one_and_fails() {
     fs::write(&path, bytes).unwrap();
     let called = place.call(&["snapshot", "verify", "state"]);
     assert_eq!(called.code, 1);
-    assert_eq!(called.out.lines().count(), 1, "{}", called.out);
+    assert_eq!(called.out.lines().count(), 2, "{}", called.out);
     let expected = format!("error[S0001]: snapshot `{}`: it is damaged at byte ", names[1]);
     assert!(called.err.starts_with(&expected), "{}", called.err);
     assert!(called.err.contains("= see docs/errors/S0001.md"), "{}", called.err);
@@ -628,6 +629,30 @@ fn snapshot_verify_names_the_damaged_one_and_fails() {
     let called = place.call(&["snapshot", "inspect", &one]);
     assert_eq!(called.code, 0);
     assert!(called.out.contains("NO [S0001]: it is damaged at byte "), "{}", called.out);
+}
+
+#[test]
+fn snapshot_verify_names_a_snapshot_whose_rule_set_is_gone() {
+    let place = place(RULES);
+    let names = snapshots(&place);
+    let rules = "payments-0/rules-0123456789abcdef.rwr";
+    let path = place.path().join("state").join(rules);
+    let kept = fs::read(&path).unwrap();
+    fs::remove_file(&path).unwrap();
+    let called = place.call(&["snapshot", "verify", "state"]);
+    assert_eq!(called.code, 1);
+    for name in &names {
+        let told = format!("error[S0007]: snapshot `{name}`: its rule set `0123456789abcdef`");
+        assert!(called.err.contains(&told), "{}", called.err);
+    }
+    let called = place.call(&["snapshot", "verify", "state", "--format", "json"]);
+    let line: Value = serde_json::from_str(called.out.lines().next().unwrap()).unwrap();
+    assert_eq!((called.code, &line["valid"], &line["code"]), (1, &true.into(), &"S0007".into()));
+    // Of a file alone nobody knows what lies beside it, and to list them is no verdict.
+    assert_eq!(place.call(&["snapshot", "verify", &format!("state/{}", names[0])]).code, 0);
+    assert_eq!(place.call(&["snapshot", "inspect", "state"]).code, 0);
+    fs::write(&path, kept).unwrap();
+    assert_eq!(place.call(&["snapshot", "verify", "state"]).code, 0);
 }
 
 #[test]
@@ -653,6 +678,7 @@ fn a_snapshot_three_times_the_memory_is_verified_in_parts() {
     let place = place(RULES);
     let storage = Box::new(LocalDir::new(place.path().join("state")));
     let mut snapshots = Snapshots::new(storage, "payments-0", 2).unwrap();
+    snapshots.keep_rules("0123456789abcdef", b"rules", &[]).unwrap();
     snapshots.begin(&header(17)).unwrap();
     let mut word = 0x9e37_79b9_7f4a_7c15_u64;
     for _ in 0..96 {
@@ -687,7 +713,7 @@ fn snapshot_finds_its_place_in_the_configuration_and_says_when_nothing_is_there(
     let brokers = ["--brokers", "127.0.0.1:1"];
     let set = ["snapshot", "verify", "--set", "snapshot.dir=state"];
     let called = place.call(&[&set[..], &brokers].concat());
-    assert_eq!((called.code, called.out.lines().count()), (0, 2), "{}", called.err);
+    assert_eq!((called.code, called.out.lines().count()), (0, 3), "{}", called.err);
     let called = place.call(&[&["snapshot", "verify"][..], &brokers].concat());
     assert_eq!(called.code, 2);
     assert!(called.err.contains("set `snapshot.dir`"), "{}", called.err);

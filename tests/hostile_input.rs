@@ -24,6 +24,7 @@ fn field(slot: u16, name: &str, role: Role, ty: FieldType, from: &str) -> Field 
         from,
         slot: SlotId(slot),
         sensitive: None,
+        tokenized: false,
     }
 }
 
@@ -59,7 +60,12 @@ fn schema() -> Schema {
         labels: None,
         answers: None,
     };
-    Schema { events: vec![payment], entities: vec!["account".into()], roles: Vec::new() }
+    Schema {
+        events: vec![payment],
+        entities: vec!["account".into()],
+        roles: Vec::new(),
+        ..Schema::default()
+    }
 }
 
 /// Decodes one record; the row comes with it.

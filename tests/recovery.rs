@@ -299,6 +299,31 @@ fn a_topic_that_was_made_anew_stops_the_start_where_only_the_group_remembers_the
 }
 
 #[test]
+fn offsets_set_back_behind_deleted_input_name_what_was_lost() {
+    let (fleet, mut payments) = (fleet("back", "transactional"), Payments::new(31, 1, 20));
+    fleet.produce(&payments.take(400));
+    let first = fleet.start("one", &[RARELY]);
+    fleet.wait_committed(400, &[&first]);
+    first.stop_in_order();
+    // The newest snapshot alone is left, and has seen all 400.
+    let mut snapshots = fleet.snapshot_files("one");
+    snapshots.sort();
+    snapshots.pop();
+    for snapshot in snapshots {
+        fs::remove_file(snapshot).unwrap();
+    }
+    fleet.broker.delete_records(&fleet.input(), 0, 100);
+    fleet.broker.commit(&fleet.topic("group"), &fleet.input(), &(300, String::new()));
+    let again = fleet.start("one", &[RARELY]);
+    fleet.wait_committed(400, &[&again]);
+    let said = stop_after_gap(again);
+    let told = lines(&said, "The past of a partition is lost");
+    let [line] = &told[..] else { panic!("{said}") };
+    assert_eq!((&line["low"], &line["committed"]), (&100.into(), &300.into()), "{line}");
+    assert!(line["snapshot"].as_str().unwrap().starts_with("all/"), "{line}");
+}
+
+#[test]
 fn a_topic_that_ends_before_what_was_decided_stops_the_start() {
     let (fleet, _) = with_a_topic_made_anew("shorter", 100);
     check_refused(&fleet, "the partition ends before offset 100");

@@ -17,6 +17,7 @@ pub mod planted;
 pub mod rates;
 pub mod text;
 pub mod time;
+pub mod token;
 pub mod value;
 
 pub use amount::{AmountError, Currency, MICRO_PER_MINOR};
@@ -24,4 +25,5 @@ pub use country::{country_meant, parse_country};
 pub use digest::Digest;
 pub use id::{EntityKey, Tag};
 pub use network::{Network, Networks, NoNetwork, parse_address};
+pub use token::{TokenKey, TokenKeys};
 pub use value::{TextRef, Value};

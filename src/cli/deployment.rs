@@ -4,6 +4,9 @@
 //! `run` would not start with on the same machine. Outside of that are what only the moment tells: brokers and topics
 //! (`validate --connect`), another process at `http.listen`, another writer of the snapshots.
 
+use std::sync::Arc;
+
+use crate::base::TokenKeys;
 use crate::cli::rules::compile_folder;
 use crate::cli::run::{exit, show};
 use crate::cli::{Console, Exit, Failure};
@@ -16,8 +19,10 @@ use crate::runtime::{self, engine_options};
 pub(crate) struct Deployment {
     /// The configuration.
     pub(crate) config: Config,
-    /// The rules.
-    pub(crate) program: Program,
+    /// The rules, with the key of their tokens.
+    pub(crate) program: Arc<Program>,
+    /// The keys of tokens.
+    pub(crate) tokens: TokenKeys,
     /// The topics to read: those of events, and that of commands.
     pub(crate) inputs: Vec<String>,
     /// What decisions call `config`: the digest of the settings that they depend on.
@@ -34,6 +39,8 @@ impl Deployment {
         let Some(program) = compile_folder(&config.rules.path, console)? else {
             return Ok(Err(Exit::Invalid));
         };
+        let tokens = runtime::token_keys(&config).map_err(Failure::invalid)?;
+        let program = runtime::keyed(program.into(), &tokens).map_err(Failure::invalid)?;
         let mut inputs = input_topics(&config, &program)?;
         inputs.extend(config.topics.commands.clone());
         check_spread(&config, &program)?;
@@ -42,7 +49,7 @@ impl Deployment {
             return Ok(Err(exit(&error)));
         }
         let digest = engine_options(&config).digest().short_hex();
-        Ok(Ok(Self { config, program, inputs, digest }))
+        Ok(Ok(Self { config, program, tokens, inputs, digest }))
     }
 }
 

@@ -55,10 +55,11 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
     let (level, color) = (log::level(level), console.color);
     log::init(&log::Settings { form: Some(log::Form::Text), level, repeat_limit, color })
         .map_err(Failure::invalid)?;
-    let Deployment { config, program, inputs, .. } = match Deployment::of(loaded.config, console)? {
-        Ok(deployment) => deployment,
-        Err(exit) => return Ok(exit),
-    };
+    let Deployment { config, program, tokens, inputs, .. } =
+        match Deployment::of(loaded.config, console)? {
+            Ok(deployment) => deployment,
+            Err(exit) => return Ok(exit),
+        };
     if let Err(error) = runtime::check_connection(&config, &inputs, LIMIT) {
         show(&error, *console);
         return Ok(exit(&error));
@@ -72,12 +73,13 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
         }
     };
     let (stored, at) = choose(all)?;
-    let mut engines = DecidingEngines::new(program.into(), engine_options(&config))
+    let mut engines = DecidingEngines::new(program, engine_options(&config))
+        .tokenizing(tokens)
         .partitioned_by(config.kafka.partitioned_by.as_deref())
         .commanded_from(config.topics.commands.as_deref());
     for folder in &arguments.past_rules {
         let Some(program) = compile_folder(folder, console)? else { return Ok(Exit::Invalid) };
-        let (ruleset, id) = (program.digest.short_hex(), engines.remember(program.into()));
+        let (ruleset, id) = (program.digest.short_hex(), engines.remember(program).join(", "));
         if console.is_verbose() {
             let folder = folder.display();
             console.message(&format!("`{folder}`: `ruleset` {ruleset}, kept as {id}"));

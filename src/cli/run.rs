@@ -72,8 +72,8 @@ fn serve(
     backfill: Option<Since>,
     console: Console,
 ) -> Result<Books, RunError> {
-    let Deployment { config, program, inputs, digest } = deployment;
-    let (config, program) = (&config, Arc::new(program));
+    let Deployment { config, program, tokens, inputs, digest } = deployment;
+    let config = &config;
     let stop = Stop::on_signals(config.shutdown_timeout)
         .map_err(|error| RunError::Process { reason: error.to_string() })?;
     let (version, ruleset) = (env!("CARGO_PKG_VERSION"), program.digest.short_hex());
@@ -82,7 +82,7 @@ fn serve(
     let board = Arc::new(Board::new(1, identity));
     let health = Arc::new(Health::new(config.http.progress_timeout));
     let address = config.http.listen;
-    let laid = laid(config, &program, &inputs);
+    let laid = Laid { tokens: tokens.clone(), ..laid(config, &program, &inputs) };
     let (reloader, incoming) = Reloader::new(&config.rules.path, laid, Arc::clone(&board));
     let reloader = Arc::new(reloader);
     let _watch = reloader
@@ -112,6 +112,7 @@ fn serve(
         .following(incoming, Arc::clone(&board))
         .shown_in(rules)
         .backfilled(backfill)
+        .tokenizing(tokens)
         .partitioned_by(config.kafka.partitioned_by.as_deref())
         .commanded_from(config.topics.commands.as_deref());
     notify::follow(Arc::clone(&health), stop.clone())
@@ -127,7 +128,7 @@ fn laid(config: &Config, program: &Program, inputs: &[String]) -> Laid {
         (entity.clone(), by_partition)
     });
     let events = event_topics(config, inputs);
-    Laid { inputs: config.topics.inputs.is_none().then_some(events), spread }
+    Laid { inputs: config.topics.inputs.is_none().then_some(events), spread, ..Laid::default() }
 }
 
 /// The topics that are read, but for that of commands.

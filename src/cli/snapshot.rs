@@ -12,10 +12,15 @@ use serde_json::{Value, json};
 use crate::base::time::format_rfc3339;
 use crate::cli::settings::Settings;
 use crate::cli::{Console, Exit, Failure, Format};
-use crate::durable::snapshots::{RULES_ENDING, examine, is_ours, misplaced};
+use crate::diag::Code;
+use crate::durable::snapshots::{RULES_ENDING, examine, is_ours, misplaced, rules_name};
 use crate::durable::{
     ContainerError, Header, Position, SnapshotError, Storage, StorageError, Totals, Trouble, open,
 };
+
+/// A snapshot whose rule set does not lie beside it.
+const LACKS: Code = Code("S0007");
+const LACKS_HELP: &str = "put the file back, from a copy of the folder: without it the state is carried over to the rule set that is active";
 
 /// What is wrong with an entry that is named like a snapshot.
 const NO_FILE: &str = "it is no plain file";
@@ -78,14 +83,14 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
     match console.format {
         Format::Json => {
             let now_ms = now_ms();
-            let lines: Vec<String> =
-                all.iter().map(|one| format!("{}\n", as_json(one, now_ms))).collect();
-            console.data(&lines.concat());
+            let line = |one: &Examined| format!("{}\n", as_json(one, lacking(one, &all), now_ms));
+            console.data(&all.iter().map(line).collect::<String>());
         }
-        Format::Text if verify => all.iter().for_each(|one| tell(one, console)),
+        Format::Text if verify => all.iter().for_each(|one| tell(one, lacking(one, &all), console)),
         Format::Text => console.data(&table(&all, now_ms())),
     }
-    let sound = !is_empty && all.iter().all(|one| one.outcome.is_ok());
+    let is_sound = |one: &Examined| one.outcome.is_ok() && lacking(one, &all).is_none();
+    let sound = !is_empty && all.iter().all(is_sound);
     Ok(if verify && !sound { Exit::Invalid } else { Exit::Ok })
 }
 
@@ -141,6 +146,14 @@ impl Examined {
     }
 }
 
+/// The rule set that a whole snapshot needs and that does not lie beside it; of a file alone nobody looked beside it.
+fn lacking<'e>(one: &'e Examined, all: &[Examined]) -> Option<&'e str> {
+    let header = one.header.as_ref().filter(|_| one.outcome.is_ok() && !one.is_rules())?;
+    let (folder, _) = one.name.rsplit_once('/').filter(|(folder, _)| *folder == header.shard)?;
+    let wanted = rules_name(folder, &header.ruleset);
+    all.iter().all(|other| other.name != wanted).then_some(&*header.ruleset)
+}
+
 fn examine_one(
     name: String,
     size_bytes: u64,
@@ -158,9 +171,15 @@ fn examine_one(
     Examined { name, size_bytes, header, outcome }
 }
 
-fn tell(one: &Examined, console: &Console) {
+fn tell(one: &Examined, lacks: Option<&str>, console: &Console) {
     match &one.outcome {
         Ok(totals) => {
+            if let Some(ruleset) = lacks {
+                let name = &one.name;
+                let message =
+                    format!("snapshot `{name}`: its rule set `{ruleset}` does not lie beside it");
+                console.problem(LACKS.0, &message, None, Some(LACKS_HELP));
+            }
             if !console.is_quiet() {
                 let Totals { frames, raw_bytes, file_bytes } = totals;
                 console.data(&format!(
@@ -175,7 +194,7 @@ fn tell(one: &Examined, console: &Console) {
     }
 }
 
-fn as_json(one: &Examined, now_ms: i64) -> Value {
+fn as_json(one: &Examined, lacks: Option<&str>, now_ms: i64) -> Value {
     let mut line = json!({
         "name": one.name,
         "valid": one.outcome.is_ok(),
@@ -184,6 +203,10 @@ fn as_json(one: &Examined, now_ms: i64) -> Value {
     if let Ok(totals) = &one.outcome {
         line["frames"] = totals.frames.into();
         line["raw_bytes"] = totals.raw_bytes.into();
+    }
+    if lacks.is_some() {
+        line["code"] = LACKS.0.into();
+        line["help"] = LACKS_HELP.into();
     }
     if let Err(error) = &one.outcome {
         line["code"] = error.code().0.into();

@@ -34,7 +34,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
     let Some(loaded) = arguments.settings.load(console) else { return Ok(Exit::Invalid) };
     let (config, program, inputs, digest) = match Deployment::of(loaded.config, console)? {
-        Ok(Deployment { config, program, inputs, digest }) => (config, program, inputs, digest),
+        Ok(Deployment { config, program, inputs, digest, .. }) => (config, program, inputs, digest),
         Err(exit) => return Ok(exit),
     };
     if let Err(error) = runtime::check_room(&config) {

@@ -178,6 +178,8 @@ pub const KEYS: &[Key] = &[
     key("snapshot.keep", Count(1, 1_000), Value("2"), "Valid snapshots that are kept, at least 2. There must be room for one more."),
     key("audit.key_file", Path, Unset("no checkpoints are signed"), "PEM file of the Ed25519 key that signs checkpoints: `riskweir audit keygen FILE` makes one. Only the service may read it."),
     key("audit.checkpoint_interval", Duration("1s", "1d"), Value("1m"), "A checkpoint is signed at every record that lengthens an audit chain, and otherwise so often while records are decided."),
+    key("tokens.key_file", Path, Unset("no field may be `tokenized`"), "File with the secret, at least 32 bytes, by which values of `tokenized` fields become tokens: `openssl rand -hex 32` makes one. Only the service may read it."),
+    key("tokens.previous_key_file", Path, Unset("no key was changed"), "The secret before it, so that records which were decided with it can be decided again."),
     key("http.listen", Text, Value("127.0.0.1:9464"), "Address of /metrics, /livez and /readyz."),
     key("http.reload", Choice(HTTP_RELOAD), Value("auto"), "Whether `riskweir reload` may ask. `auto`: only where `http.listen` is a loopback address."),
     key("http.progress_timeout", Duration("100ms", "1h"), Value("10s"), "How long the poll loop may stand still before /livez and /readyz say so."),

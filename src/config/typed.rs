@@ -34,6 +34,8 @@ pub struct Config {
     pub snapshot: Snapshot,
     /// Signatures of audit chains.
     pub audit: Audit,
+    /// Keys of tokens.
+    pub tokens: TokenFiles,
     /// Metrics and health.
     pub http: Http,
     /// The HTTP API; none: it is not served.
@@ -138,6 +140,15 @@ pub struct Audit {
     pub key_file: Option<PathBuf>,
     /// Longest time between two checkpoints while records are decided.
     pub checkpoint_interval: Duration,
+}
+
+/// Keys of tokens.
+#[derive(Clone, Debug)]
+pub struct TokenFiles {
+    /// The key that makes tokens.
+    pub key_file: Option<PathBuf>,
+    /// The one before it.
+    pub previous_key_file: Option<PathBuf>,
 }
 
 impl Topics {
@@ -341,6 +352,10 @@ pub(crate) fn build(resolved: &Resolved, errors: &mut Vec<ConfigError>) -> Optio
         audit: Audit {
             key_file: read.path("audit.key_file"),
             checkpoint_interval: read.duration("audit.checkpoint_interval")?,
+        },
+        tokens: TokenFiles {
+            key_file: read.path("tokens.key_file"),
+            previous_key_file: read.path("tokens.previous_key_file"),
         },
         http: http?,
         api,

@@ -393,7 +393,7 @@ impl Snapshots {
     }
 
     fn rules_name(&self, id: &str) -> String {
-        format!("{}/{RULES_PREFIX}{id}{RULES_ENDING}", self.shard)
+        rules_name(&self.shard, id)
     }
 
     /// Deletes rule sets that no recovery will ask for, as far as there are too many.
@@ -584,6 +584,11 @@ impl Snapshots {
         self.verdicts.insert(found.name.clone(), verdict);
         verdict
     }
+}
+
+/// The name under which a rule set lies beside the snapshots of a shard.
+pub fn rules_name(shard: &str, id: &str) -> String {
+    format!("{shard}/{RULES_PREFIX}{id}{RULES_ENDING}")
 }
 
 /// Whether something is named like a snapshot or a rule set that is kept beside them.

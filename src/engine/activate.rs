@@ -93,7 +93,7 @@ impl Engine {
             lists.expired_ms(),
             lists.edits().clone(),
             place,
-            old.digest == program.digest,
+            old.digest == program.digest && old.schema.token_key == program.schema.token_key,
         );
         if old.digest != program.digest {
             remembered.breakers = Breakers::new(&program);

@@ -14,9 +14,9 @@ use crate::engine::port::{Input, Sink};
 use crate::engine::snoozes::{LONGEST_SNOOZE_MS, SnoozeTerms};
 use crate::engine::step::{Remembered, Setup};
 use crate::engine::streams::Source;
-use crate::event::schema::{EventId, FieldType};
+use crate::event::schema::{EntityId, EventId, FieldType};
 use crate::rules::list_member;
-use crate::rules::program::{ListId, ListSpec, RuleBody, Type};
+use crate::rules::program::{ListId, ListSpec, Program, RuleBody, Type};
 use crate::rules::syntax::ast::Otherwise;
 use crate::state::Seen;
 
@@ -84,6 +84,7 @@ impl<S: Sink> Obedience<'_, S> {
     }
 
     fn answer(&mut self, asked: &Asked) {
+        let asked = &self.tokenized(asked);
         let answer = match self.recognise(asked) {
             Seen::New => self.act(asked),
             Seen::Duplicate => self.stands(asked, CommandResult::Repeated, None),
@@ -104,6 +105,39 @@ impl<S: Sink> Obedience<'_, S> {
             (self.remembered.chains.of(self.input.stream), self.source.at(self.input.offset));
         emit::command(record, self.setup, chain, self.body, self.sink);
         self.remembered.trail.add_bytes(self.body);
+    }
+
+    /// The same with tokens for values of tokenized entities: from here on nobody sees what they were.
+    fn tokenized(&self, asked: &Asked) -> Asked {
+        let Program { schema, lists, .. } = &*self.setup.program;
+        let mut asked = asked.clone();
+        let Some(key) = &schema.token_key else { return asked };
+        let is_tokenized = |entity: &str| {
+            let known = (0..).map(EntityId).zip(&schema.entities);
+            known.into_iter().any(|(id, name)| name == entity && schema.is_tokenized(id))
+        };
+        let value = match &mut asked.wish {
+            Wish::Place { entity, value, .. } => Some(value).filter(|_| is_tokenized(entity)),
+            Wish::ListAdd { list, value, .. } | Wish::ListRemove { list, value } => {
+                let ty = lists.iter().find(|spec| spec.name == *list).map(|spec| spec.ty);
+                let is_token = matches!(ty, Some(Type::Entity(kind)) if schema.is_tokenized(kind));
+                Some(value).filter(|_| is_token)
+            }
+            Wish::SnoozeSet { about, .. } | Wish::SnoozeEnd { about } => {
+                let events = (0..schema.events.len()).filter_map(|at| u16::try_from(at).ok());
+                let mut fields = events.map(EventId).filter_map(|event| {
+                    let field = schema.key_named(event, &about.key)?;
+                    Some(schema.event(event).field(field))
+                });
+                let is_token = fields.any(|field| field.tokenized);
+                Some(&mut about.value).filter(|_| is_token)
+            }
+            Wish::Hold { .. } => None,
+        };
+        if let Some(value) = value {
+            *value = key.token_of(value);
+        }
+        asked
     }
 
     /// Whether the command came before; ids of commands are remembered like those of events.

@@ -3,8 +3,10 @@
 
 use core::num::NonZeroU16;
 
+use crate::base::TokenKey;
 use crate::base::codec::{Damaged, Decoder, Encoder};
 use crate::event::key::{KeyPart, key_parts};
+use crate::event::schema::{EventId, SlotId};
 use crate::rules::origins;
 use crate::rules::program::{NodeId, Program, TablePlan, Type};
 use crate::window::Mapping;
@@ -33,7 +35,8 @@ impl TableIdentity {
         let event = program.schema.event(plan.event);
         let parts = key_parts(event, &plan.keys);
         let kinds = parts.iter().map(|part| match part {
-            KeyPart::Text(_) => "text".to_owned(),
+            KeyPart::Text(slot) => token_name(program, plan.event, *slot)
+                .map_or_else(|| "text".to_owned(), |key| format!("token of {key}")),
             KeyPart::Money(..) => "money".to_owned(),
             // WHY: a member is known by its place among the members.
             KeyPart::Word(slot) => {
@@ -122,6 +125,16 @@ impl TableIdentity {
 }
 
 /// A type in words that say all that its remembered words depend on.
+/// The name of the key of the tokens in a slot, if it holds some.
+///
+/// WHY: tokens of another key are other keys of state. What is known by the old ones is nothing to the new ones, and they say
+/// `warming` until their windows have filled.
+fn token_name(program: &Program, event: EventId, slot: SlotId) -> Option<&str> {
+    let mut fields = program.schema.event(event).fields.iter();
+    let is_token = fields.any(|field| field.slot == slot && field.tokenized);
+    program.schema.token_key.as_ref().filter(|_| is_token).map(TokenKey::id)
+}
+
 fn type_text(program: &Program, ty: Type) -> String {
     match ty {
         // WHY: a member is remembered by its place among the members.
@@ -129,7 +142,12 @@ fn type_text(program: &Program, ty: Type) -> String {
         // WHY: the number of an entity changes when another one is declared before it; its name does not.
         Type::Entity(entity) => {
             let name = program.schema.entities.get(usize::from(entity.0));
-            format!("entity {}", name.map_or("?", String::as_str))
+            let name = name.map_or("?", String::as_str);
+            let key = program.schema.token_key.as_ref();
+            match key.filter(|_| program.schema.is_tokenized(entity)) {
+                Some(key) => format!("entity {name}, token of {}", key.id()),
+                None => format!("entity {name}"),
+            }
         }
         _ => format!("{ty:?}"),
     }

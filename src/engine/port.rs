@@ -47,6 +47,18 @@ impl OutputTopic {
     pub const ALL: [Self; 5] =
         [Self::Decisions, Self::Alerts, Self::Holds, Self::Audit, Self::DeadLetter];
 
+    /// Its word, as metrics have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Decisions => "decisions",
+            Self::Alerts => "alerts",
+            Self::Holds => "holds",
+            Self::Audit => "audit",
+            Self::DeadLetter => "dead_letter",
+            Self::Checkpoints => "checkpoints",
+        }
+    }
+
     /// Name of the `schema` field of the records.
     pub fn schema(self) -> &'static str {
         match self {

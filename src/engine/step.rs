@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::base::{Digest, Value};
+use crate::base::{Digest, TokenKey, Value};
 use crate::decision::command::Command;
 use crate::decision::episodes::Episodes;
 use crate::decision::holds::HoldBook;
@@ -435,6 +435,14 @@ impl Engine {
         self.remembered.holds.n_open()
     }
 
+    /// When the oldest open hold with a deadline of its own was placed, in ms of event time, and how many have less than a
+    /// fifth of their time left.
+    pub fn holds_waiting(&self) -> (Option<i64>, usize) {
+        let clocks = self.remembered.clocks.all();
+        let now_ms = |clock: u32| clocks.get(usize::try_from(clock).ok()?)?.now_ms;
+        self.remembered.holds.waiting(now_ms)
+    }
+
     /// The deadline of an open hold that comes first, in ms since 1970, of those that no command or event has brought yet.
     pub fn next_deadline_ms(&self) -> Option<i64> {
         let clocks = 0..u32::try_from(self.remembered.clocks.all().len()).unwrap_or(u32::MAX);
@@ -471,8 +479,26 @@ fn refuse(
     emit::dead_letter(input, source, error, body, sink);
 }
 
+/// The rule set with its settings, and with the name of the key of its tokens where it has some.
+fn identity(program: &Program, options: EngineOptions) -> Digest {
+    let (program, key) = (&program.digest.0, program.schema.token_key.as_ref());
+    match key {
+        Some(key) => Digest::of_parts(&[program, &options.digest().0, key.id().as_bytes()]),
+        None => Digest::of_parts(&[program, &options.digest().0]),
+    }
+}
+
+/// Where nobody gave a key for tokens, the one that everybody knows.
+fn keyed(program: Arc<Program>) -> Arc<Program> {
+    if program.schema.token_key.is_some() || program.schema.tokenized_field().is_none() {
+        return program;
+    }
+    Arc::new(Arc::unwrap_or_clone(program).keyed(&TokenKey::public()))
+}
+
 impl Setup {
     pub(super) fn new(program: Arc<Program>, options: EngineOptions) -> Result<Self, EvalError> {
+        let program = keyed(program);
         let n_events = u16::try_from(program.plans.len()).unwrap_or(u16::MAX);
         let evals: Result<Vec<EvalPlan>, EvalError> =
             (0..n_events).map(|event| EvalPlan::new(&program, EventId(event))).collect();
@@ -482,7 +508,7 @@ impl Setup {
             digesters: program.schema.events.iter().map(Digester::new).collect(),
             ruleset: program.digest.short_hex(),
             config: options.digest().short_hex(),
-            identity: Digest::of_parts(&[&program.digest.0, &options.digest().0]),
+            identity: identity(&program, options),
             labelled: told_about(&program.schema, |event| event.labels.as_ref()),
             answered: told_about(&program.schema, |event| event.answers.as_ref()),
             subjects: held::subject_slots(&program.schema),

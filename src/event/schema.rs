@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::base::Currency;
+use crate::base::{Currency, TokenKey};
 
 /// Index of an event type in [`Schema::events`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -32,6 +32,8 @@ pub struct Schema {
     pub entities: Vec<String>,
     /// Names in `entity NAME = event.field | ...`: kind and the field of each event that carries it.
     pub roles: Vec<EntityRole>,
+    /// The key of tokens, where the rule set has some; without, the one that everybody knows.
+    pub token_key: Option<TokenKey>,
 }
 
 /// `entity customer = card_payment.user_id | login.user_id`: a name by which every listed event has that key.
@@ -152,6 +154,8 @@ pub struct Field {
     pub slot: SlotId,
     /// Name of the class when marked sensitive: never shown in messages.
     pub sensitive: Option<String>,
+    /// Whether a token stands in its slot instead of its value: an id of an entity whose fields are all tokenized.
+    pub tokenized: bool,
 }
 
 /// Type of a field with what decoding needs to know.
@@ -302,6 +306,21 @@ impl Schema {
     /// Never for ids of this schema: ids are made together with the list.
     pub fn event(&self, id: EventId) -> &EventType {
         &self.events[usize::from(id.0)]
+    }
+
+    /// A field with tokens, as `event.field`; none where no field has any.
+    pub fn tokenized_field(&self) -> Option<String> {
+        let of = |event: &EventType| {
+            let field = event.fields.iter().find(|field| field.tokenized)?;
+            Some(format!("{}.{}", event.name, field.name))
+        };
+        self.events.iter().find_map(of)
+    }
+
+    /// Whether ids of an entity are tokens.
+    pub fn is_tokenized(&self, entity: EntityId) -> bool {
+        let mut fields = self.events.iter().flat_map(|event| &event.fields);
+        fields.any(|field| field.tokenized && field.ty == FieldType::Entity(entity))
     }
 
     /// The topics that events name, sorted, each once.

@@ -149,6 +149,7 @@ const WORDS: &[(&str, &str)] = &[
     ("expires", "Entries that rules add end after this time."),
     ("gives", "Each member of the list gives a value: `gives money EUR`."),
     ("sensitive", "Kept out of messages and reasons."),
+    ("tokenized", "Rules, windows and outputs see a keyed hash in its place, never the value."),
     ("currency", "`currency EUR`, or where the record says it: `currency \"/amount/currency\"`."),
     ("unit", "How a number is written: `minor` of money; `ms`, `s`, `minutes`, `hours` of time."),
     ("key", "A field that you intend to group by."),

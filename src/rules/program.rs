@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::base::rates::Rates;
-use crate::base::{Currency, Digest, Network};
+use crate::base::{Currency, Digest, Network, TokenKey};
 use crate::diag::{Sources, Span};
 use crate::event::schema::{EntityId, EventId, FieldId, Schema, SlotId};
 pub use crate::rules::action::{ActionPlan, Escalation, Message, MessagePart, StepUpOtherwise};
@@ -69,6 +69,35 @@ pub struct Program {
     pub tests: Vec<TestCase>,
     /// Models, sorted by name.
     pub models: Vec<ModelPlan>,
+}
+
+impl Program {
+    /// The same with tokens of a key where fields are tokenized: in records to come, on lists and in snoozes. Give it what was
+    /// compiled, not what has a key already.
+    #[must_use]
+    pub fn keyed(mut self, key: &TokenKey) -> Self {
+        if self.schema.tokenized_field().is_none() {
+            return self;
+        }
+        let schema = &self.schema;
+        for list in &mut self.lists {
+            if matches!(list.ty, Type::Entity(kind) if schema.is_tokenized(kind)) {
+                list.members.iter_mut().for_each(|(text, _)| *text = key.token_of(text));
+            }
+        }
+        for (event, plan) in schema.events.iter().zip(&mut self.plans) {
+            let is_token = |slot: SlotId| {
+                event.fields.iter().any(|field| field.slot == slot && field.tokenized)
+            };
+            let snoozes = plan.rules.iter_mut().flat_map(|body| &mut body.snoozes);
+            for (_, values) in snoozes.filter(|(slot, _)| is_token(*slot)) {
+                let tokens = core::mem::take(values).into_iter();
+                *values = tokens.map(|(text, index)| (key.token_of(&text), index)).collect();
+            }
+        }
+        self.schema.token_key = Some(key.clone());
+        self
+    }
 }
 
 /// A rule that does not act on the events of one key, for a time.

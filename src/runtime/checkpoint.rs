@@ -88,6 +88,8 @@ pub(crate) struct Checkpoints {
     passed_over: Vec<String>,
     /// The epochs of the snapshots that are kept, oldest first, as far as they are known.
     epochs: VecDeque<u64>,
+    /// The newest snapshot, where the last search found none that fits because all have seen more than is committed.
+    pub(crate) beyond: Option<String>,
     keep: usize,
     /// What became of the rule set that was to be kept.
     kept: Option<(String, Option<String>)>,
@@ -138,6 +140,7 @@ impl Checkpoints {
             last_epoch: 0,
             passed_over: Vec::new(),
             epochs: VecDeque::new(),
+            beyond: None,
             keep: settings.keep.max(2),
             kept: None,
             books: SnapshotBooks { shard: Some(Arc::from(shard)), ..SnapshotBooks::default() },

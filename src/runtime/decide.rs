@@ -299,6 +299,7 @@ impl Step for Deciding {
             .audit_chains()
             .map(|(source, link)| (source.topic.as_str().into(), source.partition, link.seq));
         let fields = counters.mapping_errors.iter();
+        let (holds_oldest_ms, holds_due_soon) = self.engine.holds_waiting();
         *report = EngineReport {
             alerts: per_rule(|rule| rule.alerts),
             alerts_thinned: per_rule(|rule| rule.thinned),
@@ -307,6 +308,8 @@ impl Step for Deciding {
             rule_amounts: of_amounts(|sum| sum.minor),
             rule_amounts_left_out: of_amounts(|sum| sum.left_out),
             holds_open: self.engine.holds_open() as u64,
+            holds_oldest_ms,
+            holds_due_soon: holds_due_soon as u64,
             holds: HoldState::ALL.map(|state| (state.as_str(), counters.holds_in(state))).to_vec(),
             watermarks: watermarks.collect(),
             audit_seqs: chains.collect(),

@@ -27,6 +27,7 @@ mod rulesets;
 mod shard;
 mod standing;
 pub mod stop;
+pub mod tokens;
 mod trace;
 pub mod vault;
 
@@ -48,6 +49,7 @@ pub use reload::{Backfill, Laid, Reload, Reloader};
 pub use rulesets::{ActiveRules, Asked, Became, DecidingEngines, Wish};
 pub use standing::{Standing, standing};
 pub use stop::{Stop, outlive_file_limits};
+pub use tokens::{keyed, token_keys};
 
 use crate::config::{Config, DeliveryMode};
 use crate::durable;

@@ -39,6 +39,8 @@ enum Loaded {
     None,
     /// There were some, and none of them is whole.
     Lost,
+    /// There were some, and all of them have seen more than is committed.
+    Beyond,
 }
 
 /// What a plan came to.
@@ -578,7 +580,13 @@ fn load<L: Log, E: Engines>(
     }
     let lost = search.skipped.iter().any(|skipped| !matches!(skipped.reason, Reason::Ahead(..)));
     let Search { loaded: Some((found, header, (ruleset, engine))), .. } = search else {
-        return Ok(if lost { Loaded::Lost } else { Loaded::None });
+        let beyond = search.skipped.first().map(|newest| newest.name.clone());
+        checkpoints.beyond = beyond.filter(|_| !lost);
+        return Ok(match (lost, &checkpoints.beyond) {
+            (true, _) => Loaded::Lost,
+            (false, Some(_)) => Loaded::Beyond,
+            (false, None) => Loaded::None,
+        });
     };
     let took = tools.clock.now().saturating_sub(began_at);
     happening::SnapshotLoaded { snapshot: &found.name, bytes: found.size_bytes, took }.emit();
@@ -680,6 +688,7 @@ fn mind_gap<L: Log, E: Engines>(
         if applied.is_none() {
             lows.insert(partition.clone(), low);
         }
+        tell_lost(shard, (partition, end), loaded, low);
         let from = applied.or_else(|| beginning(shard, partition, loaded));
         let Some(from) = from.filter(|from| *from < end) else { continue };
         if from >= low || is_planted(Bug::GapIgnored) {
@@ -698,6 +707,21 @@ fn mind_gap<L: Log, E: Engines>(
         shard.applied.insert(partition.clone(), low.min(end));
     }
     Ok(Some(lows))
+}
+
+/// Says that what the windows knew is lost, where offsets were set back by hand and nobody's notes say more.
+fn tell_lost<S>(
+    shard: &Shard<S>,
+    (partition, committed): (&Partition, i64),
+    loaded: Loaded,
+    low: i64,
+) {
+    let snapshot = shard.checkpoints.as_ref().and_then(|it| it.beyond.as_deref());
+    let is_known = shard.applied.contains_key(partition) || shard.epochs.first().is_some();
+    if let Some(snapshot) = snapshot.filter(|_| loaded == Loaded::Beyond && low > 0 && !is_known) {
+        let (topic, partition) = (&*partition.topic, partition.number);
+        happening::PastLost { topic, partition, low, committed, snapshot }.emit();
+    }
 }
 
 /// The next snapshot is due as soon as it can be taken.

@@ -15,6 +15,7 @@ use std::time::{Duration, SystemTime};
 use signal_hook::consts::SIGHUP;
 use signal_hook::flag;
 
+use crate::base::TokenKeys;
 use crate::diag::render::{self, Style};
 use crate::diag::{Severity, Sources};
 use crate::loader::{load, models_beside};
@@ -23,6 +24,7 @@ use crate::rules::locality::{Foreign, foreign};
 use crate::rules::program::Program;
 use crate::runtime::backfill::{Planned, Since};
 use crate::runtime::rulesets::{Asked, Became, Wish};
+use crate::runtime::tokens::keyed;
 use crate::telemetry::{Board, happening};
 
 /// How often signals are looked for.
@@ -84,6 +86,8 @@ pub struct Laid {
     pub inputs: Option<Vec<String>>,
     /// `kafka.partitioned_by`, and whether the first rule set could be decided partition by partition.
     pub spread: Option<(String, bool)>,
+    /// Keys of tokens.
+    pub tokens: TokenKeys,
 }
 
 impl Laid {
@@ -169,7 +173,9 @@ impl Reloader {
         backfill: Option<Since>,
     ) -> (Reload, Option<Receiver<Became>>) {
         let mut outgoing = self.outgoing.lock().unwrap_or_else(PoisonError::into_inner);
-        let fits = |program: Arc<Program>| self.laid.check(&program).map(|()| program);
+        let fits = |program: Arc<Program>| {
+            self.laid.check(&program).and_then(|()| keyed(program, &self.laid.tokens))
+        };
         let (outcome, became) = match compile().and_then(fits) {
             Err(reason) => (Reload::Refused { reason }, None),
             Ok(program) => self.offer(&mut outgoing, program, backfill),
@@ -395,7 +401,7 @@ mod tests {
 
     #[test]
     fn rules_that_read_another_topic_need_a_restart() {
-        let laid = Laid { inputs: Some(vec!["t".to_owned()]), spread: None };
+        let laid = Laid { inputs: Some(vec!["t".to_owned()]), ..Laid::default() };
         assert_eq!(laid.check(&of_text(&counting("card"))), Ok(()));
         let other = format!(
             "{}event login from \"u\"\n  id i : text\n  time at : time\n",
@@ -404,21 +410,23 @@ mod tests {
         let refused = laid.check(&of_text(&other)).unwrap_err();
         assert!(refused.contains("topics t, u") && refused.contains("restart"), "{refused}");
         // Where the configuration names the topics, the schema has no say.
-        let laid = Laid { inputs: None, spread: None };
+        let laid = Laid::default();
         assert_eq!(laid.check(&of_text(&other)), Ok(()));
     }
 
     #[test]
     fn rules_that_divide_state_otherwise_need_a_restart() {
-        let laid =
-            |by_partition| Laid { inputs: None, spread: Some(("card".to_owned(), by_partition)) };
+        let laid = |by_partition| Laid {
+            spread: Some(("card".to_owned(), by_partition)),
+            ..Laid::default()
+        };
         let (own, foreign) = (of_text(&counting("card")), of_text(&counting("device")));
         assert_eq!(laid(true).check(&own), Ok(()));
         assert_eq!(laid(false).check(&foreign), Ok(()));
         let refused = laid(true).check(&foreign).unwrap_err();
         assert!(refused.contains("`often`") && refused.contains("`device`"), "{refused}");
         assert!(laid(false).check(&own).unwrap_err().contains("restart"));
-        let misspelt = Laid { inputs: None, spread: Some(("crad".to_owned(), true)) };
+        let misspelt = Laid { spread: Some(("crad".to_owned(), true)), ..Laid::default() };
         assert!(misspelt.check(&own).unwrap_err().contains("no entity"));
     }
 }

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 
-use crate::base::Digest;
+use crate::base::{Digest, TokenKeys};
 use crate::diag::{Binary, Source, Sources};
 use crate::durable::container::Next;
 use crate::durable::{LoadError, Parts};
@@ -129,12 +129,19 @@ pub struct DecidingEngines {
     commands: Option<String>,
     /// Engines that share the memory.
     engines: u32,
+    /// Keys of tokens, for rule sets of the past.
+    keys: TokenKeys,
 }
 
 /// The identity of a rule set with its settings.
 fn identity(program: &Program, options: &EngineOptions) -> String {
     let settings = options.digest().short_hex();
-    Digest::of_parts(&[&program.digest.0, settings.as_bytes()]).short_hex()
+    let key = program.schema.token_key.as_ref();
+    match key.map(|key| key.id().as_bytes()) {
+        Some(key) => Digest::of_parts(&[&program.digest.0, settings.as_bytes(), key]),
+        None => Digest::of_parts(&[&program.digest.0, settings.as_bytes()]),
+    }
+    .short_hex()
 }
 
 impl RuleSet {
@@ -160,6 +167,7 @@ impl DecidingEngines {
             partitioned_by: None,
             commands: None,
             engines: 1,
+            keys: TokenKeys::default(),
         }
     }
 
@@ -195,12 +203,27 @@ impl DecidingEngines {
         Self { commands: topic.map(str::to_owned), ..self }
     }
 
-    /// Knows a rule set of the past, with the settings of the wanted one: its identity.
-    pub fn remember(&mut self, program: Arc<Program>) -> String {
-        let ruleset = RuleSet::new(program, self.wanted.options);
-        let id = ruleset.id.clone();
-        self.known.insert(id.clone(), ruleset);
-        id
+    /// Rule sets of the past have tokens of these keys.
+    #[must_use]
+    pub fn tokenizing(self, keys: TokenKeys) -> Self {
+        Self { keys, ..self }
+    }
+
+    /// The rule set with tokens of each key.
+    fn each_keyed(&self, program: Program, options: EngineOptions) -> Vec<RuleSet> {
+        if program.schema.tokenized_field().is_none() {
+            return vec![RuleSet::new(Arc::new(program), options)];
+        }
+        let keyed = |key| RuleSet::new(Arc::new(program.clone().keyed(key)), options);
+        self.keys.all().map(keyed).collect()
+    }
+
+    /// Knows a rule set of the past, with the settings of the wanted one: its identity, for each key of tokens one.
+    pub fn remember(&mut self, program: Program) -> Vec<String> {
+        let all = self.each_keyed(program, self.wanted.options);
+        let ids = all.iter().map(|ruleset| ruleset.id.clone()).collect();
+        self.known.extend(all.into_iter().map(|ruleset| (ruleset.id.clone(), ruleset)));
+        ids
     }
 
     /// A rule set with the part of the memory that one engine has.
@@ -364,11 +387,10 @@ impl Engines for DecidingEngines {
         let Some(artifacts) = artifacts else { return false };
         let (Some(program), _) = compile(&Sources { files, artifacts }) else { return false };
         let options = EngineOptions { decisions: self.wanted.options.decisions, ..options };
-        let ruleset = RuleSet::new(Arc::new(program), options);
-        let is_it = ruleset.id == id;
-        if is_it {
-            self.known.insert(id.to_owned(), ruleset);
-        }
+        let all = self.each_keyed(program, options);
+        let found = all.into_iter().find(|ruleset| ruleset.id == id);
+        let is_it = found.is_some();
+        self.known.extend(found.map(|ruleset| (id.to_owned(), ruleset)));
         is_it
     }
 

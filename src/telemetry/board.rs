@@ -250,6 +250,7 @@ mod tests {
         books.record_read(&label);
         books.record_done(Outcome::Commanded("done"));
         books.kafka_error("BrokerTransportFailure");
+        books.output_errors.insert("audit", 2);
         books.rebalances.insert("assign", 1);
         books.lag.push((Arc::clone(&label), 0, 7));
         books.snapshots = vec![SnapshotBooks {
@@ -270,6 +271,8 @@ mod tests {
             rule_amounts: per(),
             rule_amounts_left_out: per(),
             holds: vec![("placed", 1)],
+            holds_oldest_ms: Some(3_500),
+            holds_due_soon: 4,
             watermarks: vec![(Arc::clone(&label), 0, 1_500)],
             state_keys: per(),
             mapping_errors: per(),
@@ -299,6 +302,9 @@ mod tests {
         assert_eq!(names, expected);
         assert_eq!(sample(&text, "riskweir_build_info{version=\"1.2.3\"}"), Some(1.0));
         assert_eq!(sample(&text, "riskweir_ruleset_info{digest=\"abc\"}"), Some(1.0));
+        assert_eq!(sample(&text, "riskweir_output_errors_total{output=\"audit\"}"), Some(2.0));
+        assert_eq!(sample(&text, "riskweir_holds_oldest_timestamp_seconds"), Some(3.5));
+        assert_eq!(sample(&text, "riskweir_holds_due_soon"), Some(4.0));
         let watermark = "riskweir_watermark_timestamp_seconds{partition=\"0\",topic=\"x\"}";
         assert_eq!(sample(&text, watermark), Some(1.5));
         let snapshot =
@@ -339,6 +345,8 @@ mod tests {
         "riskweir_alerts_total",
         "riskweir_alerts_thinned_total",
         "riskweir_holds_open",
+        "riskweir_holds_oldest_timestamp_seconds",
+        "riskweir_holds_due_soon",
         "riskweir_holds_total",
         "riskweir_rule_hits_total",
         "riskweir_rule_undecided_total",
@@ -357,6 +365,7 @@ mod tests {
         "riskweir_breaker_trips_total",
         "riskweir_rebalances_total",
         "riskweir_kafka_errors_total",
+        "riskweir_output_errors_total",
         "riskweir_mapping_errors_total",
         "riskweir_model_scores_total",
         "riskweir_model_unscored_total",

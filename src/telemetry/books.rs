@@ -91,6 +91,10 @@ pub struct EngineReport {
     pub rule_amounts_left_out: Vec<(Arc<str>, u64)>,
     /// Holds that are open.
     pub holds_open: u64,
+    /// When the oldest open hold with a deadline of its own was placed, event time in ms since 1970.
+    pub holds_oldest_ms: Option<i64>,
+    /// Open holds with less than a fifth of their time left.
+    pub holds_due_soon: u64,
     /// Holds per state that they reached.
     pub holds: Vec<(&'static str, u64)>,
     /// Largest accepted event time per input partition, in ms since 1970.
@@ -269,6 +273,9 @@ impl EngineReport {
         self.watermarks.extend(other.watermarks.iter().cloned());
         self.audit_seqs.extend(other.audit_seqs.iter().cloned());
         self.holds_open += other.holds_open;
+        self.holds_due_soon += other.holds_due_soon;
+        let oldest_ms = [self.holds_oldest_ms, other.holds_oldest_ms];
+        self.holds_oldest_ms = oldest_ms.into_iter().flatten().min();
         self.late += other.late;
         self.future += other.future;
         self.duplicates += other.duplicates;
@@ -305,6 +312,8 @@ pub struct Books {
     pub rebalances: BTreeMap<&'static str, u64>,
     /// Errors of the Kafka client per code.
     pub kafka_errors: BTreeMap<String, u64>,
+    /// Outputs that could not be written, by kind; each is tried again.
+    pub output_errors: BTreeMap<&'static str, u64>,
     /// When the newest checkpoint of the audit chain was signed, in ms since 1970, per input partition.
     pub anchors: BTreeMap<(Arc<str>, i32), i64>,
     /// Snapshots per shard.
@@ -349,6 +358,7 @@ impl Default for Books {
             lag: Vec::new(),
             rebalances: BTreeMap::new(),
             kafka_errors: BTreeMap::new(),
+            output_errors: BTreeMap::new(),
             anchors: BTreeMap::new(),
             snapshots: Vec::new(),
             engine: EngineReport::default(),

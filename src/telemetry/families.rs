@@ -102,6 +102,8 @@ fn rules(cells: &[Books]) -> Vec<MetricFamily> {
             }
         })
     };
+    let oldest_ms = cells.iter().filter_map(|books| books.engine.holds_oldest_ms).min();
+    let oldest = oldest_ms.map(|ms| (Vec::new(), ms_as_seconds(ms))).into_iter().collect();
     let holds = gather(cells, |books, out| {
         for (state, n) in &books.engine.holds {
             add(out, vec![("state", (*state).to_owned())], *n);
@@ -131,6 +133,16 @@ fn rules(cells: &[Books]) -> Vec<MetricFamily> {
             per_rule(|e| &e.rule_amounts_left_out),
         ),
         gauge("riskweir_holds_open", "Holds that are open.", total(cells, |b| b.engine.holds_open)),
+        gauge(
+            "riskweir_holds_oldest_timestamp_seconds",
+            "Event time at which the oldest open hold was placed.",
+            oldest,
+        ),
+        gauge(
+            "riskweir_holds_due_soon",
+            "Open holds with less than a fifth of their time left.",
+            total(cells, |b| b.engine.holds_due_soon),
+        ),
         counter("riskweir_holds_total", "Holds that reached a state.", holds),
     ]
 }
@@ -356,6 +368,7 @@ fn kafka(cells: &[Books]) -> Vec<MetricFamily> {
         }
     });
     let rebalances = gather(cells, |books, out| labeled(out, "kind", &books.rebalances));
+    let unwritten = gather(cells, |books, out| labeled(out, "output", &books.output_errors));
     let errors = gather(cells, |books, out| {
         for (code, n) in &books.kafka_errors {
             add(out, vec![("code", code.clone())], *n);
@@ -365,6 +378,11 @@ fn kafka(cells: &[Books]) -> Vec<MetricFamily> {
         gauge("riskweir_consumer_lag_records", "Records not yet read.", lag),
         counter("riskweir_rebalances_total", "Changes of the assignment.", rebalances),
         counter("riskweir_kafka_errors_total", "Errors of the Kafka client.", errors),
+        counter(
+            "riskweir_output_errors_total",
+            "Outputs that could not be written and are tried again.",
+            unwritten,
+        ),
     ]
 }
 

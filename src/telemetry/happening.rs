@@ -545,6 +545,36 @@ impl GapAccepted<'_> {
     }
 }
 
+/// The committed offsets were set back, and the input no longer holds what the windows knew.
+#[derive(Clone, Copy, Debug)]
+pub struct PastLost<'a> {
+    /// Topic.
+    pub topic: &'a str,
+    /// Partition.
+    pub partition: i32,
+    /// The oldest record that is left.
+    pub low: i64,
+    /// The committed offset.
+    pub committed: i64,
+    /// The newest snapshot, which has seen more than that.
+    pub snapshot: &'a str,
+}
+
+impl PastLost<'_> {
+    /// Writes it.
+    pub fn emit(&self) {
+        let Self { topic, partition, low, committed, snapshot } = self;
+        warn!(
+            topic,
+            partition,
+            low,
+            committed,
+            snapshot,
+            "The past of a partition is lost: no snapshot fits its committed offset, and records before `low` are gone; its windows begin there."
+        );
+    }
+}
+
 /// A snapshot could not be written; earlier ones are as they were.
 #[derive(Clone, Copy, Debug)]
 pub struct SnapshotFailed<'a> {

@@ -426,6 +426,26 @@ impl HoldBook {
         (first.0 == stream).then_some(first.1)
     }
 
+    /// How the open holds wait that have a deadline of their own: when the oldest was placed, in ms of event time, and how many
+    /// have less than a fifth of their time left. `now_ms`: of each partition's clock.
+    ///
+    /// # Cost
+    /// A look at each of them.
+    pub fn waiting(&self, now_ms: impl Fn(u32) -> Option<i64>) -> (Option<i64>, usize) {
+        let open = self.deadlines.iter().filter_map(|(clock, deadline_ms, key)| {
+            Some((*clock, *deadline_ms, self.holds.get(key)?.1.placed_ms))
+        });
+        let (mut oldest_ms, mut due_soon) = (None, 0);
+        for (clock, deadline_ms, placed_ms) in open {
+            oldest_ms =
+                Some(oldest_ms.map_or(placed_ms, |oldest_ms: i64| oldest_ms.min(placed_ms)));
+            let fifth_ms = deadline_ms.saturating_sub(placed_ms) / 5;
+            let is_due = |now_ms: i64| deadline_ms.saturating_sub(now_ms) < fifth_ms;
+            due_soon += usize::from(now_ms(clock).is_some_and(is_due));
+        }
+        (oldest_ms, due_soon)
+    }
+
     /// Heap bytes, about.
     pub fn bytes(&self) -> usize {
         self.bytes
@@ -494,6 +514,27 @@ mod tests {
         assert_eq!(expired(&mut book, 1, 5), [("c".to_owned(), HoldState::Expired, 5)]);
         book.forget(1);
         assert_eq!((book.n_saved(), book.bytes()), (0, 0));
+    }
+
+    #[test]
+    fn how_open_holds_wait_is_told_by_the_clock_of_their_own_stream() {
+        let mut book = HoldBook::default();
+        assert_eq!(book.waiting(|_| Some(0)), (None, 0));
+        // Placed at 100, 200 and 300; a fifth of the time of the first is 20, of the others 40.
+        for (stream, id, placed_ms, deadline) in
+            [(0, "a", 100, 200), (0, "b", 200, 400), (1, "c", 300, 500)]
+        {
+            let held = Hold { placed_ms, ..hold(id, deadline) };
+            book.place(stream, EntityKey::of_text(id.as_bytes()), held);
+        }
+        let at = |book: &HoldBook, first: i64, second: Option<i64>| {
+            book.waiting(|stream| if stream == 0 { Some(first) } else { second })
+        };
+        assert_eq!(at(&book, 180, None), (Some(100), 0));
+        assert_eq!(at(&book, 181, Some(461)), (Some(100), 2));
+        expired(&mut book, 0, 200);
+        assert_eq!(at(&book, 360, Some(0)), (Some(200), 0));
+        assert_eq!(at(&book, 361, Some(0)), (Some(200), 1));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use core::fmt::Write as _;
 use crate::base::amount::{AmountError, parse_minor};
 use crate::base::time::{MAX_TIME_MS, parse_rfc3339};
 use crate::base::value::Place;
-use crate::base::{Currency, TextRef, parse_address, parse_country};
+use crate::base::{Currency, TextRef, TokenKey, parse_address, parse_country};
 use crate::event::error::Reason;
 use crate::event::json::{self, NumberKind};
 use crate::event::mapping::plan::{FieldPlan, Kind, PointerIdx, written_digits};
@@ -115,6 +115,7 @@ impl Reader<'_> {
         match &self.plan.kind {
             Kind::Text => self.text(at, false, row),
             Kind::Entity => self.text(at, true, row),
+            Kind::Token(key) => self.token(at, key, buffer, row),
             Kind::Money { digits } => self.amount(at, *digits, buffer),
             Kind::Time { unit } => {
                 let ms = self.time(at, *unit, buffer)?;
@@ -183,6 +184,25 @@ impl Reader<'_> {
             return refuse(Reason::EmptyKey, at);
         }
         Ok(text.0)
+    }
+
+    /// The token of an id: what it was is not in the row.
+    fn token(&self, at: Found, key: &TokenKey, buffer: &mut Vec<u8>, row: &mut Row) -> Result<u64> {
+        let id = match at.kind {
+            FoundKind::Integer => self.values.raw(at),
+            _ => self.text_of(at, buffer)?,
+        };
+        if id.len() > self.values.max_text_bytes {
+            return refuse(Reason::TextTooLong, at);
+        }
+        if id.is_empty() {
+            return refuse(Reason::EmptyKey, at);
+        }
+        let start = row.arena.len();
+        key.token(id, &mut row.arena);
+        let len = row.arena.len() - start;
+        let [start, len] = [start, len].map(|n| u32::try_from(n).unwrap_or(u32::MAX));
+        Ok(TextRef::new(Place::Arena, start, len).0)
     }
 
     /// Minor units of an amount, from a number or a decimal text.

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::base::Currency;
+use crate::base::{Currency, TokenKey};
 use crate::event::mapping::keys::{KeyTable, NO_NODE};
 use crate::event::schema::{
     EventId, EventType, Field, FieldType, MoneyCurrency, MoneyUnit, Pointer, Role, Schema, SlotId,
@@ -87,6 +87,8 @@ pub(super) enum Kind {
         unit: TimeUnit,
     },
     Entity,
+    /// A token of it.
+    Token(TokenKey),
     OneOf(Box<[Box<[u8]>]>),
 }
 
@@ -94,10 +96,13 @@ impl Plan {
     /// Compiles the event types that `wanted` picks.
     pub(super) fn new(schema: &Schema, wanted: impl Fn(&EventType) -> bool) -> Self {
         let mut plan = Self { nodes: vec![Node::default()], n_pointers: 0, events: Vec::new() };
+        let key = schema
+            .tokenized_field()
+            .map(|_| schema.token_key.clone().unwrap_or_else(TokenKey::public));
         for (index, event) in schema.events.iter().enumerate() {
             let Ok(id) = u16::try_from(index) else { break };
             if wanted(event) {
-                let event = plan.event(EventId(id), event);
+                let event = plan.event(EventId(id), event, key.as_ref());
                 plan.events.push(event);
             }
         }
@@ -115,19 +120,25 @@ impl Plan {
         self.nodes.iter().map(children).collect()
     }
 
-    fn event(&mut self, id: EventId, event: &EventType) -> EventPlan {
+    fn event(&mut self, id: EventId, event: &EventType, key: Option<&TokenKey>) -> EventPlan {
         let discriminator = event
             .discriminator
             .as_ref()
             .map(|(pointer, value)| (self.pointer(pointer), value.as_bytes().into()));
         let fields = (0_u16..).zip(&event.fields).map(|(index, field)| {
             let is_time = index == event.time.0;
-            self.field(&event.name, field, is_time)
+            self.field(&event.name, field, is_time, key)
         });
         EventPlan { id, n_slots: event.n_slots, discriminator, fields: fields.collect() }
     }
 
-    fn field(&mut self, event: &str, field: &Field, is_time: bool) -> FieldPlan {
+    fn field(
+        &mut self,
+        event: &str,
+        field: &Field,
+        is_time: bool,
+        key: Option<&TokenKey>,
+    ) -> FieldPlan {
         let keyed = matches!(field.role, Role::Id | Role::Key);
         FieldPlan {
             name: format!("{event}.{}", field.name).into(),
@@ -136,7 +147,10 @@ impl Plan {
             is_time,
             non_empty: keyed || matches!(field.ty, FieldType::Entity(_)),
             from: field.from.iter().map(|pointer| self.pointer(pointer)).collect(),
-            kind: self.kind(&field.ty),
+            kind: match key.filter(|_| field.tokenized) {
+                Some(key) => Kind::Token(key.clone()),
+                None => self.kind(&field.ty),
+            },
         }
     }
 

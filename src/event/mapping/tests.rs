@@ -30,6 +30,7 @@ fn field(slot: u16, name: &str, ty: FieldType, from: &str) -> Field {
         from: from.split(' ').map(pointer).collect(),
         slot: SlotId(slot),
         sensitive: None,
+        tokenized: false,
     }
 }
 
@@ -86,6 +87,7 @@ fn schema() -> Schema {
         ],
         entities: vec!["account".into()],
         roles: Vec::new(),
+        ..Schema::default()
     }
 }
 

@@ -241,7 +241,7 @@ fn event(place: &Place<'_>, offers: &mut Offers<'_>) {
         _ if place.clause == Some("answers") => {
             offers.words(&["by", "verdict", "passed", "failed"]);
         }
-        _ => offers.words(&["from", "currency", "unit", "sensitive", "when"]),
+        _ => offers.words(&["from", "currency", "unit", "sensitive", "tokenized", "when"]),
     }
 }
 

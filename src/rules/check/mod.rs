@@ -53,6 +53,7 @@ mod study;
 mod templates;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod trees;
 mod types;
 mod unpriced;
@@ -178,6 +179,7 @@ fn check(
     report.retain(|found| found.code != codes::E0108 || !broken.contains(sources.text(found.span)));
     let (tables, plans) = lower::lower(&build, drafts, report);
     let models = models::placed(models, &plans);
+    tokens::check(&compiled.schema, &compiled.event_spans, &plans, report);
     lists::warn_of_unfilled(items, (&lists, &plans), report);
     let schema: Schema = compiled.schema.clone();
     if let (Some(notes), Some(taken)) = (notes, build.notes.take()) {

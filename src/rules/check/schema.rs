@@ -189,8 +189,17 @@ impl Builder<'_> {
         self.check_role(field, role, &ty, name);
         let from = self.pointers(field, &ty, name);
         let sensitive = field.sensitive.as_ref().map(|class| class.text.clone());
+        let tokenized = field.tokenized.is_some();
+        if let Some(span) = field.tokenized
+            && !(matches!(ty, FieldType::Entity(_)) && matches!(role, Role::Key | Role::Plain))
+        {
+            let message = format!("`{name}` cannot be tokenized: it is no id of an entity");
+            let help = "make it a `key` or a `field` of a kind of its own, as in `key card : card tokenized`";
+            self.report.push(Diagnostic::new(codes::E0202, span, message).with_help(help));
+        }
         let name = name.to_owned();
-        Some(Field { name, role, ty, optional: field.ty.optional, from, slot, sensitive })
+        let optional = field.ty.optional;
+        Some(Field { name, role, ty, optional, from, slot, sensitive, tokenized })
     }
 
     fn check_role(&mut self, field: &ast::Field, role: Role, ty: &FieldType, name: &str) {

@@ -90,6 +90,7 @@ const CONTEXTUAL: &[&str] = &[
     "currency",
     "unit",
     "sensitive",
+    "tokenized",
     "one",
     "expires",
     "gives",

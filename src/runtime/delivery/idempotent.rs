@@ -1,6 +1,7 @@
 //! Delivery `idempotent`: outputs at least once, offsets after every acknowledgement before them. Lowest latency.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::planted::{Bug, is_planted};
@@ -8,7 +9,7 @@ use crate::config::Config;
 use crate::runtime::clock::Clock;
 use crate::runtime::delivery::tracker::{Pending, Tracker};
 use crate::runtime::delivery::{Around, Delivery, Handled, OutputTopics, Turn};
-use crate::runtime::delivery::{done, position, tell};
+use crate::runtime::delivery::{done, position, tell, tell_unwritten};
 use crate::runtime::error::{RunError, Stage};
 use crate::runtime::log::{
     ErrorKind, LogError, Partition, Position, Report, Sent, Source, Wire, Writer, is_not_found,
@@ -59,7 +60,7 @@ pub(crate) struct Idempotent<W> {
     joined: Option<VecDeque<usize>>,
     waiting: VecDeque<(u64, Wire)>,
     /// The client refused a message at once, for want of permission: not told yet.
-    refusal: Option<LogError>,
+    refusal: Option<(LogError, Arc<str>)>,
     resend_at: Duration,
     in_flight: u64,
     in_flight_bytes: u64,
@@ -104,7 +105,7 @@ impl<W: Writer> Idempotent<W> {
         match self.writer.send(wire, token) {
             // WHY: a permission that was taken away can come back; until then nothing is committed and reading pauses.
             Err(error) if error.kind == ErrorKind::Refused => {
-                self.refusal = Some(error);
+                self.refusal = Some((error, Arc::clone(&wire.topic)));
                 Ok(Sent::Full)
             }
             sent => sent.map_err(|error| ending(error, wire, &self.brokers)),
@@ -132,8 +133,8 @@ impl<W: Writer> Idempotent<W> {
             around.health.set_waiting(false);
             self.complete(around.books, around.clock);
         }
-        if let Some(error) = self.refusal.take() {
-            tell(around.books, "write an output", &error);
+        if let Some((error, topic)) = self.refusal.take() {
+            tell_unwritten(around.books, (&self.topics, &topic), &error);
             self.resend_at = around.clock.now() + RESEND_AFTER;
         }
         around.health.set_waiting(self.in_flight > 0 || !self.waiting.is_empty());
@@ -151,7 +152,7 @@ impl<W: Writer> Idempotent<W> {
             if error.kind == ErrorKind::TooLarge {
                 return Err(RunError::TooLarge { topic: wire.topic.to_string() });
             }
-            tell(around.books, "write an output", &error);
+            tell_unwritten(around.books, (&self.topics, &wire.topic), &error);
             self.waiting.push_back((token, wire));
             self.resend_at = around.clock.now() + RESEND_AFTER;
             return Ok(());

@@ -173,6 +173,14 @@ fn tell(books: &mut Books, attempted: &'static str, error: &LogError) {
     happening::KafkaTrouble { attempted, code: &error.code, error: &error.text }.emit();
 }
 
+/// The same for outputs that could not be written, by kind.
+fn tell_unwritten(books: &mut Books, (topics, topic): (&OutputTopics, &str), error: &LogError) {
+    for kind in topics.kinds(topic) {
+        *books.output_errors.entry(kind).or_default() += 1;
+    }
+    tell(books, "write an output", error);
+}
+
 /// The names of the output topics.
 #[derive(Clone, Debug)]
 pub(crate) struct OutputTopics {
@@ -210,6 +218,15 @@ impl OutputTopics {
         }
         let place = OutputTopic::ALL.iter().position(|known| *known == topic).unwrap_or(0);
         Arc::clone(&self.names[place])
+    }
+
+    /// The kinds of outputs that a topic takes.
+    fn kinds(&self, topic: &str) -> impl Iterator<Item = &'static str> {
+        let all =
+            OutputTopic::ALL.into_iter().zip(&self.names).map(|(kind, name)| (kind, Some(name)));
+        let all = all.chain([(OutputTopic::Checkpoints, self.checkpoints.as_ref())]);
+        let named = all.filter(move |(_, name)| name.is_some_and(|name| **name == *topic));
+        named.map(|(kind, _)| kind.as_str())
     }
 
     /// An output as it goes out: with headers that say which record it answers, and the trace that it belongs to.

@@ -20,7 +20,7 @@ use crate::base::planted::{Bug, is_planted};
 use crate::config::Config;
 use crate::runtime::clock::Clock;
 use crate::runtime::delivery::{Around, Delivery, Handled, OutputTopics, Turn};
-use crate::runtime::delivery::{done, position, tell};
+use crate::runtime::delivery::{done, position, tell, tell_unwritten};
 use crate::runtime::error::{RunError, Stage};
 use crate::runtime::log::{
     ErrorKind, Log, LogError, Partition, Report, Sent, Source, Wire, Writer, is_not_found,
@@ -232,7 +232,7 @@ impl<'a, L: Log> Transactional<'a, L> {
             if error.kind == ErrorKind::TooLarge {
                 return Err(Fault::End(RunError::TooLarge { topic: wire.topic.to_string() }));
             }
-            tell(around.books, "write an output", &error);
+            tell_unwritten(around.books, (&self.topics, &wire.topic), &error);
             return Err(Fault::Abort(error));
         }
         match self.writer.fatal() {

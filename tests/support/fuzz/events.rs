@@ -43,7 +43,7 @@ const RAW: &str = "\u{0}#";
 pub(crate) fn schema(dice: &mut Dice) -> Schema {
     let n_events = 1 + dice.below(3);
     let events: Vec<EventType> = (0..n_events).map(|index| event(index, n_events, dice)).collect();
-    Schema { events, entities: vec!["thing".into()], roles: Vec::new() }
+    Schema { events, entities: vec!["thing".into()], roles: Vec::new(), ..Schema::default() }
 }
 
 fn event(index: u64, n_events: u64, dice: &mut Dice) -> EventType {
@@ -93,7 +93,7 @@ fn two_slots(ty: &mut FieldType, slot: u16) -> bool {
 fn field(name: &str, role: Role, ty: FieldType, from: &[&str], slot: u16) -> Field {
     let from = from.iter().map(|text| pointer(text)).collect();
     let (name, slot) = (name.to_owned(), SlotId(slot));
-    Field { name, role, ty, optional: false, from, slot, sensitive: None }
+    Field { name, role, ty, optional: false, from, slot, sensitive: None, tokenized: false }
 }
 
 fn pointer(text: &str) -> Pointer {

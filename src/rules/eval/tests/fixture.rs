@@ -56,7 +56,16 @@ pub(super) const MEASURES: [MeasureKind; 9] = [
 fn field(name: &str, ty: FieldType, slot: SlotId) -> Field {
     let from = vec![Pointer(vec![name.to_owned()])];
     let name = name.to_owned();
-    Field { name, role: Role::Plain, ty, optional: true, from, slot, sensitive: None }
+    Field {
+        name,
+        role: Role::Plain,
+        ty,
+        optional: true,
+        from,
+        slot,
+        sensitive: None,
+        tokenized: false,
+    }
 }
 
 pub(super) fn schema() -> Schema {
@@ -86,7 +95,12 @@ pub(super) fn schema() -> Schema {
         labels: None,
         answers: None,
     };
-    Schema { events: vec![event], entities: vec!["card".to_owned()], roles: vec![] }
+    Schema {
+        events: vec![event],
+        entities: vec!["card".to_owned()],
+        roles: vec![],
+        ..Schema::default()
+    }
 }
 
 /// A program of one event type with these nodes; the probe of `CountOf` is node 0.

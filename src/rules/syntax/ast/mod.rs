@@ -207,6 +207,8 @@ pub struct Field {
     pub unit: Option<Name>,
     /// `sensitive pan`.
     pub sensitive: Option<Name>,
+    /// `tokenized`: where it stands.
+    pub tokenized: Option<Span>,
     /// The whole field.
     pub span: Span,
 }

@@ -160,6 +160,7 @@ impl Parser<'_> {
             currency: None,
             unit: None,
             sensitive: None,
+            tokenized: None,
             span: start,
         };
         while self.source(&mut field)? {}
@@ -169,21 +170,24 @@ impl Parser<'_> {
 
     /// Reads one part of where a field comes from; false when none stands here.
     fn source(&mut self, field: &mut Field) -> Option<bool> {
-        let Some(word @ ("from" | "currency" | "unit" | "sensitive")) = self.word() else {
+        let Some(word @ ("from" | "currency" | "unit" | "sensitive" | "tokenized")) = self.word()
+        else {
             return Some(false);
         };
         let twice = match word {
             "from" => !field.from.is_empty(),
             "currency" => field.currency.is_some(),
             "unit" => field.unit.is_some(),
+            "tokenized" => field.tokenized.is_some(),
             _ => field.sensitive.is_some(),
         };
         if twice {
             let message = format!("`{word}` stands twice at this field");
             return self.fail(codes::E0502, message, "keep one of them");
         }
-        self.bump();
+        let start = self.bump();
         match word {
+            "tokenized" => field.tokenized = Some(start),
             "from" => field.from = self.comma_list(|p| p.text_of("a JSON pointer"))?,
             "currency" => field.currency = Some(self.currency_source()?),
             "unit" => field.unit = Some(self.name("a unit such as `minor` or `ms`")?),
