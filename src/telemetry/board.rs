@@ -334,6 +334,8 @@ mod tests {
     }
 
     const EXPECTED: &[&str] = &[
+        "riskweir_api_streams",
+        "riskweir_api_unauthenticated_total",
         "riskweir_records_read_total",
         "riskweir_records_in_flight",
         "riskweir_decisions_total",
