@@ -429,7 +429,7 @@ fn decisions_alerts_and_dead_letters_are_found_by_what_they_say() {
     wait::until(|| letters()["items"][0].is_object(), || letters().to_string());
     let letter = letters()["items"][0].clone();
     assert!(!letter.to_string().contains("4111"), "{letter:#}");
-    assert!(letter["preview"].as_str().unwrap().contains(r#""x-0000000000000000""#), "{letter:#}");
+    assert!(letter["preview"].as_str().unwrap().contains(r#""x-************0000""#), "{letter:#}");
     let path = format!("/v1/dlq/{}", letter["number"].as_str().unwrap());
     assert_eq!(desk.get(&path, Role::Viewer).status, 403);
     let whole = desk.get(&path, Role::Auditor).body;
