@@ -74,7 +74,16 @@ impl Desk {
 
     /// What came out after one record.
     fn step(&mut self, topic: &str, now_ms: i64, body: &str) -> Vec<(OutputTopic, Value)> {
-        let stream = self.engine.open_stream(topic, 0);
+        self.step_in((topic, 0), now_ms, body)
+    }
+
+    fn step_in(
+        &mut self,
+        (topic, partition): (&str, i32),
+        now_ms: i64,
+        body: &str,
+    ) -> Vec<(OutputTopic, Value)> {
+        let stream = self.engine.open_stream(topic, partition);
         let payload = Some(body.as_bytes());
         let input = Input { stream, offset: self.offset, arrival_ms: Some(now_ms), payload };
         self.offset += 1;

@@ -176,6 +176,7 @@ fn commands(bodies: &[Output]) -> Vec<String> {
         json!({"entity": "customer", "value": "u-1", "deadline_at": "2026-12-31T00:00:00Z"});
     let others = [
         asked("hold.place", &place),
+        asked("alert.close", &json!({"episode": "e", "finding": "useful"})),
         asked("list.add", &until(&on_list)),
         asked("list.remove", &on_list),
         asked("snooze.set", &until(&silent)),
@@ -451,12 +452,12 @@ fn records_balance_decisions_and_dead_letters() {
     let written = of(OutputTopic::Decisions).count() + of(OutputTopic::DeadLetter).count();
     assert_eq!(RUN.read, u64::try_from(N_RECORDS).unwrap());
     assert_eq!(written, N_RECORDS);
-    // The rule set in each of two topics, and nine commands.
-    assert_eq!(of(OutputTopic::Audit).count(), 2 + 9);
+    // The rule set in each of two topics, and ten commands.
+    assert_eq!(of(OutputTopic::Audit).count(), 2 + 10);
     let answers = of(OutputTopic::Audit).map(|record| &record["command"]);
     let done =
         answers.filter(|answer| answer["result"] == "done" && answer.get("hold_id").is_none());
-    assert_eq!(done.count(), 4);
+    assert_eq!(done.count(), 5);
 }
 
 #[test]

@@ -17,6 +17,7 @@
 //! | `entity`, `value`, `otherwise` | of `hold.place`: whose payments are held, and what comes at the deadline |
 //! | `list`, `value` | the list, and what is put on it or taken off |
 //! | `rule`, `key`, `value` | of a snooze: the id of the rule, and the key for whose value it is silent |
+//! | `episode`, `finding` | of `alert.close`: the alerts that are closed, and what came out ([`Closing`]) |
 //! | `until` | until when a value stays on a list, or a rule is silent; RFC 3339 |
 
 use core::fmt;
@@ -46,12 +47,13 @@ pub struct Kind {
 }
 
 /// Every kind of command.
-pub const KINDS: [Kind; 9] = [
+pub const KINDS: [Kind; 10] = [
     kind("clock", &["at"], &[]),
     kind("hold.release", &["hold_id"], &["expected_state"]),
     kind("hold.confirm", &["hold_id"], &["expected_state"]),
     kind("hold.extend", &["hold_id", "deadline_at"], &["expected_state"]),
     kind("hold.place", &["entity", "value", "deadline_at"], &["otherwise"]),
+    kind("alert.close", &["episode"], &["finding"]),
     kind("list.add", &["list", "value"], &["until"]),
     kind("list.remove", &["list", "value"], &[]),
     kind("snooze.set", &["rule", "key", "value", "until"], &[]),
@@ -76,7 +78,7 @@ pub const FOR_PEOPLE: [&str; 3] = ["command_id", "actor", "reason"];
 pub const FOR_TWO_PEOPLE: [&str; 2] = ["approved_by", "approval_reason"];
 
 /// Every member that some command may have.
-pub const MEMBERS: [&str; 18] = [
+pub const MEMBERS: [&str; 20] = [
     "schema",
     "command_id",
     "kind",
@@ -90,6 +92,8 @@ pub const MEMBERS: [&str; 18] = [
     "expected_state",
     "entity",
     "otherwise",
+    "episode",
+    "finding",
     "list",
     "value",
     "rule",
@@ -159,6 +163,13 @@ pub enum Wish {
         /// What happens then.
         otherwise: Otherwise,
     },
+    /// The alerts of an episode are dealt with: what comes is a new one.
+    Close {
+        /// Id of its first alert.
+        episode: String,
+        /// What came out.
+        finding: Option<Closing>,
+    },
     /// A value on a list, until an instant in ms where it says one.
     ListAdd {
         /// Which list.
@@ -189,6 +200,31 @@ pub enum Wish {
     },
 }
 
+/// What a person found about an alert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closing {
+    /// It was what the alert says.
+    Confirmed,
+    /// It was not, and yet worth a look.
+    Useful,
+    /// It was neither.
+    FalsePositive,
+}
+
+impl Closing {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Confirmed, Self::Useful, Self::FalsePositive];
+
+    /// As commands and records name it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Confirmed => "confirmed",
+            Self::Useful => "useful",
+            Self::FalsePositive => "false_positive",
+        }
+    }
+}
+
 /// A rule, by its id, and the value of a key for which it is silent.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SnoozeKey {
@@ -211,6 +247,7 @@ impl Asked {
                 HoldStep::Expire | HoldStep::Escalate => "clock",
             },
             Wish::Place { .. } => "hold.place",
+            Wish::Close { .. } => "alert.close",
             Wish::ListAdd { .. } => "list.add",
             Wish::ListRemove { .. } => "list.remove",
             Wish::SnoozeSet { .. } => "snooze.set",
@@ -230,6 +267,10 @@ impl Asked {
                 let otherwise = if *otherwise == Otherwise::Block { "block" } else { "release" };
                 words.extend([entity.clone(), value.clone(), until_ms.to_string()]);
                 words.push(otherwise.to_owned());
+            }
+            Wish::Close { episode, finding } => {
+                let finding = finding.map_or("", Closing::as_str);
+                words.extend([episode.clone(), finding.to_owned()]);
             }
             Wish::ListAdd { list, value, until_ms } => {
                 let until = until_ms.map_or_else(String::new, |ms| ms.to_string());
@@ -335,6 +376,9 @@ impl<'m> Members<'m> {
                     Some(_) => return Err(wrong("otherwise", Reason::UnknownMember)),
                 },
             },
+            "alert.close" => {
+                Wish::Close { episode: self.owned("episode")?, finding: self.finding()? }
+            }
             "list.add" => Wish::ListAdd {
                 list: self.owned("list")?,
                 value: self.owned("value")?,
@@ -375,6 +419,12 @@ impl<'m> Members<'m> {
         }
         let (by, reason) = (self.owned("approved_by")?, self.owned("approval_reason")?);
         Ok(Some(Box::new(Approval { by, reason })))
+    }
+
+    fn finding(&self) -> Result<Option<Closing>, DecodeError> {
+        let Some(name) = self.optional("finding")? else { return Ok(None) };
+        let known = Closing::ALL.into_iter().find(|known| known.as_str() == name);
+        known.map(Some).ok_or_else(|| wrong("finding", Reason::UnknownMember))
     }
 
     fn snooze(&self) -> Result<SnoozeKey, DecodeError> {
@@ -520,10 +570,23 @@ mod tests {
         let [rule, key, value] = ["R-1", "card", "v"].map(str::to_owned);
         let wish = Wish::SnoozeEnd { about: SnoozeKey { rule, key, value } };
         assert!(matches!(read(snooze), Command::Asked(asked) if asked.wish == wish));
+        let close = r#"{"schema":"riskweir.command.v1","command_id":"c-4","kind":"alert.close","episode":"e",
+            "finding":"false_positive","actor":"ann","reason":"the customer travels"}"#;
+        let finding = Some(Closing::FalsePositive);
+        let wish = Wish::Close { episode: "e".to_owned(), finding };
+        assert!(matches!(read(close), Command::Asked(asked) if asked.wish == wish));
         let clock =
             r#"{"schema":"riskweir.command.v1","kind":"clock","at":"1970-01-01T00:00:03Z"}"#;
         assert_eq!(read(clock), Command::Clock(3_000));
         assert_eq!(Command::clock(3_000), clock);
+    }
+
+    #[test]
+    fn a_finding_is_one_of_three() {
+        let close = RELEASE
+            .replace("hold.release", "alert.close")
+            .replace("\"hold_id\"", r#""finding":"fraud","episode""#);
+        assert_eq!(reason(&close), ("unknown_member", "command.finding".to_owned()));
     }
 
     #[test]

@@ -182,6 +182,7 @@ impl Open {
 pub struct Episodes {
     open: BTreeMap<Place, Open>,
     by_end: BTreeSet<(i64, Place)>,
+    by_id: BTreeMap<String, Place>,
     saving: Option<Walk<Place>>,
 }
 
@@ -223,6 +224,15 @@ impl Episodes {
         let thinned = core::mem::take(&mut open.thinned);
         let (id, seq, count) = (open.id.clone(), open.seq, open.count);
         Raise::Alert(Episode { id, seq, count, thinned, graver })
+    }
+
+    /// Ends the episode of this id, if it is open: the next hit near it is graver than nothing, and raises. Gives its hits,
+    /// and those that were thinned since its latest alert.
+    pub fn close(&mut self, id: &str) -> Option<(u32, u32)> {
+        let place = *self.by_id.get(id)?;
+        let counts = self.open.get(&place).map(|open| (open.count, open.thinned));
+        self.forget(place);
+        counts
     }
 
     /// An alert that is never thinned: an episode of its own.
@@ -270,6 +280,7 @@ impl Episodes {
         while code.rest() > 0 {
             let (place, open) = Open::load(code)?;
             self.by_end.insert((open.kept_ms, place));
+            self.by_id.insert(open.id.clone(), place);
             code.demand(self.open.insert(place, open).is_none(), "an episode comes twice")?;
         }
         Ok(())
@@ -285,6 +296,7 @@ impl Episodes {
         self.touch(place);
         if let Some(open) = self.open.remove(&place) {
             self.by_end.remove(&(open.kept_ms, place));
+            self.by_id.remove(&open.id);
         }
     }
 
@@ -300,7 +312,7 @@ impl Episodes {
 
     /// Heap bytes, about.
     pub fn bytes(&self) -> usize {
-        self.open.len() * 256
+        self.open.len() * 384
     }
 
     fn open_new(
@@ -330,6 +342,7 @@ impl Episodes {
         self.touch(place);
         self.open.insert(place, open);
         self.by_end.insert((kept_ms, place));
+        self.by_id.insert(id.clone(), place);
         Raise::Alert(Episode { id, seq: 1, count: 1, thinned: 0, graver: None })
     }
 }

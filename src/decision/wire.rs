@@ -620,8 +620,8 @@ pub struct ChainRef<'a> {
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct CommandAnswer<'a> {
     /// What was asked for.
-    #[schemars(extend("enum" = ["hold.release", "hold.confirm", "hold.extend", "hold.place", "list.add", "list.remove", "snooze.set",
-        "snooze.end"]))]
+    #[schemars(extend("enum" = ["hold.release", "hold.confirm", "hold.extend", "hold.place", "alert.close", "list.add", "list.remove",
+        "snooze.set", "snooze.end"]))]
     pub kind: &'a str,
     /// The command, who gave it and why.
     pub by: CommandRef<'a>,
@@ -631,6 +631,13 @@ pub struct CommandAnswer<'a> {
     /// The kind of entity whose payments are all held.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub entity: Option<&'a str>,
+    /// The alerts that it closes: the id of the first of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub episode: Option<&'a str>,
+    /// What came out about them: it was what they say; it was not, and yet worth a look; neither.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("enum" = ["confirmed", "useful", "false_positive"]))]
+    pub finding: Option<&'a str>,
     /// The list that it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub list: Option<&'a str>,
@@ -668,6 +675,12 @@ pub struct CommandAnswer<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("enum" = ["placed", "extended", "escalated", "released", "confirmed", "expired"]))]
     pub state: Option<&'a str>,
+    /// Hits of the alerts that were closed, thinned ones included, where more could have joined them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<u32>,
+    /// Of these, those that were thinned since the latest alert.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub thinned: Option<u32>,
     /// Which record.
     pub source: SourceRef<'a>,
 }

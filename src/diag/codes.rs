@@ -120,6 +120,7 @@ registry! {
     W0101 "a type that looks misspelt";
     W0102 "a parameter of a template that is not used";
     W0103 "a list that nothing fills";
+    W0104 "an answer that counts for everybody";
     W0201 "a day that stands for its first instant";
     W0202 "two ends between which nothing is";
     W0203 "a percentile below one";

@@ -4,7 +4,7 @@
 //! judged by the time that the log stamped it with, never by a clock of this machine.
 
 use crate::base::{Digest, EntityKey};
-use crate::decision::command::{Asked, Command, SnoozeKey, Wish};
+use crate::decision::command::{Asked, Closing, Command, SnoozeKey, Wish};
 use crate::decision::holds::{Ask, Hold, HoldState, LONGEST_HOLD_MS, subject_key};
 use crate::decision::wire::{CommandAnswer, CommandRef, Moment, SourceRef};
 use crate::engine::counters::CommandResult;
@@ -41,6 +41,8 @@ struct Answer {
     state: Option<&'static str>,
     /// The hold that was placed.
     hold_id: Option<String>,
+    /// Hits of the alerts that were closed: all, and those thinned since the latest alert.
+    hits: Option<(u32, u32)>,
 }
 
 impl Answer {
@@ -50,7 +52,7 @@ impl Answer {
             Ok(()) => (CommandResult::Done, None),
             Err(cause) => (CommandResult::Refused, Some(cause)),
         };
-        Self { result, cause, state: None, hold_id: None }
+        Self { result, cause, state: None, hold_id: None, hits: None }
     }
 }
 
@@ -98,6 +100,8 @@ impl<S: Sink> Obedience<'_, S> {
             result: answer.result.as_str(),
             cause: answer.cause,
             state: answer.state,
+            count: answer.hits.map(|(count, _)| count),
+            thinned: answer.hits.map(|(_, thinned)| thinned),
             source: self.source.at(self.input.offset),
             ..about
         };
@@ -132,7 +136,7 @@ impl<S: Sink> Obedience<'_, S> {
                 let is_token = fields.any(|field| field.tokenized);
                 Some(&mut about.value).filter(|_| is_token)
             }
-            Wish::Hold { .. } => None,
+            Wish::Hold { .. } | Wish::Close { .. } => None,
         };
         if let Some(value) = value {
             *value = key.token_of(value);
@@ -161,6 +165,7 @@ impl<S: Sink> Obedience<'_, S> {
             Wish::Place { entity, value, until_ms, otherwise } => {
                 self.place(asked, (entity, value), (*until_ms, *otherwise))
             }
+            Wish::Close { episode, .. } => self.close(episode),
             Wish::ListAdd { list, value, until_ms } => {
                 Answer::of(self.list_add(asked, (list, value), *until_ms))
             }
@@ -249,6 +254,13 @@ impl<S: Sink> Obedience<'_, S> {
         self.tell(&[hold], Some(by(asked)));
         let state = Some(HoldState::Placed.as_str());
         Answer { state, hold_id, ..Answer::of(Ok(())) }
+    }
+
+    /// The alerts of an episode are dealt with.
+    fn close(&mut self, episode: &str) -> Answer {
+        // WHY: done also where none is open. An alert without `once per` stands alone, and one of last week has ended by
+        // itself; what a person found about it is worth as much.
+        Answer { hits: self.remembered.episodes.close(episode), ..Answer::of(Ok(())) }
     }
 
     /// The list that a command means, and the value as its members are written.
@@ -347,7 +359,8 @@ impl<S: Sink> Obedience<'_, S> {
             Wish::Hold { hold_id, .. } => self.remembered.holds.find(hold_id),
             _ => None,
         };
-        Answer { result, cause, state: hold.map(|hold| hold.state.as_str()), hold_id: None }
+        let state = hold.map(|hold| hold.state.as_str());
+        Answer { result, cause, state, hold_id: None, hits: None }
     }
 
     /// Holds have come into another state.
@@ -387,6 +400,8 @@ fn about(asked: &Asked) -> CommandAnswer<'_> {
         by: by(asked),
         hold_id: None,
         entity: None,
+        episode: None,
+        finding: None,
         list: None,
         rule: None,
         key: None,
@@ -395,6 +410,8 @@ fn about(asked: &Asked) -> CommandAnswer<'_> {
         result: "",
         cause: None,
         state: None,
+        count: None,
+        thinned: None,
         source: SourceRef { topic: "", partition: 0, offset: 0 },
     };
     match &asked.wish {
@@ -403,6 +420,11 @@ fn about(asked: &Asked) -> CommandAnswer<'_> {
             entity: Some(entity),
             value: Some(value),
             until: Some(Moment(*until_ms)),
+            ..nothing
+        },
+        Wish::Close { episode, finding } => CommandAnswer {
+            episode: Some(episode),
+            finding: finding.map(Closing::as_str),
             ..nothing
         },
         Wish::ListAdd { list, value, until_ms } => CommandAnswer {

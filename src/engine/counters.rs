@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::decision::holds::HoldState;
+use crate::decision::holds::{Heard, HoldState};
 use crate::decision::lattice::Outcome;
 use crate::engine::amounts::Amounts;
 use crate::event::error::DecodeError;
@@ -87,6 +87,8 @@ pub struct Counters {
     pub holds: [u64; 6],
     /// Commands by what came of them, in the order of [`CommandResult::ALL`].
     pub commands: [u64; 4],
+    /// Answers to challenges by what came of them, in the order of [`Heard::ALL`].
+    pub answers: [u64; 6],
     /// Keys evicted to stay under the byte budget.
     pub evictions: u64,
     /// Rules whose breaker tripped.
@@ -118,9 +120,19 @@ impl Counters {
         self.commands[result as usize] += 1;
     }
 
+    /// Counts an answer to a challenge.
+    pub fn count_answer(&mut self, heard: Heard) {
+        self.answers[heard as usize] += 1;
+    }
+
     /// Counts a hold that came into a state.
     pub fn count_hold(&mut self, state: HoldState) {
         self.holds[state as usize] += 1;
+    }
+
+    /// Answers to challenges of which this came.
+    pub fn answers_that(&self, heard: Heard) -> u64 {
+        self.answers[heard as usize]
     }
 
     /// Holds that came into a state.

@@ -311,7 +311,7 @@ pub(super) fn hold(
             otherwise: final_word,
         }),
         decision_id: &hold.decision_id,
-        challenge: hold.challenge.as_deref(),
+        challenge: hold.challenge.as_ref().map(|challenge| challenge.method.as_str()),
         by,
         answered_by,
         ruleset: &setup.ruleset,

@@ -1,8 +1,10 @@
 //! Holds as the engine places and tells them: of payments, of payments whose subject is held, and of subjects.
 
-use crate::base::Digest;
 use crate::base::time::TimeText;
-use crate::decision::holds::{Hold, HoldKey, HoldState, Stage, Stopping, subject_key};
+use crate::base::{Digest, EntityKey};
+use crate::decision::holds::{
+    Challenge, Hold, HoldKey, HoldState, Party, Stage, Stopping, subject_key,
+};
 use crate::decision::lattice::Outcome;
 use crate::decision::wire::{CommandRef, EventRef, SourceRef};
 use crate::engine::emit;
@@ -11,7 +13,7 @@ use crate::engine::scene::{self, Scene};
 use crate::engine::step::{Decoded, Remembered, Setup};
 use crate::engine::tell::rule;
 use crate::engine::turn::Verdict;
-use crate::event::schema::{EventType, FieldType, Schema, SlotId};
+use crate::event::schema::{EntityId, EventType, FieldType, Schema, SlotId};
 use crate::rules::eval::explain::SENSITIVE;
 use crate::rules::program::{ActionPlan, Escalation, StepUpOtherwise};
 use crate::rules::syntax::ast::Otherwise;
@@ -110,13 +112,38 @@ fn challenged(scene: &Scene<'_>, verdict: &Verdict<'_>, subjects: &[Hold]) -> Op
         StepUpOtherwise::Hold(for_ms) => (Some(Stage { for_ms, queue: None }), Otherwise::Release),
     };
     let hold = stopped(scene, verdict, subjects);
-    let challenge = Some(terms.method.to_owned());
+    let challenge = Some(Challenge {
+        method: terms.method.to_owned(),
+        parties: parties(scene.setup, scene.decoded),
+    });
     if verdict.resolution.by_subject {
         // It is not asked for now; once the subject goes, what comes without an answer comes.
         return Some(Hold { next, challenge, ..hold });
     }
     let deadline_ms = scene.now_ms.saturating_add(terms.within_ms);
     Some(Hold { has_deadline: true, deadline_ms, next, otherwise, challenge, ..hold })
+}
+
+/// Whose event it is: each kind of entity that it names, with the key of its id.
+fn parties(setup: &Setup, decoded: Decoded<'_>) -> Vec<Party> {
+    let schema = &setup.program.schema;
+    let fields = &schema.event(decoded.row.event()).fields;
+    let named = fields.iter().filter_map(|field| match field.ty {
+        FieldType::Entity(kind) => Some((kind, field.slot)),
+        _ => None,
+    });
+    named.filter_map(|(kind, slot)| party(setup, decoded, (kind, slot))).collect()
+}
+
+/// The entity in a slot, if there is one.
+pub(super) fn party(
+    setup: &Setup,
+    decoded: Decoded<'_>,
+    (kind, slot): (EntityId, SlotId),
+) -> Option<Party> {
+    let kind = setup.program.schema.entities.get(usize::from(kind.0))?.clone();
+    let text = scene::text(decoded, slot);
+    (!text.is_empty()).then(|| (kind, EntityKey::of_text(text.as_bytes())))
 }
 
 /// The hold of a payment that is stopped. Rules that only wanted one, and were overridden, are not named.

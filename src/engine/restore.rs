@@ -406,7 +406,8 @@ fn load_counters(code: &mut Decoder<'_>) -> Result<(Counters, RuleCounts), Damag
     for outcome in &mut counters.outcomes {
         *outcome = load_count(code)?;
     }
-    for count in counters.holds.iter_mut().chain(&mut counters.commands) {
+    let of_holds = counters.holds.iter_mut().chain(&mut counters.commands);
+    for count in of_holds.chain(&mut counters.answers) {
         *count = load_count(code)?;
     }
     for count in [

@@ -333,6 +333,7 @@ fn scalars(counters: &Counters) -> impl Iterator<Item = u64> {
         alerts,
         holds,
         commands,
+        answers,
         evictions,
         breaker_trips,
         ids_cut_short,
@@ -350,5 +351,10 @@ fn scalars(counters: &Counters) -> impl Iterator<Item = u64> {
         *ids_cut_short,
         *overflows,
     ];
-    core::iter::once(*read).chain(*outcomes).chain(*holds).chain(*commands).chain(others)
+    core::iter::once(*read)
+        .chain(*outcomes)
+        .chain(*holds)
+        .chain(*commands)
+        .chain(*answers)
+        .chain(others)
 }

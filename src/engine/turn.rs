@@ -5,7 +5,9 @@ use std::sync::Arc;
 use crate::base::planted::{Bug, is_planted};
 use crate::base::{EntityKey, Value};
 use crate::decision::episodes::{At, Episodes, Raise, Weight};
-use crate::decision::holds::{Hold, HoldKey, Placed, payment_key};
+use crate::decision::holds::{
+    Answer as Answered, Heard, Hold, HoldKey, Party, Placed, payment_key,
+};
 use crate::decision::lattice::Outcome;
 use crate::decision::resolve::{Reach, Resolution, resolve};
 use crate::decision::wire::{Condition, EntityRef, Provenance};
@@ -156,15 +158,30 @@ impl<'a, S: Sink> Turn<'a, S> {
             Finding::Fraud => false,
             Finding::Open => return,
         };
+        let named = spec.agreeing.iter().map(|named| held::party(self.setup, self.decoded, *named));
+        let named: Option<Vec<Party>> = named.collect();
+        let behind_ms = self.setup.options.future_guard_ms;
         let id = scene::text(self.decoded, spec.id);
         let state_ms = self.remembered.clocks.state_clock_ms(self.setup.options.partition_idle_ms);
+        let Remembered { holds, counters, .. } = &mut *self.remembered;
+        let mut came_of_it = Heard::NothingWaits;
+        let mut taken = Vec::new();
         for event in &spec.events {
             let payment = payment_key(&schema.event(*event).name, id.as_bytes());
-            let clock_ms = standing.placement.clock_ms;
-            let holds = &mut self.remembered.holds;
-            let taken = holds.answer(payment, passed, clock_ms, state_ms);
-            self.tell_holds(&taken, true);
+            let Some(of) = &named else {
+                came_of_it = Heard::OtherParty;
+                break;
+            };
+            let answer = Answered { passed, at_ms: row.time_ms, behind_ms, of };
+            let (heard, holds) =
+                holds.answer(payment, answer, standing.placement.clock_ms, state_ms);
+            taken.extend(holds);
+            if came_of_it == Heard::NothingWaits {
+                came_of_it = heard;
+            }
         }
+        counters.count_answer(came_of_it);
+        self.tell_holds(&taken, true);
     }
 
     /// Adds what happened to the digest of the engine's way.
@@ -285,10 +302,9 @@ impl<'a, S: Sink> Turn<'a, S> {
         let mut verdict = evidence.with_run_and(self.work, judge_rules, learn_from);
         self.remembered.counters.overflows += u64::from(overflowed);
         self.work.sheet = sheet;
-        if reach == Reach::Full {
-            verdict.held = held::held_subjects(self.setup, self.remembered, self.decoded);
-            verdict.resolution.by_subject = !verdict.held.is_empty();
-        }
+        // WHY: whatever its time. Who is held must not be freed by a date that is far enough in the past.
+        verdict.held = held::held_subjects(self.setup, self.remembered, self.decoded);
+        verdict.resolution.by_subject = !verdict.held.is_empty();
         verdict
     }
 

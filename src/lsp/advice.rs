@@ -107,7 +107,7 @@ const WORDS: &[(&str, &str)] = &[
     ),
     (
         "answers",
-        "Whose second factor this event answers: `answers transfer by payment verdict outcome passed [passed] failed [failed]`; a payment that waits goes or is stopped by it.",
+        "Whose second factor this event answers: `answers transfer by payment, customer verdict outcome passed [passed] failed [failed]`: a payment of that id and that customer which waits goes or is stopped by it.",
     ),
     (
         "escalate",

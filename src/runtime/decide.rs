@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::Config;
-use crate::decision::holds::HoldState;
+use crate::decision::holds::{Heard, HoldState};
 use crate::decision::lattice::Outcome as Verdict;
 use crate::engine::streams::{Carries, Source};
 use crate::engine::{
@@ -311,6 +311,9 @@ impl Step for Deciding {
             holds_oldest_ms,
             holds_due_soon: holds_due_soon as u64,
             holds: HoldState::ALL.map(|state| (state.as_str(), counters.holds_in(state))).to_vec(),
+            answers: Heard::ALL
+                .map(|heard| (heard.as_str(), counters.answers_that(heard)))
+                .to_vec(),
             watermarks: watermarks.collect(),
             audit_seqs: chains.collect(),
             late: counters.late + counters.too_late,

@@ -97,6 +97,8 @@ pub struct EngineReport {
     pub holds_due_soon: u64,
     /// Holds per state that they reached.
     pub holds: Vec<(&'static str, u64)>,
+    /// Answers to challenges by what came of them.
+    pub answers: Vec<(&'static str, u64)>,
     /// Largest accepted event time per input partition, in ms since 1970.
     pub watermarks: Vec<(Arc<str>, i32, i64)>,
     /// The last number of the audit chain, per input partition.

@@ -109,6 +109,11 @@ fn rules(cells: &[Books]) -> Vec<MetricFamily> {
             add(out, vec![("state", (*state).to_owned())], *n);
         }
     });
+    let answers = gather(cells, |books, out| {
+        for (result, n) in &books.engine.answers {
+            add(out, vec![("result", (*result).to_owned())], *n);
+        }
+    });
     vec![
         counter("riskweir_alerts_total", "Alerts per rule.", per_rule(|e| &e.alerts)),
         counter(
@@ -144,6 +149,11 @@ fn rules(cells: &[Books]) -> Vec<MetricFamily> {
             total(cells, |b| b.engine.holds_due_soon),
         ),
         counter("riskweir_holds_total", "Holds that reached a state.", holds),
+        counter(
+            "riskweir_challenge_answers_total",
+            "Answers to challenges by what came of them.",
+            answers,
+        ),
     ]
 }
 

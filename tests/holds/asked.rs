@@ -283,3 +283,81 @@ fn random_changes_of_lists_and_snoozes_do_what_a_naive_model_says_across_a_resto
     }
     assert!(["block", "pass", "hold"].iter().all(|word| seen[*word] > 300), "{seen:?}");
 }
+
+const ALERTS: &str = r#"
+event pay from "t"
+  id    id     : text
+  time  at     : time unit ms
+  key   card   : card
+  field amount : money currency EUR
+rule any
+  id "R-1"
+  owner fraud
+  severity low
+  on pay
+  when amount > 0 EUR
+  then alert queue l1 once per card per 1h
+rule each
+  id "R-2"
+  owner fraud
+  severity low
+  on pay
+  when amount > 50 EUR
+  then alert queue l1
+"#;
+
+/// The alerts of a payment: rule, id of the episode, and where in it.
+fn alerts(desk: &mut Desk, id: &str, at_ms: i64, amount: &str) -> Vec<(String, String, Value)> {
+    let body = format!(r#"{{"id":"{id}","at":{at_ms},"card":"c1","amount":"{amount}"}}"#);
+    let records = desk.step("t", at_ms, &body);
+    let alerts = records.into_iter().filter(|(topic, _)| *topic == OutputTopic::Alerts);
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    alerts
+        .map(|(_, alert)| {
+            let episode = &alert["episode"];
+            let standing = json!([episode["seq"], episode["count"], episode["thinned"]]);
+            (text(&alert["rule"]), text(&episode["id"]), standing)
+        })
+        .collect()
+}
+
+#[test]
+fn a_closed_episode_is_told_with_its_hits_and_what_comes_raises_a_new_one() {
+    let mut desk = Desk::of(Engine::new(program(ALERTS), EngineOptions::default()).unwrap(), 0);
+    let at = |minutes: i64| START_MS + minutes * MINUTE_MS;
+    let first = alerts(&mut desk, "p1", at(0), "10.00");
+    let [(_, episode, standing)] = &first[..] else { panic!("{first:#?}") };
+    assert_eq!(*standing, json!([1, 1, 0]));
+    assert_eq!(alerts(&mut desk, "p2", at(1), "10.00"), []);
+    assert_eq!(alerts(&mut desk, "p3", at(2), "11.00"), []);
+    // It is known after a restart, too.
+    let bytes = desk.snapshot();
+    let mut restore = Restore::new(program(ALERTS), EngineOptions::default());
+    restore.part(&bytes).unwrap();
+    let mut desk = Desk::of(restore.finish().unwrap(), desk.offset);
+    let close = json!({"episode": episode, "finding": "false_positive"});
+    let close = |id: &str| command(id, "alert.close", &close);
+    let answer = |records: &[(OutputTopic, Value)]| {
+        let [(OutputTopic::Audit, record)] = records else { panic!("{records:#?}") };
+        let said = &record["command"];
+        ["result", "episode", "finding", "count", "thinned"].map(|member| said[member].clone())
+    };
+    let (done, finding) = (json!("done"), json!("false_positive"));
+    let expected = [done.clone(), json!(episode), finding.clone(), json!(3), json!(2)];
+    assert_eq!(answer(&desk.command(at(3), &close("k1"))), expected);
+    // The same command again; another one about what has ended.
+    let again = [json!("repeated"), json!(episode), finding.clone(), Value::Null, Value::Null];
+    assert_eq!(answer(&desk.command(at(3), &close("k1"))), again);
+    let ended = [done, json!(episode), finding, Value::Null, Value::Null];
+    assert_eq!(answer(&desk.command(at(3), &close("k2"))), ended);
+    // What comes near it is a new one.
+    let next = alerts(&mut desk, "p4", at(4), "60.00");
+    let rules: Vec<&str> = next.iter().map(|(rule, ..)| rule.as_str()).collect();
+    assert_eq!(rules, ["R-1", "R-2"]);
+    assert_eq!((&next[0].2, next[0].1 == *episode), (&json!([1, 1, 0]), false));
+    // An alert that stands alone is closed by what stands in the audit.
+    let alone = json!({"episode": next[1].1});
+    let closed = answer(&desk.command(at(5), &command("k3", "alert.close", &alone)));
+    assert_eq!((&closed[0], &closed[2], &closed[3]), (&json!("done"), &Value::Null, &Value::Null));
+    assert_eq!(alerts(&mut desk, "p5", at(5), "61.00").len(), 1, "R-1 is thinned still");
+}

@@ -215,8 +215,58 @@ fn a_passed_challenge_frees_nothing_where_two_payments_wait_under_one_id() {
     assert_eq!(told(&pay(&mut desk, "p1", 900)), one("placed", "block", 5));
     let minute = START_MS + MINUTE_MS;
     assert_eq!(told(&answer(&mut desk, "a1", minute, ("p1", "ok"))), []);
-    assert_eq!(desk.engine.holds_open(), 2);
+    assert_eq!((desk.engine.holds_open(), heard(&desk)), (2, [0, 0, 0, 0, 0, 1]));
     assert_eq!(told(&clock(&mut desk, START_MS + 5 * MINUTE_MS)).len(), 2);
+}
+
+/// What came of answers so far, by the engine's own count.
+fn heard(desk: &Desk) -> [u64; 6] {
+    desk.engine.counters().answers
+}
+
+/// The payment of `c1` at the start, asked for until five minutes later, and answers about it which are not its own.
+#[test]
+fn an_answer_counts_for_the_same_party_and_in_the_time_for_it() {
+    let rules = RULES
+        .replace("  field payment", "  key   card    : card? from \"/card\"\n  field payment")
+        .replace("by payment verdict", "by payment, card verdict");
+    let guard_ms = EngineOptions::default().future_guard_ms;
+    // (card, when by its own time, result that is counted)
+    let answers = [
+        (Some("c2"), START_MS + MINUTE_MS, 3),
+        (None, START_MS + MINUTE_MS, 3),
+        (Some("c1"), START_MS - guard_ms - 1, 4),
+        (Some("c1"), START_MS + 5 * MINUTE_MS + 1, 4),
+        (Some("c1"), START_MS + 5 * MINUTE_MS, 0),
+        (Some("c1"), START_MS - guard_ms, 0),
+        (Some("c1"), START_MS, 0),
+    ];
+    for (place, (card, at_ms, result)) in answers.into_iter().enumerate() {
+        for (word, shift) in [("ok", 0), ("wrong", 1)] {
+            let mut desk = desk(&rules);
+            pay(&mut desk, "p1", 60);
+            let body = json!({
+                "type": "answer", "id": "a1", "at": at_ms, "payment": "p1", "outcome": word, "card": card,
+            });
+            // It comes by another partition, whose clock says nothing about the payment's deadline.
+            let records = desk.step_in(("t", 1), at_ms, &body.to_string());
+            let result = if result == 0 { shift } else { result };
+            let mut expected = [0; 6];
+            expected[result] = 1;
+            assert_eq!(heard(&desk), expected, "{place} {word}");
+            let state = [("released", 0), ("confirmed", 1)].into_iter().find(|it| it.1 == result);
+            let states: Vec<String> = told(&records).into_iter().map(|(state, ..)| state).collect();
+            let expected: Vec<&str> = state.iter().map(|(state, _)| *state).collect();
+            assert_eq!(states, expected, "{place} {word}");
+            assert_eq!(desk.engine.holds_open(), usize::from(result > 1), "{place} {word}");
+        }
+    }
+    let mut desk = desk(&rules);
+    let early = json!({"type": "answer", "id": "a1", "at": START_MS, "payment": "p1", "outcome": "ok", "card": "c1"});
+    desk.step("t", START_MS, &early.to_string());
+    assert_eq!(heard(&desk), [0, 0, 1, 0, 0, 0], "nothing waited");
+    pay(&mut desk, "p1", 60);
+    assert_eq!(desk.engine.holds_open(), 1, "an answer before the question says nothing");
 }
 
 #[test]
@@ -231,4 +281,14 @@ fn an_answer_must_fit_what_it_answers() {
     assert_eq!(refused(" failed [wrong]", ""), [("E0520", words)]);
     let itself = "`answer` answers itself".to_owned();
     assert_eq!(refused("answers pay by", "answers answer by"), [("E0520", itself)]);
+    let no_entity = "`outcome` says nothing of whose event it is".to_owned();
+    assert_eq!(
+        refused("by payment verdict", "by payment, outcome verdict"),
+        [("E0520", no_entity)]
+    );
+    let keyed = ("  field payment", "  key   who     : device from \"/who\"\n  field payment");
+    let foreign = RULES.replace(keyed.0, keyed.1);
+    let foreign = foreign.replace("by payment verdict", "by payment, who verdict");
+    let no_device = "`pay` has no field of the kind `device`".to_owned();
+    assert_eq!(refused(RULES, &foreign), [("E0520", no_device)]);
 }

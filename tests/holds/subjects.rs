@@ -149,6 +149,36 @@ fn every_payment_of_a_held_card_is_stopped_and_goes_with_it() {
     assert_eq!(states(&clock(&mut desk, START_MS + HOUR_MS)), all(&[("p1", "escalated")]));
 }
 
+/// A date far enough in the past is no way round the hold of a card, though it is round rules.
+#[test]
+fn a_backdated_payment_of_a_held_card_is_stopped_too() {
+    let mut desk = desk(RULES);
+    let first = pay(&mut desk, "p1", START_MS, ("c1", 1_000));
+    let card = of(&first, OutputTopic::Holds)[1];
+    let past_ms = START_MS - 24 * HOUR_MS;
+    for (id, amount) in [("p2", 5), ("p3", 13), ("p4", 500)] {
+        let late = pay(&mut desk, id, past_ms, ("c1", amount));
+        let decision = of(&late, OutputTopic::Decisions)[0];
+        assert_eq!(
+            (&decision["outcome"], &decision["provenance"]),
+            (&json!("hold"), &json!(["too_late"]))
+        );
+        let hold = of(&late, OutputTopic::Holds)[0];
+        assert_eq!(
+            (&hold["placed_by"], &hold["under"]),
+            (&json!(["subject"]), &json!([card["hold_id"]]))
+        );
+        assert_eq!(hold["deadline_at"], card["deadline_at"]);
+        assert_eq!(outcome(&pay(&mut desk, &format!("{id}x"), past_ms, ("c2", amount))), "pass");
+    }
+    // One that is graver by itself places no hold of the card anew.
+    let huge = pay(&mut desk, "p5", past_ms, ("c3", 1_000));
+    assert_eq!((outcome(&huge), of(&huge, OutputTopic::Holds).len()), ("pass", 0));
+    let released =
+        desk.command(START_MS, &command("k1", "hold.release", card["hold_id"].as_str().unwrap()));
+    assert!(states(&released).contains(&("p4".to_owned(), "released".to_owned())), "{released:#?}");
+}
+
 #[test]
 fn people_are_asked_at_the_first_deadline_and_the_second_ends_the_hold() {
     let mut desk = desk(RULES);

@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::base::EntityKey;
 use crate::base::codec::{Damaged, Decoder, Encoder};
 use crate::decision::holds::{
-    Ask, Hold, HoldKey, HoldStep, LONGEST_HOLD_MS, Refusal, Stage, payment_key,
+    Answer, Ask, Heard, Hold, HoldKey, HoldStep, LONGEST_HOLD_MS, Refusal, Stage, payment_key,
 };
 use crate::rules::syntax::ast::Otherwise;
 use crate::state::walk::Walk;
@@ -307,25 +307,37 @@ impl HoldBook {
     }
 
     /// The second factor that a payment ([`payment_key`]) waits for was passed or failed, at a time of its clock: it goes, or
-    /// what was to come at the deadline comes at once. Empty: nothing waits for it.
-    ///
-    /// Where several payments wait under one id, that one was passed says nothing about either: they wait on.
+    /// what was to come at the deadline comes at once. Nothing is taken where the answer counts for none that waits.
     pub fn answer(
         &mut self,
         payment: EntityKey,
-        passed: bool,
+        answer: Answer<'_>,
         now_ms: i64,
         state_ms: i64,
-    ) -> Vec<Hold> {
+    ) -> (Heard, Vec<Hold>) {
         let from = (payment, EntityKey(0));
         let waiting = self.waiting.range(from..).take_while(|(of, _)| *of == payment);
-        let waiting: Vec<HoldKey> = waiting.map(|(_, key)| *key).collect();
-        // WHY: whoever sends the id of a small payment again with a large amount must not have it freed by the small one.
-        if passed && waiting.len() > 1 {
-            return Vec::new();
+        let mut waiting: Vec<HoldKey> = waiting.map(|(_, key)| *key).collect();
+        if waiting.is_empty() {
+            return (Heard::NothingWaits, Vec::new());
         }
-        let answered = |key| self.answered(key, passed, now_ms, state_ms);
-        waiting.into_iter().filter_map(answered).collect()
+        let hold = |key: &HoldKey| self.holds.get(key).map(|(_, hold)| hold);
+        let is_theirs = |hold: &Hold| hold.challenge.as_ref().is_some_and(|it| it.is_by(answer));
+        waiting.retain(|key| hold(key).is_some_and(is_theirs));
+        if waiting.is_empty() {
+            return (Heard::OtherParty, Vec::new());
+        }
+        waiting.retain(|key| hold(key).is_some_and(|hold| is_in_time(hold, answer)));
+        if waiting.is_empty() {
+            return (Heard::OtherTime, Vec::new());
+        }
+        // WHY: whoever sends the id of a small payment again with a large amount must not have it freed by the small one.
+        if answer.passed && waiting.len() > 1 {
+            return (Heard::Ambiguous, Vec::new());
+        }
+        let answered = |key| self.answered(key, answer.passed, now_ms, state_ms);
+        let taken = waiting.into_iter().filter_map(answered).collect();
+        (if answer.passed { Heard::Passed } else { Heard::Failed }, taken)
     }
 
     fn answered(&mut self, key: HoldKey, passed: bool, now_ms: i64, state_ms: i64) -> Option<Hold> {
@@ -456,6 +468,14 @@ fn payment(hold: &Hold) -> EntityKey {
     payment_key(&hold.event_type, hold.event_id.as_bytes())
 }
 
+/// Whether an answer was given when one could be: after the payment, and where its time runs, before that is over.
+///
+/// WHY: an answer about yesterday's payment of this id, or one that was written in advance, says nothing about this one.
+fn is_in_time(hold: &Hold, Answer { at_ms, behind_ms, .. }: Answer<'_>) -> bool {
+    let is_over = hold.has_deadline && at_ms > hold.deadline_ms;
+    at_ms >= hold.event_ms.saturating_sub(behind_ms) && !is_over
+}
+
 fn step_ends(step: HoldStep) -> bool {
     matches!(step, HoldStep::Release | HoldStep::Confirm | HoldStep::Expire)
 }
@@ -463,7 +483,11 @@ fn step_ends(step: HoldStep) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decision::holds::HoldState;
+    use crate::decision::holds::{Challenge, HoldState};
+
+    fn asked(method: &str) -> Challenge {
+        Challenge { method: method.to_owned(), parties: Vec::new() }
+    }
 
     fn hold(id: &str, deadline_ms: i64) -> Hold {
         Hold {
@@ -632,7 +656,7 @@ mod tests {
         let staged = |queue: Option<&str>, challenge: Option<&str>| {
             let mut book = HoldBook::default();
             let next = Some(Stage { for_ms: 40, queue: queue.map(str::to_owned) });
-            let challenge = challenge.map(str::to_owned);
+            let challenge = challenge.map(asked);
             book.place(0, key, Hold { next, challenge, ..hold("t", 10) });
             book
         };
@@ -646,19 +670,22 @@ mod tests {
         assert_eq!(both, all(&[("t", Escalated, 50), ("t", Expired, 50)]));
         // A challenge: passed it goes, failed it is held from then on, or refused where nothing else was to come.
         let payment = payment_key("transfer", b"t");
-        let answer = |book: &mut HoldBook, passed| told(&book.answer(payment, passed, 5, 0));
+        let answer = |book: &mut HoldBook, passed| {
+            let answer = Answer { passed, at_ms: 5, behind_ms: 0, of: &[] };
+            told(&book.answer(payment, answer, 5, 0).1)
+        };
         let sms = || staged(None, Some("sms"));
         assert_eq!(answer(&mut sms(), true), all(&[("t", Released, 10)]));
         assert_eq!(answer(&mut sms(), false), all(&[("t", Escalated, 45)]));
         assert_eq!(answer(&mut staged(None, None), true), []);
         let mut book = HoldBook::default();
-        book.place(0, key, Hold { challenge: Some("sms".to_owned()), ..hold("t", 10) });
+        book.place(0, key, Hold { challenge: Some(asked("sms")), ..hold("t", 10) });
         assert_eq!(answer(&mut book, false), all(&[("t", Confirmed, 10)]));
         assert_eq!(answer(&mut book, true), []);
         // Two payments under one id: nobody knows which was passed, and both are failed.
         let mut book = sms();
         let other = EntityKey::of_text(b"t with another amount");
-        book.place(0, other, Hold { challenge: Some("sms".to_owned()), ..hold("t", 10) });
+        book.place(0, other, Hold { challenge: Some(asked("sms")), ..hold("t", 10) });
         assert_eq!((answer(&mut book, true), book.n_open()), (vec![], 2));
         assert_eq!(answer(&mut book, false).len(), 2);
     }
@@ -667,7 +694,8 @@ mod tests {
     fn saved_holds_read_back_with_all_that_they_say() {
         let mut book = with_subject(Otherwise::Block);
         let next = Some(Stage { for_ms: 40, queue: Some("seniors".to_owned()) });
-        let challenge = Some("sms".to_owned());
+        let parties = vec![("customer".to_owned(), EntityKey(7))];
+        let challenge = Some(Challenge { parties, ..asked("sms") });
         let amount = Some(("1.00".to_owned(), "EUR".to_owned()));
         let full = Hold { next, challenge, amount, score: 70, ..hold("full", 10) };
         book.place(1, EntityKey::of_text(b"full"), full);

@@ -29,6 +29,97 @@ pub fn payment_key(event_type: &str, id: &[u8]) -> EntityKey {
     EntityKey::combine(&[event_type.as_bytes(), id].map(EntityKey::of_text))
 }
 
+/// An entity that a payment or an answer names: its kind, and the key of its id.
+pub type Party = (String, EntityKey);
+
+/// A second factor that is awaited.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Challenge {
+    /// Its method.
+    pub method: String,
+    /// Whose payment it is: each kind of entity that it names, with the key of its id.
+    pub parties: Vec<Party>,
+}
+
+impl Challenge {
+    /// Whether an answer is by one of its parties of each kind that it names.
+    fn is_by(&self, answer: Answer<'_>) -> bool {
+        answer.of.iter().all(|party| self.parties.contains(party))
+    }
+
+    fn save(&self, code: &mut Encoder<'_>) {
+        code.text(&self.method);
+        code.count(self.parties.len());
+        for (kind, key) in &self.parties {
+            code.text(kind);
+            code.wide(key.0);
+        }
+    }
+
+    fn load(code: &mut Decoder<'_>) -> Result<Self, Damaged> {
+        const WHAT: &str = "challenge of a hold";
+        let method = code.text(WHAT)?.to_owned();
+        let n = code.count(17, WHAT)?;
+        let party = |_| Ok((code.text(WHAT)?.to_owned(), EntityKey(code.wide(WHAT)?)));
+        let parties = (0..n).map(party).collect::<Result<_, Damaged>>()?;
+        Ok(Self { method, parties })
+    }
+}
+
+/// What an answer says about the challenge of a payment.
+#[derive(Clone, Copy, Debug)]
+pub struct Answer<'a> {
+    /// Whether it was passed; else it was failed.
+    pub passed: bool,
+    /// When, ms of event time by the clock of whoever answers.
+    pub at_ms: i64,
+    /// By how much that clock may be behind the payment's.
+    pub behind_ms: i64,
+    /// Entities that the payment must have in common with it.
+    pub of: &'a [Party],
+}
+
+/// What came of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// What waited goes.
+    Passed,
+    /// What waited is stopped, or goes on to what was to come.
+    Failed,
+    /// No payment of the id waits for an answer.
+    NothingWaits,
+    /// The one that waits is somebody else's.
+    OtherParty,
+    /// It says that it was given before the payment, or after the time for it.
+    OtherTime,
+    /// It was passed, and more than one payment waits under the id: which one is not known.
+    Ambiguous,
+}
+
+impl Heard {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Passed,
+        Self::Failed,
+        Self::NothingWaits,
+        Self::OtherParty,
+        Self::OtherTime,
+        Self::Ambiguous,
+    ];
+
+    /// As metrics name it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Failed => "failed",
+            Self::NothingWaits => "nothing_waits",
+            Self::OtherParty => "other_party",
+            Self::OtherTime => "other_time",
+            Self::Ambiguous => "ambiguous",
+        }
+    }
+}
+
 /// How far a hold has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum HoldState {
@@ -214,7 +305,7 @@ pub struct Hold {
     /// What happens at the end.
     pub otherwise: Otherwise,
     /// The second factor that was asked for, while it is awaited.
-    pub challenge: Option<String>,
+    pub challenge: Option<Challenge>,
     /// The decision that placed it.
     pub decision_id: String,
     /// The output key, so that all records of one hold share a partition.
@@ -256,7 +347,10 @@ impl Hold {
             save_option(queue.as_deref(), code);
         }
         code.flag(hold.otherwise == Otherwise::Block);
-        save_option(hold.challenge.as_deref(), code);
+        code.flag(hold.challenge.is_some());
+        if let Some(challenge) = &hold.challenge {
+            challenge.save(code);
+        }
         code.bytes(&hold.output_key);
     }
 
@@ -286,7 +380,8 @@ impl Hold {
             None
         };
         let otherwise = if code.flag(WHAT)? { Otherwise::Block } else { Otherwise::Release };
-        let challenge = load_option(code)?;
+        let there = code.flag(WHAT)?;
+        let challenge = there.then(|| Challenge::load(code)).transpose()?;
         let output_key = code.bytes(WHAT)?.to_vec();
         let hold = Self {
             state,
@@ -316,7 +411,9 @@ impl Hold {
     fn bytes(&self) -> usize {
         let texts = [&self.placed_by, &self.reasons, &self.under].into_iter().flatten();
         let texts = texts.map(String::len).sum::<usize>();
-        texts + self.event_id.len() + self.event_type.len() + self.output_key.len() + 640
+        let parties = self.challenge.iter().flat_map(|challenge| &challenge.parties);
+        let parties = parties.map(|(kind, _)| kind.len() + 40).sum::<usize>();
+        texts + parties + self.event_id.len() + self.event_type.len() + self.output_key.len() + 640
     }
 }
 

@@ -130,7 +130,9 @@ impl Walker<'_> {
                 self.mention(event.span, Symbol::Event(event.text.clone()));
             }
             let scope = Scope::of(self.declared, vec![name.clone()]);
-            scope.path(&labels.by, &mut self.mentions);
+            for path in [&labels.by].into_iter().chain(&labels.agreeing) {
+                scope.path(path, &mut self.mentions);
+            }
             scope.path(&labels.verdict, &mut self.mentions);
         }
     }

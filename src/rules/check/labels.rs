@@ -3,7 +3,9 @@
 //! Read when all events and kinds of entities are known, because it may stand before the events that it is about.
 
 use crate::diag::{Diagnostic, Span, codes, suggest};
-use crate::event::schema::{EventId, EventType, Field, FieldType, LabelSpec};
+use crate::event::schema::{
+    EntityId, EventId, EventType, Field, FieldType, LabelSpec, Role, SlotId,
+};
 use crate::rules::check::refusal::{Refusal, did_you_mean};
 use crate::rules::check::schema::{Builder, dotted, twice, unknown_event};
 use crate::rules::syntax::ast;
@@ -33,6 +35,7 @@ impl Builder<'_> {
             let own = own.and_then(|own| self.out.schema.events.get_mut(usize::from(own.0)));
             if let Some((own, spec)) = own.zip(spec) {
                 own.answers = Some(spec);
+                self.warn_of_strangers(event, answers);
             }
         }
     }
@@ -48,6 +51,8 @@ impl Builder<'_> {
         let own = schema.event(schema.event_named(&event.name.text)?).clone();
         let id = self.own_field(&own, &labels.by)?;
         let verdict = self.own_field(&own, &labels.verdict)?;
+        let agreeing = labels.agreeing.iter().map(|path| self.agreeing(&own, path, labels, clause));
+        let agreeing: Vec<_> = agreeing.collect::<Option<_>>()?;
         let mut events = Vec::new();
         for name in &labels.events {
             let labelled = self.labelled(&own, (id, labels.by.span), name, clause);
@@ -62,7 +67,66 @@ impl Builder<'_> {
         let words = words(verdict, labels, clause);
         let (fraud, genuine) = words.map_err(|found| self.report.push(*found)).ok()?;
         let (id, verdict) = (id.slot, verdict.slot);
-        Some(LabelSpec { events, id, verdict, fraud, genuine })
+        Some(LabelSpec { events, id, agreeing, verdict, fraud, genuine })
+    }
+
+    /// A field whose entity both events must have in common: its kind and slot.
+    fn agreeing(
+        &mut self,
+        own: &EventType,
+        path: &ast::Path,
+        labels: &ast::Labels,
+        clause: &Clause,
+    ) -> Option<(EntityId, SlotId)> {
+        let field = self.own_field(own, path)?;
+        let span = path.span;
+        let Some(kind) = entity_of(field).filter(|_| clause.has_parties) else {
+            let (message, help) = if clause.has_parties {
+                let message = format!("`{}` says nothing of whose event it is", field.name);
+                (message, "name a field whose type is a kind of entity, such as `customer`")
+            } else {
+                let message = format!("`{}` goes by one field", clause.word);
+                (message, "leave out what stands behind the field with the id")
+            };
+            self.report.push(*refused(span, message, help));
+            return None;
+        };
+        let schema = &self.out.schema;
+        let named = labels.events.iter().filter_map(|name| schema.event_named(&name.text));
+        let without = named
+            .map(|event| schema.event(event))
+            .find(|event| !event.fields.iter().any(|field| entity_of(field) == Some(kind)));
+        if let Some(event) = without {
+            let kind = &schema.entities[usize::from(kind.0)];
+            let message = format!("`{}` has no field of the kind `{kind}`", event.name);
+            let help = "name a field of a kind that both events have, or leave it out";
+            self.report.push(*refused(span, message, help));
+            return None;
+        }
+        Some((kind, field.slot))
+    }
+
+    /// Tells of an answer that counts for everybody's payment of that id, though it says whose it is.
+    fn warn_of_strangers(&mut self, event: &ast::Event, answers: &ast::Labels) {
+        let schema = &self.out.schema;
+        let Some(own) = schema.event_named(&event.name.text).map(|own| schema.event(own)) else {
+            return;
+        };
+        let keys = |event: &EventType| -> Vec<(EntityId, String)> {
+            let keys = event.fields.iter().filter(|field| field.role == Role::Key);
+            keys.filter_map(|field| Some((entity_of(field)?, field.name.clone()))).collect()
+        };
+        let named = answers.events.iter().filter_map(|name| schema.event_named(&name.text));
+        let theirs: Vec<EntityId> =
+            named.flat_map(|event| keys(schema.event(event))).map(|(kind, _)| kind).collect();
+        let shared = keys(own).into_iter().find(|(kind, _)| theirs.contains(kind));
+        let Some((_, name)) = shared.filter(|_| answers.agreeing.is_empty()) else { return };
+        let by = dotted(&answers.by);
+        let message = format!("an answer counts whatever its `{name}` is");
+        let help = format!(
+            "write `by {by}, {name}`, and an answer counts for the event of that id which has this `{name}`"
+        );
+        self.report.push(Diagnostic::new(codes::W0104, answers.by.span, message).with_help(help));
     }
 
     fn own_field<'f>(&mut self, own: &'f EventType, path: &ast::Path) -> Option<&'f Field> {
@@ -110,6 +174,13 @@ impl Builder<'_> {
     }
 }
 
+fn entity_of(field: &Field) -> Option<EntityId> {
+    match field.ty {
+        FieldType::Entity(kind) => Some(kind),
+        _ => None,
+    }
+}
+
 /// A clause by which an event says something about others.
 struct Clause {
     word: &'static str,
@@ -120,13 +191,27 @@ struct Clause {
     truth: &'static str,
     /// What a field that is true says: its words for the bad and for the good.
     of_truth: (u64, u64),
+    /// Whether it may say whose event it is.
+    has_parties: bool,
 }
 
-const LABELS: Clause =
-    Clause { word: "labels", bad: "fraud", good: "genuine", truth: "fraud", of_truth: (1, 0) };
+const LABELS: Clause = Clause {
+    word: "labels",
+    bad: "fraud",
+    good: "genuine",
+    truth: "fraud",
+    of_truth: (1, 0),
+    has_parties: false,
+};
 
-const ANSWERS: Clause =
-    Clause { word: "answers", bad: "failed", good: "passed", truth: "passed", of_truth: (0, 1) };
+const ANSWERS: Clause = Clause {
+    word: "answers",
+    bad: "failed",
+    good: "passed",
+    truth: "passed",
+    of_truth: (0, 1),
+    has_parties: true,
+};
 
 /// What the field of the verdict holds for the bad, and for the good.
 fn words(

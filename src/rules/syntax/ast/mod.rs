@@ -167,6 +167,8 @@ pub struct Labels {
     pub events: Vec<Name>,
     /// The field with the id of the event.
     pub by: Path,
+    /// Fields whose entity must be one of that event's too.
+    pub agreeing: Vec<Path>,
     /// The field that says what came out.
     pub verdict: Path,
     /// Its words for fraud; empty where it is true or false.

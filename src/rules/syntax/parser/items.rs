@@ -103,6 +103,10 @@ impl Parser<'_> {
         let events = self.comma_list(|p| p.data_name("the name of an event"))?;
         self.expect_word("by", "and the field with the id of the event")?;
         let by = self.path("the field with the id of the event")?;
+        let mut agreeing = Vec::new();
+        while self.eat_sign(Sign::Comma) {
+            agreeing.push(self.path("a field that says whose event it is")?);
+        }
         self.expect_word("verdict", "and the field that says what came out")?;
         let verdict = self.path("the field that says what came out")?;
         let (mut fraud, mut genuine) = (Vec::new(), Vec::new());
@@ -116,7 +120,7 @@ impl Parser<'_> {
             }
         }
         let span = self.since(start);
-        *labels = Some(Box::new(Labels { events, by, verdict, fraud, genuine, span }));
+        *labels = Some(Box::new(Labels { events, by, agreeing, verdict, fraud, genuine, span }));
         Some(())
     }
 
