@@ -362,6 +362,36 @@ fn above_the_limit_two_people_release_and_who_asked_is_not_the_second() {
     assert_eq!((twice.status, twice.code()), (409, "stale_state"), "{twice:?}");
 }
 
+/// An alert that somebody closed is found as such, with who closed it and why.
+fn close_the_alert(desk: &Desk, episode: &Value) {
+    let path = format!("/v1/alerts/{}:close", episode.as_str().unwrap());
+    let close = |role: Role, finding: &str| {
+        let body = json!({"reason": "travels", "finding": finding});
+        desk.ask("POST", &path, Some(desk.token(role)), Some(&body), &[])
+    };
+    assert_eq!(close(Role::Viewer, "useful").status, 403);
+    assert_eq!(close(Role::Analyst, "fraud").status, 400);
+    let ids = |state: &str| -> Vec<Value> {
+        let found = desk.get(&format!("/v1/alerts?state={state}"), Role::Viewer).body;
+        let items = found["items"].as_array().unwrap();
+        items.iter().map(|item| item["alert"]["episode"]["id"].clone()).collect()
+    };
+    assert!(ids("open").contains(episode) && !ids("closed").contains(episode));
+    let closed = close(Role::Analyst, "false_positive");
+    assert_eq!((closed.status, &closed.body["is_repeat"]), (200, &json!(false)), "{closed:?}");
+    wait::until(|| ids("closed").contains(episode), || desk.service.describe());
+    assert!(!ids("open").contains(episode));
+    let found =
+        desk.get(&format!("/v1/alerts?episode_id={}", episode.as_str().unwrap()), Role::Viewer);
+    let by = &found.body["items"][0]["closed"];
+    assert_eq!(
+        (&by["reason"], &by["finding"]),
+        (&json!("travels"), &json!("false_positive")),
+        "{by:#}"
+    );
+    assert!(by["actor"].is_string() && by["at"].is_string(), "{by:#}");
+}
+
 #[test]
 fn decisions_alerts_and_dead_letters_are_found_by_what_they_say() {
     let desk = Desk::open(Broker::shared(), "api-reads");
@@ -423,6 +453,8 @@ fn decisions_alerts_and_dead_letters_are_found_by_what_they_say() {
     let alerts = desk.get("/v1/alerts?queue=l1&severity=critical", Role::Viewer).body;
     assert_eq!(alerts["items"].as_array().unwrap().len(), 1, "{alerts:#}");
     assert_eq!(alerts["items"][0]["alert"]["decision_id"], id);
+
+    close_the_alert(&desk, &alerts["items"][0]["alert"]["episode"]["id"]);
 
     // A dead letter shows its shape to everybody, and itself to few, who are named in the log.
     let letters = || desk.get("/v1/dlq?reason=missing_field", Role::Viewer).body;

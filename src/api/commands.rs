@@ -46,6 +46,8 @@ pub(crate) const EXTEND: Verb = Verb { kind: "hold.extend" };
 
 /// Every payment of a subject is held.
 pub(crate) const PLACE: Verb = Verb { kind: "hold.place" };
+/// The alerts of an episode are dealt with.
+pub(crate) const ALERT_CLOSE: Verb = Verb { kind: "alert.close" };
 /// A value is put on a list.
 pub(crate) const LIST_ADD: Verb = Verb { kind: "list.add" };
 /// A value is taken off a list.

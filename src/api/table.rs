@@ -2,6 +2,7 @@
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
+use crate::api::answer::alerts::{self, AlertItem, Close};
 use crate::api::answer::decisions::{self, DecisionItem, Explained};
 use crate::api::answer::events;
 use crate::api::answer::holds::{
@@ -9,7 +10,7 @@ use crate::api::answer::holds::{
 };
 use crate::api::answer::lists::{self, MemberItem};
 use crate::api::answer::me::{self, Me, Status};
-use crate::api::answer::others::{self, AlertItem, AuditItem, LetterItem, LetterWhole};
+use crate::api::answer::others::{self, AuditItem, LetterItem, LetterWhole};
 use crate::api::answer::requests::{self, RequestItem};
 use crate::api::answer::rules::{self, Activate, Draft, Plan, RuleSetItem, Tried, Try, Validated};
 use crate::api::answer::score::{self, LEAST_DEADLINE, MOST_DEADLINE, OTHERWISE, Scored};
@@ -187,11 +188,19 @@ pub(crate) static ROUTES: &[Route] = &[
             ENTITY, EVENT_ID,
             Param { name: "decision_id", kind: ParamKind::Text(MAX_TEXT), doc: "Only of this decision." },
             Param { name: "episode_id", kind: ParamKind::Text(MAX_TEXT), doc: "Only of this episode." },
+            Param { name: "state", kind: ParamKind::Word(&["open", "closed"]), doc: "Only those that somebody closed, or nobody." },
             LIMIT, CURSOR,
         ],
         headers: &[], body: None,
         good: &[good(200, "A page.", of::<Page<AlertItem>>)], problems: &[],
-        run: |call| Box::pin(others::alerts(call)),
+        run: |call| Box::pin(alerts::list(call)),
+    },
+    Route {
+        method: Method::Post, path: "/v1/alerts/{episode_id}:close", id: "closeAlerts", tag: "alerts",
+        summary: "The alerts of an episode are dealt with; the next hit raises a new one.",
+        roles: DECIDERS, query: &[], headers: &[IDEMPOTENCY_KEY], body: Some(of::<Close>),
+        good: &[good(200, "They are closed.", of::<ChangeDone>)], problems: command_problems!(),
+        run: |call| Box::pin(alerts::close(call)),
     },
     Route {
         method: Method::Get, path: "/v1/audit", id: "listAudit", tag: "audit",

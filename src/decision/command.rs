@@ -23,6 +23,8 @@
 use core::fmt;
 use std::sync::Arc;
 
+use schemars::JsonSchema;
+use serde::Deserialize;
 use serde::de::{Deserializer as _, MapAccess, Visitor};
 use serde_json::Value;
 
@@ -201,7 +203,8 @@ pub enum Wish {
 }
 
 /// What a person found about an alert.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Closing {
     /// It was what the alert says.
     Confirmed,

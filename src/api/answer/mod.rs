@@ -1,5 +1,6 @@
 //! What the routes do: one file per kind of thing.
 
+pub(crate) mod alerts;
 pub(crate) mod decisions;
 pub(crate) mod events;
 pub(crate) mod holds;

@@ -1,4 +1,4 @@
-//! Alerts, the audit trail and dead letters.
+//! The audit trail and dead letters.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD as BASE64;
@@ -12,22 +12,11 @@ use crate::api::records::{
     PAGE, Page, cursor, logged_at, number, parsed, read_cursor, read_number,
 };
 use crate::api::store::read::{Kept, Wanted};
-use crate::decision::wire::{AlertRecord, AuditRecord, DeadLetterRecord, SourceRef};
+use crate::decision::wire::{AuditRecord, DeadLetterRecord, SourceRef};
 use crate::telemetry::api::ApiRevealed;
 
 /// Most characters of a preview.
 const PREVIEW: usize = 512;
-
-/// An alert and when it was written.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct AlertItem {
-    /// When the log took it.
-    #[schemars(extend("format" = "date-time"))]
-    logged_at: String,
-    /// The record.
-    #[schemars(with = "AlertRecord<'static>")]
-    alert: Value,
-}
 
 /// An entry of the audit trail and when it was written.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -74,7 +63,7 @@ pub(crate) struct LetterWhole {
     letter: Value,
 }
 
-async fn page(
+pub(super) async fn page(
     call: &Call,
     by: &'static str,
     narrow: impl FnOnce(Wanted) -> Wanted,
@@ -93,24 +82,6 @@ fn shown<T: Serialize>(
 ) -> Result<Reply, Problem> {
     let items: Result<Vec<T>, Problem> = page.items.iter().map(item).collect();
     Reply::json(&Page { items: items?, next: page.next })
-}
-
-/// `GET /v1/alerts`
-pub(crate) async fn alerts(call: Call) -> Result<Reply, Problem> {
-    let query = &call.query;
-    let found = page(&call, "alerts", |wanted| {
-        wanted
-            .only("rule = ?", query.owned("rule"))
-            .only("severity = ?", query.owned("severity"))
-            .only("queue = ?", query.owned("queue"))
-            .only("entity = ?", query.owned("entity"))
-            .only("event_id = ?", query.owned("event_id"))
-            .only("decision_id = ?", query.owned("decision_id"))
-            .only("episode_id = ?", query.owned("episode_id"))
-    });
-    shown(found.await?, |kept| {
-        Ok(AlertItem { logged_at: logged_at(kept), alert: parsed(&kept.body)? })
-    })
 }
 
 /// `GET /v1/audit`

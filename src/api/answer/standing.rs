@@ -274,7 +274,7 @@ pub(crate) async fn wake(call: Call) -> Result<Reply, Problem> {
 }
 
 /// Gives a command that every instance must hear of.
-async fn change<const N: usize>(
+pub(super) async fn change<const N: usize>(
     call: &Call,
     verb: Verb,
     reason: String,

@@ -117,7 +117,13 @@ fn take(
                 return Ok(());
             }
             let actor = text(body, "/command/by/actor");
-            let abouts = ["/command/hold_id", "/command/list", "/command/rule", "/tripped/rule"];
+            let abouts = [
+                "/command/hold_id",
+                "/command/episode",
+                "/command/list",
+                "/command/rule",
+                "/tripped/rule",
+            ];
             let about = abouts.into_iter().find_map(|path| text(body, path));
             let kind = text(body, "/kind").unwrap_or_default();
             let id = text(body, "/command/by/command_id");

@@ -1,0 +1,129 @@
+//! Alerts, and how people close them.
+
+use std::collections::BTreeMap;
+
+use rusqlite::types::Value as Sql;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::api::answer::others::page;
+use crate::api::answer::standing::change;
+use crate::api::call::{Call, Reply};
+use crate::api::commands::ALERT_CLOSE;
+use crate::api::problem::Problem;
+use crate::api::records::{Page, logged_at, parsed};
+use crate::api::store::read::{Kept, Wanted};
+use crate::decision::command::Closing;
+use crate::decision::wire::AlertRecord;
+
+/// An alert, when it was written, and who closed it.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct AlertItem {
+    /// When the log took it.
+    #[schemars(extend("format" = "date-time"))]
+    logged_at: String,
+    /// The record.
+    #[schemars(with = "AlertRecord<'static>")]
+    alert: Value,
+    /// How its episode was closed last; absent while it is open.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    closed: Option<ClosedBy>,
+}
+
+/// Who closed the alerts of an episode.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub(crate) struct ClosedBy {
+    /// When the log took the answer.
+    #[schemars(extend("format" = "date-time"))]
+    at: String,
+    /// Who.
+    actor: String,
+    /// Why.
+    reason: String,
+    /// What came out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("enum" = ["confirmed", "useful", "false_positive"]))]
+    finding: Option<String>,
+}
+
+/// Alerts that are dealt with.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Close {
+    /// Why; it stands in the audit trail.
+    #[schemars(length(min = 1, max = 1000), regex(pattern = r"\S"))]
+    reason: String,
+    /// What came out: it was what the alert says; it was not, and yet worth a look; neither.
+    finding: Option<Closing>,
+}
+
+/// Whether the episode of an alert was closed by somebody.
+const STATE: &str =
+    "CASE WHEN EXISTS (SELECT 1 FROM audits AS told JOIN records AS said ON said.seq = told.seq
+    WHERE told.about = episode_id AND json_extract(said.body, '$.command.kind') = 'alert.close'
+    AND json_extract(said.body, '$.command.result') = 'done') THEN 'closed' ELSE 'open' END = ?";
+
+/// `GET /v1/alerts`
+pub(crate) async fn list(call: Call) -> Result<Reply, Problem> {
+    let query = &call.query;
+    let found = page(&call, "alerts", |wanted| {
+        wanted
+            .only("rule = ?", query.owned("rule"))
+            .only("severity = ?", query.owned("severity"))
+            .only("queue = ?", query.owned("queue"))
+            .only("entity = ?", query.owned("entity"))
+            .only("event_id = ?", query.owned("event_id"))
+            .only("decision_id = ?", query.owned("decision_id"))
+            .only("episode_id = ?", query.owned("episode_id"))
+            .only(STATE, query.owned("state"))
+    });
+    let page = found.await?;
+    let alerts: Vec<(&Kept, Value)> = page
+        .items
+        .iter()
+        .map(|kept| Ok((kept, parsed(&kept.body)?)))
+        .collect::<Result<_, Problem>>()?;
+    let mut closed: BTreeMap<String, Option<ClosedBy>> = BTreeMap::new();
+    for (_, alert) in &alerts {
+        let id = episode(alert);
+        if !closed.contains_key(id) {
+            closed.insert(id.to_owned(), closed_by(&call, id).await?);
+        }
+    }
+    let items = alerts.into_iter().map(|(kept, alert)| {
+        let closed = closed.get(episode(&alert)).cloned().flatten();
+        AlertItem { logged_at: logged_at(kept), alert, closed }
+    });
+    Reply::json(&Page { items: items.collect(), next: page.next })
+}
+
+/// `POST /v1/alerts/{episode_id}:close`
+pub(crate) async fn close(call: Call) -> Result<Reply, Problem> {
+    let Close { reason, finding } = call.json()?;
+    let episode = Some(call.name().to_owned());
+    let finding = finding.map(|finding| finding.as_str().to_owned());
+    change(&call, ALERT_CLOSE, reason, [("episode", episode), ("finding", finding)]).await
+}
+
+fn episode(alert: &Value) -> &str {
+    alert.pointer("/episode/id").and_then(Value::as_str).unwrap_or_default()
+}
+
+/// How an episode was closed last.
+async fn closed_by(call: &Call, episode: &str) -> Result<Option<ClosedBy>, Problem> {
+    let done = "json_extract(body, '$.command.kind') || json_extract(body, '$.command.result') = ?";
+    let wanted = Wanted::of("audits", None, 1)
+        .only("about = ?", Some(episode.to_owned()))
+        .only(done, Some(Sql::from(format!("{}done", ALERT_CLOSE.kind))));
+    let found = call.state.store.ask(move |connection| wanted.ask(connection)).await?;
+    let Some(kept) = found.first() else { return Ok(None) };
+    let body = parsed(&kept.body)?;
+    let of = |path: &str| body.pointer(path).and_then(Value::as_str).map(str::to_owned);
+    Ok(Some(ClosedBy {
+        at: logged_at(kept),
+        actor: of("/command/by/actor").unwrap_or_default(),
+        reason: of("/command/by/reason").unwrap_or_default(),
+        finding: of("/command/finding"),
+    }))
+}
