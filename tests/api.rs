@@ -454,8 +454,6 @@ fn decisions_alerts_and_dead_letters_are_found_by_what_they_say() {
     assert_eq!(alerts["items"].as_array().unwrap().len(), 1, "{alerts:#}");
     assert_eq!(alerts["items"][0]["alert"]["decision_id"], id);
 
-    close_the_alert(&desk, &alerts["items"][0]["alert"]["episode"]["id"]);
-
     // A dead letter shows its shape to everybody, and itself to few, who are named in the log.
     let letters = || desk.get("/v1/dlq?reason=missing_field", Role::Viewer).body;
     wait::until(|| letters()["items"][0].is_object(), || letters().to_string());
@@ -471,6 +469,7 @@ fn decisions_alerts_and_dead_letters_are_found_by_what_they_say() {
     let audit = desk.get("/v1/audit?kind=ruleset_active", Role::Auditor).body;
     // In each of the two partitions.
     assert_eq!(audit["items"].as_array().unwrap().len(), 2, "{audit:#}");
+    close_the_alert(&desk, &alerts["items"][0]["alert"]["episode"]["id"]);
 }
 
 /// Reads a stream until it has so many events of these kinds; their ids and data.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
 use jsonschema::Validator;
-use riskweir::decision::command::{self, Command};
+use riskweir::decision::command::{self, Closing, Command};
 use riskweir::decision::holds::HoldState;
 use riskweir::decision::wire::{
     AlertRecord, AuditRecord, DeadLetterRecord, DecisionBody, DecisionHead, HoldRecord,
@@ -210,6 +210,7 @@ fn schema_of_commands() -> Value {
             "schema" => json!({"const": command::SCHEMA}),
             "at" | "deadline_at" | "until" => time,
             "expected_state" => one_of(&HoldState::ALL.map(HoldState::as_str)),
+            "finding" => one_of(&Closing::ALL.map(Closing::as_str)),
             "otherwise" => one_of(&["release", "block"]),
             _ => text,
         };
@@ -227,6 +228,9 @@ fn schema_of_commands() -> Value {
             "expected_state" => "Refuse unless the hold is in this state.",
             "entity" => "The kind of entity whose payments are held.",
             "otherwise" => "What happens at the deadline; `release` where it is absent.",
+            "episode" => "Id of the first of the alerts that are closed.",
+            "finding" =>
+                "What came out: it was what they say; it was not, and yet worth a look; neither.",
             "list" => "The list.",
             "value" => "Of a list, a key or an entity.",
             "rule" => "Id of the rule.",
@@ -271,6 +275,7 @@ fn the_schema_of_commands_takes_what_the_reader_takes() {
             let value = match *name {
                 "deadline_at" | "until" | "at" => "2026-12-31T00:00:00Z",
                 "expected_state" => "placed",
+                "finding" => "useful",
                 "otherwise" => "block",
                 _ => "x",
             };

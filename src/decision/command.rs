@@ -23,8 +23,6 @@
 use core::fmt;
 use std::sync::Arc;
 
-use schemars::JsonSchema;
-use serde::Deserialize;
 use serde::de::{Deserializer as _, MapAccess, Visitor};
 use serde_json::Value;
 
@@ -203,8 +201,7 @@ pub enum Wish {
 }
 
 /// What a person found about an alert.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Closing {
     /// It was what the alert says.
     Confirmed,

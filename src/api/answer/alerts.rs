@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::types::Value as Sql;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -55,7 +54,26 @@ pub(crate) struct Close {
     #[schemars(length(min = 1, max = 1000), regex(pattern = r"\S"))]
     reason: String,
     /// What came out: it was what the alert says; it was not, and yet worth a look; neither.
-    finding: Option<Closing>,
+    finding: Option<Finding>,
+}
+
+/// What came out about an alert.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Finding {
+    Confirmed,
+    Useful,
+    FalsePositive,
+}
+
+impl From<Finding> for Closing {
+    fn from(finding: Finding) -> Self {
+        match finding {
+            Finding::Confirmed => Self::Confirmed,
+            Finding::Useful => Self::Useful,
+            Finding::FalsePositive => Self::FalsePositive,
+        }
+    }
 }
 
 /// Whether the episode of an alert was closed by somebody.
@@ -102,7 +120,7 @@ pub(crate) async fn list(call: Call) -> Result<Reply, Problem> {
 pub(crate) async fn close(call: Call) -> Result<Reply, Problem> {
     let Close { reason, finding } = call.json()?;
     let episode = Some(call.name().to_owned());
-    let finding = finding.map(|finding| finding.as_str().to_owned());
+    let finding = finding.map(|finding| Closing::from(finding).as_str().to_owned());
     change(&call, ALERT_CLOSE, reason, [("episode", episode), ("finding", finding)]).await
 }
 
@@ -115,7 +133,7 @@ async fn closed_by(call: &Call, episode: &str) -> Result<Option<ClosedBy>, Probl
     let done = "json_extract(body, '$.command.kind') || json_extract(body, '$.command.result') = ?";
     let wanted = Wanted::of("audits", None, 1)
         .only("about = ?", Some(episode.to_owned()))
-        .only(done, Some(Sql::from(format!("{}done", ALERT_CLOSE.kind))));
+        .only(done, Some(format!("{}done", ALERT_CLOSE.kind)));
     let found = call.state.store.ask(move |connection| wanted.ask(connection)).await?;
     let Some(kept) = found.first() else { return Ok(None) };
     let body = parsed(&kept.body)?;
