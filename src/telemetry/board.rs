@@ -239,8 +239,8 @@ mod tests {
         assert_eq!((sample(&enough, rule), sample(&enough, model)), (Some(0.6), Some(0.6)));
     }
 
-    #[test]
-    fn a_scrape_has_exactly_the_documented_names() {
+    /// Books in which every family has something to show.
+    fn full_books() -> Books {
         let label: Arc<str> = "x".into();
         let mut books = Books::default();
         books.record_read(&label);
@@ -290,6 +290,12 @@ mod tests {
             labels: labels("x", 40, 10),
             ..EngineReport::default()
         };
+        books
+    }
+
+    #[test]
+    fn a_scrape_has_exactly_the_documented_names() {
+        let books = full_books();
         let board = board();
         board.publish(0, &books);
         let text = board.render().unwrap();
