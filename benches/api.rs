@@ -29,6 +29,7 @@ use serde_json::Value;
 use support::binary::{Binary, wait_for};
 use support::broker::Broker;
 use support::topics::prefix;
+use support::wait;
 
 /// Load at the start whose latencies are not counted.
 const WARM_UP_S: u64 = 5;
@@ -104,6 +105,7 @@ fn measure(mode: &str, load: Load) {
     let said = service.said();
     let line = said.lines().find(|line| line.starts_with("api ")).unwrap();
     let address = line.split("//").nth(1).unwrap().split('/').next().unwrap().to_owned();
+    wait::until(|| is_listening(&address, token.reveal()), || service.describe());
 
     let traffic = Traffic::new(TrafficConfig {
         events_per_second: 5.0,
@@ -140,7 +142,7 @@ fn measure(mode: &str, load: Load) {
         float(load.n_requests()) / took.as_secs_f64(),
         load.n_requests()
     );
-    println!("  answers  {:?}", seen.outcomes);
+    println!("  answers after the warm-up {:?}", seen.outcomes);
     println!("  load average {load_before} before, {} after", load_average());
     assert_eq!(service.stop(), Some(0));
 }
@@ -152,6 +154,18 @@ fn config(brokers: &str, prefix: &str, mode: &str) -> String {
     format!(
         "version: 1\nkafka:\n  brokers: [\"{brokers}\"]\n  group_id: {prefix}group\ntopics:\n  inputs: [{prefix}in]\n{outputs}delivery:\n  mode: {mode}\nrules:\n  path: {rules}\nhttp:\n  listen: 127.0.0.1:0\n"
     )
+}
+
+/// Whether the service hears the answers to what it writes.
+fn is_listening(address: &str, token: &str) -> bool {
+    let mut reader = BufReader::new(TcpStream::connect(address).unwrap());
+    let request = format!(
+        "GET /v1/status HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\n\r\n"
+    );
+    reader.get_mut().write_all(request.as_bytes()).unwrap();
+    let (status, body) = answer(&mut reader);
+    assert_eq!(status, 200);
+    serde_json::from_slice::<Value>(&body).unwrap()["is_listening"] == true
 }
 
 /// Takes the next payment, waits until it is due, and has it decided; again and again.
@@ -172,9 +186,10 @@ fn call(payments: &Payments, address: &str, token: &str, load: Load, start: Inst
         let request = [head.as_bytes(), &event.body].concat();
         reader.get_mut().write_all(&request).unwrap();
         let (status, body) = answer(&mut reader);
-        if nth >= load.n_warm_up() {
-            seen.latencies.push(due.elapsed());
+        if nth < load.n_warm_up() {
+            continue;
         }
+        seen.latencies.push(due.elapsed());
         let body: Value = serde_json::from_slice(&body).unwrap();
         let word = body["outcome"].as_str().or(body["code"].as_str()).unwrap_or_default();
         *seen.outcomes.entry(format!("{status} {word}")).or_default() += 1;

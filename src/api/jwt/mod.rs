@@ -62,7 +62,7 @@ mod with {
         id: String,
         /// What it may be used with; absent: all of its family.
         algorithm: Option<Algorithm>,
-        key: DecodingKey,
+        verifier: DecodingKey,
     }
 
     impl core::fmt::Debug for Issuer {
@@ -110,7 +110,7 @@ mod with {
                 self.ask_again();
                 return None;
             };
-            let fits = key.key.family().algorithms().contains(&algorithm)
+            let fits = key.verifier.family().algorithms().contains(&algorithm)
                 && key.algorithm.is_none_or(|it| it == algorithm);
             if !fits {
                 return None;
@@ -121,7 +121,7 @@ mod with {
             wanted.set_issuer(&[&self.settings.issuer]);
             wanted.set_audience(&[&self.settings.audience]);
             wanted.set_required_spec_claims(&["exp", "iss", "aud"]);
-            let claims = decode::<Map<String, Value>>(token, &key.key, &wanted).ok()?.claims;
+            let claims = decode::<Map<String, Value>>(token, &key.verifier, &wanted).ok()?.claims;
             self.read_claims(&claims)
         }
 
@@ -201,7 +201,7 @@ mod with {
                 let began = Instant::now();
                 match fetch(&address) {
                     Ok(keys) => {
-                        known.lock().unwrap_or_else(PoisonError::into_inner).keys = Arc::new(keys)
+                        known.lock().unwrap_or_else(PoisonError::into_inner).keys = Arc::new(keys);
                     }
                     Err(error) => failed(&error),
                 }
@@ -284,7 +284,7 @@ mod with {
             // WHY: a key for something that is not known here is for nothing here.
             Some(name) => Some(name.to_string().parse().ok()?),
         };
-        Some(Key { id, algorithm, key })
+        Some(Key { id, algorithm, verifier: key })
     }
 }
 
