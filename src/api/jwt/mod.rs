@@ -318,5 +318,6 @@ pub(crate) use with::Issuer;
 #[cfg(not(feature = "api-jwt"))]
 pub(crate) use without::Issuer;
 
-#[cfg(all(test, feature = "api-jwt"))]
+#[cfg(test)]
+#[cfg(feature = "api-jwt")]
 mod tests;
