@@ -141,17 +141,24 @@ fn a_process_that_gets_no_more_memory_dies_and_the_next_start_goes_on() {
         let fleet = Fleet::new(Broker::shared(), "memory", (mode, 1));
         let first = fleet.start("one", &[]);
         wait_for(&first, "/readyz", 200);
-        let limit_kib = status_kib(first.pid(), "VmData:") + (3 << 10);
-        stop(first);
-        let second = fleet.start_under(&format!("ulimit -d {limit_kib}"), "one", &[]);
+        // WHY: one that has decided has every thread that it will have; whoever cannot begin a thread does not die of it.
         let feed = Feed::new(&fleet);
         let mut n = 0;
+        while n < 500 {
+            feed.send(&payment(n, &format!("account-with-a-long-name-{n}"), 0));
+            n += 1;
+        }
+        fleet.wait_committed(usize::try_from(n).unwrap(), &[&first]);
+        // Two threads' stacks more than that: the start of the next one is not the same to the byte.
+        let limit_kib = status_kib(first.pid(), "VmData:") + (18 << 10);
+        stop(first);
+        let second = fleet.start_under(&format!("ulimit -d {limit_kib}"), "one", &[]);
         while !second.has_ended() && n < 100_000 {
             feed.send(&payment(n, &format!("account-with-a-long-name-{n}"), 0));
             n += 1;
             if n % 500 == 0 {
                 // Not far ahead of the process: what it leaves undone has to be done by the next one.
-                let done = || second.metric("riskweir_decisions_total").unwrap_or(0.0);
+                let done = || 500.0 + second.metric("riskweir_decisions_total").unwrap_or(0.0);
                 let is_near = || {
                     second.has_ended() || done() + 3_000.0 > f64::from(u32::try_from(n).unwrap())
                 };
