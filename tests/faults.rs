@@ -119,7 +119,11 @@ fn beyond_the_state(keys: u64) -> (u64, f64) {
     let first = fleet.start("one", &["snapshot.interval=1h"]);
     fleet.wait_committed(usize::try_from(keys).unwrap(), &[&first]);
     first.wait_done(keys);
-    let state = first.metric("riskweir_state_bytes").unwrap();
+    // The books of the state come a little later than those of the answers: over a kilobyte for each key.
+    let least = 1_067.0 * f64::from(u32::try_from(keys).unwrap());
+    let bytes = || first.metric("riskweir_state_bytes").unwrap();
+    wait::until(|| bytes() > least, || first.describe());
+    let state = bytes();
     stop(first);
     let second = fleet.start("one", &["snapshot.interval=1h"]);
     wait_for(&second, "/readyz", 200);
