@@ -1,17 +1,18 @@
 //! Alerts, and how people close them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::api::answer::others::page;
+use crate::api::answer::page::{page, shown};
 use crate::api::answer::standing::change;
 use crate::api::call::{Call, Reply};
 use crate::api::commands::ALERT_CLOSE;
 use crate::api::problem::Problem;
-use crate::api::records::{Page, logged_at, parsed};
+use crate::api::records::{logged_at, parsed};
+use crate::api::store::Connection;
 use crate::api::store::read::{Kept, Wanted};
 use crate::decision::command::Closing;
 use crate::decision::wire::AlertRecord;
@@ -97,23 +98,14 @@ pub(crate) async fn list(call: Call) -> Result<Reply, Problem> {
             .only(STATE, query.owned("state"))
     });
     let page = found.await?;
-    let alerts: Vec<(&Kept, Value)> = page
-        .items
-        .iter()
-        .map(|kept| Ok((kept, parsed(&kept.body)?)))
-        .collect::<Result<_, Problem>>()?;
-    let mut closed: BTreeMap<String, Option<ClosedBy>> = BTreeMap::new();
-    for (_, alert) in &alerts {
-        let id = episode(alert);
-        if !closed.contains_key(id) {
-            closed.insert(id.to_owned(), closed_by(&call, id).await?);
-        }
-    }
-    let items = alerts.into_iter().map(|(kept, alert)| {
-        let closed = closed.get(episode(&alert)).cloned().flatten();
-        AlertItem { logged_at: logged_at(kept), alert, closed }
-    });
-    Reply::json(&Page { items: items.collect(), next: page.next })
+    let alerts: Result<Vec<Value>, Problem> =
+        page.items.iter().map(|kept| parsed(&kept.body)).collect();
+    let closed = closings(&call, alerts?.iter().map(episode).map(str::to_owned).collect()).await?;
+    shown(page, |kept| {
+        let alert = parsed(&kept.body)?;
+        let closed = closed.get(episode(&alert)).cloned();
+        Ok(AlertItem { logged_at: logged_at(kept), alert, closed })
+    })
 }
 
 /// `POST /v1/alerts/{episode_id}:close`
@@ -128,20 +120,33 @@ fn episode(alert: &Value) -> &str {
     alert.pointer("/episode/id").and_then(Value::as_str).unwrap_or_default()
 }
 
-/// How an episode was closed last.
-async fn closed_by(call: &Call, episode: &str) -> Result<Option<ClosedBy>, Problem> {
+/// How each of these episodes was closed last, of those that were.
+async fn closings(
+    call: &Call,
+    episodes: BTreeSet<String>,
+) -> Result<BTreeMap<String, ClosedBy>, Problem> {
     let done = "json_extract(body, '$.command.kind') || json_extract(body, '$.command.result') = ?";
-    let wanted = Wanted::of("audits", None, 1)
-        .only("about = ?", Some(episode.to_owned()))
-        .only(done, Some(format!("{}done", ALERT_CLOSE.kind)));
-    let found = call.state.store.ask(move |connection| wanted.ask(connection)).await?;
-    let Some(kept) = found.first() else { return Ok(None) };
+    let question = move |connection: &Connection| {
+        let last = |episode: String| {
+            let wanted = Wanted::of("audits", None, 1)
+                .only("about = ?", Some(episode.clone()))
+                .only(done, Some(format!("{}done", ALERT_CLOSE.kind)));
+            Ok((episode, wanted.ask(connection)?.into_iter().next()))
+        };
+        episodes.into_iter().map(last).collect::<Result<Vec<_>, _>>()
+    };
+    let found = call.state.store.ask(question).await?;
+    let closed = found.into_iter().filter_map(|(episode, kept)| Some((episode, kept?)));
+    closed.map(|(episode, kept)| Ok((episode, closed_by(&kept)?))).collect()
+}
+
+fn closed_by(kept: &Kept) -> Result<ClosedBy, Problem> {
     let body = parsed(&kept.body)?;
     let of = |path: &str| body.pointer(path).and_then(Value::as_str).map(str::to_owned);
-    Ok(Some(ClosedBy {
+    Ok(ClosedBy {
         at: logged_at(kept),
         actor: of("/command/by/actor").unwrap_or_default(),
         reason: of("/command/by/reason").unwrap_or_default(),
         finding: of("/command/finding"),
-    }))
+    })
 }

@@ -4,10 +4,11 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::api::answer::page::{page, shown};
 use crate::api::call::{Call, Reply};
 use crate::api::fresh;
 use crate::api::problem::Problem;
-use crate::api::records::{Decision, PAGE, Page, cursor, logged_at, parsed, read_cursor};
+use crate::api::records::{Decision, logged_at, parsed};
 use crate::api::store::read::{Kept, Wanted};
 use crate::api::store::{Connection, Kind};
 use crate::decision::wire::HeldWith;
@@ -27,21 +28,17 @@ pub(crate) struct DecisionItem {
 /// `GET /v1/decisions`
 pub(crate) async fn list(call: Call) -> Result<Reply, Problem> {
     let query = &call.query;
-    let limit = query.count("limit").unwrap_or(PAGE);
-    let store = &call.state.store;
-    let before = query.text("cursor").map(|text| read_cursor(store, text)).transpose()?;
-    let wanted = Wanted::of("decisions", before, i64::try_from(limit).unwrap_or(0) + 1)
-        .only("event_ms >= ?", query.time("from"))
-        .only("event_ms < ?", query.time("until"))
-        .only("event_id = ?", query.owned("event_id"))
-        .only("event_type = ?", query.owned("event_type"))
-        .only("entity = ?", query.owned("entity"))
-        .only("outcome = ?", query.owned("outcome"))
-        .only("seq IN (SELECT seq FROM hits WHERE rule = ?)", query.owned("rule"));
-    let found = store.ask(move |connection| wanted.ask(connection)).await?;
-    let page = Page::of(found, limit, |it| cursor(store, it));
-    let items: Result<Vec<DecisionItem>, Problem> = page.items.iter().map(item).collect();
-    Reply::json(&Page { items: items?, next: page.next })
+    let found = page(&call, "decisions", |wanted| {
+        wanted
+            .only("event_ms >= ?", query.time("from"))
+            .only("event_ms < ?", query.time("until"))
+            .only("event_id = ?", query.owned("event_id"))
+            .only("event_type = ?", query.owned("event_type"))
+            .only("entity = ?", query.owned("entity"))
+            .only("outcome = ?", query.owned("outcome"))
+            .only("seq IN (SELECT seq FROM hits WHERE rule = ?)", query.owned("rule"))
+    });
+    shown(found.await?, item)
 }
 
 fn item(kept: &Kept) -> Result<DecisionItem, Problem> {

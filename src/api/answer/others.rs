@@ -6,12 +6,11 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::api::answer::page::{page, shown};
 use crate::api::call::{Call, Reply};
 use crate::api::problem::{NOT_FOUND, Problem};
-use crate::api::records::{
-    PAGE, Page, cursor, logged_at, number, parsed, read_cursor, read_number,
-};
-use crate::api::store::read::{Kept, Wanted};
+use crate::api::records::{logged_at, number, parsed, read_number};
+use crate::api::store::read::Wanted;
 use crate::decision::wire::{AuditRecord, DeadLetterRecord, SourceRef};
 use crate::telemetry::api::ApiRevealed;
 
@@ -61,27 +60,6 @@ pub(crate) struct LetterWhole {
     /// The record, with the bytes that could not be decided.
     #[schemars(with = "DeadLetterRecord<'static>")]
     letter: Value,
-}
-
-pub(super) async fn page(
-    call: &Call,
-    by: &'static str,
-    narrow: impl FnOnce(Wanted) -> Wanted,
-) -> Result<Page<Kept>, Problem> {
-    let limit = call.query.count("limit").unwrap_or(PAGE);
-    let store = &call.state.store;
-    let before = call.query.text("cursor").map(|text| read_cursor(store, text)).transpose()?;
-    let wanted = narrow(Wanted::of(by, before, i64::try_from(limit).unwrap_or(0) + 1));
-    let found = store.ask(move |connection| wanted.ask(connection)).await?;
-    Ok(Page::of(found, limit, |it| cursor(store, it)))
-}
-
-fn shown<T: Serialize>(
-    page: Page<Kept>,
-    item: impl Fn(&Kept) -> Result<T, Problem>,
-) -> Result<Reply, Problem> {
-    let items: Result<Vec<T>, Problem> = page.items.iter().map(item).collect();
-    Reply::json(&Page { items: items?, next: page.next })
 }
 
 /// `GET /v1/audit`
