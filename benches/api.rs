@@ -10,6 +10,7 @@
 #![expect(clippy::print_stdout, reason = "a program that prints its measurements")]
 #![expect(clippy::disallowed_methods, reason = "an open loop sends by the clock")]
 
+mod open_loop;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
@@ -26,38 +27,15 @@ use riskweir::api::tokens::Token;
 use riskweir::demo::traffic::{Delivery, Traffic, TrafficConfig, TrafficEvent};
 use serde_json::Value;
 
+use open_loop::{Load, WARM_UP_S, float, load_average, print_quantiles};
 use support::binary::{Binary, wait_for};
 use support::broker::Broker;
 use support::topics::prefix;
 use support::wait;
 
-/// Load at the start whose latencies are not counted.
-const WARM_UP_S: u64 = 5;
 /// Connections, each with one request at a time.
 const CALLERS: usize = 64;
 const OUTPUTS: [&str; 6] = ["decisions", "alerts", "holds", "audit", "dead_letter", "commands"];
-
-/// What is measured.
-#[derive(Clone, Copy, Debug)]
-struct Load {
-    rate: u64,
-    seconds: u64,
-}
-
-impl Load {
-    fn due(self, start: Instant, nth: u64) -> Instant {
-        start + Duration::from_nanos(nth * 1_000_000_000 / self.rate)
-    }
-
-    fn n_warm_up(self) -> u64 {
-        self.rate * WARM_UP_S
-    }
-
-    fn n_requests(self) -> u64 {
-        self.n_warm_up() + self.rate * self.seconds
-    }
-}
-
 /// Payments in their order, each with its number.
 type Payments = Arc<Mutex<dyn Iterator<Item = (u64, TrafficEvent)> + Send>>;
 
@@ -115,7 +93,7 @@ fn measure(mode: &str, load: Load) {
     });
     // WHY: a broken event has no decision.
     let whole = |event: &TrafficEvent| event.delivery != Delivery::Malformed;
-    let n = usize::try_from(load.n_requests()).unwrap();
+    let n = usize::try_from(load.n_in_all()).unwrap();
     let payments: Payments = Arc::new(Mutex::new((0..).zip(traffic.filter(whole).take(n))));
     let load_before = load_average();
     let start = Instant::now() + Duration::from_millis(200);
@@ -136,11 +114,11 @@ fn measure(mode: &str, load: Load) {
     }
     let took = start.elapsed();
     println!("\n{mode}");
-    print_quantiles(seen.latencies);
+    print_quantiles("due to answered", seen.latencies);
     println!(
         "  achieved {:.1} requests/s, {} in all",
-        float(load.n_requests()) / took.as_secs_f64(),
-        load.n_requests()
+        float(load.n_in_all()) / took.as_secs_f64(),
+        load.n_in_all()
     );
     println!("  answers after the warm-up {:?}", seen.outcomes);
     println!("  load average {load_before} before, {} after", load_average());
@@ -213,27 +191,4 @@ fn answer(reader: &mut BufReader<TcpStream>) -> (u16, Vec<u8>) {
     let mut body = vec![0; length];
     reader.read_exact(&mut body).unwrap();
     (status, body)
-}
-
-fn print_quantiles(mut durations: Vec<Duration>) {
-    durations.sort_unstable();
-    let last = durations.len() - 1;
-    let at = |permille: usize| durations[last * permille / 1_000].as_secs_f64() * 1e3;
-    println!(
-        "  due to answered: p50 {:.2} ms, p99 {:.2} ms, p99.9 {:.2} ms, max {:.2} ms",
-        at(500),
-        at(990),
-        at(999),
-        at(1_000)
-    );
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts far below 2^53")]
-fn float(n: u64) -> f64 {
-    n as f64
-}
-
-fn load_average() -> String {
-    let text = fs::read_to_string("/proc/loadavg").unwrap();
-    text.split(' ').next().unwrap_or_default().to_owned()
 }

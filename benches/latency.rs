@@ -12,6 +12,7 @@
 #![expect(clippy::print_stdout, reason = "a program that prints its measurements")]
 #![expect(clippy::disallowed_methods, reason = "an open loop sends by the clock")]
 
+mod open_loop;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
@@ -27,39 +28,16 @@ use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedPr
 use rdkafka::{Offset, TopicPartitionList};
 use riskweir::demo::traffic::{Delivery, Traffic, TrafficConfig, TrafficEvent};
 
+use open_loop::{Load, WARM_UP_S, float, load_average, print_quantiles};
 use support::binary::{Binary, wait_for};
 use support::broker::Broker;
 use support::topics::prefix;
 
-/// Load at the start whose latencies are not counted: connections, first windows, first page faults.
-const WARM_UP_S: u64 = 5;
 /// How long decisions may stay out after the last record was due.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Kernel ticks per second in `/proc`: fixed on all Linux platforms of today.
 const TICKS_PER_S: f64 = 100.0;
 const OUTPUTS: [&str; 5] = ["decisions", "alerts", "holds", "audit", "dead_letter"];
-
-/// What is measured.
-#[derive(Clone, Copy, Debug)]
-struct Load {
-    rate: u64,
-    seconds: u64,
-}
-
-impl Load {
-    fn due(self, start: Instant, nth: u64) -> Instant {
-        start + Duration::from_nanos(nth * 1_000_000_000 / self.rate)
-    }
-
-    fn n_warm_up(self) -> u64 {
-        self.rate * WARM_UP_S
-    }
-
-    fn n_records(self) -> u64 {
-        self.n_warm_up() + self.rate * self.seconds
-    }
-}
-
 /// Which record an event id stands for, while its decision is awaited.
 type Awaited = Arc<Mutex<HashMap<String, u64>>>;
 
@@ -123,7 +101,7 @@ fn measure(mode: &str, load: Load, snapshots: Option<&str>) {
     }
     print_quantiles("produced to consumed decision", latencies);
     print_quantiles("of it: sender behind schedule", late);
-    let n = load.n_records();
+    let n = load.n_in_all();
     println!("  achieved     {:.0} events/s, all {n} decided", float(n) / sent_for.as_secs_f64());
     println!(
         "  CPU riskweir {:.1} us/event ({:.0} % of a core)",
@@ -160,7 +138,7 @@ fn send(
         .create()
         .unwrap();
     let mut late = Vec::new();
-    for nth in 0..load.n_records() {
+    for nth in 0..load.n_in_all() {
         let event = traffic.next().unwrap();
         awaited.lock().unwrap().insert(event.event_id, nth);
         let due = load.due(start, nth);
@@ -194,10 +172,10 @@ fn read(
     partitions.add_partition_offset(topic, 0, Offset::Beginning).unwrap();
     consumer.assign(&partitions).unwrap();
     thread::spawn(move || {
-        let deadline = load.due(start, load.n_records()) + PATIENCE;
+        let deadline = load.due(start, load.n_in_all()) + PATIENCE;
         let (mut latencies, mut n_found) = (Vec::new(), 0);
-        while n_found < load.n_records() {
-            assert!(Instant::now() < deadline, "{n_found} decisions of {}", load.n_records());
+        while n_found < load.n_in_all() {
+            assert!(Instant::now() < deadline, "{n_found} decisions of {}", load.n_in_all());
             let Some(message) = consumer.poll(Duration::from_millis(100)) else { continue };
             let message = message.unwrap();
             let now = Instant::now();
@@ -219,33 +197,10 @@ fn event_id(decision: &[u8]) -> &str {
     rest.split_once('"').unwrap().0
 }
 
-fn print_quantiles(what: &str, mut durations: Vec<Duration>) {
-    durations.sort_unstable();
-    let last = durations.len() - 1;
-    let at = |permille: usize| durations[last * permille / 1_000].as_secs_f64() * 1e3;
-    println!(
-        "  {what}: p50 {:.2} ms, p99 {:.2} ms, p99.9 {:.2} ms, max {:.2} ms",
-        at(500),
-        at(990),
-        at(999),
-        at(1_000)
-    );
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts far below 2^53")]
-fn float(n: u64) -> f64 {
-    n as f64
-}
-
 /// User and system time of a process, in seconds.
 fn cpu_s(pid: u32) -> f64 {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     // The name stands in parentheses and may hold blanks; user and system time are the 12th and 13th words behind it.
     let words: Vec<&str> = text.rsplit_once(')').unwrap().1.split_whitespace().collect();
     (words[11].parse::<f64>().unwrap() + words[12].parse::<f64>().unwrap()) / TICKS_PER_S
-}
-
-fn load_average() -> String {
-    let text = fs::read_to_string("/proc/loadavg").unwrap();
-    text.split(' ').next().unwrap_or_default().to_owned()
 }
