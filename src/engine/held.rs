@@ -13,7 +13,7 @@ use crate::engine::scene::{self, Scene};
 use crate::engine::step::{Decoded, Remembered, Setup};
 use crate::engine::tell::rule;
 use crate::engine::turn::Verdict;
-use crate::event::schema::{EntityId, EventType, FieldType, Schema, SlotId};
+use crate::event::schema::{EventType, FieldType, Schema, SlotId};
 use crate::rules::eval::explain::SENSITIVE;
 use crate::rules::program::{ActionPlan, Escalation, StepUpOtherwise};
 use crate::rules::syntax::ast::Otherwise;
@@ -124,26 +124,17 @@ fn challenged(scene: &Scene<'_>, verdict: &Verdict<'_>, subjects: &[Hold]) -> Op
     Some(Hold { has_deadline: true, deadline_ms, next, otherwise, challenge, ..hold })
 }
 
-/// Whose event it is: each kind of entity that it names, with the key of its id.
+/// Whose event it is: each field that names an entity, with the key of that.
 fn parties(setup: &Setup, decoded: Decoded<'_>) -> Vec<Party> {
-    let schema = &setup.program.schema;
-    let fields = &schema.event(decoded.row.event()).fields;
-    let named = fields.iter().filter_map(|field| match field.ty {
-        FieldType::Entity(kind) => Some((kind, field.slot)),
-        _ => None,
-    });
-    named.filter_map(|(kind, slot)| party(setup, decoded, (kind, slot))).collect()
+    let fields = &setup.program.schema.event(decoded.row.event()).fields;
+    let named = fields.iter().filter(|field| matches!(field.ty, FieldType::Entity(_)));
+    named.filter_map(|field| party(decoded, field.slot, &field.name)).collect()
 }
 
-/// The entity in a slot, if there is one.
-pub(super) fn party(
-    setup: &Setup,
-    decoded: Decoded<'_>,
-    (kind, slot): (EntityId, SlotId),
-) -> Option<Party> {
-    let kind = setup.program.schema.entities.get(usize::from(kind.0))?.clone();
+/// The entity in a slot, if there is one, under the name of a field.
+pub(super) fn party(decoded: Decoded<'_>, slot: SlotId, name: &str) -> Option<Party> {
     let text = scene::text(decoded, slot);
-    (!text.is_empty()).then(|| (kind, EntityKey::of_text(text.as_bytes())))
+    (!text.is_empty()).then(|| (name.to_owned(), EntityKey::of_text(text.as_bytes())))
 }
 
 /// The hold of a payment that is stopped. Rules that only wanted one, and were overridden, are not named.

@@ -158,27 +158,26 @@ impl<'a, S: Sink> Turn<'a, S> {
             Finding::Fraud => false,
             Finding::Open => return,
         };
-        let named = spec.agreeing.iter().map(|named| held::party(self.setup, self.decoded, *named));
-        let named: Option<Vec<Party>> = named.collect();
         let behind_ms = self.setup.options.future_guard_ms;
         let id = scene::text(self.decoded, spec.id);
         let state_ms = self.remembered.clocks.state_clock_ms(self.setup.options.partition_idle_ms);
         let Remembered { holds, counters, .. } = &mut *self.remembered;
         let mut came_of_it = Heard::NothingWaits;
         let mut taken = Vec::new();
-        for event in &spec.events {
+        for (place, event) in spec.events.iter().enumerate() {
             let payment = payment_key(&schema.event(*event).name, id.as_bytes());
-            let Some(of) = &named else {
-                came_of_it = Heard::OtherParty;
-                break;
-            };
-            let answer = Answered { passed, at_ms: row.time_ms, behind_ms, of };
+            let of = spec.agreeing.iter().map(|(slot, theirs)| {
+                held::party(self.decoded, *slot, theirs.get(place).map_or("", String::as_str))
+            });
+            let of = of.collect::<Option<Vec<Party>>>();
+            let answer = Answered { passed, at_ms: row.time_ms, behind_ms, of: of.as_deref() };
             let (heard, holds) =
                 holds.answer(payment, answer, standing.placement.clock_ms, state_ms);
-            taken.extend(holds);
-            if came_of_it == Heard::NothingWaits {
+            let is_first = came_of_it == Heard::NothingWaits;
+            if is_first || !holds.is_empty() {
                 came_of_it = heard;
             }
+            taken.extend(holds);
         }
         counters.count_answer(came_of_it);
         self.tell_holds(&taken, true);

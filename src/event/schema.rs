@@ -76,8 +76,9 @@ pub struct LabelSpec {
     pub events: Vec<EventId>,
     /// The slot of the text that is the event's id.
     pub id: SlotId,
-    /// Kinds of entities that both events must have one of in common, each with the slot of this event. Of answers only.
-    pub agreeing: Vec<(EntityId, SlotId)>,
+    /// Entities that both events must have in common: the slot of this event, and the name of the field of each of `events`. Of
+    /// answers only.
+    pub agreeing: Vec<(SlotId, Vec<String>)>,
     /// The slot that says what came out.
     pub verdict: SlotId,
     /// What the slot holds when it was fraud.

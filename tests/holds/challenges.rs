@@ -291,4 +291,28 @@ fn an_answer_must_fit_what_it_answers() {
     let foreign = foreign.replace("by payment verdict", "by payment, who verdict");
     let no_device = "`pay` has no field of the kind `device`".to_owned();
     assert_eq!(refused(RULES, &foreign), [("E0520", no_device)]);
+    let two = RULES
+        .replace("  field amount", "  key   payee   : card from \"/payee\"\n  field amount")
+        .replace("  field payment", "  key   who     : card from \"/who\"\n  field payment")
+        .replace("by payment verdict", "by payment, who verdict");
+    let several = "`pay` has several fields of the kind `card`".to_owned();
+    assert_eq!(refused(RULES, &two), [("E0520", several)]);
+}
+
+/// Whoever receives the money must not confirm it in the place of whoever sends it.
+#[test]
+fn of_several_parties_of_one_kind_the_answer_is_by_the_one_of_its_name() {
+    let rules = RULES
+        .replace("  field amount", "  key   payee   : card? from \"/payee\"\n  field amount")
+        .replace("  field payment", "  key   card    : card from \"/card\"\n  field payment")
+        .replace("by payment verdict", "by payment, card verdict");
+    let mut desk = desk(&rules);
+    let body = json!({"type": "pay", "id": "p1", "at": START_MS, "card": "c1", "payee": "c2", "amount": "60.00"});
+    assert_eq!(told(&desk.step("t", START_MS, &body.to_string())), one("placed", "block", 5));
+    let mut answer = |id: &str, card: &str| {
+        let body = json!({"type": "answer", "id": id, "at": START_MS, "payment": "p1", "outcome": "ok", "card": card});
+        told(&desk.step("t", START_MS, &body.to_string()))
+    };
+    assert_eq!(answer("a1", "c2"), []);
+    assert_eq!(answer("a2", "c1"), one("released", "block", 5));
 }

@@ -671,7 +671,7 @@ mod tests {
         // A challenge: passed it goes, failed it is held from then on, or refused where nothing else was to come.
         let payment = payment_key("transfer", b"t");
         let answer = |book: &mut HoldBook, passed| {
-            let answer = Answer { passed, at_ms: 5, behind_ms: 0, of: &[] };
+            let answer = Answer { passed, at_ms: 5, behind_ms: 0, of: Some(&[]) };
             told(&book.answer(payment, answer, 5, 0).1)
         };
         let sms = || staged(None, Some("sms"));

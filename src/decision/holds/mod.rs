@@ -29,7 +29,7 @@ pub fn payment_key(event_type: &str, id: &[u8]) -> EntityKey {
     EntityKey::combine(&[event_type.as_bytes(), id].map(EntityKey::of_text))
 }
 
-/// An entity that a payment or an answer names: its kind, and the key of its id.
+/// An entity that a payment names: the field, and the key of the id in it.
 pub type Party = (String, EntityKey);
 
 /// A second factor that is awaited.
@@ -37,14 +37,14 @@ pub type Party = (String, EntityKey);
 pub struct Challenge {
     /// Its method.
     pub method: String,
-    /// Whose payment it is: each kind of entity that it names, with the key of its id.
+    /// Whose payment it is: each field that names an entity, with the key of its id.
     pub parties: Vec<Party>,
 }
 
 impl Challenge {
-    /// Whether an answer is by one of its parties of each kind that it names.
+    /// Whether an answer is by those whom it has to be by.
     fn is_by(&self, answer: Answer<'_>) -> bool {
-        answer.of.iter().all(|party| self.parties.contains(party))
+        answer.of.is_some_and(|of| of.iter().all(|party| self.parties.contains(party)))
     }
 
     fn save(&self, code: &mut Encoder<'_>) {
@@ -75,8 +75,8 @@ pub struct Answer<'a> {
     pub at_ms: i64,
     /// By how much that clock may be behind the payment's.
     pub behind_ms: i64,
-    /// Entities that the payment must have in common with it.
-    pub of: &'a [Party],
+    /// What the payment must name, too; absent: the answer does not say whose it is, though it must.
+    pub of: Option<&'a [Party]>,
 }
 
 /// What came of an answer.

@@ -4,7 +4,7 @@
 
 use crate::diag::{Diagnostic, Span, codes, suggest};
 use crate::event::schema::{
-    EntityId, EventId, EventType, Field, FieldType, LabelSpec, Role, SlotId,
+    EntityId, EventId, EventType, Field, FieldType, LabelSpec, Role, Schema, SlotId,
 };
 use crate::rules::check::refusal::{Refusal, did_you_mean};
 use crate::rules::check::schema::{Builder, dotted, twice, unknown_event};
@@ -77,7 +77,7 @@ impl Builder<'_> {
         path: &ast::Path,
         labels: &ast::Labels,
         clause: &Clause,
-    ) -> Option<(EntityId, SlotId)> {
+    ) -> Option<(SlotId, Vec<String>)> {
         let field = self.own_field(own, path)?;
         let span = path.span;
         let Some(kind) = entity_of(field).filter(|_| clause.has_parties) else {
@@ -93,17 +93,14 @@ impl Builder<'_> {
         };
         let schema = &self.out.schema;
         let named = labels.events.iter().filter_map(|name| schema.event_named(&name.text));
-        let without = named
-            .map(|event| schema.event(event))
-            .find(|event| !event.fields.iter().any(|field| entity_of(field) == Some(kind)));
-        if let Some(event) = without {
-            let kind = &schema.entities[usize::from(kind.0)];
-            let message = format!("`{}` has no field of the kind `{kind}`", event.name);
-            let help = "name a field of a kind that both events have, or leave it out";
-            self.report.push(*refused(span, message, help));
-            return None;
+        let theirs = named.map(|event| counterpart(schema, schema.event(event), (kind, field)));
+        match theirs.collect::<Result<Vec<String>, _>>() {
+            Ok(theirs) => Some((field.slot, theirs)),
+            Err((message, help)) => {
+                self.report.push(*refused(span, message, &help));
+                None
+            }
         }
-        Some((kind, field.slot))
     }
 
     /// Tells of an answer that counts for everybody's payment of that id, though it says whose it is.
@@ -171,6 +168,39 @@ impl Builder<'_> {
             return Err(refused(span, message, help));
         }
         Ok(event)
+    }
+}
+
+/// The name of the field of an event that an answer's `field` must agree with: the one of its kind, or of several that with its name.
+///
+/// WHY: whoever receives money must not confirm it in the place of whoever sends it.
+fn counterpart(
+    schema: &Schema,
+    event: &EventType,
+    (kind, field): (EntityId, &Field),
+) -> Result<String, (String, String)> {
+    let of_kind: Vec<&str> = event
+        .fields
+        .iter()
+        .filter(|theirs| entity_of(theirs) == Some(kind))
+        .map(|theirs| theirs.name.as_str())
+        .collect();
+    let kind = &schema.entities[usize::from(kind.0)];
+    match of_kind[..] {
+        [] => Err((
+            format!("`{}` has no field of the kind `{kind}`", event.name),
+            "name a field of a kind that both events have, or leave it out".to_owned(),
+        )),
+        [one] => Ok(one.to_owned()),
+        _ if of_kind.contains(&field.name.as_str()) => Ok(field.name.clone()),
+        _ => Err((
+            format!("`{}` has several fields of the kind `{kind}`", event.name),
+            format!(
+                "give `{}` the name of the one that is meant: {}",
+                field.name,
+                of_kind.join(", ")
+            ),
+        )),
     }
 }
 
