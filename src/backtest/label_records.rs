@@ -427,6 +427,9 @@ fn told(line: u64, kind: &Kind<'_>, refused: Refused) -> Bad {
                 .and_then(|field| field.strip_prefix(&format!("{}.", event.name)));
             let field = name.and_then(|name| event.fields.iter().find(|field| field.name == name));
             let code = error.reason.info().code;
+            // WHY: the byte is one of the record, which is made from a row of a table or given an id; the field says where to look.
+            let offset = error.offset.filter(|_| error.field.is_none());
+            let error = DecodeError { offset, ..error };
             Bad {
                 line,
                 code: Some(code),
@@ -751,5 +754,7 @@ event note from "desk" when "/header/type" = "note"
         let read = read(second, ("l.csv", text), Some("dispute")).unwrap();
         let lines: Vec<u64> = read.bad.iter().map(|it| it.line).collect();
         assert_eq!((read.records.len(), lines), (1, vec![3, 4]));
+        // The byte would be one of the record that the row became.
+        assert!(read.bad.iter().all(|bad| !bad.what.contains("byte")), "{:?}", read.bad);
     }
 }
