@@ -217,10 +217,10 @@ impl Checker<'_, '_> {
         let whole = a.1.to(b.1);
         match (left, right) {
             (Type::Money(currency), other) if types::is_numeric(other) => {
-                self.plain_number(&left_text, (b, &right_text), &currency.to_string())
+                self.plain_number((a, &left_text), (b, &right_text), &currency.to_string())
             }
             (other, Type::Money(currency)) if types::is_numeric(other) => {
-                self.plain_number(&right_text, (a, &left_text), &currency.to_string())
+                self.plain_number((b, &right_text), (a, &left_text), &currency.to_string())
             }
             (Type::Money(one), Type::Money(two)) => {
                 let message = format!("`{left_text}` is in {one}, `{right_text}` is in {two}");
@@ -265,27 +265,58 @@ impl Checker<'_, '_> {
         }
     }
 
+    /// Points at what is easily written otherwise: the number that is a constant, else the amount that is one.
     fn plain_number(
         &self,
-        money: &str,
+        (money, amount): (Operand, &str),
         (number, text): (Operand, &str),
         currency: &str,
     ) -> Diagnostic {
-        let message = format!("`{money}` is money, `{text}` is a plain number");
-        let diagnostic = Diagnostic::new(codes::E0211, number.1, message);
-        match self.op(number.0) {
-            Some(Op::Constant(_)) if text.ends_with('%') => {
-                let what = if money.len() <= LONG { money } else { "the amount" };
-                diagnostic.with_help(format!(
-                    "a part of an amount is `{text} of` it: write `{text} of {what}`"
-                ))
-            }
-            Some(Op::Constant(_)) => diagnostic
-                .with_help(format!("write `{text} {currency}`"))
-                .with_fix(number.1, format!("{text} {currency}")),
-            _ => diagnostic
-                .with_help("compare money with money, or divide it by money to get a ratio"),
+        let message = format!("`{amount}` is money, `{text}` is a plain number");
+        let of_number = self.is_constant(number);
+        let (pointed, said) = match of_number {
+            false if self.is_constant(money) => (money, amount),
+            _ => (number, text),
+        };
+        let diagnostic = Diagnostic::new(codes::E0211, pointed.1, message);
+        let (value, declared) = match self.scope.params.get(said) {
+            Some(param) => (param.value, true),
+            None => (pointed.1, false),
+        };
+        let diagnostic =
+            if declared { diagnostic.with_related(value, "its value") } else { diagnostic };
+        let written = self.quote(value);
+        if !of_number && pointed == number {
+            return diagnostic
+                .with_help("compare money with money, or divide it by money to get a ratio");
         }
+        if of_number && written.ends_with('%') {
+            let what = if amount.len() <= LONG { amount } else { "the amount" };
+            return diagnostic.with_help(if declared {
+                format!("a part of an amount is a product: write `{said} * {what}`")
+            } else {
+                format!("a part of an amount is `{said} of` it: write `{said} of {what}`")
+            });
+        }
+        if !written.starts_with(|first: char| first.is_ascii_digit()) {
+            return diagnostic.with_help(format!(
+                "say it as an amount where `{said}` gets its value, as in `500 {currency}`"
+            ));
+        }
+        let meant = match written.strip_suffix(currency) {
+            Some(plain) => plain.trim_end().to_owned(),
+            None => format!("{written} {currency}"),
+        };
+        let help = if declared {
+            format!("write `param {said} = {meant}`")
+        } else {
+            format!("write `{meant}`")
+        };
+        diagnostic.with_help(help).with_fix(value, meant)
+    }
+
+    fn is_constant(&self, (id, _): Operand) -> bool {
+        matches!(self.op(id), Some(Op::Constant(_)))
     }
 
     /// `a + b`, `a - b`, `a * b`, `a / b`.
