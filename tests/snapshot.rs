@@ -92,10 +92,11 @@ rule ranks
   let high = percentile(90, payment.amount where flag) by shop over last 10m
   let low = percentile(20, payment.amount) by shop over this_month
   let today = count(payment) by shop over today
+  let days = percentile(70, payment.amount) by shop over prior 3d before today
   let ever = count(payment) by shop over lifetime
   when amount >= usual and amount <= high and is_new(payment.country) by card over prior lifetime
   if missing skip
-  then alert queue l3 message "{low}, {usual}, {high}, {today} today, {ever} ever"
+  then alert queue l3 message "{low}, {usual}, {high}, {today} today, {days} before, {ever} ever"
 rule by_day
   id "R-7"  owner fraud  severity low
   on payment

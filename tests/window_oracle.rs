@@ -20,8 +20,8 @@ use riskweir::base::EntityKey;
 use riskweir::base::codec::{Decoder, Encoder};
 use riskweir::state::{ReadAt, ReadPlan, StateOptions, Stored, Table, TableLoader};
 use riskweir::window::spec::{
-    ColumnId, ColumnKind, Counting, Coverage, Entry, FilterBit, Measure, MeasureId, MeasureKind,
-    Period, Pick, ReadValue, Reading, Span, TableSpec,
+    Calendar, ColumnId, ColumnKind, Counting, Coverage, Entry, FilterBit, Measure, MeasureId,
+    MeasureKind, Period, Pick, ReadValue, Reading, Span, TableSpec,
 };
 
 use crate::windows::{COLUMNS, Kept, WORDS, counted, looked_at, naive, offset, passes, picked};
@@ -31,6 +31,8 @@ mod windows;
 
 /// A day of these tests.
 const DAY_MS: i64 = 300;
+const SINCE_MIDNIGHT: Option<Calendar> = Some(Calendar::Since(Period::Day));
+const BEFORE_TODAY: Option<Calendar> = Some(Calendar::Before(Period::Day));
 
 #[derive(Clone, Debug)]
 struct Step {
@@ -110,7 +112,11 @@ fn measures() -> impl Strategy<Value = Measure> {
             window: match (length_ms, NonZeroU16::new(newest)) {
                 // Few lengths stand for windows by the calendar; here a day has 300 ms.
                 (3 | 300..310, None) => {
-                    Span { calendar: Some(Period::Day), ..Span::sliding(DAY_MS, 0) }
+                    Span { calendar: SINCE_MIDNIGHT, ..Span::sliding(DAY_MS, 0) }
+                }
+                // Others end with the day before, whose midnight is a day ago at most.
+                (1 | 20..40 | 400..1_200, newest) => {
+                    Span { newest, calendar: BEFORE_TODAY, ..Span::sliding(length_ms, DAY_MS) }
                 }
                 (_, newest) => Span { newest, ..Span::sliding(length_ms, ending_ago_ms) },
             },
@@ -390,10 +396,14 @@ impl Case<'_> {
         began_ms: i64,
         (late, evicted_until_ms): (bool, Option<i64>),
     ) {
-        let end = self.at.saturating_sub(self.measure.window.ending_ago_ms);
-        let start = match self.measure.window.calendar {
-            Some(_) => day_before(self.at),
-            None => end.saturating_sub(self.measure.window.length_ms),
+        let Span { length_ms, ending_ago_ms, calendar, .. } = self.measure.window;
+        let (start, end) = match calendar {
+            Some(Calendar::Since(_)) => (day_before(self.at), self.at),
+            Some(Calendar::Before(_)) => (day_before(self.at) - length_ms, day_before(self.at)),
+            None => {
+                let end = self.at.saturating_sub(ending_ago_ms);
+                (end.saturating_sub(length_ms), end)
+            }
         };
         let exact = self.over(start, end);
         if self.measure.walks() {
@@ -526,8 +536,8 @@ impl Case<'_> {
             return;
         }
         let length_ms = match self.measure.window.calendar {
-            Some(_) => end - start,
-            None => self.measure.window.length_ms,
+            Some(Calendar::Since(_)) => end - start,
+            _ => self.measure.window.length_ms,
         };
         let slack = i128::from(length_ms) * i128::from(ppm) / 1_000_000 + 1;
         let slack = i64::try_from(slack).unwrap_or(i64::MAX);

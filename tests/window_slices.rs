@@ -13,8 +13,8 @@ use riskweir::base::EntityKey;
 use riskweir::base::time::{DAY_MS, civil_from_days, days_from_civil};
 use riskweir::state::{ReadAt, StateOptions, Stored, Table};
 use riskweir::window::spec::{
-    ColumnId, ColumnKind, Counting, Coverage, Entry, Measure, MeasureId, MeasureKind, Period,
-    ReadValue, Reading, Span, TableSpec,
+    Calendar, ColumnId, ColumnKind, Counting, Coverage, Entry, Measure, MeasureId, MeasureKind,
+    Period, ReadValue, Reading, Span, TableSpec,
 };
 
 use crate::windows::{COLUMNS, Kept, naive};
@@ -84,7 +84,11 @@ fn busy_in_time_zones(begin_ms: i64, steps: &[(i64, i64, u64)], exact_cap: u32) 
     for (later_ms, quarters_ahead, word) in steps {
         time_ms += later_ms;
         let began = |measure: &Measure| {
-            began_before(time_ms, measure.window.calendar.unwrap(), quarters_ahead * QUARTER_MS)
+            began_before(
+                time_ms,
+                measure.window.calendar.unwrap().period(),
+                quarters_ahead * QUARTER_MS,
+            )
         };
         let starts: Vec<Option<i64>> =
             measures.iter().map(|measure| Some(began(measure))).collect();
@@ -142,7 +146,8 @@ fn int(reading: Reading) -> i128 {
 }
 
 /// A day of 300 ms: its slices are longer than itself.
-const SHORT_DAY: Span = Span { calendar: Some(Period::Day), ..Span::sliding(300, 0) };
+const SHORT_DAY: Span =
+    Span { calendar: Some(Calendar::Since(Period::Day)), ..Span::sliding(300, 0) };
 
 #[test]
 fn words_of_a_forgotten_slice_do_not_come_back_with_the_next_one() {

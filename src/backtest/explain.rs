@@ -18,7 +18,7 @@ use crate::rules::eval::Verdict;
 use crate::rules::eval::outline::{Looked, Outline, Part, Step};
 use crate::rules::eval::render::duration;
 use crate::rules::program::{Mode, Program, RuleId};
-use crate::window::spec::{Coverage, Period};
+use crate::window::spec::{Calendar, Coverage, Period};
 
 /// What is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -269,8 +269,14 @@ fn looked_text(looked: &Looked, coverage: Coverage) -> String {
     } else {
         let span = match (looked.calendar, looked.with_this) {
             (None, _) => format!("{counting} {}", duration(to.saturating_sub(from))),
-            (Some(period), true) => calendar_word(period).to_owned(),
-            (Some(period), false) => format!("{counting} {}", calendar_word(period)),
+            (Some(Calendar::Since(period)), true) => calendar_word(period).to_owned(),
+            (Some(Calendar::Since(period)), false) => {
+                format!("{counting} {}", calendar_word(period))
+            }
+            (Some(Calendar::Before(period)), _) => {
+                let length = duration(to.saturating_sub(from));
+                format!("{counting} {length} before {}", calendar_word(period))
+            }
         };
         format!("{span} from {} to {}", format_rfc3339(from), format_rfc3339(to))
     };

@@ -150,8 +150,7 @@ impl Gap {
 /// How far back the longest window of a rule set reaches.
 fn longest_window_ms(program: &Program) -> i64 {
     let measures = program.tables.iter().flat_map(|table| &table.spec.measures);
-    let reach = |span: crate::window::spec::Span| span.length_ms.saturating_add(span.ending_ago_ms);
-    measures.map(|measure| reach(measure.window)).max().unwrap_or(0)
+    measures.map(|measure| measure.window.reach_ms()).max().unwrap_or(0)
 }
 
 /// How long the models of an event type hold an event, ms.

@@ -11,7 +11,8 @@ use crate::rules::origins;
 use crate::rules::program::{NodeId, Program, TablePlan, Type};
 use crate::window::Mapping;
 use crate::window::spec::{
-    ColumnId, ColumnKind, Counting, FilterBit, Measure, MeasureKind, Period, Pick, Span, TableSpec,
+    Calendar, ColumnId, ColumnKind, Counting, FilterBit, Measure, MeasureKind, Period, Pick, Span,
+    TableSpec,
 };
 
 /// The names of a table's parts.
@@ -186,9 +187,12 @@ fn save_measure(measure: &Measure, code: &mut Encoder<'_>) {
     };
     let calendar = match measure.window.calendar {
         None => 0,
-        Some(Period::Day) => 1,
-        Some(Period::Week) => 2,
-        Some(Period::Month) => 3,
+        Some(Calendar::Since(Period::Day)) => 1,
+        Some(Calendar::Since(Period::Week)) => 2,
+        Some(Calendar::Since(Period::Month)) => 3,
+        Some(Calendar::Before(Period::Day)) => 4,
+        Some(Calendar::Before(Period::Week)) => 5,
+        Some(Calendar::Before(Period::Month)) => 6,
     };
     code.byte(kind | calendar << 5);
     code.byte(column.0);
@@ -208,9 +212,12 @@ fn load_measure(code: &mut Decoder<'_>) -> Result<Measure, Damaged> {
     let column = ColumnId(column);
     let calendar = match kind >> 5 {
         0 => None,
-        1 => Some(Period::Day),
-        2 => Some(Period::Week),
-        3 => Some(Period::Month),
+        1 => Some(Calendar::Since(Period::Day)),
+        2 => Some(Calendar::Since(Period::Week)),
+        3 => Some(Calendar::Since(Period::Month)),
+        4 => Some(Calendar::Before(Period::Day)),
+        5 => Some(Calendar::Before(Period::Week)),
+        6 => Some(Calendar::Before(Period::Month)),
         _ => return Err(code.damaged(WHAT)),
     };
     let kind = match kind & 31 {

@@ -503,12 +503,12 @@ impl StateHost<'_> {
 }
 
 impl StateHost<'_> {
-    /// How many events a measure of a look-up counts, and how many of the key lie in its window at all; `from_ms` is the
-    /// instant before that, for a window by the calendar.
+    /// How many events a measure of a look-up counts, and how many of the key lie in its window at all; `calendar_ms` is
+    /// the instant before the part of the calendar at which it has an end.
     pub(super) fn counted(
         &mut self,
         (lookup, index): (LookupId, u16),
-        from_ms: i64,
+        calendar_ms: Option<i64>,
     ) -> Option<(u64, u64)> {
         let Self { memory, own, row, raw, began_ms, .. } = self;
         let Memory { tables, reads, .. } = &mut **memory;
@@ -525,7 +525,7 @@ impl StateHost<'_> {
             words: &entry.words,
         });
         let (time_ms, began_ms) = (row.time_ms, *began_ms);
-        let starts = [(from_ms > i64::MIN).then_some(from_ms)];
+        let starts = [calendar_ms];
         let at = ReadAt { time_ms, began_ms, own: mine.as_ref(), probes: &[], starts: &starts };
         let counted = table.count(key, &measure, &at)?;
         let all = table.count(key, &Measure { filter: None, ..measure }, &at)?;

@@ -677,7 +677,7 @@ pub(super) fn outline(
         let Outline { guard, when, unless, .. } = &mut outline;
         for part in [guard.as_mut(), Some(when), unless.as_mut()].into_iter().flatten() {
             part.each_reading(&mut |looked| {
-                looked.counted = run.host.counted(looked.at, looked.window.0);
+                looked.counted = run.host.counted(looked.at, looked.calendar_ms());
             });
         }
         outline

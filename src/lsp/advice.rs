@@ -91,6 +91,10 @@ const WORDS: &[(&str, &str)] = &[
     ("prior", "The window without this event; `last` counts it."),
     ("ending", "`ending 30d ago` moves the window into the past."),
     (
+        "before",
+        "`over prior 90d before today` ends at midnight: nothing of today is inside. So do `this_week` and `this_month`.",
+    ),
+    (
         "events",
         "`over prior 5 events within 90d`: the newest five of the key that are no older; the `where` looks at those.",
     ),

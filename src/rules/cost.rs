@@ -248,11 +248,7 @@ pub fn table(
     exact_cap: u32,
 ) -> Option<TableCost> {
     let plan = program.tables.get(usize::from(id.0))?;
-    let reach = plan
-        .spec
-        .measures
-        .iter()
-        .map(|measure| measure.window.length_ms.saturating_add(measure.window.ending_ago_ms));
+    let reach = plan.spec.measures.iter().map(|measure| measure.window.reach_ms());
     let reach_ms = reach.max().unwrap_or(0);
     Some(TableCost {
         table: id,

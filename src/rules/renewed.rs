@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::base::time::DAY_MS;
 use crate::diag::{Diagnostic, Span, codes};
 use crate::event::schema::Field;
 use crate::rules::check::accepted;
@@ -12,7 +13,7 @@ use crate::rules::origins;
 use crate::rules::program::{NodeId, Op, Program, RuleId, TableId, TablePlan};
 use crate::rules::reads;
 use crate::window::layout::column_of;
-use crate::window::spec::Measure;
+use crate::window::spec::{Calendar, Measure};
 
 /// Warnings about the rules of `after`: what has another filter than in `before`, or is read from elsewhere, and must fill
 /// anew.
@@ -145,7 +146,12 @@ fn how_long(asked: &Question<'_>) -> String {
     if window.is_lifetime() {
         return "the window never fills".to_owned();
     }
-    let length = duration(window.length_ms.saturating_add(window.ending_ago_ms));
+    let reach_ms = window.reach_ms();
+    let length = duration(match window.calendar {
+        // It is at most so long: whole days say enough.
+        Some(Calendar::Before(_)) => (reach_ms / DAY_MS).saturating_add(1).saturating_mul(DAY_MS),
+        _ => reach_ms,
+    });
     format!("{length} until its window is full")
 }
 

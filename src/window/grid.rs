@@ -2,10 +2,11 @@
 //!
 //! A slice that an end of a window cuts makes the answer approximate. Windows by the calendar begin at midnight of some
 //! time zone; every zone in use is off UTC by a multiple of a quarter of an hour, from 12 hours behind to 14 hours ahead.
-//! So a slice begins at every instant at which a day, week or month begins anywhere, and no such window cuts one.
+//! So a slice begins at every instant at which a day, week or month begins anywhere, and no such window cuts one. A window
+//! that ends there is as long as any other, and its slices have the length of those.
 
 use crate::base::time::{DAY_MS, civil_from_days};
-use crate::window::spec::{Period, Span};
+use crate::window::spec::{Calendar, Period, Span};
 
 /// Slices of round length; a window takes the smallest that cuts it into at most 300.
 const HOPS_MS: [i64; 13] = [
@@ -53,10 +54,10 @@ impl Grid {
     /// The slices of a window: 5 min for 24 h and for a day, 1 h for 7 d, 1 d for 90 d.
     pub(crate) fn of(window: Span) -> Self {
         match window.calendar {
-            Some(Period::Day) => return Self::Hops(300_000),
-            Some(Period::Week) => return Self::Weeks,
-            Some(Period::Month) => return Self::Months,
-            None => {}
+            Some(Calendar::Since(Period::Day)) => return Self::Hops(300_000),
+            Some(Calendar::Since(Period::Week)) => return Self::Weeks,
+            Some(Calendar::Since(Period::Month)) => return Self::Months,
+            Some(Calendar::Before(_)) | None => {}
         }
         let length_ms = window.length_ms;
         if length_ms == i64::MAX {

@@ -16,7 +16,7 @@ use crate::window::layout::Layout;
 use crate::window::plan::{Asked, ReadPlan};
 use crate::window::ring::heap_bytes;
 use crate::window::scan::{Asking, Raw, Scratch, finish, own_of};
-use crate::window::spec::{Coverage, Entry, MeasureKind, ReadValue, Reading};
+use crate::window::spec::{Calendar, Coverage, Entry, MeasureKind, ReadValue, Reading};
 use crate::window::tiles::{Bounds, LogPart, Now, TileMap, Tiles};
 use crate::window::units::{Answer, Source, UnitKind, Units};
 use crate::window::walk::Walked;
@@ -153,10 +153,11 @@ impl Log {
                 continue;
             }
             let probe = probe.unwrap_or(0);
-            let start_ms = asked.start_ms(asking.time_ms, asking.starts, index);
-            let end_ms = asking.time_ms.saturating_sub(asked.ago_ms);
-            let length_ms =
-                if asked.by_calendar { (end_ms - start_ms).max(1) } else { asked.length_ms };
+            let (start_ms, end_ms) = asked.bounds_ms(asking.time_ms, asking.starts, index);
+            let length_ms = match asked.calendar {
+                Some(Calendar::Since(_)) => (end_ms - start_ms).max(1),
+                _ => asked.length_ms,
+            };
             let capped = reading.coverage == Coverage::Capped;
             let bounds = Bounds { start_ms, end_ms, length_ms, capped };
             let answer = shape.units.answers[usize::from(asked.id.0)];

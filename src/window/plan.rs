@@ -7,7 +7,7 @@
 
 use crate::window::layout::{Layout, mask_of};
 use crate::window::spec::{
-    ColumnKind, Counting, Measure, MeasureId, MeasureKind, ReadValue, TableSpec,
+    Calendar, ColumnKind, Counting, Measure, MeasureId, MeasureKind, ReadValue, TableSpec,
 };
 
 /// A fixed set of measures of one table, ready to be read.
@@ -21,9 +21,11 @@ pub struct ReadPlan {
     pub(crate) series: Box<[Series]>,
     /// Steps of all series, each series' by ascending far edge.
     pub(crate) steps: Box<[Step]>,
-    /// The measures over windows by the calendar, as places in `asked`; the edge of each stands behind `edges`.
+    /// The measures over windows by the calendar, as places in `asked`; the far edge of each stands behind `edges`.
     pub(crate) calendars: Box<[usize]>,
-    /// The measures that look back from the newest entry; near and far edge of each stand behind those.
+    /// Those of them that end by the calendar; the near edge of each stands behind those.
+    pub(crate) ended: Box<[usize]>,
+    /// The measures that look back from the newest entry; near and far edge of each stand behind all of these.
     pub(crate) walks: Box<[Walk]>,
 }
 
@@ -48,14 +50,14 @@ pub(crate) struct Asked {
     pub(crate) column: ColumnKind,
     /// Whether the present event may count.
     pub(crate) with_own: bool,
-    /// Old end of the window as a distance into the past; of a window by the calendar the furthest.
+    /// Old end of the window as a distance into the past; of a window by the calendar the furthest that it can be.
     pub(crate) reach_ms: i64,
     /// Length of the window.
     pub(crate) length_ms: i64,
-    /// Near end of the window as a distance into the past.
+    /// Near end of the window as a distance into the past, likewise.
     pub(crate) ago_ms: i64,
-    /// The reader says when the window began.
-    pub(crate) by_calendar: bool,
+    /// The reader says where this end of the window is.
+    pub(crate) calendar: Option<Calendar>,
     /// Only so many entries count, the newest.
     pub(crate) newest: Option<usize>,
     /// It is answered by looking back from the newest entry.
@@ -105,6 +107,11 @@ impl ReadPlan {
         self.asked.get(place).map(|asked| asked.id)
     }
 
+    /// How many edges there are but those of walks.
+    pub(crate) fn n_edges(&self) -> usize {
+        self.edges.len() + self.calendars.len() + self.ended.len()
+    }
+
     /// Whether it asks nothing.
     pub fn is_empty(&self) -> bool {
         self.asked.is_empty()
@@ -126,13 +133,16 @@ impl ReadPlan {
         let mut edges: Vec<i64> = asked
             .iter()
             .filter(|asked| !asked.walks)
-            .flat_map(|asked| [Some(asked.ago_ms), asked.fixed_reach_ms()])
+            .flat_map(|asked| [asked.fixed_ago_ms(), asked.fixed_reach_ms()])
             .flatten()
             .collect();
         edges.sort_unstable();
         edges.dedup();
-        let calendars = (0..asked.len()).filter(|index| asked[*index].by_calendar);
+        let calendars = (0..asked.len()).filter(|index| asked[*index].calendar.is_some());
         let calendars: Box<[usize]> = calendars.collect();
+        let ended =
+            calendars.iter().copied().filter(|index| asked[*index].fixed_ago_ms().is_none());
+        let ended: Box<[usize]> = ended.collect();
         let edge_of = |distance: i64| edges.partition_point(|edge| *edge < distance);
         let folded = asked.iter().enumerate().filter(|(_, asked)| !asked.walks);
         let mut keyed: Vec<(SeriesKey, Step)> = folded
@@ -140,7 +150,10 @@ impl ReadPlan {
                 let own_edge = || edges.len() + calendars.partition_point(|held| *held < index);
                 let far_edge = asked.fixed_reach_ms().map_or_else(own_edge, edge_of);
                 let step = Step { far_edge, asked: index };
-                (SeriesKey::of(asked, index, edge_of(asked.ago_ms)), step)
+                let own_edge =
+                    || edges.len() + calendars.len() + ended.partition_point(|held| *held < index);
+                let near_edge = asked.fixed_ago_ms().map_or_else(own_edge, edge_of);
+                (SeriesKey::of(asked, index, near_edge), step)
             })
             .collect();
         keyed.sort_by_key(|(key, step)| (*key, step.far_edge, step.asked));
@@ -155,13 +168,15 @@ impl ReadPlan {
             series.push(Series::of(&group[0].0, group, &asked, place));
         }
         let mut steps: Vec<Step> = keyed.into_iter().map(|(_, step)| step).collect();
-        let walks = walks(&asked, edges.len() + calendars.len(), &mut steps);
+        let n_edges = edges.len() + calendars.len() + ended.len();
+        let walks = walks(&asked, n_edges, &mut steps);
         Self {
             steps: steps.into_boxed_slice(),
             asked: asked.into_boxed_slice(),
             edges: edges.into_boxed_slice(),
             series: series.into_boxed_slice(),
             calendars,
+            ended,
             walks,
         }
     }
@@ -193,10 +208,10 @@ impl Asked {
             offset: layout.offset_of(measure.kind),
             column,
             with_own: measure.counting == Counting::Last && window.ending_ago_ms == 0,
-            reach_ms: window.length_ms.saturating_add(window.ending_ago_ms),
+            reach_ms: window.reach_ms(),
             length_ms: window.length_ms,
             ago_ms: window.ending_ago_ms,
-            by_calendar: window.calendar.is_some(),
+            calendar: window.calendar,
             newest: window.newest.map(|newest| usize::from(newest.get())),
             walks: measure.walks(),
             since_ms: i64::MIN,
@@ -205,17 +220,33 @@ impl Asked {
 
     /// How far back the window reaches, where that is the same for every event.
     fn fixed_reach_ms(&self) -> Option<i64> {
-        (!self.by_calendar).then_some(self.reach_ms)
+        self.calendar.is_none().then_some(self.reach_ms)
     }
 
-    /// The old end of the window (exclusive) of an event at `time_ms`; `starts` is what the reader says, `index` this
-    /// measure's place there. A window whose begin nobody knows is empty.
+    /// The same of its near end.
+    fn fixed_ago_ms(&self) -> Option<i64> {
+        (!matches!(self.calendar, Some(Calendar::Before(_)))).then_some(self.ago_ms)
+    }
+
+    /// The old end (exclusive) and the near end (inclusive) of the window of an event at `time_ms`; `starts` is what the
+    /// reader says of the calendar, `index` this measure's place there. Of a window of which nobody knows it that is no
+    /// answer, but ends that are in order.
     #[inline]
-    pub(crate) fn start_ms(&self, time_ms: i64, starts: &[Option<i64>], index: usize) -> i64 {
-        if self.by_calendar {
-            return starts.get(index).copied().flatten().unwrap_or(time_ms).min(time_ms);
+    pub(crate) fn bounds_ms(
+        &self,
+        time_ms: i64,
+        starts: &[Option<i64>],
+        index: usize,
+    ) -> (i64, i64) {
+        let given = || starts.get(index).copied().flatten().unwrap_or(time_ms).min(time_ms);
+        match self.calendar {
+            None => (time_ms.saturating_sub(self.reach_ms), time_ms.saturating_sub(self.ago_ms)),
+            Some(Calendar::Since(_)) => (given(), time_ms),
+            Some(Calendar::Before(_)) => {
+                let end_ms = given();
+                (end_ms.saturating_sub(self.length_ms), end_ms)
+            }
         }
-        time_ms.saturating_sub(self.reach_ms)
     }
 
     /// The reading of the stored words of the latest entry.
@@ -237,7 +268,7 @@ struct SeriesKey {
     mask: u64,
     offset: usize,
     near_edge: usize,
-    /// Every `CountOf` has a probe, every window by the calendar an old end of its own: each is a series of its own.
+    /// Every `CountOf` has a probe, every window by the calendar an end of its own: each is a series of its own.
     own_series: usize,
 }
 
@@ -261,7 +292,7 @@ impl SeriesKey {
             near_edge,
             own_series: match question {
                 Question::CountOf => index + 1,
-                _ if asked.by_calendar => index + 1,
+                _ if asked.calendar.is_some() => index + 1,
                 _ => 0,
             },
         }

@@ -15,7 +15,7 @@ pub(crate) struct Asking<'a> {
     pub(crate) time_ms: i64,
     pub(crate) own: Option<&'a Entry<'a>>,
     pub(crate) probes: &'a [u64],
-    /// Per measure when its window by the calendar began (exclusive).
+    /// Per measure the instant before the part of the calendar at which its window has an end.
     pub(crate) starts: &'a [Option<i64>],
     pub(crate) known: Known,
 }
@@ -238,9 +238,13 @@ pub(crate) fn read(
     out: &mut [Reading],
 ) {
     place_edges(run, layout, plan, asking.time_ms, &mut scratch.positions);
+    let bounds_ms =
+        |index: usize| plan.asked[index].bounds_ms(asking.time_ms, asking.starts, index);
     for index in &plan.calendars {
-        let start_ms = plan.asked[*index].start_ms(asking.time_ms, asking.starts, *index);
-        scratch.positions.push(first_after(run, layout, start_ms));
+        scratch.positions.push(first_after(run, layout, bounds_ms(*index).0));
+    }
+    for index in &plan.ended {
+        scratch.positions.push(first_after(run, layout, bounds_ms(*index).1));
     }
     for series in &plan.series {
         Fold { run, layout, plan, series, asking }.answer(scratch, out);

@@ -63,17 +63,17 @@ pub struct Measure {
     pub counting: Counting,
 }
 
-/// The window `(t - length - ending_ago, t - ending_ago]` of an event at `t`.
+/// The window `(t - length - ending_ago, t - ending_ago]` of an event at `t`, or one with an end by the calendar.
 ///
 /// Events that arrived earlier but carry a later event time are outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Span {
     /// Length in ms, positive; of a window by the calendar the most that it can be.
     pub length_ms: i64,
-    /// Shift into the past in ms, not negative.
+    /// Shift into the past in ms, not negative; of a window that ends by the calendar the most that it can be.
     pub ending_ago_ms: i64,
-    /// The window is this part of the calendar, up to `t`: whoever reads says when it began ([`crate::state::ReadAt`]).
-    pub calendar: Option<Period>,
+    /// One end lies where a part of the calendar began: whoever reads says when that was ([`crate::state::ReadAt`]).
+    pub calendar: Option<Calendar>,
     /// Of the entries in it only so many count, the newest, whatever filters say of them; the present event is one of them
     /// where it counts. At most [`MAX_NEWEST`]; `None`: all.
     pub newest: Option<NonZeroU16>,
@@ -91,9 +91,15 @@ impl Span {
         Self { length_ms, ending_ago_ms, calendar: None, newest: None }
     }
 
-    /// A window by the calendar.
+    /// A part of the calendar, up to the event.
     pub const fn of_calendar(period: Period) -> Self {
-        Self { calendar: Some(period), ..Self::sliding(period.most_ms(), 0) }
+        Self { calendar: Some(Calendar::Since(period)), ..Self::sliding(period.most_ms(), 0) }
+    }
+
+    /// A window of fixed length that ends where a part of the calendar began, so that nothing of it is inside.
+    pub const fn before(length_ms: i64, period: Period) -> Self {
+        let ending = Some(Calendar::Before(period));
+        Self { calendar: ending, ..Self::sliding(length_ms, period.most_ms()) }
     }
 
     /// The newest entries of this window.
@@ -102,9 +108,41 @@ impl Span {
         Self { newest: Some(newest), ..self }
     }
 
+    /// The furthest distance of its old end into the past, ms.
+    pub const fn reach_ms(&self) -> i64 {
+        self.length_ms.saturating_add(self.ending_ago_ms)
+    }
+
+    /// The least distance of its near end into the past, ms.
+    pub const fn least_ago_ms(&self) -> i64 {
+        match self.calendar {
+            // The instant before that in which the part of the calendar began.
+            Some(Calendar::Before(_)) => 1,
+            _ => self.ending_ago_ms,
+        }
+    }
+
     /// Whether it has no old end.
     pub const fn is_lifetime(&self) -> bool {
         self.length_ms == i64::MAX && self.ending_ago_ms == 0
+    }
+}
+
+/// Which end of a window lies where a part of the calendar began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Calendar {
+    /// The old one: the window is this part, up to the event.
+    Since(Period),
+    /// The near one: the window ends with the instant before this part.
+    Before(Period),
+}
+
+impl Calendar {
+    /// The part.
+    pub const fn period(self) -> Period {
+        match self {
+            Self::Since(period) | Self::Before(period) => period,
+        }
     }
 }
 

@@ -242,8 +242,7 @@ fn cell_of(measure: &Measure, layout: &Layout, rings: &mut Vec<TileRingPlan>) ->
         rings.push(TileRingPlan { grid, reach_ms: 0, cells: Vec::new() });
         rings.len() - 1
     });
-    let window = measure.window;
-    let reach_ms = window.length_ms.saturating_add(window.ending_ago_ms);
+    let reach_ms = measure.window.reach_ms();
     rings[ring].reach_ms = rings[ring].reach_ms.max(reach_ms);
     let mask = if measure.walks() { 0 } else { mask_of(measure.filter) };
     let cell = CellPlan { kind, mask, at };

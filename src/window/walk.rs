@@ -44,7 +44,7 @@ impl Walked<'_> {
         if plan.walks.is_empty() {
             return;
         }
-        scratch.positions.resize(plan.edges.len() + plan.calendars.len(), 0);
+        scratch.positions.resize(plan.n_edges(), 0);
         for walk in &plan.walks {
             let asked = &plan.asked[walk.asked];
             let mut stretch = self.stretch(asked, asking, walk.asked);
@@ -63,8 +63,7 @@ impl Walked<'_> {
     }
 
     fn stretch(&self, asked: &Asked, asking: &Asking<'_>, index: usize) -> Stretch {
-        let end_ms = asking.time_ms.saturating_sub(asked.ago_ms);
-        let start_ms = asked.start_ms(asking.time_ms, asking.starts, index);
+        let (start_ms, end_ms) = asked.bounds_ms(asking.time_ms, asking.starts, index);
         let near = first_after(self.run, self.layout, end_ms);
         let first = first_after(self.run, self.layout, start_ms).min(near);
         let own = usize::from(asked.with_own && asking.own.is_some());

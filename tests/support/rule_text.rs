@@ -642,7 +642,15 @@ impl Author {
         }
         let length = self.dice.pick(&SPANS);
         let length = if self.in_filter || !self.dice.one_in(8) { length } else { "span" };
-        let shift = if self.dice.one_in(8) { " ending 3s ago" } else { "" };
+        let mut shift = if self.dice.one_in(8) { " ending 3s ago" } else { "" };
+        if self.dice.one_in(6) {
+            shift = self.dice.pick(&[
+                " before today",
+                " before this_week in timezone \"UTC\"",
+                " before this_month",
+                " before today in timezone note",
+            ]);
+        }
         let mut newest = "";
         if self.dice.one_in(4) {
             newest =

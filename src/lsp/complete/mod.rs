@@ -153,6 +153,7 @@ fn expression(place: &Place<'_>, offers: &mut Offers<'_>) {
             offers.words(&["10m", "1h", "24h", "7d", "30d", "today", "this_week", "this_month"]);
             return;
         }
+        Some("before") => return offers.words(&["today", "this_week", "this_month"]),
         Some("in") => return offers.lists(),
         Some("is") => return offers.words(&["missing", "present", "not"]),
         _ => {}

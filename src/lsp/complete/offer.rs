@@ -125,6 +125,7 @@ pub(super) const OPERATORS: &[&str] = &[
     "over",
     "where",
     "ending",
+    "before",
     "in timezone",
 ];
 

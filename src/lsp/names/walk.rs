@@ -391,19 +391,16 @@ impl Walker<'_> {
     }
 
     fn window(&mut self, window: &Window, scope: &Scope<'_>) {
-        match &window.kind {
-            WindowKind::Sliding { newest, length, .. } => {
-                if let Some(EventCount::Named(name)) = newest
-                    && let Some(symbol) = scope.local(&name.text)
-                {
-                    self.mention(name.span, symbol);
-                }
-                self.length(length, scope);
+        if let WindowKind::Sliding { newest, length, .. } = &window.kind {
+            if let Some(EventCount::Named(name)) = newest
+                && let Some(symbol) = scope.local(&name.text)
+            {
+                self.mention(name.span, symbol);
             }
-            WindowKind::Calendar { zone: Some(ZoneName::Field(path)), .. } => {
-                scope.path(path, &mut self.mentions);
-            }
-            WindowKind::Calendar { .. } | WindowKind::Lifetime(_) => {}
+            self.length(length, scope);
+        }
+        if let Some(ZoneName::Field(path)) = window.kind.zone() {
+            scope.path(path, &mut self.mentions);
         }
     }
 

@@ -15,7 +15,7 @@ use crate::rules::program::{
 };
 use crate::rules::syntax::ast::CompareOp;
 use crate::window::layout::column_of;
-use crate::window::spec::{ColumnId, Counting, FilterBit, Measure, MeasureKind, Period};
+use crate::window::spec::{Calendar, ColumnId, Counting, FilterBit, Measure, MeasureKind, Period};
 
 /// Half the way around the earth, in metres, rounded up.
 const HALF_EARTH_M: f64 = 20_015_200.0;
@@ -131,9 +131,8 @@ impl<'p> Scene<'p> {
             Op::Since(last) => {
                 let Some(asked) = self.asked(*last) else { return };
                 let window = asked.measure.window;
-                let length_ms = window.length_ms.saturating_add(window.ending_ago_ms);
-                interval.at_least(end(Value::Int(window.ending_ago_ms)));
-                interval.at_most(End { value: Value::Int(length_ms), strict: true });
+                interval.at_least(end(Value::Int(window.least_ago_ms())));
+                interval.at_most(End { value: Value::Int(window.reach_ms()), strict: true });
             }
             Op::Div(part, all) => {
                 let tallies = [*part, *all]
@@ -282,15 +281,20 @@ impl<'p> Scene<'p> {
     /// Whether every event that counts for `a` counts for `b`.
     fn is_within(&self, a: Asked<'_>, b: Asked<'_>) -> bool {
         let (inner, outer) = (a.measure.window, b.measure.window);
-        let reach = |window: crate::window::spec::Span| {
-            window.length_ms.saturating_add(window.ending_ago_ms)
-        };
         let spans = match outer.calendar {
             // WHY: the reach of a window by the calendar is the most that it can be.
-            None => inner.ending_ago_ms >= outer.ending_ago_ms && reach(inner) <= reach(outer),
-            Some(period) => inner
-                .calendar
-                .is_some_and(|inner| a.zone == b.zone && (inner == period || inner == Period::Day)),
+            None => {
+                inner.least_ago_ms() >= outer.ending_ago_ms && inner.reach_ms() <= outer.reach_ms()
+            }
+            Some(Calendar::Since(period)) => {
+                let within = [Calendar::Since(period), Calendar::Since(Period::Day)];
+                a.zone == b.zone && inner.calendar.is_some_and(|inner| within.contains(&inner))
+            }
+            Some(ending @ Calendar::Before(_)) => {
+                a.zone == b.zone
+                    && inner.calendar == Some(ending)
+                    && inner.length_ms <= outer.length_ms
+            }
         };
         let counting =
             a.measure.counting == Counting::Prior || b.measure.counting == Counting::Last;
@@ -383,6 +387,7 @@ fn holds_as_many(inner: &Measure, outer: &Measure) -> bool {
     let held = inner.window.newest.map(|newest| newest.get() + u16::from(place));
     held.is_some_and(|held| held <= most.get())
         && inner.window.ending_ago_ms == outer.window.ending_ago_ms
+        && inner.window.calendar == outer.window.calendar
 }
 
 /// Nought of a type that is added up.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use crate::event::schema::{EventId, FieldId, Schema};
 use crate::rules::check::arena::RequestId;
 use crate::rules::program::NodeId;
-use crate::window::spec::{ColumnKind, Counting, Period, Pick, Span as WindowSpan};
+use crate::window::spec::{Calendar, ColumnKind, Counting, Period, Pick, Span as WindowSpan};
 
 /// A primitive question about a column or about entries as such.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -118,11 +118,9 @@ fn identity(request: &Request, event: &str, keys: &str) -> String {
     text.push_str(") by ");
     text.push_str(keys);
     let named = match request.window.calendar {
-        Some(Period::Day) => Some("today"),
-        Some(Period::Week) => Some("this_week"),
-        Some(Period::Month) => Some("this_month"),
+        Some(Calendar::Since(period)) => Some(part(period)),
         None if request.window.is_lifetime() => Some("lifetime"),
-        None => None,
+        Some(Calendar::Before(_)) | None => None,
     };
     if let Some(named) = named {
         text.push_str(match request.counting {
@@ -140,12 +138,24 @@ fn identity(request: &Request, event: &str, keys: &str) -> String {
         text.push_str(&format!("{newest} events within "));
     }
     text.push_str(&duration(request.window.length_ms));
-    if request.window.ending_ago_ms != 0 {
+    if let Some(Calendar::Before(period)) = request.window.calendar {
+        text.push_str(" before ");
+        text.push_str(part(period));
+    } else if request.window.ending_ago_ms != 0 {
         text.push_str(" ending ");
         text.push_str(&duration(request.window.ending_ago_ms));
         text.push_str(" ago");
     }
     text
+}
+
+/// How a part of the calendar is written.
+pub(crate) fn part(period: Period) -> &'static str {
+    match period {
+        Period::Day => "today",
+        Period::Week => "this_week",
+        Period::Month => "this_month",
+    }
 }
 
 /// Parts per million as an author writes a percentile: `95`, `99.9`.

@@ -274,10 +274,8 @@ impl Checker<'_, '_> {
     ) -> Diagnostic {
         let message = format!("`{amount}` is money, `{text}` is a plain number");
         let of_number = self.is_constant(number);
-        let (pointed, said) = match of_number {
-            false if self.is_constant(money) => (money, amount),
-            _ => (number, text),
-        };
+        let (pointed, said) =
+            if !of_number && self.is_constant(money) { (money, amount) } else { (number, text) };
         let diagnostic = Diagnostic::new(codes::E0211, pointed.1, message);
         let (value, declared) = match self.scope.params.get(said) {
             Some(param) => (param.value, true),

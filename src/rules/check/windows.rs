@@ -16,8 +16,8 @@ use crate::rules::check::schema::dotted;
 use crate::rules::check::{literals, types};
 use crate::rules::program::{Constant, NodeId, Op, Type};
 use crate::rules::syntax::ast::{
-    Aggregate, AggregateFunction as Function, Counting as AstCounting, EventCount, Key, Name,
-    Window, WindowKind, WindowLength, ZoneName,
+    Aggregate, AggregateFunction as Function, Counting as AstCounting, Ending, EventCount, Key,
+    Name, Window, WindowKind, WindowLength, ZoneName,
 };
 use crate::window::spec::{Counting, Span as WindowSpan};
 
@@ -148,15 +148,15 @@ impl Checker<'_, '_> {
     /// The span and whether the present event counts.
     pub(super) fn window(&mut self, aggregate: &Aggregate) -> Option<(WindowSpan, Counting)> {
         let window = &aggregate.window;
-        let (counting, length, ending_ago_ms) = match &window.kind {
+        let (counting, length, ending) = match &window.kind {
             WindowKind::Calendar { counting, period, .. } => {
                 let counting = self.so_far(aggregate, *counting)?;
                 return Some((WindowSpan::of_calendar(*period), counting));
             }
             WindowKind::Lifetime(counting) => return self.lifetime(aggregate, *counting),
-            WindowKind::Sliding { counting, newest, length, ending_ago_ms } => {
+            WindowKind::Sliding { counting, newest, length, ending } => {
                 let newest = newest.as_ref().map(|newest| self.newest(newest));
-                (counting, (newest, length), ending_ago_ms)
+                (counting, (newest, length), ending)
             }
         };
         let (newest, length) = length;
@@ -178,7 +178,12 @@ impl Checker<'_, '_> {
                     .with_help(format!("write `over last {text}` or `over prior {text}`")),
             );
         };
-        let ending_ago_ms = ending_ago_ms.unwrap_or(0);
+        let spanned = match ending {
+            None => WindowSpan::sliding(length_ms, 0),
+            Some(Ending::Ago(ago_ms)) => WindowSpan::sliding(length_ms, *ago_ms),
+            Some(Ending::Before { period, .. }) => WindowSpan::before(length_ms, *period),
+        };
+        let ending_ago_ms = spanned.ending_ago_ms;
         if length_ms <= 0 || ending_ago_ms < 0 {
             return self.refuse(
                 Diagnostic::new(codes::E0403, window.span, "this window is empty")
@@ -195,7 +200,7 @@ impl Checker<'_, '_> {
             AstCounting::Last => Counting::Last,
             AstCounting::Prior => Counting::Prior,
         };
-        Some((WindowSpan { newest, ..WindowSpan::sliding(length_ms, ending_ago_ms) }, counting))
+        Some((WindowSpan { newest, ..spanned }, counting))
     }
 
     /// Whether `today` and its like count this event: `prior` says no. Without it they do, except where a function asks
@@ -284,7 +289,7 @@ impl Checker<'_, '_> {
 
     /// The node that names the time zone of a window by the calendar, `Some(None)` for the policy's.
     pub(super) fn zone(&mut self, window: &Window) -> Checked<Option<NodeId>> {
-        let WindowKind::Calendar { zone: Some(zone), .. } = &window.kind else { return Some(None) };
+        let Some(zone) = window.kind.zone() else { return Some(None) };
         match zone {
             ZoneName::Named(text) => {
                 if jiff::tz::db().get(&text.text).is_err() {

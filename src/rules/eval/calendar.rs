@@ -70,14 +70,14 @@ fn keep<T>(held: &mut Vec<T>, turn: usize, one: T) -> usize {
 }
 
 impl<H: Host> Run<'_, H> {
-    /// The instant before the window of a measure begins by the calendar.
+    /// The instant before the part of the calendar at which the window of a measure has an end.
     pub(super) fn start_ms(&mut self, lookup: LookupId, index: u16) -> Option<i64> {
         let plan = self.plan;
         let starts = &plan.lookups.get(usize::from(lookup.0))?.starts;
         self.start_of(starts.get(usize::from(index)).copied().flatten()?)
     }
 
-    /// Works out when the windows of a look-up begin.
+    /// Works out where the windows of a look-up have an end by the calendar.
     pub(super) fn load_starts(&mut self, starts: &[Option<Start>]) {
         let mut known = core::mem::take(&mut self.memo.starts);
         known.clear();

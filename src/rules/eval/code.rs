@@ -366,11 +366,11 @@ pub(super) struct LookupCode {
     pub(super) base: u32,
     /// What its measures look for; empty where none looks for a word.
     pub(super) probes: Vec<Option<Probe>>,
-    /// When the windows of its measures begin by the calendar; empty where none does.
+    /// Where the windows of its measures have an end by the calendar; empty where none does.
     pub(super) starts: Vec<Option<Start>>,
 }
 
-/// When a window by the calendar begins.
+/// Where a window by the calendar has an end: where this part of it begins.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Start {
     /// Which part of the calendar.

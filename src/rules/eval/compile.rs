@@ -88,11 +88,12 @@ impl Compiler<'_> {
         Ok(())
     }
 
-    /// When the windows of a look-up begin by the calendar; nothing where none does.
+    /// Where the windows of a look-up have an end by the calendar; nothing where none does.
     fn plan_starts(&mut self, lookup: &Lookup) -> Result<Vec<Option<Start>>, EvalError> {
         let spec = self.program.tables.get(usize::from(lookup.table.0)).map(|table| &table.spec);
         let period = |id: &MeasureId| {
-            spec.and_then(|spec| spec.measures.get(usize::from(id.0)))?.window.calendar
+            let measure = spec.and_then(|spec| spec.measures.get(usize::from(id.0)))?;
+            Some(measure.window.calendar?.period())
         };
         if lookup.measures.iter().all(|id| period(id).is_none()) {
             return Ok(Vec::new());

@@ -12,7 +12,7 @@ use crate::rules::program::{
     LookupId, NodeId, Op, RuleBody, SequencePlan, SequenceStep, StepRole, Type,
 };
 use crate::rules::syntax::ast::CompareOp;
-use crate::window::spec::{Counting, Coverage, Period};
+use crate::window::spec::{Calendar, Counting, Coverage};
 
 /// Parts of parts of parts: deeper ones are left out.
 const MAX_DEPTH: usize = 12;
@@ -76,8 +76,8 @@ pub struct Looked {
     pub identity: String,
     /// From (exclusive) and to (inclusive) in ms of event time; from the least number where there is no begin.
     pub window: (i64, i64),
-    /// Which part of the calendar that is, where it is one.
-    pub calendar: Option<Period>,
+    /// Where it has an end by the calendar.
+    pub calendar: Option<Calendar>,
     /// Whether this event counts.
     pub with_this: bool,
     /// Whether judging the rule asked for it.
@@ -86,6 +86,17 @@ pub struct Looked {
     pub counted: Option<(u64, u64)>,
     /// Of amounts that may need an exchange rate: events that would count, and for which there is none.
     pub unpriced: Option<u64>,
+}
+
+impl Looked {
+    /// The instant before the part of the calendar at which the window has an end, in ms.
+    pub fn calendar_ms(&self) -> Option<i64> {
+        let (from_ms, to_ms) = self.window;
+        match self.calendar? {
+            Calendar::Since(_) => (from_ms > i64::MIN).then_some(from_ms),
+            Calendar::Before(_) => (from_ms > i64::MIN).then_some(to_ms),
+        }
+    }
 }
 
 impl Part {

@@ -11,7 +11,7 @@ use crate::rules::program::{
     EventPlan, LookupId, Node, NodeId, Op, Program, RuleBody, SequencePlan,
 };
 use crate::window::layout::column_of;
-use crate::window::spec::{ColumnKind, Coverage, Measure, MeasureKind};
+use crate::window::spec::{Calendar, ColumnKind, Coverage, Measure, MeasureKind};
 
 /// Something that a condition lacked.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -146,8 +146,12 @@ impl<'p> Trace<'p> {
         index: u16,
     ) -> Option<(i64, i64)> {
         let window = self.measure(lookup, index)?.0.window;
-        if window.calendar.is_some() {
-            return run.start_ms(lookup, index).map(|from_ms| (from_ms, run.row.time_ms));
+        if let Some(calendar) = window.calendar {
+            let before_ms = run.start_ms(lookup, index)?;
+            return Some(match calendar {
+                Calendar::Since(_) => (before_ms, run.row.time_ms),
+                Calendar::Before(_) => (before_ms.saturating_sub(window.length_ms), before_ms),
+            });
         }
         let to_ms = run.row.time_ms.saturating_sub(window.ending_ago_ms);
         (!window.is_lifetime()).then(|| (to_ms.saturating_sub(window.length_ms), to_ms))

@@ -11,8 +11,8 @@ use crate::rules::oracle::datum::{Datum, Exact, double, nearest, ratio};
 use crate::rules::oracle::interpret::Scope;
 use crate::rules::oracle::{Oracle, Past, packed};
 use crate::rules::syntax::ast::{
-    Aggregate, AggregateFunction, Counting, EventCount, LiteralKind, WindowKind, WindowLength,
-    ZoneName,
+    Aggregate, AggregateFunction, Counting, Ending, EventCount, LiteralKind, WindowKind,
+    WindowLength, ZoneName,
 };
 use crate::window::spec::Period;
 
@@ -128,7 +128,7 @@ impl Oracle<'_> {
     fn window(&self, scope: &Scope<'_>, kind: &WindowKind) -> Option<(bool, Inside)> {
         let now = scope.event.row.time_ms;
         match kind {
-            WindowKind::Sliding { counting, length, ending_ago_ms, .. } => {
+            WindowKind::Sliding { counting, length, ending, .. } => {
                 let length_ms = match length {
                     WindowLength::Millis(ms, _) => *ms,
                     WindowLength::Named(name) => match scope.params.get(name.text.as_str())?.kind {
@@ -136,7 +136,14 @@ impl Oracle<'_> {
                         _ => return None,
                     },
                 };
-                let to = now.checked_sub(ending_ago_ms.unwrap_or(0))?;
+                let to = match ending {
+                    None => now,
+                    Some(Ending::Ago(ago_ms)) => now.checked_sub(*ago_ms)?,
+                    Some(Ending::Before { period, zone }) => {
+                        let zone = self.zone(scope, zone.as_ref())?;
+                        instant_before(*period, now, &zone)?
+                    }
+                };
                 let from = to.checked_sub(length_ms)?;
                 let inside = move |time| from < time && time <= to;
                 Some((*counting == Some(Counting::Last), Box::new(inside)))
@@ -145,14 +152,7 @@ impl Oracle<'_> {
                 Some((*counting != Some(Counting::Prior), Box::new(move |time| time <= now)))
             }
             WindowKind::Calendar { counting, period, zone } => {
-                let zone = match zone {
-                    None => self.zone.clone(),
-                    Some(ZoneName::Named(name)) => zone_named(&name.text)?,
-                    Some(ZoneName::Field(path)) => match self.path(scope, path) {
-                        Datum::Text(name) => zone_named(&name)?,
-                        _ => return None,
-                    },
-                };
+                let zone = self.zone(scope, zone.as_ref())?;
                 let (period, today) = (*period, local_date(now, &zone)?);
                 let inside = move |time| {
                     let same = |date| same_period(period, date, today);
@@ -160,6 +160,17 @@ impl Oracle<'_> {
                 };
                 Some((*counting != Some(Counting::Prior), Box::new(inside)))
             }
+        }
+    }
+
+    fn zone(&self, scope: &Scope<'_>, zone: Option<&ZoneName>) -> Option<TimeZone> {
+        match zone {
+            None => Some(self.zone.clone()),
+            Some(ZoneName::Named(name)) => zone_named(&name.text),
+            Some(ZoneName::Field(path)) => match self.path(scope, path) {
+                Datum::Text(name) => zone_named(&name),
+                _ => None,
+            },
         }
     }
 
@@ -338,6 +349,22 @@ fn zone_named(name: &str) -> Option<TimeZone> {
 /// The day that the clocks of a zone show.
 fn local_date(time_ms: i64, zone: &TimeZone) -> Option<Date> {
     Some(zone.to_datetime(Timestamp::from_millisecond(time_ms).ok()?).date())
+}
+
+/// The last instant at which the calendar on the wall shows an earlier day, week or month, looked for by halves.
+fn instant_before(period: Period, now: i64, zone: &TimeZone) -> Option<i64> {
+    const LONGER_MS: i64 = 40 * 86_400_000;
+    let today = local_date(now, zone)?;
+    let (mut earlier, mut same) = (now.checked_sub(LONGER_MS)?, now);
+    while same - earlier > 1 {
+        let middle = earlier.midpoint(same);
+        if same_period(period, local_date(middle, zone)?, today) {
+            same = middle;
+        } else {
+            earlier = middle;
+        }
+    }
+    Some(earlier)
 }
 
 /// By what the calendar on the wall shows; weeks are those of ISO 8601.

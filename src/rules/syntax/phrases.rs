@@ -31,7 +31,7 @@ const PHRASES: &[(&[&str], &str)] = &[
     ),
     (
         &["excluding", "except", "before", "until", "till", "yesterday"],
-        "a window that leaves out what is newest ends in the past: `over prior 90d ending 1d ago`",
+        "a window that leaves out what is newest ends in the past: `over prior 90d before today`, `over prior 90d ending 1d ago`",
     ),
     (
         &["for"],

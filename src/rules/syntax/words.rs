@@ -112,6 +112,7 @@ const CONTEXTUAL: &[&str] = &[
     "last",
     "prior",
     "ending",
+    "before",
     "ago",
     "events",
     "today",

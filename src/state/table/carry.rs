@@ -193,5 +193,5 @@ fn with_column(kind: MeasureKind, column: ColumnId) -> MeasureKind {
 }
 
 fn reach_of(measure: &Measure) -> i64 {
-    measure.window.length_ms.saturating_add(measure.window.ending_ago_ms)
+    measure.window.reach_ms()
 }

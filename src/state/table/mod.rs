@@ -184,12 +184,8 @@ impl Table {
 
     fn of_sound(spec: TableSpec, options: StateOptions) -> Self {
         let layout = Layout::of(&spec);
-        let reach_ms = spec
-            .measures
-            .iter()
-            .map(|measure| measure.window.length_ms.saturating_add(measure.window.ending_ago_ms))
-            .max()
-            .unwrap_or(0);
+        let reach_ms =
+            spec.measures.iter().map(|measure| measure.window.reach_ms()).max().unwrap_or(0);
         let ring_cap = options.ring_cap.min(options.exact_cap).clamp(1, RING_CAP_MAX.into());
         let shape = Shape {
             units: Units::new(&spec, &layout),
@@ -569,7 +565,7 @@ impl History {
 /// Sets the coverage that follows from the window's reach alone.
 fn cover(plan: &ReadPlan, asking: &Asking<'_>, out: &mut [Reading]) {
     for (index, (asked, reading)) in plan.asked.iter().zip(out).enumerate() {
-        let start_ms = asked.start_ms(asking.time_ms, asking.starts, index);
+        let (start_ms, _) = asked.bounds_ms(asking.time_ms, asking.starts, index);
         reading.coverage = asking.known.coverage(asked, start_ms);
     }
 }

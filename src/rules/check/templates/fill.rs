@@ -4,7 +4,7 @@
 use crate::diag::Span;
 use crate::rules::syntax::ast::{
     Action, ActionKind, Aggregate, Argument, Clause, ClauseKind, Expr, ExprKind, Key, Mode, Name,
-    Param, Path, Sequence, WindowKind, ZoneName,
+    Param, Path, Sequence, ZoneName,
 };
 
 type Arguments = [(String, Argument)];
@@ -154,9 +154,7 @@ fn aggregate(aggregate: &mut Aggregate, arguments: &Arguments) {
     for one in &mut aggregate.keys {
         key(one, arguments);
     }
-    if let WindowKind::Calendar { zone: Some(ZoneName::Field(zone)), .. } =
-        &mut aggregate.window.kind
-    {
+    if let Some(ZoneName::Field(zone)) = aggregate.window.kind.zone_mut() {
         path(zone, arguments);
     }
 }

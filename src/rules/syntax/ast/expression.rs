@@ -185,7 +185,7 @@ pub struct Window {
 /// What a window says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WindowKind {
-    /// `last D` or `prior D`, maybe `ending D ago`; `last N events within D`.
+    /// `last D` or `prior D`, maybe `ending D ago` or `before today`; `last N events within D`.
     Sliding {
         /// `last` (counts this event), `prior` (does not), or neither was said (an error for the checker).
         counting: Option<Counting>,
@@ -193,8 +193,8 @@ pub enum WindowKind {
         newest: Option<EventCount>,
         /// Its length.
         length: WindowLength,
-        /// `ending D ago` in ms.
-        ending_ago_ms: Option<i64>,
+        /// Where it ends, if not with this event.
+        ending: Option<Ending>,
     },
     /// `today`, `this_week`, `this_month`, maybe with `prior` before it and `in timezone ...` behind it.
     Calendar {
@@ -207,6 +207,40 @@ pub enum WindowKind {
     },
     /// `lifetime`, maybe with `prior` before it.
     Lifetime(Option<Counting>),
+}
+
+/// Where a window ends that does not reach up to this event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// `ending D ago`, in ms.
+    Ago(i64),
+    /// `before today`, `before this_week`, `before this_month`, maybe with `in timezone ...` behind it.
+    Before {
+        /// The part of the calendar of which nothing is inside.
+        period: Period,
+        /// Where days begin, if not in the policy's time zone.
+        zone: Option<ZoneName>,
+    },
+}
+
+impl WindowKind {
+    /// The time zone that it names.
+    pub fn zone(&self) -> Option<&ZoneName> {
+        match self {
+            Self::Calendar { zone, .. }
+            | Self::Sliding { ending: Some(Ending::Before { zone, .. }), .. } => zone.as_ref(),
+            Self::Sliding { .. } | Self::Lifetime(_) => None,
+        }
+    }
+
+    /// The same, to be filled in.
+    pub fn zone_mut(&mut self) -> Option<&mut ZoneName> {
+        match self {
+            Self::Calendar { zone, .. }
+            | Self::Sliding { ending: Some(Ending::Before { zone, .. }), .. } => zone.as_mut(),
+            Self::Sliding { .. } | Self::Lifetime(_) => None,
+        }
+    }
 }
 
 /// A time zone: its name, or the field of this event that holds it.

@@ -8,8 +8,8 @@ mod expression;
 mod model;
 
 pub use expression::{
-    Aggregate, AggregateFunction, ArithmeticOp, CompareOp, Counting, EventCount, Expr, ExprKind,
-    Key, Sequence, Step, Window, WindowKind, WindowLength, ZoneName,
+    Aggregate, AggregateFunction, ArithmeticOp, CompareOp, Counting, Ending, EventCount, Expr,
+    ExprKind, Key, Sequence, Step, Window, WindowKind, WindowLength, ZoneName,
 };
 
 pub use model::{Model, ModelClause, ModelClauseKind, ModelFeature};

@@ -1,9 +1,9 @@
 //! Aggregates with their keys and windows, and sequences.
 
-use crate::diag::{Diagnostic, codes};
+use crate::diag::{Diagnostic, Span, codes};
 use crate::rules::syntax::ast::{
-    Aggregate, AggregateFunction, Counting, EventCount, Key, Name, Path, Sequence, Step, Window,
-    WindowKind, WindowLength, ZoneName,
+    Aggregate, AggregateFunction, Counting, Ending, EventCount, Key, Name, Path, Sequence, Step,
+    Window, WindowKind, WindowLength, ZoneName,
 };
 use crate::rules::syntax::lexer::number::unit_meant;
 use crate::rules::syntax::parser::Parser;
@@ -33,12 +33,23 @@ pub(super) fn function_of(word: &str) -> Option<AggregateFunction> {
     })
 }
 
+/// The part of the calendar of a word.
+fn period_of(word: &str) -> Option<Period> {
+    Some(match word {
+        "today" => Period::Day,
+        "this_week" => Period::Week,
+        "this_month" => Period::Month,
+        _ => return None,
+    })
+}
+
 const NESTED_HELP: &str = "for the usual count of an hour, divide: `count(card_payment) by merchant over prior 28d / 672`";
 const EITHER_HELP: &str = "for either, join two: `sequence by … [ a, this ] or sequence by … [ b, this ]`; steps in a row happen one after the other";
 const BY_HELP: &str = "say whose history is meant: `by card`";
 const OVER_HELP: &str =
     "say how far back: `over last 10m` counts this event, `over prior 10m` does not";
 const ZONE_HELP: &str = "name it: `over this_month in timezone \"Asia/Tokyo\"`, or a text field of this event that holds the name";
+const BEFORE_HELP: &str = "`over prior 90d before today` ends at midnight and leaves all of today out, `over prior 90d ending 1d ago` leaves out the last 24 hours";
 const WITHIN_HELP: &str =
     "say how old they may be, state is kept for so long: `over prior 5 events within 90d`";
 
@@ -138,7 +149,8 @@ impl Parser<'_> {
         Some(Key { stored, this, span: self.since(start) })
     }
 
-    /// `over last 10m ending 1d ago`, `over last 5 events within 90d`, `over today`, `over lifetime`.
+    /// `over last 10m ending 1d ago`, `over prior 90d before today`, `over last 5 events within 90d`, `over today`,
+    /// `over lifetime`.
     fn window(&mut self) -> Option<Window> {
         let start = self.here();
         self.require("over", OVER_HELP)?;
@@ -154,10 +166,9 @@ impl Parser<'_> {
             let message = format!("expected `last` or `prior`, found {}", self.found());
             return self.fail(codes::E0016, message, OVER_HELP);
         }
+        let period = self.word().and_then(period_of);
         let kind = match self.word().unwrap_or_default() {
-            "today" => self.calendar(counting, Period::Day)?,
-            "this_week" => self.calendar(counting, Period::Week)?,
-            "this_month" => self.calendar(counting, Period::Month)?,
+            _ if let Some(period) = period => self.calendar(counting, period)?,
             "lifetime" => {
                 self.bump();
                 WindowKind::Lifetime(counting)
@@ -166,7 +177,7 @@ impl Parser<'_> {
                 counting,
                 newest: self.newest()?,
                 length: self.window_length()?,
-                ending_ago_ms: self.ending()?,
+                ending: self.ending()?,
             },
         };
         Some(Window { kind, span: self.since(start) })
@@ -175,6 +186,11 @@ impl Parser<'_> {
     /// `today in timezone home_zone`. At the word of the calendar.
     fn calendar(&mut self, counting: Option<Counting>, period: Period) -> Option<WindowKind> {
         self.bump();
+        Some(WindowKind::Calendar { counting, period, zone: self.zone()? })
+    }
+
+    /// `in timezone home_zone`, where that stands here.
+    fn zone(&mut self) -> Option<Option<ZoneName>> {
         let names_zone = match self.kind_ahead(2) {
             TokenKind::Text(_) => true,
             _ => self.word_ahead(2).is_some_and(|word| !words::is_reserved(word)),
@@ -192,7 +208,7 @@ impl Parser<'_> {
             let message = "a window by the calendar has the clock of a time zone";
             return self.fail(codes::E0016, message, ZONE_HELP);
         }
-        Some(WindowKind::Calendar { counting, period, zone })
+        Some(zone)
     }
 
     /// Whether what stands behind the `in` at hand may be a set or the name of a list, and the condition ends there.
@@ -242,18 +258,36 @@ impl Parser<'_> {
         Some(WindowLength::Millis(length, span))
     }
 
-    fn ending(&mut self) -> Option<Option<i64>> {
+    /// `ending 1d ago`, `before today`, where that stands here.
+    fn ending(&mut self) -> Option<Option<Ending>> {
+        if self.eat_word("before") {
+            let Some(period) = self.word().and_then(period_of) else {
+                let message =
+                    format!("`before` takes a part of the calendar, found {}", self.found());
+                return self.fail(codes::E0016, message, BEFORE_HELP);
+            };
+            self.bump();
+            return Some(Some(Ending::Before { period, zone: self.zone()? }));
+        }
+        let word = self.here();
         if !self.eat_word("ending") {
             return Some(None);
         }
         if self.word().is_some() {
-            let message = format!("`ending` takes a length, found {}", self.found());
-            let help = "`ending 1d ago` leaves out the last 24 hours, and with them all of today";
-            return self.fail(codes::E0016, message, help);
+            return self.ending_by_calendar(word);
         }
         let ending = self.duration_ms("a duration")?;
         self.expect_word("ago", "after `ending` and its duration")?;
-        Some(Some(ending))
+        Some(Some(Ending::Ago(ending)))
+    }
+
+    /// `ending today`: some read it with today, others without.
+    fn ending_by_calendar<T>(&mut self, ending: Span) -> Option<T> {
+        let message = format!("`ending` takes a length, found {}", self.found());
+        let diagnostic = Diagnostic::new(codes::E0016, self.here(), message).with_help(BEFORE_HELP);
+        let is_part = self.word().is_some_and(|word| period_of(word).is_some());
+        self.report(if is_part { diagnostic.with_fix(ending, "before") } else { diagnostic });
+        None
     }
 
     /// `sequence by key within 2h [ step, step ]`. At `sequence`.

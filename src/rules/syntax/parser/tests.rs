@@ -139,12 +139,14 @@ fn aggregates_hold_their_keys_and_windows() {
         .map(|key| (path_shape(&key.stored), key.this.as_ref().map(path_shape)))
         .collect();
     assert_eq!(keys, [("d.e".to_owned(), None), ("f".to_owned(), Some("this.g".to_owned()))]);
-    let WindowKind::Sliding { counting, length, ending_ago_ms, newest: None } =
-        aggregate.window.kind
+    let WindowKind::Sliding { counting, length, ending, newest: None } = aggregate.window.kind
     else {
         panic!("not sliding")
     };
-    assert_eq!((counting, ending_ago_ms), (Some(ast::Counting::Prior), Some(86_400_000)));
+    assert_eq!(
+        (counting, ending),
+        (Some(ast::Counting::Prior), Some(ast::Ending::Ago(86_400_000)))
+    );
     assert!(matches!(length, WindowLength::Millis(7_776_000_000, _)));
 }
 
