@@ -383,6 +383,8 @@ fn close_the_alert(desk: &Desk, episode: &Value) {
     assert!(!ids("open").contains(episode));
     let found =
         desk.get(&format!("/v1/alerts?episode_id={}", episode.as_str().unwrap()), Role::Viewer);
+    assert_eq!(found.body["items"][0]["ended"]["closed"], "command", "{found:?}");
+    assert!(!ids("quiet").contains(episode), "somebody dealt with it");
     let by = &found.body["items"][0]["closed"];
     assert_eq!(
         (&by["reason"], &by["finding"]),
@@ -390,6 +392,46 @@ fn close_the_alert(desk: &Desk, episode: &Value) {
         "{by:#}"
     );
     assert!(by["actor"].is_string() && by["at"].is_string(), "{by:#}");
+}
+
+#[test]
+fn an_alert_whose_episode_went_quiet_is_open_until_somebody_closes_it() {
+    let desk = Desk::open(Broker::shared(), "api-quiet");
+    desk.wait_listening();
+    let score = |id: &str, amount: &str, hours_ago: i64| {
+        let mut body = pay(id, amount);
+        body["at"] = json!(body["at"].as_i64().unwrap() - hours_ago * 3_600_000);
+        body["account"] = json!("a-quiet");
+        let token = desk.token(Role::Service);
+        let answer = desk.ask("POST", "/v1/score?deadline=30s", Some(token), Some(&body), &[]);
+        assert_eq!(answer.status, 200, "{answer:?}");
+    };
+    let of = |state: &str| {
+        let found = desk.get(&format!("/v1/alerts?state={state}"), Role::Viewer).body;
+        found["items"].as_array().unwrap().clone()
+    };
+    // Two payments within the hour, and one much later: by then the first two are an episode that has ended.
+    score("q1", "5000.00", 5);
+    score("q2", "6000.00", 5);
+    assert_eq!(of("quiet"), [Value::Null; 0]);
+    score("q3", "7000.00", 0);
+    wait::until(
+        || of("quiet").len() == 1 && of("open").len() == 2,
+        || format!("{:#?}", of("open")),
+    );
+    let quiet = &of("quiet")[0];
+    assert_eq!(quiet["alert"]["event"]["id"], "q1");
+    let ended = ["closed", "alerts", "hits", "thinned"].map(|name| quiet["ended"][name].clone());
+    assert_eq!(ended, [json!("quiet"), json!(1), json!(2), json!(1)]);
+    assert_eq!(quiet["closed"], Value::Null, "nobody has dealt with it");
+    let path = format!("/v1/alerts/{}:close", quiet["ended"]["episode_id"].as_str().unwrap());
+    let token = Some(desk.token(Role::Analyst));
+    let closed = desk.ask("POST", &path, token, Some(&json!({"reason": "paid rent"})), &[]);
+    assert_eq!(closed.status, 200, "{closed:?}");
+    wait::until(|| of("closed").len() == 1, || format!("{:#?}", of("closed")));
+    assert_eq!((of("open").len(), of("quiet").len()), (1, 0));
+    // It ended once, and not by whoever closed it.
+    assert_eq!(of("closed")[0]["ended"]["closed"], "quiet");
 }
 
 #[test]

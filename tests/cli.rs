@@ -77,8 +77,14 @@ fn events_csv() -> String {
     text
 }
 
-const FILES: [&str; 5] =
-    ["decisions.ndjson", "alerts.ndjson", "holds.ndjson", "dead_letter.ndjson", "audit.ndjson"];
+const FILES: [&str; 6] = [
+    "decisions.ndjson",
+    "alerts.ndjson",
+    "episodes.ndjson",
+    "holds.ndjson",
+    "dead_letter.ndjson",
+    "audit.ndjson",
+];
 
 #[test]
 fn check_says_that_a_rule_set_is_good() {

@@ -138,7 +138,12 @@ fn engine_answers(topic: &str, made: &[Made]) -> BTreeMap<OutputTopic, Vec<Vec<u
     }
     let mut answers: BTreeMap<OutputTopic, Vec<Vec<u8>>> = BTreeMap::new();
     for output in outputs {
-        answers.entry(output.topic).or_default().push(output.body);
+        // The ends of episodes stand in the topic of alerts.
+        let topic = match output.topic {
+            OutputTopic::Episodes => OutputTopic::Alerts,
+            topic => topic,
+        };
+        answers.entry(topic).or_default().push(output.body);
     }
     answers
 }
@@ -166,7 +171,8 @@ fn backtest_answers(world: &World, made: &[Made]) -> BTreeMap<OutputTopic, Vec<V
             .map(|line| line.strip_suffix(b"\n").unwrap_or(line).to_vec())
             .collect()
     };
-    ANSWERS.iter().map(|(kind, name)| (*kind, read(name))).collect()
+    let all = ANSWERS.iter().chain(&[(OutputTopic::Episodes, "episodes")]);
+    all.map(|(kind, name)| (*kind, read(name))).collect()
 }
 
 /// The bodies in order, repeated ones once.
@@ -248,6 +254,14 @@ fn check_answers(world: &World, mode: &str, made: &[Made]) {
         let lines: Vec<Vec<u8>> = match kind {
             OutputTopic::DeadLetter => {
                 bodies.iter().filter(|body| is_line(body)).cloned().collect()
+            }
+            OutputTopic::Alerts => {
+                let is_alert = |body: &&Vec<u8>| json(body)["schema"] == "riskweir.alert.v1";
+                let (alerts, ends) = bodies.iter().partition(is_alert);
+                let ends: Vec<Vec<u8>> = Vec::<&Vec<u8>>::into_iter(ends).cloned().collect();
+                assert!(!ends.is_empty(), "episodes end");
+                assert_same(&ends, &by_file[&OutputTopic::Episodes], "episodes of backtest");
+                Vec::<&Vec<u8>>::into_iter(alerts).cloned().collect()
             }
             _ => bodies.clone(),
         };

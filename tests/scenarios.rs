@@ -86,6 +86,7 @@ fn short(outputs: &[Output]) -> String {
         match output.topic {
             OutputTopic::Decisions => short_decision(&record),
             OutputTopic::Alerts => short_alert(&record),
+            OutputTopic::Episodes => short_end(&record),
             OutputTopic::Holds => short_hold(&record),
             OutputTopic::DeadLetter => format!("dead_letter {}", text(&record["reason"])),
             OutputTopic::Checkpoints => "checkpoint".to_owned(),
@@ -133,6 +134,11 @@ fn short_alert(record: &Value) -> String {
     let plain = record.get("entities").is_none();
     assert!(!plain || (own && standing == "1/1/0"), "{record:#}");
     if plain { format!("alert {rule}") } else { format!("alert {rule} {standing}") }
+}
+
+fn short_end(record: &Value) -> String {
+    let [alerts, hits, thinned] = ["alerts", "hits", "thinned"].map(|name| &record[name]);
+    format!("{} {} {alerts}/{hits}/{thinned}", text(&record["closed"]), text(&record["rule"]))
 }
 
 fn short_hold(record: &Value) -> String {

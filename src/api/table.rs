@@ -188,7 +188,7 @@ pub(crate) static ROUTES: &[Route] = &[
             ENTITY, EVENT_ID,
             Param { name: "decision_id", kind: ParamKind::Text(MAX_TEXT), doc: "Only of this decision." },
             Param { name: "episode_id", kind: ParamKind::Text(MAX_TEXT), doc: "Only of this episode." },
-            Param { name: "state", kind: ParamKind::Word(&["open", "closed"]), doc: "Only those that somebody closed, or nobody." },
+            Param { name: "state", kind: ParamKind::Word(&["open", "quiet", "closed"]), doc: "Only those that somebody closed, or nobody; of the latter, those whose episode ended by itself." },
             LIMIT, CURSOR,
         ],
         headers: &[], body: None,
@@ -240,7 +240,7 @@ pub(crate) static ROUTES: &[Route] = &[
         summary: "What comes, as it comes: server-sent events, to go on with where a stream broke.",
         roles: READERS,
         query: &[
-            Param { name: "kinds", kind: ParamKind::Words(&["decision", "alert", "hold"]), doc: "Only records of these kinds, joined by commas." },
+            Param { name: "kinds", kind: ParamKind::Words(&["decision", "alert", "episode", "hold"]), doc: "Only records of these kinds, joined by commas." },
         ],
         headers: &[LAST_EVENT_ID], body: None,
         good: &[Good { status: 200, doc: "A stream: `id`, `event` (the kind, or `reset`), `data` (the record).", media: "text/event-stream", schema: |_| schemars::json_schema!({"type": "string"}) }],

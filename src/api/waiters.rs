@@ -39,7 +39,7 @@ impl Awaited {
             Kind::Decision => self == Self::Decision,
             Kind::Audit => self == Self::Answer,
             Kind::DeadLetter => true,
-            Kind::Alert | Kind::Hold => false,
+            Kind::Alert | Kind::Episode | Kind::Hold => false,
         }
     }
 }

@@ -38,6 +38,7 @@ pub fn file_name(topic: OutputTopic) -> &'static str {
     match topic {
         OutputTopic::Decisions => "decisions.ndjson",
         OutputTopic::Alerts => "alerts.ndjson",
+        OutputTopic::Episodes => "episodes.ndjson",
         OutputTopic::Holds => "holds.ndjson",
         OutputTopic::Audit => "audit.ndjson",
         OutputTopic::Checkpoints => "checkpoints.ndjson",

@@ -35,7 +35,7 @@ pub struct Arguments {
     /// Input files, read in this order as one history: .ndjson, .jsonl, .json or .csv, plain, .gz or .zst.
     #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
     input: Vec<PathBuf>,
-    /// Folder for decisions.ndjson, alerts.ndjson, holds.ndjson, audit.ndjson, `dead_letter.ndjson` and summary.json.
+    /// Folder for decisions.ndjson, alerts.ndjson, episodes.ndjson, holds.ndjson, audit.ndjson, `dead_letter.ndjson` and summary.json.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     #[command(flatten)]

@@ -13,8 +13,11 @@
 //! A key keeps its latest [`MOST_PER_KEY`] episodes, each until nothing that comes can be near it, and for `D` of the clock
 //! at least: events that come far too late are thinned among themselves.
 //!
+//! An episode ends by quiet time, by a command, or where its key has more than the most; each end is told once ([`Ended`]).
+//! What the clock ends at once is told a few at a time ([`Episodes::take_ended`]), so that no event waits for the rest.
+//!
 //! # Cost
-//! O(log n) in the number of open episodes, per alert; [`Episodes::expire`] is amortised O(log n).
+//! O(log n) in the number of open episodes, per alert; [`Episodes::expire`] is amortised O(log n), and writes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -116,28 +119,109 @@ pub enum Raise {
     Thinned,
 }
 
+/// Whose alerts an episode has.
+#[derive(Clone, Copy, Debug)]
+pub struct Alerted<'a> {
+    /// Id of the alert, if it is raised.
+    pub alert_id: &'a str,
+    /// Stable id of its rule.
+    pub rule: &'a str,
+    /// The key of its record.
+    pub output_key: &'a [u8],
+}
+
+/// Why an episode ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// No hit came for its span.
+    Quiet,
+    /// Its key has later ones, more than are kept.
+    Displaced,
+    /// Somebody closed it.
+    Command,
+}
+
+impl Closed {
+    const ALL: [Self; 3] = [Self::Quiet, Self::Displaced, Self::Command];
+
+    /// As records name it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Quiet => "quiet",
+            Self::Displaced => "displaced",
+            Self::Command => "command",
+        }
+    }
+
+    /// The first byte of a saved one; 0 is an open episode.
+    fn tag(self) -> u8 {
+        match self {
+            Self::Quiet => 1,
+            Self::Displaced => 2,
+            Self::Command => 3,
+        }
+    }
+}
+
+/// An episode that has ended.
 #[derive(Clone, Debug)]
-struct Open {
-    id: String,
-    seq: u32,
-    count: u32,
-    thinned: u32,
+pub struct Ended {
+    /// Why.
+    pub closed: Closed,
+    /// Time of its first alert.
+    pub first_ms: i64,
+    /// As it was.
+    pub open: Open,
+    key: EpisodeKey,
+}
+
+impl Ended {
+    fn save(number: &u64, ended: &Self, code: &mut Encoder<'_>) {
+        code.byte(ended.closed.tag());
+        code.var(*number);
+        ended.open.write(&(ended.key, ended.first_ms), code);
+    }
+}
+
+/// What is kept of an episode.
+#[derive(Clone, Debug)]
+pub struct Open {
+    /// Id of the first alert.
+    pub id: String,
+    /// Stable id of the rule.
+    pub rule: String,
+    /// The key of its first alert's record.
+    pub output_key: Vec<u8>,
+    /// Alerts raised.
+    pub seq: u32,
+    /// Hits, thinned ones included.
+    pub count: u32,
+    /// Hits thinned since the latest alert.
+    pub thinned: u32,
     /// The gravest of its alerts.
     told: Weight,
     /// Its latest alert.
-    raised_ms: i64,
+    pub raised_ms: i64,
     /// Hits from here on are no longer part of it.
-    quiet_ms: i64,
+    pub quiet_ms: i64,
     /// It is forgotten when the clock comes here.
     kept_ms: i64,
 }
 
 impl Open {
-    fn save((key, first_ms): &Place, open: &Self, code: &mut Encoder<'_>) {
+    fn save(place: &Place, open: &Self, code: &mut Encoder<'_>) {
+        code.byte(0);
+        open.write(place, code);
+    }
+
+    fn write(&self, (key, first_ms): &Place, code: &mut Encoder<'_>) {
+        let open = self;
         code.word(key.0);
         code.wide(key.1.0);
         code.int(*first_ms);
         code.text(&open.id);
+        code.text(&open.rule);
+        code.bytes(&open.output_key);
         for number in [open.seq, open.count, open.thinned] {
             code.var(u64::from(number));
         }
@@ -158,6 +242,8 @@ impl Open {
         let first_ms = code.int(WHAT)?;
         let open = Self {
             id: code.text(WHAT)?.to_owned(),
+            rule: code.text(WHAT)?.to_owned(),
+            output_key: code.bytes(WHAT)?.to_vec(),
             seq: code.narrow(WHAT)?,
             count: code.narrow(WHAT)?,
             thinned: code.narrow(WHAT)?,
@@ -177,23 +263,32 @@ impl Open {
     }
 }
 
-/// All open episodes of an engine.
+/// All open episodes of an engine, and those whose end is still to be told.
 #[derive(Clone, Debug, Default)]
 pub struct Episodes {
     open: BTreeMap<Place, Open>,
     by_end: BTreeSet<(i64, Place)>,
     by_id: BTreeMap<String, Place>,
-    saving: Option<Walk<Place>>,
+    /// In the order in which they ended.
+    ended: BTreeMap<u64, Ended>,
+    saving: Option<Saving>,
+}
+
+/// A save under way.
+#[derive(Clone, Debug, Default)]
+struct Saving {
+    open: Walk<Place>,
+    ended: Walk<u64>,
 }
 
 impl Episodes {
-    /// Records a hit of an alert thinned to one per `span_ms`; `alert_id` is its id if it is raised.
+    /// Records a hit of an alert thinned to one per `span_ms`.
     pub fn hit(
         &mut self,
         key: EpisodeKey,
         (at, weight): (At, Weight),
         span_ms: i64,
-        alert_id: &str,
+        alerted: Alerted<'_>,
     ) -> Raise {
         let At { time_ms, clock_ms } = at;
         let quiet_ms = time_ms.saturating_add(span_ms);
@@ -201,7 +296,7 @@ impl Episodes {
         let near = self.open.range((key, i64::MIN)..(key, quiet_ms)).next_back();
         let Some(place) = near.filter(|(_, open)| time_ms < open.quiet_ms).map(|(at, _)| *at)
         else {
-            return self.open_new((key, time_ms), (quiet_ms, kept_ms), weight, alert_id);
+            return self.open_new((key, time_ms), (quiet_ms, kept_ms), weight, alerted);
         };
         self.touch(place);
         let Some(open) = self.open.get_mut(&place) else { return Raise::Thinned };
@@ -226,13 +321,20 @@ impl Episodes {
         Raise::Alert(Episode { id, seq, count, thinned, graver })
     }
 
-    /// Ends the episode of this id, if it is open: the next hit near it is graver than nothing, and raises. Gives its hits,
-    /// and those that were thinned since its latest alert.
-    pub fn close(&mut self, id: &str) -> Option<(u32, u32)> {
+    /// Ends the episode of this id, if it is open: the next hit near it is graver than nothing, and raises. Who asks tells.
+    pub fn close(&mut self, id: &str) -> Option<Ended> {
         let place = *self.by_id.get(id)?;
-        let counts = self.open.get(&place).map(|open| (open.count, open.thinned));
-        self.forget(place);
-        counts
+        self.forget(place, Closed::Command)
+    }
+
+    /// The next that has ended by itself and is not told yet; it is told by whoever takes it.
+    pub fn take_ended(&mut self) -> Option<Ended> {
+        let (number, ended) = self.ended.first_key_value()?;
+        let number = *number;
+        if let Some(saving) = &mut self.saving {
+            saving.ended.touch(number, Some(ended), Ended::save);
+        }
+        self.ended.remove(&number)
     }
 
     /// An alert that is never thinned: an episode of its own.
@@ -240,30 +342,37 @@ impl Episodes {
         Episode { id: alert_id.to_owned(), seq: 1, count: 1, thinned: 0, graver: None }
     }
 
-    /// Forgets the episodes that were quiet for their span at `clock_ms`.
+    /// Ends the episodes that were quiet for their span at `clock_ms`.
     pub fn expire(&mut self, clock_ms: i64) {
         while let Some(&(kept_ms, place)) = self.by_end.first() {
             if kept_ms > clock_ms {
                 return;
             }
-            self.forget(place);
+            self.by_end.pop_first();
+            self.end(place, Closed::Quiet);
         }
     }
 
     /// Begins a save of what is open now.
     pub fn begin_save(&mut self) {
-        self.saving = Some(Walk::default());
+        self.saving = Some(Saving::default());
     }
 
     /// Writes the next episodes until about `budget` bytes are written; says whether all are.
     pub fn save_part(&mut self, budget: usize, code: &mut Encoder<'_>) -> bool {
-        self.saving.as_mut().is_none_or(|walk| walk.part(&self.open, budget, code, Open::save))
+        let Some(saving) = &mut self.saving else { return true };
+        let begin = code.len();
+        saving.open.part(&self.open, budget, code, Open::save) && {
+            let left = budget.saturating_sub(code.len() - begin);
+            saving.ended.part(&self.ended, left, code, Ended::save)
+        }
     }
 
     /// Writes what changed ahead of its turn since the last part.
     pub fn save_side(&mut self, code: &mut Encoder<'_>) {
-        if let Some(walk) = &mut self.saving {
-            walk.side(code);
+        if let Some(saving) = &mut self.saving {
+            saving.open.side(code);
+            saving.ended.side(code);
         }
     }
 
@@ -278,6 +387,17 @@ impl Episodes {
     /// Where they are damaged, or come twice.
     pub fn load(&mut self, code: &mut Decoder<'_>) -> Result<(), Damaged> {
         while code.rest() > 0 {
+            let tag = code.byte("alert episode")?;
+            if tag != 0 {
+                let closed = Closed::ALL.into_iter().find(|closed| closed.tag() == tag);
+                let closed = closed.ok_or_else(|| code.damaged("end of an alert episode"))?;
+                let number = code.var("alert episode")?;
+                let ((key, first_ms), open) = Open::load(code)?;
+                let ended = Ended { closed, first_ms, open, key };
+                let is_new = self.ended.insert(number, ended).is_none();
+                code.demand(is_new, "an episode that ended comes twice")?;
+                continue;
+            }
             let (place, open) = Open::load(code)?;
             self.by_end.insert((open.kept_ms, place));
             self.by_id.insert(open.id.clone(), place);
@@ -287,17 +407,28 @@ impl Episodes {
     }
 
     fn touch(&mut self, place: Place) {
-        if let Some(walk) = &mut self.saving {
-            walk.touch(place, self.open.get(&place), Open::save);
+        if let Some(saving) = &mut self.saving {
+            saving.open.touch(place, self.open.get(&place), Open::save);
         }
     }
 
-    fn forget(&mut self, place: Place) {
+    fn forget(&mut self, place: Place, closed: Closed) -> Option<Ended> {
         self.touch(place);
-        if let Some(open) = self.open.remove(&place) {
-            self.by_end.remove(&(open.kept_ms, place));
-            self.by_id.remove(&open.id);
+        let open = self.open.remove(&place)?;
+        self.by_end.remove(&(open.kept_ms, place));
+        self.by_id.remove(&open.id);
+        let (key, first_ms) = place;
+        Some(Ended { closed, first_ms, open, key })
+    }
+
+    /// Ends an episode, to be told.
+    fn end(&mut self, place: Place, closed: Closed) {
+        let Some(ended) = self.forget(place, closed) else { return };
+        let number = self.ended.last_key_value().map_or(0, |(last, _)| last.saturating_add(1));
+        if let Some(saving) = &mut self.saving {
+            saving.ended.touch(number, None, Ended::save);
         }
+        self.ended.insert(number, ended);
     }
 
     /// How many are open.
@@ -310,9 +441,14 @@ impl Episodes {
         self.open.is_empty()
     }
 
+    /// How many are in a save: those whose end is to be told as well.
+    pub fn n_saved(&self) -> usize {
+        self.open.len() + self.ended.len()
+    }
+
     /// Heap bytes, about.
     pub fn bytes(&self) -> usize {
-        self.open.len() * 384
+        self.n_saved() * 448
     }
 
     fn open_new(
@@ -320,17 +456,20 @@ impl Episodes {
         place: Place,
         (quiet_ms, kept_ms): (i64, i64),
         told: Weight,
-        alert_id: &str,
+        Alerted { alert_id, rule, output_key }: Alerted<'_>,
     ) -> Raise {
         let (key, time_ms) = place;
         let of_key = self.open.range((key, i64::MIN)..=(key, i64::MAX));
         if let Some((oldest, _)) = of_key.clone().next().filter(|_| of_key.count() >= MOST_PER_KEY)
         {
-            self.forget(*oldest);
+            let oldest = *oldest;
+            self.end(oldest, Closed::Displaced);
         }
         let (id, raised_ms) = (alert_id.to_owned(), time_ms);
         let open = Open {
             id: id.clone(),
+            rule: rule.to_owned(),
+            output_key: output_key.to_vec(),
             seq: 1,
             count: 1,
             thinned: 0,
@@ -357,6 +496,21 @@ mod tests {
         Raise::Alert(Episode { id: id.to_owned(), seq, count, thinned, graver: None })
     }
 
+    fn alerted(alert_id: &str) -> Alerted<'_> {
+        Alerted { alert_id, rule: "R-1", output_key: b"card" }
+    }
+
+    /// Everything that is told of ends: why, id, first and latest alert, alerts, hits, thinned.
+    fn told(episodes: &mut Episodes) -> Vec<(Closed, String, [i64; 2], [u32; 3])> {
+        let all = core::iter::from_fn(|| episodes.take_ended());
+        all.map(|Ended { closed, first_ms, open, .. }| {
+            assert_eq!((&*open.rule, &*open.output_key), ("R-1", &b"card"[..]));
+            let counts = [open.seq, open.count, open.thinned];
+            (closed, open.id, [first_ms, open.raised_ms], counts)
+        })
+        .collect()
+    }
+
     /// A hit of an alert thinned to one per 100 ms, on a clock that stands at `clock_ms`.
     fn hit_at(
         episodes: &mut Episodes,
@@ -364,7 +518,8 @@ mod tests {
         (time_ms, clock_ms): (i64, i64),
         id: &str,
     ) -> Raise {
-        episodes.hit(key, (At { time_ms, clock_ms }, Weight::default()), 100, id)
+        let at = (At { time_ms, clock_ms }, Weight::default());
+        episodes.hit(key, at, 100, alerted(id))
     }
 
     /// The same, of an event in time.
@@ -389,7 +544,7 @@ mod tests {
         amount: Option<(i64, u32)>,
     ) -> Option<(u32, u32, Option<Graver>)> {
         let at = (At { time_ms, clock_ms: time_ms }, Weight { outcome, amount });
-        match episodes.hit(KEY, at, 100, "x") {
+        match episodes.hit(KEY, at, 100, alerted("x")) {
             Raise::Alert(episode) => Some((episode.seq, episode.thinned, episode.graver)),
             Raise::Thinned => None,
         }
@@ -438,6 +593,64 @@ mod tests {
         assert_eq!(episodes.len(), 1);
         episodes.expire(200);
         assert!(episodes.is_empty());
+        let ends = [("a", 0), ("b", 100)]
+            .map(|(id, at_ms)| (Closed::Quiet, id.to_owned(), [at_ms, at_ms], [1, 1, 0]));
+        assert_eq!(told(&mut episodes), ends);
+        assert_eq!(told(&mut episodes), [], "once");
+    }
+
+    #[test]
+    fn each_end_is_told_once_with_all_hits_whatever_ended_it() {
+        let mut episodes = Episodes::default();
+        // Five that do not touch, one more than a key keeps; three hits each, the last one after its latest alert.
+        for (n, id) in (0_i64..).zip(["a", "b", "c", "d", "e"]) {
+            for after_ms in [0, 60, 100] {
+                hit_at(&mut episodes, KEY, (n * 1_000 + after_ms, 0), id);
+            }
+            hit_at(&mut episodes, KEY, (n * 1_000 + 110, 0), id);
+        }
+        let closed = episodes.close("c").unwrap();
+        assert_eq!(
+            (closed.closed, closed.open.count, closed.open.thinned),
+            (Closed::Command, 4, 1)
+        );
+        assert!(episodes.close("c").is_none() && episodes.close("a").is_none());
+        episodes.expire(3_210);
+        let end =
+            |closed, id: &str, at_ms| (closed, id.to_owned(), [at_ms, at_ms + 100], [2, 4, 1]);
+        let (quiet, displaced) = (Closed::Quiet, Closed::Displaced);
+        let ends = [end(displaced, "a", 0), end(quiet, "b", 1_000), end(quiet, "d", 3_000)];
+        assert_eq!(told(&mut episodes), ends);
+        episodes.expire(i64::MAX);
+        assert_eq!(told(&mut episodes), [end(quiet, "e", 4_000)]);
+    }
+
+    #[test]
+    fn what_is_not_told_yet_is_saved_as_it_was_when_the_save_began() {
+        let mut episodes = Episodes::default();
+        for n in 0..10_i64 {
+            let id = format!("a{n}");
+            hit(&mut episodes, (1, EntityKey(n.unsigned_abs().into())), n, &id);
+        }
+        episodes.expire(104);
+        let mut expected = episodes.clone();
+        assert_eq!(episodes.n_saved(), 10);
+        episodes.begin_save();
+        let mut bytes = Vec::new();
+        while !episodes.save_part(1, &mut Encoder::new(&mut bytes)) {
+            // Ends are told and more come meanwhile.
+            episodes.take_ended();
+            episodes.expire(106);
+        }
+        episodes.save_side(&mut Encoder::new(&mut bytes));
+        let mut loaded = Episodes::default();
+        loaded.load(&mut Decoder::new(&bytes)).unwrap();
+        assert_eq!(loaded.n_saved(), 10);
+        for now_ms in [0, 107, 200] {
+            expected.expire(now_ms);
+            loaded.expire(now_ms);
+            assert_eq!(told(&mut loaded), told(&mut expected));
+        }
     }
 
     #[test]

@@ -445,6 +445,43 @@ pub struct EpisodeRef<'a> {
     pub graver: Option<&'a str>,
 }
 
+/// The end of an episode of alerts. What an alert without `once per` says stands alone: it has no end.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct EpisodeRecord<'a> {
+    /// `riskweir.episode.v1`.
+    pub schema: &'a str,
+    /// Id of the episode: the id of its first alert.
+    pub episode_id: &'a str,
+    /// Stable id of the rule.
+    pub rule: &'a str,
+    /// What ended it: `quiet`, no hit came for the time of its `once per`; `displaced`, its key has four later ones; `command`,
+    /// somebody closed it. Only the last one says that a person dealt with its alerts.
+    #[schemars(extend("enum" = ["quiet", "displaced", "command"]))]
+    pub closed: &'a str,
+    /// Time of its first alert, event time.
+    #[schemars(with = "String")]
+    pub first_alert_at: Moment,
+    /// Time of its latest alert, event time.
+    #[schemars(with = "String")]
+    pub last_alert_at: Moment,
+    /// Hits from here on were no longer part of it, event time.
+    #[schemars(with = "String")]
+    pub quiet_at: Moment,
+    /// Alerts that were raised.
+    pub alerts: u32,
+    /// Hits it stood for, thinned ones included.
+    pub hits: u32,
+    /// Hits since the latest alert: nobody was told of them before.
+    pub thinned: u32,
+    /// Who closed it, where somebody did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<CommandRef<'a>>,
+    /// The record of the input at which it is told. What ended by itself is told at one of the next records.
+    pub source: SourceRef<'a>,
+    /// Digest of the rule set.
+    pub ruleset: &'a str,
+}
+
 /// A hold and its state.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct HoldRecord<'a> {

@@ -9,6 +9,7 @@ use crate::decision::holds::{Ask, Hold, HoldState, LONGEST_HOLD_MS, subject_key}
 use crate::decision::wire::{CommandAnswer, CommandRef, Moment, SourceRef};
 use crate::engine::counters::CommandResult;
 use crate::engine::emit;
+use crate::engine::endings;
 use crate::engine::held::{self, By};
 use crate::engine::port::{Input, Sink};
 use crate::engine::snoozes::{LONGEST_SNOOZE_MS, SnoozeTerms};
@@ -66,6 +67,9 @@ impl<S: Sink> Obedience<'_, S> {
             Command::Clock(at_ms) => self.pass_time(*at_ms),
             Command::Asked(asked) => self.answer(asked),
         }
+        // WHY: with the clock of a quiet night comes what no event tells.
+        let source = self.source.at(self.input.offset);
+        endings::tell(&source, (self.setup, self.remembered), self.body, self.sink);
     }
 
     /// Deadlines of all partitions come that lie before a time, as far as the log has it.
@@ -165,7 +169,7 @@ impl<S: Sink> Obedience<'_, S> {
             Wish::Place { entity, value, until_ms, otherwise } => {
                 self.place(asked, (entity, value), (*until_ms, *otherwise))
             }
-            Wish::Close { episode, .. } => self.close(episode),
+            Wish::Close { episode, .. } => self.close(asked, episode),
             Wish::ListAdd { list, value, until_ms } => {
                 Answer::of(self.list_add(asked, (list, value), *until_ms))
             }
@@ -257,10 +261,17 @@ impl<S: Sink> Obedience<'_, S> {
     }
 
     /// The alerts of an episode are dealt with.
-    fn close(&mut self, episode: &str) -> Answer {
+    fn close(&mut self, asked: &Asked, episode: &str) -> Answer {
         // WHY: done also where none is open. An alert without `once per` stands alone, and one of last week has ended by
         // itself; what a person found about it is worth as much.
-        Answer { hits: self.remembered.episodes.close(episode), ..Answer::of(Ok(())) }
+        let ended = self.remembered.episodes.close(episode);
+        if let Some(ended) = &ended {
+            let place = (Some(by(asked)), self.source.at(self.input.offset));
+            emit::episode(ended, place, self.setup, self.body, self.sink);
+            self.remembered.trail.add_bytes(self.body);
+        }
+        let hits = ended.map(|ended| (ended.open.count, ended.open.thinned));
+        Answer { hits, ..Answer::of(Ok(())) }
     }
 
     /// The list that a command means, and the value as its members are written.

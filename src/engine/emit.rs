@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::base::Digest;
 use crate::base::cards;
 use crate::base::time::format_rfc3339;
-use crate::decision::episodes::{Episode, Graver};
+use crate::decision::episodes::{Ended, Episode, Graver};
 use crate::decision::holds::{Hold, HoldState, Stage};
 use crate::decision::json;
 use crate::decision::lattice::Outcome;
@@ -17,9 +17,9 @@ use crate::decision::resolve::{Resolution, StepUpTerms};
 use crate::decision::score::ScoreSheet;
 use crate::decision::wire::{
     AlertRecord, AuditRecord, Band, ChainRef, CommandAnswer, CommandRef, Condition, Contribution,
-    DeadLetterRecord, DecisionBody, DecisionHead, EntityRef, EpisodeRef, EventRef, GroupPoints,
-    HeldWith, HoldRecord, HoldThen, MoneyText, OutcomeWord, Provenance, SourceRef, StepUp,
-    TrippedRule,
+    DeadLetterRecord, DecisionBody, DecisionHead, EntityRef, EpisodeRecord, EpisodeRef, EventRef,
+    GroupPoints, HeldWith, HoldRecord, HoldThen, Moment, MoneyText, OutcomeWord, Provenance,
+    SourceRef, StepUp, TrippedRule,
 };
 use crate::engine::audit::Link;
 use crate::engine::held::HeldSubject;
@@ -268,6 +268,35 @@ pub(super) fn alert(
         write_json(out, &short);
     }
     sink.emit(OutputTopic::Alerts, scene.output_key(), out);
+}
+
+/// Emits that an episode of alerts has ended; `by` is who closed it, where somebody did.
+pub(super) fn episode(
+    ended: &Ended,
+    (by, source): (Option<CommandRef<'_>>, SourceRef<'_>),
+    setup: &Setup,
+    out: &mut Vec<u8>,
+    sink: &mut impl Sink,
+) {
+    let Ended { closed, first_ms, open, .. } = ended;
+    let record = EpisodeRecord {
+        schema: OutputTopic::Episodes.schema(),
+        episode_id: &open.id,
+        rule: &open.rule,
+        closed: closed.as_str(),
+        first_alert_at: Moment(*first_ms),
+        last_alert_at: Moment(open.raised_ms),
+        quiet_at: Moment(open.quiet_ms),
+        alerts: open.seq,
+        hits: open.count,
+        thinned: open.thinned,
+        by,
+        source,
+        ruleset: &setup.ruleset,
+    };
+    out.clear();
+    write_json(out, &record);
+    sink.emit(OutputTopic::Episodes, &open.output_key, out);
 }
 
 fn held_with(subject: &HeldSubject) -> HeldWith<'_> {

@@ -10,6 +10,7 @@ mod breaker;
 mod command;
 pub mod counters;
 mod emit;
+mod endings;
 mod gap;
 mod held;
 pub mod identity;

@@ -32,6 +32,8 @@ pub enum OutputTopic {
     Decisions,
     /// Asks a person for attention.
     Alerts,
+    /// An episode of alerts has ended.
+    Episodes,
     /// A hold and its state.
     Holds,
     /// What auditors ask for.
@@ -44,14 +46,15 @@ pub enum OutputTopic {
 
 impl OutputTopic {
     /// All kinds that steps emit, in the order in which one does.
-    pub const ALL: [Self; 5] =
-        [Self::Decisions, Self::Alerts, Self::Holds, Self::Audit, Self::DeadLetter];
+    pub const ALL: [Self; 6] =
+        [Self::Decisions, Self::Alerts, Self::Episodes, Self::Holds, Self::Audit, Self::DeadLetter];
 
     /// Its word, as metrics have it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Decisions => "decisions",
             Self::Alerts => "alerts",
+            Self::Episodes => "episodes",
             Self::Holds => "holds",
             Self::Audit => "audit",
             Self::DeadLetter => "dead_letter",
@@ -64,6 +67,7 @@ impl OutputTopic {
         match self {
             Self::Decisions => "riskweir.decision.v1",
             Self::Alerts => "riskweir.alert.v1",
+            Self::Episodes => "riskweir.episode.v1",
             Self::Holds => "riskweir.hold.v1",
             Self::Audit => "riskweir.audit.v1",
             Self::DeadLetter => "riskweir.dead_letter.v1",

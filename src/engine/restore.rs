@@ -288,7 +288,7 @@ impl Loading {
         let came = Expected {
             edits: self.edits.len(),
             repeats: self.repeats.len(),
-            episodes: self.episodes.len(),
+            episodes: self.episodes.n_saved(),
             holds: self.holds.n_saved(),
         };
         if came != self.expected {

@@ -250,7 +250,7 @@ impl Engine {
         code.flag(lists.expired_ms().is_some());
         code.int(lists.expired_ms().unwrap_or(0));
         code.flag(repeats.lost_answers());
-        for n in [lists.edits().len(), repeats.len(), episodes.len(), holds.n_saved()] {
+        for n in [lists.edits().len(), repeats.len(), episodes.n_saved(), holds.n_saved()] {
             code.count(n);
         }
         seen.begin_save(code);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::base::planted::{Bug, is_planted};
 use crate::base::{EntityKey, Value};
-use crate::decision::episodes::{At, Episodes, Raise, Weight};
+use crate::decision::episodes::{Alerted, At, Episodes, Raise, Weight};
 use crate::decision::holds::{
     Answer as Answered, Heard, Hold, HoldKey, Party, Placed, payment_key,
 };
@@ -12,6 +12,7 @@ use crate::decision::lattice::Outcome;
 use crate::decision::resolve::{Reach, Resolution, resolve};
 use crate::decision::wire::{Condition, EntityRef, Provenance};
 use crate::engine::emit::{self, AlertFacts, Said};
+use crate::engine::endings;
 use crate::engine::held::{self, By, HeldSubject};
 use crate::engine::judge::{Hit, Judgement, Marks, StopsAt, judge, settle};
 use crate::engine::lists::Lists;
@@ -236,6 +237,8 @@ impl<'a, S: Sink> Turn<'a, S> {
         snoozes.expire(kept_ms);
         repeats.expire(seen.generations().0);
         episodes.expire(kept_ms);
+        let (at, state) = (self.source.at(self.input.offset), (self.setup, &mut *self.remembered));
+        endings::tell(&at, state, &mut self.work.body, self.sink);
         let clock = self.source.clock.0;
         loop {
             let taken = self.remembered.holds.take_expired(clock, clock_ms, horizon_ms);
@@ -530,7 +533,9 @@ impl<'a, S: Sink> Turn<'a, S> {
                 // WHY: by its id, so that a rule with another name goes on thinning.
                 let series = series(&info.id, wish, standing.placement.timeliness);
                 let weight = weight(scene, resolution);
-                match episodes.hit((series, key), (at, weight), span_ms, &alert_id) {
+                let output_key = scene.output_key();
+                let alerted = Alerted { alert_id: &alert_id, rule: &info.id, output_key };
+                match episodes.hit((series, key), (at, weight), span_ms, alerted) {
                     Raise::Alert(episode) => episode,
                     Raise::Thinned => {
                         counter.thinned += 1;

@@ -325,6 +325,7 @@ fn alerts(desk: &mut Desk, id: &str, at_ms: i64, amount: &str) -> Vec<(String, S
 fn a_closed_episode_is_told_with_its_hits_and_what_comes_raises_a_new_one() {
     let mut desk = Desk::of(Engine::new(program(ALERTS), EngineOptions::default()).unwrap(), 0);
     let at = |minutes: i64| START_MS + minutes * MINUTE_MS;
+    let first_at = riskweir::base::time::format_rfc3339(START_MS);
     let first = alerts(&mut desk, "p1", at(0), "10.00");
     let [(_, episode, standing)] = &first[..] else { panic!("{first:#?}") };
     assert_eq!(*standing, json!([1, 1, 0]));
@@ -338,18 +339,32 @@ fn a_closed_episode_is_told_with_its_hits_and_what_comes_raises_a_new_one() {
     let close = json!({"episode": episode, "finding": "false_positive"});
     let close = |id: &str| command(id, "alert.close", &close);
     let answer = |records: &[(OutputTopic, Value)]| {
-        let [(OutputTopic::Audit, record)] = records else { panic!("{records:#?}") };
+        let Some((OutputTopic::Audit, record)) = records.last() else { panic!("{records:#?}") };
         let said = &record["command"];
         ["result", "episode", "finding", "count", "thinned"].map(|member| said[member].clone())
     };
     let (done, finding) = (json!("done"), json!("false_positive"));
     let expected = [done.clone(), json!(episode), finding.clone(), json!(3), json!(2)];
-    assert_eq!(answer(&desk.command(at(3), &close("k1"))), expected);
+    let closed = desk.command(at(3), &close("k1"));
+    assert_eq!(answer(&closed), expected);
+    // The end is told beside the alerts, once, with the hits it stood for and who closed it.
+    let [(OutputTopic::Episodes, end), _] = &closed[..] else { panic!("{closed:#?}") };
+    let members = ["episode_id", "rule", "closed", "alerts", "hits", "thinned"];
+    let told = members.map(|member| end[member].clone());
+    let expected = [episode.as_str(), "R-1", "command"].map(Value::from);
+    assert_eq!((&told[..3], &told[3..]), (&expected[..], &[json!(1), json!(3), json!(2)][..]));
+    assert_eq!(end["by"]["command_id"], "k1");
+    assert_eq!(end["last_alert_at"], first_at);
+    let ends = |records: &[(OutputTopic, Value)]| {
+        records.iter().filter(|(topic, _)| *topic == OutputTopic::Episodes).count()
+    };
     // The same command again; another one about what has ended.
     let again = [json!("repeated"), json!(episode), finding.clone(), Value::Null, Value::Null];
-    assert_eq!(answer(&desk.command(at(3), &close("k1"))), again);
+    let repeated = desk.command(at(3), &close("k1"));
+    assert_eq!((answer(&repeated), ends(&repeated)), (again, 0));
     let ended = [done, json!(episode), finding, Value::Null, Value::Null];
-    assert_eq!(answer(&desk.command(at(3), &close("k2"))), ended);
+    let later = desk.command(at(3), &close("k2"));
+    assert_eq!((answer(&later), ends(&later)), (ended, 0));
     // What comes near it is a new one.
     let next = alerts(&mut desk, "p4", at(4), "60.00");
     let rules: Vec<&str> = next.iter().map(|(rule, ..)| rule.as_str()).collect();

@@ -149,7 +149,7 @@ fn lane_of(
 fn topic_name(topic: OutputTopic) -> &'static str {
     match topic {
         OutputTopic::Decisions => "risk.decisions",
-        OutputTopic::Alerts => "risk.alerts",
+        OutputTopic::Alerts | OutputTopic::Episodes => "risk.alerts",
         OutputTopic::Holds => "risk.holds",
         OutputTopic::Audit | OutputTopic::Checkpoints => AUDIT,
         OutputTopic::DeadLetter => "risk.dead_letter",

@@ -15,7 +15,7 @@ use crate::api::records::{logged_at, parsed};
 use crate::api::store::Connection;
 use crate::api::store::read::{Kept, Wanted};
 use crate::decision::command::Closing;
-use crate::decision::wire::AlertRecord;
+use crate::decision::wire::{AlertRecord, EpisodeRecord};
 
 /// An alert, when it was written, and who closed it.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -26,9 +26,13 @@ pub(crate) struct AlertItem {
     /// The record.
     #[schemars(with = "AlertRecord<'static>")]
     alert: Value,
-    /// How its episode was closed last; absent while it is open.
+    /// How its episode was closed last; absent until somebody deals with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     closed: Option<ClosedBy>,
+    /// The end of its episode: no more hits join it. What ended by itself nobody has dealt with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<EpisodeRecord<'static>>")]
+    ended: Option<Value>,
 }
 
 /// Who closed the alerts of an episode.
@@ -77,11 +81,14 @@ impl From<Finding> for Closing {
     }
 }
 
-/// Whether the episode of an alert was closed by somebody.
-const STATE: &str =
-    "CASE WHEN EXISTS (SELECT 1 FROM audits AS told JOIN records AS said ON said.seq = told.seq
+/// Whether the episode of an alert was closed by somebody, and else whether it ended by itself.
+///
+/// WHY: what went quiet is open still. An alert leaves the work of analysts only when one of them has dealt with it.
+const STATE: &str = "instr(CASE WHEN EXISTS (SELECT 1 FROM audits AS told JOIN records AS said ON said.seq = told.seq
     WHERE told.about = episode_id AND json_extract(said.body, '$.command.kind') = 'alert.close'
-    AND json_extract(said.body, '$.command.result') = 'done') THEN 'closed' ELSE 'open' END = ?";
+    AND json_extract(said.body, '$.command.result') = 'done') THEN 'closed'
+    WHEN EXISTS (SELECT 1 FROM episodes WHERE episodes.episode_id = alerts.episode_id AND closed <> 'command')
+    THEN 'open quiet' ELSE 'open' END, ?) > 0";
 
 /// `GET /v1/alerts`
 pub(crate) async fn list(call: Call) -> Result<Reply, Problem> {
@@ -100,11 +107,14 @@ pub(crate) async fn list(call: Call) -> Result<Reply, Problem> {
     let page = found.await?;
     let alerts: Result<Vec<Value>, Problem> =
         page.items.iter().map(|kept| parsed(&kept.body)).collect();
-    let closed = closings(&call, alerts?.iter().map(episode).map(str::to_owned).collect()).await?;
+    let episodes: BTreeSet<String> = alerts?.iter().map(episode).map(str::to_owned).collect();
+    let closed = closings(&call, episodes.clone()).await?;
+    let ended = ends(&call, episodes).await?;
     shown(page, |kept| {
         let alert = parsed(&kept.body)?;
         let closed = closed.get(episode(&alert)).cloned();
-        Ok(AlertItem { logged_at: logged_at(kept), alert, closed })
+        let ended = ended.get(episode(&alert)).cloned();
+        Ok(AlertItem { logged_at: logged_at(kept), alert, closed, ended })
     })
 }
 
@@ -138,6 +148,21 @@ async fn closings(
     let found = call.state.store.ask(question).await?;
     let closed = found.into_iter().filter_map(|(episode, kept)| Some((episode, kept?)));
     closed.map(|(episode, kept)| Ok((episode, closed_by(&kept)?))).collect()
+}
+
+/// The ends of these episodes, of those that have ended.
+async fn ends(call: &Call, episodes: BTreeSet<String>) -> Result<BTreeMap<String, Value>, Problem> {
+    let question = move |connection: &Connection| {
+        let end = |episode: String| {
+            let wanted =
+                Wanted::of("episodes", None, 1).only("episode_id = ?", Some(episode.clone()));
+            Ok((episode, wanted.ask(connection)?.into_iter().next()))
+        };
+        episodes.into_iter().map(end).collect::<Result<Vec<_>, _>>()
+    };
+    let found = call.state.store.ask(question).await?.into_iter();
+    let ended = found.filter_map(|(episode, kept)| Some((episode, kept?)));
+    ended.map(|(episode, kept)| Ok((episode, parsed(&kept.body)?))).collect()
 }
 
 fn closed_by(kept: &Kept) -> Result<ClosedBy, Problem> {

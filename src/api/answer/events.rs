@@ -49,7 +49,7 @@ pub(crate) async fn stream(call: Call) -> Result<Reply, Problem> {
     let store = call.state.store.clone();
     let wanted = call.query.words("kinds");
     // WHY: the audit trail and raw dead letters are not for everybody who may read decisions.
-    let kinds: Vec<&'static str> = [Kind::Decision, Kind::Alert, Kind::Hold]
+    let kinds: Vec<&'static str> = [Kind::Decision, Kind::Alert, Kind::Episode, Kind::Hold]
         .into_iter()
         .map(Kind::name)
         .filter(|kind| wanted.is_empty() || wanted.contains(kind))

@@ -43,6 +43,8 @@ pub(crate) enum Kind {
     Decision,
     /// Asks a person to look.
     Alert,
+    /// The end of an episode of alerts; it comes with the alerts.
+    Episode,
     /// A hold and its state.
     Hold,
     /// What auditors ask for.
@@ -57,6 +59,7 @@ impl Kind {
         match self {
             Self::Decision => "decision",
             Self::Alert => "alert",
+            Self::Episode => "episode",
             Self::Hold => "hold",
             Self::Audit => "audit",
             Self::DeadLetter => "dead_letter",

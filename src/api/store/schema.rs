@@ -7,7 +7,7 @@
 use rusqlite::{Connection, OptionalExtension as _};
 
 /// The form of the derived tables. Another number makes them anew from the topics.
-const FORM: i64 = 3;
+const FORM: i64 = 4;
 
 /// The derived tables, to be made anew at will.
 const DERIVED: &str = "
@@ -47,6 +47,11 @@ CREATE INDEX alerts_by_time ON alerts (at_ms, seq);
 CREATE INDEX alerts_by_rule ON alerts (rule, at_ms, seq);
 CREATE INDEX alerts_by_queue ON alerts (queue, at_ms, seq);
 CREATE INDEX alerts_by_entity ON alerts (entity, at_ms, seq);
+CREATE INDEX alerts_by_episode ON alerts (episode_id, at_ms, seq);
+CREATE TABLE episodes (
+    seq INTEGER PRIMARY KEY REFERENCES records (seq) ON DELETE CASCADE,
+    episode_id TEXT NOT NULL UNIQUE, closed TEXT NOT NULL, at_ms INTEGER NOT NULL
+);
 CREATE TABLE holds (
     hold_id TEXT PRIMARY KEY, state TEXT NOT NULL, deadline_ms INTEGER NOT NULL,
     subject_id TEXT NOT NULL, currency TEXT, amount TEXT, key BLOB NOT NULL, number INTEGER,
@@ -86,13 +91,14 @@ CREATE TABLE IF NOT EXISTS approvals (
 ) WITHOUT ROWID;
 ";
 
-const TABLES: [&str; 10] = [
+const TABLES: [&str; 11] = [
     "hits",
     "letters",
     "audits",
     "hold_steps",
     "holds",
     "alerts",
+    "episodes",
     "decisions",
     "records",
     "positions",

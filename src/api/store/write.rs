@@ -7,7 +7,7 @@ use crate::api::store::{Kind, Store, schema};
 use crate::base::Digest;
 use crate::base::time::parse_rfc3339;
 use crate::decision::holds::HoldState;
-use crate::runtime::{Followed, Places};
+use crate::runtime::{Followed, OutputTopic, Places};
 use crate::telemetry::api as happening;
 
 /// Most records that one sweep lets go, so that nobody waits for long.
@@ -107,10 +107,13 @@ fn take(
     let entity = String::from_utf8_lossy(&record.key).into_owned();
     let digest = Digest::of_parts(&[&record.body]).short_hex();
     let whole = String::from_utf8_lossy(&record.body);
+    let is_end = text(body, "/schema") == Some(OutputTopic::Episodes.schema());
+    let kind = if kind == Kind::Alert && is_end { Kind::Episode } else { kind };
     let number = || insert(change, kind, record.logged_ms, &whole);
     match kind {
         Kind::Decision => decision(change, body, (&entity, record.logged_ms), number),
         Kind::Alert => alert(change, body, (&entity, record.logged_ms), number),
+        Kind::Episode => episode(change, body, record.logged_ms, number),
         Kind::Hold => hold(change, record, body, (&digest, &whole), number),
         Kind::Audit => {
             if has(change, "SELECT 1 FROM audits WHERE digest = ?1", &[&digest])? {
@@ -223,6 +226,26 @@ fn alert(
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         )?
         .execute(row)
+        .map(drop)
+}
+
+/// An episode ends once; what is read again is known.
+fn episode(
+    change: &Transaction<'_>,
+    body: &Value,
+    at_ms: i64,
+    number: impl FnOnce() -> rusqlite::Result<i64>,
+) -> rusqlite::Result<()> {
+    let of = |path: &str| text(body, path).unwrap_or_default();
+    let id = of("/episode_id");
+    if has(change, "SELECT 1 FROM episodes WHERE episode_id = ?1", &[id])? {
+        return Ok(());
+    }
+    change
+        .prepare_cached(
+            "INSERT INTO episodes (seq, episode_id, closed, at_ms) VALUES (?1, ?2, ?3, ?4)",
+        )?
+        .execute(params![number()?, id, of("/closed"), at_ms])
         .map(drop)
 }
 

@@ -195,7 +195,7 @@ impl OutputTopics {
         let name = |topic: OutputTopic| -> Arc<str> {
             let name = match topic {
                 OutputTopic::Decisions => &topics.decisions,
-                OutputTopic::Alerts => &topics.alerts,
+                OutputTopic::Alerts | OutputTopic::Episodes => &topics.alerts,
                 OutputTopic::Holds => &topics.holds,
                 OutputTopic::Audit => &topics.audit,
                 OutputTopic::DeadLetter | OutputTopic::Checkpoints => &topics.dead_letter,
