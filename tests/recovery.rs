@@ -736,6 +736,45 @@ fn an_input_topic_that_is_compacted_is_told_at_the_start_and_by_validate() {
 }
 
 #[test]
+fn an_input_topic_that_producers_stamp_is_told_and_refused_where_that_is_asked_for() {
+    let fleet = fleet("stamps", "transactional");
+    let (free, bounded, own) = (fleet.topic("free"), fleet.topic("bounded"), fleet.topic("own"));
+    // Kafka's own default, a bound as large as `time.future_guard` by default, and the broker's clock.
+    let stamps = ("message.timestamp.type", "CreateTime");
+    let unbounded = ("message.timestamp.after.max.ms", "9223372036854775807");
+    fleet.broker.create_topic_with(&free, 1, &[stamps, unbounded]);
+    let bound = ("message.timestamp.after.max.ms", "300000");
+    fleet.broker.create_topic_with(&bounded, 1, &[stamps, bound]);
+    let stamps = ("message.timestamp.type", "LogAppendTime");
+    fleet.broker.create_topic_with(&own, 1, &[stamps]);
+    const REFUSE: &str = "time.producer_stamps=refuse";
+    const SAYS: &str = "takes the producers' clocks for the arrival of records";
+    let mend = format!("--entity-name {free} --add-config message.timestamp.type=LogAppendTime");
+    let validated = |inputs: &str, more: &[&str]| {
+        let inputs = format!("topics.inputs={inputs}");
+        let arguments = fleet.arguments("one", &[&[inputs.as_str()], more].concat());
+        let mut command = support::binary::command();
+        let done = command.args(["validate", "--connect"]).args(&arguments[1..]).output().unwrap();
+        (done.status.code(), String::from_utf8_lossy(&done.stderr).into_owned())
+    };
+    let (code, said) = validated(&free, &[]);
+    assert!(code == Some(0) && said.contains(SAYS) && said.contains(&mend), "{said}");
+    let (code, said) = validated(&free, &[REFUSE]);
+    assert!(code != Some(0) && said.contains("error[K0016]") && said.contains(&mend), "{said}");
+    for topic in [&bounded, &own] {
+        let (code, said) = validated(topic, &[REFUSE]);
+        assert!(code == Some(0) && !said.contains(SAYS), "{said}");
+    }
+    let inputs = format!("topics.inputs={free}");
+    let service = fleet.start("one", &[&inputs]);
+    support::binary::wait_for(&service, "/readyz", 200);
+    let told = lines(&service.stop_in_order(), "An input topic takes the producers' clocks");
+    assert!(told.len() == 1 && told[0].to_string().contains(&mend), "{told:?}");
+    let (code, said) = fleet.start("two", &[&inputs, REFUSE]).ended();
+    assert!(code != Some(0) && said.contains("error[K0016]"), "{said}");
+}
+
+#[test]
 fn a_start_that_is_asked_to_stop_before_a_broker_answers_says_so() {
     let fleet = fleet("early", "transactional");
     // A port that nobody listens on.

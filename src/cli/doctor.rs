@@ -15,7 +15,8 @@ use crate::cli::{Console, Exit, Failure, Format};
 use crate::config::{Config, DeliveryMode};
 use crate::durable::snapshots::{ENDING, examine};
 use crate::durable::{Header, Storage, open};
-use crate::runtime::{self, Cluster, Standing, TopicFacts};
+use crate::runtime::{self, Cluster, Standing, TopicFacts, is_compacted, takes_any_stamp};
+use crate::telemetry::happening::InputStampedByProducers;
 
 /// How long each question may take.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -300,7 +301,15 @@ fn one_topic(config: &Config, topic: &TopicFacts, is_input: bool, page: &mut Pag
             ),
         );
     }
-    if is_input && setting("cleanup.policy").is_some_and(|policy| policy.contains("compact")) {
+    if is_input && takes_any_stamp(settings, config.time.future_guard) {
+        let mend = InputStampedByProducers { topic: name }.mend(&config.kafka.brokers.join(","));
+        let means = InputStampedByProducers::MEANS;
+        let what = format!(
+            "input `{name}` takes the producers' clocks for the arrival of records: {means}"
+        );
+        page.tell(Verdict::Warning, "topics", (what, mend));
+    }
+    if is_input && is_compacted(settings) {
         page.tell(
             Verdict::Bad,
             "topics",
@@ -419,6 +428,10 @@ mod tests {
         assert_eq!(verdicts(&topic("compact"), true), [Verdict::Bad]);
         assert_eq!(verdicts(&topic("compact"), false), [Verdict::Good]);
         assert_eq!(verdicts(&topic("delete"), true), [Verdict::Good]);
+        let mut stamped = topic("delete");
+        stamped.settings.insert("message.timestamp.type".to_owned(), "CreateTime".to_owned());
+        assert_eq!(verdicts(&stamped, true), [Verdict::Warning]);
+        assert_eq!(verdicts(&stamped, false), [Verdict::Good]);
         assert_eq!(verdicts(&TopicFacts { unstable: 4, ..topic("delete") }, true), [Verdict::Note]);
     }
 }

@@ -11,8 +11,8 @@ use crate::cli::deployment::Deployment;
 use crate::cli::run::{exit, show};
 use crate::cli::settings::Settings;
 use crate::cli::{Console, Exit, Failure, Format};
-use crate::runtime;
-use crate::telemetry::happening::InputCompacted;
+use crate::runtime::{self, Unfit};
+use crate::telemetry::happening::{InputCompacted, InputStampedByProducers};
 
 /// How long the brokers may take to answer.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -48,9 +48,20 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
         return Ok(exit(&error));
     }
     if arguments.connect {
-        for topic in runtime::compacted(&config, &inputs) {
-            let means = InputCompacted::MEANS;
-            console.message(&format!("warning: input topic `{topic}` is compacted: {means}"));
+        let unfit = match runtime::unfit(&config, &inputs) {
+            Ok(unfit) => unfit,
+            Err(error) => {
+                show(&error, *console);
+                return Ok(exit(&error));
+            }
+        };
+        for (topic, unfit) in unfit {
+            console.message(&format!("warning: input topic `{topic}` {}", unfit_is(unfit)));
+            if unfit == Unfit::ProducerStamps {
+                let topic = InputStampedByProducers { topic: &topic };
+                let mend = topic.mend(&config.kafka.brokers.join(","));
+                console.message(&format!("  = help: {mend}"));
+            }
         }
     }
     let ruleset = program.digest.short_hex();
@@ -77,4 +88,14 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
         }
     }
     Ok(Exit::Ok)
+}
+
+fn unfit_is(unfit: Unfit) -> String {
+    match unfit {
+        Unfit::Compacted => format!("is compacted: {}", InputCompacted::MEANS),
+        Unfit::ProducerStamps => format!(
+            "takes the producers' clocks for the arrival of records: {}",
+            InputStampedByProducers::MEANS
+        ),
+    }
 }

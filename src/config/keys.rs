@@ -113,6 +113,8 @@ pub const DECISIONS: &[&str] = &["all", "notable", "none"];
 pub const REPLAY_FROM: &[&str] = &["earliest", "none"];
 /// The words of `recovery.on_gap`.
 pub const ON_GAP: &[&str] = &["stop", "accept"];
+/// The words of `time.producer_stamps`.
+pub const PRODUCER_STAMPS: &[&str] = &["warn", "refuse"];
 /// The words of `http.reload`.
 pub const HTTP_RELOAD: &[&str] = &["auto", "on", "off"];
 /// The words of a switch.
@@ -163,6 +165,7 @@ pub const KEYS: &[Key] = &[
     key("rules.watch_interval", Duration("0s", "1d"), Value("1s"), "How often the folder is looked at for another rule set. `0s`: never, only on SIGHUP and `riskweir reload`."),
     key("time.allowed_lateness", Duration("0s", LONGEST), Value("5m"), "How far behind its partition's clock an event may be and still block or hold."),
     key("time.future_guard", Duration("0s", LONGEST), Value("5m"), "How far ahead of its arrival an event's time may be and still move the clock."),
+    key("time.producer_stamps", Choice(PRODUCER_STAMPS), Value("warn"), "When an input topic takes the clock of whoever writes for the arrival of a record (`message.timestamp.type=CreateTime`, Kafka's default), so that a clock that is ahead ends holds and disarms rules. `warn`: say so at the start. `refuse`: end with K0016, also where the brokers do not tell."),
     key("time.dedupe_window", Duration("0s", LONGEST), Value("1d"), "For how long a repeated event id is recognised."),
     key("time.dedupe_max_ids", Count(1, MOST), Value("16000000"), "Most event ids that are remembered, by all shards together, and no more than fit into a quarter of the state budget at 40 bytes each; beyond it the window shrinks."),
     key("time.partition_idle", Duration("0s", LONGEST), Value("1h"), "A partition without an event while the furthest one moved on by this much is idle: it no longer keeps windows from being forgotten."),

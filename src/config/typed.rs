@@ -230,6 +230,8 @@ pub struct Time {
     pub allowed_lateness: Duration,
     /// Guard against times in the future.
     pub future_guard: Duration,
+    /// Do not run where producers' clocks stamp the records of an input topic.
+    pub refuses_producer_stamps: bool,
     /// For how long ids are remembered.
     pub dedupe_window: Duration,
     /// Most ids that are remembered.
@@ -331,6 +333,7 @@ pub(crate) fn build(resolved: &Resolved, errors: &mut Vec<ConfigError>) -> Optio
         time: Time {
             allowed_lateness: read.duration("time.allowed_lateness")?,
             future_guard: read.duration("time.future_guard")?,
+            refuses_producer_stamps: read.text("time.producer_stamps")? == "refuse",
             dedupe_window: read.duration("time.dedupe_window")?,
             dedupe_max_ids: read.count("time.dedupe_max_ids")?,
             partition_idle: read.duration("time.partition_idle")?,

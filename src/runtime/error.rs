@@ -4,6 +4,7 @@ use thiserror::Error;
 
 use crate::diag::Code;
 use crate::durable::SnapshotError;
+use crate::telemetry::happening;
 
 /// Who has to act on an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -226,6 +227,16 @@ pub enum RunError {
         /// The engine's words.
         reason: String,
     },
+    /// The stamps of input topics are those of the producers, and must not be.
+    #[error("{} in `{topics}`", if *.told { "the arrival of records is told by the producers' own clocks" } else { "the brokers do not tell whose clock stamps the records" })]
+    ProducerStamps {
+        /// The topics.
+        topics: String,
+        /// Whether the brokers say so; else they do not say.
+        told: bool,
+        /// Where to change them.
+        brokers: String,
+    },
     /// A record came twice or out of order.
     #[error("record {offset} of `{topic}`-{partition} came when {expected} or later was expected")]
     OffsetsWentBack {
@@ -264,6 +275,7 @@ impl RunError {
             Self::NeedsAllPartitions { .. } | Self::HasAllPartitions { .. } => "K0013",
             Self::OtherLog { .. } => "K0014",
             Self::UnevenTopics { .. } => "K0015",
+            Self::ProducerStamps { .. } => "K0016",
             Self::Snapshots { code, .. } => code.0,
         })
     }
@@ -278,6 +290,7 @@ impl RunError {
             | Self::NeedsAllPartitions { .. }
             | Self::HasAllPartitions { .. }
             | Self::UnevenTopics { .. }
+            | Self::ProducerStamps { .. }
             | Self::Snapshots { .. }
             | Self::Settings { .. }
             | Self::Listen { .. } => Domain::Config,
@@ -321,6 +334,13 @@ impl RunError {
             Self::TopicMissing { topic, brokers } => Some(format!(
                 "create it: kafka-topics.sh --bootstrap-server {brokers} --create --topic {topic} --partitions 6"
             )),
+            Self::ProducerStamps { told: true, topics, brokers } => {
+                let topic = topics.split('`').next().unwrap_or(topics);
+                Some(happening::InputStampedByProducers { topic }.mend(brokers))
+            }
+            Self::ProducerStamps { told: false, .. } => Some(
+                "let this user `DescribeConfigs` on the topic, or set `time.producer_stamps: warn`".to_owned(),
+            ),
             Self::Unreachable { .. } => {
                 Some("check `kafka.brokers`, the network and `kafka.security`".to_owned())
             }

@@ -42,6 +42,7 @@ pub use kafka::follow::{Followed, Follower, Places};
 pub use kafka::inspect::{Cluster, TopicFacts};
 pub use kafka::mock::EmbeddedBroker;
 pub use kafka::post::{Fate, Letter, Post, Unwritten};
+pub use kafka::topics::{Unfit, is_compacted, takes_any_stamp};
 pub use kafka::watch::{Seen, Watch};
 pub use port::{Engines, Input, News, Output, OutputTopic, Spread, Step};
 pub use rederive::{read_record, read_topic};
@@ -114,8 +115,14 @@ pub fn run<E: Engines>(
 ) -> Result<Books, RunError> {
     warn_of_plaintext(config);
     topics::check(config, inputs, FIRST_ANSWER, &views.stop)?;
-    for topic in compacted(config, inputs) {
-        happening::InputCompacted { topic: &topic }.emit();
+    for (topic, unfit) in unfit(config, inputs)? {
+        match unfit {
+            Unfit::Compacted => happening::InputCompacted { topic: &topic }.emit(),
+            Unfit::ProducerStamps => {
+                let brokers = config.kafka.brokers.join(",");
+                happening::InputStampedByProducers { topic: &topic }.emit(&brokers);
+            }
+        }
     }
     let place = config.snapshot.dir.as_deref().map(Place::new);
     let vault = place.as_ref().map(|place| place as &dyn Vault);
@@ -199,9 +206,23 @@ pub fn inspect(config: &Config, names: &[&str], limit: Duration) -> Result<Clust
     kafka::inspect::inspect(config, names, limit)
 }
 
-/// Which input topics are compacted, as far as the brokers say.
-pub fn compacted(config: &Config, inputs: &[String]) -> Vec<String> {
-    topics::compacted(config, inputs)
+/// Which input topics are not as they should be, as far as the brokers say.
+///
+/// # Errors
+/// One takes the producers' clocks for the arrival of records, or the brokers do not say whether it does, and
+/// `time.producer_stamps` is `refuse`.
+pub fn unfit(config: &Config, inputs: &[String]) -> Result<Vec<(String, Unfit)>, RunError> {
+    let (found, untold) = topics::unfit(config, inputs);
+    if config.time.refuses_producer_stamps {
+        let stamped = found.iter().filter(|(_, unfit)| *unfit == Unfit::ProducerStamps);
+        let stamped: Vec<String> = stamped.map(|(topic, _)| topic.clone()).collect();
+        let (topics, told) = if stamped.is_empty() { (untold, false) } else { (stamped, true) };
+        if !topics.is_empty() {
+            let brokers = config.kafka.brokers.join(",");
+            return Err(RunError::ProducerStamps { topics: topics.join("`, `"), told, brokers });
+        }
+    }
+    Ok(found)
 }
 
 fn warn_of_plaintext(config: &Config) {

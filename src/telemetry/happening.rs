@@ -271,6 +271,37 @@ impl InputCompacted<'_> {
     }
 }
 
+/// The stamps of an input topic are the clocks of those who write there.
+#[derive(Clone, Copy, Debug)]
+pub struct InputStampedByProducers<'a> {
+    /// Topic.
+    pub topic: &'a str,
+}
+
+impl InputStampedByProducers<'_> {
+    /// What it means.
+    pub const MEANS: &'static str = "`time.future_guard` then compares a producer's clock with itself: one record of a clock that is ahead \
+                                     ends the holds of its partition and lets what follows pass as `too_late`";
+
+    /// The command that mends it.
+    pub fn mend(&self, brokers: &str) -> String {
+        format!(
+            "kafka-configs.sh --bootstrap-server {brokers} --alter --entity-type topics --entity-name {} \
+             --add-config message.timestamp.type=LogAppendTime",
+            self.topic
+        )
+    }
+
+    /// Writes it.
+    pub fn emit(&self, brokers: &str) {
+        let (topic, means, mend) = (self.topic, Self::MEANS, self.mend(brokers));
+        warn!(
+            topic,
+            means, mend, "An input topic takes the producers' clocks for the arrival of records."
+        );
+    }
+}
+
 /// Windows come from a snapshot.
 #[derive(Clone, Copy, Debug)]
 pub struct SnapshotLoaded<'a> {

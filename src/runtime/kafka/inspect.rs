@@ -12,9 +12,16 @@ use crate::config::Config;
 use crate::runtime::error::{RunError, Stage};
 use crate::runtime::kafka::client;
 
+/// How records are removed.
+pub(crate) const POLICY: &str = "cleanup.policy";
+/// Whose clock a record's stamp is.
+pub(crate) const STAMP_TYPE: &str = "message.timestamp.type";
+/// How far ahead of the broker's a producer's clock may be, ms.
+pub(crate) const STAMP_AHEAD: &str = "message.timestamp.after.max.ms";
+
 /// The settings of a topic that are looked at.
-const SETTINGS: [&str; 4] =
-    ["cleanup.policy", "retention.ms", "min.insync.replicas", "max.message.bytes"];
+const SETTINGS: [&str; 6] =
+    [POLICY, "retention.ms", "min.insync.replicas", "max.message.bytes", STAMP_TYPE, STAMP_AHEAD];
 
 /// What the brokers say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -103,7 +110,7 @@ pub(crate) fn inspect(
 }
 
 /// The settings of topics. Empty where the brokers do not tell: it takes a permission that nothing else needs.
-fn settings_of(
+pub(crate) fn settings_of(
     config: &Config,
     names: &[&str],
     limit: Duration,

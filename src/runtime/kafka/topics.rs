@@ -1,17 +1,15 @@
 //! Are the brokers there, and do all topics exist? Asked before the first record is read, and by `validate --connect`.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use rdkafka::admin::{
-    AdminClient, AdminOptions, ConfigResource, OwnedResourceSpecifier, ResourceSpecifier,
-};
-use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 
 use crate::config::Config;
 use crate::runtime::error::RunError;
+use crate::runtime::kafka::inspect::{self, POLICY, STAMP_AHEAD, STAMP_TYPE};
 use crate::runtime::kafka::{classify, client};
 use crate::runtime::stop::Stop;
 
@@ -30,30 +28,42 @@ pub(crate) fn check(
 /// How long brokers may take to say how topics are kept.
 const SETTINGS_LIMIT: Duration = Duration::from_secs(3);
 
-/// Which of these topics are compacted. Empty where the brokers do not say: it takes a permission that nothing else needs.
-pub(crate) fn compacted(config: &Config, inputs: &[String]) -> Vec<String> {
-    let Ok(admin) = client::inquiry(config).create::<AdminClient<DefaultClientContext>>() else {
-        return Vec::new();
-    };
-    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_time().build() else {
-        return Vec::new();
-    };
-    let asked: Vec<ResourceSpecifier<'_>> =
-        inputs.iter().map(|topic| ResourceSpecifier::Topic(topic)).collect();
-    let options = AdminOptions::new().request_timeout(Some(SETTINGS_LIMIT));
-    let answer = runtime.block_on(async {
-        tokio::time::timeout(SETTINGS_LIMIT, admin.describe_configs(&asked, &options)).await
+/// What an input topic should not be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unfit {
+    /// Compaction removes records.
+    Compacted,
+    /// The stamp of a record is the clock of whoever wrote it, and the brokers let it run far ahead.
+    ProducerStamps,
+}
+
+/// What is unfit of these topics, and of which of them the brokers do not say: it takes a permission that nothing else needs.
+pub(crate) fn unfit(config: &Config, inputs: &[String]) -> (Vec<(String, Unfit)>, Vec<String>) {
+    let names: Vec<&str> = inputs.iter().map(String::as_str).collect();
+    let told = inspect::settings_of(config, &names, SETTINGS_LIMIT);
+    let found = told.iter().flat_map(|(topic, settings)| {
+        let compacted = is_compacted(settings).then_some(Unfit::Compacted);
+        let stamps = takes_any_stamp(settings, config.time.future_guard);
+        let unfit = compacted.into_iter().chain(stamps.then_some(Unfit::ProducerStamps));
+        unfit.map(|unfit| (topic.clone(), unfit))
     });
-    let Ok(Ok(found)) = answer else { return Vec::new() };
-    let is_compacted = |topic: &ConfigResource| {
-        let policy = topic.get("cleanup.policy").and_then(|entry| entry.value.as_deref());
-        policy.is_some_and(|policy| policy.contains("compact"))
+    let is_told = |topic: &&String| {
+        told.get(*topic).is_some_and(|settings| settings.contains_key(STAMP_TYPE))
     };
-    let name = |topic: ConfigResource| match topic.specifier {
-        OwnedResourceSpecifier::Topic(name) => Some(name),
-        _ => None,
-    };
-    found.into_iter().flatten().filter(is_compacted).filter_map(name).collect()
+    (found.collect(), inputs.iter().filter(|topic| !is_told(topic)).cloned().collect())
+}
+
+/// Whether records are removed from the middle.
+pub fn is_compacted(settings: &BTreeMap<String, String>) -> bool {
+    settings.get(POLICY).is_some_and(|policy| policy.contains("compact"))
+}
+
+/// Whether a producer's clock that is ahead by more than this is taken for the arrival of a record.
+pub fn takes_any_stamp(settings: &BTreeMap<String, String>, guard: Duration) -> bool {
+    // Brokers before 3.6 have no bound that looks ahead alone.
+    let bound_ms = settings.get(STAMP_AHEAD).and_then(|bound| bound.parse().ok());
+    settings.get(STAMP_TYPE).is_some_and(|stamps| stamps == "CreateTime")
+        && u128::from(bound_ms.unwrap_or(u64::MAX)) > guard.as_millis()
 }
 
 /// The same for any topics.
@@ -124,4 +134,24 @@ fn judge(config: &Config, topic: &str, error: RDKafkaRespErr) -> Option<RunError
 
 fn missing(config: &Config, topic: &str) -> RunError {
     RunError::TopicMissing { topic: topic.to_owned(), brokers: config.kafka.brokers.join(",") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GUARD: Duration = Duration::from_mins(5);
+
+    #[test]
+    fn stamps_of_producers_are_told_unless_the_broker_bounds_them() {
+        let takes = |stamps: &str, bound: Option<&str>| {
+            let bound = bound.map(|bound| (STAMP_AHEAD.to_owned(), bound.to_owned()));
+            let stamps = (STAMP_TYPE.to_owned(), stamps.to_owned());
+            takes_any_stamp(&core::iter::once(stamps).chain(bound).collect(), GUARD)
+        };
+        assert!(takes("CreateTime", None) && takes("CreateTime", Some("9223372036854775807")));
+        assert!(takes("CreateTime", Some("300001")) && !takes("CreateTime", Some("300000")));
+        assert!(!takes("LogAppendTime", None) && !takes("LogAppendTime", Some("3600000")));
+        assert!(!takes_any_stamp(&BTreeMap::new(), GUARD), "nothing is told");
+    }
 }
