@@ -248,6 +248,65 @@ fn the_deadline_of_a_quiet_partition_comes_by_the_clock_of_the_log() {
 }
 
 /// Whoever may write events may not let payments go, and a command is no payment.
+const LISTED: &str = r#"
+list watched : card
+rule is_watched
+  id "R-2"
+  owner fraud
+  severity high
+  on pay
+  when card in watched
+  then hold for 1h otherwise block
+"#;
+
+/// The answers are given up, because little memory is allowed; a card comes onto a list, and another one goes.
+#[test]
+fn a_repeat_that_is_held_without_its_first_answer_has_a_hold_that_somebody_can_release() {
+    let files = vec![Source { path: "a.risk".to_owned(), text: format!("{RULES}{LISTED}") }];
+    let program = Arc::new(riskweir::rules::compile(&Sources::of(files)).0.unwrap());
+    let options = EngineOptions { state_bytes: Some(1 << 17), ..EngineOptions::default() };
+    let mut desk = Desk::of(Engine::new(program, options).unwrap(), 0);
+    let list = |id: &str, kind: &str, card: &str| {
+        json!({
+            "schema": "riskweir.command.v1", "command_id": id, "kind": kind, "actor": "ann", "reason": "r",
+            "list": "watched", "value": card,
+        })
+    };
+    let done = |out: &[(OutputTopic, Value)]| out.last().unwrap().1["command"]["result"] == "done";
+    assert!(done(&desk.command(START_MS, &list("l1", "list.add", "c-was"))));
+    assert_eq!(desk.pay("passed", START_MS, "1.00")[0].1["outcome"], "pass");
+    let was = desk.pay("was", START_MS, "1.00");
+    let (decided, placed) = (&was[0].1, &was[1].1);
+    assert_eq!((&decided["outcome"], &decided["hold_id"]), (&json!("hold"), &placed["hold_id"]));
+    for n in 0..200 {
+        desk.pay(&format!("other-{n}"), START_MS, "500.00");
+    }
+    assert!(done(&desk.command(START_MS, &list("l2", "list.remove", "c-was"))));
+    assert!(done(&desk.command(START_MS, &list("l3", "list.add", "c-passed"))));
+
+    // It passed, and must not now: it is held, and what holds it is told.
+    let again = desk.pay("passed", START_MS, "1.00");
+    let [(OutputTopic::Decisions, decided), (OutputTopic::Holds, placed)] = &again[..] else {
+        panic!("{again:#?}")
+    };
+    assert_eq!((&decided["outcome"], &decided["duplicate"]), (&json!("hold"), &json!(true)));
+    assert_eq!((&placed["state"], &placed["placed_by"]), (&json!("placed"), &json!(["R-2"])));
+    let hold_id = decided["hold_id"].as_str().unwrap();
+    assert_eq!(placed["hold_id"], hold_id);
+    let released = desk.command(START_MS, &command("c1", "hold.release", hold_id));
+    assert_eq!(released[0].1["state"], "released");
+    // The same answer from then on, and what was let go is not held anew.
+    let third = desk.pay("passed", START_MS, "1.00");
+    let [(OutputTopic::Decisions, same)] = &third[..] else { panic!("{third:#?}") };
+    assert_eq!((&same["outcome"], &same["hold_id"]), (&json!("hold"), &json!(hold_id)));
+
+    // It was held, and no rule would do so now: it still is.
+    let again = desk.pay("was", START_MS, "1.00");
+    let [(OutputTopic::Decisions, decided)] = &again[..] else { panic!("{again:#?}") };
+    assert_eq!((&decided["outcome"], &decided["duplicate"]), (&json!("hold"), &json!(true)));
+    assert_eq!(decided["hold_id"], was[1].1["hold_id"]);
+}
+
 #[test]
 fn commands_come_from_their_own_topic_only() {
     let mut desk = Desk::new();

@@ -56,6 +56,8 @@ pub struct Resolution<'p> {
     pub step_up: Option<StepUpTerms<'p>>,
     /// The event's subject is held, and with it the event, whatever rules say but `block`.
     pub by_subject: bool,
+    /// The event comes again, nobody knows the first answer, and it was held then.
+    pub held_before: bool,
 }
 
 impl Resolution<'_> {
@@ -63,7 +65,7 @@ impl Resolution<'_> {
     pub fn outcome(&self) -> Outcome {
         match self.ruling.outcome {
             Outcome::Block => Outcome::Block,
-            _ if self.by_subject => Outcome::Hold,
+            _ if self.by_subject || self.held_before => Outcome::Hold,
             outcome => outcome,
         }
     }
@@ -168,7 +170,7 @@ pub fn resolve<'p>(
     let step_up = winning().filter_map(step_up_terms).max_by_key(|terms| {
         (strictness(terms.otherwise), core::cmp::Reverse(terms.method), terms.within_ms)
     });
-    Resolution { ruling, score, band, hold, step_up, by_subject: false }
+    Resolution { ruling, score, band, hold, step_up, by_subject: false, held_before: false }
 }
 
 /// Whether one of the rules that say a group's cap acts on this event: a live one by its dates, a canary where it hits.

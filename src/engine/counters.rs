@@ -88,7 +88,7 @@ pub struct Counters {
     /// Commands by what came of them, in the order of [`CommandResult::ALL`].
     pub commands: [u64; 4],
     /// Answers to challenges by what came of them, in the order of [`Heard::ALL`].
-    pub answers: [u64; 6],
+    pub answers: [u64; Heard::ALL.len()],
     /// Keys evicted to stay under the byte budget.
     pub evictions: u64,
     /// Rules whose breaker tripped.

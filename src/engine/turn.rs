@@ -145,8 +145,8 @@ impl<'a, S: Sink> Turn<'a, S> {
         }
         if timeliness != Timeliness::Future {
             self.take_label();
-            self.take_answer(&standing);
         }
+        self.take_answer(&standing);
     }
 
     /// Takes what this event says about the challenge of another one, if it is an answer.
@@ -159,6 +159,10 @@ impl<'a, S: Sink> Turn<'a, S> {
             Finding::Fraud => false,
             Finding::Open => return,
         };
+        if standing.placement.timeliness == Timeliness::Future {
+            self.remembered.counters.count_answer(Heard::FromFuture);
+            return;
+        }
         let behind_ms = self.setup.options.future_guard_ms;
         let id = scene::text(self.decoded, spec.id);
         let state_ms = self.remembered.clocks.state_clock_ms(self.setup.options.partition_idle_ms);
@@ -445,24 +449,36 @@ impl<'a, S: Sink> Turn<'a, S> {
     }
 
     /// Judges a repeated event whose first answer may have been given up to save memory: it must not pass for want of
-    /// an answer. Nothing is remembered, raised or held anew; the windows already hold the event.
+    /// an answer. Nothing is remembered or raised anew; the windows already hold the event.
+    ///
+    /// WHY: whoever hears `hold` must find a hold that somebody can release and that ends. The one that the event has from its
+    /// first time counts, also where it has ended; where it has none, the hold is placed now.
     fn judge_again(&mut self, standing: &Standing) {
-        let verdict = self.judge(standing, None);
+        let mut verdict = self.judge(standing, None);
+        let scene = Scene::new(self.setup, self.source, self.input, self.decoded, standing);
+        let first = self.remembered.holds.under(scene.hold_key()).cloned();
+        if let Some(first) = &first {
+            let asked = verdict.resolution.outcome() == Outcome::StepUp;
+            verdict.resolution.held_before = !(asked && first.challenge.is_some());
+        }
         let outcome = verdict.resolution.outcome();
         self.remembered.counters.count_outcome(outcome);
         self.mark_outcome(outcome, verdict.resolution.score);
-        if self.setup.options.decisions == DecisionsWanted::None {
-            return;
+        let is_new = first.is_none();
+        let hold = first.or_else(|| held::of_payment(&scene, &verdict, &[]));
+        let hold = hold.filter(|_| matches!(outcome, Outcome::Hold | Outcome::StepUp));
+        if self.setup.options.decisions != DecisionsWanted::None {
+            let provenance = provenance(standing, &verdict.judgement);
+            let hold_id = hold.as_ref().map(|hold| hold.hold_id.as_str());
+            let Verdict { resolution, told, held, .. } = &verdict;
+            let said = Said { resolution, told, held, hold_id };
+            let Work { answer, body, sheet, .. } = &mut *self.work;
+            emit::answer(&scene, &said, sheet, &provenance, answer);
+            emit::decision(&scene, true, answer, body, self.sink);
         }
-        let scene = Scene::new(self.setup, self.source, self.input, self.decoded, standing);
-        let provenance = provenance(standing, &verdict.judgement);
-        let hold = held::of_payment(&scene, &verdict, &[]);
-        let hold_id = hold.as_ref().map(|hold| hold.hold_id.as_str());
-        let Verdict { resolution, told, held, .. } = &verdict;
-        let said = Said { resolution, told, held, hold_id };
-        let Work { answer, body, sheet, .. } = &mut *self.work;
-        emit::answer(&scene, &said, sheet, &provenance, answer);
-        emit::decision(&scene, true, answer, body, self.sink);
+        if let Some(hold) = hold.filter(|_| is_new) {
+            self.place((scene.hold_key(), &hold), Some(&verdict));
+        }
     }
 
     /// Raises the alerts of rules (thinned by their `once per`), of the score band, and of a reused id.

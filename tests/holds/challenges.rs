@@ -215,12 +215,12 @@ fn a_passed_challenge_frees_nothing_where_two_payments_wait_under_one_id() {
     assert_eq!(told(&pay(&mut desk, "p1", 900)), one("placed", "block", 5));
     let minute = START_MS + MINUTE_MS;
     assert_eq!(told(&answer(&mut desk, "a1", minute, ("p1", "ok"))), []);
-    assert_eq!((desk.engine.holds_open(), heard(&desk)), (2, [0, 0, 0, 0, 0, 1]));
+    assert_eq!((desk.engine.holds_open(), heard(&desk)), (2, [0, 0, 0, 0, 0, 1, 0]));
     assert_eq!(told(&clock(&mut desk, START_MS + 5 * MINUTE_MS)).len(), 2);
 }
 
 /// What came of answers so far, by the engine's own count.
-fn heard(desk: &Desk) -> [u64; 6] {
+fn heard(desk: &Desk) -> [u64; 7] {
     desk.engine.counters().answers
 }
 
@@ -251,7 +251,7 @@ fn an_answer_counts_for_the_same_party_and_in_the_time_for_it() {
             // It comes by another partition, whose clock says nothing about the payment's deadline.
             let records = desk.step_in(("t", 1), at_ms, &body.to_string());
             let result = if result == 0 { shift } else { result };
-            let mut expected = [0; 6];
+            let mut expected = [0; 7];
             expected[result] = 1;
             assert_eq!(heard(&desk), expected, "{place} {word}");
             let state = [("released", 0), ("confirmed", 1)].into_iter().find(|it| it.1 == result);
@@ -264,9 +264,30 @@ fn an_answer_counts_for_the_same_party_and_in_the_time_for_it() {
     let mut desk = desk(&rules);
     let early = json!({"type": "answer", "id": "a1", "at": START_MS, "payment": "p1", "outcome": "ok", "card": "c1"});
     desk.step("t", START_MS, &early.to_string());
-    assert_eq!(heard(&desk), [0, 0, 1, 0, 0, 0], "nothing waited");
+    assert_eq!(heard(&desk), [0, 0, 1, 0, 0, 0, 0], "nothing waited");
     pay(&mut desk, "p1", 60);
     assert_eq!(desk.engine.holds_open(), 1, "an answer before the question says nothing");
+}
+
+/// A clock that is ahead must not answer, and whoever looks why must find it counted.
+#[test]
+fn an_answer_from_the_future_changes_nothing_and_is_counted() {
+    let ahead_ms = START_MS + EngineOptions::default().future_guard_ms + 1;
+    for word in ["ok", "wrong"] {
+        let mut desk = desk(RULES);
+        pay(&mut desk, "p1", 60);
+        let body =
+            json!({"type": "answer", "id": "a1", "at": ahead_ms, "payment": "p1", "outcome": word});
+        assert_eq!(told(&desk.step("t", START_MS, &body.to_string())), []);
+        assert_eq!((heard(&desk), desk.engine.holds_open()), ([0, 0, 0, 0, 0, 0, 1], 1));
+        // What says nothing yet is no answer.
+        let body = json!({"type": "answer", "id": "a2", "at": ahead_ms, "payment": "p1", "outcome": "asked_again"});
+        desk.step("t", START_MS, &body.to_string());
+        assert_eq!(heard(&desk), [0, 0, 0, 0, 0, 0, 1]);
+        // Once its clock is right the same answer counts.
+        let state = if word == "ok" { "released" } else { "confirmed" };
+        assert_eq!(told(&answer(&mut desk, "a3", START_MS, ("p1", word))), one(state, "block", 5));
+    }
 }
 
 #[test]

@@ -261,6 +261,52 @@ fn somebody_holds_a_card_by_hand() {
     assert_eq!(states(&clock(&mut desk, day)), all(&[("c1", "expired"), ("p2", "expired")]));
 }
 
+/// No event and no clock has said yet that the deadline of the card came; the log has it, by the stamp of the command.
+#[test]
+fn a_late_command_does_not_free_a_payment_whose_subject_was_to_be_blocked_by_then() {
+    let hour = START_MS + HOUR_MS;
+    for (otherwise, kind, ended) in [
+        ("block", "hold.release", "expired"),
+        ("block", "hold.confirm", "expired"),
+        ("release", "hold.confirm", "expired"),
+    ] {
+        let mut desk = desk(RULES);
+        let place = json!({
+            "schema": "riskweir.command.v1", "command_id": "a", "kind": "hold.place", "actor": "ann", "reason": "stolen",
+            "entity": "card", "value": "c1", "deadline_at": time(hour), "otherwise": otherwise,
+        });
+        desk.command(START_MS, &place);
+        let follows = pay(&mut desk, "p1", START_MS, ("c1", 5));
+        // One with reasons of its own, which are over before.
+        let own = pay(&mut desk, "p2", START_MS, ("c1", 500));
+        for (command_id, records) in [("b", &follows), ("c", &own)] {
+            let hold_id = of(records, OutputTopic::Holds)[0]["hold_id"].as_str().unwrap();
+            let out = desk.command(hour, &command(command_id, kind, hold_id));
+            let told = &of(&out, OutputTopic::Audit)[0]["command"];
+            let facts = ["result", "cause", "state"].map(|name| told[name].as_str().unwrap_or(""));
+            assert_eq!(facts, ["refused", "ended", ended], "{kind} {command_id}");
+            let last = |id: &str| {
+                let mine = |record: &&(OutputTopic, Value)| record.1["subject"]["id"] == id;
+                out.iter().filter(mine).next_back().map(|(_, hold)| hold["otherwise"].clone())
+            };
+            if command_id == "b" {
+                for id in ["c1", "p1"] {
+                    assert_eq!(last(id), Some(json!(otherwise)), "{kind} {id}");
+                }
+            }
+        }
+        assert_eq!(desk.engine.holds_open(), 0, "{otherwise}");
+        // A command that is stamped before is in time.
+        assert_eq!(outcome(&pay(&mut desk, "p3", START_MS, ("c1", 5))), "pass");
+    }
+    let mut desk = desk(RULES);
+    pay(&mut desk, "p0", START_MS, ("c1", 1_000));
+    let follows = pay(&mut desk, "p1", START_MS, ("c1", 5));
+    let hold_id = of(&follows, OutputTopic::Holds)[0]["hold_id"].as_str().unwrap();
+    let out = desk.command(hour - 1, &command("b", "hold.release", hold_id));
+    assert_eq!(states(&out), all(&[("p1", "released")]));
+}
+
 #[test]
 fn a_band_or_a_field_that_is_no_entity_cannot_be_held() {
     let refused = |from: &str, to: &str| {

@@ -246,6 +246,11 @@ impl HoldBook {
         self.holds.get(self.by_id.get(hold_id)?).map(|(_, hold)| hold)
     }
 
+    /// The hold under this key, open or ended lately.
+    pub fn under(&self, key: HoldKey) -> Option<&Hold> {
+        self.holds.get(&key).map(|(_, hold)| hold)
+    }
+
     /// Whether some subject is held.
     pub fn holds_subjects(&self) -> bool {
         self.n_subjects > 0
@@ -259,18 +264,27 @@ impl HoldBook {
         Some(Stopping { hold_id, deadline_ms, otherwise, reasons })
     }
 
-    /// Takes one open hold over the deadlines that have passed by another clock than its stream's.
+    /// Takes one open hold, and those of subjects that it follows, over the deadlines that have passed by another clock than
+    /// their streams', earliest first.
     pub fn expire(&mut self, hold_id: &str, now_ms: i64, state_ms: i64) -> Vec<Hold> {
         let mut taken = Vec::new();
-        while let Some(key) = self.by_id.get(hold_id).copied()
-            && let Some((_, hold)) = self.holds.get(&key)
-            && hold.state.is_open()
-            && hold.has_deadline
-            && hold.deadline_ms <= now_ms
-        {
+        while let Some(key) = self.first_due(hold_id, now_ms) {
             taken.extend(self.over_deadline(key, state_ms));
         }
         taken
+    }
+
+    /// Of an open hold and those of subjects that it follows, the one whose deadline has passed first.
+    fn first_due(&self, hold_id: &str, now_ms: i64) -> Option<HoldKey> {
+        let hold = self.find(hold_id).filter(|hold| hold.state.is_open())?;
+        let ids = hold.under.iter().map(String::as_str).chain([hold_id]);
+        let due = ids.filter_map(|id| {
+            let key = *self.by_id.get(id)?;
+            let (_, hold) = self.holds.get(&key)?;
+            let has_passed = hold.has_deadline && hold.deadline_ms <= now_ms;
+            (hold.state.is_open() && has_passed).then_some((hold.deadline_ms, key))
+        });
+        due.min().map(|(_, key)| key)
     }
 
     /// Does what a command asks, and gives the hold as it is then, and those that follow it.

@@ -94,17 +94,20 @@ pub enum Heard {
     OtherTime,
     /// It was passed, and more than one payment waits under the id: which one is not known.
     Ambiguous,
+    /// It is dated further ahead of its arrival than is believed.
+    FromFuture,
 }
 
 impl Heard {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Passed,
         Self::Failed,
         Self::NothingWaits,
         Self::OtherParty,
         Self::OtherTime,
         Self::Ambiguous,
+        Self::FromFuture,
     ];
 
     /// As metrics name it.
@@ -116,6 +119,7 @@ impl Heard {
             Self::OtherParty => "other_party",
             Self::OtherTime => "other_time",
             Self::Ambiguous => "ambiguous",
+            Self::FromFuture => "from_future",
         }
     }
 }
