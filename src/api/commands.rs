@@ -58,7 +58,7 @@ pub(crate) const SNOOZE_SET: Verb = Verb { kind: "snooze.set" };
 pub(crate) const SNOOZE_END: Verb = Verb { kind: "snooze.end" };
 
 /// Why a command was refused, as records name it, and as callers are told.
-const CAUSES: [(&str, ProblemKind, &str); 19] = [
+const CAUSES: [(&str, ProblemKind, &str); 20] = [
     ("unknown_hold", NOT_FOUND, "the engine knows no hold of this id, or it ended long ago"),
     ("ended", ENDED, "somebody decided already, or its deadline came"),
     ("changed", STALE_STATE, "it is in another state than `If-Match` says"),
@@ -76,6 +76,7 @@ const CAUSES: [(&str, ProblemKind, &str); 19] = [
     ("list_gives_values", REFUSED, "the file of the list alone fills it"),
     ("wrong_type", REFUSED, "the value cannot be a member of the list"),
     ("not_on_list", REFUSED, "the value is not on the list"),
+    ("in_network", REFUSED, "a network in the file of the list holds the address: change the file"),
     ("unknown_rule", NOT_FOUND, "the rule set has no rule of this id"),
     ("unknown_key", REFUSED, "no event of the rule has this key, or it is no text"),
     ("mandatory", REFUSED, "the rule cannot be silenced"),
@@ -270,6 +271,9 @@ fn read_answer(told: &Value) -> Result<Done, Problem> {
     // WHY: whoever asked for a hold of the subject knows it by the subject alone.
     if cause == "held" {
         problem = problem.with("hold_id", hold_id);
+    }
+    if let Some(network) = told.pointer("/command/covered_by").and_then(Value::as_str) {
+        problem = problem.with("covered_by", network);
     }
     Err(problem)
 }

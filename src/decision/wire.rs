@@ -700,14 +700,18 @@ pub struct CommandAnswer<'a> {
     /// `follows_subject`: it has the deadline of its subject's hold; `held`: the subject is held already; `unknown_entity`: no
     /// payment has one of this kind;
     /// `command_id_reused`: another command had this id; `unknown_list`; `list_gives_values`: its file alone fills it;
-    /// `wrong_type`: the value cannot be a member; `not_on_list`; `past`: it would end before it begins; `unknown_rule`;
+    /// `wrong_type`: the value cannot be a member; `not_on_list`; `in_network`: a network of the list's file holds
+    /// the address (`covered_by`), and it stays on the list; `past`: it would end before it begins; `unknown_rule`;
     /// `unknown_key`: no event of the rule has it; `mandatory`: the rule cannot be silenced; `not_snoozed`; `too_many`: 4,096
     /// snoozes are set.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("enum" = ["unknown_hold", "ended", "changed", "not_later", "too_long", "command_id_reused",
-        "follows_subject", "held", "unknown_entity", "unknown_list", "list_gives_values", "wrong_type", "not_on_list", "past", "unknown_rule", "unknown_key", "mandatory",
+        "follows_subject", "held", "unknown_entity", "unknown_list", "list_gives_values", "wrong_type", "not_on_list", "in_network", "past", "unknown_rule", "unknown_key", "mandatory",
         "not_snoozed", "too_many"]))]
     pub cause: Option<&'a str>,
+    /// Of an address that was to be taken off a list: the network in the list's file that holds it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub covered_by: Option<&'a str>,
     /// The state of the hold afterwards, where it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("enum" = ["placed", "extended", "escalated", "released", "confirmed", "expired"]))]

@@ -42,6 +42,8 @@ struct Answer {
     state: Option<&'static str>,
     /// The hold that was placed.
     hold_id: Option<String>,
+    /// The network that holds the address which was to be taken off.
+    covered_by: Option<String>,
     /// Hits of the alerts that were closed: all, and those thinned since the latest alert.
     hits: Option<(u32, u32)>,
 }
@@ -53,7 +55,7 @@ impl Answer {
             Ok(()) => (CommandResult::Done, None),
             Err(cause) => (CommandResult::Refused, Some(cause)),
         };
-        Self { result, cause, state: None, hold_id: None, hits: None }
+        Self { result, cause, state: None, hold_id: None, covered_by: None, hits: None }
     }
 }
 
@@ -103,6 +105,7 @@ impl<S: Sink> Obedience<'_, S> {
             hold_id: answer.hold_id.as_deref().or(about.hold_id),
             result: answer.result.as_str(),
             cause: answer.cause,
+            covered_by: answer.covered_by.as_deref(),
             state: answer.state,
             count: answer.hits.map(|(count, _)| count),
             thinned: answer.hits.map(|(_, thinned)| thinned),
@@ -173,7 +176,7 @@ impl<S: Sink> Obedience<'_, S> {
             Wish::ListAdd { list, value, until_ms } => {
                 Answer::of(self.list_add(asked, (list, value), *until_ms))
             }
-            Wish::ListRemove { list, value } => Answer::of(self.list_remove(asked, (list, value))),
+            Wish::ListRemove { list, value } => self.list_remove(asked, (list, value)),
             Wish::SnoozeSet { about, until_ms } => {
                 Answer::of(self.snooze_set(asked, about, *until_ms))
             }
@@ -302,14 +305,22 @@ impl<S: Sink> Obedience<'_, S> {
         Ok(())
     }
 
-    fn list_remove(&mut self, asked: &Asked, (list, value): (&str, &str)) -> Result<(), Cause> {
-        let (id, _, value) = self.list(list, value)?;
+    fn list_remove(&mut self, asked: &Asked, (list, value): (&str, &str)) -> Answer {
+        let (id, value) = match self.list(list, value) {
+            Ok((id, _, value)) => (id, value),
+            Err(cause) => return Answer::of(Err(cause)),
+        };
         let now_ms = self.now_ms(asked).unwrap_or(i64::MIN);
         let lists = &mut self.remembered.lists;
+        // WHY: whoever hears `done` must be able to rely on it that the value is not on the list any more.
+        if let Some(network) = lists.network_of(id, value.as_bytes(), now_ms) {
+            let covered_by = Some(network.to_string());
+            return Answer { covered_by, ..Answer::of(Err("in_network")) };
+        }
         // What has ended and is not forgotten yet is not on the list.
         let there = lists.contains(id, value.as_bytes(), now_ms);
         lists.remove(id, value.as_bytes());
-        there.then_some(()).ok_or("not_on_list")
+        Answer::of(there.then_some(()).ok_or("not_on_list"))
     }
 
     /// The rule and the key that a command means, the value as records have it.
@@ -371,7 +382,7 @@ impl<S: Sink> Obedience<'_, S> {
             _ => None,
         };
         let state = hold.map(|hold| hold.state.as_str());
-        Answer { result, cause, state, hold_id: None, hits: None }
+        Answer { result, cause, state, hold_id: None, covered_by: None, hits: None }
     }
 
     /// Holds have come into another state.
@@ -420,6 +431,7 @@ fn about(asked: &Asked) -> CommandAnswer<'_> {
         until: None,
         result: "",
         cause: None,
+        covered_by: None,
         state: None,
         count: None,
         thinned: None,

@@ -9,7 +9,7 @@ use core::hash::{BuildHasherDefault, Hasher};
 use hashbrown::HashMap;
 
 use crate::base::codec::{Damaged, Decoder, Encoder};
-use crate::base::{EntityKey, Networks, Tag};
+use crate::base::{EntityKey, Network, Networks, Tag};
 use crate::rules::program::{ListId, ListSpec};
 use crate::state::walk::Walk;
 
@@ -66,7 +66,7 @@ struct List {
     members: Members,
     tags: Tags,
     /// Networks of addresses that the file names, with their ends. Rules and people add and take off addresses only.
-    networks: Networks<i64>,
+    networks: Networks<(Network, i64)>,
 }
 
 /// All lists of a rule set, by [`ListId`].
@@ -89,7 +89,7 @@ impl Lists {
             for (text, ends_ms) in &spec.members {
                 if let Some(network) = spec.network(text) {
                     let ends_ms = ends_ms.unwrap_or(FOREVER_MS);
-                    lists.all[usize::from(index)].networks.insert(network, ends_ms);
+                    lists.all[usize::from(index)].networks.insert(network, (network, ends_ms));
                     continue;
                 }
                 let (key, tag) =
@@ -104,18 +104,15 @@ impl Lists {
     /// Whether the text is on the list at an instant.
     pub fn contains(&self, list: ListId, text: &[u8], time_ms: i64) -> bool {
         self.contains_key(list, EntityKey::of_text(text), time_ms)
-            || self.in_network(list, text, time_ms)
+            || self.network_of(list, text, time_ms).is_some()
     }
 
-    /// Whether an address lies in a network of the list.
-    fn in_network(&self, list: ListId, text: &[u8], time_ms: i64) -> bool {
-        let Some(list) = self.all.get(usize::from(list.0)).filter(|list| !list.networks.is_empty())
-        else {
-            return false;
-        };
-        let address = core::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
-        address
-            .is_some_and(|address| list.networks.around(address).any(|ends_ms| *ends_ms > time_ms))
+    /// The narrowest network of the list's file that holds an address and has not ended.
+    pub fn network_of(&self, list: ListId, text: &[u8], time_ms: i64) -> Option<Network> {
+        let list = self.all.get(usize::from(list.0)).filter(|list| !list.networks.is_empty())?;
+        let address = core::str::from_utf8(text).ok()?.parse().ok()?;
+        let mut around = list.networks.around(address);
+        around.find(|(_, ends_ms)| *ends_ms > time_ms).map(|(network, _)| *network)
     }
 
     /// The same for a text that is known by its tag only.

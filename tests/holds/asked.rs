@@ -21,7 +21,7 @@ event pay from "t"
 entity holder = pay.card
 list blocked : card expires 1d
 list noted   : card
-list nets    : ip
+list nets    : ip from "nets.csv"
 list limits  : card gives integer from "limits.csv"
 rule is_blocked
   id "R-1"
@@ -50,7 +50,11 @@ rule larger
 
 fn program(rules: &str) -> Arc<Program> {
     let source = |path: &str, text: &str| Source { path: path.to_owned(), text: text.to_owned() };
-    let files = vec![source("a.risk", rules), source("limits.csv", "value,gives\nc1,3\n")];
+    let files = vec![
+        source("a.risk", rules),
+        source("limits.csv", "value,gives\nc1,3\n"),
+        source("nets.csv", "value\n10.0.0.0/8\n10.1.0.0/16\n192.0.2.1\n"),
+    ];
     let (program, report) = riskweir::rules::compile(&Sources::of(files));
     Arc::new(program.unwrap_or_else(|| panic!("{report:#?}")))
 }
@@ -139,6 +143,39 @@ fn a_value_is_on_a_list_from_the_command_until_its_end() {
     let net = json!({"list": "nets", "value": "2001:0DB8:0::0001"});
     assert_eq!(told(&mut desk, year, &command("k", "list.add", &net)), "done");
     assert_eq!(outcome(&mut desk, ("p10", year), "c7", "1.00"), "block");
+}
+
+/// By hand: 10.1.2.3 lies in 10.1.0.0/16 and in 10.0.0.0/8, 10.200.0.1 in the second alone, 192.0.2.1 is named by itself.
+#[test]
+fn an_address_that_a_network_of_the_file_holds_is_not_taken_off_and_the_answer_says_so() {
+    let mut desk = desk();
+    let blocked = |desk: &mut Desk, id: &str, ip: &str| {
+        let body = json!({"id": id, "at": START_MS, "card": "c1", "ip": ip, "amount": "1.00"});
+        let out = desk.step("t", START_MS, &body.to_string());
+        out[0].1["outcome"] == "block"
+    };
+    let mut n_commands = 0;
+    let mut asked = |desk: &mut Desk, kind: &str, ip: &str| {
+        n_commands += 1;
+        let id = format!("c{n_commands}");
+        let out =
+            desk.command(START_MS, &command(&id, kind, &json!({"list": "nets", "value": ip})));
+        let told = &out.last().unwrap().1["command"];
+        let text = |name: &str| told[name].as_str().unwrap_or("").to_owned();
+        [text("result"), text("cause"), text("covered_by")]
+    };
+    let refused = |network: &str| ["refused", "in_network", network].map(str::to_owned);
+    assert_eq!(asked(&mut desk, "list.remove", "10.1.2.3"), refused("10.1.0.0/16"));
+    assert_eq!(asked(&mut desk, "list.remove", "::ffff:10.200.0.1"), refused("10.0.0.0/8"));
+    assert!(blocked(&mut desk, "p1", "10.1.2.3") && blocked(&mut desk, "p2", "10.200.0.1"));
+    // Also where somebody put it there by itself: it would stay on the list.
+    assert_eq!(asked(&mut desk, "list.add", "10.1.2.3"), ["done", "", ""]);
+    assert_eq!(asked(&mut desk, "list.remove", "10.1.2.3"), refused("10.1.0.0/16"));
+    // One that the file names by itself goes.
+    assert!(blocked(&mut desk, "p3", "192.0.2.1"));
+    assert_eq!(asked(&mut desk, "list.remove", "192.0.2.1"), ["done", "", ""]);
+    assert!(!blocked(&mut desk, "p4", "192.0.2.1"));
+    assert_eq!(asked(&mut desk, "list.remove", "192.0.2.1"), ["refused", "not_on_list", ""]);
 }
 
 #[test]
