@@ -4,6 +4,7 @@
 //! synchronous and pure: what comes out is a function of the records so far, the rule set and the options.
 
 mod activate;
+mod again;
 mod amounts;
 mod audit;
 mod breaker;

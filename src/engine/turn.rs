@@ -9,7 +9,7 @@ use crate::decision::holds::{
     Answer as Answered, Heard, Hold, HoldKey, Party, Placed, payment_key,
 };
 use crate::decision::lattice::Outcome;
-use crate::decision::resolve::{Reach, Resolution, resolve};
+use crate::decision::resolve::{Reach, Resolution};
 use crate::decision::wire::{Condition, EntityRef, Provenance};
 use crate::engine::emit::{self, AlertFacts, Said};
 use crate::engine::endings;
@@ -195,7 +195,7 @@ impl<'a, S: Sink> Turn<'a, S> {
         }
     }
 
-    fn mark_outcome(&mut self, outcome: Outcome, score: i32) {
+    pub(super) fn mark_outcome(&mut self, outcome: Outcome, score: i32) {
         self.mark(&[u64::from(score.cast_unsigned()) | (outcome as u64) << 32]);
     }
 
@@ -271,7 +271,7 @@ impl<'a, S: Sink> Turn<'a, S> {
 
     /// Judges every rule, resolves what they want, and puts into words what they said while the evidence is at hand.
     /// `stops_at` is the clock by which breakers count what is stopped, if anything can be.
-    fn judge(&mut self, standing: &Standing, stops_at: Option<StopsAt>) -> Verdict<'a> {
+    pub(super) fn judge(&mut self, standing: &Standing, stops_at: Option<StopsAt>) -> Verdict<'a> {
         let setup = self.setup;
         let program = &setup.program;
         let reach = match standing.placement.timeliness {
@@ -420,67 +420,6 @@ impl<'a, S: Sink> Turn<'a, S> {
         }
     }
 
-    /// Answers a repeated event as it was answered the first time.
-    fn repeat(&mut self, standing: &Standing) {
-        self.remembered.counters.duplicates += 1;
-        let known = self.remembered.repeats.get(standing.answer_id);
-        if known.is_none() && self.remembered.repeats.lost_answers() {
-            self.judge_again(standing);
-            return;
-        }
-        let outcome = known.map_or(Outcome::Pass, |answer| answer.outcome);
-        self.remembered.trail.add(outcome as u64);
-        self.remembered.counters.count_outcome(outcome);
-        if self.setup.options.decisions == DecisionsWanted::None {
-            return;
-        }
-        let scene = Scene::new(self.setup, self.source, self.input, self.decoded, standing);
-        if let Some(known) = known {
-            emit::decision(&scene, true, &known.body, &mut self.work.body, self.sink);
-            return;
-        }
-        let moment = (self.decoded.row.time_ms, Reach::Full);
-        let nothing = resolve(&self.setup.program, &[], moment, &mut self.work.sheet);
-        let (told, provenance) = (Told::default(), [Provenance::Normal]);
-        let said = Said { resolution: &nothing, told: &told, held: &[], hold_id: None };
-        let Work { answer, body, sheet, .. } = &mut *self.work;
-        emit::answer(&scene, &said, sheet, &provenance, answer);
-        emit::decision(&scene, true, answer, body, self.sink);
-    }
-
-    /// Judges a repeated event whose first answer may have been given up to save memory: it must not pass for want of
-    /// an answer. Nothing is remembered or raised anew; the windows already hold the event.
-    ///
-    /// WHY: whoever hears `hold` must find a hold that somebody can release and that ends. The one that the event has from its
-    /// first time counts, also where it has ended; where it has none, the hold is placed now.
-    fn judge_again(&mut self, standing: &Standing) {
-        let mut verdict = self.judge(standing, None);
-        let scene = Scene::new(self.setup, self.source, self.input, self.decoded, standing);
-        let first = self.remembered.holds.under(scene.hold_key()).cloned();
-        if let Some(first) = &first {
-            let asked = verdict.resolution.outcome() == Outcome::StepUp;
-            verdict.resolution.held_before = !(asked && first.challenge.is_some());
-        }
-        let outcome = verdict.resolution.outcome();
-        self.remembered.counters.count_outcome(outcome);
-        self.mark_outcome(outcome, verdict.resolution.score);
-        let is_new = first.is_none();
-        let hold = first.or_else(|| held::of_payment(&scene, &verdict, &[]));
-        let hold = hold.filter(|_| matches!(outcome, Outcome::Hold | Outcome::StepUp));
-        if self.setup.options.decisions != DecisionsWanted::None {
-            let provenance = provenance(standing, &verdict.judgement);
-            let hold_id = hold.as_ref().map(|hold| hold.hold_id.as_str());
-            let Verdict { resolution, told, held, .. } = &verdict;
-            let said = Said { resolution, told, held, hold_id };
-            let Work { answer, body, sheet, .. } = &mut *self.work;
-            emit::answer(&scene, &said, sheet, &provenance, answer);
-            emit::decision(&scene, true, answer, body, self.sink);
-        }
-        if let Some(hold) = hold.filter(|_| is_new) {
-            self.place((scene.hold_key(), &hold), Some(&verdict));
-        }
-    }
-
     /// Raises the alerts of rules (thinned by their `once per`), of the score band, and of a reused id.
     fn raise(
         &mut self,
@@ -605,7 +544,7 @@ impl<'a, S: Sink> Turn<'a, S> {
     }
 
     /// Places a hold. `verdict`: that of the payment which it is of.
-    fn place(&mut self, (key, hold): (HoldKey, &Hold), verdict: Option<&Verdict<'_>>) {
+    pub(super) fn place(&mut self, (key, hold): (HoldKey, &Hold), verdict: Option<&Verdict<'_>>) {
         let Remembered { holds, counters, .. } = &mut *self.remembered;
         if holds.place(self.source.clock.0, key, hold.clone()) == Placed::Joined {
             return;
@@ -806,7 +745,7 @@ fn weight(scene: &Scene<'_>, resolution: &Resolution<'_>) -> Weight {
 }
 
 /// The circumstances as they are written.
-fn provenance(standing: &Standing, judgement: &Judgement<'_>) -> Vec<Provenance> {
+pub(super) fn provenance(standing: &Standing, judgement: &Judgement<'_>) -> Vec<Provenance> {
     let mut remarks: Vec<Provenance> = remarks(standing, judgement).collect();
     remarks.sort_unstable();
     if remarks.is_empty() {
