@@ -1,4 +1,5 @@
-//! What one rule costs: five tests of fields, next to the same tests written by hand, in one run.
+//! What one rule costs: five tests of fields, and comparisons that are reckoned in fractions, next to the same tests
+//! written by hand (those in floating point), in one run.
 //!
 //! `cargo bench --bench rules`. Nanoseconds per event in the fastest of many short rounds, because other work on the
 //! machine only ever adds; the ratio of the two carries over to other machines. Goal: 50 ns a rule at most, 12 ns hoped
@@ -30,6 +31,8 @@ event pay from "t"
   field country : country
   field tries   : integer?
   field chip    : bool
+  field paid    : integer
+  field refused : integer
 policy p
   base currency EUR
 "#;
@@ -95,7 +98,84 @@ fn report(out: &mut impl std::io::Write) -> std::io::Result<()> {
         let ratio = rule_ns / hand_ns;
         writeln!(out, "{name:42} {rule_ns:9.1} {hand_ns:9.1} {ratio:7.2}")?;
     }
+    for (name, condition, by_hand) in COMPARISONS {
+        let measured = compared(condition, by_hand);
+        assert!(measured.is_some(), "the rules of the benchmark compile");
+        let (rule_ns, hand_ns) = measured.unwrap_or_default();
+        let ratio = rule_ns / hand_ns;
+        writeln!(out, "{name:42} {rule_ns:9.1} {hand_ns:9.1} {ratio:7.2}")?;
+    }
     Ok(())
+}
+
+/// A comparison of `refused` with `paid`, and the same by hand.
+type Comparison = (&'static str, &'static str, fn(i64, i64) -> bool);
+
+/// The first is of whole numbers; the others are exact where doubles round.
+const COMPARISONS: [Comparison; 4] = [
+    ("whole: refused > paid", "refused > paid", |refused, paid| refused > paid),
+    ("exact: refused > 29% of paid", "refused > 29% of paid", |refused, paid| {
+        float(refused) > 0.29 * float(paid)
+    }),
+    ("exact: refused / paid > 0.41", "refused / paid > 0.41", |refused, paid| {
+        paid != 0 && float(refused) / float(paid) > 0.41
+    }),
+    ("exact: 1.5 * refused > 0.7 * paid + 3", "1.5 * refused > 0.7 * paid + 3", |refused, paid| {
+        1.5 * float(refused) > 0.7 * float(paid) + 3.0
+    }),
+];
+
+#[expect(clippy::cast_precision_loss, reason = "small numbers")]
+fn float(number: i64) -> f64 {
+    number as f64
+}
+
+/// Least cost per event of one comparison in a rule and of the same by hand, in alternating rounds.
+fn compared(condition: &str, hand: fn(i64, i64) -> bool) -> Option<(f64, f64)> {
+    let rule = format!("rule r mode shadow on pay when {condition} if missing skip then alert");
+    let sources =
+        Sources::of(vec![Source { path: "a.risk".to_owned(), text: format!("{SCHEMA}{rule}") }]);
+    let program = riskweir::rules::compile(&sources).0?;
+    let plan = EvalPlan::new(&program, EventId(0)).ok()?;
+    let event = program.schema.event(EventId(0));
+    let slot = |name: &str| event.field_named(name).map(|field| event.field(field).slot);
+    let (refused, paid) = (slot("refused")?, slot("paid")?);
+    let rows: Vec<Row> = (1..=EVENTS as u64).map(|index| tally(index, refused, paid)).collect();
+    let body = program.plans[0].rules.first()?;
+    let mut evaluator = Evaluator::new();
+    let (mut by_rule, mut by_hand) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let start = Instant::now();
+        let mut n_hits = 0_usize;
+        for row in (0..PASSES).flat_map(|_| &rows) {
+            evaluator.begin(&plan);
+            let (memo, mut host) = (&mut evaluator, NoState);
+            let mut run = Run { plan: &plan, memo, row: black_box(row), raw: b"", host: &mut host };
+            n_hits += usize::from(run.verdict(body) == Verdict::Hit);
+        }
+        by_rule.push(per_event(start));
+        let start = Instant::now();
+        let mut n_expected = 0_usize;
+        for row in (0..PASSES).flat_map(|_| &rows) {
+            let row = black_box(row);
+            let of = |slot: SlotId| row.get(slot).map(u64::cast_signed);
+            let hit = of(refused).zip(of(paid)).is_some_and(|(refused, paid)| hand(refused, paid));
+            n_expected += usize::from(hit);
+        }
+        by_hand.push(per_event(start));
+        assert!(n_hits.abs_diff(n_expected) < EVENTS / 100, "both ways agree but for rounding");
+    }
+    Some((least(&by_rule), least(&by_hand)))
+}
+
+/// A row with two whole numbers below 1,000.
+fn tally(index: u64, refused: SlotId, paid: SlotId) -> Row {
+    let mut row = Row::default();
+    row.reset(EventId(0), 16);
+    let mixed = index.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    row.set(refused, (mixed >> 20) % 500);
+    row.set(paid, (mixed >> 40) % 1_000);
+    row
 }
 
 /// Least cost per event of the compiled rules and of the same tests by hand, in alternating rounds.

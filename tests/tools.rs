@@ -638,7 +638,7 @@ both both  NO HIT   set ........  event p2 (payment) 2026-03-02T08:01:00Z
       amount = 5.00 EUR
     count(payment where amount > 6 EUR) by card over last 10m >= 2  false  1 >= 2  short by 1
       count(payment where amount > 6 EUR) by card over last 10m = 1
-        last 10m from 2026-03-02T07:51:00Z to 2026-03-02T08:01:00Z, 1 of 2 events (1 skipped by the filter or for want of a value), warming, not read: the rule was decided without it
+        last 10m from 2026-03-02T07:51:00Z to 2026-03-02T08:01:00Z, 1 of 2 events (1 skipped by the filter or for want of a value), warming (the records begin inside of it), not read: the rule was decided without it
 ";
     assert_eq!(without_set(&text), expected);
     let text = explain(&place, &["--event", "p5", "--rule", "R-2"]);
@@ -647,7 +647,7 @@ R-2 busy  HIT   set ........  event p5 (payment) 2026-03-02T08:04:00Z
   when  true
     count(payment) by card over last 10m >= n  true  4 >= 3
       count(payment) by card over last 10m = 4
-        last 10m from 2026-03-02T07:54:00Z to 2026-03-02T08:04:00Z, 4 events, warming
+        last 10m from 2026-03-02T07:54:00Z to 2026-03-02T08:04:00Z, 4 events, warming (the records begin inside of it)
 ";
     assert_eq!(without_set(&text), expected);
 }
@@ -753,9 +753,9 @@ changed rule busy
   with `mode shadow`
 changed rule large
   param limit 100 EUR → 140 EUR
-new state, begins empty: count(payment where (amount in EUR > 6.00 EUR)) by card over last 10m
-new state, begins empty: count(payment) by card over last 15m
-state forgotten: count(payment) by card over last 10m
+new state, begins empty: count(payment where (amount in EUR > 6.00 EUR)) by card over last 10m  (both)
+new state, begins empty: count(payment) by card over last 15m  (busy)
+state forgotten: count(payment) by card over last 10m  (busy)
 rule busy is wider: it hits all that it did, and more
 rule large is narrower: it hits nothing new, and no longer all that it did
 
@@ -774,6 +774,7 @@ decisions
   hold → pass  1: p5
   hold stays  3
 alerts 5 → 3
+  busy  2 → 0
 ";
     assert_eq!(out, expected);
     assert_eq!(place.good(&["diff", "rules", "rules"]), "the rules say the same\n");
@@ -1205,7 +1206,7 @@ fn explain_names_the_calendar_and_tells_the_window_of_a_share_once() {
         windows,
         [
             "last 1d from 2026-01-01T17:00:00Z to 2026-01-02T17:00:00Z, 1 events, exact",
-            "today from 2026-01-01T23:59:59.999Z to 2026-01-02T17:00:00Z, 1 events, exact"
+            "today from 2026-01-02T00:00:00Z to 2026-01-02T17:00:00Z, 1 events, exact"
         ],
         "{out}"
     );
@@ -1222,4 +1223,30 @@ fn diff_proves_a_rule_narrower_that_names_a_step_of_a_sequence() {
     let place = Place::with(&[("rules/a.risk", &rule("10 EUR")), ("new/a.risk", &rule("20 EUR"))]);
     let out = place.good(&["diff", "rules", "new"]);
     assert!(out.contains("rule twice is narrower"), "{out}");
+}
+
+/// A rate of the eighth of January holds for seven days where no other follows.
+#[test]
+fn an_amount_without_an_exchange_rate_says_why() {
+    let rules = "event pay from \"p\"
+        id id : text time at : time key card : card field amount : money currency \"/currency\"
+        policy p base currency EUR rates from \"rates.csv\" expires 7d
+        rule large mode shadow on pay when amount > 60 EUR if missing skip then alert
+        test large \"dollars\" when pay(amount: 100 USD) at 2026-01-09 expect hit
+        test large \"too late\" when pay(amount: 100 USD) at \"2026-01-15T00:00:00Z\" expect hit
+        test large \"too early\" when pay(amount: 100 USD) at 2d 12h expect hit
+        test large \"pounds\" when pay(amount: 100 GBP) expect hit\n";
+    let place = Place::with(&[
+        ("rules/a.risk", rules),
+        ("rules/rates.csv", "date,currency,rate\n2026-01-08,USD,0.92\n"),
+    ]);
+    let out = place.call(&["test", "rules"]).out;
+    for why in [
+        "unknown (100.00 USD, the last exchange rate of USD, of 2026-01-08, holds for 7d) > 60.00 EUR",
+        "unknown (100.00 USD, the first exchange rate of USD is of 2026-01-08) > 60.00 EUR",
+        "unknown (100.00 GBP, no exchange rate of GBP) > 60.00 EUR",
+    ] {
+        assert!(out.contains(why), "{why}\n{out}");
+    }
+    assert!(out.contains("1 passed, 3 failed"), "{out}");
 }

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::base::{Digest, EntityKey};
 use crate::decision::lattice::Outcome;
 use crate::diag::{FileId, Sources, Span};
 use crate::engine::{Judged, OutputTopic, Sink};
 use crate::event::schema::EventId;
+use crate::rules::cost;
 use crate::rules::program::{Constant, ListSpec, MadeOf, ModelPlan, Program};
 use crate::rules::syntax::ast::{Clause, ClauseKind, Item};
 use crate::rules::syntax::lexer::lex_range;
@@ -30,6 +31,8 @@ pub struct Changes {
     pub state_new: Vec<String>,
     /// Aggregates that are forgotten.
     pub state_dropped: Vec<String>,
+    /// Which rules ask for each of them.
+    pub state_rules: BTreeMap<String, BTreeSet<String>>,
 }
 
 /// An item that both sets have.
@@ -57,16 +60,32 @@ pub fn changes(one: &Program, other: &Program) -> Changes {
     let changed =
         changed.into_iter().chain(files.into_iter().map(|(what, how)| Changed { what, how }));
     let state = |program: &Program| -> BTreeSet<String> {
-        program.tables.iter().flat_map(|table| table.identities.iter().cloned()).collect()
+        let all = program.tables.iter().flat_map(|table| &table.identities);
+        all.filter(|identity| !is_kept_beside(identity)).cloned().collect()
     };
     let (held, wanted) = (state(one), state(other));
+    let state_new: Vec<String> = wanted.difference(&held).cloned().collect();
+    let state_dropped: Vec<String> = held.difference(&wanted).cloned().collect();
+    let mut state_rules = cost::asked_by(one);
+    for (identity, rules) in cost::asked_by(other) {
+        state_rules.entry(identity).or_default().extend(rules);
+    }
+    state_rules
+        .retain(|identity, _| state_new.contains(identity) || state_dropped.contains(identity));
     Changes {
         added: only(&after, &before),
         removed: only(&before, &after),
         changed: changed.collect(),
-        state_new: wanted.difference(&held).cloned().collect(),
-        state_dropped: held.difference(&wanted).cloned().collect(),
+        state_new,
+        state_dropped,
+        state_rules,
     }
+}
+
+/// Whether an aggregate is kept beside one that an author wrote: the order of arrival of a step, and the amounts that a sum
+/// left out.
+fn is_kept_beside(identity: &str) -> bool {
+    identity.contains(".#arrival)") || identity.contains(" by rates is missing and not ")
 }
 
 /// What is different in the files beside the rules: members of lists that both sets have, the table of
@@ -286,13 +305,21 @@ pub struct Decided {
     /// By the event, in order of the history beside it.
     by_event: HashMap<EntityKey, (Outcome, u32)>,
     order: Vec<(EventId, String, u32)>,
+    /// Alerts by the name of the rule, `policy` for those of score bands.
+    alerts: BTreeMap<String, u64>,
+}
+
+/// The part of an alert's record that is counted.
+#[derive(Deserialize)]
+struct Alert {
+    name: String,
 }
 
 impl Decided {
     /// Nothing decided yet.
     pub fn new(program: &Program) -> Self {
         let types = program.schema.events.iter().map(|event| event.name.clone()).collect();
-        Self { types, by_event: HashMap::new(), order: Vec::new() }
+        Self { types, by_event: HashMap::new(), order: Vec::new(), alerts: BTreeMap::new() }
     }
 
     fn type_name(&self, event: EventId) -> &str {
@@ -318,7 +345,13 @@ impl Decided {
 }
 
 impl Sink for Decided {
-    fn emit(&mut self, _: OutputTopic, _: &[u8], _: &[u8]) {}
+    fn emit(&mut self, topic: OutputTopic, _: &[u8], record: &[u8]) {
+        if topic == OutputTopic::Alerts
+            && let Ok(Alert { name }) = serde_json::from_slice(record)
+        {
+            *self.alerts.entry(name).or_default() += 1;
+        }
+    }
 
     fn watches(&self) -> bool {
         true
@@ -356,6 +389,8 @@ pub struct DecisionChanges {
     pub outcomes: Vec<Moved>,
     /// Alerts by the first and by the second set.
     pub alerts: (u64, u64),
+    /// Alerts of each rule with other numbers of them, by the first and by the second set; `policy` is a score band.
+    pub alerts_by_rule: BTreeMap<String, (u64, u64)>,
     /// Events that only one of the sets could decide.
     pub only_one: u64,
 }
@@ -394,5 +429,11 @@ pub fn decisions(one: &Decided, other: &Decided) -> DecisionChanges {
         examples,
     });
     out.outcomes = moved.collect();
+    for rule in one.alerts.keys().chain(other.alerts.keys()) {
+        let of = |set: &Decided| set.alerts.get(rule).copied().unwrap_or(0);
+        if of(one) != of(other) {
+            out.alerts_by_rule.insert(rule.clone(), (of(one), of(other)));
+        }
+    }
     out
 }

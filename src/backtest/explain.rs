@@ -264,9 +264,17 @@ fn step_text(step: &Step) -> String {
 fn looked_text(looked: &Looked, coverage: Coverage) -> String {
     let (from, to) = looked.window;
     let counting = if looked.with_this { "last" } else { "prior" };
-    let mut words = if from == i64::MIN {
+    let mut words = if from == i64::MIN && looked.calendar.is_some() {
+        "nobody knows the time zone, so no event is in the window".to_owned()
+    } else if from == i64::MIN {
         format!("{counting}, up to {}", format_rfc3339(to))
     } else {
+        // The instants that bound it, where the calendar says one of them, so that it is midnight on the clock.
+        let (from, to) = match looked.calendar {
+            Some(Calendar::Since(_)) => (from.saturating_add(1), to),
+            Some(Calendar::Before(_)) => (from.saturating_add(1), to.saturating_add(1)),
+            None => (from, to),
+        };
         let span = match (looked.calendar, looked.with_this) {
             (None, _) => format!("{counting} {}", duration(to.saturating_sub(from))),
             (Some(Calendar::Since(period)), true) => calendar_word(period).to_owned(),
@@ -292,6 +300,9 @@ fn looked_text(looked: &Looked, coverage: Coverage) -> String {
         words.push_str(&format!(", {unpriced} of the skipped have no exchange rate"));
     }
     words.push_str(&format!(", {}", coverage_word(coverage)));
+    if coverage == Coverage::Warming {
+        words.push_str(" (the records begin inside of it)");
+    }
     if !looked.asked {
         words.push_str(", not read: the rule was decided without it");
     }

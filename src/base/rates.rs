@@ -75,6 +75,21 @@ impl Rates {
         i64::try_from(quotient + away).ok()
     }
 
+    /// Why an amount cannot be converted at an instant: of the first of the two currencies that has no rate then.
+    pub fn lacks(&self, from: Currency, to: Currency, at_ms: i64) -> Option<NoRate> {
+        let currency = [from, to].into_iter().find(|one| self.at(*one, at_ms).is_none())?;
+        let rates = self.by_currency.get(&currency).map_or(&[][..], Vec::as_slice);
+        let after = rates.partition_point(|rate| rate.from_ms <= at_ms);
+        let last = after.checked_sub(1).and_then(|last| rates.get(last));
+        Some(match (last, rates.first()) {
+            (Some(last), _) => {
+                NoRate::Expired { currency, from_ms: last.from_ms, expires_ms: self.expires_ms }
+            }
+            (None, Some(first)) => NoRate::NotYet { currency, from_ms: first.from_ms },
+            (None, None) => NoRate::Unknown(currency),
+        })
+    }
+
     /// What one unit of a currency is worth.
     fn at(&self, currency: Currency, at_ms: i64) -> Option<Rate> {
         if currency == self.base {
@@ -85,6 +100,29 @@ impl Rates {
         let rate = rates.get(after.checked_sub(1)?)?;
         (at_ms < rate.from_ms.saturating_add(self.expires_ms)).then_some(*rate)
     }
+}
+
+/// Why there is no rate of a currency at an instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoRate {
+    /// The table does not have the currency.
+    Unknown(Currency),
+    /// Its first rate is younger.
+    NotYet {
+        /// Which currency.
+        currency: Currency,
+        /// The first instant of that rate, ms.
+        from_ms: i64,
+    },
+    /// Its last rate before is too old.
+    Expired {
+        /// Which currency.
+        currency: Currency,
+        /// The first instant of that rate, ms.
+        from_ms: i64,
+        /// For how long a rate holds that no other follows, ms.
+        expires_ms: i64,
+    },
 }
 
 /// Products above and below a line without common factors of their parts.
@@ -170,6 +208,20 @@ mod tests {
         check((100, "GBP"), "EUR", 20 * DAY_MS, None);
         check((100, "EUR"), "GBP", 20 * DAY_MS, None);
         check((100, "GBP"), "GBP", 0, Some(100));
+    }
+
+    #[test]
+    fn why_an_amount_has_no_rate_is_told_of_the_first_currency_that_lacks_one() {
+        let lacks = |from, to, at_ms| table().lacks(currency(from), currency(to), at_ms);
+        let usd = currency("USD");
+        let not_yet = NoRate::NotYet { currency: usd, from_ms: 10 * DAY_MS };
+        assert_eq!(lacks("USD", "EUR", 10 * DAY_MS - 1), Some(not_yet));
+        assert_eq!(lacks("USD", "EUR", 10 * DAY_MS), None);
+        let expired =
+            NoRate::Expired { currency: usd, from_ms: 10 * DAY_MS, expires_ms: 7 * DAY_MS };
+        assert_eq!(lacks("EUR", "USD", 17 * DAY_MS), Some(expired));
+        assert_eq!(lacks("GBP", "USD", 17 * DAY_MS), Some(NoRate::Unknown(currency("GBP"))));
+        assert_eq!(lacks("EUR", "EUR", 0), None);
     }
 
     #[test]

@@ -9,6 +9,9 @@ pub const MAX_TIME_MS: i64 = (1 << 62) - 1;
 /// Milliseconds of a day.
 pub const DAY_MS: i64 = 86_400_000;
 
+/// When the tests of rules begin: 2026-01-01T00:00:00Z, a Thursday.
+pub const TESTS_BEGIN_MS: i64 = 1_767_225_600_000;
+
 /// Reads `YYYY-MM-DDTHH:MM:SS[.fraction](Z|±hh:mm)` as ms since 1970.
 ///
 /// # Shape

@@ -82,7 +82,7 @@ fn decide(arguments: &Arguments, program: &Arc<Program>) -> Result<Decided, Fail
 }
 
 fn changed_text(changes: &Changes) -> String {
-    let Changes { added, removed, changed, state_new, state_dropped } = changes;
+    let Changes { added, removed, changed, state_new, state_dropped, state_rules } = changes;
     let mut out = String::new();
     let lists = [("added", added), ("removed", removed)];
     for (word, items) in lists {
@@ -99,7 +99,11 @@ fn changed_text(changes: &Changes) -> String {
     let states = [("new state, begins empty", state_new), ("state forgotten", state_dropped)];
     for (word, identities) in states {
         for identity in identities {
-            out.push_str(&format!("{word}: {identity}\n"));
+            let rules = state_rules.get(identity).map(|rules| {
+                let rules: Vec<&str> = rules.iter().map(String::as_str).collect();
+                format!("  ({})", rules.join(", "))
+            });
+            out.push_str(&format!("{word}: {identity}{}\n", rules.unwrap_or_default()));
         }
     }
     if out.is_empty() { "the rules say the same\n".to_owned() } else { out }
@@ -167,5 +171,9 @@ fn decided_text(decided: &DecisionChanges) -> String {
         out.push_str(&format!("  decided by one of the sets only  {}\n", decided.only_one));
     }
     out.push_str(&format!("alerts {} → {}\n", decided.alerts.0, decided.alerts.1));
+    for (rule, (before, after)) in &decided.alerts_by_rule {
+        let whose = if rule == "policy" { "bands of the policy" } else { rule };
+        out.push_str(&format!("  {whose}  {before} → {after}\n"));
+    }
     out
 }

@@ -28,7 +28,7 @@ use crate::rules::program::{
 };
 
 /// When a test begins: 2026-01-01T00:00:00Z, a Thursday.
-pub const EPOCH_MS: i64 = 1_767_225_600_000;
+pub const EPOCH_MS: i64 = crate::base::time::TESTS_BEGIN_MS;
 
 /// How one test went.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,13 +9,13 @@
 //! # Bytes
 //! Of a key they are those that the byte budget counts, read off a table that is filled for the purpose.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::EntityKey;
 use crate::event::schema::EventId;
 use crate::models::offline::Scorer;
 use crate::rules::program::{
-    ActionPlan, EventPlan, Function, LearnedSpec, MadeOf, MessagePart, ModelId, NodeId, Op,
+    ActionPlan, EventPlan, Function, LearnedSpec, Lookup, MadeOf, MessagePart, ModelId, NodeId, Op,
     Program, RuleBody, RuleId, TableId, TablePlan,
 };
 use crate::state::{StateOptions, Table};
@@ -264,30 +264,49 @@ pub fn table(
 /// The rules that look a table up.
 pub fn readers(program: &Program, table: TableId) -> Vec<String> {
     let mut names = BTreeSet::new();
+    each_reading(program, &mut |rule, lookup, _| {
+        if lookup.table == table {
+            names.insert(rule.to_owned());
+        }
+    });
+    names.into_iter().collect()
+}
+
+/// The rules that ask for each aggregate, by its identity.
+pub fn asked_by(program: &Program) -> BTreeMap<String, BTreeSet<String>> {
+    let mut rules: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    each_reading(program, &mut |rule, lookup, index| {
+        let table = program.tables.get(usize::from(lookup.table.0));
+        let measure = lookup.measures.get(usize::from(index));
+        let identity =
+            table.zip(measure).and_then(|(table, id)| table.identities.get(usize::from(id.0)));
+        if let Some(identity) = identity {
+            rules.entry(identity.clone()).or_default().insert(rule.to_owned());
+        }
+    });
+    rules
+}
+
+/// Visits what each rule reads of the state: its name, the look-up and the place of the measure in it.
+fn each_reading(program: &Program, visit: &mut dyn FnMut(&str, &Lookup, u16)) {
     for plan in &program.plans {
         for body in &plan.rules {
+            let name = program.rules.get(usize::from(body.rule.0)).map_or("", |rule| &rule.name);
             let mut open = roots(body);
             let mut seen = BTreeSet::new();
             while let Some(id) = open.pop() {
                 let Some(node) = plan.nodes.get(id.0 as usize).filter(|_| seen.insert(id)) else {
                     continue;
                 };
-                if let Op::Reading(lookup, _) = node.op {
-                    let known = plan.lookups.get(usize::from(lookup.0));
-                    if known.is_some_and(|lookup| lookup.table == table) {
-                        names.extend(
-                            program
-                                .rules
-                                .get(usize::from(body.rule.0))
-                                .map(|rule| rule.name.clone()),
-                        );
-                    }
+                if let Op::Reading(lookup, index) = node.op
+                    && let Some(known) = plan.lookups.get(usize::from(lookup.0))
+                {
+                    visit(name, known, index);
                 }
                 node.op.each_operand(&mut |operand| open.push(operand));
             }
         }
     }
-    names.into_iter().collect()
 }
 
 /// Bytes that the budget counts for one key, as the mean of some hundred keys with different values.

@@ -11,6 +11,7 @@ use crate::rules::check::canonical::Writer;
 use crate::rules::check::checker::{Checked, Checker, Scope};
 use crate::rules::check::cycles::looks_at_itself;
 use crate::rules::check::functions::{example, walk, word};
+use crate::rules::check::meant;
 use crate::rules::check::measures::{Kind, Named, Request};
 use crate::rules::check::names::fields_of;
 use crate::rules::check::schema::{dotted, unknown_event};
@@ -243,10 +244,13 @@ impl Checker<'_, '_> {
     }
 
     /// A field that an aggregated event lacks.
-    pub(super) fn unknown_field(&self, event: EventId, name: &str, path: &Path) -> Diagnostic {
-        let event = self.build.world.schema.event(event);
+    pub(super) fn unknown_field(&self, id: EventId, name: &str, path: &Path) -> Diagnostic {
+        let event = self.build.world.schema.event(id);
         let message = format!("event `{}` has no field `{name}`", event.name);
         let diagnostic = Diagnostic::new(codes::E0101, path.span, message).with_label("unknown");
+        if let Some(help) = meant::help(self.build.world, id, name, None) {
+            return diagnostic.with_help(help);
+        }
         let known = event.fields.iter().map(|field| field.name.as_str());
         match suggest::nearest(name, known) {
             Some(near) => diagnostic

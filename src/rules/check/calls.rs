@@ -135,6 +135,13 @@ impl Checker<'_, '_> {
     }
 
     fn wrong_argument(&mut self, (id, span): (NodeId, Span), example: &str) -> Option<NodeId> {
+        let help = match self.ty(id) {
+            Type::Entity(_) if example.starts_with("distance") => {
+                "a place on the map is declared `field place : geo from \"/lat\", \"/lon\"`"
+                    .to_owned()
+            }
+            _ => format!("write it as `{example}`"),
+        };
         let message = format!(
             "`{}` is {}",
             self.quote(span),
@@ -143,7 +150,7 @@ impl Checker<'_, '_> {
         self.refuse(
             Diagnostic::new(codes::E0202, span, message)
                 .with_label("wrong argument")
-                .with_help(format!("write it as `{example}`")),
+                .with_help(help),
         )
     }
 }
@@ -152,6 +159,18 @@ fn unknown(name: &Name) -> Diagnostic {
     let diagnostic =
         Diagnostic::new(codes::E0103, name.span, format!("there is no function `{}`", name.text))
             .with_label("unknown");
+    let meant = match name.text.as_str() {
+        "night" | "at_night" => Some(
+            "at night is `hour(paid_at) between 1 and 4`, over midnight `(hour(paid_at) >= 22 or hour(paid_at) <= 4)`",
+        ),
+        "currency" => Some(
+            "the currency of an amount is a field of its own: `field currency : currency from \"/currency\"`",
+        ),
+        _ => None,
+    };
+    if let Some(help) = meant {
+        return diagnostic.with_help(help);
+    }
     let known = FUNCTIONS.iter().map(|(known, ..)| *known).chain(AGGREGATES.iter().copied());
     let names: Vec<&str> = FUNCTIONS.iter().map(|(known, ..)| *known).collect();
     let otherwise = format!(

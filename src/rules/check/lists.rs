@@ -286,8 +286,9 @@ fn read(
             columns = Some(found.map_err(|why| wrong(source, file, at, &why))?);
             continue;
         }
-        let Row { value, given, expires } = row(&fields, columns.as_deref(), timezone)
-            .map_err(|why| wrong(source, file, at, &why))?;
+        let Row { value, given, expires } =
+            row(&fields, columns.as_deref(), (gives.is_some(), timezone))
+                .map_err(|why| wrong(source, file, at, &why))?;
         if value.is_empty() || (columns.is_none() && value.starts_with('#')) {
             continue;
         }
@@ -370,16 +371,14 @@ struct Row<'f> {
 fn row<'f>(
     fields: &[&'f str],
     columns: Option<&[String]>,
-    timezone: &TimeZone,
+    (gives, timezone): (bool, &TimeZone),
 ) -> Result<Row<'f>, String> {
+    let header = if gives { "value,gives" } else { "value,expires,note" };
     let Some(columns) = columns else {
         return match fields {
             [] => Ok(Row { value: "", given: "", expires: None }),
             [value] => Ok(Row { value, given: "", expires: None }),
-            _ => {
-                Err("more than one column and no header; begin with `value,expires,note`"
-                    .to_owned())
-            }
+            _ => Err(format!("more than one column and no header; begin with `{header}`")),
         };
     };
     if fields.len() > columns.len() {

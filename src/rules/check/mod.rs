@@ -28,6 +28,7 @@ mod limits;
 mod lists;
 mod literals;
 mod lower;
+mod meant;
 mod measures;
 mod messages;
 mod missing;

@@ -10,6 +10,7 @@ use crate::rules::check::calls::is_function;
 use crate::rules::check::checker::{Checked, Checker, FeatureState, Param, Scope};
 use crate::rules::check::cycles::no_condition;
 use crate::rules::check::limits::MAX_LISTED;
+use crate::rules::check::meant;
 use crate::rules::check::refusal::did_you_mean;
 use crate::rules::check::schema::dotted;
 use crate::rules::check::sequences::no_this;
@@ -305,6 +306,9 @@ impl Checker<'_, '_> {
             format!("event `{}` has no field `{name}`", event.name)
         };
         let diagnostic = Diagnostic::new(codes::E0101, path.span, message).with_label("unknown");
+        if let Some(help) = meant::help(world, self.scope.event, name, hint) {
+            return diagnostic.with_help(help);
+        }
         let near = suggest::nearest(name, self.candidates(hint));
         if let Some(near) = near {
             let prefix = if path.this { "this." } else { "" };
@@ -401,7 +405,12 @@ impl Checker<'_, '_> {
 fn no_member(name: &str, members: &[String], span: Span) -> Diagnostic {
     let message = format!("`{name}` is not one of [{}]", members.join(", "));
     let diagnostic = Diagnostic::new(codes::E0204, span, message);
-    did_you_mean(diagnostic, suggest::nearest(name, members.iter().map(String::as_str)), "")
+    let known = || members.iter().map(String::as_str);
+    // WHY: `fail` for `failed` is further than a misspelling, and plain all the same.
+    let begun =
+        |member: &&str| name.len() >= 3 && (member.starts_with(name) || name.starts_with(member));
+    let near = suggest::nearest(name, known()).or_else(|| known().find(begun));
+    did_you_mean(diagnostic, near, "")
 }
 
 /// A name that is no list.

@@ -123,7 +123,8 @@ fn header(fields: &[&str]) -> Result<Columns, String> {
         (Some(date), Some(currency), Some(value)) if fields.len() == 3 => {
             Ok(Columns { date, currency, rate: value, per_base: per_base.is_some() })
         }
-        _ => Err("the first line is `date,currency,rate` or `date,currency,per_base`".to_owned()),
+        _ => Err("the first line is `date,currency,rate`, where `rate` is what one unit is worth in the base currency, or `date,currency,per_base`, the other way round"
+            .to_owned()),
     }
 }
 
@@ -209,8 +210,7 @@ mod tests {
             let table = format!("date,currency,rate\n{line}\n");
             assert_eq!(said(&table), [format!("rate file `r.csv`: {why}")], "{line}");
         }
-        let header =
-            "rate file `r.csv`: the first line is `date,currency,rate` or `date,currency,per_base`";
+        let header = "rate file `r.csv`: the first line is `date,currency,rate`, where `rate` is what one unit is worth in the base currency, or `date,currency,per_base`, the other way round";
         assert_eq!(said("2026-01-01,USD,1\n"), [header]);
         assert_eq!(said("date,currency,rate,per_base\n"), [header]);
     }

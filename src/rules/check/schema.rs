@@ -458,7 +458,10 @@ const TYPES_ELSEWHERE: &[(&[&str], &str)] = &[
     (&["boolean"], "bool"),
     (&["timestamp", "datetime", "date", "instant"], "time"),
     (&["ip_address", "ipv4", "ipv6", "inet"], "ip"),
-    (&["coordinates", "latlon", "geopoint"], "geo"),
+    (&["coordinates", "latlon", "latlng", "geopoint", "gps", "place"], "geo"),
+    (&["amount"], "money"),
+    (&["percent", "percentage"], "number"),
+    (&["timezone"], "text"),
 ];
 
 /// The type that somebody may mean by a word that is no type here.

@@ -399,6 +399,10 @@ fn length_meant(word: &str) -> &'static str {
         "minute" | "hour" | "day" => {
             "a length has a number: `1m`, `1h`, `1d`; the calendar's day is `over today`"
         }
+        "this_hour" | "last_hour" => "any sixty minutes are `over last 1h`",
+        "last_day" | "last_week" | "last_month" => {
+            "what is before this part of the calendar is `over prior 7d before this_week`; any seven days are `over last 7d`"
+        }
         "week" => "the calendar's week is `over this_week`, any seven days are `over last 7d`",
         "month" => "the calendar's month is `over this_month`, any thirty days are `over last 30d`",
         "quarter" | "year" => {

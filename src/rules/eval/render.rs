@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use crate::base::amount::format_micro;
 use crate::base::cards::mask_cards;
+use crate::base::rates::NoRate;
 use crate::base::time::format_rfc3339;
 use crate::base::{Currency, TextRef, Value};
 use crate::event::row::Row;
@@ -46,8 +47,43 @@ impl Trace<'_> {
             Op::MoneyField { slot, currency } if value.is_present() => {
                 with_original(run.row, text, (slot, currency, node.ty))
             }
+            Op::MoneyField { slot, currency } => {
+                let why = self.unconverted(run.row, (slot, currency, node.ty));
+                why.map_or(text, |why| format!("{UNKNOWN} ({why})"))
+            }
             _ => text,
         }
+    }
+
+    /// An amount of the record for which there is no exchange rate, and why.
+    fn unconverted(
+        &self,
+        row: &Row,
+        (slot, currency, ty): (SlotId, Result<Currency, SlotId>, Type),
+    ) -> Option<String> {
+        let Type::Money(wanted) = ty else { return None };
+        let (own, text) = original(row, (slot, currency))?;
+        let Some(rates) = &self.program.rates else {
+            return Some(format!("{text}, and there are no exchange rates"));
+        };
+        let letters = |of: Currency| letters(of.0);
+        let day = |ms| {
+            let text = format_rfc3339(ms);
+            text.strip_suffix("T00:00:00Z").map_or(text.clone(), str::to_owned)
+        };
+        let why = match rates.lacks(own, wanted, row.time_ms)? {
+            NoRate::Unknown(of) => format!("no exchange rate of {}", letters(of)),
+            NoRate::NotYet { currency, from_ms } => {
+                format!("the first exchange rate of {} is of {}", letters(currency), day(from_ms))
+            }
+            NoRate::Expired { currency, from_ms, expires_ms } => format!(
+                "the last exchange rate of {}, of {}, holds for {}",
+                letters(currency),
+                day(from_ms),
+                duration(expires_ms)
+            ),
+        };
+        Some(format!("{text}, {why}"))
     }
 
     /// A constant with its unit.
@@ -221,15 +257,21 @@ fn with_original(
     text: String,
     (slot, currency, ty): (SlotId, Result<Currency, SlotId>, Type),
 ) -> String {
-    let code = |at| row.get(at).and_then(|code| u32::try_from(code).ok());
-    let own = currency.ok().or_else(|| currency.err().and_then(code).map(Currency));
-    match (own, row.get(slot)) {
-        (Some(own), Some(minor)) if Type::Money(own) != ty => {
-            let micro = i128::from(minor.cast_signed()) * crate::base::MICRO_PER_MINOR;
-            format!("{text} ({})", money(micro, Type::Money(own)))
-        }
+    match original(row, (slot, currency)) {
+        Some((own, original)) if Type::Money(own) != ty => format!("{text} ({original})"),
         _ => text,
     }
+}
+
+/// An amount as the record has it, and its currency.
+fn original(
+    row: &Row,
+    (slot, currency): (SlotId, Result<Currency, SlotId>),
+) -> Option<(Currency, String)> {
+    let code = |at| row.get(at).and_then(|code| u32::try_from(code).ok());
+    let own = currency.ok().or_else(|| currency.err().and_then(code).map(Currency))?;
+    let micro = i128::from(row.get(slot)?.cast_signed()) * crate::base::MICRO_PER_MINOR;
+    Some((own, money(micro, Type::Money(own))))
 }
 
 fn money(micro: i128, ty: Type) -> String {

@@ -277,8 +277,12 @@ impl<'p> Trace<'p> {
         let Some((measure, identity)) = self.measure(lookup, index) else {
             return Cause::Expression(span);
         };
-        let kept_time = matches!(measure.kind, MeasureKind::LastTime).then_some("time_since");
-        match (function.or(kept_time), identity.split_once('(')) {
+        let written = match measure.kind {
+            MeasureKind::LastTime => Some("time_since"),
+            MeasureKind::CountOf(_) => Some("is_new"),
+            _ => None,
+        };
+        match (function.or(written), identity.split_once('(')) {
             (Some(function), Some((_, of))) => Cause::Aggregate(format!("{function}({of}")),
             _ => Cause::Aggregate(identity.to_owned()),
         }

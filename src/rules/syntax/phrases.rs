@@ -18,7 +18,15 @@ const PHRASES: &[(&[&str], &str)] = &[
         &["like", "includes", "containing"],
         "of texts ask `contains`, `starts_with` or `matches`: `lower(note) contains \"crypto\"`",
     ),
-    (&["times", "x"], "`*` multiplies: `3 * avg(transfer.amount) by sender over prior 30d`"),
+    (
+        &["times", "x"],
+        "`*` multiplies: `3 * avg(transfer.amount) by sender over prior 30d`; how often something came is counted: `count(transfer) by sender over last 1h >= 3`",
+    ),
+    (
+        &["kilometers", "kilometres", "kilometer", "kilometre", "kms"],
+        "distances are written `900 km` and `50 m`, speeds `900 km/h`",
+    ),
+    (&["kmh", "kph"], "speeds are written `900 km/h`"),
     (&["percent", "pct"], "a percentage is written `30%`, a part of something `30% of` it"),
     (&["of"], "`of` stands behind a percentage: `30% of` what follows"),
     (

@@ -57,6 +57,9 @@ pub const DIRECTIONS: &[&str] = &["high", "low", "both"];
 /// Words that begin a field of an event.
 pub const FIELD_ROLES: &[&str] = &["id", "time", "key", "field"];
 
+/// What a rule can be.
+pub const MODES: &[&str] = &["draft", "shadow", "canary", "live", "retired"];
+
 /// Words that begin an aggregate.
 pub const AGGREGATES: &[&str] = &[
     "count",

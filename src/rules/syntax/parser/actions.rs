@@ -40,6 +40,10 @@ impl Parser<'_> {
         if let Some((help, fix)) = self.did_you_mean(&[words::ACTIONS]).or_else(|| self.hint()) {
             diagnostic.help = Some(help);
             diagnostic.fix = fix;
+        } else if self.word().is_some_and(|word| words::MODES.contains(&word)) {
+            let mode = self.word().unwrap_or_default();
+            diagnostic.help =
+                Some(format!("that is said above `on`, not of an action: `mode {mode}`"));
         } else {
             diagnostic.help = Some(format!("actions are {}", listed(words::ACTIONS)));
         }

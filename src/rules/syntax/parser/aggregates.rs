@@ -79,6 +79,19 @@ impl Parser<'_> {
         if self.word().is_some_and(|word| !matches!(word, "in" | "where")) {
             return self.unjoined(function, &path);
         }
+        if self.at_sign(Sign::Comma)
+            && function == AggregateFunction::Percentile
+            && matches!(self.kind_ahead(1), TokenKind::Number(_) | TokenKind::Percent(_))
+        {
+            let rank = self.text_at(self.token_at(1).span).trim_end_matches('%').to_owned();
+            let help =
+                format!("the rank comes first: `percentile({rank}, {})`", self.text_at(path.span));
+            return self.fail(
+                codes::E0016,
+                "the rank of a percentile stands before the field",
+                &help,
+            );
+        }
         if self.at_sign(Sign::Comma) {
             let message = "an aggregate looks at one kind of event";
             let help =
@@ -98,6 +111,14 @@ impl Parser<'_> {
         }
         self.require("by", BY_HELP)?;
         let keys = self.keys()?;
+        if self.at_word("and") && self.word_ahead(2) == Some("over") {
+            let message = "expected `over`, found `and`";
+            return self.fail(
+                codes::E0016,
+                message,
+                "several keys are joined by commas: `by sender, receiver`",
+            );
+        }
         let window = self.window()?;
         Some(Aggregate { function, function_span, argument, path, currency, filter, keys, window })
     }
@@ -303,6 +324,12 @@ impl Parser<'_> {
 
     fn step(&mut self) -> Option<Step> {
         let start = self.here();
+        if self.at_word("then") && self.word_ahead(1).is_some() {
+            let message = "expected an event or `this`, found `then`";
+            let help = "steps follow each other as they stand: `[ login, this ]`";
+            self.report(Diagnostic::new(codes::E0010, start, message).with_help(help));
+            self.bump();
+        }
         let without = self.at_word("without") && !self.ends_step(1);
         if without {
             self.bump();

@@ -59,7 +59,8 @@ impl Parser<'_> {
         let message = format!("expected a clause of the rule, found {}", self.found());
         let mut diagnostic = Diagnostic::new(codes::E0010, self.report_span(), message);
         let known = [words::CLAUSES, words::ACTIONS, words::ITEMS, &["and", "or"]];
-        let hint = self.hint().or_else(|| self.phrase()).or_else(|| self.did_you_mean(&known));
+        let hint = self.hint().or_else(|| self.unfinished()).or_else(|| self.phrase());
+        let hint = hint.or_else(|| self.did_you_mean(&known));
         if let Some((help, fix)) = hint {
             diagnostic.help = Some(help);
             diagnostic.fix = fix;
@@ -103,10 +104,20 @@ impl Parser<'_> {
                 self.expect_word("by", "and a key, as in `canary 10% by customer`")?;
                 return Some(Mode::Canary(share, self.path("a key")?));
             }
-            _ => return self.unexpected("`draft`, `shadow`, `canary`, `live` or `retired`"),
+            _ => return self.no_mode(),
         };
         self.bump();
         Some(mode)
+    }
+
+    fn no_mode<T>(&mut self) -> Option<T> {
+        let is_mode = self.word_ahead(1).is_some_and(|word| words::MODES.contains(&word));
+        if !is_mode || !(self.at_sign(Sign::Eq) || self.at_sign(Sign::Colon)) {
+            return self.unexpected("`draft`, `shadow`, `canary`, `live` or `retired`");
+        }
+        let message = format!("expected the mode, found {}", self.found());
+        let written = format!("mode {}", self.word_ahead(1).unwrap_or_default());
+        self.fail(codes::E0010, message, &format!("no sign stands between: `{written}`"))
     }
 
     fn on(&mut self) -> Option<ClauseKind> {
@@ -142,7 +153,12 @@ impl Parser<'_> {
     }
 
     fn if_missing(&mut self) -> Option<IfMissing> {
-        self.expect_word("missing", "after `if`")?;
+        if !self.at_word("missing") {
+            let message = format!("expected `missing` after `if`, found {}", self.found());
+            let help = "a condition stands behind `when`; `if missing skip` says what happens when it cannot be decided";
+            return self.fail(codes::E0010, message, help);
+        }
+        self.bump();
         let answer = match self.word() {
             Some("skip") => IfMissing::Skip,
             Some("match") => IfMissing::Match,

@@ -72,7 +72,12 @@ impl Parser<'_> {
             Tail::Comparison(kind) => Expr { kind, span: self.since(start) },
         };
         if self.at_comparison() {
-            let help = "compare twice and join with `and`: `a < b and b < c`, or use `between`";
+            let help = match &expr.kind {
+                ExprKind::InList { list, negated: false, .. } if is_currency(&list.text) => {
+                    "an amount is converted by itself to the currency that it is compared with: leave `in …` out; it stands inside of `sum(transfer.amount in EUR)`"
+                }
+                _ => "compare twice and join with `and`: `a < b and b < c`, or use `between`",
+            };
             return self.fail(codes::E0014, "comparisons cannot be chained", help);
         }
         Some(expr)
@@ -321,6 +326,11 @@ impl Parser<'_> {
     fn no_value<T>(&mut self) -> Option<T> {
         self.unexpected_as(codes::E0013, "a value")
     }
+}
+
+/// Whether a word is written as currencies are.
+fn is_currency(word: &str) -> bool {
+    word.len() == 3 && word.bytes().all(|letter| letter.is_ascii_uppercase())
 }
 
 /// What stands behind the left side of a comparison.

@@ -96,10 +96,35 @@ impl Parser<'_> {
 
     /// A quoted text.
     pub(super) fn text_of(&mut self, what: &str) -> Option<Text> {
-        if !matches!(self.kind(), TokenKind::Text(_)) {
+        if matches!(self.kind(), TokenKind::Text(_)) {
+            return self.optional_text();
+        }
+        let whole = self.whole_word();
+        let written = self.text_at(whole);
+        if *self.kind() != TokenKind::Word || written.contains('"') {
             return self.unexpected(&format!("{what} in double quotes"));
         }
-        self.optional_text()
+        let quoted = format!("\"{written}\"");
+        let message = format!("expected {what} in double quotes, found {}", self.found());
+        self.report(
+            Diagnostic::new(codes::E0010, whole, message)
+                .with_help(format!("write `{quoted}`"))
+                .with_fix(whole, quoted),
+        );
+        None
+    }
+
+    /// The next word with everything that stands close behind it, as `R-1`.
+    fn whole_word(&self) -> Span {
+        let mut whole = self.here();
+        for ahead in 1.. {
+            let next = self.token_at(ahead);
+            if next.span.start != whole.end || next.kind == TokenKind::End {
+                break;
+            }
+            whole.end = next.span.end;
+        }
+        whole
     }
 
     /// A quoted text if one stands here.

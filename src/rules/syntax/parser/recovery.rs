@@ -146,6 +146,40 @@ impl Parser<'_> {
         help.map(|help| (help.to_owned(), None))
     }
 
+    /// What was begun and cannot go on so, by the last word and what follows it.
+    pub(super) fn unfinished(&self) -> Option<Hint> {
+        let told = |help: String| Some((help, None));
+        if let Some(word) = self.word()
+            && words::MODES.contains(&word)
+        {
+            let written = format!("mode {word}");
+            return Some((format!("write `{written}`"), Some((self.here(), written))));
+        }
+        let last = self.tokens.get(self.at.checked_sub(1)?)?;
+        let before = self.text_at(last.span);
+        if let (TokenKind::Duration(first), TokenKind::Duration(second)) = (&last.kind, self.kind())
+        {
+            let whole = in_one_unit(first.checked_add(*second)?)?;
+            return told(format!("a length is one number with its unit: `{whole}`"));
+        }
+        if last.kind != TokenKind::Word {
+            return None;
+        }
+        match before {
+            "sequence" => told(
+                "keys and time come first: `sequence by customer within 1h [ login, this ]`"
+                    .to_owned(),
+            ),
+            _ if self.at_sign(Sign::LeftBracket) => told(format!(
+                "square brackets are for sets; what a list gives is asked with round ones: `{before}(…)`"
+            )),
+            _ if words::AGGREGATES.contains(&before) && self.word().is_some() => told(format!(
+                "what is looked at stands in brackets: `{before}(transfer…) by sender over last 24h`; different values are counted by `distinct(transfer.receiver)`"
+            )),
+            _ => None,
+        }
+    }
+
     /// The last token that was read.
     fn before(&self) -> Option<&TokenKind> {
         let last = self.at.checked_sub(1).and_then(|last| self.tokens.get(last));
@@ -239,4 +273,12 @@ impl Parser<'_> {
         role && self.word_ahead(1).is_some() && separator
             || (self.at_word("labels") || self.at_word("answers")) && self.token_at(0).first_on_line
     }
+}
+
+/// A duration in ns by the largest unit that divides it.
+fn in_one_unit(nanos: i64) -> Option<String> {
+    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s"), (1, "ms")];
+    let ms = nanos.checked_div(1_000_000).filter(|ms| *ms > 0)?;
+    let (size, unit) = units.iter().find(|(size, _)| ms % size == 0)?;
+    Some(format!("{}{unit}", ms / size))
 }

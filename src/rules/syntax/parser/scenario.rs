@@ -1,5 +1,6 @@
 //! `test` blocks.
 
+use crate::base::time::{DAY_MS, TESTS_BEGIN_MS, days_from_civil, parse_rfc3339};
 use crate::diag::{Diagnostic, codes};
 use crate::rules::syntax::ast::{
     EventLiteral, FieldValue, Given, Name, Path, Test, Want, WantKind,
@@ -70,7 +71,7 @@ impl Parser<'_> {
             Some("when") => {
                 self.bump();
                 let event = self.event_literal()?;
-                parts.when = Some((event, self.optional_duration("at")?));
+                parts.when = Some((event, self.instant()?));
                 Some(())
             }
             Some("expect") => {
@@ -82,6 +83,11 @@ impl Parser<'_> {
                 let message =
                     format!("expected `given`, `when` or `expect`, found {}", self.found());
                 let help = "say when it happens by `at 5h`, counted from the beginning of the test";
+                self.fail(codes::E0010, message, help)
+            }
+            Some("after") => {
+                let message = "expected `given`, `when` or `expect`, found `after`";
+                let help = "say when it happens by `at 5m`, counted from the beginning of the test";
                 self.fail(codes::E0010, message, help)
             }
             _ => self.unexpected("`given`, `when` or `expect`"),
@@ -101,7 +107,7 @@ impl Parser<'_> {
         };
         let event = self.event_literal()?;
         let every_ms = self.optional_duration("every")?;
-        let at_ms = self.optional_duration("at")?;
+        let at_ms = self.instant()?;
         Some(Given { times, event, every_ms, at_ms, span: self.since(start) })
     }
 
@@ -110,7 +116,42 @@ impl Parser<'_> {
         if !self.eat_word(word) {
             return Some(None);
         }
-        self.duration_ms("a duration").map(Some)
+        self.durations().map(Some)
+    }
+
+    /// One length of several parts, as reports print them: `12d 1h`.
+    fn durations(&mut self) -> Option<i64> {
+        let mut ms = self.duration_ms("a duration")?;
+        while matches!(self.kind(), TokenKind::Duration(_)) {
+            ms = ms.saturating_add(self.duration_ms("a duration")?);
+        }
+        Some(ms)
+    }
+
+    /// When an event happens: `at` and the time since the test began, or the instant itself.
+    fn instant(&mut self) -> Option<Option<i64>> {
+        if !self.eat_word("at") {
+            return Some(None);
+        }
+        let at_ms = match self.kind() {
+            TokenKind::Date(year, month, day) => {
+                let days = days_from_civil((*year).into(), (*month).into(), (*day).into());
+                days.checked_mul(DAY_MS)
+            }
+            TokenKind::Text(text) => parse_rfc3339(text.as_bytes()),
+            _ => return self.durations().map(Some),
+        };
+        let Some(since_ms) = at_ms.and_then(|at_ms| at_ms.checked_sub(TESTS_BEGIN_MS)) else {
+            let message = format!("expected a time such as `10m`, found {}", self.found());
+            let help = "tests begin at midnight UTC on 2026-01-01: `at 736h` is 16:00 on 31 January, which is written `at \"2026-01-31T16:00:00Z\"` as well";
+            return self.fail(codes::E0010, message, help);
+        };
+        if since_ms < 0 {
+            let message = "no test begins before 2026-01-01";
+            return self.fail(codes::E0010, message, "take a day from 2026-01-01 on");
+        }
+        self.bump();
+        Some(Some(since_ms))
     }
 
     /// `card_payment(card: "c1", device: missing)`.
@@ -172,6 +213,10 @@ impl Parser<'_> {
                 Some(WantKind::Snoozed)
             }
             Some(word) if words::ACTIONS.contains(&word) => self.action().map(WantKind::Action),
+            Some("not") => {
+                let message = "expected what the rule does, found `not`";
+                self.fail(codes::E0010, message, "write `no hit`")
+            }
             _ => self.unexpected(
                 "`hit`, `no hit`, `undecided`, `snoozed`, an action or a value such as `n = 7`",
             ),
