@@ -1,7 +1,7 @@
 //! From a request to an answer: one way, and every request goes it. Who asks is known before anything else is said.
 //!
-//! Order: id of the request, share of the address, token, share of the person, route, role, parameters, body, handler. A
-//! handler is only ever called for somebody whom its line of the table names.
+//! Order: id of the request, token, share of the person (of the address where there is none), route, role, parameters, body,
+//! handler. A handler is only ever called for somebody whom its line of the table names.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -144,24 +144,23 @@ fn identify(
     headers: &HeaderMap,
     seen: &mut Seen,
 ) -> Result<(Person, Arc<str>), Problem> {
-    let (who, now) = (Who::Address(address), Instant::now());
-    let share = state.limiter.peek(&who, now);
-    if !share.is_within {
-        seen.share = Some(share);
-        state.books.rate_limited("address");
-        return Err(Problem::new(RATE_LIMITED, "too many requests without a valid token"));
-    }
     let token = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let token = token.and_then(|text| {
         let (scheme, token) = text.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
     });
-    let known = token.and_then(|token| Some((state.person(token)?, Arc::from(token))));
-    known.ok_or_else(|| {
-        state.limiter.take(&who, now);
-        state.books.unauthenticated();
-        Problem::new(UNAUTHENTICATED, "send `Authorization: Bearer TOKEN`")
-    })
+    // WHY: the token first, because many stand behind one address, and one of them must not lock the others out.
+    if let Some((person, token)) = token.and_then(|token| Some((state.person(token)?, token))) {
+        return Ok((person, Arc::from(token)));
+    }
+    let share = state.limiter.take(&Who::Address(address), Instant::now());
+    if !share.is_within {
+        seen.share = Some(share);
+        state.books.rate_limited("address");
+        return Err(Problem::new(RATE_LIMITED, "too many requests without a valid token"));
+    }
+    state.books.unauthenticated();
+    Err(Problem::new(UNAUTHENTICATED, "send `Authorization: Bearer TOKEN`"))
 }
 
 async fn read_body(

@@ -19,7 +19,7 @@ const MAX_KEYS: usize = 20_000;
 pub(crate) enum Who {
     /// Somebody with a token.
     Person(String),
-    /// An address from which nobody has said who they are.
+    /// An address, for requests that do not say who it is.
     Address(IpAddr),
 }
 
@@ -48,12 +48,6 @@ impl Limiter {
     pub(crate) fn new(people: RateLimit) -> Self {
         let addresses = RateLimit { count: (people.count / 10).max(1), ..people };
         Self { paid: DashMap::new(), people, addresses }
-    }
-
-    /// Whether this address has failed too often lately; costs nothing.
-    pub(crate) fn peek(&self, who: &Who, now: Instant) -> Share {
-        let paid = self.paid.get(who).map_or(now, |paid| *paid);
-        self.reckon(who, paid, now).0
     }
 
     /// Takes one request off somebody's share.
@@ -109,8 +103,7 @@ mod tests {
         assert!(limiter.take(&Who::Person("bob".to_owned()), start).is_within);
         // An address has a tenth, and at least one.
         let address = Who::Address(IpAddr::from([127, 0, 0, 1]));
-        assert!(limiter.peek(&address, start).is_within);
         assert!(limiter.take(&address, start).is_within);
-        assert!(!limiter.peek(&address, start).is_within);
+        assert!(!limiter.take(&address, start).is_within);
     }
 }

@@ -16,6 +16,7 @@ mod dispatch;
 mod follow;
 mod fresh;
 mod jwt;
+mod known;
 mod limit;
 pub mod openapi;
 pub mod problem;
@@ -26,6 +27,7 @@ mod route;
 mod server;
 mod state;
 mod store;
+mod streams;
 mod table;
 mod tls;
 pub mod tokens;
@@ -33,17 +35,19 @@ mod waiters;
 
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::{Semaphore, watch};
 
 use crate::api::follow::Threads;
 use crate::api::fresh::MAX_ASKING;
 use crate::api::jwt::Issuer;
+use crate::api::known::Known;
 use crate::api::limit::Limiter;
 use crate::api::server::Listener;
-use crate::api::state::{MAX_HEAVY, MAX_STREAMS, State};
+use crate::api::state::{MAX_HEAVY, State};
 use crate::api::store::Store;
+use crate::api::streams::Streams;
 use crate::api::tls::Tls;
 use crate::api::tokens::Tokens;
 use crate::api::waiters::Waiters;
@@ -119,12 +123,12 @@ pub fn serve(setup: Setup<'_>) -> Result<Option<Server>, RunError> {
         four_eyes_above: api.four_eyes_above.clone(),
         is_listening: AtomicBool::new(false),
         has_caught_up: AtomicBool::new(false),
-        streams: Arc::new(Semaphore::new(MAX_STREAMS)),
+        streams: Streams::default(),
         heavy: Arc::new(Semaphore::new(MAX_HEAVY)),
         asking: Arc::new(Semaphore::new(MAX_ASKING)),
         read_to: watch::Sender::default(),
         decoder: Mutex::new(None),
-        n_command_partitions: OnceLock::new(),
+        n_command_partitions: Known::default(),
     });
     let threads = Threads::start(&state, config).map_err(|error| process(error.to_string()))?;
     let listener = Listener::open(api.listen, tls, state).map_err(|error| RunError::Listen {

@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, watch};
 
 use crate::api::jwt::Issuer;
+use crate::api::known::Known;
 use crate::api::limit::Limiter;
 use crate::api::roles::Person;
 use crate::api::store::Store;
+use crate::api::streams::Streams;
 use crate::api::tokens::Tokens;
 use crate::api::waiters::Waiters;
 use crate::base::digest::hex;
@@ -23,9 +25,6 @@ use crate::rules::program::Program;
 use crate::runtime::clock::{Clock as _, SystemClock};
 use crate::runtime::{ActiveRules, Places, Post, Reloader};
 use crate::telemetry::requests::RequestBooks;
-
-/// Most streams of events at once.
-pub(crate) const MAX_STREAMS: usize = 64;
 
 /// Most questions at once that compile or decide something of their own.
 pub(crate) const MAX_HEAVY: usize = 2;
@@ -77,7 +76,7 @@ pub(crate) struct State {
     /// Whether the read model holds what the topics held when it began to follow them.
     pub(crate) has_caught_up: AtomicBool,
     /// Places for streams.
-    pub(crate) streams: Arc<Semaphore>,
+    pub(crate) streams: Streams,
     /// Places for questions that compile or decide something of their own.
     pub(crate) heavy: Arc<Semaphore>,
     /// Places for questions to the brokers about where topics end.
@@ -87,7 +86,7 @@ pub(crate) struct State {
     /// The decoder of the rule set that was asked for last.
     pub(crate) decoder: Mutex<Option<(Digest, Arc<Decoder>)>>,
     /// Partitions of the topic of commands.
-    pub(crate) n_command_partitions: OnceLock<usize>,
+    pub(crate) n_command_partitions: Known,
 }
 
 impl State {
@@ -113,11 +112,8 @@ impl State {
 
     /// How many partitions the topic of commands has; none where the brokers do not answer now.
     pub(crate) fn n_command_partitions(&self, topic: &str) -> Option<usize> {
-        if let Some(n) = self.n_command_partitions.get() {
-            return Some(*n);
-        }
-        let found = self.post.partitions(topic, PARTITIONS_LIMIT)?;
-        Some(*self.n_command_partitions.get_or_init(|| found))
+        let ask = || self.post.partitions(topic, PARTITIONS_LIMIT);
+        self.n_command_partitions.get(Instant::now(), ask)
     }
 
     /// A partition of the topic of commands, if it has that many; else the key chooses.

@@ -58,9 +58,9 @@ const IDEMPOTENCY_KEY: Header = Header {
     pattern: "^[!-~]{1,200}$",
     doc: "What comes again under the same key, from the same person, is done once.",
 };
-const IF_MATCH: Header = Header {
+pub(crate) const IF_MATCH: Header = Header {
     name: "If-Match",
-    pattern: "^(\\*|\"(placed|extended|released|confirmed|expired)\")$",
+    pattern: "^(\\*|\"(placed|extended|escalated|released|confirmed|expired)\")$",
     doc: "The `ETag` of the hold as it was looked at; if it is in another state, nothing is done (409).",
 };
 

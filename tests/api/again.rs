@@ -195,6 +195,39 @@ fn bad_requests_of_an_address_do_not_keep_its_people_out() {
     assert_eq!(desk.get("/v1/me", Role::Analyst).status, 200);
 }
 
+/// Behind one address stand many: a scanner among them, or one with an old token, is refused alone.
+#[test]
+fn bad_tokens_of_an_address_do_not_lock_out_valid_ones_behind_it() {
+    let desk = Desk::open_with(Broker::shared(), "api-nat", &["api.rate_limit=100/h"]);
+    let nobody = || desk.ask("GET", "/v1/me", Some("rw_old"), None, &[]).status;
+    let statuses: Vec<u16> = (0..12).map(|_| nobody()).collect();
+    assert_eq!((&statuses[..10], &statuses[10..]), (&[401; 10][..], &[429; 2][..]));
+    let valid: Vec<u16> = (0..10).map(|_| desk.get("/v1/me", Role::Service).status).collect();
+    assert_eq!(valid, [200; 10]);
+}
+
+#[test]
+fn one_token_cannot_take_all_streams_of_events() {
+    let desk = Desk::open(Broker::shared(), "api-streams");
+    desk.wait_listening();
+    let open = |role: Role| {
+        let mut stream = desk.stream("/v1/events", role, &[]);
+        let mut head = [0; 12];
+        stream.read_exact(&mut head).unwrap();
+        assert_eq!(&head, b"HTTP/1.1 200");
+        stream
+    };
+    let streams: Vec<_> = (0..8).map(|_| open(Role::Viewer)).collect();
+    let more = desk.get("/v1/events", Role::Viewer);
+    assert_eq!((more.status, more.code()), (429, "rate_limited"), "{more:?}");
+    assert_eq!(more.body["limit"], 8);
+    drop(open(Role::Analyst));
+    // A place comes back when its stream ends.
+    drop(streams);
+    let status = || desk.get("/v1/events", Role::Viewer).status;
+    wait::until(|| status() == 200, || desk.service.describe());
+}
+
 /// A reason is anybody's words: who approved stands in a member of its own.
 #[test]
 fn nobody_can_write_an_approval_into_a_reason() {

@@ -15,15 +15,16 @@ use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
 use hyper::body::Frame;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 
 use crate::api::call::{Call, Pass, Reply};
-use crate::api::problem::{BUSY, Problem};
+use crate::api::problem::{BUSY, Problem, RATE_LIMITED};
 use crate::api::query::MAX_CURSOR_BYTES;
 use crate::api::records::{number, read_number};
 use crate::api::state::State;
 use crate::api::store::read::{Kept, behind};
 use crate::api::store::{Kind, Store};
+use crate::api::streams::{Full, MAX_STREAMS_EACH, Place};
 use crate::telemetry::requests::OpenStream;
 
 /// Most records of one read.
@@ -44,8 +45,11 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
     reason = "routes of the table are async, and this one waits for nothing"
 )]
 pub(crate) async fn stream(call: Call) -> Result<Reply, Problem> {
-    let streams = Arc::clone(&call.state.streams);
-    let place = streams.try_acquire_owned().map_err(|_| Problem::new(BUSY, "too many streams"))?;
+    let place = call.state.streams.take(&call.person.name).map_err(|full| match full {
+        Full::All => Problem::new(BUSY, "too many streams"),
+        Full::Own => Problem::new(RATE_LIMITED, "the token has too many streams open")
+            .with("limit", MAX_STREAMS_EACH),
+    })?;
     let store = call.state.store.clone();
     let wanted = call.query.words("kinds");
     // WHY: the audit trail and raw dead letters are not for everybody who may read decisions.
@@ -154,7 +158,7 @@ fn event(store: &Store, kept: &Kept) -> String {
 /// The body of an answer that goes on.
 struct Events {
     receiver: mpsc::Receiver<Bytes>,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
     _open: OpenStream,
 }
 

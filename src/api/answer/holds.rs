@@ -365,5 +365,11 @@ mod tests {
     #[test]
     fn every_state_of_a_hold_may_be_asked_for() {
         assert_eq!(STATES, HoldState::ALL.map(HoldState::as_str));
+        let pattern = format!("^(\\*|\"({})\")$", STATES.join("|"));
+        assert_eq!(
+            crate::api::table::IF_MATCH.pattern,
+            pattern,
+            "and may be what somebody looked at"
+        );
     }
 }

@@ -12,6 +12,7 @@ use crate::api::problem::{FORBIDDEN, KEY_REUSED, NOT_FOUND, OWN_REQUEST, Problem
 use crate::api::records::{PAGE, Page, other_model, parsed};
 use crate::api::roles::Role;
 use crate::api::state::{now_ms, random_hex};
+use crate::api::store::Connection;
 use crate::api::store::requests::{self, Request};
 use crate::base::Digest;
 use crate::base::time::format_rfc3339;
@@ -135,12 +136,20 @@ pub(crate) async fn ask(
         })
         .await?
         .unwrap_or_else(|| request.clone());
-    let same =
-        (&kept.kind, &kept.about, &kept.reason) == (&request.kind, &request.about, &request.reason);
-    if !same {
+    if !is_same(&kept, &request)? {
         return Err(Problem::new(KEY_REUSED, "the idempotency key came before with other content"));
     }
     item(&kept)
+}
+
+/// Whether two requests of one key ask for the same. WHY: of a rule set its digest says all, and the plan beside it is another
+/// one when another rule set decides by now; of a hold it counts in which state it is expected.
+fn is_same(kept: &Request, asked: &Request) -> Result<bool, Problem> {
+    let said = |it: &Request| -> Result<Value, Problem> {
+        Ok(parsed(&it.payload)?.get("expected_state").cloned().unwrap_or_default())
+    };
+    let words = |it: &Request| [it.kind.clone(), it.about.clone(), it.reason.clone()];
+    Ok(words(kept) == words(asked) && said(kept)? == said(asked)?)
 }
 
 /// `GET /v1/requests`
@@ -218,11 +227,11 @@ async fn enough(call: &Call, request: &Request, note: &str) -> Result<bool, Prob
         return settle(call, request, "approved", note).await.map(|()| true);
     }
     let needed = needed(&parsed(&request.payload)?);
-    let (id, by, said) = (request.id.clone(), call.person.name.clone(), note.to_owned());
+    let (wanted, by, said) = (request.clone(), call.person.name.clone(), note.to_owned());
     let people = call
         .state
         .store
-        .change(move |connection| requests::approve(connection, &id, (&by, &said), now_ms()))
+        .change(move |connection| requests::approve(connection, &wanted, (&by, &said), now_ms()))
         .await?;
     if people < needed {
         return Ok(false);
@@ -266,15 +275,46 @@ async fn settle(
     state: &'static str,
     note: &str,
 ) -> Result<(), Problem> {
-    let (id, by, note) = (request.id.clone(), call.person.name.clone(), note.to_owned());
-    let is_first = call
-        .state
-        .store
-        .change(move |connection| requests::decide(connection, &id, (state, &by, &note), now_ms()))
-        .await?;
+    let (wanted, by, note) = (request.clone(), call.person.name.clone(), note.to_owned());
+    let work = move |connection: &mut Connection| {
+        requests::decide(connection, &wanted, (state, &by, &note), now_ms())
+    };
+    let is_first = call.state.store.change(work).await?;
     if is_first {
         return Ok(());
     }
     Err(Problem::new(STALE_STATE, "somebody decided about it already")
         .with("state", request.state.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_looked_at_another_state_of_the_hold_asks_for_something_else() {
+        let asked = |payload: &str| Request {
+            id: "r".to_owned(),
+            kind: "hold.release".to_owned(),
+            about: "h".to_owned(),
+            asked_by: "ann".to_owned(),
+            reason: "called".to_owned(),
+            asked_ms: 0,
+            payload: payload.to_owned(),
+            state: "pending".to_owned(),
+            decided_by: None,
+            decided_ms: None,
+            note: None,
+            outcome: None,
+            approved_by: Vec::new(),
+        };
+        let placed = asked(r#"{"expected_state":"placed"}"#);
+        let same = |other: &Request| is_same(&placed, other).unwrap();
+        assert!(same(&placed.clone()));
+        for other in [r#"{"expected_state":"extended"}"#, r#"{"expected_state":null}"#, "{}"] {
+            assert!(!same(&asked(other)), "{other}");
+        }
+        assert!(is_same(&asked(r#"{"plan":1}"#), &asked(r#"{"plan":2}"#)).unwrap());
+        assert!(!same(&Request { about: "i".to_owned(), ..placed.clone() }));
+    }
 }

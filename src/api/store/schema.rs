@@ -77,7 +77,7 @@ CREATE TABLE letters (
 CREATE INDEX letters_by_time ON letters (at_ms, seq);
 ";
 
-/// What is nowhere else.
+/// What is nowhere else. A consent is to the content of a request, never to its id alone; consents of before that count for nothing.
 const OWN: &str = "
 CREATE TABLE IF NOT EXISTS requests (
     request_id TEXT PRIMARY KEY, kind TEXT NOT NULL, about TEXT NOT NULL,
@@ -85,8 +85,9 @@ CREATE TABLE IF NOT EXISTS requests (
     state TEXT NOT NULL, decided_by TEXT, decided_ms INTEGER, note TEXT, outcome TEXT
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS requests_by_state ON requests (state, asked_ms);
-CREATE TABLE IF NOT EXISTS approvals (
-    request_id TEXT NOT NULL, person TEXT NOT NULL, approved_ms INTEGER NOT NULL, note TEXT NOT NULL,
+DROP TABLE IF EXISTS approvals;
+CREATE TABLE IF NOT EXISTS consents (
+    request_id TEXT NOT NULL, person TEXT NOT NULL, content TEXT NOT NULL, approved_ms INTEGER NOT NULL, note TEXT NOT NULL,
     PRIMARY KEY (request_id, person)
 ) WITHOUT ROWID;
 ";

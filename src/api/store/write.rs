@@ -3,7 +3,7 @@
 use rusqlite::{Connection, Transaction, params};
 use serde_json::Value;
 
-use crate::api::store::{Kind, Store, schema};
+use crate::api::store::{Kind, Store, requests, schema};
 use crate::base::Digest;
 use crate::base::time::parse_rfc3339;
 use crate::decision::holds::HoldState;
@@ -57,7 +57,7 @@ impl Store {
         schema::renew(&mut connection, self.epoch(), newest)
     }
 
-    /// Lets go what has ended and is older than `before_ms`; says whether there is more.
+    /// Lets go what has ended, and what waits for a second person, and is older than `before_ms`; says whether there is more.
     pub(crate) fn sweep(&self, before_ms: i64) -> rusqlite::Result<bool> {
         let mut connection = self.writer();
         let change = connection.transaction()?;
@@ -74,10 +74,7 @@ impl Store {
         let gone = change.execute(&records, params![before_ms, SWEEP])?;
         let holds = format!("DELETE FROM holds WHERE logged_ms < ?1 AND state NOT IN ({open})");
         change.execute(&holds, params![before_ms])?;
-        change.execute(
-            "DELETE FROM requests WHERE asked_ms < ?1 AND state <> 'pending'",
-            params![before_ms],
-        )?;
+        requests::sweep(&change, before_ms)?;
         change.commit()?;
         Ok(i64::try_from(gone).unwrap_or(SWEEP) >= SWEEP)
     }
