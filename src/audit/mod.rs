@@ -6,6 +6,7 @@
 
 pub mod checkpoint;
 pub mod key;
+pub mod live;
 pub mod verify;
 
 pub use checkpoint::Checkpoint;

@@ -48,6 +48,8 @@ struct Chain {
     links: BTreeMap<u64, Link>,
     /// The largest number so far, in the order of reading.
     newest: u64,
+    /// The largest number that must be signed by now.
+    due: u64,
     repeats: u64,
     /// Digest by number, as somebody with a key said.
     signed: BTreeMap<u64, String>,
@@ -127,9 +129,31 @@ impl Verifier {
 
     /// Takes an audit record.
     pub fn record(&mut self, body: &[u8]) {
+        if let Some((place, seq)) = self.take(body) {
+            let chain = self.chains.entry(place).or_default();
+            chain.due = chain.due.max(seq);
+        }
+    }
+
+    /// Takes an audit record that came while others were read: what signs it may not have been seen.
+    pub fn newer(&mut self, body: &[u8]) {
+        self.take(body);
+    }
+
+    /// Whether a record waits for what signs it, or a checkpoint for its record.
+    pub fn is_behind(&self) -> bool {
+        let is_behind = |chain: &Chain| {
+            let last = chain.links.last_key_value().map_or(0, |(seq, _)| *seq);
+            let signed = chain.signed.last_key_value().map_or(0, |(seq, _)| *seq);
+            signed < chain.due || last < signed
+        };
+        !self.keys.is_empty() && self.chains.values().any(is_behind)
+    }
+
+    fn take(&mut self, body: &[u8]) -> Option<(Place, u64)> {
         let Ok(Entry { chain: told }) = serde_json::from_slice(body) else {
             self.tell(&(String::new(), 0), 0, "a record of the audit topic is no audit record");
-            return;
+            return None;
         };
         let Chained { topic, partition, seq, prev } = told;
         let place = (topic, partition);
@@ -141,7 +165,7 @@ impl Verifier {
             } else {
                 self.tell(&place, seq, "two different records have this number");
             }
-            return;
+            return Some((place, seq));
         }
         let newest = chain.newest;
         chain.newest = newest.max(seq);
@@ -151,6 +175,7 @@ impl Verifier {
         } else if seq <= newest {
             self.tell(&place, seq, format!("it stands behind record {newest}"));
         }
+        Some((place, seq))
     }
 
     /// Takes a checkpoint.
@@ -281,16 +306,16 @@ fn check_end(chain: &Chain, tell: Tell<'_>) {
         Some((signed, _)) if *signed > last => {
             tell(last + 1, format!("the chain is cut: records up to {signed} were signed"));
         }
-        Some((signed, _)) if *signed < last => {
+        Some((signed, _)) if *signed < chain.due => {
             tell(signed + 1, format!("nobody signed the records after {signed}"));
         }
-        None if last > 0 => tell(1, "nobody signed any record".to_owned()),
+        None if chain.due > 0 => tell(1, "nobody signed any record".to_owned()),
         _ => {}
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::audit::checkpoint::{Checkpoint, SCHEMA};
     use crate::audit::key::SigningKey;
@@ -303,7 +328,7 @@ mod tests {
     }
 
     /// A chain of some length, rebuilt by anybody who likes.
-    fn chain(says: &[&str]) -> Vec<String> {
+    pub(crate) fn chain(says: &[&str]) -> Vec<String> {
         let mut all = Vec::new();
         let mut prev = NOTHING.to_owned();
         for (at, says) in says.iter().enumerate() {
@@ -314,11 +339,11 @@ mod tests {
         all
     }
 
-    fn key(seed: u8) -> SigningKey {
+    pub(crate) fn key(seed: u8) -> SigningKey {
         SigningKey::of_seed(&[seed; 32])
     }
 
-    fn sign(all: &[String], key: &SigningKey) -> Vec<Vec<u8>> {
+    pub(crate) fn sign(all: &[String], key: &SigningKey) -> Vec<Vec<u8>> {
         let checkpoint = |(at, body): (usize, &String)| {
             let at = at as u64 + 1;
             Checkpoint {

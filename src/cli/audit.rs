@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use crate::audit::live::{Trail, read_live};
 use crate::audit::verify::ChainReport;
 use crate::audit::{Problem, PublicKey, Report, SigningKey, Verifier};
 use crate::base::text::counted;
@@ -16,7 +17,7 @@ use crate::cli::run::{exit, show};
 use crate::cli::settings::Settings;
 use crate::cli::{Console, Exit, Failure, Format};
 use crate::config::Config;
-use crate::runtime::{self, RunError};
+use crate::runtime::{self, RunError, Tail};
 
 /// How long the brokers may take to answer.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -154,17 +155,32 @@ fn lines(file: &Path, take: &mut dyn FnMut(&[u8])) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Checkpoints first: what is signed of audit records was written with them or after, so none can be too new.
 fn read_topics(config: &Config, verifier: &mut Verifier) -> Result<(), RunError> {
     let checkpoints = config.topics.checkpoints.as_deref();
     let names: Vec<&str> = checkpoints.into_iter().chain([config.topics.audit.as_str()]).collect();
     runtime::check_topics(config, &names, LIMIT)?;
-    if let Some(topic) = checkpoints {
-        runtime::read_topic(config, topic, None, &mut |stored| verifier.checkpoint(&stored.body))?;
+    let audit = Tail::new(&config.topics.audit);
+    read_live(&mut Topics { config, audit, checkpoints: checkpoints.map(Tail::new) }, verifier)
+}
+
+/// The topics of a service that may run.
+struct Topics<'c> {
+    config: &'c Config,
+    audit: Tail,
+    checkpoints: Option<Tail>,
+}
+
+impl Trail for Topics<'_> {
+    type Error = RunError;
+
+    fn records(&mut self, take: &mut dyn FnMut(&[u8])) -> Result<(), RunError> {
+        self.audit.read(self.config, &mut |stored| take(&stored.body))
     }
-    runtime::read_topic(config, &config.topics.audit, None, &mut |stored| {
-        verifier.record(&stored.body);
-    })
+
+    fn checkpoints(&mut self, take: &mut dyn FnMut(&[u8])) -> Result<(), RunError> {
+        let Some(checkpoints) = &mut self.checkpoints else { return Ok(()) };
+        checkpoints.read(self.config, &mut |stored| take(&stored.body))
+    }
 }
 
 fn tell(report: &Report, has_keys: bool, console: &Console) {

@@ -45,7 +45,7 @@ pub use kafka::post::{Fate, Letter, Post, Unwritten};
 pub use kafka::topics::{Unfit, is_compacted, takes_any_stamp};
 pub use kafka::watch::{Seen, Watch};
 pub use port::{Engines, Input, News, Output, OutputTopic, Spread, Step};
-pub use rederive::{read_record, read_topic};
+pub use rederive::{Tail, read_record, read_topic};
 pub use reload::{Backfill, Laid, Reload, Reloader};
 pub use rulesets::{ActiveRules, Asked, Became, DecidingEngines, Wish};
 pub use standing::{Standing, standing};

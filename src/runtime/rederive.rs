@@ -186,6 +186,53 @@ pub(crate) fn read_log<L: Log>(
         Some(since_ms) => asking.offsets_at(&all, since_ms, timeout).map_err(failed)?,
         None => vec![Some(0); all.len()],
     };
+    read_from(log, &asking, (all, since), timeout, take)
+}
+
+/// A topic that is read up to its present end several times, each time from where the time before ended.
+#[derive(Debug)]
+pub struct Tail {
+    topic: String,
+    next: BTreeMap<i32, i64>,
+}
+
+impl Tail {
+    /// From its oldest record on.
+    pub fn new(topic: &str) -> Self {
+        Self { topic: topic.to_owned(), next: BTreeMap::new() }
+    }
+
+    /// What came since. Records without a body are left out.
+    ///
+    /// # Errors
+    /// The brokers do not answer, or refuse.
+    pub fn read(
+        &mut self,
+        config: &Config,
+        take: &mut dyn FnMut(Stored),
+    ) -> Result<(), RunError> {
+        let (log, timeout) = (Kafka::new(config), config.call_timeout());
+        let asking = log.source(&[])?;
+        let all = partitions(&asking, &self.topic, timeout)?;
+        let next = &mut self.next;
+        let since = all.iter().map(|it| Some(next.get(&it.number).copied().unwrap_or(0))).collect();
+        // WHY: by the records that came, because an open Kafka transaction may hide some before the end.
+        read_from(&log, &asking, (all, since), timeout, &mut |stored| {
+            next.insert(stored.at.partition, stored.at.offset + 1);
+            take(stored);
+        })
+    }
+}
+
+/// The same from an offset of each partition on; none of those without one.
+fn read_from<L: Log>(
+    log: &L,
+    asking: &L::Source,
+    (all, since): (Vec<Partition>, Vec<Option<i64>>),
+    timeout: Duration,
+    take: &mut dyn FnMut(Stored),
+) -> Result<(), RunError> {
+    let failed = |error: LogError| RunError::Fatal { reason: error.text, stage: Stage::Receive };
     let (mut ends, mut starts) = (BTreeMap::new(), Vec::new());
     for (partition, since) in all.into_iter().zip(since) {
         let (low, high) = asking.bounds(&partition, timeout).map_err(failed)?;
@@ -223,7 +270,7 @@ pub(crate) fn read_log<L: Log>(
                     offset,
                 });
                 let epoch = header(&record, EPOCH).map(str::to_owned);
-                let at = RecordAt { topic: topic.to_owned(), partition, offset };
+                let at = RecordAt { topic: input.topic.to_owned(), partition, offset };
                 take(Stored { at, answers, epoch, body });
             }
         }
