@@ -9,3 +9,5 @@ cargo fmt --check
 cargo clippy --all-targets --locked -- -D warnings
 cargo doc --no-deps --locked
 cargo test --locked
+# What is off by default: TLS of the API and tokens of identity providers.
+cargo test --locked --features api-tls,api-jwt --lib -- api::

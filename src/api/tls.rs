@@ -51,6 +51,112 @@ mod with {
             self.0.accept(stream).await
         }
     }
+
+    #[cfg(test)]
+    mod tests {
+        use std::process::Command;
+
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        use tokio::net::TcpListener;
+        use tokio_rustls::TlsConnector;
+        use tokio_rustls::rustls::pki_types::ServerName;
+        use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+        use super::*;
+
+        /// A certificate of `localhost` that OpenSSL makes.
+        fn certificate(folder: &Path) -> ApiTls {
+            let text = "[req]\ndistinguished_name = dn\nx509_extensions = ext\nprompt = no\n[dn]\nCN = localhost\n[ext]\nbasicConstraints = critical, CA:FALSE\nsubjectAltName = DNS:localhost\n";
+            let path = |name: &str| folder.join(name);
+            std::fs::write(path("conf"), text).unwrap();
+            let made = Command::new("openssl")
+                .args(["req", "-x509", "-nodes", "-days", "2", "-newkey", "ec"])
+                .args(["-pkeyopt", "ec_paramgen_curve:prime256v1", "-config"])
+                .arg(path("conf"))
+                .arg("-keyout")
+                .arg(path("key.pem"))
+                .arg("-out")
+                .arg(path("certificate.pem"))
+                .output()
+                .unwrap();
+            assert!(made.status.success(), "{made:?}");
+            ApiTls { certificate: path("certificate.pem"), key: path("key.pem") }
+        }
+
+        /// What a caller that trusts a certificate hears when it says something under a name of the server; none where it does
+        /// not come to that.
+        async fn said(files: &ApiTls, trusted: &Path, name: &'static str) -> Option<String> {
+            let tls = Tls::open(files).unwrap();
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let server = async {
+                let (stream, _) = listener.accept().await.unwrap();
+                let Ok(mut stream) = tls.accept(stream).await else { return };
+                let mut heard = [0; 5];
+                if stream.read_exact(&mut heard).await.is_ok() {
+                    stream.write_all(&heard).await.unwrap();
+                }
+            };
+            let client = async {
+                let mut roots = RootCertStore::empty();
+                roots.add(CertificateDer::from_pem_file(trusted).unwrap()).unwrap();
+                let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+                    .with_safe_default_protocol_versions()
+                    .unwrap()
+                    .with_root_certificates(roots)
+                    .with_no_client_auth();
+                let stream = TcpStream::connect(address).await.unwrap();
+                let connector = TlsConnector::from(Arc::new(config));
+                let name = ServerName::try_from(name).unwrap();
+                let mut stream = connector.connect(name, stream).await.ok()?;
+                stream.write_all(b"hello").await.unwrap();
+                let mut heard = [0; 5];
+                stream.read_exact(&mut heard).await.unwrap();
+                Some(String::from_utf8_lossy(&heard).into_owned())
+            };
+            tokio::join!(server, client).1
+        }
+
+        fn block<T>(work: impl Future<Output = T>) -> T {
+            let mut runtime = tokio::runtime::Builder::new_current_thread();
+            runtime.enable_all().build().unwrap().block_on(work)
+        }
+
+        #[test]
+        fn a_caller_that_trusts_the_certificate_is_understood_and_another_one_hangs_up() {
+            let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+            let [ours, other] = [0, 1].map(|at| certificate(folders[at].path()));
+            let hear = |trusted: &ApiTls, name: &'static str| {
+                block(said(&ours, &trusted.certificate, name))
+            };
+            assert_eq!(hear(&ours, "localhost").as_deref(), Some("hello"));
+            assert_eq!(hear(&other, "localhost"), None);
+            assert_eq!(hear(&ours, "example.org"), None);
+        }
+
+        #[test]
+        fn who_does_not_speak_tls_is_not_heard() {
+            let folder = tempfile::tempdir().unwrap();
+            let tls = Tls::open(&certificate(folder.path())).unwrap();
+            block(async {
+                let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+                let mut caller = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+                caller.write_all(b"GET /v1/me HTTP/1.1\r\n\r\n").await.unwrap();
+                let (stream, _) = listener.accept().await.unwrap();
+                assert!(tls.accept(stream).await.is_err());
+            });
+        }
+
+        #[test]
+        fn files_that_do_not_belong_together_are_refused() {
+            let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+            let [one, other] = [0, 1].map(|at| certificate(folders[at].path()));
+            let mixed = ApiTls { certificate: one.certificate.clone(), key: other.key };
+            assert!(Tls::open(&mixed).is_err());
+            let none = ApiTls { certificate: one.certificate, key: folders[0].path().join("none") };
+            assert!(Tls::open(&none).is_err_and(|said| said.contains("none")));
+        }
+    }
 }
 
 #[cfg(not(feature = "api-tls"))]
