@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 mod again;
 #[path = "api/desk.rs"]
 mod desk;
+#[path = "api/eyes.rs"]
+mod eyes;
 mod support;
 
 /// Every route, for every role, and for nobody: who has none of the roles that the table names gets no further.
@@ -509,8 +511,8 @@ fn decisions_alerts_and_dead_letters_are_found_by_what_they_say() {
     let said = || desk.service.said();
     wait::until(|| said().contains("Hidden data was shown") && said().contains("auditor"), said);
     let audit = desk.get("/v1/audit?kind=ruleset_active", Role::Auditor).body;
-    // In each of the two partitions.
-    assert_eq!(audit["items"].as_array().unwrap().len(), 2, "{audit:#}");
+    // In each of the two partitions, and in that of commands, which told of the look at the dead letter.
+    assert_eq!(audit["items"].as_array().unwrap().len(), 3, "{audit:#}");
     close_the_alert(&desk, &alerts["items"][0]["alert"]["episode"]["id"]);
 }
 

@@ -45,7 +45,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("jsonwebtoken", &["api/jwt"]),
     ("ureq", &["api/jwt"]),
     ("dashmap", &["api"]),
-    ("subtle", &["api/tokens.rs"]),
+    ("subtle", &["api/tokens.rs", "telemetry/http.rs"]),
     ("getrandom", &["api"]),
     ("tracing", &["telemetry"]),
     ("tracing_subscriber", &["telemetry"]),

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
 use jsonschema::Validator;
-use riskweir::decision::command::{self, Closing, Command};
+use riskweir::decision::command::{self, Act, Closing, Command};
 use riskweir::decision::holds::HoldState;
 use riskweir::decision::wire::{
     AlertRecord, AuditRecord, DeadLetterRecord, DecisionBody, DecisionHead, EpisodeRecord,
@@ -183,6 +183,10 @@ fn commands(bodies: &[Output]) -> Vec<String> {
         asked("list.remove", &on_list),
         asked("snooze.set", &until(&silent)),
         asked("snooze.end", &silent),
+        asked(
+            "act",
+            &json!({"act": "label.posted", "about": "payments", "digest": "ab", "request": "r"}),
+        ),
     ];
     let about_holds = ids.iter().zip(kinds).map(command);
     about_holds.chain(others).map(|command| command.to_string()).collect()
@@ -214,6 +218,7 @@ fn schema_of_commands() -> Value {
             "expected_state" => one_of(&HoldState::ALL.map(HoldState::as_str)),
             "finding" => one_of(&Closing::ALL.map(Closing::as_str)),
             "otherwise" => one_of(&["release", "block"]),
+            "act" => one_of(&Act::ALL.map(Act::as_str)),
             _ => text,
         };
         schema["description"] = json!(match *name {
@@ -237,6 +242,11 @@ fn schema_of_commands() -> Value {
             "value" => "Of a list, a key or an entity.",
             "rule" => "Id of the rule.",
             "key" => "The key for whose value the rule is silent.",
+            "act" => "What somebody did past the engine.",
+            "about" =>
+                "What it was about: the digest of a rule set, a hold, a topic, the place of a record.",
+            "digest" => "SHA-256 of what it was about, hexadecimal.",
+            "request" => "The request for a second person that it belongs to.",
             _ => "Until when it holds.",
         });
         ((*name).to_owned(), schema)
@@ -279,6 +289,7 @@ fn the_schema_of_commands_takes_what_the_reader_takes() {
                 "expected_state" => "placed",
                 "finding" => "useful",
                 "otherwise" => "block",
+                "act" => "label.posted",
                 _ => "x",
             };
             whole[*name] = json!(value);
@@ -461,12 +472,12 @@ fn records_balance_decisions_and_dead_letters() {
     let written = of(OutputTopic::Decisions).count() + of(OutputTopic::DeadLetter).count();
     assert_eq!(RUN.read, u64::try_from(N_RECORDS).unwrap());
     assert_eq!(written, N_RECORDS);
-    // The rule set in each of two topics, and ten commands.
-    assert_eq!(of(OutputTopic::Audit).count(), 2 + 10);
+    // The rule set in each of two topics, and eleven commands.
+    assert_eq!(of(OutputTopic::Audit).count(), 2 + 11);
     let answers = of(OutputTopic::Audit).map(|record| &record["command"]);
     let done =
         answers.filter(|answer| answer["result"] == "done" && answer.get("hold_id").is_none());
-    assert_eq!(done.count(), 5);
+    assert_eq!(done.count(), 6);
 }
 
 #[test]

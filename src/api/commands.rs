@@ -56,6 +56,8 @@ pub(crate) const LIST_REMOVE: Verb = Verb { kind: "list.remove" };
 pub(crate) const SNOOZE_SET: Verb = Verb { kind: "snooze.set" };
 /// A rule acts again.
 pub(crate) const SNOOZE_END: Verb = Verb { kind: "snooze.end" };
+/// The audit trail is to say what somebody did past the engine.
+pub(crate) const ACT: Verb = Verb { kind: "act" };
 
 /// Why a command was refused, as records name it, and as callers are told.
 const CAUSES: [(&str, ProblemKind, &str); 20] = [

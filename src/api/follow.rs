@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::api::fresh::has_reached;
 use crate::api::state::{State, now_ms};
-use crate::api::store::{Kind, Store};
+use crate::api::store::{Answer, Kind, Store};
 use crate::config::{Config, Topics};
 use crate::runtime::{Followed, Follower, Places, RunError};
 use crate::telemetry::api as happening;
@@ -120,6 +120,7 @@ fn feed(
     retention_ms: i64,
 ) -> Result<(), String> {
     let store = &state.store;
+    let most_bytes = config.api.as_ref().and_then(|api| api.store_bytes);
     let mut follower = open(store, config)?;
     let ends = follower.ends().map_err(|error| words(&error))?;
     let mut swept: Option<Instant> = None;
@@ -140,6 +141,7 @@ fn feed(
         n_empty = if batch.is_empty() { n_empty.saturating_add(1) } else { 0 };
         if !batch.is_empty() {
             store.take(&batch).map_err(|error| error.to_string())?;
+            keep_within(state, most_bytes).map_err(|error| error.to_string())?;
         }
         if swept.is_none_or(|swept| swept.elapsed() >= SWEEP_EVERY) {
             let before_ms = now_ms().saturating_sub(retention_ms);
@@ -147,6 +149,16 @@ fn feed(
             swept = if is_more { None } else { Some(Instant::now()) };
         }
     }
+    Ok(())
+}
+
+/// Keeps the read model within its bytes, and says how many there are.
+fn keep_within(state: &State, most_bytes: Option<u64>) -> Answer<()> {
+    let (gone, bytes) = match most_bytes {
+        Some(most) => state.store.bound(most)?,
+        None => (0, state.store.bytes()?),
+    };
+    state.books.stored(bytes, gone);
     Ok(())
 }
 

@@ -9,6 +9,7 @@
 //!
 //! Start reading at [`serve`], then [`dispatch`], [`table`], [`commands`].
 
+mod acts;
 mod answer;
 mod call;
 mod commands;

@@ -140,10 +140,10 @@ pub(crate) static ROUTES: &[Route] = &[
     Route {
         method: Method::Post, path: "/v1/labels", id: "label", tag: "score",
         summary: "Writes an event that says what came out about another one: a chargeback, a confirmed fraud, a false positive.",
-        roles: DECIDERS, query: &[TOPIC], headers: &[],
+        roles: DECIDERS, query: &[TOPIC], headers: &[IDEMPOTENCY_KEY],
         body: Some(|_| schemars::json_schema!({"type": "object", "description": "One event of a type that the schema calls labels."})),
         good: &[good(200, "It is on the log.", of::<Scored>)],
-        problems: &[UNDECODABLE, NOT_CONFIGURED, NOT_READY, BUSY, LOG_UNAVAILABLE],
+        problems: &[UNDECODABLE, KEY_REUSED, REFUSED, NOT_CONFIGURED, NOT_READY, BUSY, LOG_UNAVAILABLE],
         run: |call| Box::pin(score::label(call)),
     },
     Route {
@@ -230,9 +230,9 @@ pub(crate) static ROUTES: &[Route] = &[
     },
     Route {
         method: Method::Get, path: "/v1/dlq/{number}", id: "getDeadLetter", tag: "dead letters",
-        summary: "A dead letter with its bytes. Who looked is written to the log.",
+        summary: "A dead letter with its bytes. Who looked stands in the log, and in the audit trail where `topics.commands` is set.",
         roles: &[Auditor, Admin], query: &[], headers: &[], body: None,
-        good: &[good(200, "The dead letter.", of::<LetterWhole>)], problems: &[],
+        good: &[good(200, "The dead letter.", of::<LetterWhole>)], problems: &[NOT_READY, BUSY, LOG_UNAVAILABLE],
         run: |call| Box::pin(others::letter(call)),
     },
     Route {
@@ -331,7 +331,7 @@ pub(crate) static ROUTES: &[Route] = &[
         summary: "Asks that the rule set in the rule folder becomes active; somebody else approves it.",
         roles: AUTHORS, query: &[], headers: &[IDEMPOTENCY_KEY], body: Some(of::<Activate>),
         good: &[good(202, "It waits for a second person.", of::<RequestItem>)],
-        problems: &[STALE_STATE, REFUSED, KEY_REUSED, NOT_CONFIGURED, BUSY],
+        problems: &[STALE_STATE, REFUSED, KEY_REUSED, NOT_CONFIGURED, NOT_READY, BUSY, LOG_UNAVAILABLE],
         run: |call| Box::pin(rules::request_activation(call)),
     },
     Route {
@@ -433,7 +433,7 @@ pub(crate) static ROUTES: &[Route] = &[
         roles: &[Analyst, Senior, RuleAuthor, RuleApprover, Admin], query: &[], headers: &[],
         body: Some(of::<Decide>),
         good: &[good(200, "It is refused.", of::<RequestItem>)],
-        problems: &[STALE_STATE, OWN_REQUEST],
+        problems: command_problems!(OWN_REQUEST),
         run: |call| Box::pin(requests::refuse(call)),
     },
 ];

@@ -2,7 +2,7 @@
 //!
 //! INVARIANT: everything that can be refused without asking the brokers is refused here, so `validate` accepts nothing that
 //! `run` would not start with on the same machine. Outside of that are what only the moment tells: brokers and topics
-//! (`validate --connect`), another process at `http.listen`, another writer of the snapshots.
+//! (`validate --connect`), whether the audit trail knows the rule set (`rules.approval`), another process at `http.listen`, another writer of the snapshots.
 
 use std::sync::Arc;
 

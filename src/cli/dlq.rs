@@ -14,11 +14,13 @@ use serde_json::{Value, json};
 
 use crate::base::text::counted;
 use crate::base::time::format_rfc3339;
+use crate::cli::acts::{self, Done};
 use crate::cli::backtest::time_ms;
 use crate::cli::run::{exit, show};
 use crate::cli::settings::Settings;
 use crate::cli::{Console, Exit, Failure, Format};
 use crate::config::Config;
+use crate::decision::command::{Act, MAX_TEXT_BYTES};
 use crate::runtime::clock::{Clock as _, SystemClock};
 use crate::runtime::rederive::{RecordAt, Stored};
 use crate::runtime::{self, Feed, RunError, Stop};
@@ -118,7 +120,7 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
         }),
         Task::Show(one) => {
             let which = Which { settings: one.settings.clone(), reason: None, since: None };
-            with(&which, console, |_, all| tell_one(&all, one, console))
+            with(&which, console, |config, all| tell_one(&all, one, console, config))
         }
         Task::Retry(retry) => {
             with(&retry.which, console, |config, all| send(config, all, retry, console))
@@ -256,13 +258,17 @@ fn tell_all(all: &[Dead], limit: usize, console: &Console) {
     }
 }
 
-fn tell_one(all: &[Dead], one: &Show, console: &Console) -> Result<Exit, NotDone> {
+fn tell_one(all: &[Dead], one: &Show, console: &Console, config: &Config) -> Result<Exit, NotDone> {
     let (partition, offset) = one.at;
     let Some(dead) = all.iter().find(|dead| dead.at == one.at) else {
         return Err(refuse(format!("there is no dead letter at {partition}/{offset}")));
     };
     let Letter { reason, field, message, source, raw_cut_from, .. } = &dead.letter;
     let raw = raw(&dead.letter).map_err(refuse)?;
+    if one.reveal {
+        let about = format!("{}/{partition}/{offset}", config.topics.dead_letter);
+        tell_trail(config, (Act::DeadLetterShown, &about), "dlq show --reveal", console)?;
+    }
     let preview = raw.map(|raw| {
         let shown = raw.get(..PREVIEW_BYTES).unwrap_or(&raw);
         let text = String::from_utf8_lossy(shown).into_owned();
@@ -287,6 +293,18 @@ fn tell_one(all: &[Dead], one: &Show, console: &Console) -> Result<Exit, NotDone
         preview.as_deref().unwrap_or("(a tombstone: it has no bytes)"),
     ));
     Ok(Exit::Ok)
+}
+
+/// Tells the audit trail what is about to be done, and by whom.
+fn tell_trail(
+    config: &Config,
+    (act, about): (Act, &str),
+    reason: &str,
+    console: &Console,
+) -> Result<(), NotDone> {
+    acts::warn_untold(config, console);
+    let actor = acts::operator();
+    Ok(acts::tell(config, &Done { act, about, digest: None, actor: &actor, reason })?)
 }
 
 /// The bytes of the record; none of a tombstone.
@@ -372,6 +390,11 @@ fn send(
     let topics: BTreeSet<&str> =
         asked.iter().map(|dead| dead.letter.source.topic.as_str()).collect();
     let names: Vec<&str> = topics.into_iter().chain([config.topics.dead_letter.as_str()]).collect();
+    if !retry.dry_run && !asked.is_empty() {
+        let about = format!("{} of {}", counted(asked.len() as u64, "record"), names.join(", "));
+        let about = about.get(..MAX_TEXT_BYTES).unwrap_or(&about);
+        tell_trail(config, (Act::DeadLettersRetried, about), "dlq retry", console)?;
+    }
     let feed = Feed::open(config, &names, &Stop::new(LIMIT))?;
     for dead in &asked {
         match record(dead, &|at| {
@@ -472,6 +495,7 @@ mod tests {
             at: RecordAt { topic: "d".to_owned(), partition: 2, offset },
             answers: None,
             epoch: None,
+            logged_ms: None,
             body: body.to_string().into_bytes(),
         };
         let letter = |offset: i64| {

@@ -230,7 +230,7 @@ fn newest(place: &str) -> Result<Option<Header>, String> {
 /// The service of this configuration, if one runs here.
 fn service(config: &Config, page: &mut Page) {
     let address = config.http.listen;
-    match top::get(address, "/readyz") {
+    match top::get(address, "/readyz", None) {
         Ok((200, _)) => page.good("service", format!("ready at {address}")),
         Ok((status, body)) => page.tell(
             Verdict::Warning,

@@ -12,12 +12,15 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use crate::backtest::label_records::{Bad, Guards, Read, Reader};
+use crate::base::Digest;
 use crate::base::text::counted;
+use crate::cli::acts::{self, Done};
 use crate::cli::deployment::Deployment;
 use crate::cli::run::{exit, show};
 use crate::cli::settings::Settings;
 use crate::cli::{Console, Exit, Failure, Format};
 use crate::config::Config;
+use crate::decision::command::Act;
 use crate::event::schema::Finding;
 use crate::runtime::clock::{Clock as _, SystemClock};
 use crate::runtime::{Feed, RunError, Stop, engine_options};
@@ -86,6 +89,11 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
         tell(&import.input, &read, None, console);
         return Ok(Exit::Ok);
     }
+    acts::warn_untold(&config, console);
+    if let Err(error) = tell_trail(&config, &read, &import.input) {
+        show(&error, *console);
+        return Ok(exit(&error));
+    }
     let stop = Stop::on_signals(LAST_RECORDS).map_err(Failure::invalid)?;
     match send(&config, &read, &stop) {
         Ok(sent) if sent == read.records.len() as u64 => {
@@ -101,6 +109,17 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
             Ok(exit(&error))
         }
     }
+}
+
+/// Tells the audit trail who imports what: the file's name, how many labels, and a digest of the records.
+fn tell_trail(config: &Config, read: &Read, input: &Path) -> Result<(), RunError> {
+    let bodies: Vec<&[u8]> = read.records.iter().map(|record| record.body.as_slice()).collect();
+    let (digest, name) = (Digest::of_parts(&bodies).hex(), input.file_name().unwrap_or_default());
+    let labels = counted(read.records.len() as u64, "label");
+    let about = format!("{labels} of {}", name.to_string_lossy());
+    let (act, actor) = (Act::LabelsImported, acts::operator());
+    let (about, digest) = (about.as_str(), Some(digest.as_str()));
+    acts::tell(config, &Done { act, about, digest, actor: &actor, reason: "labels import" })
 }
 
 /// Sends the records; how many the brokers took.

@@ -1,6 +1,8 @@
 //! The command line: one file per command. Data goes to standard output, messages to standard error.
 
+mod acts;
 pub mod analyze;
+mod approval;
 pub mod audit;
 pub mod backtest;
 pub mod check;

@@ -38,17 +38,10 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
     if let Some(Err(reason)) = backfill.map(backfill_from) {
         return Err(Failure::invalid(format!("--backfill: {reason}")));
     }
-    // WHY: with an address on the command line nothing else of a configuration is needed.
-    let address = match arguments.settings.http() {
-        Some(text) => text.parse().map_err(|_| {
-            Failure::invalid(format!("--http: `{text}` is no address such as `127.0.0.1:9464`"))
-        })?,
-        None => match arguments.settings.load(console) {
-            Some(loaded) => loaded.config.http.listen,
-            None => return Ok(Exit::Invalid),
-        },
+    let Some((address, token)) = arguments.settings.service(console)? else {
+        return Ok(Exit::Invalid);
     };
-    let (status, body) = ask(address, backfill).map_err(|error| {
+    let (status, body) = ask(address, backfill, token.as_deref()).map_err(|error| {
         Failure::unreachable(format!(
             "no service answers at {address}: {error}; name its `http.listen` with --http"
         ))
@@ -109,13 +102,18 @@ fn tell_backfill(told: &Value, console: &Console) {
     }
 }
 
-fn ask(address: SocketAddr, backfill: Option<&str>) -> std::io::Result<(u16, String)> {
+fn ask(
+    address: SocketAddr,
+    backfill: Option<&str>,
+    token: Option<&str>,
+) -> std::io::Result<(u16, String)> {
     let mut stream = TcpStream::connect_timeout(&address, LIMIT)?;
     stream.set_read_timeout(Some(LIMIT))?;
     let header = backfill.map_or_else(String::new, |from| format!("{BACKFILL}: {from}\r\n"));
+    let shown = token.map_or_else(String::new, |it| format!("Authorization: Bearer {it}\r\n"));
     write!(
         stream,
-        "POST /-/reload HTTP/1.1\r\nHost: {address}\r\nX-Riskweir: reload\r\n{header}Content-Length: 0\r\nConnection: close\r\n\r\n"
+        "POST /-/reload HTTP/1.1\r\nHost: {address}\r\nX-Riskweir: reload\r\n{header}{shown}Content-Length: 0\r\nConnection: close\r\n\r\n"
     )?;
     let mut text = String::new();
     stream.take(MOST_BYTES).read_to_string(&mut text)?;

@@ -127,7 +127,7 @@ fn stored(arguments: &Arguments, config: &crate::config::Config) -> Result<Vec<S
         body.pop();
     }
     let at = RecordAt { topic: file.display().to_string(), partition: 0, offset: 0 };
-    Ok(vec![Stored { at, answers: None, epoch: None, body }])
+    Ok(vec![Stored { at, answers: None, epoch: None, logged_ms: None, body }])
 }
 
 /// The decision to derive and the record that it answers: of several with one id the first that is no repeat.

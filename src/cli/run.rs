@@ -8,10 +8,11 @@ use serde_json::{Value, json};
 
 use crate::api;
 use crate::base::time::format_rfc3339;
+use crate::cli::approval::{self, Acceptance};
 use crate::cli::deployment::Deployment;
 use crate::cli::settings::Settings;
 use crate::cli::{Console, Exit, Failure, notify};
-use crate::config::{Config, Log, LogFormat};
+use crate::config::{Activation, Config, Log, LogFormat};
 use crate::rules::locality::foreign;
 use crate::rules::program::Program;
 use crate::runtime::clock::{Clock as _, SystemClock};
@@ -32,6 +33,9 @@ pub struct Arguments {
     /// or `from=earliest`.
     #[arg(long, value_name = "FROM")]
     backfill: Option<String>,
+
+    #[command(flatten)]
+    acceptance: Acceptance,
 }
 
 /// Runs the command.
@@ -50,6 +54,14 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
         Ok(deployment) => deployment,
         Err(exit) => return Ok(exit),
     };
+    match approval::check(&deployment, &arguments.acceptance) {
+        Ok(Ok(())) => {}
+        Ok(Err(reason)) => return Err(Failure::invalid(reason)),
+        Err(error) => {
+            show(&error, *console);
+            return Ok(exit(&error));
+        }
+    }
     match serve(deployment, backfill, *console) {
         Ok(books) => {
             let sum =
@@ -82,15 +94,19 @@ fn serve(
     let board = Arc::new(Board::new(1, identity));
     let health = Arc::new(Health::new(config.http.progress_timeout));
     let address = config.http.listen;
-    let laid = Laid { tokens: tokens.clone(), ..laid(config, &program, &inputs) };
+    let needs_approval = config.rules.activation == Activation::Approved;
+    let laid = Laid { tokens: tokens.clone(), needs_approval, ..laid(config, &program, &inputs) };
     let (reloader, incoming) = Reloader::new(&config.rules.path, laid, Arc::clone(&board));
     let reloader = Arc::new(reloader);
     let _watch = reloader
         .watch(config.rules.watch_interval)
         .map_err(|error| RunError::Process { reason: error.to_string() })?;
     let answer = config.http.reload.then(|| reload_answer(Arc::clone(&reloader)));
+    let token = config.http.token.as_deref().map(http::Token::read).transpose();
+    let token = token.map_err(|reason| RunError::Process { reason })?;
+    let views = (answer, token);
     let server =
-        http::serve(address, Arc::clone(&board), Arc::clone(&health), answer).map_err(|error| {
+        http::serve(address, Arc::clone(&board), Arc::clone(&health), views).map_err(|error| {
             RunError::Listen { address: address.to_string(), reason: error.to_string() }
         })?;
     let rules = ActiveRules::new(Arc::clone(&program));

@@ -1,12 +1,17 @@
 //! What commands share that read a configuration: the flags, loading, showing what is wrong.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::json;
 
-use crate::cli::{Console, Format};
+use crate::cli::{Console, Failure, Format};
 use crate::config::{self, ConfigError, Loaded, Sources};
+use crate::telemetry::http;
+
+/// The key of the token of metrics.
+const TOKEN_FILE: &str = "http.token_file";
 
 /// Where the configuration comes from.
 #[derive(Args, Debug, Clone)]
@@ -57,9 +62,27 @@ impl Settings {
         }
     }
 
-    /// The address that `--http` names.
-    pub(crate) fn http(&self) -> Option<&str> {
-        self.http.as_deref()
+    /// The address of metrics and health of a running service, and the token that it asks for. With an address on the command
+    /// line nothing else of a configuration is needed. `None`: something is wrong with it, which was shown.
+    ///
+    /// # Errors
+    /// The address is none, or the token cannot be read.
+    pub(crate) fn service(
+        &self,
+        console: &Console,
+    ) -> Result<Option<(SocketAddr, Option<String>)>, Failure> {
+        let (address, file) = if let Some(text) = &self.http {
+            let address = text.parse().map_err(|_| {
+                Failure::invalid(format!("--http: `{text}` is no address such as `127.0.0.1:9464`"))
+            })?;
+            let mut named = self.set.iter().filter(|(key, _)| key == TOKEN_FILE);
+            (address, named.next_back().map(|(_, file)| PathBuf::from(file)))
+        } else {
+            let Some(loaded) = self.load(console) else { return Ok(None) };
+            (loaded.config.http.listen, loaded.config.http.token)
+        };
+        let token = file.as_deref().map(http::text_of).transpose().map_err(Failure::invalid)?;
+        Ok(Some((address, token)))
     }
 
     fn sources(&self) -> Sources {

@@ -41,15 +41,10 @@ pub struct Arguments {
 /// # Errors
 /// When the service does not answer at the first look.
 pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
-    let address: SocketAddr = match arguments.settings.http() {
-        Some(text) => text.parse().map_err(|_| {
-            Failure::invalid(format!("--http: `{text}` is no address such as `127.0.0.1:9464`"))
-        })?,
-        None => match arguments.settings.load(console) {
-            Some(loaded) => loaded.config.http.listen,
-            None => return Ok(Exit::Invalid),
-        },
+    let Some((address, token)) = arguments.settings.service(console)? else {
+        return Ok(Exit::Invalid);
     };
+    let metrics = |address: SocketAddr| metrics(address, token.as_deref());
     let interval = Duration::from_millis(u64::try_from(arguments.interval).unwrap_or(0).max(100));
     let unreachable = |error: std::io::Error| {
         Failure::unreachable(format!(
@@ -79,22 +74,27 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
 ///
 /// # Errors
 /// Nobody answers, or otherwise than with 200.
-pub(crate) fn metrics(address: SocketAddr) -> std::io::Result<String> {
-    let (status, body) = get(address, "/metrics")?;
+pub(crate) fn metrics(address: SocketAddr, token: Option<&str>) -> std::io::Result<String> {
+    let (status, body) = get(address, "/metrics", token)?;
     if status == 200 {
         return Ok(body);
     }
     Err(std::io::Error::other(format!("it answers {status}")))
 }
 
-/// Asks for a path: status and body.
+/// Asks for a path, with the token of the service where there is one: status and body.
 ///
 /// # Errors
 /// Nobody answers.
-pub(crate) fn get(address: SocketAddr, path: &str) -> std::io::Result<(u16, String)> {
+pub(crate) fn get(
+    address: SocketAddr,
+    path: &str,
+    token: Option<&str>,
+) -> std::io::Result<(u16, String)> {
     let mut stream = TcpStream::connect_timeout(&address, LIMIT)?;
     stream.set_read_timeout(Some(LIMIT))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    let shown = token.map_or_else(String::new, |it| format!("Authorization: Bearer {it}\r\n"));
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\n{shown}Connection: close\r\n\r\n")?;
     let mut text = String::new();
     stream.take(MOST_BYTES).read_to_string(&mut text)?;
     let status = text.split(' ').nth(1).and_then(|word| word.parse().ok()).unwrap_or(0);

@@ -13,6 +13,7 @@ use crate::cli::settings::Settings;
 use crate::cli::{Console, Exit, Failure, Format};
 use crate::runtime::{self, Unfit};
 use crate::telemetry::happening::{InputCompacted, InputStampedByProducers};
+use crate::telemetry::http;
 
 /// How long the brokers may take to answer.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -37,6 +38,9 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
         Ok(Deployment { config, program, inputs, digest, .. }) => (config, program, inputs, digest),
         Err(exit) => return Ok(exit),
     };
+    if let Some(file) = &config.http.token {
+        http::text_of(file).map_err(Failure::invalid)?;
+    }
     if let Err(error) = runtime::check_room(&config) {
         show(&error, *console);
         return Ok(exit(&error));

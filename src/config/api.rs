@@ -32,6 +32,8 @@ pub struct Api {
     pub max_body_bytes: usize,
     /// File of the read model; none: in memory.
     pub store: Option<PathBuf>,
+    /// Most bytes of the read model, where there is a bound.
+    pub store_bytes: Option<u64>,
     /// How long the read model keeps what has ended.
     pub retention: Duration,
     /// By currency, in minor units: above it two people release a hold. None at all: one is enough.
@@ -128,9 +130,18 @@ pub(super) fn build(read: &Reader<'_>, errors: &mut Vec<ConfigError>) -> Option<
         rate_limit,
         max_body_bytes: usize::try_from(read.size("api.max_body")?).unwrap_or(usize::MAX),
         store: read.path("api.store"),
+        store_bytes: store_bytes(read),
         retention: read.duration("api.retention")?,
         four_eyes_above,
     })
+}
+
+/// WHY: what lies in memory lies beside the windows, in the process that decides.
+const IN_MEMORY_BYTES: u64 = 256 << 20;
+
+fn store_bytes(read: &Reader<'_>) -> Option<u64> {
+    let in_memory = read.path("api.store").is_none().then_some(IN_MEMORY_BYTES);
+    read.size("api.store_size").or(in_memory)
 }
 
 fn jwt(read: &Reader<'_>, errors: &mut Vec<ConfigError>) -> Option<ApiJwt> {

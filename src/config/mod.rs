@@ -30,8 +30,8 @@ pub(crate) use layers::is_topic;
 pub use layers::{Resolved, Setting};
 pub use secret::Secret;
 pub use typed::{
-    Audit, Config, Delivery, DeliveryMode, Http, Kafka, Limits, Log, LogFormat, Recovery, Rules,
-    Sasl, Security, Snapshot, State, Time, Tls, Topics,
+    Activation, Audit, Config, Delivery, DeliveryMode, Http, Kafka, Limits, Log, LogFormat,
+    Recovery, Rules, Sasl, Security, Snapshot, State, Time, Tls, Topics,
 };
 pub(crate) use units::duration;
 pub use value::{Origin, Rate as RateLimit, Value};

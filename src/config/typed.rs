@@ -221,6 +221,17 @@ pub struct Rules {
     pub path: PathBuf,
     /// Time between two looks at the folder; zero: none.
     pub watch_interval: Duration,
+    /// Who lets another rule set become active.
+    pub activation: Activation,
+}
+
+/// Who lets another rule set become active.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// Whoever may change the rule folder.
+    Folder,
+    /// A second person, over the HTTP API.
+    Approved,
 }
 
 /// Event time.
@@ -281,7 +292,7 @@ pub struct Snapshot {
 }
 
 /// Metrics and health.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Http {
     /// Address.
     pub listen: SocketAddr,
@@ -289,6 +300,8 @@ pub struct Http {
     pub progress_timeout: Duration,
     /// Whether a reload may be asked for over HTTP.
     pub reload: bool,
+    /// File of the token that whoever reads metrics must send.
+    pub token: Option<PathBuf>,
 }
 
 /// Format of logs.
@@ -326,10 +339,7 @@ pub(crate) fn build(resolved: &Resolved, errors: &mut Vec<ConfigError>) -> Optio
         kafka: kafka?,
         topics: topics?,
         delivery: delivery?,
-        rules: Rules {
-            path: read.path("rules.path")?,
-            watch_interval: read.duration("rules.watch_interval")?,
-        },
+        rules: rules(&read, errors)?,
         time: Time {
             allowed_lateness: read.duration("time.allowed_lateness")?,
             future_guard: read.duration("time.future_guard")?,
@@ -505,6 +515,18 @@ fn security(read: &Reader<'_>, errors: &mut Vec<ConfigError>) -> Option<Security
     Some(Security { protocol, tls, sasl })
 }
 
+fn rules(read: &Reader<'_>, errors: &mut Vec<ConfigError>) -> Option<Rules> {
+    let (path, watch_interval) = (read.path("rules.path")?, read.duration("rules.watch_interval")?);
+    if read.text("rules.approval")? == "off" {
+        return Some(Rules { path, watch_interval, activation: Activation::Folder });
+    }
+    if read.text("api.listen").is_none() || read.text("topics.commands").is_none() {
+        let reason = "`rules.approval` needs `api.listen`, where people approve, and `topics.commands`, by which the audit trail names them";
+        errors.push(read.contradiction("rules.approval", reason));
+    }
+    Some(Rules { path, watch_interval: Duration::ZERO, activation: Activation::Approved })
+}
+
 fn topics(read: &Reader<'_>, errors: &mut Vec<ConfigError>) -> Option<Topics> {
     let topics = Topics {
         inputs: read.list("topics.inputs"),
@@ -621,8 +643,14 @@ fn http(read: &Reader<'_>, errors: &mut Vec<ConfigError>) -> Option<Http> {
     let progress_timeout = read.duration("http.progress_timeout")?;
     let wanted = read.text("http.reload")?;
     if let Ok(listen) = text.parse::<SocketAddr>() {
-        let reload = wanted == "on" || wanted == "auto" && listen.ip().is_loopback();
-        return Some(Http { listen, progress_timeout, reload });
+        let is_wanted = wanted == "on" || wanted == "auto" && listen.ip().is_loopback();
+        let needs_approval = read.text("rules.approval")? == "on";
+        if wanted == "on" && needs_approval {
+            let reason = "with `rules.approval: on` no reload is taken: leave `http.reload` out";
+            errors.push(read.contradiction("http.reload", reason));
+        }
+        let (reload, token) = (is_wanted && !needs_approval, read.path("http.token_file"));
+        return Some(Http { listen, progress_timeout, reload, token });
     }
     let expected = "an IP address with a port such as `127.0.0.1:9464`";
     errors.push(read.bad_value("http.listen", expected, &text));

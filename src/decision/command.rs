@@ -18,6 +18,7 @@
 //! | `list`, `value` | the list, and what is put on it or taken off |
 //! | `rule`, `key`, `value` | of a snooze: the id of the rule, and the key for whose value it is silent |
 //! | `episode`, `finding` | of `alert.close`: the alerts that are closed, and what came out ([`Closing`]) |
+//! | `act`, `about`, `digest`, `request` | of `act`: what somebody did past the engine, about what ([`Deed`]) |
 //! | `until` | until when a value stays on a list, or a rule is silent; RFC 3339 |
 
 use core::fmt;
@@ -47,7 +48,7 @@ pub struct Kind {
 }
 
 /// Every kind of command.
-pub const KINDS: [Kind; 10] = [
+pub const KINDS: [Kind; 11] = [
     kind("clock", &["at"], &[]),
     kind("hold.release", &["hold_id"], &["expected_state"]),
     kind("hold.confirm", &["hold_id"], &["expected_state"]),
@@ -58,6 +59,7 @@ pub const KINDS: [Kind; 10] = [
     kind("list.remove", &["list", "value"], &[]),
     kind("snooze.set", &["rule", "key", "value", "until"], &[]),
     kind("snooze.end", &["rule", "key", "value"], &[]),
+    kind("act", &["act", "about"], &["digest", "request"]),
 ];
 
 const fn kind(
@@ -78,7 +80,7 @@ pub const FOR_PEOPLE: [&str; 3] = ["command_id", "actor", "reason"];
 pub const FOR_TWO_PEOPLE: [&str; 2] = ["approved_by", "approval_reason"];
 
 /// Every member that some command may have.
-pub const MEMBERS: [&str; 20] = [
+pub const MEMBERS: [&str; 24] = [
     "schema",
     "command_id",
     "kind",
@@ -99,6 +101,10 @@ pub const MEMBERS: [&str; 20] = [
     "rule",
     "key",
     "until",
+    "act",
+    "about",
+    "digest",
+    "request",
 ];
 
 /// Longest text of a command, in bytes: its id, its actor, its reason.
@@ -198,6 +204,74 @@ pub enum Wish {
         /// Which rule about whom.
         about: SnoozeKey,
     },
+    /// Nothing: the audit trail is to say what somebody did.
+    Act(Deed),
+}
+
+/// What somebody did past the engine, so that the audit trail says it, too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deed {
+    /// What.
+    pub act: Act,
+    /// About what: a rule set, a hold, a topic, the place of a record.
+    pub about: String,
+    /// SHA-256 of what it was about, where that is bytes.
+    pub digest: Option<String>,
+    /// The request for a second person that it belongs to.
+    pub request: Option<String>,
+}
+
+/// Kinds of deeds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// Somebody asks for what takes a second person.
+    RequestMade,
+    /// A second person approved.
+    RequestApproved,
+    /// A second person refused, or whoever asked took it back.
+    RequestRefused,
+    /// A rule set that was approved is made active.
+    RulesActivated,
+    /// A rule set that nobody approved is accepted at a start.
+    RulesAccepted,
+    /// Somebody says over HTTP what came out about an event.
+    LabelPosted,
+    /// Somebody imports a file that says so of many.
+    LabelsImported,
+    /// The bytes of a dead letter were shown.
+    DeadLetterShown,
+    /// Records of dead letters were put into their topics again.
+    DeadLettersRetried,
+}
+
+impl Act {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::RequestMade,
+        Self::RequestApproved,
+        Self::RequestRefused,
+        Self::RulesActivated,
+        Self::RulesAccepted,
+        Self::LabelPosted,
+        Self::LabelsImported,
+        Self::DeadLetterShown,
+        Self::DeadLettersRetried,
+    ];
+
+    /// As commands and records name it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::RequestMade => "request.made",
+            Self::RequestApproved => "request.approved",
+            Self::RequestRefused => "request.refused",
+            Self::RulesActivated => "rules.activated",
+            Self::RulesAccepted => "rules.accepted",
+            Self::LabelPosted => "label.posted",
+            Self::LabelsImported => "labels.imported",
+            Self::DeadLetterShown => "dead_letter.shown",
+            Self::DeadLettersRetried => "dead_letters.retried",
+        }
+    }
 }
 
 /// What a person found about an alert.
@@ -252,6 +326,7 @@ impl Asked {
             Wish::ListRemove { .. } => "list.remove",
             Wish::SnoozeSet { .. } => "snooze.set",
             Wish::SnoozeEnd { .. } => "snooze.end",
+            Wish::Act(_) => "act",
         }
     }
 
@@ -282,6 +357,11 @@ impl Asked {
                 words.push(until_ms.to_string());
             }
             Wish::SnoozeEnd { about } => words.extend(about.words()),
+            Wish::Act(Deed { act, about, digest, request }) => {
+                let [digest, request] =
+                    [digest, request].map(|text| text.clone().unwrap_or_default());
+                words.extend([act.as_str().to_owned(), about.clone(), digest, request]);
+            }
         }
         if let Some(approval) = &self.approval {
             words.extend([approval.by.clone(), approval.reason.clone()]);
@@ -391,6 +471,7 @@ impl<'m> Members<'m> {
                 Wish::SnoozeSet { about: self.snooze()?, until_ms: self.needed_time("until")? }
             }
             "snooze.end" => Wish::SnoozeEnd { about: self.snooze()? },
+            "act" => Wish::Act(self.deed()?),
             _ => Wish::Hold { hold_id: self.owned("hold_id")?, ask: self.ask(kind)? },
         })
     }
@@ -425,6 +506,15 @@ impl<'m> Members<'m> {
         let Some(name) = self.optional("finding")? else { return Ok(None) };
         let known = Closing::ALL.into_iter().find(|known| known.as_str() == name);
         known.map(Some).ok_or_else(|| wrong("finding", Reason::UnknownMember))
+    }
+
+    fn deed(&self) -> Result<Deed, DecodeError> {
+        let name = self.text("act")?;
+        let known = Act::ALL.into_iter().find(|known| known.as_str() == name);
+        let act = known.ok_or_else(|| wrong("act", Reason::UnknownMember))?;
+        let digest = self.optional("digest")?.map(str::to_owned);
+        let request = self.optional("request")?.map(str::to_owned);
+        Ok(Deed { act, about: self.owned("about")?, digest, request })
     }
 
     fn snooze(&self) -> Result<SnoozeKey, DecodeError> {
@@ -579,6 +669,19 @@ mod tests {
             r#"{"schema":"riskweir.command.v1","kind":"clock","at":"1970-01-01T00:00:03Z"}"#;
         assert_eq!(read(clock), Command::Clock(3_000));
         assert_eq!(Command::clock(3_000), clock);
+    }
+
+    #[test]
+    fn what_somebody_did_is_one_of_the_acts() {
+        let act = RELEASE
+            .replace("hold.release", "act")
+            .replace("\"hold_id\"", r#""act":"rules.activated","request":"r","about""#);
+        let (about, request) = ("h".to_owned(), Some("r".to_owned()));
+        let deed = Deed { act: Act::RulesActivated, about, digest: None, request };
+        let Ok(Command::Asked(asked)) = Command::read(act.as_bytes()) else { panic!("{act}") };
+        assert_eq!((asked.kind(), &asked.wish), ("act", &Wish::Act(deed)));
+        let other = act.replace("rules.activated", "rules.changed");
+        assert_eq!(reason(&other), ("unknown_member", "command.act".to_owned()));
     }
 
     #[test]

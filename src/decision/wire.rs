@@ -658,7 +658,7 @@ pub struct ChainRef<'a> {
 pub struct CommandAnswer<'a> {
     /// What was asked for.
     #[schemars(extend("enum" = ["hold.release", "hold.confirm", "hold.extend", "hold.place", "alert.close", "list.add", "list.remove",
-        "snooze.set", "snooze.end"]))]
+        "snooze.set", "snooze.end", "act"]))]
     pub kind: &'a str,
     /// The command, who gave it and why.
     pub by: CommandRef<'a>,
@@ -691,6 +691,20 @@ pub struct CommandAnswer<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub until: Option<Moment>,
+    /// What somebody did past the engine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("enum" = ["request.made", "request.approved", "request.refused", "rules.activated", "rules.accepted",
+        "label.posted", "labels.imported", "dead_letter.shown", "dead_letters.retried"]))]
+    pub act: Option<&'a str>,
+    /// What it was about: the digest of a rule set, a hold, a topic, the place of a record.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub about: Option<&'a str>,
+    /// SHA-256 of what it was about, hexadecimal, where that is bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<&'a str>,
+    /// The request for a second person that it belongs to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request: Option<&'a str>,
     /// `done`; `repeated`: it was done or refused before, and nothing happens again; `refused`.
     #[schemars(extend("enum" = ["done", "repeated", "refused"]))]
     pub result: &'a str,

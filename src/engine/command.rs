@@ -4,7 +4,7 @@
 //! judged by the time that the log stamped it with, never by a clock of this machine.
 
 use crate::base::{Digest, EntityKey};
-use crate::decision::command::{Asked, Closing, Command, SnoozeKey, Wish};
+use crate::decision::command::{Asked, Closing, Command, Deed, SnoozeKey, Wish};
 use crate::decision::holds::{Ask, Hold, HoldState, LONGEST_HOLD_MS, subject_key};
 use crate::decision::wire::{CommandAnswer, CommandRef, Moment, SourceRef};
 use crate::engine::counters::CommandResult;
@@ -143,7 +143,7 @@ impl<S: Sink> Obedience<'_, S> {
                 let is_token = fields.any(|field| field.tokenized);
                 Some(&mut about.value).filter(|_| is_token)
             }
-            Wish::Hold { .. } | Wish::Close { .. } => None,
+            Wish::Hold { .. } | Wish::Close { .. } | Wish::Act(_) => None,
         };
         if let Some(value) = value {
             *value = key.token_of(value);
@@ -181,6 +181,8 @@ impl<S: Sink> Obedience<'_, S> {
                 Answer::of(self.snooze_set(asked, about, *until_ms))
             }
             Wish::SnoozeEnd { about } => Answer::of(self.snooze_end(asked, about)),
+            // WHY: what it tells of was done elsewhere; here it gets its place in the audit trail.
+            Wish::Act(_) => Answer::of(Ok(())),
         }
     }
 
@@ -429,6 +431,10 @@ fn about(asked: &Asked) -> CommandAnswer<'_> {
         key: None,
         value: None,
         until: None,
+        act: None,
+        about: None,
+        digest: None,
+        request: None,
         result: "",
         cause: None,
         covered_by: None,
@@ -463,6 +469,13 @@ fn about(asked: &Asked) -> CommandAnswer<'_> {
             CommandAnswer { until: Some(Moment(*until_ms)), ..snooze(about, nothing) }
         }
         Wish::SnoozeEnd { about } => snooze(about, nothing),
+        Wish::Act(Deed { act, about, digest, request }) => CommandAnswer {
+            act: Some(act.as_str()),
+            about: Some(about),
+            digest: digest.as_deref(),
+            request: request.as_deref(),
+            ..nothing
+        },
     }
 }
 

@@ -62,6 +62,8 @@ pub struct Stored {
     pub answers: Option<RecordAt>,
     /// The epoch that it announces, as its header tells it.
     pub epoch: Option<String>,
+    /// The log's own time of it, ms since 1970, where there is one.
+    pub logged_ms: Option<i64>,
     /// Its bytes.
     pub body: Vec<u8>,
 }
@@ -206,11 +208,7 @@ impl Tail {
     ///
     /// # Errors
     /// The brokers do not answer, or refuse.
-    pub fn read(
-        &mut self,
-        config: &Config,
-        take: &mut dyn FnMut(Stored),
-    ) -> Result<(), RunError> {
+    pub fn read(&mut self, config: &Config, take: &mut dyn FnMut(Stored)) -> Result<(), RunError> {
         let (log, timeout) = (Kafka::new(config), config.call_timeout());
         let asking = log.source(&[])?;
         let all = partitions(&asking, &self.topic, timeout)?;
@@ -270,8 +268,9 @@ fn read_from<L: Log>(
                     offset,
                 });
                 let epoch = header(&record, EPOCH).map(str::to_owned);
+                let logged_ms = input.arrival_ms;
                 let at = RecordAt { topic: input.topic.to_owned(), partition, offset };
-                take(Stored { at, answers, epoch, body });
+                take(Stored { at, answers, epoch, logged_ms, body });
             }
         }
     }

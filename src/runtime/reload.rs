@@ -88,6 +88,8 @@ pub struct Laid {
     pub spread: Option<(String, bool)>,
     /// Keys of tokens.
     pub tokens: TokenKeys,
+    /// Another rule set becomes active only where somebody approved it.
+    pub needs_approval: bool,
 }
 
 impl Laid {
@@ -148,13 +150,25 @@ impl Reloader {
     /// Reads and compiles the folder, and hands the rule set over if it is another one. With `backfill` the past is read
     /// again for it, or, if it is active already, for what is warming; this waits a while to be told what will be read.
     pub fn check(&self, backfill: Option<Since>) -> Reload {
-        self.take(|| self.compile().map(Arc::new), backfill)
+        self.take(|| self.compiled(), backfill)
     }
 
     /// The same for somebody who wants to know what comes of it, and waits a while for that.
     pub fn ask(&self, backfill: Option<Since>) -> Reload {
-        let (outcome, became) = self.look(|| self.compile().map(Arc::new), backfill);
+        let (outcome, became) = self.look(|| self.compiled(), backfill);
         told(outcome, became, ACTIVE_LIMIT)
+    }
+
+    /// The rule set of the folder, if it may become active because it lies there.
+    fn compiled(&self) -> Result<Arc<Program>, String> {
+        let program = self.compile()?;
+        let found = program.digest.short_hex();
+        if self.laid.needs_approval && found != self.board.ruleset() {
+            return Err(format!(
+                "rule set {found} lies in the folder and nobody approved it: with `rules.approval: on` it becomes active by `POST /v1/rules:request-activation` and the approval of somebody else"
+            ));
+        }
+        Ok(Arc::new(program))
     }
 
     /// Hands a rule set over if it is another one than decides, or than is about to; `backfill` as in [`Reloader::check`].
@@ -412,6 +426,26 @@ mod tests {
         // Where the configuration names the topics, the schema has no say.
         let laid = Laid::default();
         assert_eq!(laid.check(&of_text(&other)), Ok(()));
+    }
+
+    /// As a signal or a request asks for it; what somebody approved is handed over as a program.
+    #[test]
+    fn a_rule_set_that_nobody_approved_is_refused_where_that_is_needed() {
+        let place = tempfile::tempdir().unwrap();
+        let file = place.path().join("rules.risk");
+        let text = |program: &Program| program.sources.files[0].text.clone();
+        let (one, other) = (program(1), program(2));
+        let identity = Identity { ruleset: one.digest.short_hex(), ..Identity::default() };
+        let board = Arc::new(Board::new(1, identity));
+        let laid = Laid { needs_approval: true, ..Laid::default() };
+        let (reloader, incoming) = Reloader::new(place.path(), laid, board);
+        std::fs::write(&file, text(&other)).unwrap();
+        let Reload::Refused { reason } = reloader.check(None) else { panic!("it was taken") };
+        assert!(reason.contains("nobody approved it"), "{reason}");
+        assert!(incoming.try_recv().is_err());
+        let taken = reloader.take(|| Ok(Arc::clone(&other)), None);
+        assert!(matches!(taken, Reload::Taken { .. }), "{taken:?}");
+        assert!(incoming.try_recv().is_ok());
     }
 
     #[test]

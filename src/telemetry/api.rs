@@ -158,3 +158,22 @@ impl ApiRevealed<'_> {
         info!(request_id, person, what, "Hidden data was shown.");
     }
 }
+
+/// Somebody accepted at a start a rule set that nobody approved.
+#[derive(Clone, Copy, Debug)]
+pub struct RulesAccepted<'a> {
+    /// Its digest.
+    pub ruleset: &'a str,
+    /// Who.
+    pub by: &'a str,
+    /// Why.
+    pub reason: &'a str,
+}
+
+impl RulesAccepted<'_> {
+    /// Writes it.
+    pub fn emit(&self) {
+        let Self { ruleset, by, reason } = *self;
+        warn!(ruleset, by, reason, "Rule set that nobody approved is accepted.");
+    }
+}

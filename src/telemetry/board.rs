@@ -342,6 +342,8 @@ mod tests {
 
     const EXPECTED: &[&str] = &[
         "riskweir_api_streams",
+        "riskweir_api_store_bytes",
+        "riskweir_api_store_let_go_total",
         "riskweir_api_unauthenticated_total",
         "riskweir_records_read_total",
         "riskweir_records_in_flight",

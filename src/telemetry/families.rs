@@ -494,6 +494,12 @@ fn requests(asked: &RequestCounts) -> Vec<MetricFamily> {
             one(asked.unauthenticated),
         ),
         gauge("riskweir_api_streams", "Streams of events that are open.", one(asked.streams)),
+        gauge("riskweir_api_store_bytes", "Bytes of the read model.", one(asked.stored_bytes)),
+        counter(
+            "riskweir_api_store_let_go_total",
+            "Records that the read model let go before their time, for want of room.",
+            one(asked.let_go),
+        ),
     ]
 }
 

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -11,6 +12,8 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
 use tokio::sync::oneshot;
 
 use crate::telemetry::board::Board;
@@ -36,6 +39,59 @@ struct Views {
     board: Arc<Board>,
     health: Arc<Health>,
     reload: Option<Reload>,
+    token: Option<Token>,
+}
+
+/// What whoever reads metrics must show: the digest of a token. WHY: digests are compared in constant time, and of one length.
+#[derive(Clone, Copy)]
+pub struct Token([u8; 32]);
+
+impl core::fmt::Debug for Token {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Token(***)")
+    }
+}
+
+/// Shortest token.
+const MIN_TOKEN_BYTES: usize = 16;
+
+impl Token {
+    /// The token in a file, without blanks around it.
+    ///
+    /// # Errors
+    /// The file cannot be read, or holds none.
+    pub fn read(file: &Path) -> Result<Self, String> {
+        let text = text_of(file)?;
+        Ok(Self(Sha256::digest(text.as_bytes()).into()))
+    }
+
+    /// Whether a request shows it.
+    fn is_shown(&self, headers: &HeaderMap) -> bool {
+        let shown = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let bearer = shown.and_then(|text| text.split_once(' '));
+        let bearer = bearer.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+        bearer.is_some_and(|(_, token)| {
+            let digest: [u8; 32] = Sha256::digest(token.trim().as_bytes()).into();
+            self.0.ct_eq(&digest).into()
+        })
+    }
+}
+
+/// The text of a token in a file.
+///
+/// # Errors
+/// The file cannot be read, or holds none.
+pub fn text_of(file: &Path) -> Result<String, String> {
+    let shown = file.display();
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| format!("could not read the token `{shown}`: {error}"))?;
+    let text = text.trim().to_owned();
+    if text.len() < MIN_TOKEN_BYTES || text.bytes().any(|b| !b.is_ascii_graphic()) {
+        return Err(format!(
+            "`{shown}` holds no token: at least {MIN_TOKEN_BYTES} visible ASCII characters in one word; `openssl rand -hex 32` makes one"
+        ));
+    }
+    Ok(text)
 }
 
 /// Starts the server; it listens when this returns.
@@ -46,14 +102,14 @@ pub fn serve(
     listen: SocketAddr,
     board: Arc<Board>,
     health: Arc<Health>,
-    reload: Option<Reload>,
+    (reload, token): (Option<Reload>, Option<Token>),
 ) -> io::Result<Server> {
     let listener = TcpListener::bind(listen)?;
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (stop, stopped) = oneshot::channel::<()>();
-    let app = router(Views { board, health, reload });
+    let app = router(Views { board, health, reload, token });
     let thread = std::thread::Builder::new().name("http".to_owned()).spawn(move || {
         runtime.block_on(async move {
             let listener = tokio::net::TcpListener::from_std(listener)?;
@@ -94,7 +150,10 @@ fn router(views: Views) -> Router {
         .with_state(views)
 }
 
-async fn metrics(State(views): State<Views>) -> Response {
+async fn metrics(State(views): State<Views>, headers: HeaderMap) -> Response {
+    if let Some(refusal) = refusal(&views, &headers) {
+        return refusal;
+    }
     match views.board.render() {
         Ok(text) => {
             let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
@@ -117,6 +176,9 @@ async fn readyz(State(views): State<Views>) -> Response {
 
 /// Only for callers that set the header `X-Riskweir`: a page in somebody's browser cannot.
 async fn reload(State(views): State<Views>, headers: HeaderMap) -> Response {
+    if let Some(refusal) = refusal(&views, &headers) {
+        return refusal;
+    }
     let Some(reload) = views.reload.filter(|_| headers.contains_key("x-riskweir")) else {
         return StatusCode::NOT_FOUND.into_response();
     };
@@ -128,6 +190,14 @@ async fn reload(State(views): State<Views>, headers: HeaderMap) -> Response {
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, json!({"reason": error.to_string()})),
     };
     (status, [(header::CONTENT_TYPE, "application/json")], format!("{body}\n")).into_response()
+}
+
+/// What is answered to whoever does not show the token, where there is one.
+fn refusal(views: &Views, headers: &HeaderMap) -> Option<Response> {
+    views.token.filter(|token| !token.is_shown(headers)).map(|_| {
+        let asks = [(header::WWW_AUTHENTICATE, "Bearer realm=\"riskweir metrics\"")];
+        (StatusCode::UNAUTHORIZED, asks, "send `Authorization: Bearer TOKEN`\n").into_response()
+    })
 }
 
 fn verdict(checks: &[Check]) -> Response {
@@ -168,12 +238,45 @@ mod tests {
     }
 
     #[test]
+    fn metrics_are_for_whoever_shows_the_token_and_health_is_for_everybody() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "0123456789abcdef\n").unwrap();
+        let board = Arc::new(Board::new(1, Identity::default()));
+        let health = Arc::new(Health::new(Duration::from_mins(1)));
+        let answer: Reload = Arc::new(|_| (200, json!({})));
+        let views = (Some(answer), Some(Token::read(file.path()).unwrap()));
+        let server = serve("127.0.0.1:0".parse().unwrap(), board, health, views).unwrap();
+        let status =
+            |method: &str, path: &str, header: &str| ask(server.address(), method, path, header).0;
+        let shown = "Authorization: Bearer 0123456789abcdef\r\n";
+        for wrong in [
+            "",
+            "Authorization: Bearer 0123456789abcdee\r\n",
+            "Authorization: Bearer 0123456789abcde\r\n",
+            "Authorization: Bearer\r\n",
+            "Authorization: Basic 0123456789abcdef\r\n",
+        ] {
+            assert_eq!(status("GET", "/metrics", wrong), 401, "{wrong}");
+            let reload = format!("X-Riskweir: reload\r\n{wrong}");
+            assert_eq!(status("POST", "/-/reload", &reload), 401, "{wrong}");
+        }
+        assert_eq!(status("GET", "/metrics", shown), 200);
+        assert_eq!(status("POST", "/-/reload", &format!("X-Riskweir: reload\r\n{shown}")), 200);
+        assert_eq!(status("GET", "/livez", ""), 200);
+        for none in ["", "short", "two words of many letters"] {
+            std::fs::write(file.path(), none).unwrap();
+            let said = Token::read(file.path()).unwrap_err();
+            assert!(said.contains("holds no token") && (none.is_empty() || !said.contains(none)));
+        }
+    }
+
+    #[test]
     fn the_server_answers_and_names_the_failing_check() {
         let board = Arc::new(Board::new(1, Identity::default()));
         let health = Arc::new(Health::new(Duration::from_mins(1)));
         let listen = "127.0.0.1:0".parse().unwrap();
         let answer: Reload = Arc::new(|from| (422, json!({"outcome": "refused", "from": from})));
-        let server = serve(listen, board, Arc::clone(&health), Some(answer)).unwrap();
+        let server = serve(listen, board, Arc::clone(&health), (Some(answer), None)).unwrap();
         let (status, body) = get(server.address(), "/metrics");
         assert_eq!(status, 200);
         assert!(body.contains("# TYPE riskweir_records_in_flight gauge"), "{body}");

@@ -32,6 +32,10 @@ pub struct RequestCounts {
     pub unauthenticated: u64,
     /// Streams of events that are open.
     pub streams: u64,
+    /// Bytes of the read model.
+    pub stored_bytes: u64,
+    /// Records that it let go for want of room.
+    pub let_go: u64,
 }
 
 /// See the module.
@@ -58,6 +62,13 @@ impl RequestBooks {
     /// Counts a request without a valid token.
     pub fn unauthenticated(&self) {
         self.lock().unauthenticated += 1;
+    }
+
+    /// Takes down how large the read model is, and counts records that it let go for want of room.
+    pub fn stored(&self, bytes: u64, let_go: u64) {
+        let mut counts = self.lock();
+        counts.stored_bytes = bytes;
+        counts.let_go += let_go;
     }
 
     /// Counts a stream of events until what is returned is dropped.

@@ -89,7 +89,7 @@ impl<'a> Desk<'a> {
             })
             .collect();
         let file = fleet.folder.path().join("tokens");
-        let (service, address) = start(&fleet, &file, &tokens, settings);
+        let (service, address) = start(&fleet, (&file, &tokens), settings, &[]);
         Self { fleet, service, address, tokens, file }
     }
 
@@ -119,7 +119,26 @@ impl<'a> Desk<'a> {
     pub(crate) fn restart(&mut self, settings: &[&str]) {
         self.service.signal("-TERM");
         wait::until(|| self.service.has_ended(), || self.service.describe());
-        (self.service, self.address) = start(&self.fleet, &self.file, &self.tokens, settings);
+        self.start_again(settings, &[]);
+    }
+
+    /// Starts the service, which has ended.
+    pub(crate) fn start_again(&mut self, settings: &[&str], flags: &[&str]) {
+        let tokens = (&self.file, &self.tokens);
+        (self.service, self.address) = start(&self.fleet, tokens, settings, flags);
+    }
+
+    /// Kills the service.
+    pub(crate) fn kill(&self) {
+        self.service.signal("-KILL");
+        wait::until(|| self.service.has_ended(), || self.service.describe());
+    }
+
+    /// What a start says that does not come to deciding, and how it exits.
+    pub(crate) fn start_in_vain(&self, settings: &[&str], flags: &[&str]) -> (Option<i32>, String) {
+        let all = arguments(&self.fleet, &self.file, settings, flags);
+        let made = crate::support::binary::command().args(all).output().unwrap();
+        (made.status.code(), String::from_utf8_lossy(&made.stderr).into_owned())
     }
 
     /// Makes the file of tokens one that cannot be used.
@@ -251,12 +270,27 @@ fn now_ms() -> i64 {
 
 fn start(
     fleet: &Fleet<'_>,
-    file: &PathBuf,
-    tokens: &BTreeMap<Role, (Token, String)>,
+    (file, tokens): (&PathBuf, &BTreeMap<Role, (Token, String)>),
     settings: &[&str],
+    flags: &[&str],
 ) -> (Binary, String) {
     let lines: Vec<&str> = tokens.values().map(|(_, line)| line.as_str()).collect();
     fs::write(file, lines.join("\n")).unwrap();
+    let mut command = crate::support::binary::command();
+    command.args(arguments(fleet, file, settings, flags));
+    let service = Binary::start_command(command);
+    let said = service.said();
+    let line = said.lines().find(|line| line.starts_with("api ")).unwrap().to_owned();
+    let address = line.split("//").nth(1).unwrap().split('/').next().unwrap().to_owned();
+    (service, address)
+}
+
+fn arguments(
+    fleet: &Fleet<'_>,
+    file: &std::path::Path,
+    settings: &[&str],
+    flags: &[&str],
+) -> Vec<String> {
     let mut all = vec![
         format!("topics.commands={}", fleet.topic("commands")),
         "api.listen=127.0.0.1:0".to_owned(),
@@ -266,11 +300,9 @@ fn start(
     ];
     all.extend(settings.iter().map(|it| (*it).to_owned()));
     let all: Vec<&str> = all.iter().map(String::as_str).collect();
-    let service = fleet.start("one", &all);
-    let said = service.said();
-    let line = said.lines().find(|line| line.starts_with("api ")).unwrap().to_owned();
-    let address = line.split("//").nth(1).unwrap().split('/').next().unwrap().to_owned();
-    (service, address)
+    let mut all = fleet.arguments("one", &all);
+    all.extend(flags.iter().map(|it| (*it).to_owned()));
+    all
 }
 
 fn answer(text: &str, service: &Binary) -> Answer {

@@ -6,11 +6,16 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::api::acts::{self, By};
 use crate::api::answer::page::{page, shown};
 use crate::api::call::{Call, Reply};
 use crate::api::problem::{NOT_FOUND, Problem};
 use crate::api::records::{logged_at, number, parsed, read_number};
+use crate::api::state::random_hex;
 use crate::api::store::read::Wanted;
+use crate::api::store::write::place;
+use crate::base::Digest;
+use crate::decision::command::{Act, Deed};
 use crate::decision::wire::{AuditRecord, DeadLetterRecord, SourceRef};
 use crate::telemetry::api::ApiRevealed;
 
@@ -105,7 +110,23 @@ pub(crate) async fn letter(call: Call) -> Result<Reply, Problem> {
     let kept = found.into_iter().next().ok_or_else(none)?;
     let what = format!("dead letter {}", call.name());
     ApiRevealed { request_id: &call.request_id, person: &call.person.name, what: &what }.emit();
+    if call.state.topics.commands.is_some() {
+        tell(&call, &kept.body).await?;
+    }
     Reply::json(&LetterWhole { logged_at: logged_at(&kept), letter: parsed(&kept.body)? })
+}
+
+/// Tells the audit trail who looked at which dead letter.
+async fn tell(call: &Call, body: &str) -> Result<(), Problem> {
+    let (about, digest) = (place(&parsed(body)?), Some(Digest::of(body.as_bytes()).hex()));
+    let deed = Deed { act: Act::DeadLetterShown, about, digest, request: None };
+    let by = By {
+        command_id: format!("api:{}::{}", call.person.name, random_hex(16)),
+        actor: call.person.name.clone(),
+        reason: "shown over HTTP".to_owned(),
+        approval: None,
+    };
+    acts::tell(&call.state, &deed, by).await
 }
 
 /// The shape of some bytes and nothing of what they say.

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::api::acts::{self, By};
 use crate::api::answer::holds::{self, Decide, check_reason};
 use crate::api::answer::rules;
 use crate::api::call::{Call, MAX_KEY_BYTES, Reply};
@@ -16,6 +17,7 @@ use crate::api::store::Connection;
 use crate::api::store::requests::{self, Request};
 use crate::base::Digest;
 use crate::base::time::format_rfc3339;
+use crate::decision::command::{Act, Deed};
 
 /// States of a request.
 pub(crate) const STATES: [&str; 5] = ["pending", "approved", "refused", "done", "failed"];
@@ -126,20 +128,43 @@ pub(crate) async fn ask(
         outcome: None,
         approved_by: Vec::new(),
     };
-    let wanted = request.clone();
-    let kept = call
-        .state
-        .store
-        .change(move |connection| {
-            requests::insert(connection, &wanted)?;
-            requests::find(connection, &wanted.id)
-        })
-        .await?
-        .unwrap_or_else(|| request.clone());
+    let id = request.id.clone();
+    let there = call.state.store.ask(move |connection| requests::find(connection, &id)).await?;
+    let kept = match there {
+        Some(kept) => kept,
+        None => keep(call, &request).await?,
+    };
     if !is_same(&kept, &request)? {
         return Err(Problem::new(KEY_REUSED, "the idempotency key came before with other content"));
     }
     item(&kept)
+}
+
+/// Keeps a new request, and tells the audit trail of it.
+async fn keep(call: &Call, request: &Request) -> Result<Request, Problem> {
+    tell(call, request, Act::RequestMade, &request.reason).await?;
+    let wanted = request.clone();
+    let work = move |connection: &mut Connection| {
+        requests::insert(connection, &wanted)?;
+        requests::find(connection, &wanted.id)
+    };
+    Ok(call.state.store.change(work).await?.unwrap_or_else(|| request.clone()))
+}
+
+/// Tells the audit trail what the caller does about a request.
+async fn tell(call: &Call, request: &Request, act: Act, reason: &str) -> Result<(), Problem> {
+    let (actor, verb) = (call.person.name.clone(), act.as_str());
+    // WHY: whoever was cut off and does the same again tells it once, and whoever gives another reason tells it anew.
+    let why = Digest::of(reason.as_bytes()).short_hex();
+    let Request { id, asked_ms, about, .. } = request;
+    let by = By {
+        command_id: format!("api-request:{id}:{asked_ms}:{verb}:{actor}:{why}"),
+        actor,
+        reason: reason.to_owned(),
+        approval: None,
+    };
+    let (digest, about) = (Some(request.content()), about.clone());
+    acts::tell(&call.state, &Deed { act, about, digest, request: Some(id.clone()) }, by).await
 }
 
 /// Whether two requests of one key ask for the same. WHY: of a rule set its digest says all, and the plan beside it is another
@@ -198,7 +223,7 @@ pub(crate) async fn approve(call: Call) -> Result<Reply, Problem> {
     }
     let came = match request.kind.as_str() {
         "hold.release" => holds::release_approved(&call.state, &request, (&by, &note)).await,
-        _ => rules::activate_approved(&call.state, &request).await,
+        _ => rules::activate_approved(&call.state, &request, (&by, &note)).await,
     };
     let (state, outcome) = match &came {
         Ok(state) => ("done", state.clone()),
@@ -227,6 +252,9 @@ async fn enough(call: &Call, request: &Request, note: &str) -> Result<bool, Prob
         return settle(call, request, "approved", note).await.map(|()| true);
     }
     let needed = needed(&parsed(&request.payload)?);
+    if !request.approved_by.contains(&call.person.name) {
+        tell(call, request, Act::RequestApproved, note).await?;
+    }
     let (wanted, by, said) = (request.clone(), call.person.name.clone(), note.to_owned());
     let people = call
         .state
@@ -247,6 +275,9 @@ pub(crate) async fn refuse(call: Call) -> Result<Reply, Problem> {
     // Whoever asked may take it back; else it takes somebody who could have approved.
     if request.asked_by != call.person.name {
         second_person(&call).await?;
+    }
+    if request.state == "pending" {
+        tell(&call, &request, Act::RequestRefused, &reason).await?;
     }
     settle(&call, &request, "refused", &reason).await?;
     let refused = find(&call).await?;

@@ -12,6 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::api::acts::{self, By};
 use crate::api::answer::holds::check_reason;
 use crate::api::answer::requests;
 use crate::api::answer::score::{check_topic, place};
@@ -24,6 +25,7 @@ use crate::api::state::State;
 use crate::api::store::requests::Request;
 use crate::backtest::compare::{Changes, changes};
 use crate::base::Digest;
+use crate::decision::command::{Act, Deed};
 use crate::diag::render;
 use crate::diag::{Diagnostic, Severity, Source, Sources};
 use crate::engine::{Engine, EngineOptions, Input, Output, OutputTopic, StreamId};
@@ -323,11 +325,29 @@ fn folder(state: &State, digest: &str) -> Result<Program, Problem> {
 pub(crate) async fn activate_approved(
     state: &Arc<State>,
     request: &Request,
+    (approver, note): (&str, &str),
 ) -> Result<String, Problem> {
     can_activate(state)?;
     let (shared, digest) = (Arc::clone(state), request.about.clone());
+    let program = heavy(state, move || folder(&shared, &digest).map(Arc::new)).await??;
+    let mut approvers: BTreeSet<&str> = request.approved_by.iter().map(String::as_str).collect();
+    approvers.insert(approver);
+    let approvers: Vec<&str> = approvers.into_iter().collect();
+    let by = By {
+        command_id: format!("api-request:{}:{}", request.id, request.asked_ms),
+        actor: request.asked_by.clone(),
+        reason: request.reason.clone(),
+        approval: Some((approvers.join(", "), note.to_owned())),
+    };
+    let deed = Deed {
+        act: Act::RulesActivated,
+        about: request.about.clone(),
+        digest: Some(request.content()),
+        request: Some(request.id.clone()),
+    };
+    acts::tell(state, &deed, by).await?;
+    let shared = Arc::clone(state);
     let work = move || {
-        let program = Arc::new(folder(&shared, &digest)?);
         let Some(reloader) = &shared.reloader else {
             return Err(Problem::new(NOT_CONFIGURED, "rule sets are not activated here"));
         };

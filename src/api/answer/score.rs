@@ -6,8 +6,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::api::acts::{self, By};
 use crate::api::call::{Call, Reply};
-use crate::api::commands::{traceparent, undecodable, write_and_wait};
+use crate::api::commands::{command_id, traceparent, undecodable, write_and_wait};
 use crate::api::problem::{
     BAD_BODY, BAD_PARAMETER, BUSY, LOG_UNAVAILABLE, NOT_CONFIGURED, NOT_READY, Problem, TIMED_OUT,
 };
@@ -15,6 +16,8 @@ use crate::api::records::{Decision, parsed};
 use crate::api::state::State;
 use crate::api::store::Kind;
 use crate::api::waiters::Awaited;
+use crate::base::Digest;
+use crate::decision::command::{Act, Deed};
 use crate::event::mapping::{DecodeScratch, Decoder};
 use crate::event::row::Row;
 use crate::rules::locality::record_key;
@@ -105,6 +108,9 @@ async fn decide(call: &Call, wanted: Wanted) -> Result<Scored, Problem> {
             "the body is no event that says what came out about another one: the schema's `labels`";
         return Err(Problem::new(BAD_BODY, what));
     }
+    if wanted == Wanted::Label {
+        tell(call, &placed.topic).await?;
+    }
     let given = call.headers.get("traceparent").and_then(|value| value.to_str().ok());
     let letter = Letter {
         topic: placed.topic,
@@ -121,6 +127,15 @@ async fn decide(call: &Call, wanted: Wanted) -> Result<Scored, Problem> {
     let decision = parsed(&String::from_utf8_lossy(&came.body))?;
     let outcome = decision.get("outcome").and_then(Value::as_str).unwrap_or_default().to_owned();
     Ok(Scored { decided: true, outcome, flagged: false, because: None, decision: Some(decision) })
+}
+
+/// Tells the audit trail who says what came out, by the digest of the record.
+async fn tell(call: &Call, topic: &str) -> Result<(), Problem> {
+    let digest = Some(Digest::of(&call.body).hex());
+    let deed = Deed { act: Act::LabelPosted, about: topic.to_owned(), digest, request: None };
+    let (command_id, actor) = (command_id(call)?, call.person.name.clone());
+    let reason = "posted over HTTP".to_owned();
+    acts::tell(&call.state, &deed, By { command_id, actor, reason, approval: None }).await
 }
 
 /// Where an event belongs.

@@ -40,7 +40,7 @@ pub(crate) struct Request {
 
 impl Request {
     /// What people consent to: who asked for what, why and when, and what would come of it.
-    fn content(&self) -> String {
+    pub(crate) fn content(&self) -> String {
         let asked_ms = self.asked_ms.to_be_bytes();
         let texts =
             [&self.id, &self.kind, &self.about, &self.asked_by, &self.reason, &self.payload];

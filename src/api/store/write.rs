@@ -61,23 +61,68 @@ impl Store {
     pub(crate) fn sweep(&self, before_ms: i64) -> rusqlite::Result<bool> {
         let mut connection = self.writer();
         let change = connection.transaction()?;
-        let open = HoldState::ALL.into_iter().filter(|state| state.is_open());
-        let open: Vec<String> = open.map(|state| format!("'{}'", state.as_str())).collect();
-        let open = open.join(", ");
-        let records = format!(
-            "DELETE FROM records WHERE seq IN (
-                SELECT seq FROM records WHERE logged_ms < ?1 AND NOT EXISTS (
-                    SELECT 1 FROM hold_steps JOIN holds USING (hold_id)
-                    WHERE hold_steps.seq = records.seq AND holds.state IN ({open})
-                ) ORDER BY logged_ms LIMIT ?2)"
-        );
-        let gone = change.execute(&records, params![before_ms, SWEEP])?;
+        let open = open_states();
+        let gone = let_go(&change, before_ms)?;
         let holds = format!("DELETE FROM holds WHERE logged_ms < ?1 AND state NOT IN ({open})");
         change.execute(&holds, params![before_ms])?;
         requests::sweep(&change, before_ms)?;
         change.commit()?;
         Ok(i64::try_from(gone).unwrap_or(SWEEP) >= SWEEP)
     }
+
+    /// Lets go of the oldest records while there is more than so many bytes; open holds stay. How many records went, and how
+    /// many bytes there are.
+    pub(crate) fn bound(&self, most_bytes: u64) -> rusqlite::Result<(u64, u64)> {
+        let mut connection = self.writer();
+        let mut gone = 0;
+        loop {
+            let bytes = used_bytes(&connection)?;
+            if bytes <= most_bytes {
+                return Ok((gone, bytes));
+            }
+            let change = connection.transaction()?;
+            let went = let_go(&change, i64::MAX)?;
+            change.commit()?;
+            gone += u64::try_from(went).unwrap_or(0);
+            if went == 0 {
+                return Ok((gone, used_bytes(&connection)?));
+            }
+        }
+    }
+
+    /// How many bytes there are.
+    pub(crate) fn bytes(&self) -> rusqlite::Result<u64> {
+        used_bytes(&self.writer())
+    }
+}
+
+/// The states of open holds, as SQL lists them.
+fn open_states() -> String {
+    let open = HoldState::ALL.into_iter().filter(|state| state.is_open());
+    let open: Vec<String> = open.map(|state| format!("'{}'", state.as_str())).collect();
+    open.join(", ")
+}
+
+/// Lets go of the oldest records before a time, a sweep of them, but for the steps of open holds.
+fn let_go(change: &Transaction<'_>, before_ms: i64) -> rusqlite::Result<usize> {
+    let open = open_states();
+    let sql = format!(
+        "DELETE FROM records WHERE seq IN (
+            SELECT seq FROM records WHERE logged_ms < ?1 AND NOT EXISTS (
+                SELECT 1 FROM hold_steps JOIN holds USING (hold_id)
+                WHERE hold_steps.seq = records.seq AND holds.state IN ({open})
+            ) ORDER BY logged_ms LIMIT ?2)"
+    );
+    change.execute(&sql, params![before_ms, SWEEP])
+}
+
+/// Pages that hold something. WHY: those that are free are taken for what comes next.
+fn used_bytes(connection: &Connection) -> rusqlite::Result<u64> {
+    let of = |name: &str| -> rusqlite::Result<i64> {
+        connection.pragma_query_value(None, name, |row| row.get(0))
+    };
+    let pages = of("page_count")?.saturating_sub(of("freelist_count")?);
+    Ok(u64::try_from(pages.saturating_mul(of("page_size")?)).unwrap_or(0))
 }
 
 fn text<'v>(value: &'v Value, path: &str) -> Option<&'v str> {
@@ -89,7 +134,7 @@ fn time(value: &Value, path: &str) -> i64 {
 }
 
 /// Where the record that brought it about lies.
-fn place(value: &Value) -> String {
+pub(crate) fn place(value: &Value) -> String {
     let number = |path: &str| value.pointer(path).and_then(Value::as_i64).unwrap_or(-1);
     let topic = text(value, "/source/topic").unwrap_or_default();
     format!("{topic}/{}/{}", number("/source/partition"), number("/source/offset"))
@@ -123,6 +168,7 @@ fn take(
                 "/command/list",
                 "/command/rule",
                 "/tripped/rule",
+                "/command/about",
             ];
             let about = abouts.into_iter().find_map(|path| text(body, path));
             let kind = text(body, "/kind").unwrap_or_default();
@@ -284,4 +330,54 @@ fn hold(
         .prepare_cached("INSERT INTO hold_steps (seq, hold_id, digest) VALUES (?1, ?2, ?3)")?
         .execute(params![number()?, id, digest])
         .map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decision(n: i64) -> (Kind, Followed) {
+        let body = format!(
+            r#"{{"decision_id":"d{n}","event":{{"id":"e{n}","type":"pay"}},"outcome":"pass","note":"{}"}}"#,
+            "x".repeat(1_000)
+        );
+        (Kind::Decision, followed("decisions", n, &body))
+    }
+
+    fn followed(topic: &str, n: i64, body: &str) -> Followed {
+        Followed {
+            topic: topic.to_owned(),
+            partition: 0,
+            offset: n,
+            logged_ms: n,
+            key: b"k".to_vec(),
+            body: body.as_bytes().to_vec(),
+            source_partition: None,
+            traceparent: None,
+        }
+    }
+
+    #[test]
+    fn the_read_model_stays_within_its_bytes_and_the_oldest_go_first_but_for_open_holds() {
+        const MOST: u64 = 16 << 20;
+        let store = Store::open(None).unwrap();
+        let placed = r#"{"hold_id":"h","state":"placed","deadline_at":"2026-01-01T00:00:00Z"}"#;
+        store.take(&[(Kind::Hold, followed("holds", 0, placed))]).unwrap();
+        let mut gone = 0;
+        for batch in 0..30 {
+            let records: Vec<_> = (batch * 1_000..(batch + 1) * 1_000).map(decision).collect();
+            store.take(&records).unwrap();
+            let (went, bytes) = store.bound(MOST).unwrap();
+            assert!(bytes <= MOST, "{bytes}");
+            gone += went;
+        }
+        // Thirty thousand of a thousand bytes and more do not fit; what is there is the newest of them.
+        let connection = store.writer();
+        let count = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+        let left = count("SELECT count(*) FROM decisions");
+        assert!(gone > 15_000 && left > 5_000, "{gone} {left}");
+        assert_eq!(left + i64::try_from(gone).unwrap(), 30_000);
+        assert_eq!(count("SELECT min(at_ms) FROM decisions"), 30_000 - left);
+        assert_eq!(count("SELECT count(*) FROM hold_steps"), 1);
+    }
 }

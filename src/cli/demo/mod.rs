@@ -203,12 +203,16 @@ impl Stage<'_> {
         };
         let board = Arc::new(Board::new(1, identity));
         let health = Arc::new(Health::new(self.config.http.progress_timeout));
-        let server =
-            http::serve(self.config.http.listen, Arc::clone(&board), Arc::clone(&health), None)
-                .map_err(|error| RunError::Listen {
-                    address: self.config.http.listen.to_string(),
-                    reason: error.to_string(),
-                })?;
+        let server = http::serve(
+            self.config.http.listen,
+            Arc::clone(&board),
+            Arc::clone(&health),
+            (None, None),
+        )
+        .map_err(|error| RunError::Listen {
+            address: self.config.http.listen.to_string(),
+            reason: error.to_string(),
+        })?;
         let shared = Shared {
             stop,
             tally: Mutex::default(),
