@@ -83,7 +83,11 @@ const CAUSES: [(&str, ProblemKind, &str); 20] = [
     ("unknown_key", REFUSED, "no event of the rule has this key, or it is no text"),
     ("mandatory", REFUSED, "the rule cannot be silenced"),
     ("not_snoozed", REFUSED, "the rule is not silenced for this value"),
-    ("too_many", REFUSED, "too many rules are silenced at once"),
+    (
+        "too_many",
+        REFUSED,
+        "there is no room for another one: too many rules are silenced, members were changed or payments are held",
+    ),
     ("command_id_reused", KEY_REUSED, "the idempotency key came before with other content"),
 ];
 

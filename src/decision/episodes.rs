@@ -31,6 +31,9 @@ pub type EpisodeKey = (u64, EntityKey);
 /// Most episodes of one key that are open at once; the oldest makes room. What is forgotten may raise one alert more.
 const MOST_PER_KEY: usize = 4;
 
+/// Heap bytes of an episode, about.
+const BYTES_PER_EPISODE: usize = 448;
+
 /// An episode: whose, and the time of its first alert.
 type Place = (EpisodeKey, i64);
 
@@ -135,7 +138,7 @@ pub struct Alerted<'a> {
 pub enum Closed {
     /// No hit came for its span.
     Quiet,
-    /// Its key has later ones, more than are kept.
+    /// Its key has later ones, more than are kept, or all together take more memory than they may.
     Displaced,
     /// Somebody closed it.
     Command,
@@ -353,6 +356,19 @@ impl Episodes {
         }
     }
 
+    /// Ends episodes, those first that would end first, until those that are open take at most `max_bytes`; says how many. The
+    /// next hit of such a one raises an alert.
+    pub fn shrink(&mut self, max_bytes: usize) -> u64 {
+        let mut n_ended = 0;
+        while self.open.len() * BYTES_PER_EPISODE > max_bytes
+            && let Some(&(_, place)) = self.by_end.first()
+        {
+            self.end(place, Closed::Displaced);
+            n_ended += 1;
+        }
+        n_ended
+    }
+
     /// Begins a save of what is open now.
     pub fn begin_save(&mut self) {
         self.saving = Some(Saving::default());
@@ -448,7 +464,7 @@ impl Episodes {
 
     /// Heap bytes, about.
     pub fn bytes(&self) -> usize {
-        self.n_saved() * 448
+        self.n_saved() * BYTES_PER_EPISODE
     }
 
     fn open_new(

@@ -454,7 +454,8 @@ pub struct EpisodeRecord<'a> {
     pub episode_id: &'a str,
     /// Stable id of the rule.
     pub rule: &'a str,
-    /// What ended it: `quiet`, no hit came for the time of its `once per`; `displaced`, its key has four later ones; `command`,
+    /// What ended it: `quiet`, no hit came for the time of its `once per`; `displaced`, its key has four later ones, or there was no memory
+    /// for it; `command`,
     /// somebody closed it. Only the last one says that a person dealt with its alerts.
     #[schemars(extend("enum" = ["quiet", "displaced", "command"]))]
     pub closed: &'a str,
@@ -717,7 +718,7 @@ pub struct CommandAnswer<'a> {
     /// `wrong_type`: the value cannot be a member; `not_on_list`; `in_network`: a network of the list's file holds
     /// the address (`covered_by`), and it stays on the list; `past`: it would end before it begins; `unknown_rule`;
     /// `unknown_key`: no event of the rule has it; `mandatory`: the rule cannot be silenced; `not_snoozed`; `too_many`: 4,096
-    /// snoozes are set.
+    /// snoozes are set, or there is no room for another hold or for another change of a list.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("enum" = ["unknown_hold", "ended", "changed", "not_later", "too_long", "command_id_reused",
         "follows_subject", "held", "unknown_entity", "unknown_list", "list_gives_values", "wrong_type", "not_on_list", "in_network", "past", "unknown_rule", "unknown_key", "mandatory",

@@ -13,7 +13,7 @@ use crate::engine::endings;
 use crate::engine::held::{self, By};
 use crate::engine::port::{Input, Sink};
 use crate::engine::snoozes::{LONGEST_SNOOZE_MS, SnoozeTerms};
-use crate::engine::step::{Remembered, Setup};
+use crate::engine::step::{Remembered, Setup, most_hold_bytes, most_list_edit_bytes};
 use crate::engine::streams::Source;
 use crate::event::schema::{EntityId, EventId, FieldType};
 use crate::rules::list_member;
@@ -234,6 +234,11 @@ impl<S: Sink> Obedience<'_, S> {
         if deadline_ms > now_ms.saturating_add(LONGEST_HOLD_MS) {
             return refused("too_long");
         }
+        let most_bytes = most_hold_bytes(self.setup);
+        self.remembered.holds.shrink(most_bytes);
+        if self.remembered.holds.bytes() >= most_bytes {
+            return refused("too_many");
+        }
         let parts: [&[u8]; 4] =
             [b"subject", entity.as_bytes(), value.as_bytes(), asked.id.as_bytes()];
         let hold = Hold {
@@ -303,6 +308,9 @@ impl<S: Sink> Obedience<'_, S> {
         if until_ms.is_some_and(|until_ms| now_ms.is_some_and(|now_ms| until_ms <= now_ms)) {
             return Err("past");
         }
+        if !self.has_room_on(id, &value) {
+            return Err("too_many");
+        }
         self.remembered.lists.put_until(id, value.as_bytes(), until_ms);
         Ok(())
     }
@@ -320,9 +328,20 @@ impl<S: Sink> Obedience<'_, S> {
             return Answer { covered_by, ..Answer::of(Err("in_network")) };
         }
         // What has ended and is not forgotten yet is not on the list.
-        let there = lists.contains(id, value.as_bytes(), now_ms);
-        lists.remove(id, value.as_bytes());
-        Answer::of(there.then_some(()).ok_or("not_on_list"))
+        if !lists.contains(id, value.as_bytes(), now_ms) {
+            lists.remove(id, value.as_bytes());
+            return Answer::of(Err("not_on_list"));
+        }
+        if !self.has_room_on(id, &value) {
+            return Answer::of(Err("too_many"));
+        }
+        self.remembered.lists.remove(id, value.as_bytes());
+        Answer::of(Ok(()))
+    }
+
+    fn has_room_on(&self, list: ListId, value: &str) -> bool {
+        let most_bytes = most_list_edit_bytes(self.setup);
+        self.remembered.lists.has_room(list, value.as_bytes(), most_bytes)
     }
 
     /// The rule and the key that a command means, the value as records have it.

@@ -95,6 +95,10 @@ pub struct Counters {
     pub breaker_trips: u64,
     /// Times that the older half of the remembered ids was forgotten before its time, for want of room.
     pub ids_cut_short: u64,
+    /// Alert episodes that were forgotten before their time, for want of room.
+    pub episodes_cut_short: u64,
+    /// Changes of lists by rules that were not done, for want of room.
+    pub list_changes_refused: u64,
     /// Events of which something was asked that is more than its type holds.
     pub overflows: u64,
 }

@@ -16,6 +16,9 @@ use crate::state::walk::Walk;
 /// End of a member that stays for ever.
 const FOREVER_MS: i64 = i64::MAX;
 
+/// Heap bytes of what changed of one member, the member among them, about.
+const BYTES_PER_EDIT: usize = 256;
+
 type Members = HashMap<EntityKey, Member, BuildHasherDefault<KeyHasher>>;
 type Tags = HashMap<Tag, EntityKey, BuildHasherDefault<KeyHasher>>;
 
@@ -136,6 +139,12 @@ impl Lists {
     pub fn put_until(&mut self, list: ListId, text: &[u8], ends_ms: Option<i64>) {
         self.remove(list, text);
         self.put(list, text, ends_ms.unwrap_or(FOREVER_MS));
+    }
+
+    /// Whether a change of this member is kept within `max_bytes` of all changes. One that was changed before can change.
+    pub fn has_room(&self, list: ListId, text: &[u8], max_bytes: usize) -> bool {
+        (self.edits.len() + 1) * BYTES_PER_EDIT <= max_bytes
+            || self.edits.contains_key(&(list, EntityKey::of_text(text)))
     }
 
     /// Takes a text off a list; says whether it was there.

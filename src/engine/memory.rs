@@ -29,6 +29,9 @@ const ADVANCES_PER_SWEEP: u64 = 64;
 /// The segments of models may take one part in this many of the state budget.
 const MODELS_SHARE: usize = 4;
 
+/// Of the state budget the tables keep one part in this many, whatever else is held.
+const TABLES_SHARE: usize = 16;
+
 /// All tables, and per event type how they are read.
 #[derive(Debug)]
 pub(super) struct Memory {
@@ -405,12 +408,16 @@ impl Memory {
         }
     }
 
-    /// Evicts keys of the largest table until the state fits the budget (`others` are bytes held elsewhere).
+    /// Evicts keys of the largest table until the state fits the budget (`others` are bytes held elsewhere), or the tables
+    /// their part of it: open holds must not make every rule blind.
     pub(super) fn fit(&mut self, budget: u64, others: usize) {
         let budget = usize::try_from(budget).unwrap_or(usize::MAX);
         let models = self.models.shrink(budget / MODELS_SHARE);
-        let budget = budget.saturating_sub(others).saturating_sub(models);
-        while self.table_bytes() > budget {
+        let left = budget.saturating_sub(others).saturating_sub(models);
+        // WHY: of what is held, because the room that keys leave behind is not given back.
+        let kept = budget / TABLES_SHARE;
+        let held = |tables: &[Table]| tables.iter().map(Table::held_bytes).sum::<usize>();
+        while self.table_bytes() > left && held(&self.tables) > kept {
             let largest = self.tables.iter_mut().filter(|t| t.keys() > 0).max_by_key(|t| t.bytes());
             if largest.and_then(|table| table.evict(16)).is_none() {
                 return;

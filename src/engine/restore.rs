@@ -420,6 +420,8 @@ fn load_counters(code: &mut Decoder<'_>) -> Result<(Counters, RuleCounts), Damag
         &mut counters.evictions,
         &mut counters.breaker_trips,
         &mut counters.ids_cut_short,
+        &mut counters.episodes_cut_short,
+        &mut counters.list_changes_refused,
         &mut counters.overflows,
     ] {
         *count = load_count(code)?;

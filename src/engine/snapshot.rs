@@ -337,6 +337,8 @@ fn scalars(counters: &Counters) -> impl Iterator<Item = u64> {
         evictions,
         breaker_trips,
         ids_cut_short,
+        episodes_cut_short,
+        list_changes_refused,
         overflows,
     } = counters;
     let others = [
@@ -349,6 +351,8 @@ fn scalars(counters: &Counters) -> impl Iterator<Item = u64> {
         *evictions,
         *breaker_trips,
         *ids_cut_short,
+        *episodes_cut_short,
+        *list_changes_refused,
         *overflows,
     ];
     core::iter::once(*read)

@@ -52,6 +52,16 @@ const REPEATS_SHARE: u64 = 8;
 /// about as much again.
 const LABELS_SHARE: u64 = 16;
 
+/// Holds may take one part in this many of the state budget before those that have ended are forgotten early, and no command
+/// places another one. Open ones are promises: none is given up, whatever they take.
+const HOLDS_SHARE: u64 = 8;
+
+/// What rules and people changed of lists may take one part in this many of the state budget; beyond it nothing is added.
+const LIST_EDITS_SHARE: u64 = 16;
+
+/// Open alert episodes may take one part in this many of the state budget.
+const EPISODES_SHARE: u64 = 32;
+
 /// Remembered ids may take one part in this many of the state budget.
 ///
 /// WHY: what they take the windows lack, and rules whose windows are evicted stop nothing. An id that is forgotten too
@@ -430,16 +440,25 @@ impl Engine {
         self.remembered.breakers.tripped()
     }
 
+    /// Bytes of holds, open and ended.
+    pub fn holds_bytes(&self) -> usize {
+        self.remembered.holds.bytes()
+    }
+
     /// Holds that are open.
     pub fn holds_open(&self) -> usize {
         self.remembered.holds.n_open()
     }
 
     /// When the oldest open hold with a deadline of its own was placed, in ms of event time, and how many have less than a
-    /// fifth of their time left.
-    pub fn holds_waiting(&self) -> (Option<i64>, usize) {
+    /// fifth of their time left at `wall_ms`, or by the clock of their partition where that is ahead: in a quiet partition it
+    /// stands still, and so it does on the topic of commands. For figures alone.
+    pub fn holds_waiting(&self, wall_ms: i64) -> (Option<i64>, usize) {
         let clocks = self.remembered.clocks.all();
-        let now_ms = |clock: u32| clocks.get(usize::try_from(clock).ok()?)?.now_ms;
+        let now_ms = |clock: u32| {
+            let clock = usize::try_from(clock).ok().and_then(|clock| clocks.get(clock));
+            clock.and_then(|clock| clock.now_ms).map_or(wall_ms, |now_ms| now_ms.max(wall_ms))
+        };
         self.remembered.holds.waiting(now_ms)
     }
 
@@ -594,6 +613,16 @@ pub(super) fn no_ids(program: &Program, options: &EngineOptions) -> SeenIds {
     SeenIds::new(options.dedupe_window_ms, most_ids(program, options))
 }
 
+/// Most bytes of holds.
+pub(super) fn most_hold_bytes(setup: &Setup) -> usize {
+    share_of(budget_bytes(&setup.program, &setup.options), HOLDS_SHARE)
+}
+
+/// Most bytes of what changed of lists.
+pub(super) fn most_list_edit_bytes(setup: &Setup) -> usize {
+    share_of(budget_bytes(&setup.program, &setup.options), LIST_EDITS_SHARE)
+}
+
 /// How many ids one engine remembers: its part of the setting, in its part of the budget.
 pub(super) fn most_ids(program: &Program, options: &EngineOptions) -> usize {
     let set = options.dedupe_max_ids / options.sharers.max(1);
@@ -635,6 +664,8 @@ impl Remembered {
         let budget = budget_bytes(&setup.program, &setup.options);
         self.repeats.shrink(share_of(budget, REPEATS_SHARE));
         self.labels.shrink(share_of(budget, LABELS_SHARE));
+        self.holds.shrink(share_of(budget, HOLDS_SHARE));
+        self.counters.episodes_cut_short += self.episodes.shrink(share_of(budget, EPISODES_SHARE));
         let others = self.other_bytes();
         self.memory.fit(budget, others);
         self.counters.evictions = self.memory.evictions();

@@ -21,7 +21,7 @@ use crate::engine::options::DecisionsWanted;
 use crate::engine::port::{Input, Judged, Sink};
 use crate::engine::repeats::Answer;
 use crate::engine::scene::{self, Scene};
-use crate::engine::step::{Decoded, Remembered, Setup, Work};
+use crate::engine::step::{Decoded, Remembered, Setup, Work, most_list_edit_bytes};
 use crate::engine::streams::{Placement, Source, Timeliness};
 use crate::engine::tell::{AlertWish, Told, rule, severity_word, tell};
 use crate::event::key::{key_of, key_parts};
@@ -568,19 +568,29 @@ impl<'a, S: Sink> Turn<'a, S> {
     /// What the rules that hit write on lists; in rule order, removals after additions.
     fn write_lists(&mut self, standing: &Standing, judgement: &Judgement<'_>) {
         let now_ms = standing.now_ms(self.decoded);
-        let lists = &mut self.remembered.lists;
+        let most_bytes = most_list_edit_bytes(self.setup);
+        let Remembered { lists, counters, .. } = &mut *self.remembered;
         let actions = || judgement.hits.iter().flat_map(|hit| &hit.body.actions);
         for action in actions() {
-            if let ActionPlan::Add { slot, list, for_ms } = action {
-                let value = scene::text(self.decoded, *slot);
-                if !value.is_empty() {
-                    lists.put(*list, value.as_bytes(), now_ms.saturating_add(*for_ms));
-                }
+            let (ActionPlan::Add { slot, list, .. } | ActionPlan::Remove { slot, list }) = action
+            else {
+                continue;
+            };
+            let value = scene::text(self.decoded, *slot).as_bytes();
+            if !value.is_empty() && !lists.has_room(*list, value, most_bytes) {
+                counters.list_changes_refused += 1;
+            } else if let ActionPlan::Add { for_ms, .. } = action
+                && !value.is_empty()
+            {
+                lists.put(*list, value, now_ms.saturating_add(*for_ms));
             }
         }
         for action in actions() {
             if let ActionPlan::Remove { slot, list } = action {
-                lists.remove(*list, scene::text(self.decoded, *slot).as_bytes());
+                let value = scene::text(self.decoded, *slot).as_bytes();
+                if lists.has_room(*list, value, most_bytes) {
+                    lists.remove(*list, value);
+                }
             }
         }
     }

@@ -276,7 +276,7 @@ impl Step for Deciding {
         Some(AuditStanding { seq, last, decisions: self.engine.digest() })
     }
 
-    fn report(&self, report: &mut EngineReport) {
+    fn report(&self, wall_ms: i64, report: &mut EngineReport) {
         let counters = self.engine.counters();
         let per_rule = |pick: fn(&crate::engine::RuleCounters) -> u64| -> Vec<(Arc<str>, u64)> {
             self.rules.iter().map(Arc::clone).zip(counters.rules.iter().map(pick)).collect()
@@ -299,7 +299,7 @@ impl Step for Deciding {
             .audit_chains()
             .map(|(source, link)| (source.topic.as_str().into(), source.partition, link.seq));
         let fields = counters.mapping_errors.iter();
-        let (holds_oldest_ms, holds_due_soon) = self.engine.holds_waiting();
+        let (holds_oldest_ms, holds_due_soon) = self.engine.holds_waiting(wall_ms);
         *report = EngineReport {
             alerts: per_rule(|rule| rule.alerts),
             alerts_thinned: per_rule(|rule| rule.thinned),
@@ -328,6 +328,9 @@ impl Step for Deciding {
             state_bytes: self.engine.state_bytes() as u64,
             state_evictions: counters.evictions,
             ids_cut_short: counters.ids_cut_short,
+            episodes_cut_short: counters.episodes_cut_short,
+            list_changes_refused: counters.list_changes_refused,
+            holds_bytes: self.engine.holds_bytes() as u64,
             overflows: counters.overflows,
             breaker_trips: counters.breaker_trips,
             mapping_errors: fields.map(|(field, n)| (field.as_str().into(), *n)).collect(),

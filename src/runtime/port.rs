@@ -105,8 +105,9 @@ pub trait Step {
         None
     }
 
-    /// Writes the engine's own counters over those in `report`.
-    fn report(&self, report: &mut EngineReport);
+    /// Writes the engine's own counters over those in `report`. `wall_ms`, ms since 1970, says how late it is for figures about
+    /// deadlines, and decides nothing.
+    fn report(&self, wall_ms: i64, report: &mut EngineReport);
 }
 
 /// Where an audit chain stands.

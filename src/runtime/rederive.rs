@@ -631,8 +631,8 @@ impl Step for Watched {
         self.deciding.lead_ms()
     }
 
-    fn report(&self, report: &mut EngineReport) {
-        self.deciding.report(report);
+    fn report(&self, wall_ms: i64, report: &mut EngineReport) {
+        self.deciding.report(wall_ms, report);
     }
 }
 

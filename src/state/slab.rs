@@ -91,6 +91,11 @@ impl<T> Slab<T> {
         grown(self.cells.len()) * size_of::<Cell<T>>()
     }
 
+    /// Of them, bytes of the cells that hold something.
+    pub fn held_bytes(&self) -> usize {
+        self.held * size_of::<Cell<T>>()
+    }
+
     /// The same cells with other values.
     pub fn map<U>(self, mut make: impl FnMut(T) -> U) -> Slab<U> {
         let cells = self.cells.into_iter().map(|cell| match cell {

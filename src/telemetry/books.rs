@@ -117,6 +117,12 @@ pub struct EngineReport {
     pub state_evictions: u64,
     /// Times that ids were forgotten early, for want of room.
     pub ids_cut_short: u64,
+    /// Alert episodes that were forgotten before their time, for want of room.
+    pub episodes_cut_short: u64,
+    /// Changes of lists by rules that were not done, for want of room.
+    pub list_changes_refused: u64,
+    /// Bytes of holds.
+    pub holds_bytes: u64,
     /// Events of which a rule asked more than its type holds.
     pub overflows: u64,
     /// Rules that stopped more than the policy's breaker allows.
@@ -284,6 +290,9 @@ impl EngineReport {
         self.state_bytes += other.state_bytes;
         self.state_evictions += other.state_evictions;
         self.ids_cut_short += other.ids_cut_short;
+        self.episodes_cut_short += other.episodes_cut_short;
+        self.list_changes_refused += other.list_changes_refused;
+        self.holds_bytes += other.holds_bytes;
         self.overflows += other.overflows;
         self.breaker_trips += other.breaker_trips;
     }

@@ -193,6 +193,7 @@ fn state(cells: &[Books]) -> Vec<MetricFamily> {
             count(|e| e.duplicates),
         ),
         gauge("riskweir_state_keys", "Keys that hold windows.", keys),
+        gauge("riskweir_holds_bytes", "Memory of holds, open and ended.", count(|e| e.holds_bytes)),
         gauge("riskweir_state_bytes", "Memory of all windows.", count(|e| e.state_bytes)),
         counter(
             "riskweir_state_evictions_total",
@@ -203,6 +204,16 @@ fn state(cells: &[Books]) -> Vec<MetricFamily> {
             "riskweir_ids_cut_short_total",
             "Times that ids were forgotten early for want of room: older repeats are decided anew.",
             count(|e| e.ids_cut_short),
+        ),
+        counter(
+            "riskweir_episodes_cut_short_total",
+            "Alert episodes that were forgotten early for want of room: their next hit alerts again.",
+            count(|e| e.episodes_cut_short),
+        ),
+        counter(
+            "riskweir_list_changes_refused_total",
+            "Changes of lists by rules that were not done for want of room.",
+            count(|e| e.list_changes_refused),
         ),
         counter(
             "riskweir_overflows_total",

@@ -61,7 +61,7 @@ impl Step for Echo {
         self.count(input, "replay");
     }
 
-    fn report(&self, report: &mut EngineReport) {
+    fn report(&self, _: i64, report: &mut EngineReport) {
         report.state_bytes = 64 * self.counts.len() as u64;
     }
 }

@@ -400,6 +400,16 @@ impl HoldBook {
         }
     }
 
+    /// Forgets those that ended, oldest first, until at most `max_bytes` are held or only open ones are left.
+    pub fn shrink(&mut self, max_bytes: usize) {
+        while self.bytes > max_bytes
+            && let Some((_, oldest)) = self.ended.first().copied()
+        {
+            self.touch(oldest);
+            self.drop_hold(oldest);
+        }
+    }
+
     /// Begins a save of what is there now.
     pub fn begin_save(&mut self) {
         self.saving = Some(Walk::default());
@@ -453,11 +463,11 @@ impl HoldBook {
     }
 
     /// How the open holds wait that have a deadline of their own: when the oldest was placed, in ms of event time, and how many
-    /// have less than a fifth of their time left. `now_ms`: of each partition's clock.
+    /// have less than a fifth of their time left. `now_ms`: how late it is for the holds of each partition.
     ///
     /// # Cost
     /// A look at each of them.
-    pub fn waiting(&self, now_ms: impl Fn(u32) -> Option<i64>) -> (Option<i64>, usize) {
+    pub fn waiting(&self, now_ms: impl Fn(u32) -> i64) -> (Option<i64>, usize) {
         let open = self.deadlines.iter().filter_map(|(clock, deadline_ms, key)| {
             Some((*clock, *deadline_ms, self.holds.get(key)?.1.placed_ms))
         });
@@ -466,8 +476,7 @@ impl HoldBook {
             oldest_ms =
                 Some(oldest_ms.map_or(placed_ms, |oldest_ms: i64| oldest_ms.min(placed_ms)));
             let fifth_ms = deadline_ms.saturating_sub(placed_ms) / 5;
-            let is_due = |now_ms: i64| deadline_ms.saturating_sub(now_ms) < fifth_ms;
-            due_soon += usize::from(now_ms(clock).is_some_and(is_due));
+            due_soon += usize::from(deadline_ms.saturating_sub(now_ms(clock)) < fifth_ms);
         }
         (oldest_ms, due_soon)
     }
@@ -557,7 +566,7 @@ mod tests {
     #[test]
     fn how_open_holds_wait_is_told_by_the_clock_of_their_own_stream() {
         let mut book = HoldBook::default();
-        assert_eq!(book.waiting(|_| Some(0)), (None, 0));
+        assert_eq!(book.waiting(|_| 0), (None, 0));
         // Placed at 100, 200 and 300; a fifth of the time of the first is 20, of the others 40.
         for (stream, id, placed_ms, deadline) in
             [(0, "a", 100, 200), (0, "b", 200, 400), (1, "c", 300, 500)]
@@ -565,14 +574,14 @@ mod tests {
             let held = Hold { placed_ms, ..hold(id, deadline) };
             book.place(stream, EntityKey::of_text(id.as_bytes()), held);
         }
-        let at = |book: &HoldBook, first: i64, second: Option<i64>| {
-            book.waiting(|stream| if stream == 0 { Some(first) } else { second })
+        let at = |book: &HoldBook, first: i64, second: i64| {
+            book.waiting(|stream| if stream == 0 { first } else { second })
         };
-        assert_eq!(at(&book, 180, None), (Some(100), 0));
-        assert_eq!(at(&book, 181, Some(461)), (Some(100), 2));
+        assert_eq!(at(&book, 180, 460), (Some(100), 0));
+        assert_eq!(at(&book, 181, 461), (Some(100), 2));
         expired(&mut book, 0, 200);
-        assert_eq!(at(&book, 360, Some(0)), (Some(200), 0));
-        assert_eq!(at(&book, 361, Some(0)), (Some(200), 1));
+        assert_eq!(at(&book, 360, 0), (Some(200), 0));
+        assert_eq!(at(&book, 361, 0), (Some(200), 1));
     }
 
     #[test]

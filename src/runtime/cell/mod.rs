@@ -686,13 +686,14 @@ impl<'a, E: Engines, L: Log> Cell<'a, E, L> {
     /// The engines' own counters, those of all shards that have partitions together.
     fn report_engines(&mut self) {
         let mut reports = Vec::new();
+        let wall_ms = self.world.clock.wall_ms();
         self.books.snapshots.clear();
         for (at, shard) in self.shards.iter().enumerate() {
             if &*shard.name != WHOLE && !self.assigned.iter().any(|ours| ours.shard == at) {
                 continue;
             }
             let mut report = EngineReport::default();
-            shard.engine.report(&mut report);
+            shard.engine.report(wall_ms, &mut report);
             reports.push(report);
             self.books.snapshots.extend(shard.checkpoints.as_ref().map(|own| own.books.clone()));
         }

@@ -406,6 +406,11 @@ impl Table {
         self.history_bytes + self.slots.bytes() + hashed(self.slots.len(), size_of::<u32>())
     }
 
+    /// Bytes of the keys that are there, without room that others left behind.
+    pub fn held_bytes(&self) -> usize {
+        self.history_bytes + self.slots.held_bytes()
+    }
+
     /// Looks at the next `budget` slots: forgets keys that no window can see any more, and gives back spare memory.
     ///
     /// # Cost
