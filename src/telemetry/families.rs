@@ -24,6 +24,7 @@ pub(crate) fn of(cells: &[Books], identity: &Identity, asked: &RequestCounts) ->
     let mut families = records(cells);
     families.extend(rules(cells));
     families.extend(state(cells));
+    families.extend(memory(cells));
     families.extend(models(cells));
     families.extend(labels(cells));
     families.extend(kafka(cells));
@@ -193,6 +194,28 @@ fn state(cells: &[Books]) -> Vec<MetricFamily> {
             count(|e| e.duplicates),
         ),
         gauge("riskweir_state_keys", "Keys that hold windows.", keys),
+        counter(
+            "riskweir_overflows_total",
+            "Events of which rules asked a value too large to be reckoned with: it was missing for them.",
+            count(|e| e.overflows),
+        ),
+        counter(
+            "riskweir_breaker_trips_total",
+            "Rules that stopped more than the breaker of the policy allows.",
+            count(|e| e.breaker_trips),
+        ),
+        counter(
+            "riskweir_mapping_errors_total",
+            "Values that a declared field could not take.",
+            mapping,
+        ),
+    ]
+}
+
+/// What the byte budget takes, and what gave way to it.
+fn memory(cells: &[Books]) -> Vec<MetricFamily> {
+    let count = |pick: fn(&EngineReport) -> u64| total(cells, move |books| pick(&books.engine));
+    vec![
         gauge("riskweir_holds_bytes", "Memory of holds, open and ended.", count(|e| e.holds_bytes)),
         gauge("riskweir_state_bytes", "Memory of all windows.", count(|e| e.state_bytes)),
         counter(
@@ -214,21 +237,6 @@ fn state(cells: &[Books]) -> Vec<MetricFamily> {
             "riskweir_list_changes_refused_total",
             "Changes of lists by rules that were not done for want of room.",
             count(|e| e.list_changes_refused),
-        ),
-        counter(
-            "riskweir_overflows_total",
-            "Events of which rules asked a value too large to be reckoned with: it was missing for them.",
-            count(|e| e.overflows),
-        ),
-        counter(
-            "riskweir_breaker_trips_total",
-            "Rules that stopped more than the breaker of the policy allows.",
-            count(|e| e.breaker_trips),
-        ),
-        counter(
-            "riskweir_mapping_errors_total",
-            "Values that a declared field could not take.",
-            mapping,
         ),
     ]
 }
