@@ -493,7 +493,7 @@ pub struct HoldRecord<'a> {
     pub hold_id: &'a str,
     /// `placed`, `extended` (its deadline was put off), `escalated` (nobody decided until the first deadline, and it stays
     /// stopped until the second), `released` (the payment may go), `confirmed` (the payment is refused)
-    /// or `expired` (nobody decided until the deadline: `otherwise` holds). The last three end it.
+    /// or `expired` (nobody decided until the deadline: the payment goes or is refused, as `otherwise` says). The last three end it.
     #[schemars(extend("enum" = ["placed", "extended", "escalated", "released", "confirmed", "expired"]))]
     pub state: &'a str,
     /// What is held: an event; where `all_payments` is true a kind of entity and its id, and when that was placed.

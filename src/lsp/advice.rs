@@ -57,7 +57,10 @@ const WORDS: &[(&str, &str)] = &[
         "Lets the payment pass, over blocks and holds that are not mandatory; needs an end date.",
     ),
     ("block", "Refuses the payment."),
-    ("hold", "Stops the payment until a deadline: `hold for 2h otherwise release`."),
+    (
+        "hold",
+        "Stops the payment for a time. Where nobody has decided when it is over, `hold for 2h otherwise release` lets the payment go and `otherwise block` refuses it.",
+    ),
     ("step_up", "Asks for a second factor."),
     (
         "alert",
@@ -144,7 +147,10 @@ const WORDS: &[(&str, &str)] = &[
     ("this", "The present event: `this.sender`; in a sequence the last step."),
     ("skip", "If it cannot be decided: no hit."),
     ("match", "If it cannot be decided: as if it hit."),
-    ("otherwise", "What happens when nobody decides in time."),
+    (
+        "otherwise",
+        "What comes where nobody has decided until the deadline: `release` lets the payment go (so it is without `otherwise`), `block` refuses it, `escalate to seniors for 4h` asks others first. Of a `step_up` it is what comes of a challenge that failed or was not answered: `block`, or `hold for 30m`.",
+    ),
     ("given", "What happened before."),
     (
         "expect",

@@ -131,7 +131,7 @@ fn then(place: &Place<'_>, offers: &mut Offers<'_>) {
         Some("add" | "remove") => place.events().for_each(|event| offers.fields(event)),
         Some("to" | "from") => offers.lists(),
         Some("in") => offers.groups(),
-        Some("otherwise") => offers.words(&["release", "block"]),
+        Some("otherwise") => offers.words(&["release", "block", "escalate", "hold"]),
         _ => {
             offers.words(&["queue", "once", "per", "message", "reason", "otherwise", "for", "cap"]);
             actions(offers);

@@ -125,7 +125,9 @@ fn finish(items: &[&Item], program: &Program, mut report: Vec<Diagnostic>) -> Ve
         report.extend(analysis::findings(program));
     }
     accepted::settle(program, items.iter().copied(), &mut report);
-    in_order(report)
+    let mut report = in_order(report);
+    unpriced::once(&mut report);
+    report
 }
 
 fn failed(report: &[Diagnostic]) -> bool {
