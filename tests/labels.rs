@@ -14,8 +14,10 @@ use riskweir::engine::{
 use riskweir::event::schema::Finding;
 use riskweir::models::online::Scored;
 use riskweir::rules::program::{Mode, Program};
+use serde_json::Value;
 
 use crate::support::dice::Dice;
+use crate::support::runner::Runner as Plain;
 
 mod support;
 
@@ -481,6 +483,55 @@ fn a_later_label_replaces_the_earlier_one_and_counts_once() {
     let labels = [Finding::Fraud, Finding::Genuine, Finding::Open];
     let counts = labels.map(|finding| came(&runner.engine, finding, Found::Acted));
     assert_eq!(counts, [3, 1, 1], "all of them came");
+}
+
+/// What rules ask of labels as they ask of any event: a repeat is recognised for a day, and later it is another event; who
+/// asks how many payments were labelled, and not how many labels came, is told the same however often they come.
+#[test]
+fn a_label_that_comes_again_late_is_another_event_in_a_window_but_no_other_payment() {
+    let schema = r#"
+event payment from "t" when "/type" = "payment"
+  id    id   : text
+  time  at   : time unit ms
+  key   shop : shop
+event outcome from "t" when "/type" = "outcome"
+  id    id    : text
+  time  at    : time unit ms
+  key   shop  : shop
+  field about : text
+  field fraud : bool
+  labels payment by about verdict fraud
+rule told
+  id "R-1"  owner fraud  severity low
+  on payment
+  let labels = count(outcome where fraud) by shop over last 30d
+  let frauds = distinct(outcome.about where fraud) by shop over last 30d
+  when labels >= 0 and frauds >= 0
+  then alert queue q message "{labels} {frauds}"
+"#;
+    let mut runner = Plain::new(&program(schema));
+    let mut said = |day: i64, of: &str| {
+        let at = START_MS + day * DAY_MS;
+        let of = of.replace("AT", &at.to_string());
+        let from = runner.out.len();
+        runner.decide(&of);
+        let alert = runner.out[from..].iter().find(|output| output.topic == OutputTopic::Alerts);
+        let alert = alert.map(|alert| serde_json::from_slice(&alert.body).unwrap());
+        alert.map_or(String::new(), |alert: Value| alert["message"].as_str().unwrap().to_owned())
+    };
+    let label = r#"{"type":"outcome","id":"k1","at":AT,"shop":"s","about":"p1","fraud":true}"#;
+    let payment = |n: u32| format!(r#"{{"type":"payment","id":"p{n}","at":AT,"shop":"s"}}"#);
+    assert_eq!(said(0, &payment(1)), "0 0");
+    said(8, label);
+    assert_eq!(said(8, &payment(2)), "1 1");
+    said(8, label);
+    assert_eq!(said(8, &payment(3)), "1 1", "a repeat within a day is none");
+    said(12, label);
+    assert_eq!(
+        said(12, &payment(4)),
+        "2 1",
+        "four days later it is another label of the same payment"
+    );
 }
 
 #[test]

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use riskweir::diag::{Binary, Source, Sources};
 use riskweir::engine::{Engine, EngineOptions, Restore, SnapshotStatus};
 use riskweir::rules::compile;
-use riskweir::rules::program::Program;
+use riskweir::rules::program::{ModelId, Program};
 use serde_json::{Value, json};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -335,6 +335,64 @@ fn a_comparison_of_rule_sets_names_the_model_whose_artifact_changed() {
     assert_eq!(changed.len(), 1, "{changed:#?}");
     assert_eq!(changed[0].what, "model fraud");
     assert!(changed[0].how[0].starts_with("artifact ") && changed[0].how[0].contains(" → "));
+}
+
+/// A tree of so many splits, one below the other, whose leaves all say something else.
+fn chain(splits: u32) -> Tree {
+    let leaf = |nano: u32| Tree::Leaf(i64::from(nano));
+    (0..splits).fold(leaf(splits), |below, at| Tree::Split {
+        feature: 0,
+        threshold: i64::from(at),
+        missing_left: true,
+        sides: Box::new([leaf(at), below]),
+    })
+}
+
+/// By hand, of what docs/errors/E0606.md says: 12 units for a tree of up to 20 splits and 0.6 for each of a deeper one,
+/// and 30 to count the score; 10,000 are allowed.
+#[test]
+fn a_model_that_takes_too_long_is_refused_and_a_budget_admits_it() {
+    let found = |n: usize, splits: u32, policy: &str| {
+        let trees = vec![chain(splits); n];
+        let parts = [SCHEMA, MODEL, TOLD, policy];
+        let made = with_artifacts(sources(&parts), |read| forest(&trees, read.len()));
+        let (program, report) = compile(&made);
+        assert_eq!(program.is_none(), report.iter().any(|it| it.code.0.starts_with('E')));
+        report.into_iter().find(|it| it.code.0.starts_with('E'))
+    };
+    for (most, splits) in [(830, 1), (830, 20), (415, 40), (255, 64)] {
+        assert_eq!(found(most, splits, ""), None, "{most} trees of {splits}");
+        let refused = found(most + 1, splits, "").unwrap();
+        assert_eq!(refused.code.0, "E0606", "{refused:?}");
+    }
+    let refused = found(500, 64, "").unwrap();
+    // 500 trees of 39 units (64 * 0.6, rounded up) and 30: 195,300 ns.
+    assert!(refused.message.contains("up to 19530 units"), "{refused:?}");
+    let help = refused.help.unwrap();
+    let budget = help.split('`').find(|part| part.starts_with("budget ")).unwrap();
+    let policy = |budget: &str| format!("policy decisions\n  base currency EUR\n  {budget}\n");
+    assert_eq!(found(500, 64, &policy(budget)), None, "{help}");
+    let refused = found(500, 64, &policy("budget 190us per event")).unwrap();
+    assert_eq!(refused.code.0, "E0518", "what is allowed is counted: {refused:?}");
+}
+
+#[test]
+fn whoever_measures_a_score_once_more_gets_the_same_and_changes_nothing() {
+    let trees = few_scores();
+    let program = program(&[SCHEMA, MODEL, TOLD], &trees);
+    let (mut asked, mut alone) = (Runner::new(&program), Runner::new(&program));
+    let model = ModelId(0);
+    assert_eq!(asked.engine.score_again(model), None, "nothing was scored yet");
+    for event in stream(8, 60) {
+        let decision = asked.decide(&event);
+        assert_eq!(decision, alone.decide(&event));
+        let again = asked.engine.score_again(model);
+        let scored = decision["models"][0]["raw_micro"].as_i64();
+        assert_eq!(again.map(|scored| scored.raw_micro), scored, "{decision:#}");
+    }
+    assert_eq!(asked.snapshot(), alone.snapshot());
+    assert_eq!(asked.engine.digest(), alone.engine.digest());
+    assert_eq!(asked.engine.score_again(ModelId(7)), None);
 }
 
 #[test]

@@ -375,25 +375,44 @@ fn a_frozen_copy_beside_a_model_begins_with_what_that_has_learned() {
 }
 
 #[test]
-fn what_is_alerted_is_not_learned() {
-    let alerts = r#"
+fn what_is_alerted_or_stopped_is_not_learned() {
+    let rules = |action: &str| {
+        format!(
+            r#"
 rule all
   id "R-1"  owner fraud  severity low
   on pay
   when amount > 0 EUR
-  then alert
+  if missing skip
+  then {action}
 rule ask mode shadow
   on pay
   when model.anomaly >= 0.0
   if missing skip
   then alert
-"#;
-    let lines = stream(4_500);
-    let mut runner = Runner::new(&program(&[SCHEMA, ANOMALY, alerts]));
-    runner.steps(&lines[..4_400]);
-    let decision = runner.decide(&lines[4_400]);
-    assert_eq!(decision["undecided"][0]["name"], "ask");
-    assert!(decision["models"][0].get("raw_micro").is_none(), "{decision:#}");
+"#
+        )
+    };
+    let lines = stream(2_300);
+    let learned = |action: &str| {
+        let mut runner = Runner::new(&program(&[SCHEMA, ANOMALY, &rules(action)]));
+        runner.steps(&lines[..2_200]);
+        let decision = runner.decide(&lines[2_200]);
+        let scored = decision["models"][0].get("raw_micro").is_some();
+        let undecided = decision.get("undecided").is_some_and(|it| it[0]["name"] == "ask");
+        assert_eq!(scored, !undecided, "{decision:#}");
+        scored
+    };
+    assert!(learned("score +1"), "it says nothing against the payment");
+    let stops = [
+        "alert",
+        "hold for 2h otherwise release reason \"r\"",
+        "step_up app_confirm otherwise hold for 1h",
+        "block reason \"r\"",
+    ];
+    for action in stops {
+        assert!(!learned(action), "{action}");
+    }
 }
 
 /// What is known of a card's payments a week later, beside what it does now; nothing reads a label sooner.

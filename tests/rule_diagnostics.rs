@@ -22,7 +22,7 @@ use riskweir::rules::{Day, due, renewed, syntax};
 
 mod support;
 
-use support::artifacts::{artifact, plain};
+use support::artifacts::{Tree, artifact, forest, plain};
 
 /// What is under test: a file beside the common schema in, diagnostics out.
 fn compile(name: &str, text: String, before: Option<String>) -> (Sources, Vec<Diagnostic>) {
@@ -93,8 +93,14 @@ fn artifacts() -> Vec<Binary> {
         file("models/moved.rwm", moved.encode()),
         file("models/no-model.rwm", b"value,expires,note".to_vec()),
         file("models/old.rwm", bytes("card_payment", &old)),
+        file("models/slow.rwm", slow(feature("amount", "card_payment: amount in EUR", eur))),
         file("models/transfers.rwm", bytes("transfer", &old)),
     ]
+}
+
+/// An artifact of a thousand trees.
+fn slow(feature: LearnedFeature) -> Vec<u8> {
+    artifact("card_payment", &[feature], forest(&vec![Tree::Leaf(0); 1_000], 1)).encode()
 }
 
 fn goldens() -> Vec<PathBuf> {

@@ -596,6 +596,27 @@ fn a_new_filter_is_warming_until_its_window_has_filled() {
     }
 }
 
+/// By hand, of what docs/LANGUAGE.md says: of the two payments from before nothing is known of the value, so they stand as 0.
+#[test]
+fn a_value_that_was_not_remembered_is_0_in_what_came_before_and_warming_says_so() {
+    let after = [
+        ("distinct(payment.shop) by card over last 1h", "2", "1"),
+        ("(sum(payment.amount) by card over last 1h) / 1 EUR", "30", "60"),
+        ("(min(payment.amount) by card over last 1h) / 1 EUR", "0", "30"),
+        ("(avg(payment.amount) by card over last 1h) / 1 EUR", "10", "30"),
+    ];
+    for (value, at_once, when_filled) in after {
+        let mut runner = running(&saying("count(payment) by card over last 1h"));
+        runner.ask(LATER_S, "30.00");
+        runner.ask(LATER_S + 1, "30.00");
+        for mut runner in changed(runner, &saying(value)) {
+            assert_eq!(runner.ask(LATER_S + 10, "30.00"), said(at_once, true), "{value}");
+            let filled = runner.ask(LATER_S + 3_601, "30.00");
+            assert_eq!(filled, said(when_filled, false), "{value}");
+        }
+    }
+}
+
 #[test]
 fn state_of_a_field_that_is_read_from_elsewhere_in_the_record_begins_anew() {
     let value = "(sum(payment.amount where flag) by card over last 1h) / 1 EUR";

@@ -114,6 +114,7 @@ registry! {
     E0603 "a model where it has no score";
     E0604 "an artifact of a model that cannot be used";
     E0605 "an artifact that was trained on other features";
+    E0606 "a model that takes too long to score an event";
     E0907 "not yet supported: address look-ups";
     W0001 "`and` and `or` mixed without parentheses";
     W0002 "a comment that accepts nothing";

@@ -46,10 +46,15 @@ struct Tally {
     high: u64,
     /// By feature.
     missing: Vec<u64>,
+    /// The newest event that it was asked about: its time in ms, its segment and what was read of it.
+    newest: Option<(i64, Option<EntityKey>)>,
+    newest_row: Vec<Option<i64>>,
 }
 
 impl Tally {
-    fn count(&mut self, asked: &Asked) {
+    fn count(&mut self, asked: &Asked, time_ms: i64) {
+        self.newest = Some((time_ms, asked.segment));
+        self.newest_row.clone_from(&asked.row);
         match asked.scored {
             Some(_) => self.scored += 1,
             None => self.unscored += 1,
@@ -403,11 +408,19 @@ impl Models {
     pub(super) fn learn(&mut self, asked: &AskedModels, time_ms: i64, lesson: Lesson) {
         for asked in asked.asked.iter().take(asked.used) {
             let Some(held) = self.held.get_mut(usize::from(asked.model)) else { continue };
-            held.tally.count(asked);
+            held.tally.count(asked, time_ms);
             if held.learns {
                 held.learn(asked, time_ms, lesson);
             }
         }
+    }
+
+    /// Scores the newest event of a model once more, for whoever measures how long that takes: nothing changes by it.
+    /// None where the model has no score of it, or was asked about none.
+    pub(super) fn score_again(&self, model: ModelId) -> Option<Scored> {
+        let held = self.held.get(usize::from(model.0))?;
+        let (time_ms, segment) = held.tally.newest?;
+        held.score((segment, &held.tally.newest_row), (time_ms, Lot::default()))
     }
 
     /// Figures of all models.
@@ -419,7 +432,7 @@ impl Models {
                 }
                 _ => Vec::new(),
             };
-            let Tally { scored, unscored, high, missing } = &held.tally;
+            let Tally { scored, unscored, high, missing, .. } = &held.tally;
             let (scored, unscored, high) = (*scored, *unscored, *high);
             let places = held.state.places();
             let (largest_ppm, tied_ppm) = (places.largest_ppm(), places.tied_ppm());

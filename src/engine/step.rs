@@ -34,9 +34,10 @@ use crate::event::row::Row;
 use crate::event::schema::{
     EventId, EventType, FieldType, LabelSpec, MoneyCurrency, Role, Schema, SlotId,
 };
+use crate::models::online::Scored;
 use crate::rules::eval::outline::Outline;
 use crate::rules::eval::{EvalError, EvalPlan, Evaluator};
-use crate::rules::program::{Message, Mode, NodeId, Program, RuleId};
+use crate::rules::program::{Message, Mode, ModelId, NodeId, Program, RuleId};
 use crate::state::{BYTES_PER_ID, SeenIds, StateOptions, Table};
 
 /// Entries of one key that stay a plain ring.
@@ -388,6 +389,14 @@ impl Engine {
     /// A few microseconds for each learned model: not for every record.
     pub fn models(&self) -> impl Iterator<Item = ModelFigures<'_>> {
         self.remembered.memory.models().figures()
+    }
+
+    /// Scores the newest event of a model once more, for whoever measures how long that takes: nothing changes by it.
+    ///
+    /// # Shape
+    /// None where the model has no score of it, or was asked about none since the rule set became active.
+    pub fn score_again(&self, model: ModelId) -> Option<Scored> {
+        self.remembered.memory.models().score_again(model)
     }
 
     /// What labels say of events, rules and models.

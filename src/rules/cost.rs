@@ -15,8 +15,8 @@ use crate::base::EntityKey;
 use crate::event::schema::EventId;
 use crate::models::offline::Scorer;
 use crate::rules::program::{
-    ActionPlan, EventPlan, Function, LearnedSpec, Lookup, MadeOf, MessagePart, ModelId, NodeId, Op,
-    Program, RuleBody, RuleId, TableId, TablePlan,
+    ActionPlan, EventPlan, Function, LearnedSpec, Lookup, MadeOf, MessagePart, ModelId, ModelPlan,
+    NodeId, Op, Program, RuleBody, RuleId, TableId, TablePlan,
 };
 use crate::state::{StateOptions, Table};
 use crate::window::spec::{ColumnKind, Entry, Measure, MeasureKind};
@@ -80,16 +80,18 @@ struct Cost<'p> {
 }
 
 impl Cost<'_> {
-    /// Units of these nodes and all that they are made of, each once; a key is looked up once.
+    /// Units of these nodes and all that they are made of, each once; a key is looked up and a model asked once.
     fn asked(&self, mut open: Vec<NodeId>) -> u64 {
         let mut seen = BTreeSet::new();
-        let mut lookups = BTreeSet::new();
+        let (mut lookups, mut models) = (BTreeSet::new(), BTreeSet::new());
         let mut sum = 0;
         while let Some(id) = open.pop() {
             let Some(node) = self.plan.nodes.get(id.0 as usize).filter(|_| seen.insert(id)) else {
                 continue;
             };
-            sum += self.units(&node.op);
+            // A model says place and score at once, whoever asks for either.
+            let is_known = matches!(&node.op, Op::Model(id, ..) if !models.insert(*id));
+            sum += if is_known { 0 } else { self.units(&node.op) };
             if let Op::Reading(lookup, index) = node.op {
                 let known = self.plan.lookups.get(usize::from(lookup.0));
                 let with = known.into_iter().flat_map(|known| [&known.probes, &known.unpriced]);
@@ -141,14 +143,35 @@ impl Cost<'_> {
     }
 }
 
-/// Work of walking one tree, some 120 ns.
+/// Work of walking one tree of up to [`TREE_DEPTH`] splits, some 120 ns.
 const TREE_UNITS: u64 = 12;
+
+/// Up to so many splits from root to leaf a tree counts as one walk, deeper ones by their depth: as deep as training
+/// grows them where nobody says otherwise.
+const TREE_DEPTH: u64 = 20;
+
+/// What a model may take to score one event where the policy gives no `budget`, in units: 100 us, some 800 trees.
+pub(crate) const MODEL_UNITS: u64 = 10_000;
+
+/// What a model takes to score an event and to learn it, without the features that it reads.
+pub(crate) fn model_units(model: &ModelPlan) -> u64 {
+    match &model.made_of {
+        MadeOf::Learned(spec) => learned_units(spec),
+        MadeOf::Online(spec) => online_units(spec.features.len()),
+    }
+}
+
+/// Some 100 ns a feature to score it, and as much to learn it.
+fn online_units(n_features: usize) -> u64 {
+    40 * n_features as u64
+}
 
 /// Units of scoring by what was learned, and of counting the score.
 fn learned_units(spec: &LearnedSpec) -> u64 {
     let scorer = spec.artifact.as_ref().map(|artifact| &artifact.scorer);
+    let tree = |depth: u8| (TREE_UNITS * u64::from(depth).max(TREE_DEPTH)).div_ceil(TREE_DEPTH);
     let work = match scorer {
-        Some(Scorer::Forest(forest)) => TREE_UNITS * forest.n_trees() as u64,
+        Some(Scorer::Forest(forest)) => forest.depths().into_iter().map(tree).sum(),
         Some(Scorer::Logistic(_)) | None => spec.features.len() as u64,
     };
     work + KEY_UNITS
@@ -164,8 +187,7 @@ fn units(op: &Op) -> u64 {
             4
         }
         Op::InList(..) | Op::Given(..) | Op::Deviation { .. } | Op::CompareDeviation { .. } => 10,
-        // Some 100 ns a feature to score it, and as much to learn it.
-        Op::Model(.., features) => 40 * features.len() as u64,
+        Op::Model(.., features) => online_units(features.len()),
         // A walk over some ten events of the key for each step.
         Op::Sequence(plan) => 50 * plan.steps.len() as u64,
         Op::Matches(..) => TEXT_BYTES,

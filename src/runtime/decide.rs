@@ -1,9 +1,11 @@
 //! The engine as the cell's [`Step`]: names streams, says what became of each record, copies counters for a scrape.
 
 use std::collections::BTreeMap;
+use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::base::count::nearest_f64;
 use crate::config::Config;
 use crate::decision::holds::{Heard, HoldState};
 use crate::decision::lattice::Outcome as Verdict;
@@ -14,9 +16,11 @@ use crate::engine::{
     SnapshotStatus, StreamId,
 };
 use crate::event::schema::EventId;
+use crate::rules::cost::{UNIT_NS, model_units};
 use crate::rules::eval::EvalError;
 use crate::rules::place_bounds::{PlaceBound, place_bounds};
 use crate::rules::program::{ModelId, Program, RuleId};
+use crate::runtime::clock::{Clock as _, SystemClock};
 use crate::runtime::port::{AuditStanding, Identity, Input, Step};
 use crate::telemetry::books::{EngineReport, LabelReport, ModelReport, Outcome, Verdicts};
 
@@ -119,7 +123,25 @@ impl Deciding {
     }
 }
 
+/// So often the newest event of a model is scored again to see how long that takes.
+const SCORED_AGAIN: usize = 5;
+
 impl Deciding {
+    /// How long a score of the model's newest event takes, in seconds: the shortest of a few, because other work on the
+    /// machine only ever adds. None where there is no score.
+    ///
+    /// WHY: the engine looks at no clock, so that nothing it decides can hang on one. It is asked once more, and what it
+    /// says is thrown away.
+    fn score_seconds(&self, model: ModelId) -> Option<f64> {
+        let clock = SystemClock::start();
+        let took = (0..SCORED_AGAIN).map(|_| {
+            let began = clock.now();
+            black_box(self.engine.score_again(model))?;
+            Some(clock.now().saturating_sub(began).as_secs_f64())
+        });
+        took.flatten().reduce(f64::min)
+    }
+
     fn models(&self) -> Vec<ModelReport> {
         let plans = &self.engine.program().models;
         let report = |figures: ModelFigures<'_>| {
@@ -138,6 +160,8 @@ impl Deciding {
                 scored: figures.scored,
                 unscored: figures.unscored,
                 high: figures.high,
+                score_seconds: self.score_seconds(figures.model),
+                bound_seconds: seconds_of(model_units(plan)),
                 tied: figures.tied_ppm.map(|ppm| f64::from(ppm) / 1e6),
                 beyond_reach: bounds
                     .filter_map(|bound| Some((rule(bound)?, is_beyond(&bound))))
@@ -182,6 +206,11 @@ impl Deciding {
             evicted,
         }
     }
+}
+
+/// Units of cost as seconds.
+fn seconds_of(units: u64) -> f64 {
+    nearest_f64(units.saturating_mul(UNIT_NS.unsigned_abs())) / 1e9
 }
 
 /// Which of some counters has counted the record that was just taken.

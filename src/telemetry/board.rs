@@ -176,6 +176,8 @@ mod tests {
                 missing: vec![("f".into(), 2)],
                 moved: vec![(Some("f".into()), stability, events)],
                 tied: Some(stability),
+                score_seconds: (scored > 7).then_some(stability),
+                bound_seconds: 0.25,
                 beyond_reach: vec![("r".into(), scored > 7), ("s".into(), false)],
                 ..ModelReport::default()
             }],
@@ -194,6 +196,9 @@ mod tests {
         assert!((stability - 0.325).abs() < 1e-9, "{stability}");
         // The worst of both.
         assert!((of("riskweir_model_tied_ratio{model=\"m\"}") - 0.4).abs() < 1e-9);
+        // The slowest of those that have a score.
+        assert!((of("riskweir_model_score_duration_seconds{model=\"m\"}") - 0.4).abs() < 1e-9);
+        assert!((of("riskweir_model_score_bound_seconds{model=\"m\"}") - 0.25).abs() < 1e-9);
         let beyond = |rule: &str| {
             of(&format!("riskweir_model_bound_beyond_reach{{model=\"m\",rule=\"{rule}\"}}"))
                 .to_string()
@@ -282,6 +287,8 @@ mod tests {
                 scored: 5,
                 unscored: 6,
                 high: 1,
+                score_seconds: Some(0.000_1),
+                bound_seconds: 0.000_2,
                 tied: Some(0.5),
                 beyond_reach: vec![(Arc::clone(&label), true)],
                 missing: per(),
@@ -385,6 +392,8 @@ mod tests {
         "riskweir_model_scores_total",
         "riskweir_model_unscored_total",
         "riskweir_model_high_scores_total",
+        "riskweir_model_score_duration_seconds",
+        "riskweir_model_score_bound_seconds",
         "riskweir_model_tied_ratio",
         "riskweir_model_bound_beyond_reach",
         "riskweir_model_missing_total",

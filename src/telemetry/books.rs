@@ -202,6 +202,10 @@ pub struct ModelReport {
     pub unscored: u64,
     /// Scored events whose place was 0.995 or more.
     pub high: u64,
+    /// How long a score of its newest event took, in seconds, when it was asked once more; none where it has none.
+    pub score_seconds: Option<f64>,
+    /// What it takes at most by the costs that a rule set is admitted by, in seconds.
+    pub bound_seconds: f64,
     /// The share of its newest scores that are equal to the largest: drawn by lot. None until there are enough.
     pub tied: Option<f64>,
     /// The rules that ask for a place of at least so much, and whether no score can have it: too few lie in the window.
@@ -219,6 +223,10 @@ impl ModelReport {
         self.scored += other.scored;
         self.unscored += other.unscored;
         self.high += other.high;
+        // The slowest of all engines.
+        let seconds = self.score_seconds.into_iter().chain(other.score_seconds);
+        self.score_seconds = seconds.reduce(f64::max);
+        self.bound_seconds = self.bound_seconds.max(other.bound_seconds);
         self.tied = self.tied.into_iter().chain(other.tied).reduce(f64::max);
         for (rule, is_beyond) in &other.beyond_reach {
             match self.beyond_reach.iter_mut().find(|(known, _)| known == rule) {

@@ -252,6 +252,10 @@ fn models(cells: &[Books]) -> Vec<MetricFamily> {
     };
     let (mut missing, mut features, mut scores) = (Samples::new(), Samples::new(), Samples::new());
     let (mut tied, mut beyond) = (Samples::new(), Samples::new());
+    let seconds = |model: &ModelReport| Some((name(model), model.score_seconds?));
+    let seconds: Samples = sum.models.iter().filter_map(seconds).collect();
+    let bounds: Samples =
+        sum.models.iter().map(|model| (name(model), model.bound_seconds)).collect();
     for model in &sum.models {
         tied.extend(model.tied.map(|share| (name(model), share)));
         for (rule, is_beyond) in &model.beyond_reach {
@@ -283,6 +287,16 @@ fn models(cells: &[Books]) -> Vec<MetricFamily> {
             "riskweir_model_high_scores_total",
             "Scored events that lie above 99.5 % of the newest scores.",
             count(|model| model.high),
+        ),
+        gauge(
+            "riskweir_model_score_duration_seconds",
+            "How long a score of the newest event takes, when it is asked for once more; features come on top.",
+            seconds,
+        ),
+        gauge(
+            "riskweir_model_score_bound_seconds",
+            "What a score takes at most by the costs that rule sets are admitted by.",
+            bounds,
         ),
         gauge(
             "riskweir_model_tied_ratio",

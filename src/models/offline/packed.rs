@@ -253,6 +253,30 @@ impl PackedForest {
         self.nodes.len()
     }
 
+    /// The most splits from the root of each tree to one of its leaves: no score takes more steps.
+    ///
+    /// # Cost
+    /// A look at every node.
+    pub fn depths(&self) -> Vec<u8> {
+        let mut depths = vec![0_u8; self.nodes.len()];
+        let ends = self.roots.iter().skip(1).map(|root| *root as usize).chain([self.nodes.len()]);
+        let mut deepest = Vec::with_capacity(self.roots.len());
+        for (root, end) in self.roots.iter().zip(ends) {
+            let mut most = 0;
+            for (at, node) in self.nodes.iter().enumerate().take(end).skip(*root as usize) {
+                let depth = depths.get(at).copied().unwrap_or(0);
+                most = most.max(depth);
+                let left = node.left as usize;
+                // INVARIANT: children lie behind their parent, side by side; a leaf's `left` is 0.
+                if let Some(children) = depths.get_mut(left..left + 2).filter(|_| left != 0) {
+                    children.fill(depth.saturating_add(1));
+                }
+            }
+            deepest.push(most);
+        }
+        deepest
+    }
+
     /// How the leaves become a score.
     pub fn link(&self) -> Link {
         self.link
