@@ -387,7 +387,7 @@ rule all
   then {action}
 rule ask mode shadow
   on pay
-  when model.anomaly >= 0.0
+  when model.anomaly.raw >= 0
   if missing skip
   then alert
 "#

@@ -306,6 +306,45 @@ fn what_is_trained_on_is_what_was_known_when_measuring_begins() {
     assert_eq!(all["frauds"], frauds);
 }
 
+/// What whoever judges a model asks of its card.
+fn assert_says_how_it_was_made(card: &Value, page: &str) {
+    let said = [
+        "library",
+        "program",
+        "command",
+        "rules",
+        "data",
+        "label_delay_days",
+        "trained_on",
+        "measured_on",
+        "fields",
+        "scores",
+        "scores_reference",
+        "calibration",
+    ];
+    for key in said {
+        let is_empty = card[key].as_array().is_some_and(Vec::is_empty);
+        assert!(!card[key].is_null() && !is_empty, "{key}: {card}");
+    }
+    assert_eq!(card["parameters"]["seed"], 0, "{card}");
+    for key in ["auc", "average_precision", "card_precision_100"] {
+        assert!(card["reached"][key].is_f64(), "{key}: {card}");
+    }
+    // All kinds of fraud together, at each share of alerts.
+    let recalls = card["reached"]["recall"].as_array().unwrap();
+    let all: Vec<&Value> = recalls.iter().filter(|found| found["scenario"].is_null()).collect();
+    let rates: Vec<f64> = all.iter().map(|found| found["alert_rate"].as_f64().unwrap()).collect();
+    assert_eq!(rates, [0.005, 0.01, 0.02], "{card}");
+    for feature in card["features"].as_array().unwrap() {
+        for key in ["name", "meaning", "reference"] {
+            assert!(!feature[key].is_null(), "{key}: {feature}");
+        }
+    }
+    for heading in ["## Features", "## Calibration", "## Limits"] {
+        assert!(page.contains(heading), "{heading}: {page}");
+    }
+}
+
 #[test]
 fn a_model_is_written_with_its_card_and_is_the_same_again() {
     let history = history();
@@ -329,6 +368,7 @@ fn a_model_is_written_with_its_card_and_is_the_same_again() {
     {
         assert!(page.contains(words), "{words}: {page}");
     }
+    assert_says_how_it_was_made(&card, &page);
     // Frauds are mostly large, and no other feature tells them.
     assert!(card["reached"]["auc"].as_f64().unwrap() > 0.75, "{card}");
     let weight = |at: usize| card["features"][at]["weight"].as_f64().unwrap();
