@@ -26,6 +26,7 @@ pub(crate) fn of(cells: &[Books], identity: &Identity, asked: &RequestCounts) ->
     families.extend(state(cells));
     families.extend(memory(cells));
     families.extend(models(cells));
+    families.extend(model_times(cells));
     families.extend(labels(cells));
     families.extend(kafka(cells));
     families.extend(snapshots(cells));
@@ -252,10 +253,6 @@ fn models(cells: &[Books]) -> Vec<MetricFamily> {
     };
     let (mut missing, mut features, mut scores) = (Samples::new(), Samples::new(), Samples::new());
     let (mut tied, mut beyond) = (Samples::new(), Samples::new());
-    let seconds = |model: &ModelReport| Some((name(model), model.score_seconds?));
-    let seconds: Samples = sum.models.iter().filter_map(seconds).collect();
-    let bounds: Samples =
-        sum.models.iter().map(|model| (name(model), model.bound_seconds)).collect();
     for model in &sum.models {
         tied.extend(model.tied.map(|share| (name(model), share)));
         for (rule, is_beyond) in &model.beyond_reach {
@@ -289,16 +286,6 @@ fn models(cells: &[Books]) -> Vec<MetricFamily> {
             count(|model| model.high),
         ),
         gauge(
-            "riskweir_model_score_duration_seconds",
-            "How long a score of the newest event takes, when it is asked for once more; features come on top.",
-            seconds,
-        ),
-        gauge(
-            "riskweir_model_score_bound_seconds",
-            "What a score takes at most by the costs that rule sets are admitted by.",
-            bounds,
-        ),
-        gauge(
             "riskweir_model_tied_ratio",
             "Share of the newest scores that are equal to the largest: which of them come first is drawn by lot.",
             tied,
@@ -318,6 +305,28 @@ fn models(cells: &[Books]) -> Vec<MetricFamily> {
             "riskweir_model_score_stability",
             "How far the score has moved from the training: population stability index.",
             scores,
+        ),
+    ]
+}
+
+/// How long models take.
+fn model_times(cells: &[Books]) -> Vec<MetricFamily> {
+    let models = engines(cells).models;
+    let of = |pick: fn(&ModelReport) -> Option<f64>| -> Samples {
+        let sample =
+            |model: &ModelReport| Some((vec![("model", model.model.to_string())], pick(model)?));
+        models.iter().filter_map(sample).collect()
+    };
+    vec![
+        gauge(
+            "riskweir_model_score_duration_seconds",
+            "How long a score of the newest event takes, when it is asked for once more; features come on top.",
+            of(|model| model.score_seconds),
+        ),
+        gauge(
+            "riskweir_model_score_bound_seconds",
+            "What a score takes at most by the costs that rule sets are admitted by.",
+            of(|model| Some(model.bound_seconds)),
         ),
     ]
 }
