@@ -250,6 +250,13 @@ fn every_entry_of_the_card_compiles() {
     let mut offences = Vec::new();
     for entry in &entries {
         let events = ["card_payment", "transfer", "login"];
+        let traps = |event: &&str| {
+            let found = compiled(&schema, &rule_around(entry, event)).2;
+            found.iter().any(|found| matches!(found.code.0, "W0601" | "W0604" | "W0608" | "W0609"))
+        };
+        if let Some(event) = events.iter().find(|event| traps(event)) {
+            offences.push(format!("`{entry}` does not say what people mean, on `{event}`"));
+        }
         let fits = |event: &&str| compiled(&schema, &rule_around(entry, event)).1.is_some();
         if !events.iter().any(fits) {
             let (sources, _, found) = compiled(&schema, &rule_around(entry, events[0]));

@@ -157,7 +157,9 @@ mod tests {
 
     fn trail(records: &[(i64, String)]) -> Trail {
         let mut trail = Trail::default();
-        records.iter().for_each(|(at_ms, body)| trail.take(body.as_bytes(), Some(*at_ms)));
+        for (at_ms, body) in &records {
+            trail.take(body.as_bytes(), Some(*at_ms));
+        }
         trail
     }
 

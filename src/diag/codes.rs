@@ -144,6 +144,8 @@ registry! {
     W0605 "a bound that no score of a model comes to";
     W0606 "a frozen model that nothing has taught";
     W0607 "a field that a model was trained on from elsewhere";
+    W0608 "a value compared with itself";
+    W0609 "a comparison with a history that may be empty";
     W0701 "more state than the policy gives";
 }
 

@@ -75,11 +75,17 @@ pub fn run_one(program: &Arc<Program>, test: &TestCase) -> Result<TestResult, Ev
         Ok(played) => {
             let wrong = |want| failure(program, test, &played, want);
             let undecided = entry(&played.decision, "undecided", &info.name);
-            result.failures.extend(left_out::by_judged(program, test, undecided));
-            let asked = played.values.iter().map(|(_, node, _)| *node);
+            let left_out = left_out::by_judged(program, test, undecided);
+            // WHY: whoever left out a field did not mean that the rule is undecided.
+            let is_told =
+                |want: &&Expectation| !left_out.is_empty() && matches!(want, Expectation::NoHit);
+            let asked: Vec<&Expectation> =
+                test.expect.iter().filter(|want| !is_told(want)).collect();
+            result.failures.extend(left_out);
+            let names = played.values.iter().map(|(_, node, _)| *node);
             let body = body_of(program, test);
-            result.failures.extend(left_out::by_given(program, test, body, asked));
-            result.failures.extend(test.expect.iter().filter_map(wrong));
+            result.failures.extend(left_out::by_given(program, test, body, names));
+            result.failures.extend(asked.into_iter().filter_map(wrong));
         }
         Err(error) => result.failures.push(error.to_string()),
     }
@@ -280,6 +286,10 @@ fn failure(
     match want {
         Expectation::Hit if !hit => wrong("a hit".to_owned()),
         Expectation::NoHit if hit => wrong("no hit".to_owned()),
+        Expectation::NoHit if undecided.is_some() && !expects_undecided(test) => {
+            wrong("no hit".to_owned())
+                .map(|told| format!("{told}; write `expect undecided` if that is meant"))
+        }
         Expectation::Snoozed if !snoozed => wrong("it to be snoozed".to_owned()),
         Expectation::Undecided(None) if undecided.is_none() => {
             wrong("it to be undecided".to_owned())
@@ -319,6 +329,11 @@ fn failure(
         }
         _ => None,
     }
+}
+
+/// Whether a test says itself that the rule cannot know.
+fn expects_undecided(test: &TestCase) -> bool {
+    test.expect.iter().any(|want| matches!(want, Expectation::Undecided(_)))
 }
 
 /// The entry of a rule in a list of a decision record.

@@ -153,12 +153,12 @@ impl Analyst<'_> {
                 let Some(story) = self.lab.find(&goal, &seeds, (seed, effort.tries)) else {
                     continue;
                 };
-                let tests = self.tests(statement, &story);
-                let mut passes = true;
-                for test in &tests {
-                    passes &= run_one(self.program, test)?.failures.is_empty();
+                let asked = self.tests(statement, &story);
+                let mut tests = Vec::new();
+                for test in &asked {
+                    tests.extend(as_it_passes(self.program, test)?);
                 }
-                if passes {
+                if tests.len() == asked.len() {
                     let known = self.stories.entry(statement.rule()).or_default();
                     known.push(story);
                     let told = |test| {
@@ -213,6 +213,25 @@ impl Analyst<'_> {
         let test = |(rule, title, expect)| story.clone().into_test(rule, title, expect);
         shows.into_iter().map(test).collect()
     }
+}
+
+/// The ways in which a rule may be what is expected of it: one that does not hit may be undecided.
+fn ways(expect: Expectation) -> Vec<Expectation> {
+    match expect {
+        Expectation::NoHit => vec![expect, Expectation::Undecided(None)],
+        _ => vec![expect],
+    }
+}
+
+/// A test with the first way of its expectation with which it passes, if there is one.
+fn as_it_passes(program: &Arc<Program>, test: &TestCase) -> Result<Option<TestCase>, EvalError> {
+    for way in test.expect.iter().cloned().flat_map(ways) {
+        let test = TestCase { expect: vec![way], ..test.clone() };
+        if run_one(program, &test)?.failures.is_empty() {
+            return Ok(Some(test));
+        }
+    }
+    Ok(None)
 }
 
 /// The texts of those tests that, compiled from their texts with the whole rule set, are the same and pass.

@@ -9,7 +9,7 @@ use crate::rules::program::{Constant, Expectation, Program, TestCase, TestEvent,
 /// What is meant where a test does not say it.
 const DEFAULT_STEP_MS: i64 = 1_000;
 
-/// A `test` block; of what it may expect, a hit and none.
+/// A `test` block; of what it may expect, a hit, none, and that nobody knows.
 pub(super) fn block(program: &Program, test: &TestCase) -> String {
     let rule = program.rules.get(usize::from(test.rule.0)).map_or("", |info| &info.name);
     let mut out = format!("test {rule} \"{}\"\n", test.title);
@@ -39,6 +39,7 @@ pub(super) fn block(program: &Program, test: &TestCase) -> String {
     }
     let wants = test.expect.iter().map(|want| match want {
         Expectation::Hit => "hit",
+        Expectation::Undecided(_) => "undecided",
         _ => "no hit",
     });
     out.push_str(&format!("\n  expect {}\n", wants.collect::<Vec<&str>>().join(", ")));

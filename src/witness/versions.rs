@@ -14,7 +14,7 @@ use crate::rules::{beside, compile};
 use crate::witness::goal::Goal;
 use crate::witness::search::Lab;
 use crate::witness::story::Story;
-use crate::witness::{Effort, text};
+use crate::witness::{Effort, text, ways};
 
 /// What is known of the events on which two versions of a rule differ, in one direction.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -143,9 +143,16 @@ impl Pair<'_, '_> {
             let test = story.clone().into_test(self.rule, title.to_owned(), expect);
             text::block(self.both, &test)
         };
-        let test = block(new.clone());
-        let is_shown = passes(self.after, &test)? && passes(self.before, &block(contrary))?;
-        Ok(is_shown.then_some(test))
+        let first = |program: &Program, expect: Expectation| -> Result<Option<String>, EvalError> {
+            for test in ways(expect).into_iter().map(block) {
+                if passes(program, &test)? {
+                    return Ok(Some(test));
+                }
+            }
+            Ok(None)
+        };
+        let Some(test) = first(self.after, new.clone())? else { return Ok(None) };
+        Ok(first(self.before, contrary)?.map(|_| test))
     }
 }
 

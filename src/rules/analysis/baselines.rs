@@ -1,10 +1,13 @@
 //! Comparisons with what is usual that do not compare like with like: a value with an average of which it is a part, some
-//! of the events with all of them; and bounds on scores of models that no score comes to.
+//! of the events with all of them, a value with itself, a first event with a history of nothing; and bounds on scores of
+//! models that no score comes to.
+
+use std::collections::BTreeSet;
 
 use crate::diag::{Diagnostic, codes};
 use crate::models::online::DetectorKind;
 use crate::rules::analysis::Subject;
-use crate::rules::program::{Aspect, Constant, MadeOf, NodeId, Op};
+use crate::rules::program::{Aspect, Constant, MadeOf, NodeId, Op, Type};
 use crate::rules::syntax::ast::CompareOp;
 
 /// What is told of the comparisons of a rule.
@@ -17,6 +20,8 @@ pub(super) fn findings(subject: &Subject<'_>) -> Vec<Diagnostic> {
         found.extend(includes_itself(subject, id, op));
         found.extend(filters_one_side(subject, id, op));
         found.extend(beyond_scores(subject, id, op));
+        found.extend(with_itself(subject, id, op));
+        found.extend(without_history(subject, id, op));
         op.each_operand(&mut |operand| open.push(operand));
     }
     found
@@ -106,6 +111,140 @@ fn beyond_scores(subject: &Subject<'_>, id: NodeId, op: &Op) -> Option<Diagnosti
         Aspect::Raw => "choose a bound within it, or ask for its place among all, without `.raw`",
     };
     never.then(|| Diagnostic::new(codes::W0605, subject.words(id), message).with_help(help))
+}
+
+/// A value that is compared with itself, by the rule or by the `where` of an aggregate that it asks.
+fn with_itself(subject: &Subject<'_>, id: NodeId, op: &Op) -> Option<Diagnostic> {
+    let (sign, said, help) = match op {
+        Op::Compare(sign, a, b) if a == b && !is_constant(subject, *a) => {
+            (*sign, subject.said(id), "compare it with something else, or leave it out")
+        }
+        Op::Reading(..) => {
+            let (sign, span) = subject.scene.filter_by_itself(id)?;
+            let said = subject.scene.program.sources.text(span);
+            let help = "both are fields of one and the same earlier event; the earlier events with the value of this one \
+                are those of a key: write the field behind `by`";
+            (sign, said.split_whitespace().collect::<Vec<_>>().join(" "), help)
+        }
+        _ => return None,
+    };
+    let holds = match sign {
+        CompareOp::Eq | CompareOp::Le | CompareOp::Ge => "never false",
+        CompareOp::Ne | CompareOp::Lt | CompareOp::Gt => "never true",
+    };
+    let message =
+        format!("rule `{}` compares a value with itself: `{said}` is {holds}", subject.info.name);
+    Some(Diagnostic::new(codes::W0608, subject.words(id), message).with_help(help))
+}
+
+/// A comparison that a first event passes, since counts and sums of nothing are 0 and anything is more.
+fn without_history(subject: &Subject<'_>, id: NodeId, op: &Op) -> Option<Diagnostic> {
+    let Op::Compare(sign, a, b) = op else { return None };
+    let (value, usual) = match sign {
+        CompareOp::Gt | CompareOp::Ge => (*a, *b),
+        CompareOp::Lt | CompareOp::Le => (*b, *a),
+        CompareOp::Eq | CompareOp::Ne => return None,
+    };
+    let past: Vec<NodeId> = readings(subject, usual)
+        .into_iter()
+        .filter(|id| subject.scene.is_tally_of_before(*id))
+        .collect();
+    if !is_nought(subject, usual) || !rises(subject, value, &past) {
+        return None;
+    }
+    let others: Vec<NodeId> = atoms(subject).into_iter().filter(|atom| *atom != id).collect();
+    let asks_for_past = |atom: &NodeId| {
+        leaves(subject, *atom).iter().any(|leaf| {
+            subject.scene.is_tally_of_before(*leaf)
+                && past.iter().any(|past| subject.scene.is_of_same_key(*leaf, *past))
+        })
+    };
+    let of_value = leaves(subject, value);
+    let has_least = |atom: &NodeId| {
+        let Some(Op::Compare(_, a, b)) = subject.scene.op(*atom) else { return false };
+        [a, b].into_iter().any(|side| is_constant(subject, *side))
+            && leaves(subject, *atom).iter().any(|leaf| of_value.contains(leaf))
+    };
+    if others.iter().any(|atom| asks_for_past(atom) || has_least(atom)) {
+        return None;
+    }
+    let base = *past.first()?;
+    let (name, said) = (&subject.info.name, subject.said(base));
+    let message = format!(
+        "rule `{name}` hits where there is no history: `{said}` is 0 then, and anything is more"
+    );
+    let most = subject.scene.newest(base).map_or(100, |newest| newest.min(100));
+    let least = match subject.scene.node(base)?.ty {
+        Type::Money(currency) => format!("100 {currency}"),
+        _ => most.to_string(),
+    };
+    let help =
+        format!("ask for a history as well, as in `and {said} >= {least}`, or for a least value");
+    Some(Diagnostic::new(codes::W0609, subject.words(id), message).with_help(help))
+}
+
+fn is_constant(subject: &Subject<'_>, term: NodeId) -> bool {
+    matches!(subject.scene.op(term), Some(Op::Constant(_)))
+}
+
+/// Whether a term is 0 where nothing was before.
+fn is_nought(subject: &Subject<'_>, term: NodeId) -> bool {
+    let is = |id: &NodeId| is_nought(subject, *id);
+    match subject.scene.op(term) {
+        Some(Op::Reading(..)) => subject.scene.is_tally_of_before(term),
+        Some(Op::Mul(a, b)) => is(a) || is(b),
+        Some(Op::Div(a, b)) => is(a) && !is(b),
+        Some(Op::Add(a, b)) => is(a) && is(b),
+        Some(Op::Percent { of, .. } | Op::Default(of, _)) => is(of),
+        _ => false,
+    }
+}
+
+/// Whether a term is known where none of `past` was, and may be above 0.
+fn rises(subject: &Subject<'_>, term: NodeId, past: &[NodeId]) -> bool {
+    let scene = subject.scene;
+    let does = |id: &NodeId| rises(subject, *id, past);
+    match scene.op(term) {
+        Some(Op::Reading(..)) => {
+            let was_before = scene.is_tally_of_before(term)
+                && past.iter().any(|past| scene.is_of_same_key(term, *past));
+            scene.is_tally(term) && !was_before
+        }
+        Some(Op::Field(_) | Op::MoneyField { .. }) => true,
+        Some(Op::Add(a, b) | Op::Mul(a, b)) => does(a) || does(b),
+        Some(Op::Div(of, _) | Op::Percent { of, .. } | Op::Default(of, _)) => does(of),
+        _ => false,
+    }
+}
+
+/// The conditions that a rule joins.
+fn atoms(subject: &Subject<'_>) -> Vec<NodeId> {
+    let body = subject.body;
+    let mut open: Vec<NodeId> =
+        [body.guard, Some(body.when), body.unless].into_iter().flatten().collect();
+    let mut found = Vec::new();
+    while let Some(id) = open.pop() {
+        match subject.scene.op(id) {
+            Some(op @ (Op::And(_) | Op::Or(_) | Op::Not(_))) => {
+                op.each_operand(&mut |operand| open.push(operand));
+            }
+            _ => found.push(id),
+        }
+    }
+    found
+}
+
+/// The fields and readings that a term rests on.
+fn leaves(subject: &Subject<'_>, term: NodeId) -> BTreeSet<NodeId> {
+    let (mut found, mut seen, mut open) = (BTreeSet::new(), BTreeSet::new(), vec![term]);
+    while let Some(id) = open.pop() {
+        match subject.scene.op(id) {
+            Some(Op::Reading(..) | Op::Field(_) | Op::MoneyField { .. }) => drop(found.insert(id)),
+            Some(op) if seen.insert(id) => op.each_operand(&mut |operand| open.push(operand)),
+            _ => {}
+        }
+    }
+    found
 }
 
 /// The comparison with its sides exchanged.

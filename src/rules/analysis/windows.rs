@@ -5,8 +5,10 @@
 //! bound; both are flagged in decisions.
 
 use core::cell::Cell;
+use core::num::NonZeroU16;
 
 use crate::base::Value;
+use crate::diag::Span;
 use crate::event::schema::Schema;
 use crate::rules::analysis::bounds::{End, Interval};
 use crate::rules::analysis::logic::Claim;
@@ -123,6 +125,9 @@ impl<'p> Scene<'p> {
                 if is_tally(asked.measure.kind) {
                     let own = matches!(asked.measure.kind, MeasureKind::Count) && asked.has_own();
                     interval.at_least(end(Value::Int(i64::from(own))));
+                    if self.is_distinct_of_key(asked) {
+                        interval.at_most(end(Value::Int(1)));
+                    }
                     if let Some(newest) = asked.measure.window.newest {
                         interval.at_most(end(Value::Int(newest.get().into())));
                     }
@@ -167,6 +172,10 @@ impl<'p> Scene<'p> {
             return LONGER;
         }
         let asked: Vec<Asked<'_>> = sides.iter().filter_map(|id| self.asked(*id)).collect();
+        if asked.iter().any(|asked| self.is_distinct_of_key(*asked)) {
+            return "events of one key all have that key, so there is one at most; name another field in `distinct(...)`, or \
+                    another key behind `by`";
+        }
         if asked.iter().any(|asked| asked.measure.window.newest.is_some()) {
             return "of a window by number there are never more events than its number";
         }
@@ -314,6 +323,53 @@ impl<'p> Scene<'p> {
             Some(Op::And(list)) => list.clone(),
             _ => vec![*node],
         }
+    }
+
+    /// Whether it counts different values of what its events are told apart by.
+    fn is_distinct_of_key(&self, asked: Asked<'_>) -> bool {
+        let MeasureKind::Distinct(column) = asked.measure.kind else { return false };
+        let node = asked.table.columns.get(usize::from(column.0));
+        let plan = self.program.plans.get(usize::from(asked.table.event.0));
+        let op = plan.zip(node).and_then(|(plan, node)| plan.nodes.get(node.0 as usize));
+        matches!(op.map(|node| &node.op), Some(Op::Field(slot)) if asked.table.keys.contains(slot))
+    }
+
+    /// Whether it counts or adds up.
+    pub(super) fn is_tally(&self, id: NodeId) -> bool {
+        self.asked(id).is_some_and(|asked| {
+            is_tally(asked.measure.kind) || matches!(asked.measure.kind, MeasureKind::Sum(_))
+        })
+    }
+
+    /// Whether it counts or adds up what was before, or what is of another kind or key than the present event.
+    pub(super) fn is_tally_of_before(&self, id: NodeId) -> bool {
+        self.is_tally(id) && self.asked(id).is_some_and(|asked| !asked.is_of_own_event())
+    }
+
+    /// How many events a window by number holds.
+    pub(super) fn newest(&self, id: NodeId) -> Option<u16> {
+        self.asked(id)?.measure.window.newest.map(NonZeroU16::get)
+    }
+
+    /// Whether two readings are about the same events of the same key.
+    pub(super) fn is_of_same_key(&self, a: NodeId, b: NodeId) -> bool {
+        let (Some(a), Some(b)) = (self.asked(a), self.asked(b)) else { return false };
+        (a.table.event, &a.table.keys, &a.lookup.keys)
+            == (b.table.event, &b.table.keys, &b.lookup.keys)
+    }
+
+    /// A comparison with itself in the filter of a reading, and where it is written.
+    pub(super) fn filter_by_itself(&self, id: NodeId) -> Option<(CompareOp, Span)> {
+        let asked = self.asked(id)?;
+        let plan = self.program.plans.get(usize::from(asked.table.event.0))?;
+        let parts = self.conjuncts(asked.table, asked.measure.filter);
+        parts.into_iter().find_map(|part| {
+            let node = plan.nodes.get(part.0 as usize)?;
+            match node.op {
+                Op::Compare(sign, a, b) if a == b => Some((sign, node.span)),
+                _ => None,
+            }
+        })
     }
 
     /// Whether a sum or a rank is over values of which this one is one.

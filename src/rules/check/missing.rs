@@ -17,29 +17,51 @@ use crate::rules::check::sizes::Sizes;
 use crate::rules::program::{Constant, Function, NodeId, Op, Type};
 use crate::window::spec::Counting;
 
+/// Most causes that are looked for.
+const MAX_CAUSES: usize = 4;
+
 /// Why an expression can be missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Cause {
-    pub(super) span: Span,
+    pub(super) at: At,
     /// "optional field `device`".
     pub(super) text: String,
 }
 
-/// The first thing that can make a condition undecided; what the guard proves present is not asked again. `words` says
-/// where the rule wrote what.
-pub(super) fn first_cause(
+/// What is missing, and where the rule wrote it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct At {
+    node: NodeId,
+    pub(super) span: Span,
+}
+
+/// What can make a condition undecided, in the order of reading, the first few; what the guard proves present is not asked again.
+/// `words` says where the rule wrote what.
+pub(super) fn causes(
     build: &Build<'_>,
     event: EventId,
     guard: Option<NodeId>,
     condition: NodeId,
     words: &Words,
-) -> Option<Cause> {
+) -> Vec<Cause> {
     let analysis = Analysis { build, event, words };
     let mut present = BTreeSet::new();
     if let Some(guard) = guard {
         analysis.present_when_true(guard, &mut present);
     }
-    analysis.cause(condition, &present)
+    let mut found: Vec<Cause> = Vec::new();
+    while found.len() < MAX_CAUSES
+        && let Some(cause) = analysis.cause(condition, &present)
+    {
+        // If that were there, what else could be missing?
+        if !present.insert(cause.at.node) {
+            break;
+        }
+        if found.iter().all(|known| known.text != cause.text) {
+            found.push(cause);
+        }
+    }
+    found
 }
 
 const TOO_LARGE: &str = "it may be too large to be reckoned with";
@@ -59,32 +81,33 @@ impl Analysis<'_, '_> {
         }
         let node = self.build.arena(self.event).get(id);
         let span = self.words.get(&id).copied().unwrap_or(node.span);
-        self.lacks_part(id, present, span).or_else(|| {
+        let at = At { node: id, span };
+        self.lacks_part(present, at).or_else(|| {
             let sizes = Sizes { build: self.build, event: self.event };
-            sizes.may_overflow(id).then(|| Cause { span, text: TOO_LARGE.to_owned() })
+            sizes.may_overflow(id).then(|| Cause { at, text: TOO_LARGE.to_owned() })
         })
     }
 
-    fn lacks_part(&self, id: NodeId, present: &BTreeSet<NodeId>, span: Span) -> Option<Cause> {
-        let node = self.build.arena(self.event).get(id);
+    fn lacks_part(&self, present: &BTreeSet<NodeId>, at: At) -> Option<Cause> {
+        let node = self.build.arena(self.event).get(at.node);
         let op = match &node.ir {
             Ir::Op(op) => op,
             Ir::Measure { request, keys, with } => {
                 return self
-                    .absent_key(keys, present, span)
-                    .or_else(|| with.zone.and_then(|zone| self.unknown_zone(zone, span)))
+                    .absent_key(keys, present, at)
+                    .or_else(|| with.zone.and_then(|zone| self.unknown_zone(zone, at)))
                     .or_else(|| with.probe.and_then(|probe| self.cause(probe, present)))
-                    .or_else(|| self.empty(*request, keys, span));
+                    .or_else(|| self.empty(*request, keys, at));
             }
             // It stands only where an event that cannot be decided does not count.
             Ir::Judged(_) => return None,
         };
         match op {
-            Op::Field(slot) | Op::GeoField(slot) => self.optional(*slot, span),
-            Op::MoneyField { slot, currency } => self.optional(*slot, span).or_else(|| {
+            Op::Field(slot) | Op::GeoField(slot) => self.optional(*slot, at),
+            Op::MoneyField { slot, currency } => self.optional(*slot, at).or_else(|| {
                 let own = currency.ok().map(Type::Money);
                 (own != Some(node.ty)).then(|| Cause {
-                    span,
+                    at,
                     text: format!("`{}` may have no exchange rate", self.name(*slot)),
                 })
             }),
@@ -107,29 +130,29 @@ impl Analysis<'_, '_> {
             Op::Given(a, list) => self.cause(*a, present).or_else(|| {
                 let list = self.build.world.lists.get(usize::from(list.0));
                 let name = list.map_or("?", |list| list.name.as_str());
-                Some(Cause { span, text: format!("it may not be on `{name}`") })
+                Some(Cause { at, text: format!("it may not be on `{name}`") })
             }),
             Op::Sequence(plan) => plan.steps.iter().find_map(|step| {
                 let Ir::Measure { keys, .. } = &self.build.arena(self.event).get(step.latest).ir
                 else {
                     return None;
                 };
-                self.absent_key(keys, present, span)
+                self.absent_key(keys, present, at)
             }),
-            Op::StepField { value, .. } => self.optional_of_step(*value, span),
-            Op::Call(Function::Ln, _) => Some(Cause { span, text: NO_LOGARITHM.to_owned() }),
-            Op::Model(..) => Some(Cause { span, text: "the model may be warming".to_owned() }),
+            Op::StepField { value, .. } => self.optional_of_step(*value, at),
+            Op::Call(Function::Ln, _) => Some(Cause { at, text: NO_LOGARITHM.to_owned() }),
+            Op::Model(..) => Some(Cause { at, text: "the model may be warming".to_owned() }),
             Op::Div(a, b) => {
                 self.cause(*a, present).or_else(|| self.cause(*b, present)).or_else(|| {
                     // A speed is known in no time as well.
                     (node.ty != Type::Speed && self.may_be_zero(*b))
-                        .then(|| Cause { span, text: "the divisor may be zero".to_owned() })
+                        .then(|| Cause { at, text: "the divisor may be zero".to_owned() })
                 })
             }
             Op::Mean { count, .. }
             | Op::Deviation { count, .. }
             | Op::CompareDeviation { count, .. } => {
-                self.of_sums(&node.ir, present).or_else(|| self.nothing_counted(*count, span))
+                self.of_sums(&node.ir, present).or_else(|| self.nothing_counted(*count, at))
             }
             _ => self.of_parts(&node.ir, present),
         }
@@ -150,69 +173,69 @@ impl Analysis<'_, '_> {
             match node.ir {
                 Ir::Measure { .. } => {
                     let span = self.words.get(&part).copied().unwrap_or(node.span);
-                    self.lacks_part(part, present, span)
+                    self.lacks_part(present, At { node: part, span })
                 }
                 _ => self.cause(part, present),
             }
         })
     }
 
-    fn optional(&self, slot: SlotId, span: Span) -> Option<Cause> {
+    fn optional(&self, slot: SlotId, at: At) -> Option<Cause> {
         let fields = &self.build.world.schema.event(self.event).fields;
         let field = fields.iter().find(|field| field.slot == slot)?;
-        field.optional.then(|| Cause { span, text: format!("optional field `{}`", field.name) })
+        field.optional.then(|| Cause { at, text: format!("optional field `{}`", field.name) })
     }
 
     /// A field of a step that its event may lack. That there is a match is asked by the sequence itself.
-    fn optional_of_step(&self, value: NodeId, span: Span) -> Option<Cause> {
+    fn optional_of_step(&self, value: NodeId, at: At) -> Option<Cause> {
         let Ir::Measure { request, .. } = &self.build.arena(self.event).get(value).ir else {
             return None;
         };
         let request = self.build.measures.get(*request);
         request.filter.as_ref()?;
         let field = self.build.world.schema.event(request.event).field(request.field?);
-        Some(Cause { span, text: format!("field `{}` may be absent", field.name) })
+        Some(Cause { at, text: format!("field `{}` may be absent", field.name) })
     }
 
-    fn absent_key(&self, keys: &[SlotId], present: &BTreeSet<NodeId>, span: Span) -> Option<Cause> {
+    fn absent_key(&self, keys: &[SlotId], present: &BTreeSet<NodeId>, at: At) -> Option<Cause> {
         keys.iter().find_map(|&slot| {
             let asked =
                 present.iter().any(|&id| matches!(self.op(id), Some(Op::Field(of)) if *of == slot));
             if asked {
                 return None;
             }
-            self.optional(slot, span)
-                .map(|_| Cause { span, text: format!("key `{}` may be absent", self.name(slot)) })
+            self.optional(slot, at)
+                .map(|_| Cause { at, text: format!("key `{}` may be absent", self.name(slot)) })
         })
     }
 
     /// A field may hold anything, so it may name no time zone.
-    fn unknown_zone(&self, zone: NodeId, span: Span) -> Option<Cause> {
+    fn unknown_zone(&self, zone: NodeId, at: At) -> Option<Cause> {
         match self.op(zone) {
             Some(Op::Field(slot)) => {
                 let text = format!("`{}` may name no time zone", self.name(*slot));
-                Some(Cause { span, text })
+                Some(Cause { at, text })
             }
             _ => None,
         }
     }
 
     /// A measure whose answer is missing when nothing counts.
-    fn empty(&self, request: RequestId, keys: &[SlotId], span: Span) -> Option<Cause> {
+    fn empty(&self, request: RequestId, keys: &[SlotId], at: At) -> Option<Cause> {
         let kind = self.build.measures.get(request).kind;
         match kind {
             Kind::Min | Kind::Max | Kind::Ranked(_) | Kind::Last | Kind::LastTime
                 if !self.counts_present(request, keys) =>
             {
-                Some(Cause { span, text: "there may be no such event in the window".to_owned() })
+                Some(Cause { at, text: "there may be no such event in the window".to_owned() })
             }
             _ => None,
         }
     }
 
-    fn nothing_counted(&self, count: NodeId, span: Span) -> Option<Cause> {
+    fn nothing_counted(&self, count: NodeId, at: At) -> Option<Cause> {
         self.may_be_zero(count)
-            .then(|| Cause { span, text: "there may be no such event in the window".to_owned() })
+            .then(|| Cause { at, text: "there may be no such event in the window".to_owned() })
     }
 
     fn may_be_zero(&self, id: NodeId) -> bool {

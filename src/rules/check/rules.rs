@@ -290,8 +290,9 @@ impl Context<'_> {
         if self.clauses.says_if_missing() {
             return;
         }
-        let Some(cause) = missing::first_cause(build, event, guard, when, words) else { return };
-        let span = self.own_span(cause.span);
+        let causes = missing::causes(build, event, guard, when, words);
+        let Some((cause, others)) = causes.split_first() else { return };
+        let span = self.own_span(cause.at.span);
         let help = "add `if missing skip`, `if missing match` or `if missing review`";
         let verb =
             self.clauses.then.unwrap_or_default().iter().find_map(|action| match action.kind {
@@ -310,7 +311,13 @@ impl Context<'_> {
             Diagnostic::new(codes::W0301, span, message)
                 .with_help(format!("{help}; without it `skip` holds"))
         };
-        report.push(diagnostic.with_label(cause.text));
+        let diagnostic = diagnostic.with_label(&cause.text);
+        report.push(others.iter().fold(diagnostic, |told, other| {
+            told.with_related(
+                self.own_span(other.at.span),
+                format!("so it can be by this: {}", other.text),
+            )
+        }));
     }
 }
 
