@@ -157,7 +157,7 @@ mod tests {
 
     fn trail(records: &[(i64, String)]) -> Trail {
         let mut trail = Trail::default();
-        for (at_ms, body) in &records {
+        for (at_ms, body) in records {
             trail.take(body.as_bytes(), Some(*at_ms));
         }
         trail
