@@ -1,7 +1,7 @@
 //! Card numbers in free texts: found by length and check digit, and masked but for their last four digits.
 //!
 //! A card number is 13 to 19 digits whose last one is right by the algorithm of Luhn (ISO/IEC 7812-1), written in one, or in
-//! groups with a space or a hyphen between. One in ten other numbers of that length looks like one and is masked, too. Nothing
+//! groups with a space or a hyphen between; each of them may be written as JSON escapes it. One in ten other numbers of that length looks like one and is masked, too. Nothing
 //! of the first digits stays: of a number of 13 digits whose first six and last four are known, three are left to guess.
 
 use std::borrow::Cow;
@@ -12,6 +12,8 @@ const DIGITS: core::ops::RangeInclusive<usize> = 13..=19;
 const SHOWN: usize = 4;
 /// What stands for a digit.
 const MASK: u8 = b'*';
+/// The same as JSON may write it.
+const ESCAPED: &[u8] = b"\\u002a";
 
 /// A text with its card numbers masked.
 ///
@@ -30,56 +32,106 @@ pub fn masked(bytes: &[u8]) -> (Cow<'_, [u8]>, usize) {
     let mut masked = Cow::Borrowed(bytes);
     let mut n = 0;
     let mut at = 0;
-    while let Some(found) =
-        bytes.get(at..).and_then(|rest| rest.iter().position(u8::is_ascii_digit))
-    {
+    let may_begin = |byte: &u8| byte.is_ascii_digit() || *byte == b'\\';
+    while let Some(found) = bytes.get(at..).and_then(|rest| rest.iter().position(may_begin)) {
         let start = at + found;
-        let end = group_end(bytes, start);
-        at = match card_end(bytes, start, end) {
-            Some(end) => {
+        let group = Group::at(bytes, start);
+        let escape = escape_end(bytes, start).filter(|_| group.n == 0);
+        // WHY: both ways. Behind `\u00e9` a number may begin, and `\u4111` may be the beginning of one in a text that escapes
+        // nothing.
+        let start = if escape.is_some() { start + 2 } else { start };
+        at = match Group::at(bytes, start).card(bytes, start) {
+            Some(card) => {
                 n += 1;
-                hide(masked.to_mut().get_mut(start..end).unwrap_or_default());
-                end
+                hide(masked.to_mut(), start, card);
+                card.end
             }
-            None => end,
+            None => escape.unwrap_or(group.end.max(start + 1)),
         };
     }
     (masked, n)
 }
 
-/// The end of the digits that begin here.
-fn group_end(bytes: &[u8], start: usize) -> usize {
-    let digits = bytes.get(start..).unwrap_or_default();
-    start + digits.iter().take_while(|byte| byte.is_ascii_digit()).count()
+/// Digits that begin somewhere: how many, and where they end.
+#[derive(Clone, Copy, Debug)]
+struct Group {
+    n: usize,
+    end: usize,
 }
 
-/// The end of the longest card number that begins with a group of digits and ends with one.
-fn card_end(bytes: &[u8], start: usize, mut end: usize) -> Option<usize> {
-    let (mut n, mut last) = (end - start, None);
-    while n <= *DIGITS.end() {
-        if DIGITS.contains(&n) && is_checked(bytes.get(start..end)?) {
-            last = Some(end);
+impl Group {
+    fn at(bytes: &[u8], start: usize) -> Self {
+        let mut group = Self { n: 0, end: start };
+        while let Some((_, length)) = digit(bytes, group.end) {
+            group = Self { n: group.n + 1, end: group.end + length };
         }
-        if !matches!(bytes.get(end), Some(b' ' | b'-')) {
-            break;
-        }
-        let next = group_end(bytes, end + 1);
-        if next == end + 1 {
-            break;
-        }
-        n += next - end - 1;
-        end = next;
+        group
     }
-    last
+
+    /// The longest card number that begins with this group and ends with one.
+    fn card(mut self, bytes: &[u8], start: usize) -> Option<Self> {
+        let mut last = None;
+        while self.n <= *DIGITS.end() {
+            if DIGITS.contains(&self.n) && is_checked(bytes, start, self.n) {
+                last = Some(self);
+            }
+            let Some(length) = separator(bytes, self.end) else { break };
+            let next = Self::at(bytes, self.end + length);
+            if next.n == 0 {
+                break;
+            }
+            self = Self { n: self.n + next.n, end: next.end };
+        }
+        last
+    }
 }
 
-/// Whether the last digit is right by the algorithm of Luhn; what is no digit is passed over.
-fn is_checked(bytes: &[u8]) -> bool {
-    let digits = bytes.iter().rev().filter(|byte| byte.is_ascii_digit());
-    let sum: u32 = digits
-        .map(|byte| u32::from(byte - b'0'))
-        .enumerate()
-        .map(|(place, digit)| match (place % 2, digit * 2) {
+/// The digit at a place, and its bytes: as it is, or as JSON may write it, `\u0034`.
+///
+/// WHY: a record that is no whole JSON is kept as it came, and whoever reads it later reads the escapes.
+fn digit(bytes: &[u8], at: usize) -> Option<(u8, usize)> {
+    match bytes.get(at..)? {
+        [byte @ b'0'..=b'9', ..] => Some((*byte - b'0', 1)),
+        [b'\\', b'u', b'0', b'0', b'3', byte @ b'0'..=b'9', ..] => {
+            Some((*byte - b'0', ESCAPED.len()))
+        }
+        _ => None,
+    }
+}
+
+/// The end of whatever JSON escapes by its number here.
+fn escape_end(bytes: &[u8], at: usize) -> Option<usize> {
+    let end = at + ESCAPED.len();
+    let number = bytes.get(at..end)?.strip_prefix(br"\u")?;
+    number.iter().all(u8::is_ascii_hexdigit).then_some(end)
+}
+
+/// How many bytes the space or hyphen at a place has.
+fn separator(bytes: &[u8], at: usize) -> Option<usize> {
+    match bytes.get(at..)? {
+        [b' ' | b'-', ..] => Some(1),
+        [b'\\', b'u', b'0', b'0', b'2', b'0' | b'd' | b'D', ..] => Some(ESCAPED.len()),
+        _ => None,
+    }
+}
+
+/// The places and values of the next digits, whatever lies between.
+fn digits(bytes: &[u8], mut at: usize) -> impl Iterator<Item = (usize, u32, usize)> {
+    core::iter::from_fn(move || {
+        at += separator(bytes, at).unwrap_or(0);
+        let (value, length) = digit(bytes, at)?;
+        let place = at;
+        at += length;
+        Some((place, u32::from(value), length))
+    })
+}
+
+/// Whether the last of `n` digits is right by the algorithm of Luhn.
+fn is_checked(bytes: &[u8], start: usize, n: usize) -> bool {
+    let places = (0..n).rev();
+    let sum: u32 = digits(bytes, start)
+        .zip(places)
+        .map(|((_, digit, _), place)| match (place % 2, digit * 2) {
             (0, _) => digit,
             (_, doubled @ 10..) => doubled - 9,
             (_, doubled) => doubled,
@@ -88,9 +140,14 @@ fn is_checked(bytes: &[u8]) -> bool {
     sum.is_multiple_of(10)
 }
 
-fn hide(bytes: &mut [u8]) {
-    let digits = bytes.iter_mut().rev().filter(|byte| byte.is_ascii_digit());
-    digits.skip(SHOWN).for_each(|byte| *byte = MASK);
+fn hide(bytes: &mut [u8], start: usize, card: Group) {
+    let all: Vec<_> = digits(bytes, start).take(card.n.saturating_sub(SHOWN)).collect();
+    for (place, _, length) in all {
+        let mask = if length == 1 { &[MASK][..] } else { ESCAPED };
+        if let Some(digit) = bytes.get_mut(place..place + length) {
+            digit.copy_from_slice(mask);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -110,6 +167,10 @@ mod tests {
             ("6304000000000000000", "***************0000"),
             ("paid 5555555555554444/4012888888881881", "paid ************4444/************1881"),
             ("09 2026 4111111111111111 123", "09 2026 ************1111 123"),
+            (r"\u0034111\u0020111111\u0031\u00311111", r"\u002a***\u0020******\u002a\u002a1111"),
+            (r"\u004 4222222222222", r"\u004 *********2222"),
+            (r"\u00e94222222222222", r"\u00e9*********2222"),
+            (r"C:\u4111111111111111", r"C:\u************1111"),
         ] {
             assert_eq!(mask_cards(text), expected);
         }
@@ -153,6 +214,27 @@ mod tests {
             for (before, after) in text.chars().zip(masked.chars()) {
                 prop_assert!(before == after || (before.is_ascii_digit() && after == '*'));
             }
+        }
+
+        #[test]
+        fn digits_that_json_escapes_are_digits(
+            text in "([0-9]{0,20}|4[0-9]{12,18}|[ -]|[a-z]{1,3}){0,8}",
+            escaped in proptest::collection::vec(any::<bool>(), 200),
+        ) {
+            let escape = |letter: char| format!("\\u{:04x}", u32::from(letter));
+            let chosen = text.chars().zip(escaped.iter().cycle());
+            let written: String = chosen
+                .map(|(letter, escaped)| match *escaped && !letter.is_ascii_lowercase() {
+                    true => escape(letter),
+                    false => letter.to_string(),
+                })
+                .collect();
+            let masked = mask_cards(&written);
+            prop_assert_eq!(masked.len(), written.len());
+            let read = "0123456789 -*".chars().fold(masked.into_owned(), |text, letter| {
+                text.replace(&escape(letter), &letter.to_string())
+            });
+            prop_assert!(!has_card(&read), "{written} reads {read}");
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::backtest::study::{CutOff, Findings, Study, Watching};
 use crate::backtest::summary::Summary;
 use crate::backtest::{quality, report};
 use crate::base::time::parse_rfc3339;
-use crate::cli::history::{Reading, check_decided, check_output};
+use crate::cli::history::{Reading, TokenFlag, check_decided, check_output};
 use crate::cli::rules::compile_folder;
 use crate::cli::{Console, Exit, Failure, Format};
 use crate::config::units;
@@ -54,6 +54,8 @@ pub struct Arguments {
     state_budget: Option<u64>,
     #[command(flatten)]
     labels: LabelFlags,
+    #[command(flatten)]
+    token_key: TokenFlag,
     /// Also write a report as one HTML file that opens anywhere.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
@@ -159,6 +161,7 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
     };
     arguments.reading.check_topic(&program)?;
     check_inputs(arguments)?;
+    let program = arguments.token_key.keyed(program, console)?;
     let mut engine =
         Engine::new(Arc::new(program), options(arguments)).map_err(Failure::invalid)?;
     let mut study = arguments.labels.study(engine.program())?;

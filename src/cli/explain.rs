@@ -9,7 +9,7 @@ use clap::Args;
 use serde_json::Value as Json;
 
 use crate::backtest::explain::{Question, explain};
-use crate::cli::history::Reading;
+use crate::cli::history::{Reading, TokenFlag};
 use crate::cli::rules::compile_folder;
 use crate::cli::{Console, Exit, Failure, Format};
 use crate::engine::{DecisionsWanted, Engine};
@@ -43,6 +43,8 @@ pub struct Arguments {
     decisions: PathBuf,
     #[command(flatten)]
     reading: Reading,
+    #[command(flatten)]
+    token_key: TokenFlag,
 }
 
 /// Runs the command.
@@ -55,7 +57,7 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
     };
     arguments.reading.check_topic(&program)?;
     let asked = asked(arguments, &program, console)?;
-    let program = Arc::new(program);
+    let program = Arc::new(arguments.token_key.keyed(program, console)?);
     let options = arguments.reading.options(DecisionsWanted::All);
     let mut engine = Engine::new(Arc::clone(&program), options).map_err(Failure::invalid)?;
     let job = arguments.reading.job(&arguments.input, 1);

@@ -12,10 +12,11 @@ use crate::backtest::labels::Labels;
 use crate::backtest::run::{FileRan, Job, Ran, run as run_job};
 use crate::backtest::study::{CutOff, Findings, Study, Watching};
 use crate::base::text::counted;
-use crate::cli::Failure;
 use crate::cli::backtest::{LabelFlags, duration_ms, time_ms};
+use crate::cli::{Console, Failure};
 use crate::engine::{DecisionsWanted, Engine, EngineOptions, Silence, Sink};
 use crate::rules::program::Program;
+use crate::runtime::token_key;
 
 /// How a history is read.
 #[derive(Args, Debug)]
@@ -82,6 +83,42 @@ impl Reading {
         let job = self.job(inputs, 2);
         let ran = run_job(&mut engine, &job, sink, &mut |_| true).map_err(Failure::invalid)?;
         check_decided(&ran, &engine, self.topic.as_deref())
+    }
+}
+
+/// The key by which the service makes tokens.
+#[derive(Args, Debug)]
+pub(crate) struct TokenFlag {
+    /// File with the secret of `tokens.key_file`, so that `tokenized` fields have the tokens that the running service has. Without
+    /// it tokens are made by a key that everybody knows: windows and lists work, and no token is one of the service's.
+    #[arg(long = "token-key", value_name = "FILE")]
+    file: Option<PathBuf>,
+}
+
+impl TokenFlag {
+    /// A rule set with that key, and a word to whoever lacks it.
+    ///
+    /// # Errors
+    /// The file cannot be read, or holds too little; or the rules have no use for it.
+    pub(crate) fn keyed(&self, program: Program, console: &Console) -> Result<Program, Failure> {
+        match (&self.file, program.schema.tokenized_field()) {
+            (Some(file), Some(_)) => {
+                let key = token_key(file).map_err(Failure::invalid)?;
+                Ok(program.keyed(&key))
+            }
+            (Some(_), None) => {
+                let message = "no field of these rules is `tokenized`: leave `--token-key` out";
+                Err(Failure::invalid(message.to_owned()))
+            }
+            (None, Some(field)) => {
+                let message = format!(
+                    "note: `{field}` is tokenized by a key that everybody knows; `--token-key FILE` makes the tokens of the service"
+                );
+                console.message(&message);
+                Ok(program)
+            }
+            (None, None) => Ok(program),
+        }
     }
 }
 

@@ -26,7 +26,7 @@ use crate::engine::options::EngineOptions;
 use crate::engine::repeats::Repeats;
 use crate::engine::snapshot::{MAGIC, SNAPSHOT_VERSION, kind};
 use crate::engine::snoozes::SnoozeBook;
-use crate::engine::step::{Engine, Remembered, Setup, most_ids, state_options};
+use crate::engine::step::{Engine, Remembered, Setup, keyed, most_ids, state_options};
 use crate::engine::streams::{Carries, Clock, ClockId, Clocks, Source};
 use crate::engine::trail::Trail;
 use crate::event::error::REASONS;
@@ -108,6 +108,7 @@ impl Restore {
     /// Begins a restore for a rule set. Where the snapshot is of another one, its state is carried over as
     /// [`Engine::activate`] would.
     pub fn new(program: Arc<Program>, options: EngineOptions) -> Self {
+        let program = keyed(program);
         Self { program, options, loading: None, ended: false, cut: Vec::new() }
     }
 

@@ -176,8 +176,10 @@ impl Engine {
     /// # Errors
     /// When a pattern or the time zone of the program is refused (the checker reports both before).
     pub fn new(program: Arc<Program>, options: EngineOptions) -> Result<Self, EvalError> {
-        let remembered = Remembered::new(&program, &options);
-        Ok(Self::of(Setup::new(program, options)?, Vec::new(), remembered))
+        let setup = Setup::new(program, options)?;
+        // WHY: not the given program. Lists must hold the tokens of the key that the decoder has.
+        let remembered = Remembered::new(&setup.program, &options);
+        Ok(Self::of(setup, Vec::new(), remembered))
     }
 
     /// An engine with all that another one remembered.
@@ -517,7 +519,7 @@ fn identity(program: &Program, options: EngineOptions) -> Digest {
 }
 
 /// Where nobody gave a key for tokens, the one that everybody knows.
-fn keyed(program: Arc<Program>) -> Arc<Program> {
+pub(super) fn keyed(program: Arc<Program>) -> Arc<Program> {
     if program.schema.token_key.is_some() || program.schema.tokenized_field().is_none() {
         return program;
     }

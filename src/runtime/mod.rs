@@ -50,7 +50,7 @@ pub use reload::{Backfill, Laid, Reload, Reloader};
 pub use rulesets::{ActiveRules, Asked, Became, DecidingEngines, Wish};
 pub use standing::{Standing, standing};
 pub use stop::{Stop, outlive_file_limits};
-pub use tokens::{keyed, token_keys};
+pub use tokens::{keyed, token_key, token_keys};
 
 use crate::config::{Config, DeliveryMode};
 use crate::durable;

@@ -14,14 +14,18 @@ use crate::rules::program::Program;
 /// # Errors
 /// A file cannot be read, or holds too little for a key.
 pub fn token_keys(config: &Config) -> Result<TokenKeys, String> {
-    let read = |file: &Option<std::path::PathBuf>| file.as_deref().map(read).transpose();
+    let read = |file: &Option<std::path::PathBuf>| file.as_deref().map(token_key).transpose();
     Ok(TokenKeys {
         current: read(&config.tokens.key_file)?,
         previous: read(&config.tokens.previous_key_file)?,
     })
 }
 
-fn read(file: &Path) -> Result<TokenKey, String> {
+/// Reads one key.
+///
+/// # Errors
+/// The file cannot be read, or holds too little.
+pub fn token_key(file: &Path) -> Result<TokenKey, String> {
     let shown = file.display();
     let bytes = fs::read(file)
         .map_err(|error| format!("could not read the key of tokens `{shown}`: {error}"))?;
