@@ -6,6 +6,7 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD as BASE64;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::audit::key::{PublicKey, SigningKey};
@@ -19,7 +20,7 @@ const SEAM: &[u8] = br#","signature":""#;
 const END: &[u8] = br#""}"#;
 
 /// What a checkpoint says.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Checkpoint {
     /// `riskweir.checkpoint.v1`.
     pub schema: String,
