@@ -364,6 +364,95 @@ fn above_the_limit_two_people_release_and_who_asked_is_not_the_second() {
     assert_eq!((twice.status, twice.code()), (409, "stale_state"), "{twice:?}");
 }
 
+/// What takes two people by `api.four_eyes_for`, and who may be the second beside an administrator.
+fn for_two() -> [(&'static str, &'static str, Value, Role); 5] {
+    let until = in_hours(1);
+    let snooze = json!({"key": "account", "value": "a-1", "until": until});
+    [
+        ("list.add", "/v1/lists/bad_accounts:add", json!({"value": "a-1"}), Role::Senior),
+        ("list.remove", "/v1/lists/bad_accounts:remove", json!({"value": "a-1"}), Role::Senior),
+        ("snooze.set", "/v1/rules/R-2:snooze", snooze, Role::RuleApprover),
+        (
+            "snooze.end",
+            "/v1/rules/R-2:wake",
+            json!({"key": "account", "value": "a-1"}),
+            Role::RuleApprover,
+        ),
+        (
+            "hold.place",
+            "/v1/holds:place",
+            json!({"entity": "account", "value": "a-4111111111111111", "deadline_at": in_hours(2)}),
+            Role::Senior,
+        ),
+    ]
+}
+
+#[test]
+fn what_takes_two_people_is_done_when_another_one_approves_it_and_not_before() {
+    let words = for_two().map(|(kind, ..)| kind).join(",");
+    let settings = [format!("api.four_eyes_for={words}")];
+    let desk = Desk::open_with(Broker::shared(), "api-two", &settings.each_ref().map(|it| &**it));
+    desk.wait_listening();
+    let asked_of = |role: Role, path: &str, body: &Value, key: &str| {
+        desk.ask("POST", path, Some(desk.token(role)), Some(body), &[("idempotency-key", key)])
+    };
+    let commands = || -> Vec<Value> {
+        let audit = desk.records("audit").into_iter().map(|(_, record)| record["command"].clone());
+        // What people say about it stands there, too.
+        let is_told = |command: &Value| command["result"] == "done" && command["kind"] != "act";
+        audit.filter(is_told).collect()
+    };
+    for (n, (kind, path, mut body, second)) in for_two().into_iter().enumerate() {
+        body["reason"] = json!("seen twice");
+        let key = format!("k-{n}");
+        let first = if second == Role::Senior { Role::Admin } else { Role::Senior };
+        assert_eq!(asked_of(Role::Analyst, path, &body, &key).status, 403, "{kind}");
+        let asked = asked_of(first, path, &body, &key);
+        assert_eq!((asked.status, &asked.body["kind"]), (202, &json!(kind)), "{asked:?}");
+        assert!(!asked.text.contains("4111111111111111"), "{asked:?}");
+        // The same again is the same request, another value under its key is none.
+        let again = asked_of(first, path, &body, &key);
+        assert_eq!(again.body["request_id"], asked.body["request_id"], "{again:?}");
+        let mut other = body.clone();
+        other["value"] = json!("a-2");
+        let other = asked_of(first, path, &other, &key);
+        assert_eq!((other.status, other.code()), (409, "idempotency_key_reused"), "{other:?}");
+        let place = asked.header("location").unwrap().to_owned();
+        let settle = |role: Role| {
+            let why = json!({"reason": "looked at it"});
+            desk.ask("POST", &format!("{place}:approve"), Some(desk.token(role)), Some(&why), &[])
+        };
+        let own = settle(first);
+        assert_eq!((own.status, own.code()), (403, "own_request"), "{own:?}");
+        for role in [Role::Analyst, Role::Viewer, Role::RuleAuthor, Role::Service, Role::Auditor] {
+            assert_eq!(settle(role).status, 403, "{kind}: {role:?}");
+        }
+        if second == Role::Senior {
+            assert_eq!(settle(Role::RuleApprover).status, 403, "{kind}: approves rules, not this");
+        }
+        assert_eq!(commands().len(), n, "{kind}: nothing is done by one");
+        let done = settle(second);
+        assert_eq!((done.status, &done.body["state"]), (200, &json!("done")), "{done:?}");
+        // In each of the two partitions; one of them does it.
+        wait::until(
+            || commands().iter().any(|command| command["kind"] == kind),
+            || format!("{:#?}", commands()),
+        );
+        let all = commands();
+        let by = &all.iter().find(|command| command["kind"] == kind).unwrap()["by"];
+        assert_eq!(by["actor"], first.name(), "{by:#}");
+        assert_eq!(
+            (&by["approved_by"], &by["approval_reason"]),
+            (&json!(second.name()), &json!("looked at it"))
+        );
+    }
+    // What stops money does not wait for anybody.
+    let hold = desk.hold("t1", "300.00");
+    let confirm = json!({"reason": "fraud"});
+    let confirmed = asked_of(Role::Analyst, &format!("/v1/holds/{hold}:confirm"), &confirm, "c");
+    assert_eq!(confirmed.status, 200, "{confirmed:?}");
+}
+
 /// An alert that somebody closed is found as such, with who closed it and why.
 fn close_the_alert(desk: &Desk, episode: &Value) {
     let path = format!("/v1/alerts/{}:close", episode.as_str().unwrap());

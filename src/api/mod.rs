@@ -122,6 +122,7 @@ pub fn serve(setup: Setup<'_>) -> Result<Option<Server>, RunError> {
         options,
         tells_all: options.decisions == DecisionsWanted::All,
         four_eyes_above: api.four_eyes_above.clone(),
+        four_eyes_for: api.four_eyes_for.clone(),
         is_listening: AtomicBool::new(false),
         has_caught_up: AtomicBool::new(false),
         streams: Streams::default(),

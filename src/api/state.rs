@@ -1,6 +1,6 @@
 //! What all requests share.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, watch};
 
+use crate::api::commands::Verb;
 use crate::api::jwt::Issuer;
 use crate::api::known::Known;
 use crate::api::limit::Limiter;
@@ -71,6 +72,8 @@ pub(crate) struct State {
     pub(crate) tells_all: bool,
     /// Above which amounts two people release.
     pub(crate) four_eyes_above: BTreeMap<Currency, i64>,
+    /// What takes two people whatever the amount.
+    pub(crate) four_eyes_for: BTreeSet<&'static str>,
     /// Whether answers on topics are heard.
     pub(crate) is_listening: AtomicBool,
     /// Whether the read model holds what the topics held when it began to follow them.
@@ -90,6 +93,11 @@ pub(crate) struct State {
 }
 
 impl State {
+    /// Whether a command takes two people, whatever it is about.
+    pub(crate) fn is_for_two(&self, verb: Verb) -> bool {
+        self.four_eyes_for.contains(verb.kind)
+    }
+
     /// Whose token it is.
     pub(crate) fn person(&self, token: &str) -> Option<Person> {
         let of_issuer = || self.issuer.as_ref()?.person(token);

@@ -29,6 +29,9 @@ use crate::api::route::{Good, Header, Method, Route, SchemaOf};
 use Role::{Admin, Analyst, Auditor, RuleApprover, RuleAuthor, Senior, Service, Viewer};
 
 /// Everybody who is known.
+/// It takes two people.
+const WAITS: Good = good(202, "It waits for a second person.", of::<Waiting>);
+
 const ANYBODY: &[Role] = &Role::ALL;
 /// Everybody but services.
 const READERS: &[Role] = &[Viewer, Analyst, Senior, RuleAuthor, RuleApprover, Auditor, Admin];
@@ -273,7 +276,7 @@ pub(crate) static ROUTES: &[Route] = &[
         body: Some(of::<Decide>),
         good: &[
             good(200, "It is released.", of::<Outcome>),
-            good(202, "It waits for a second person.", of::<Waiting>),
+            WAITS,
         ],
         problems: command_problems!(),
         run: |call| Box::pin(holds::release(call)),
@@ -301,7 +304,7 @@ pub(crate) static ROUTES: &[Route] = &[
         summary: "Holds every payment of a subject, until somebody decides or the deadline comes.",
         roles: &[Senior, Admin], query: &[], headers: &[IDEMPOTENCY_KEY],
         body: Some(of::<Place>),
-        good: &[good(200, "It is held.", of::<Outcome>)],
+        good: &[good(200, "It is held.", of::<Outcome>), WAITS],
         problems: command_problems!(NOT_FOUND),
         run: |call| Box::pin(holds::place(call)),
     },
@@ -346,14 +349,14 @@ pub(crate) static ROUTES: &[Route] = &[
         method: Method::Post, path: "/v1/rules/{rule}:snooze", id: "snoozeRule", tag: "rules",
         summary: "The rule does not act on the events of one key, for a time.",
         roles: &[Senior, Admin], query: &[], headers: &[IDEMPOTENCY_KEY], body: Some(of::<Snooze>),
-        good: &[good(200, "It is silenced.", of::<ChangeDone>)], problems: command_problems!(),
+        good: &[good(200, "It is silenced.", of::<ChangeDone>), WAITS], problems: command_problems!(),
         run: |call| Box::pin(standing::snooze(call)),
     },
     Route {
         method: Method::Post, path: "/v1/rules/{rule}:wake", id: "wakeRule", tag: "rules",
         summary: "The rule acts again.",
         roles: &[Senior, Admin], query: &[], headers: &[IDEMPOTENCY_KEY], body: Some(of::<Wake>),
-        good: &[good(200, "It acts.", of::<ChangeDone>)], problems: command_problems!(),
+        good: &[good(200, "It acts.", of::<ChangeDone>), WAITS], problems: command_problems!(),
         run: |call| Box::pin(standing::wake(call)),
     },
     Route {
@@ -382,14 +385,14 @@ pub(crate) static ROUTES: &[Route] = &[
         method: Method::Post, path: "/v1/lists/{list}:add", id: "addToList", tag: "lists",
         summary: "Puts a value on a list.",
         roles: &[Senior, Admin], query: &[], headers: &[IDEMPOTENCY_KEY], body: Some(of::<Put>),
-        good: &[good(200, "It is on the list.", of::<ChangeDone>)], problems: command_problems!(),
+        good: &[good(200, "It is on the list.", of::<ChangeDone>), WAITS], problems: command_problems!(),
         run: |call| Box::pin(standing::list_add(call)),
     },
     Route {
         method: Method::Post, path: "/v1/lists/{list}:remove", id: "removeFromList", tag: "lists",
         summary: "Takes a value off a list, also where the list's file names it.",
         roles: &[Senior, Admin], query: &[], headers: &[IDEMPOTENCY_KEY], body: Some(of::<Take>),
-        good: &[good(200, "It is off the list.", of::<ChangeDone>)], problems: command_problems!(),
+        good: &[good(200, "It is off the list.", of::<ChangeDone>), WAITS], problems: command_problems!(),
         run: |call| Box::pin(standing::list_remove(call)),
     },
     Route {

@@ -1,6 +1,6 @@
 //! The settings of the HTTP API, and which of them contradict each other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -38,7 +38,15 @@ pub struct Api {
     pub retention: Duration,
     /// By currency, in minor units: above it two people release a hold. None at all: one is enough.
     pub four_eyes_above: BTreeMap<Currency, i64>,
+    /// Kinds of commands that take two people whatever the amount.
+    pub four_eyes_for: BTreeSet<&'static str>,
 }
+
+/// What may take two people.
+///
+/// WHY: refusing a payment and putting its deadline off are not among them. They stop money, and must not wait for anybody.
+pub const FOR_TWO: [&str; 6] =
+    ["hold.release", "hold.place", "list.add", "list.remove", "snooze.set", "snooze.end"];
 
 /// Certificate and key of the API.
 #[derive(Clone, Debug)]
@@ -87,6 +95,7 @@ const ALGORITHMS: [&str; 3] = ["RS256", "ES256", "EdDSA"];
 /// Reads the section. None where the API is off or something is wrong.
 pub(super) fn build(read: &Reader<'_>, errors: &mut Vec<ConfigError>) -> Option<Api> {
     let four_eyes_above = four_eyes(read, errors);
+    let four_eyes_for = for_two(read, errors);
     let (certificate, key) = (read.path("api.tls.certificate"), read.path("api.tls.key"));
     if certificate.is_some() != key.is_some() {
         let reason = "`api.tls.certificate` and `api.tls.key` go together";
@@ -133,6 +142,7 @@ pub(super) fn build(read: &Reader<'_>, errors: &mut Vec<ConfigError>) -> Option<
         store_bytes: store_bytes(read),
         retention: read.duration("api.retention")?,
         four_eyes_above,
+        four_eyes_for,
     })
 }
 
@@ -142,6 +152,27 @@ const IN_MEMORY_BYTES: u64 = 256 << 20;
 fn store_bytes(read: &Reader<'_>) -> Option<u64> {
     let in_memory = read.path("api.store").is_none().then_some(IN_MEMORY_BYTES);
     read.size("api.store_size").or(in_memory)
+}
+
+/// What takes two people whatever the amount. A word that is none is refused: it must not pass for one that protects.
+fn for_two(read: &Reader<'_>, errors: &mut Vec<ConfigError>) -> BTreeSet<&'static str> {
+    const KEY: &str = "api.four_eyes_for";
+    let mut found = BTreeSet::new();
+    let text = read.text(KEY).unwrap_or_default();
+    for word in text.split(',').map(str::trim).filter(|word| !word.is_empty()) {
+        match FOR_TWO.into_iter().find(|known| *known == word) {
+            Some(known) => _ = found.insert(known),
+            None => errors.push(read.bad_value(KEY, &FOR_TWO.join(", "), word)),
+        }
+    }
+    if found.is_empty() {
+        return found;
+    }
+    if read.text(LISTEN).is_none() {
+        let reason = "two people need the HTTP API to agree: set `api.listen`";
+        errors.push(read.contradiction(KEY, reason));
+    }
+    found
 }
 
 fn jwt(read: &Reader<'_>, errors: &mut Vec<ConfigError>) -> Option<ApiJwt> {

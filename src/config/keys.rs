@@ -209,6 +209,7 @@ pub const KEYS: &[Key] = &[
     key("api.retention", Duration("1h", LONGEST), Value("30d"), "How long the read model keeps what has ended."),
     key("api.store_size", Size("1MiB", "16384GiB"), Unset("256MiB in memory; of a file, as much as `api.retention` makes"), "Most bytes of the read model. Beyond it the oldest go first, open holds never."),
     key("api.four_eyes_above", TextMap, Value("{}"), "Currency to amount, such as `{EUR: 10000}`: a held payment above it is released by two people. Where this is set, so is one in a currency that is not named, or without an amount."),
+    key("api.four_eyes_for", Text, Unset("one person is enough"), "What takes two people whatever the amount, joined by commas: `hold.release`, `hold.place`, `list.add`, `list.remove`, `snooze.set`, `snooze.end`. Of rule sets `rules.approval` says it."),
     key("log.format", Choice(LOG_FORMATS), Value("auto"), "`auto`: text on a terminal, JSON otherwise."),
     key("log.level", Choice(LOG_LEVELS), Value("info"), "Least grave level that is written."),
     key("log.repeat_limit", Rate, Value("6/m"), "How often the same warning or error is written; the rest is counted."),

@@ -24,7 +24,7 @@ mod yaml;
 
 use std::path::PathBuf;
 
-pub use api::{Api, ApiJwt, ApiTls, JwtKeys};
+pub use api::{Api, ApiJwt, ApiTls, FOR_TWO, JwtKeys};
 pub use error::ConfigError;
 pub(crate) use layers::is_topic;
 pub use layers::{Resolved, Setting};

@@ -462,6 +462,9 @@ fn an_exposed_api_is_refused_without_tls_and_without_being_asked_for() {
     refused("{listen: '127.0.0.1:1', tls: {key: k}}", "go together");
     refused("{listen: '127.0.0.1:1', four_eyes_above: {EUR: many}}", "{EUR: 10000}");
     refused("{listen: '127.0.0.1:1', four_eyes_above: {XYZ: 1}}", "{EUR: 10000}");
+    refused("{listen: '127.0.0.1:1', four_eyes_for: 'list.add, snooze'}", "snooze.set");
+    refused("{four_eyes_for: list.add}", "`api.listen`");
+    refused("{listen: '127.0.0.1:1', four_eyes_for: hold.confirm}", "snooze.set");
     let open = with(
         "{listen: '0.0.0.0:9465', expose: on, plaintext: allow, four_eyes_above: {EUR: 10000, JPY: 5}}",
     );

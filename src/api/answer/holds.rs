@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::api::answer::requests::{self, RequestItem};
+use crate::api::answer::standing::ask_second_person;
 use crate::api::call::{Call, Reply};
 use crate::api::commands::{
     Asked, CONFIRM, Done, EXTEND, PLACE, RELEASE, To, Verb, command_id, expected_state, give,
@@ -162,8 +163,11 @@ pub(crate) async fn find(state: &Arc<State>, id: &str) -> Result<KeptHold, Probl
     fresh::find(state, Kind::Hold, "hold", move |connection| read::hold(connection, &id)).await
 }
 
-/// Whether two people must release it: above the limit of its currency, or none can tell.
+/// Whether two people must release it: every one, or above the limit of its currency, or none can tell.
 pub(crate) fn needs_four_eyes(state: &State, hold: &KeptHold) -> bool {
+    if state.is_for_two(RELEASE) {
+        return true;
+    }
     if state.four_eyes_above.is_empty() {
         return false;
     }
@@ -210,6 +214,9 @@ pub(crate) async fn place(call: Call) -> Result<Reply, Problem> {
             return Err(Problem::new(BAD_BODY, what).with("member", "otherwise"));
         }
         members.insert("otherwise".to_owned(), json!(otherwise));
+    }
+    if call.state.is_for_two(PLACE) {
+        return ask_second_person(&call, PLACE, &body.reason, members).await;
     }
     let command_id = command_id(&call)?;
     let actor = call.person.name.clone();

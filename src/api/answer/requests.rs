@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::api::acts::{self, By};
 use crate::api::answer::holds::{self, Decide, check_reason};
-use crate::api::answer::rules;
+use crate::api::answer::{rules, standing};
 use crate::api::call::{Call, MAX_KEY_BYTES, Reply};
 use crate::api::problem::{FORBIDDEN, KEY_REUSED, NOT_FOUND, OWN_REQUEST, Problem, STALE_STATE};
 use crate::api::records::{PAGE, Page, other_model, parsed};
@@ -16,6 +16,7 @@ use crate::api::state::{now_ms, random_hex};
 use crate::api::store::Connection;
 use crate::api::store::requests::{self, Request};
 use crate::base::Digest;
+use crate::base::cards::mask_cards;
 use crate::base::time::format_rfc3339;
 use crate::decision::command::{Act, Deed};
 
@@ -23,10 +24,20 @@ use crate::decision::command::{Act, Deed};
 pub(crate) const STATES: [&str; 5] = ["pending", "approved", "refused", "done", "failed"];
 
 /// What can be asked for, and who may be the second person.
-const KINDS: [(&str, &[Role]); 2] = [
-    ("hold.release", &[Role::Senior, Role::Admin]),
+const KINDS: [(&str, &[Role]); 7] = [
+    ("hold.release", SENIORS),
+    ("hold.place", SENIORS),
+    ("list.add", SENIORS),
+    ("list.remove", SENIORS),
+    ("snooze.set", APPROVERS),
+    ("snooze.end", APPROVERS),
     ("rules.activate", &[Role::RuleApprover, Role::Admin]),
 ];
+
+/// Those who could have asked.
+const SENIORS: &[Role] = &[Role::Senior, Role::Admin];
+/// The same, and who approves rules: a snooze is a rule that does not act.
+const APPROVERS: &[Role] = &[Role::Senior, Role::RuleApprover, Role::Admin];
 
 /// Something that waits for a second person, or did.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -35,9 +46,9 @@ pub(crate) struct RequestItem {
     /// Its id.
     pub(crate) request_id: String,
     /// What is asked for.
-    #[schemars(extend("enum" = ["hold.release", "rules.activate"]))]
+    #[schemars(extend("enum" = ["hold.release", "hold.place", "list.add", "list.remove", "snooze.set", "snooze.end", "rules.activate"]))]
     kind: String,
-    /// The hold, or the digest of the rule set.
+    /// The hold, the kind of subject, the list, the rule, or the digest of the rule set.
     about: String,
     /// Who asked.
     asked_by: String,
@@ -66,12 +77,13 @@ pub(crate) struct RequestItem {
     /// What came of it: a state, or why not.
     #[serde(skip_serializing_if = "Option::is_none")]
     outcome: Option<String>,
-    /// What is needed to judge it: of a rule set what would change.
+    /// What is needed to judge it: of a rule set what would change, of a command its members, card numbers masked.
     details: Value,
 }
 
 fn item(it: &Request) -> Result<RequestItem, Problem> {
-    let details = parsed(&it.payload)?;
+    // WHY: the engine must have the number that was given, to make its token; whoever approves knows it by its last digits.
+    let details = parsed(&mask_cards(&it.payload))?;
     Ok(RequestItem {
         approvals_needed: needed(&details),
         approved_by: it.approved_by.clone(),
@@ -170,8 +182,13 @@ async fn tell(call: &Call, request: &Request, act: Act, reason: &str) -> Result<
 /// Whether two requests of one key ask for the same. WHY: of a rule set its digest says all, and the plan beside it is another
 /// one when another rule set decides by now; of a hold it counts in which state it is expected.
 fn is_same(kept: &Request, asked: &Request) -> Result<bool, Problem> {
-    let said = |it: &Request| -> Result<Value, Problem> {
-        Ok(parsed(&it.payload)?.get("expected_state").cloned().unwrap_or_default())
+    // What is done or refused is kept as it may be shown.
+    let is_whole = ["pending", "approved"].contains(&kept.state.as_str());
+    let said = |it: &Request| -> Result<[Value; 2], Problem> {
+        let shown = mask_cards(&it.payload);
+        let payload = parsed(if is_whole { &it.payload } else { &shown })?;
+        let of = |name: &str| payload.get(name).cloned().unwrap_or_default();
+        Ok([of("expected_state"), of("members")])
     };
     let words = |it: &Request| [it.kind.clone(), it.about.clone(), it.reason.clone()];
     Ok(words(kept) == words(asked) && said(kept)? == said(asked)?)
@@ -223,7 +240,8 @@ pub(crate) async fn approve(call: Call) -> Result<Reply, Problem> {
     }
     let came = match request.kind.as_str() {
         "hold.release" => holds::release_approved(&call.state, &request, (&by, &note)).await,
-        _ => rules::activate_approved(&call.state, &request, (&by, &note)).await,
+        "rules.activate" => rules::activate_approved(&call.state, &request, (&by, &note)).await,
+        _ => standing::change_approved(&call.state, &request, (&by, &note)).await,
     };
     let (state, outcome) = match &came {
         Ok(state) => ("done", state.clone()),
@@ -233,12 +251,12 @@ pub(crate) async fn approve(call: Call) -> Result<Reply, Problem> {
         }
         Err(problem) => ("failed", problem.kind.code.to_owned()),
     };
-    let id = request.id.clone();
+    let (id, shown) = (request.id.clone(), mask_cards(&request.payload).into_owned());
     let concluded = call
         .state
         .store
         .change(move |connection| {
-            requests::conclude(connection, &id, (state, &outcome))?;
+            requests::conclude(connection, &id, (state, &outcome), &shown)?;
             requests::find(connection, &id)
         })
         .await?;
@@ -280,6 +298,9 @@ pub(crate) async fn refuse(call: Call) -> Result<Reply, Problem> {
         tell(&call, &request, Act::RequestRefused, &reason).await?;
     }
     settle(&call, &request, "refused", &reason).await?;
+    let (id, shown) = (request.id.clone(), mask_cards(&request.payload).into_owned());
+    let hide = call.state.store.change(move |connection| requests::hide(connection, &id, &shown));
+    hide.await?;
     let refused = find(&call).await?;
     Ok(Reply::json(&item(&refused)?)?.header(header::CACHE_CONTROL, "no-store"))
 }
@@ -321,6 +342,18 @@ async fn settle(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::FOR_TWO;
+
+    #[test]
+    fn whatever_may_take_two_people_has_a_second_person() {
+        let of =
+            |kind: &str| KINDS.iter().find(|(known, _)| *known == kind).map(|(_, roles)| roles);
+        for kind in FOR_TWO {
+            assert!(of(kind).is_some_and(|roles| roles.contains(&Role::Admin) && roles.len() > 1));
+        }
+        // The others are rule sets.
+        assert_eq!(KINDS.len(), FOR_TWO.len() + 1);
+    }
 
     #[test]
     fn who_looked_at_another_state_of_the_hold_asks_for_something_else() {

@@ -1,20 +1,24 @@
 //! What stands beside the stream: lists, snoozes and models of the active rule set, and how people change the first two.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use axum::http::{HeaderName, StatusCode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::api::answer::holds::{check_reason, check_text, instant};
+use crate::api::answer::requests;
 use crate::api::call::{Call, Reply};
 use crate::api::commands::{
-    Asked, LIST_ADD, LIST_REMOVE, SNOOZE_END, SNOOZE_SET, To, Verb, command_id, give,
+    Asked, LIST_ADD, LIST_REMOVE, PLACE, SNOOZE_END, SNOOZE_SET, To, Verb, command_id, give,
 };
-use crate::api::problem::Problem;
+use crate::api::problem::{NOT_FOUND, Problem};
 use crate::api::records::parsed;
-use crate::api::state::now_ms;
+use crate::api::state::{State, now_ms};
 use crate::api::store::read::Wanted;
+use crate::api::store::requests::Request;
 use crate::base::time::{format_rfc3339, parse_rfc3339};
 use crate::rules::program::{MadeOf, Program};
 
@@ -287,8 +291,57 @@ pub(super) async fn change<const N: usize>(
             members.insert(name.to_owned(), json!(check_text(name, text)?));
         }
     }
+    if call.state.is_for_two(verb) {
+        return ask_second_person(call, verb, &reason, members).await;
+    }
     let (command_id, actor) = (command_id(call)?, call.person.name.clone());
     let asked = Asked { verb, command_id, actor, reason, members, to: To::All };
     let done = give(&call.state, &asked).await?;
     Reply::json(&ChangeDone { is_repeat: done.is_repeat })
+}
+
+/// Keeps a command until a second person approves it.
+pub(super) async fn ask_second_person(
+    call: &Call,
+    verb: Verb,
+    reason: &str,
+    members: Map<String, Value>,
+) -> Result<Reply, Problem> {
+    let named = ["list", "rule", "entity"].into_iter().find_map(|name| members.get(name));
+    let about = named.and_then(Value::as_str).unwrap_or_default().to_owned();
+    let payload = json!({ "members": members });
+    let request = requests::ask(call, verb.kind, &about, reason, &payload).await?;
+    let place = format!("/v1/requests/{}", request.request_id);
+    let reply = Reply::json(&request)?.status(StatusCode::ACCEPTED);
+    Ok(reply.header(HeaderName::from_static("location"), &place))
+}
+
+/// Gives a command that every instance must hear of and that a second person approved. Both names stand in the records.
+///
+/// # Errors
+/// As for any command.
+pub(crate) async fn change_approved(
+    state: &Arc<State>,
+    request: &Request,
+    (approver, note): (&str, &str),
+) -> Result<String, Problem> {
+    let known = [PLACE, LIST_ADD, LIST_REMOVE, SNOOZE_SET, SNOOZE_END];
+    let verb = known.into_iter().find(|verb| verb.kind == request.kind);
+    // WHY: what this build does not know is not done.
+    let verb = verb.ok_or_else(|| Problem::new(NOT_FOUND, "there is no such command"))?;
+    let payload = parsed(&request.payload)?;
+    let mut members =
+        payload.get("members").and_then(Value::as_object).cloned().unwrap_or_default();
+    members.insert("approved_by".to_owned(), json!(approver));
+    members.insert("approval_reason".to_owned(), json!(note));
+    let asked = Asked {
+        verb,
+        command_id: format!("api-request:{}", request.id),
+        actor: request.asked_by.clone(),
+        reason: request.reason.clone(),
+        members,
+        to: To::All,
+    };
+    let done = give(state, &asked).await?;
+    Ok(if done.state.is_empty() { "done".to_owned() } else { done.state })
 }

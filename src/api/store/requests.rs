@@ -6,15 +6,16 @@
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use crate::base::Digest;
+use crate::base::cards::mask_cards;
 
 /// A request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Request {
     /// Its id.
     pub(crate) id: String,
-    /// What is asked for: `hold.release` or `rules.activate`.
+    /// What is asked for: the kind of a command, or `rules.activate`.
     pub(crate) kind: String,
-    /// Of which hold or rule set.
+    /// Of which hold, list, rule or rule set.
     pub(crate) about: String,
     /// Who asked.
     pub(crate) asked_by: String,
@@ -42,9 +43,11 @@ impl Request {
     /// What people consent to: who asked for what, why and when, and what would come of it.
     pub(crate) fn content(&self) -> String {
         let asked_ms = self.asked_ms.to_be_bytes();
-        let texts =
-            [&self.id, &self.kind, &self.about, &self.asked_by, &self.reason, &self.payload];
-        let [id, kind, about, asked_by, reason, payload] = texts.map(String::as_bytes);
+        // WHY: as it may be shown. It stands in the audit trail, where the digest of a card number would be as good as the number.
+        let payload = mask_cards(&self.payload);
+        let texts = [&self.id, &self.kind, &self.about, &self.asked_by, &self.reason];
+        let [id, kind, about, asked_by, reason] = texts.map(String::as_bytes);
+        let payload = payload.as_bytes();
         Digest::of_parts(&[id, kind, about, asked_by, reason, payload, &asked_ms]).hex()
     }
 }
@@ -154,14 +157,21 @@ pub(crate) fn decide(
     Ok(connection.execute(sql, row)? == 1)
 }
 
-/// Says what came of an approved one.
+/// Says what came of an approved one. What was needed to do it stays as it may be shown.
 pub(crate) fn conclude(
     connection: &Connection,
     id: &str,
     (state, outcome): (&str, &str),
+    shown: &str,
 ) -> rusqlite::Result<()> {
-    let sql = "UPDATE requests SET state = ?2, outcome = ?3 WHERE request_id = ?1";
-    connection.execute(sql, params![id, state, outcome]).map(drop)
+    let sql = "UPDATE requests SET state = ?2, outcome = ?3, payload = ?4 WHERE request_id = ?1";
+    connection.execute(sql, params![id, state, outcome, shown]).map(drop)
+}
+
+/// Of one that is not done: what was needed to do it stays as it may be shown.
+pub(crate) fn hide(connection: &Connection, id: &str, shown: &str) -> rusqlite::Result<()> {
+    let sql = "UPDATE requests SET payload = ?2 WHERE request_id = ?1";
+    connection.execute(sql, params![id, shown]).map(drop)
 }
 
 #[cfg(test)]
