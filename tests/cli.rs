@@ -1124,7 +1124,17 @@ fn messages_name_what_was_given_and_what_can_be_done() {
     assert!(called.err.contains("error[S0004]: could not list `nowhere`: "), "{}", called.err);
     // The rules are good and know none of the topics of the demonstration, in a folder of another name.
     fs::rename(place.path().join("rules"), place.path().join("mine")).unwrap();
-    let called = place.call(&["demo", "--rules", "mine", "--for", "1s", "--listen", "127.0.0.1:0"]);
+    let called = place.call(&[
+        "demo",
+        "--rules",
+        "mine",
+        "--for",
+        "1s",
+        "--listen",
+        "127.0.0.1:0",
+        "--api",
+        "127.0.0.1:0",
+    ]);
     assert_eq!(called.code, 1);
     let told = "the rules of mine/ read neither `wallet.events` nor `bank.events`";
     assert!(called.err.contains(told) && !called.err.contains("topics.inputs"), "{}", called.err);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::demo::show::{Paint, Tone, thousands};
-use crate::demo::tally::{Example, RuleTally, ScenarioTally, Tally, Verdicts, share};
+use crate::demo::tally::{Challenges, Example, RuleTally, ScenarioTally, Tally, Verdicts, share};
 
 /// Most rules in the table for people.
 const MOST_RULES: usize = 25;
@@ -91,6 +91,11 @@ impl Report<'_> {
             );
         }
         out.push_str("  right: the very record that it speaks of belongs to a fraud\n");
+        let Challenges { passed, failed, unanswered } = self.tally.challenges;
+        _ = writeln!(
+            out,
+            "  second factors: {passed} passed, {failed} failed, {unanswered} unanswered"
+        );
         self.rules_text(&mut out, paint);
         self.watching_text(&mut out, paint);
         self.books_text(&mut out, paint);
@@ -101,6 +106,7 @@ impl Report<'_> {
     pub fn json(&self) -> Value {
         let Tally { sent, decided, dead_lettered, repeated, latency, .. } = self.tally;
         let Closing { read, in_flight, holds_open, lost, took, .. } = self.closing;
+        let Challenges { passed, failed, unanswered } = self.tally.challenges;
         let verdicts = |it: Verdicts| json!({"right": it.right, "wrong": it.wrong, "precision": it.precision()});
         let ms = |permille| latency.permille(permille).map(|it| it.as_secs_f64() * 1e3);
         let scenarios = self.tally.scenarios.iter().map(|(scenario, it)| {
@@ -128,6 +134,8 @@ impl Report<'_> {
             "holds_open": holds_open,
             "blocks": verdicts(self.tally.blocks),
             "step_ups": verdicts(self.tally.step_ups),
+            "challenges": {"passed": passed, "failed": failed, "unanswered": unanswered},
+            "replies": self.tally.replies,
             "scenarios": scenarios.collect::<serde_json::Map<_, _>>(),
             "rules": rules.collect::<serde_json::Map<_, _>>(),
             "watching": watching.collect::<serde_json::Map<_, _>>(),

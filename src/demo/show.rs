@@ -83,10 +83,8 @@ pub fn hold(hold: &Hold, title: &str, fact: Option<&Fact>, paint: Paint) -> Stri
     let amount = hold.amount.as_ref().map(|money| format!("{} {}", money.value, money.currency));
     let about = hold.reasons.first().map_or(title, String::as_str);
     if hold.state != "placed" {
-        let kind = paint.paint(Tone::Dim, "HOLD ENDS");
         let what = amount.unwrap_or_else(|| hold.subject.event_type.clone());
-        let then = format!("{what} → {} (nobody decided)", hold.otherwise);
-        return format!("{}  {kind} {then}\n", time(&hold.deadline_at));
+        return hold_step(hold, &what, paint);
     }
     let kind = paint.paint(Tone::Hold, "HOLD");
     let what = amount.map(|amount| paint.paint(Tone::Strong, &amount)).unwrap_or_default();
@@ -96,6 +94,25 @@ pub fn hold(hold: &Hold, title: &str, fact: Option<&Fact>, paint: Paint) -> Stri
         format!("until {}, then {}", time(&hold.deadline_at), hold.otherwise),
     ];
     two_lines(&first, about, &facts, fact, paint)
+}
+
+/// A step of a hold: what somebody answered, or what a deadline brought.
+fn hold_step(hold: &Hold, what: &str, paint: Paint) -> String {
+    let answered = hold.answered_by.as_ref();
+    let (kind, tone, then) = match (hold.state.as_str(), answered.is_some()) {
+        ("released" | "extended", true) => {
+            ("ANSWERED ", Tone::Right, "the second factor was passed")
+        }
+        (_, true) => ("ANSWERED ", Tone::Wrong, "the second factor was failed"),
+        ("escalated", false) => ("UNANSWERED", Tone::Dim, "nobody answered in time"),
+        _ => ("HOLD ENDS", Tone::Dim, "nobody decided"),
+    };
+    let at = answered.map_or(&hold.deadline_at, |event| &event.time);
+    let end = match hold.state.as_str() {
+        "expired" => &hold.otherwise,
+        state => state,
+    };
+    format!("{}  {} {what} → {end} ({then})\n", time(at), paint.paint(tone, kind))
 }
 
 fn two_lines(
@@ -155,6 +172,8 @@ mod tests {
             episode: 1,
             amount: Some("3.56 EUR".to_owned()),
             is_noticed: false,
+            key: String::new(),
+            time_ms: 0,
         };
         let text = alert(&record, "Many cards", Some(&fact), Paint { color: false });
         assert_eq!(

@@ -9,11 +9,11 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::base::count::nearest_f64;
 use crate::demo::latency::Latencies;
-use crate::demo::traffic::{Scenario, TrafficEvent};
+use crate::demo::traffic::{Delivery, Scenario, TrafficEvent};
 use crate::demo::wire::{Alert, Decision, Hold, ModelScore};
 
 /// How many of the last records are remembered. An output that comes later than this many records cannot be judged.
@@ -32,6 +32,10 @@ pub struct Fact {
     pub amount: Option<String>,
     /// Whether it was alerted or stopped.
     pub is_noticed: bool,
+    /// The key of its record: the customer.
+    pub key: String,
+    /// Event time, ms since 1970.
+    pub time_ms: i64,
 }
 
 /// How often something was right and how often not.
@@ -107,11 +111,35 @@ impl Example {
     }
 }
 
+/// A record without a decision that was read.
+#[derive(Clone, Copy, Debug)]
+pub struct Open {
+    /// Event time, ms since 1970.
+    pub time_ms: i64,
+    /// When it went out.
+    pub sent_at: Instant,
+}
+
+/// What became of second factors that payments wait for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Challenges {
+    /// Passed: the payment goes.
+    pub passed: u64,
+    /// Failed: it stays held, or is refused.
+    pub failed: u64,
+    /// Nobody answered in time: the same.
+    pub unanswered: u64,
+}
+
 /// See the module.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
     facts: HashMap<String, Fact>,
     order: VecDeque<String>,
+    /// Records without a decision that was read, by event time and id; and when they were sent.
+    open: BTreeMap<(i64, String), Instant>,
+    /// Holds that wait for a second factor.
+    waiting: BTreeSet<String>,
     /// Records sent.
     pub sent: u64,
     /// Decisions per outcome.
@@ -130,6 +158,12 @@ pub struct Tally {
     pub blocks: Verdicts,
     /// Payments that were sent to a second factor.
     pub step_ups: Verdicts,
+    /// What became of them.
+    pub challenges: Challenges,
+    /// Answers of customers that were sent.
+    pub replies: u64,
+    /// Answers that are to be sent.
+    pub to_send: VecDeque<TrafficEvent>,
     /// Per name of the rule; `policy` is a score band.
     pub rules: BTreeMap<String, RuleTally>,
     /// Per name of a rule that only watches.
@@ -151,7 +185,13 @@ impl Tally {
         // WHY: a duplicate is the same event once more, and the first record is the one that asked.
         let Entry::Vacant(place) = self.facts.entry(event.event_id.clone()) else { return };
         let TrafficEvent { label, episode, .. } = *event;
-        place.insert(Fact { due, label, episode, amount: amount(&event.body), is_noticed: false });
+        let (key, time_ms) = (event.key.clone(), event.time_ms);
+        let amount = amount(&event.body);
+        place.insert(Fact { due, label, episode, amount, is_noticed: false, key, time_ms });
+        // What is malformed is never decided under its id.
+        if event.delivery != Delivery::Malformed {
+            self.open.insert((time_ms, event.event_id.clone()), Instant::now());
+        }
         self.order.push_back(event.event_id.clone());
         if let Some(label) = label {
             let scenario = self.scenarios.entry(label).or_default();
@@ -161,7 +201,7 @@ impl Tally {
         if self.order.len() > RECENT
             && let Some(oldest) = self.order.pop_front()
         {
-            self.facts.remove(&oldest);
+            self.forget(oldest);
         }
     }
 
@@ -176,6 +216,7 @@ impl Tally {
             self.unknown += 1;
             return;
         };
+        self.open.remove(&(fact.time_ms, decision.event.id.clone()));
         self.latency.observe(at.saturating_sub(fact.due));
         let is_fraud = fact.label.is_some();
         for rule in &decision.shadow {
@@ -219,12 +260,40 @@ impl Tally {
     /// A state of a hold was read.
     pub fn on_hold(&mut self, hold: &Hold) {
         if hold.state != "placed" {
-            self.holds_expired += 1;
+            self.on_hold_step(hold);
             return;
+        }
+        if hold.challenge.is_some() {
+            self.waiting.insert(hold.hold_id.clone());
         }
         if let Some(is_fraud) = self.is_fraud(&hold.subject.id) {
             self.holds.count(is_fraud);
         }
+    }
+
+    fn on_hold_step(&mut self, hold: &Hold) {
+        self.holds_expired += u64::from(hold.state == "expired");
+        if !self.waiting.remove(&hold.hold_id) {
+            return;
+        }
+        let Challenges { passed, failed, unanswered } = &mut self.challenges;
+        let count = match (hold.answered_by.is_some(), hold.state.as_str()) {
+            (true, "released" | "extended") => passed,
+            (true, _) => failed,
+            (false, _) => unanswered,
+        };
+        *count += 1;
+    }
+
+    /// The oldest record without a decision that was read.
+    pub fn oldest_open(&self) -> Option<Open> {
+        let ((time_ms, _), sent_at) = self.open.first_key_value()?;
+        Some(Open { time_ms: *time_ms, sent_at: *sent_at })
+    }
+
+    /// No longer waits for the decision about the oldest record.
+    pub fn give_up_oldest(&mut self) {
+        self.open.pop_first();
     }
 
     /// A dead letter was read.
@@ -240,6 +309,12 @@ impl Tally {
     /// Decisions and dead letters that were read: answers to records.
     pub fn answered(&self) -> u64 {
         self.decided.values().chain(self.dead_lettered.values()).sum()
+    }
+
+    fn forget(&mut self, event_id: String) {
+        if let Some(fact) = self.facts.remove(&event_id) {
+            self.open.remove(&(fact.time_ms, event_id));
+        }
     }
 
     fn is_fraud(&mut self, event_id: &str) -> Option<bool> {

@@ -23,6 +23,8 @@ pub struct Decision {
     pub duplicate: bool,
     /// What the payment service must do.
     pub outcome: String,
+    /// The second factor that it asks for.
+    pub step_up: Option<StepUp>,
     /// Rules that hit.
     #[serde(default)]
     pub contributions: Vec<Contribution>,
@@ -32,6 +34,13 @@ pub struct Decision {
     /// What models said that these rules asked.
     #[serde(default)]
     pub models: Vec<ModelScore>,
+}
+
+/// A second factor.
+#[derive(Clone, Debug, Deserialize)]
+pub struct StepUp {
+    /// Such as `sms`.
+    pub method: String,
 }
 
 /// The score of a model.
@@ -105,8 +114,14 @@ pub struct Episode {
 /// A hold.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Hold {
-    /// `placed` or `expired`.
+    /// Its id.
+    pub hold_id: String,
+    /// `placed`, `released`, `escalated`, `confirmed` or `expired`.
     pub state: String,
+    /// The second factor that is waited for.
+    pub challenge: Option<String>,
+    /// The event that answered it.
+    pub answered_by: Option<Event>,
     /// What is held.
     pub subject: Event,
     /// Its amount.

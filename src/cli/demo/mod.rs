@@ -7,9 +7,13 @@
 //! INVARIANT: at most [`MOST_OPEN`] records are without an answer that was read, so the embedded broker (about 5 MB per
 //! partition) never drops a record before it is read. Should it happen all the same, the books say so.
 //!
+//! Event time never runs more than four minutes ahead of a payment whose decision was not read, so that customers can answer a second
+//! factor in time at any rate; very high rates are held back by that.
+//!
 //! Start reading at [`run`].
 
 mod feeder;
+mod pass;
 mod view;
 
 use std::net::SocketAddr;
@@ -21,6 +25,8 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
+use crate::api;
+use crate::cli::demo::pass::Pass;
 use crate::cli::demo::view::View;
 use crate::cli::generate::{TOPICS, duration, rate};
 use crate::cli::rules::compile_sources;
@@ -36,7 +42,8 @@ use crate::diag::Sources;
 use crate::loader::load;
 use crate::rules::program::Program;
 use crate::runtime::{
-    self, DecidingEngines, EmbeddedBroker, RunError, Stop, Views, Watch, engine_options,
+    self, ActiveRules, DecidingEngines, EmbeddedBroker, RunError, Stop, Views, Watch,
+    engine_options,
 };
 use crate::telemetry::board::Identity;
 use crate::telemetry::{Board, Books, Health, http, log};
@@ -69,6 +76,9 @@ pub struct Arguments {
     /// Address of metrics and health; port 0 takes any free one.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9464")]
     listen: SocketAddr,
+    /// Address of the HTTP API, of this machine only; port 0 takes any free one.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9465")]
+    api: SocketAddr,
     /// Rule folder (default: `rules` in the working directory, else the shipped rules that the program carries).
     #[arg(long, value_name = "DIR")]
     rules: Option<PathBuf>,
@@ -95,7 +105,11 @@ pub(crate) struct Shared {
 /// # Errors
 /// When the rules cannot be read or the address is taken.
 pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
-    let Some(mut config) = configuration(arguments, console) else { return Ok(Exit::Invalid) };
+    let pass = Pass::new().map_err(|error| {
+        Failure::invalid(format!("could not write a token for the HTTP API: {error}"))
+    })?;
+    let loaded = configuration(arguments, &pass, console);
+    let Some(mut config) = loaded else { return Ok(Exit::Invalid) };
     let level = if console.is_verbose() { log::Level::INFO } else { log::Level::ERROR };
     let repeat_limit = (config.log.repeat_limit.count, config.log.repeat_limit.per);
     log::init(&log::Settings { form: None, level, repeat_limit, color: console.color })
@@ -111,12 +125,13 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
     }
     let ended = start_broker(&config, &inputs).and_then(|broker| {
         config.kafka.brokers = vec![broker.address()];
-        let stage = Stage { arguments, config: &config, inputs: &inputs, program: &program };
+        let (config, inputs, program) = (&config, &inputs, &program);
+        let stage = Stage { arguments, config, inputs, program, pass: &pass };
         stage.play(&origin, console)
     });
     ended.or_else(|error| match error {
         RunError::Listen { address, reason } => Err(Failure::invalid(format!(
-            "could not listen on {address}: {reason}; give another address with --listen, such as 127.0.0.1:0"
+            "could not listen on {address}: {reason}; give another address with --listen or --api, such as 127.0.0.1:0"
         ))),
         error => {
             show(&error, *console);
@@ -134,13 +149,15 @@ fn schema_topics(program: &Program) -> Vec<String> {
     topics
 }
 
-fn configuration(arguments: &Arguments, console: &Console) -> Option<Config> {
+fn configuration(arguments: &Arguments, pass: &Pass, console: &Console) -> Option<Config> {
     let flag = |key: &str, value: String| ("demo".to_owned(), key.to_owned(), value);
     let flags = vec![
         // The address is that of the embedded broker, once it listens.
         flag("kafka.brokers", "127.0.0.1:9092".to_owned()),
         flag("delivery.mode", "idempotent".to_owned()),
         flag("http.listen", arguments.listen.to_string()),
+        flag("api.listen", arguments.api.to_string()),
+        flag("api.tokens", pass.known().display().to_string()),
         // WHY: event time runs thousands of times faster than the clock, so partitions stand hours apart.
         flag("time.partition_idle", "1d".to_owned()),
     ];
@@ -190,6 +207,7 @@ struct Stage<'a> {
     config: &'a Config,
     inputs: &'a [String],
     program: &'a Program,
+    pass: &'a Pass,
 }
 
 impl Stage<'_> {
@@ -213,6 +231,14 @@ impl Stage<'_> {
             address: self.config.http.listen.to_string(),
             reason: error.to_string(),
         })?;
+        let rules = ActiveRules::new(Arc::new(self.program.clone()));
+        let api = api::serve(api::Setup {
+            config: self.config,
+            inputs: self.inputs.to_vec(),
+            rules: rules.clone(),
+            reloader: None,
+            books: Arc::clone(board.requests()),
+        })?;
         let shared = Shared {
             stop,
             tally: Mutex::default(),
@@ -221,14 +247,16 @@ impl Stage<'_> {
             health,
             board,
         };
-        let mut view = View::new(*console, self.program, self.arguments.rate);
+        let mut view = View::new(*console, self.program, self.arguments);
         view.greet(&view::Greeting {
             config: self.config,
             seed: self.arguments.seed,
             origin,
             http: server.address(),
+            api: api.as_ref().map(api::Server::address),
+            token: &self.pass.token(),
         });
-        let (books, lost) = self.act(&shared, &mut view)?;
+        let (books, lost) = self.act(&shared, rules, &mut view)?;
         view.clear();
         let tally = view::lock(&shared.tally);
         let took = shared.began.get().map_or(Duration::ZERO, Instant::elapsed);
@@ -241,13 +269,19 @@ impl Stage<'_> {
     }
 
     /// Runs the cell and the feeder, shows the outputs, and stops in order.
-    fn act(&self, shared: &Shared, view: &mut View<'_>) -> Result<(Books, u64), RunError> {
+    fn act(
+        &self,
+        shared: &Shared,
+        rules: ActiveRules,
+        view: &mut View<'_>,
+    ) -> Result<(Books, u64), RunError> {
         let stop_cell = Stop::new(self.config.shutdown_timeout);
         let options = engine_options(self.config);
         let program = Arc::new(self.program.clone());
         thread::scope(|scope| {
             let cell = spawn(scope, "cell", || {
-                let mut engines = DecidingEngines::new(Arc::clone(&program), options);
+                let engines = DecidingEngines::new(Arc::clone(&program), options);
+                let mut engines = engines.shown_in(rules);
                 let views = Views {
                     board: Arc::clone(&shared.board),
                     health: Arc::clone(&shared.health),

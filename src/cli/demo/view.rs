@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Write as _};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,9 +11,10 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::base::count::nearest_f64;
-use crate::cli::demo::Shared;
+use crate::cli::demo::{Arguments, Shared};
 use crate::cli::{Console, Format};
 use crate::config::{Config, Topics};
+use crate::demo::customers::Customers;
 use crate::demo::report::percentiles;
 use crate::demo::show::{self, Paint, Tone, thousands};
 use crate::demo::tally::{Fact, Tally};
@@ -35,12 +37,16 @@ pub(super) struct Greeting<'a> {
     pub(super) seed: u64,
     pub(super) origin: &'a str,
     pub(super) http: SocketAddr,
+    pub(super) api: Option<SocketAddr>,
+    /// The file with the token for it.
+    pub(super) token: &'a Path,
 }
 
 /// See the module.
 pub(super) struct View<'a> {
     console: Console,
     program: &'a Program,
+    customers: Customers,
     paint: Paint,
     rate: f64,
     topics: Option<Topics>,
@@ -56,7 +62,7 @@ pub(super) struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    pub(super) fn new(console: Console, program: &'a Program, rate: f64) -> Self {
+    pub(super) fn new(console: Console, program: &'a Program, arguments: &Arguments) -> Self {
         let mut titles = BTreeMap::new();
         for rule in &program.rules {
             let title = rule.title.as_deref().unwrap_or(&rule.name);
@@ -68,7 +74,8 @@ impl<'a> View<'a> {
             console,
             program,
             paint: Paint { color: console.color_data },
-            rate,
+            customers: Customers::of(arguments.seed, program),
+            rate: arguments.rate,
             topics: None,
             titles,
             is_terminal: std::io::stderr().is_terminal(),
@@ -84,7 +91,9 @@ impl<'a> View<'a> {
 
     /// Says what this is and where to look.
     pub(super) fn greet(&mut self, greeting: &Greeting<'_>) {
-        let Greeting { config, seed, origin, http } = *greeting;
+        let Greeting { config, seed, origin, http, api, token } = *greeting;
+        let api = api.map(|address| format!("http://{address}/v1"));
+        let api = api.as_deref();
         self.topics = Some(config.topics.clone());
         let broker = config.kafka.brokers.join(",");
         if self.console.format == Format::Json {
@@ -94,6 +103,8 @@ impl<'a> View<'a> {
                 "ruleset": self.program.digest.short_hex(),
                 "broker": broker,
                 "metrics": format!("http://{http}/metrics"),
+                "api": api,
+                "token_file": token.display().to_string(),
                 "seed": seed,
                 "rate_per_second": self.rate,
             });
@@ -114,8 +125,12 @@ impl<'a> View<'a> {
             format!("  rules    {live} live, {watching} watching, from {origin}"),
             format!("  broker   in this process, {broker}: wallet.events, bank.events → risk.*"),
             format!("  metrics  http://{http}/metrics   health http://{http}/readyz"),
-            "  api      not here: `riskweir run` serves it where `api.listen` is set (docs/API.md)"
-                .to_owned(),
+            format!("  api      {}", api.unwrap_or_default()),
+            format!(
+                "           curl -H \"Authorization: Bearer $(cat {})\" {}/alerts",
+                token.display(),
+                api.unwrap_or_default()
+            ),
             format!("  traffic  seed {seed}; its clock runs about {} times faster", self.speed()),
             "  Each line below ends with the generator's label, which the engine never sees. \
              Ctrl-C ends with a report."
@@ -139,7 +154,11 @@ impl<'a> View<'a> {
         if seen.topic == topics.decisions {
             let at = shared.began.get().map(Instant::elapsed).unwrap_or_default();
             if let Some(decision) = parse::<Decision>(body) {
-                lock(&shared.tally).on_decision(&decision, at);
+                let mut tally = lock(&shared.tally);
+                tally.on_decision(&decision, at);
+                let reply = tally.fact(&decision.event.id);
+                let reply = reply.and_then(|fact| self.customers.ask(&decision, fact));
+                tally.to_send.extend(reply.and_then(|(_, answer)| answer));
             }
         } else if seen.topic == topics.alerts {
             if let Some(alert) = parse::<Alert>(body) {

@@ -27,6 +27,7 @@ mod tests;
 mod wallet;
 
 pub use crate::demo::traffic::source::Traffic;
+pub use crate::demo::traffic::stage::WALLET_TOPIC;
 
 /// What the traffic is to be like.
 #[derive(Clone, Copy, Debug, PartialEq)]

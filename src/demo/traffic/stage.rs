@@ -7,7 +7,7 @@ use crate::demo::traffic::random::Random;
 use crate::demo::traffic::records::Who;
 
 /// Topic of wallet records.
-pub(super) const WALLET_TOPIC: &str = "wallet.events";
+pub const WALLET_TOPIC: &str = "wallet.events";
 /// Topic of bank records.
 pub(super) const BANK_TOPIC: &str = "bank.events";
 
