@@ -85,6 +85,17 @@ impl World {
         (status.code(), text(stdout), text(stderr))
     }
 
+    /// What the topic of commands tells of people: act, about, who.
+    fn acts(&self) -> Vec<[String; 3]> {
+        let records = self.broker.read(&self.topic("commands"), Isolation::Committed);
+        let act = |body: Vec<u8>| {
+            let command: Value = serde_json::from_slice(&body).unwrap();
+            riskweir::decision::command::Command::read(&body).unwrap();
+            ["act", "about", "actor"].map(|name| command[name].as_str().unwrap().to_owned())
+        };
+        records.into_iter().filter_map(|record| record.payload).map(act).collect()
+    }
+
     fn n(&self, topic: &str) -> usize {
         self.broker.read(&self.topic(topic), Isolation::Committed).len()
     }
@@ -118,15 +129,25 @@ fn dead_letters_are_listed_masked_and_sent_again_once() {
     let at = broken["at"].as_str().unwrap();
     let (_, shown, _) = world.called(&["dlq", "show", at]);
     assert!(shown.contains(r#"{"id":"x0","at":"xxxx","card":"0000 0000"}"#), "{shown}");
-    let (_, shown, _) = world.called(&["dlq", "show", "--reveal", at]);
-    assert!(shown.contains(bad), "{shown}");
+    let (_, shown, said) = world.called(&["dlq", "show", "--reveal", at]);
+    assert!(shown.contains(bad) && said.contains("does not say who did this"), "{shown}{said}");
+    world.broker.create_topic(&world.topic("commands"), 1);
+    let commands = format!("topics.commands={}", world.topic("commands"));
+    let telling = ["--set", commands.as_str()];
+    let (_, shown, said) = world.called(&[&["dlq", "show", "--reveal", at], &telling[..]].concat());
+    assert!(shown.contains(bad) && !said.contains("does not say"), "{shown}{said}");
     let (code, _, _) = world.called(&["dlq", "show", "0/99"]);
     assert_eq!(code, Some(1));
 
     let (code, told, said) = world.called(&["dlq", "retry", at, "--dry-run"]);
     assert!(code == Some(0) && told.starts_with("1 record would be sent"), "{told}{said}");
-    let (code, told, said) = world.called(&["dlq", "retry", at]);
+    let (code, told, said) = world.called(&[&["dlq", "retry", at], &telling[..]].concat());
     assert!(code == Some(0) && told.starts_with("1 record sent again, 0 left out"), "{told}{said}");
+    let acts: Vec<[String; 2]> =
+        world.acts().into_iter().map(|[act, about, _]| [act, about]).collect();
+    let place = format!("{}/{at}", world.topic("dead_letter"));
+    assert_eq!(acts[0], ["dead_letter.shown".to_owned(), place]);
+    assert!(acts.len() == 2 && acts[1][0] == "dead_letters.retried", "{acts:?}");
     // The same bytes in the same partition; dead again, for they are as bad as before. The mark stands between.
     wait::until(|| world.n("dead_letter") == 4, || service.describe());
     let sent = world.broker.read(&world.topic("in"), Isolation::Committed);
@@ -238,9 +259,13 @@ fn labels_from_a_file_are_counted_once_however_often_it_is_imported() {
     let rows: String = (1..=33).map(row).collect();
     let file = world.path("closed.csv");
     fs::write(&file, format!("about,known_at,outcome\n{rows}")).unwrap();
+    let commands = format!("topics.commands={}", world.topic("commands"));
+    world.broker.create_topic(&world.topic("commands"), 1);
     let import = |more: &[&str]| {
-        let arguments =
-            ["labels", "import", "--input", &file, "--set", &inputs, "--format", "json"];
+        let arguments = [
+            "labels", "import", "--input", &file, "--set", &inputs, "--format", "json", "--set",
+            &commands,
+        ];
         let (code, told, said) = world.called(&[&arguments, more].concat());
         assert_eq!(code, Some(0), "{told}{said}");
         lines(&told).remove(0)
@@ -248,6 +273,7 @@ fn labels_from_a_file_are_counted_once_however_often_it_is_imported() {
     let told = import(&["--dry-run"]);
     assert_eq!((told["labels"].as_u64(), told["sent"].as_u64()), (Some(33), Some(0)), "{told}");
     assert!(world.broker.read(&cases, Isolation::Committed).is_empty());
+    assert_eq!(world.acts().len(), 0, "nothing was done");
     let figures = || {
         let verdict = |verdict: &str| {
             let labels = format!(r#"{{mode="live",rule="any",verdict="{verdict}"}}"#);
@@ -267,6 +293,12 @@ fn labels_from_a_file_are_counted_once_however_often_it_is_imported() {
         wait::until(|| world.n("decisions") == n_decisions, || service.describe());
         wait::until(|| figures() == expected, || format!("{:?}", figures()));
     }
+    // Each import is told, with who did it.
+    let acts = world.acts();
+    assert_eq!(acts.len(), 2, "{acts:?}");
+    let [act, about, actor] = &acts[0];
+    assert_eq!((act.as_str(), about.as_str()), ("labels.imported", "33 labels of closed.csv"));
+    assert!(actor.starts_with("cli:") && actor.len() > 4, "{actor}");
     let decisions = world.broker.read(&world.topic("decisions"), Isolation::Committed);
     let repeated = decisions.iter().filter(|it| {
         let decision: Value = serde_json::from_slice(it.payload.as_deref().unwrap()).unwrap();
