@@ -265,7 +265,7 @@ fn schema_of_commands() -> Value {
         let one_of = |words: &[&str]| json!({"type": "string", "enum": words});
         let mut schema = match *name {
             "schema" => json!({"const": command::SCHEMA}),
-            "at" | "deadline_at" | "until" => time,
+            "at" | "deadline_at" | "until" | "escalate_until" => time,
             "expected_state" => one_of(&HoldState::ALL.map(HoldState::as_str)),
             "finding" => one_of(&Closing::ALL.map(Closing::as_str)),
             "otherwise" => one_of(&["release", "block"]),
@@ -285,7 +285,9 @@ fn schema_of_commands() -> Value {
             "deadline_at" => "The deadline: a new one, or that of the hold that is placed.",
             "expected_state" => "Refuse unless the hold is in this state.",
             "entity" => "The kind of entity whose payments are held.",
-            "otherwise" => "What happens at the deadline; `release` where it is absent.",
+            "otherwise" => "What happens at the last deadline; `release` where it is absent.",
+            "escalate_to" => "The queue of those who are asked at the deadline.",
+            "escalate_until" => "The last deadline, after people were asked.",
             "episode" => "Id of the first of the alerts that are closed.",
             "finding" =>
                 "What came out: it was what they say; it was not, and yet worth a look; neither.",
@@ -310,9 +312,15 @@ fn schema_of_commands() -> Value {
         let mut properties: BTreeMap<String, Value> = all.map(member).collect();
         properties.insert("kind".to_owned(), json!({"const": kind.name}));
         let required: Vec<&str> = needs.copied().collect();
+        let mut together =
+            json!({"approved_by": ["approval_reason"], "approval_reason": ["approved_by"]});
+        if kind.takes.contains(&"escalate_to") {
+            together["escalate_to"] = json!(["escalate_until"]);
+            together["escalate_until"] = json!(["escalate_to"]);
+        }
         json!({
             "title": kind.name, "type": "object", "properties": properties, "required": required,
-            "dependentRequired": {"approved_by": ["approval_reason"], "approval_reason": ["approved_by"]},
+            "dependentRequired": together,
             "additionalProperties": false,
         })
     };
@@ -336,7 +344,7 @@ fn the_schema_of_commands_takes_what_the_reader_takes() {
         let mut whole = asked(kind.name, &json!({}));
         for name in kind.needs.iter().chain(kind.takes).chain(&["approved_by", "approval_reason"]) {
             let value = match *name {
-                "deadline_at" | "until" | "at" => "2026-12-31T00:00:00Z",
+                "deadline_at" | "until" | "at" | "escalate_until" => "2026-12-31T00:00:00Z",
                 "expected_state" => "placed",
                 "finding" => "useful",
                 "otherwise" => "block",
@@ -355,7 +363,7 @@ fn the_schema_of_commands_takes_what_the_reader_takes() {
             agree(&without(name), false);
         }
         for name in kind.takes {
-            agree(&without(name), true);
+            agree(&without(name), !name.starts_with("escalate"));
         }
         agree(&without("schema"), false);
         if kind.name != "clock" {

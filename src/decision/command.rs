@@ -14,7 +14,8 @@
 //! | `hold_id` | the hold |
 //! | `deadline_at` | of `hold.extend`: the new deadline; RFC 3339 |
 //! | `expected_state` | refuse unless the hold is in this state |
-//! | `entity`, `value`, `otherwise` | of `hold.place`: whose payments are held, and what comes at the deadline |
+//! | `entity`, `value`, `otherwise` | of `hold.place`: whose payments are held, and what comes at the last deadline |
+//! | `escalate_to`, `escalate_until` | of `hold.place`: whom to ask at the deadline, and the last one, RFC 3339; both or neither |
 //! | `list`, `value` | the list, and what is put on it or taken off |
 //! | `rule`, `key`, `value` | of a snooze: the id of the rule, and the key for whose value it is silent |
 //! | `episode`, `finding` | of `alert.close`: the alerts that are closed, and what came out ([`Closing`]) |
@@ -53,7 +54,11 @@ pub const KINDS: [Kind; 11] = [
     kind("hold.release", &["hold_id"], &["expected_state"]),
     kind("hold.confirm", &["hold_id"], &["expected_state"]),
     kind("hold.extend", &["hold_id", "deadline_at"], &["expected_state"]),
-    kind("hold.place", &["entity", "value", "deadline_at"], &["otherwise"]),
+    kind(
+        "hold.place",
+        &["entity", "value", "deadline_at"],
+        &["otherwise", "escalate_to", "escalate_until"],
+    ),
     kind("alert.close", &["episode"], &["finding"]),
     kind("list.add", &["list", "value"], &["until"]),
     kind("list.remove", &["list", "value"], &[]),
@@ -80,7 +85,7 @@ pub const FOR_PEOPLE: [&str; 3] = ["command_id", "actor", "reason"];
 pub const FOR_TWO_PEOPLE: [&str; 2] = ["approved_by", "approval_reason"];
 
 /// Every member that some command may have.
-pub const MEMBERS: [&str; 24] = [
+pub const MEMBERS: [&str; 26] = [
     "schema",
     "command_id",
     "kind",
@@ -94,6 +99,8 @@ pub const MEMBERS: [&str; 24] = [
     "expected_state",
     "entity",
     "otherwise",
+    "escalate_to",
+    "escalate_until",
     "episode",
     "finding",
     "list",
@@ -164,9 +171,11 @@ pub enum Wish {
         entity: String,
         /// Its id.
         value: String,
-        /// The deadline, ms.
+        /// The first deadline, ms.
         until_ms: i64,
-        /// What happens then.
+        /// Who is asked then, and the last deadline, ms; absent: the first is the last.
+        escalate: Option<(String, i64)>,
+        /// What happens at the last.
         otherwise: Otherwise,
     },
     /// The alerts of an episode are dealt with: what comes is a new one.
@@ -338,10 +347,13 @@ impl Asked {
                 let expected = ask.expected.map_or("", HoldState::as_str);
                 words.extend([hold_id.clone(), expected.to_owned(), ask.until_ms.to_string()]);
             }
-            Wish::Place { entity, value, until_ms, otherwise } => {
+            Wish::Place { entity, value, until_ms, escalate, otherwise } => {
                 let otherwise = if *otherwise == Otherwise::Block { "block" } else { "release" };
                 words.extend([entity.clone(), value.clone(), until_ms.to_string()]);
                 words.push(otherwise.to_owned());
+                if let Some((queue, until_ms)) = escalate {
+                    words.extend([queue.clone(), until_ms.to_string()]);
+                }
             }
             Wish::Close { episode, finding } => {
                 let finding = finding.map_or("", Closing::as_str);
@@ -450,6 +462,7 @@ impl<'m> Members<'m> {
                 entity: self.owned("entity")?,
                 value: self.owned("value")?,
                 until_ms: self.needed_time("deadline_at")?,
+                escalate: self.escalation()?,
                 otherwise: match self.optional("otherwise")? {
                     None | Some("release") => Otherwise::Release,
                     Some("block") => Otherwise::Block,
@@ -500,6 +513,17 @@ impl<'m> Members<'m> {
         }
         let (by, reason) = (self.owned("approved_by")?, self.owned("approval_reason")?);
         Ok(Some(Box::new(Approval { by, reason })))
+    }
+
+    /// Whom to ask without until when, or the other way round, is no escalation.
+    fn escalation(&self) -> Result<Option<(String, i64)>, DecodeError> {
+        let (queue, until_ms) = (self.optional("escalate_to")?, self.time("escalate_until")?);
+        match (queue, until_ms) {
+            (None, None) => Ok(None),
+            (Some(queue), Some(until_ms)) => Ok(Some((queue.to_owned(), until_ms))),
+            (None, Some(_)) => Err(wrong("escalate_to", Reason::MissingField)),
+            (Some(_), None) => Err(wrong("escalate_until", Reason::MissingField)),
+        }
     }
 
     fn finding(&self) -> Result<Option<Closing>, DecodeError> {

@@ -5,7 +5,7 @@
 
 use crate::base::{Digest, EntityKey};
 use crate::decision::command::{Asked, Closing, Command, Deed, SnoozeKey, Wish};
-use crate::decision::holds::{Ask, Hold, HoldState, LONGEST_HOLD_MS, subject_key};
+use crate::decision::holds::{Ask, Hold, HoldState, LONGEST_HOLD_MS, Stage, subject_key};
 use crate::decision::wire::{CommandAnswer, CommandRef, Moment, SourceRef};
 use crate::engine::counters::CommandResult;
 use crate::engine::emit;
@@ -34,6 +34,32 @@ pub(super) struct Obedience<'a, S> {
 
 /// Why a command is refused, as records name it.
 type Cause = &'static str;
+
+/// What a hold that is placed by hand says of its end.
+struct Terms<'a> {
+    deadline_ms: i64,
+    /// Who is asked then, and the last deadline, ms.
+    escalate: &'a Option<(String, i64)>,
+    otherwise: Otherwise,
+}
+
+impl Terms<'_> {
+    fn refused(&self, now_ms: i64) -> Option<Cause> {
+        let last_ms = self.escalate.as_ref().map(|(_, last_ms)| *last_ms);
+        if self.deadline_ms <= now_ms || last_ms.is_some_and(|last_ms| last_ms <= self.deadline_ms)
+        {
+            return Some("past");
+        }
+        let longest_ms = now_ms.saturating_add(LONGEST_HOLD_MS);
+        (last_ms.unwrap_or(self.deadline_ms) > longest_ms).then_some("too_long")
+    }
+
+    fn stage(&self) -> Option<Stage> {
+        let (queue, last_ms) = self.escalate.as_ref()?;
+        let for_ms = last_ms.saturating_sub(self.deadline_ms);
+        Some(Stage { for_ms, queue: Some(queue.clone()) })
+    }
+}
 
 /// What came of a command: of the hold afterwards, and why it was refused.
 struct Answer {
@@ -169,8 +195,9 @@ impl<S: Sink> Obedience<'_, S> {
     fn act(&mut self, asked: &Asked) -> Answer {
         match &asked.wish {
             Wish::Hold { hold_id, ask } => self.step(asked, hold_id, *ask),
-            Wish::Place { entity, value, until_ms, otherwise } => {
-                self.place(asked, (entity, value), (*until_ms, *otherwise))
+            Wish::Place { entity, value, until_ms, escalate, otherwise } => {
+                let terms = Terms { deadline_ms: *until_ms, escalate, otherwise: *otherwise };
+                self.place(asked, (entity, value), &terms)
             }
             Wish::Close { episode, .. } => self.close(asked, episode),
             Wish::ListAdd { list, value, until_ms } => {
@@ -209,12 +236,7 @@ impl<S: Sink> Obedience<'_, S> {
     }
 
     /// The hold of all payments of a subject, placed by hand.
-    fn place(
-        &mut self,
-        asked: &Asked,
-        (entity, value): (&str, &str),
-        (deadline_ms, otherwise): (i64, Otherwise),
-    ) -> Answer {
+    fn place(&mut self, asked: &Asked, (entity, value): (&str, &str), terms: &Terms<'_>) -> Answer {
         let refused = |cause| Answer::of(Err(cause));
         let slots = self.setup.subjects.iter().zip(&self.setup.program.schema.events);
         let mut slots = slots.flat_map(|(slots, event)| slots.iter().map(move |it| (it, event)));
@@ -228,12 +250,10 @@ impl<S: Sink> Obedience<'_, S> {
             return Answer { state, hold_id: Some(there.hold_id), ..refused("held") };
         }
         let Some(now_ms) = self.now_ms(asked) else { return refused("past") };
-        if deadline_ms <= now_ms {
-            return refused("past");
+        if let Some(cause) = terms.refused(now_ms) {
+            return refused(cause);
         }
-        if deadline_ms > now_ms.saturating_add(LONGEST_HOLD_MS) {
-            return refused("too_long");
-        }
+        let Terms { deadline_ms, otherwise, .. } = *terms;
         let most_bytes = most_hold_bytes(self.setup);
         self.remembered.holds.shrink(most_bytes);
         if self.remembered.holds.bytes() >= most_bytes {
@@ -256,7 +276,7 @@ impl<S: Sink> Obedience<'_, S> {
             under: Vec::new(),
             has_deadline: true,
             deadline_ms,
-            next: None,
+            next: terms.stage(),
             otherwise,
             challenge: None,
             decision_id: String::new(),

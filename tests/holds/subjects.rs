@@ -261,6 +261,78 @@ fn somebody_holds_a_card_by_hand() {
     assert_eq!(states(&clock(&mut desk, day)), all(&[("c1", "expired"), ("p2", "expired")]));
 }
 
+#[test]
+fn people_are_asked_at_the_first_deadline_of_a_hold_by_hand() {
+    let mut desk = desk(RULES);
+    let place = |id: &str, until_ms: i64, last_ms: i64| {
+        json!({
+            "schema": "riskweir.command.v1", "command_id": id, "kind": "hold.place", "actor": "ann", "reason": "stolen",
+            "entity": "card", "value": "c1", "deadline_at": time(until_ms), "otherwise": "block",
+            "escalate_to": "seniors", "escalate_until": time(last_ms),
+        })
+    };
+    let hour = START_MS + HOUR_MS;
+    for (id, until_ms, last_ms, cause) in [
+        ("a", hour, hour, "past"),
+        ("b", hour, hour - 1, "past"),
+        ("c", hour, START_MS + 401 * 24 * HOUR_MS, "too_long"),
+    ] {
+        let out = desk.command(START_MS, &place(id, until_ms, last_ms));
+        assert_eq!(out[0].1["command"]["cause"], cause, "{id}");
+    }
+    let placed = desk.command(START_MS, &place("d", hour, hour + 4 * HOUR_MS));
+    let hold = of(&placed, OutputTopic::Holds)[0];
+    let then = json!({"for_ms": 4 * HOUR_MS, "queue": "seniors", "otherwise": "block"});
+    assert_eq!((&hold["otherwise"], &hold["then"]), (&json!("escalate"), &then));
+    pay(&mut desk, "p1", START_MS, ("c1", 5));
+    let asked = clock(&mut desk, hour);
+    assert_eq!(states(&asked), all(&[("c1", "escalated"), ("p1", "escalated")]));
+    assert_eq!(of(&asked, OutputTopic::Alerts)[0]["queue"], "seniors");
+    assert_eq!(clock(&mut desk, hour + 4 * HOUR_MS - 1), []);
+    let ended = clock(&mut desk, hour + 4 * HOUR_MS);
+    assert_eq!(states(&ended), all(&[("c1", "expired"), ("p1", "expired")]));
+    assert!(of(&ended, OutputTopic::Holds).iter().all(|hold| hold["otherwise"] == "block"));
+}
+
+/// Whoever is paid: a kind of entity of its own, in a field that is no key of the event.
+#[test]
+fn every_payment_to_a_held_payee_is_stopped_whoever_pays() {
+    let rules = RULES
+        .replace("  field payer  : card? from \"/from\"", "  field payee  : payee? from \"/to\"")
+        .replace("then hold card for 1h", "then hold payee for 1h");
+    let mut desk = desk(&rules);
+    let mut n_payments = 0;
+    let mut to = |desk: &mut Desk, card: &str, payee: Option<&str>, amount: i64| {
+        n_payments += 1;
+        let id = format!("p{n_payments}");
+        let body = json!({"type": "pay", "id": id, "at": START_MS, "card": card, "to": payee, "amount": format!("{amount}.00")});
+        desk.step("t", START_MS, &body.to_string())
+    };
+    // By a rule.
+    let first = to(&mut desk, "c1", Some("shop"), 1_000);
+    let held = of(&first, OutputTopic::Holds)[1];
+    assert_eq!(held["subject"], json!({"id": "shop", "type": "payee", "time": time(START_MS)}));
+    let other = to(&mut desk, "c2", Some("shop"), 5);
+    let own = of(&other, OutputTopic::Holds)[0];
+    assert_eq!((outcome(&other), &own["under"]), ("hold", &json!([held["hold_id"]])));
+    assert_eq!(outcome(&to(&mut desk, "c1", Some("another shop"), 5)), "pass");
+    assert_eq!(outcome(&to(&mut desk, "c1", None, 5)), "pass");
+    assert_eq!(outcome(&to(&mut desk, "shop", None, 5)), "pass", "a card of the same name");
+    // By hand.
+    let place = json!({
+        "schema": "riskweir.command.v1", "command_id": "a", "kind": "hold.place", "actor": "ann", "reason": "mule",
+        "entity": "payee", "value": "mule", "deadline_at": time(START_MS + HOUR_MS),
+    });
+    let placed = desk.command(START_MS, &place);
+    let hold_id = of(&placed, OutputTopic::Holds)[0]["hold_id"].as_str().unwrap();
+    let stopped = to(&mut desk, "c3", Some("mule"), 5);
+    assert_eq!(outcome(&stopped), "hold");
+    let paid = of(&stopped, OutputTopic::Holds)[0]["subject"]["id"].as_str().unwrap();
+    let freed = desk.command(START_MS, &command("b", "hold.release", hold_id));
+    assert_eq!(states(&freed), all(&[("mule", "released"), (paid, "released")]));
+    assert_eq!(outcome(&to(&mut desk, "c3", Some("mule"), 5)), "pass");
+}
+
 /// No event and no clock has said yet that the deadline of the card came; the log has it, by the stamp of the command.
 #[test]
 fn a_late_command_does_not_free_a_payment_whose_subject_was_to_be_blocked_by_then() {

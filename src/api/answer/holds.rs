@@ -195,9 +195,15 @@ pub(crate) struct Place {
     /// Until when, at most 400 days.
     #[schemars(extend("format" = "date-time"))]
     deadline_at: String,
-    /// What happens then; `release` where nobody says.
+    /// What happens then, or at `escalate_until`; `release` where nobody says.
     #[schemars(extend("enum" = ["release", "block"]))]
     otherwise: Option<String>,
+    /// Whose queue is asked at the deadline; with `escalate_until`.
+    #[schemars(length(min = 1, max = 256), regex(pattern = r"\S"))]
+    escalate_to: Option<String>,
+    /// The last deadline, after the first; with `escalate_to`.
+    #[schemars(extend("format" = "date-time"))]
+    escalate_until: Option<String>,
 }
 
 /// `POST /v1/holds:place`
@@ -215,6 +221,7 @@ pub(crate) async fn place(call: Call) -> Result<Reply, Problem> {
         }
         members.insert("otherwise".to_owned(), json!(otherwise));
     }
+    members.extend(escalation(body.escalate_to, body.escalate_until)?);
     if call.state.is_for_two(PLACE) {
         return ask_second_person(&call, PLACE, &body.reason, members).await;
     }
@@ -224,6 +231,23 @@ pub(crate) async fn place(call: Call) -> Result<Reply, Problem> {
     let Done { hold_id, state, is_repeat } = give(&call.state, &asked).await?;
     let outcome = Outcome { hold_id, state: state.clone(), is_repeat };
     Ok(tagged(Reply::json(&outcome)?, &state))
+}
+
+/// The members that say whom to ask at the first deadline, and until when.
+fn escalation(to: Option<String>, until: Option<String>) -> Result<Map<String, Value>, Problem> {
+    let (to, until) = match (to, until) {
+        (None, None) => return Ok(Map::new()),
+        (Some(to), Some(until)) => (to, until),
+        (to, _) => {
+            let lacks = if to.is_none() { "escalate_to" } else { "escalate_until" };
+            let what = "`escalate_to` and `escalate_until` come together";
+            return Err(Problem::new(BAD_BODY, what).with("member", lacks));
+        }
+    };
+    let mut members = Map::new();
+    members.insert("escalate_to".to_owned(), json!(check_text("escalate_to", to)?));
+    members.insert("escalate_until".to_owned(), json!(instant("escalate_until", &until)?));
+    Ok(members)
 }
 
 /// A text of a command.
