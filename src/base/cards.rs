@@ -224,9 +224,9 @@ mod tests {
             let escape = |letter: char| format!("\\u{:04x}", u32::from(letter));
             let chosen = text.chars().zip(escaped.iter().cycle());
             let written: String = chosen
-                .map(|(letter, escaped)| match *escaped && !letter.is_ascii_lowercase() {
-                    true => escape(letter),
-                    false => letter.to_string(),
+                .map(|(letter, escaped)| {
+                    let is_plain = !escaped || letter.is_ascii_lowercase();
+                    if is_plain { letter.to_string() } else { escape(letter) }
                 })
                 .collect();
             let masked = mask_cards(&written);
