@@ -737,6 +737,8 @@ fn an_input_topic_that_is_compacted_is_told_at_the_start_and_by_validate() {
 
 #[test]
 fn an_input_topic_that_producers_stamp_is_told_and_refused_where_that_is_asked_for() {
+    const REFUSE: &str = "time.producer_stamps=refuse";
+    const SAYS: &str = "takes the producers' clocks for the arrival of records";
     let fleet = fleet("stamps", "transactional");
     let (free, bounded, own) = (fleet.topic("free"), fleet.topic("bounded"), fleet.topic("own"));
     // Kafka's own default, a bound as large as `time.future_guard` by default, and the broker's clock.
@@ -747,8 +749,6 @@ fn an_input_topic_that_producers_stamp_is_told_and_refused_where_that_is_asked_f
     fleet.broker.create_topic_with(&bounded, 1, &[stamps, bound]);
     let stamps = ("message.timestamp.type", "LogAppendTime");
     fleet.broker.create_topic_with(&own, 1, &[stamps]);
-    const REFUSE: &str = "time.producer_stamps=refuse";
-    const SAYS: &str = "takes the producers' clocks for the arrival of records";
     let mend = format!("--entity-name {free} --add-config message.timestamp.type=LogAppendTime");
     let validated = |inputs: &str, more: &[&str]| {
         let inputs = format!("topics.inputs={inputs}");

@@ -320,8 +320,7 @@ fn schema_of_commands() -> Value {
         }
         json!({
             "title": kind.name, "type": "object", "properties": properties, "required": required,
-            "dependentRequired": together,
-            "additionalProperties": false,
+            "dependentRequired": together, "additionalProperties": false,
         })
     };
     json!({

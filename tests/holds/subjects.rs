@@ -359,7 +359,7 @@ fn a_late_command_does_not_free_a_payment_whose_subject_was_to_be_blocked_by_the
             assert_eq!(facts, ["refused", "ended", ended], "{kind} {command_id}");
             let last = |id: &str| {
                 let mine = |record: &&(OutputTopic, Value)| record.1["subject"]["id"] == id;
-                out.iter().filter(mine).next_back().map(|(_, hold)| hold["otherwise"].clone())
+                out.iter().rfind(mine).map(|(_, hold)| hold["otherwise"].clone())
             };
             if command_id == "b" {
                 for id in ["c1", "p1"] {
