@@ -223,6 +223,28 @@ event case from "cases"
   labels pay by about verdict outcome fraud [confirmed] genuine [cleared]
 "#;
 
+/// A table of 24 frauds, 8 payments that were genuine, and one of which nothing is known yet.
+fn closed_cases() -> String {
+    let row = |n: usize| {
+        let outcome = match n {
+            1..=24 => "confirmed",
+            33 => "open",
+            _ => "cleared",
+        };
+        format!("p{n},2026-03-02T12:00:00Z,{outcome}\n")
+    };
+    format!("about,known_at,outcome\n{}", (1..=33).map(row).collect::<String>())
+}
+
+/// `n` payments of one card, a second apart from a day on.
+fn payments(n: i64, day_ms: i64) -> Vec<NewRecord> {
+    let payment = |n: i64| {
+        let body = format!(r#"{{"id":"p{n}","at":{},"card":"c"}}"#, day_ms + n * 1_000);
+        NewRecord::new("c", body, day_ms).at_partition(0)
+    };
+    (0..n).map(payment).collect()
+}
+
 #[test]
 fn labels_from_a_file_are_counted_once_however_often_it_is_imported() {
     let world = World::new("labels");
@@ -235,30 +257,13 @@ fn labels_from_a_file_are_counted_once_however_often_it_is_imported() {
     let service = Binary::start(&["run", "-c", &world.configuration(), "--set", &inputs]);
     wait_for(&service, "/readyz", 200);
     // Forty payments of one card: `any` hits all but the first.
-    let day_ms = 1_772_445_600_000_i64;
-    let pays: Vec<NewRecord> = (0..40)
-        .map(|n| {
-            let body = format!(r#"{{"id":"p{n}","at":{},"card":"c"}}"#, day_ms + n * 1_000);
-            NewRecord::new("c", body, day_ms).at_partition(0)
-        })
-        .collect();
+    let pays = payments(40, 1_772_445_600_000);
     world.broker.produce(&world.topic("in"), &pays);
     wait::until(|| world.n("decisions") == 40, || service.describe());
 
     // Of those that were hit 24 are fraud and 8 are not; of one nothing is known yet.
-    let row = |n: usize| {
-        let outcome = if n == 33 {
-            "open"
-        } else if n <= 24 {
-            "confirmed"
-        } else {
-            "cleared"
-        };
-        format!("p{n},2026-03-02T12:00:00Z,{outcome}\n")
-    };
-    let rows: String = (1..=33).map(row).collect();
     let file = world.path("closed.csv");
-    fs::write(&file, format!("about,known_at,outcome\n{rows}")).unwrap();
+    fs::write(&file, closed_cases()).unwrap();
     let commands = format!("topics.commands={}", world.topic("commands"));
     world.broker.create_topic(&world.topic("commands"), 1);
     let import = |more: &[&str]| {
