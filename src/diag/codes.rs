@@ -146,6 +146,7 @@ registry! {
     W0607 "a field that a model was trained on from elsewhere";
     W0608 "a value compared with itself";
     W0609 "a comparison with a history that may be empty";
+    W0610 "what two parties of an event did, compared";
     W0701 "more state than the policy gives";
 }
 

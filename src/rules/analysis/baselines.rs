@@ -22,6 +22,7 @@ pub(super) fn findings(subject: &Subject<'_>) -> Vec<Diagnostic> {
         found.extend(beyond_scores(subject, id, op));
         found.extend(with_itself(subject, id, op));
         found.extend(without_history(subject, id, op));
+        found.extend(of_two_parties(subject, id, op));
         op.each_operand(&mut |operand| open.push(operand));
     }
     found
@@ -135,6 +136,22 @@ fn with_itself(subject: &Subject<'_>, id: NodeId, op: &Op) -> Option<Diagnostic>
     let message =
         format!("rule `{}` compares a value with itself: `{said}` is {holds}", subject.info.name);
     Some(Diagnostic::new(codes::W0608, subject.words(id), message).with_help(help))
+}
+
+/// What one party of the event did, compared with what its other party did: for one account both have to be asked of it.
+fn of_two_parties(subject: &Subject<'_>, id: NodeId, op: &Op) -> Option<Diagnostic> {
+    let Op::Compare(_, a, b) = op else { return None };
+    let (left, right) = (readings(subject, *a), readings(subject, *b));
+    let pairs = left.iter().flat_map(|a| right.iter().map(move |b| (*a, *b)));
+    let (a, b) = pairs.into_iter().find_map(|(a, b)| subject.scene.two_parties(a, b))?;
+    let message = format!(
+        "rule `{}` compares what is known of the `{a}` with what is known of the `{b}` of this event, who are two",
+        subject.info.name
+    );
+    let help = format!(
+        "to ask both of the `{b}`, write `by {a} = this.{b}` in the first; of the `{a}`, `by {b} = this.{a}` in the second"
+    );
+    Some(Diagnostic::new(codes::W0610, subject.words(id), message).with_help(help))
 }
 
 /// A comparison that a first event passes, since counts and sums of nothing are 0 and anything is more.

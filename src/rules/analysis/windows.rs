@@ -9,7 +9,7 @@ use core::num::NonZeroU16;
 
 use crate::base::Value;
 use crate::diag::Span;
-use crate::event::schema::Schema;
+use crate::event::schema::{FieldType, Schema, SlotId};
 use crate::rules::analysis::bounds::{End, Interval};
 use crate::rules::analysis::logic::Claim;
 use crate::rules::program::{
@@ -356,6 +356,23 @@ impl<'p> Scene<'p> {
         let (Some(a), Some(b)) = (self.asked(a), self.asked(b)) else { return false };
         (a.table.event, &a.table.keys, &a.lookup.keys)
             == (b.table.event, &b.table.keys, &b.lookup.keys)
+    }
+
+    /// The fields that tell two readings of the present event's own kind apart, where both are of one kind of entity and each is
+    /// looked up by itself.
+    pub(super) fn two_parties(&self, a: NodeId, b: NodeId) -> Option<(&'p str, &'p str)> {
+        let (a, b) = (self.asked(a)?, self.asked(b)?);
+        let plain =
+            |asked: Asked<'_>| asked.lookup.same_event && asked.lookup.keys == asked.table.keys;
+        let ([one], [other]) = (&a.table.keys[..], &b.table.keys[..]) else { return None };
+        if one == other || !plain(a) || !plain(b) {
+            return None;
+        }
+        let fields = &self.schema().event(a.table.event).fields;
+        let field = |slot: &SlotId| fields.iter().find(|field| field.slot == *slot);
+        let (one, other) = (field(one)?, field(other)?);
+        let is_entity = matches!(one.ty, FieldType::Entity(_));
+        (is_entity && one.ty == other.ty).then_some((one.name.as_str(), other.name.as_str()))
     }
 
     /// A comparison with itself in the filter of a reading, and where it is written.

@@ -332,7 +332,14 @@ fn contradicts(
 
 /// What a member gives, as text and as value.
 fn given_value(text: &str, ty: Type) -> Result<Constant, String> {
+    let decimals = text.split_once('.').map_or(0, |(_, decimals)| decimals.len());
     let value = match ty {
+        // WHY: somebody who writes thousands with a point means another amount.
+        Type::Money(currency) if decimals > usize::from(currency.minor_digits()) => {
+            return Err(format!(
+                "`{text}` has more decimals than {currency} has; thousands are written without a sign"
+            ));
+        }
         Type::Money(currency) => parse_minor(text.as_bytes(), currency.minor_digits())
             .ok()
             .map(|minor| Constant::Money(i128::from(minor) * MICRO_PER_MINOR)),

@@ -496,7 +496,10 @@ fn the_file_of_a_list_that_gives_values_says_what_each_member_gives() {
     for (csv, gives, words) in [
         ("FR\n", "money EUR", "a member gives nothing"),
         ("value,gives\nFR,\n", "integer", "a member gives nothing"),
-        ("value,gives\nFR,5.001\n", "money EUR", "`5.001` is not an amount in EUR"),
+        ("value,gives\nFR,5 000\n", "money EUR", "`5 000` is not an amount in EUR"),
+        ("value,gives\nFR,5.001\n", "money EUR", "`5.001` has more decimals than EUR has"),
+        // Thousands with a point are not the amount that they look like.
+        ("value,gives\nFR,1.500\n", "money EUR", "`1.500` has more decimals than EUR has"),
         ("value,gives\nFR,5.5\n", "integer", "`5.5` is not a whole number"),
         ("value,gives\nFR,inf\n", "number", "`inf` is not a number"),
     ] {

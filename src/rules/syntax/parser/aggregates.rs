@@ -161,9 +161,12 @@ impl Parser<'_> {
         if self.eat_sign(Sign::Eq) {
             if !self.at_word("this") {
                 let message = format!("expected `this.` and a field, found {}", self.found());
-                let help =
-                    "`by receiver = this.sender` looks up the history of this event's sender";
-                return self.fail(codes::E0016, message, help);
+                let parts: Vec<&str> = stored.parts.iter().map(|part| part.text.as_str()).collect();
+                let (stored, own) = (parts.join("."), self.word().unwrap_or("sender"));
+                let help = format!(
+                    "`by {stored} = this.{own}` asks for the events whose `{stored}` was this event's `{own}`"
+                );
+                return self.fail(codes::E0016, message, &help);
             }
             this = Some(self.this_path()?);
         }
