@@ -133,12 +133,7 @@ pub(crate) async fn ask(
         reason: reason.to_owned(),
         asked_ms: now_ms(),
         payload: payload.to_string(),
-        state: "pending".to_owned(),
-        decided_by: None,
-        decided_ms: None,
-        note: None,
-        outcome: None,
-        approved_by: Vec::new(),
+        ..Request::waiting()
     };
     let id = request.id.clone();
     let there = call.state.store.ask(move |connection| requests::find(connection, &id)).await?;
@@ -365,12 +360,7 @@ mod tests {
             reason: "called".to_owned(),
             asked_ms: 0,
             payload: payload.to_owned(),
-            state: "pending".to_owned(),
-            decided_by: None,
-            decided_ms: None,
-            note: None,
-            outcome: None,
-            approved_by: Vec::new(),
+            ..Request::waiting()
         };
         let placed = asked(r#"{"expected_state":"placed"}"#);
         let same = |other: &Request| is_same(&placed, other).unwrap();

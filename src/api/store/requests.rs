@@ -40,6 +40,25 @@ pub(crate) struct Request {
 }
 
 impl Request {
+    /// One of which nothing is told yet, and about which nobody has decided.
+    pub(crate) fn waiting() -> Self {
+        Self {
+            id: String::new(),
+            kind: String::new(),
+            about: String::new(),
+            asked_by: String::new(),
+            reason: String::new(),
+            asked_ms: 0,
+            payload: String::new(),
+            state: "pending".to_owned(),
+            decided_by: None,
+            decided_ms: None,
+            note: None,
+            outcome: None,
+            approved_by: Vec::new(),
+        }
+    }
+
     /// What people consent to: who asked for what, why and when, and what would come of it.
     pub(crate) fn content(&self) -> String {
         let asked_ms = self.asked_ms.to_be_bytes();
@@ -188,12 +207,7 @@ mod tests {
             reason: "as discussed".to_owned(),
             asked_ms,
             payload: r#"{"approvals_needed":2}"#.to_owned(),
-            state: "pending".to_owned(),
-            decided_by: None,
-            decided_ms: None,
-            note: None,
-            outcome: None,
-            approved_by: Vec::new(),
+            ..Request::waiting()
         }
     }
 
