@@ -51,6 +51,8 @@ pub(crate) fn check(
     let mut trail = Trail::default();
     let mut records = Tail::new(&config.topics.audit);
     records.read(config, &mut |stored| trail.take(&stored.body, stored.logged_ms))?;
+    // WHY: whoever empties the topic, or waits for its retention, must not have made a new deployment of it.
+    trail.is_there |= records.ever_held(config)?;
     let found = deployment.program.digest.short_hex();
     let accepted = acceptance.accept_rules.as_deref();
     let refused = match judge(&trail, &found, accepted) {
@@ -70,6 +72,7 @@ pub(crate) fn check(
 /// What the audit trail says of rule sets.
 #[derive(Debug, Default)]
 struct Trail {
+    /// The topic holds a record, or held one.
     is_there: bool,
     /// Became active last.
     active: Newest,
@@ -196,6 +199,8 @@ mod tests {
     #[test]
     fn the_first_rule_set_of_a_deployment_is_let_in_and_what_lost_its_trail_is_not() {
         assert_eq!(judge(&trail(&[]), "first", None), Verdict::LetIn);
+        let emptied = Trail { is_there: true, ..Trail::default() };
+        assert!(matches!(judge(&emptied, "first", None), Verdict::Refused(_)));
         let damaged = trail(&[(1, "no json".to_owned())]);
         assert!(matches!(judge(&damaged, "first", None), Verdict::Refused(_)));
     }

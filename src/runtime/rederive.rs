@@ -182,7 +182,6 @@ pub(crate) fn read_log<L: Log>(
     take: &mut dyn FnMut(Stored),
 ) -> Result<(), RunError> {
     let asking = log.source(&[])?;
-    let failed = |error: LogError| RunError::Fatal { reason: error.text, stage: Stage::Receive };
     let all = partitions(&asking, topic, timeout)?;
     let since = match since_ms {
         Some(since_ms) => asking.offsets_at(&all, since_ms, timeout).map_err(failed)?,
@@ -204,6 +203,22 @@ impl Tail {
         Self { topic: topic.to_owned(), next: BTreeMap::new() }
     }
 
+    /// Whether the topic ever held a record, one that retention took away among them.
+    ///
+    /// # Errors
+    /// The brokers do not answer, or refuse.
+    pub fn ever_held(&self, config: &Config) -> Result<bool, RunError> {
+        let timeout = config.call_timeout();
+        let asking = Kafka::new(config).source(&[])?;
+        for partition in partitions(&asking, &self.topic, timeout)? {
+            let bounds = asking.bounds(&partition, timeout);
+            if bounds.map_err(failed)?.1 > 0 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// What came since. Records without a body are left out.
     ///
     /// # Errors
@@ -222,6 +237,11 @@ impl Tail {
     }
 }
 
+/// The log does not answer, or refuses.
+fn failed(error: LogError) -> RunError {
+    RunError::Fatal { reason: error.text, stage: Stage::Receive }
+}
+
 /// The same from an offset of each partition on; none of those without one.
 fn read_from<L: Log>(
     log: &L,
@@ -230,7 +250,6 @@ fn read_from<L: Log>(
     timeout: Duration,
     take: &mut dyn FnMut(Stored),
 ) -> Result<(), RunError> {
-    let failed = |error: LogError| RunError::Fatal { reason: error.text, stage: Stage::Receive };
     let (mut ends, mut starts) = (BTreeMap::new(), Vec::new());
     for (partition, since) in all.into_iter().zip(since) {
         let (low, high) = asking.bounds(&partition, timeout).map_err(failed)?;
@@ -283,7 +302,6 @@ fn read_from<L: Log>(
 /// The brokers do not answer, or refuse.
 pub fn read_record(config: &Config, at: &RecordAt) -> Result<Option<Vec<u8>>, RunError> {
     let log = Kafka::new(config);
-    let failed = |error: LogError| RunError::Fatal { reason: error.text, stage: Stage::Receive };
     let partition = Partition { topic: at.topic.as_str().into(), number: at.partition };
     let (low, high) = log.source(&[])?.bounds(&partition, config.call_timeout()).map_err(failed)?;
     if !(low..high).contains(&at.offset) {
@@ -314,7 +332,6 @@ pub(crate) fn partitions<S: crate::runtime::log::Source>(
     topic: &str,
     timeout: Duration,
 ) -> Result<Vec<Partition>, RunError> {
-    let failed = |error: LogError| RunError::Fatal { reason: error.text, stage: Stage::Receive };
     let n = i32::try_from(source.n_partitions(topic, timeout).map_err(failed)?).unwrap_or(i32::MAX);
     let topic: Arc<str> = topic.into();
     Ok((0..n).map(|number| Partition { topic: Arc::clone(&topic), number }).collect())
@@ -464,7 +481,6 @@ fn starts<S: crate::runtime::log::Source>(
     (source, history): (&S, &mut History),
 ) -> Result<(Partition, Vec<Start>), NotDerived> {
     let timeout = config.call_timeout();
-    let failed = |error: LogError| RunError::Fatal { reason: error.text, stage: Stage::Receive };
     if !inputs.contains(&at.topic) {
         return Err(NotDerived::NoInput(at.topic.clone()));
     }

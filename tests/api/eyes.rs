@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::desk::{Answer, Desk, RULES};
 use crate::support::broker::Broker;
+use crate::support::topics::Isolation;
 use crate::support::wait;
 
 fn post(desk: &Desk<'_>, path: &str, role: Role, body: &Value) -> Answer {
@@ -120,6 +121,16 @@ fn a_rule_set_that_nobody_approved_does_not_decide_after_a_kill_and_a_start() {
     desk.restart(&settings);
     desk.wait_listening();
     assert_eq!(active(&desk), edited);
+    // A trail that was emptied is not that of a new deployment: nothing tells what two people let in.
+    desk.kill();
+    let audit = desk.fleet.topic("audit");
+    for record in Broker::shared().read(&audit, Isolation::Committed) {
+        Broker::shared().delete_records(&audit, record.partition, record.offset + 1);
+    }
+    assert_eq!(Broker::shared().read(&audit, Isolation::Committed).len(), 0);
+    let (code, said) = desk.start_in_vain(&settings, &[]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("none decided last, none was approved last"), "{said}");
 }
 
 /// A label changes what is learned and measured, so somebody stands for it.
