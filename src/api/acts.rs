@@ -6,15 +6,12 @@
 
 use std::sync::Arc;
 
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use crate::api::commands::{ACT, Asked, To, give};
 use crate::api::problem::Problem;
 use crate::api::state::State;
 use crate::decision::command::Deed;
-
-/// The key of these commands. WHY: one for all, so that they stand in one chain in their order.
-const KEY: &[u8] = b"acts";
 
 /// Who did something, and why.
 #[derive(Clone, Debug)]
@@ -34,20 +31,13 @@ pub(crate) struct By {
 /// # Errors
 /// It cannot be told; then it must not be done.
 pub(crate) async fn tell(state: &Arc<State>, deed: &Deed, by: By) -> Result<(), Problem> {
-    let mut members: Map<String, Value> = Map::new();
-    let mut put = |name: &str, text: Option<&str>| {
-        if let Some(text) = text {
-            members.insert(name.to_owned(), json!(text));
-        }
-    };
-    put("act", Some(deed.act.as_str()));
-    put("about", Some(&deed.about));
-    put("digest", deed.digest.as_deref());
-    put("request", deed.request.as_deref());
     let (approver, why) = by.approval.unzip();
-    put("approved_by", approver.as_deref());
-    put("approval_reason", why.as_deref());
+    let approval = [("approved_by", approver), ("approval_reason", why)];
+    let approval =
+        approval.into_iter().filter_map(|(name, text)| Some((name.to_owned(), json!(text?))));
+    let mut members = deed.members();
+    members.extend(approval);
     let By { command_id, actor, reason, .. } = by;
-    let to = To::Keeper(KEY.to_vec(), None);
+    let to = To::Keeper(Deed::KEY.to_vec(), None);
     give(state, &Asked { verb: ACT, command_id, actor, reason, members, to }).await.map(drop)
 }

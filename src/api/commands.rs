@@ -21,7 +21,7 @@ use crate::api::state::{State, random_hex};
 use crate::api::store::Kind as RecordKind;
 use crate::api::store::read::Wanted;
 use crate::api::waiters::{Awaited, Came};
-use crate::decision::command::SCHEMA;
+use crate::decision::command::{Deed, record};
 use crate::runtime::{Letter, Unwritten};
 
 /// How long the answer to a command may take.
@@ -57,7 +57,7 @@ pub(crate) const SNOOZE_SET: Verb = Verb { kind: "snooze.set" };
 /// A rule acts again.
 pub(crate) const SNOOZE_END: Verb = Verb { kind: "snooze.end" };
 /// The audit trail is to say what somebody did past the engine.
-pub(crate) const ACT: Verb = Verb { kind: "act" };
+pub(crate) const ACT: Verb = Verb { kind: Deed::KIND };
 
 /// Why a command was refused, as records name it, and as callers are told.
 const CAUSES: [(&str, ProblemKind, &str); 20] = [
@@ -169,18 +169,8 @@ pub(crate) async fn give(state: &Arc<State>, asked: &Asked) -> Result<Done, Prob
     let Some(topic) = &state.topics.commands else {
         return Err(Problem::new(NOT_CONFIGURED, "`topics.commands` is not set"));
     };
-    let mut body = Map::new();
-    for (name, text) in [
-        ("schema", SCHEMA),
-        ("command_id", &asked.command_id),
-        ("kind", asked.verb.kind),
-        ("actor", &asked.actor),
-        ("reason", &asked.reason),
-    ] {
-        body.insert(name.to_owned(), json!(text));
-    }
-    body.extend(asked.members.clone());
-    let body = Value::Object(body).to_string().into_bytes();
+    let said = (asked.actor.as_str(), asked.reason.as_str());
+    let body = record(asked.verb.kind, &asked.command_id, said, asked.members.clone());
     let letter = |key: Option<&[u8]>, partition| Letter {
         topic: topic.clone(),
         partition,

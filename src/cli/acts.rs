@@ -6,21 +6,16 @@
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use serde_json::{Map, json};
-
 use crate::base::Digest;
 use crate::base::time::format_rfc3339;
 use crate::cli::Console;
 use crate::config::Config;
-use crate::decision::command::{Act, SCHEMA};
+use crate::decision::command::{Act, Deed, record};
 use crate::runtime::clock::{Clock as _, SystemClock};
 use crate::runtime::{Letter, Post, RunError, Unwritten};
 
 /// How long the brokers may take for the record.
 const LIMIT: Duration = Duration::from_secs(30);
-
-/// The key of these commands. WHY: that of the HTTP API, so that all stand in one chain.
-const KEY: &[u8] = b"acts";
 
 /// What somebody did.
 #[derive(Clone, Copy, Debug)]
@@ -54,26 +49,13 @@ pub(crate) fn tell(config: &Config, done: &Done<'_>) -> Result<(), RunError> {
     let Done { act, about, digest, actor, reason } = *done;
     let parts = [act.as_str(), about, digest.unwrap_or_default(), actor, reason, &now];
     let id = Digest::of_parts(&parts.map(str::as_bytes)).hex();
-    let mut body = Map::new();
-    for (name, text) in [
-        ("schema", Some(SCHEMA)),
-        ("command_id", Some(format!("cli:{id}").as_str())),
-        ("kind", Some("act")),
-        ("act", Some(act.as_str())),
-        ("about", Some(about)),
-        ("digest", digest),
-        ("actor", Some(actor)),
-        ("reason", Some(reason)),
-    ] {
-        if let Some(text) = text {
-            body.insert(name.to_owned(), json!(text));
-        }
-    }
+    let deed =
+        Deed { act, about: about.to_owned(), digest: digest.map(str::to_owned), request: None };
     let letter = Letter {
         topic: topic.clone(),
         partition: None,
-        key: Some(KEY.to_vec()),
-        body: serde_json::Value::Object(body).to_string().into_bytes(),
+        key: Some(Deed::KEY.to_vec()),
+        body: record(Deed::KIND, &format!("cli:{id}"), (actor, reason), deed.members()),
         traceparent: trace_of(&id),
     };
     let (told, fate) = channel();

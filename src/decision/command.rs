@@ -26,7 +26,7 @@ use core::fmt;
 use std::sync::Arc;
 
 use serde::de::{Deserializer as _, MapAccess, Visitor};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::base::cards::mask_cards;
 use crate::base::time::{format_rfc3339, parse_rfc3339};
@@ -64,7 +64,7 @@ pub const KINDS: [Kind; 11] = [
     kind("list.remove", &["list", "value"], &[]),
     kind("snooze.set", &["rule", "key", "value", "until"], &[]),
     kind("snooze.end", &["rule", "key", "value"], &[]),
-    kind("act", &["act", "about"], &["digest", "request"]),
+    kind(Deed::KIND, &["act", "about"], &["digest", "request"]),
 ];
 
 const fn kind(
@@ -228,6 +228,47 @@ pub struct Deed {
     pub digest: Option<String>,
     /// The request for a second person that it belongs to.
     pub request: Option<String>,
+}
+
+impl Deed {
+    /// The kind of the commands that tell of deeds.
+    pub const KIND: &'static str = "act";
+
+    /// The key of their records. WHY: of one key all stand in one chain of the audit trail, whoever tells of them.
+    pub const KEY: &'static [u8] = b"acts";
+
+    /// What a command says of it beside who and why.
+    pub fn members(&self) -> Map<String, Value> {
+        let told = [
+            ("act", Some(self.act.as_str())),
+            ("about", Some(&self.about)),
+            ("digest", self.digest.as_deref()),
+            ("request", self.request.as_deref()),
+        ];
+        let told =
+            told.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text?.into())));
+        told.collect()
+    }
+}
+
+/// A command as its record has it: what all have, and what its kind has beside.
+pub fn record(
+    kind: &str,
+    command_id: &str,
+    (actor, reason): (&str, &str),
+    members: Map<String, Value>,
+) -> Vec<u8> {
+    let all = [
+        ("schema", SCHEMA),
+        ("command_id", command_id),
+        ("kind", kind),
+        ("actor", actor),
+        ("reason", reason),
+    ];
+    let mut body: Map<String, Value> =
+        all.into_iter().map(|(name, text)| (name.to_owned(), text.into())).collect();
+    body.extend(members);
+    Value::Object(body).to_string().into_bytes()
 }
 
 /// Kinds of deeds.
