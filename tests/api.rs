@@ -13,6 +13,8 @@ mod again;
 mod desk;
 #[path = "api/eyes.rs"]
 mod eyes;
+#[path = "api/proof.rs"]
+mod proof;
 mod support;
 
 /// Every route, for every role, and for nobody: who has none of the roles that the table names gets no further.

@@ -41,6 +41,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("hyper", &["api"]),
     ("hyper_util", &["api/server.rs"]),
     ("tokio_rustls", &["api/tls.rs"]),
+    ("rustix", &["api/aside.rs"]),
     ("rusqlite", &["api/store"]),
     ("jsonwebtoken", &["api/jwt"]),
     ("ureq", &["api/jwt"]),

@@ -11,6 +11,7 @@
 
 mod acts;
 mod answer;
+mod aside;
 mod call;
 mod commands;
 mod dispatch;
@@ -40,6 +41,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::{Semaphore, watch};
 
+use crate::api::aside::MAX_ASIDE;
 use crate::api::follow::Threads;
 use crate::api::fresh::MAX_ASKING;
 use crate::api::jwt::Issuer;
@@ -52,6 +54,7 @@ use crate::api::streams::Streams;
 use crate::api::tls::Tls;
 use crate::api::tokens::Tokens;
 use crate::api::waiters::Waiters;
+use crate::base::TokenKeys;
 use crate::config::Config;
 use crate::engine::DecisionsWanted;
 use crate::runtime::{ActiveRules, Post, Reloader, RunError, engine_options};
@@ -69,6 +72,8 @@ pub struct Setup<'a> {
     pub inputs: Vec<String>,
     /// The rule set that decides.
     pub rules: ActiveRules,
+    /// The keys of tokens, for whoever derives a decision again.
+    pub tokens: TokenKeys,
     /// Makes another one active, where that is possible.
     pub reloader: Option<Arc<Reloader>>,
     /// What counts requests.
@@ -104,6 +109,8 @@ pub fn serve(setup: Setup<'_>) -> Result<Option<Server>, RunError> {
     let store = Store::open(api.store.as_deref()).map_err(process)?;
     let options = engine_options(config);
     let state = Arc::new(State {
+        config: config.clone(),
+        token_keys: setup.tokens,
         tokens,
         issuer,
         limiter: Limiter::new(api.rate_limit),
@@ -128,6 +135,7 @@ pub fn serve(setup: Setup<'_>) -> Result<Option<Server>, RunError> {
         streams: Streams::default(),
         heavy: Arc::new(Semaphore::new(MAX_HEAVY)),
         asking: Arc::new(Semaphore::new(MAX_ASKING)),
+        aside: Arc::new(Semaphore::new(MAX_ASIDE)),
         read_to: watch::Sender::default(),
         decoder: Mutex::new(None),
         n_command_partitions: Known::default(),

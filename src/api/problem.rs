@@ -39,6 +39,7 @@ kinds! {
     TOO_LARGE = 413 "too_large" "The request is too large.";
     UNSUPPORTED_MEDIA_TYPE = 415 "unsupported_media_type" "The body must be application/json.";
     UNDECODABLE = 422 "undecodable" "The event could not be decided: it is a dead letter.";
+    TOO_MUCH = 422 "too_much" "It takes more than may be done here.";
     RATE_LIMITED = 429 "rate_limited" "Too many requests.";
     INTERNAL = 500 "internal" "A promise inside the service does not hold.";
     NOT_CONFIGURED = 501 "not_configured" "This service is not configured for it.";

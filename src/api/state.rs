@@ -18,8 +18,8 @@ use crate::api::streams::Streams;
 use crate::api::tokens::Tokens;
 use crate::api::waiters::Waiters;
 use crate::base::digest::hex;
-use crate::base::{Currency, Digest};
-use crate::config::Topics;
+use crate::base::{Currency, Digest, TokenKeys};
+use crate::config::{Config, Topics};
 use crate::engine::EngineOptions;
 use crate::event::mapping::Decoder;
 use crate::rules::program::Program;
@@ -36,6 +36,10 @@ const PARTITIONS_LIMIT: Duration = Duration::from_secs(5);
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct State {
+    /// The configuration.
+    pub(crate) config: Config,
+    /// The keys of tokens in records.
+    pub(crate) token_keys: TokenKeys,
     /// Who is known.
     pub(crate) tokens: Tokens,
     /// Who else says who somebody is.
@@ -84,6 +88,8 @@ pub(crate) struct State {
     pub(crate) heavy: Arc<Semaphore>,
     /// Places for questions to the brokers about where topics end.
     pub(crate) asking: Arc<Semaphore>,
+    /// Places for work that reads much of the log.
+    pub(crate) aside: Arc<Semaphore>,
     /// Up to where the read model holds the topics.
     pub(crate) read_to: watch::Sender<Places>,
     /// The decoder of the rule set that was asked for last.

@@ -11,6 +11,7 @@ use crate::api::answer::holds::{
 use crate::api::answer::lists::{self, MemberItem};
 use crate::api::answer::me::{self, Me, Status};
 use crate::api::answer::others::{self, AuditItem, LetterItem, LetterWhole};
+use crate::api::answer::proof::{self, MAX_RECORDS, Replayed, Verified};
 use crate::api::answer::requests::{self, RequestItem};
 use crate::api::answer::rules::{self, Activate, Draft, Plan, RuleSetItem, Tried, Try, Validated};
 use crate::api::answer::score::{self, LEAST_DEADLINE, MOST_DEADLINE, OTHERWISE, Scored};
@@ -19,7 +20,7 @@ use crate::api::answer::standing::{
 };
 use crate::api::problem::{
     BUSY, ENDED, KEY_REUSED, LOG_UNAVAILABLE, NOT_CONFIGURED, NOT_FOUND, NOT_READY, OWN_REQUEST,
-    REFUSED, STALE_STATE, UNDECODABLE,
+    REFUSED, STALE_STATE, TOO_MUCH, UNDECODABLE,
 };
 use crate::api::query::{Param, ParamKind};
 use crate::api::records::{MAX_PAGE, Page};
@@ -65,6 +66,17 @@ pub(crate) const IF_MATCH: Header = Header {
     name: "If-Match",
     pattern: "^(\\*|\"(placed|extended|escalated|released|confirmed|expired)\")$",
     doc: "The `ETag` of the hold as it was looked at; if it is in another state, nothing is done (409).",
+};
+
+const PROOF_DEADLINE: Param = Param {
+    name: "deadline",
+    kind: ParamKind::Duration(LEAST_DEADLINE, MOST_DEADLINE),
+    doc: "How long it may take, such as `5s`; 30s where nobody says.",
+};
+const PROOF_RECORDS: Param = Param {
+    name: "records",
+    kind: ParamKind::Count(1, MAX_RECORDS),
+    doc: "Most records of the log that are read for it; 1,000,000 where nobody says.",
 };
 
 const RULE: Param =
@@ -181,6 +193,15 @@ pub(crate) static ROUTES: &[Route] = &[
         run: |call| Box::pin(decisions::explain(call)),
     },
     Route {
+        method: Method::Post, path: "/v1/decisions/{decision_id}/replay", id: "replayDecision", tag: "decisions",
+        summary: "Derives a decision again from the log, and says whether it is the same, byte for byte.",
+        roles: &[Senior, RuleApprover, Auditor, Admin],
+        query: &[PROOF_DEADLINE, PROOF_RECORDS], headers: &[], body: None,
+        good: &[good(200, "How both compare.", of::<Replayed>)],
+        problems: &[REFUSED, TOO_MUCH, NOT_READY, BUSY, LOG_UNAVAILABLE],
+        run: |call| Box::pin(proof::replay(call)),
+    },
+    Route {
         method: Method::Get, path: "/v1/alerts", id: "listAlerts", tag: "alerts",
         summary: "Alerts, newest first.",
         roles: READERS,
@@ -218,6 +239,19 @@ pub(crate) static ROUTES: &[Route] = &[
         headers: &[], body: None,
         good: &[good(200, "A page.", of::<Page<AuditItem>>)], problems: &[],
         run: |call| Box::pin(others::audit(call)),
+    },
+    Route {
+        method: Method::Post, path: "/v1/audit:verify", id: "verifyAudit", tag: "audit",
+        summary: "Holds the chains of the audit trail against themselves and against their signed checkpoints.",
+        roles: &[Auditor, Admin],
+        query: &[
+            Param { name: "trimmed", kind: ParamKind::Word(&["true", "false"]), doc: "Whether the oldest records may be gone, as a retention takes them; `false` where nobody says." },
+            PROOF_DEADLINE, PROOF_RECORDS,
+        ],
+        headers: &[], body: None,
+        good: &[good(200, "How they stand.", of::<Verified>)],
+        problems: &[TOO_MUCH, NOT_CONFIGURED, BUSY, LOG_UNAVAILABLE],
+        run: |call| Box::pin(proof::verify(call)),
     },
     Route {
         method: Method::Get, path: "/v1/dlq", id: "listDeadLetters", tag: "dead letters",

@@ -9,15 +9,14 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use crate::audit::live::{Trail, read_live};
 use crate::audit::verify::ChainReport;
 use crate::audit::{Problem, PublicKey, Report, SigningKey, Verifier};
 use crate::base::text::counted;
 use crate::cli::run::{exit, show};
 use crate::cli::settings::Settings;
 use crate::cli::{Console, Exit, Failure, Format};
-use crate::config::Config;
-use crate::runtime::{self, RunError, Tail};
+use crate::runtime::audited::read_trail;
+use crate::runtime::rederive::bounds::Bounds;
 
 /// How long the brokers may take to answer.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -135,7 +134,7 @@ fn check(verify: &Verify, console: &Console) -> Result<Exit, Failure> {
         }
     } else {
         let Some(loaded) = verify.settings.load(console) else { return Ok(Exit::Invalid) };
-        if let Err(error) = read_topics(&loaded.config, &mut verifier) {
+        if let Err(error) = read_trail(&loaded.config, LIMIT, &Bounds::none(), &mut verifier) {
             show(&error, *console);
             return Ok(exit(&error));
         }
@@ -153,34 +152,6 @@ fn lines(file: &Path, take: &mut dyn FnMut(&[u8])) -> Result<(), Failure> {
     })?;
     bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).for_each(take);
     Ok(())
-}
-
-fn read_topics(config: &Config, verifier: &mut Verifier) -> Result<(), RunError> {
-    let checkpoints = config.topics.checkpoints.as_deref();
-    let names: Vec<&str> = checkpoints.into_iter().chain([config.topics.audit.as_str()]).collect();
-    runtime::check_topics(config, &names, LIMIT)?;
-    let audit = Tail::new(&config.topics.audit);
-    read_live(&mut Topics { config, audit, checkpoints: checkpoints.map(Tail::new) }, verifier)
-}
-
-/// The topics of a service that may run.
-struct Topics<'c> {
-    config: &'c Config,
-    audit: Tail,
-    checkpoints: Option<Tail>,
-}
-
-impl Trail for Topics<'_> {
-    type Error = RunError;
-
-    fn records(&mut self, take: &mut dyn FnMut(&[u8])) -> Result<(), RunError> {
-        self.audit.read(self.config, &mut |stored| take(&stored.body))
-    }
-
-    fn checkpoints(&mut self, take: &mut dyn FnMut(&[u8])) -> Result<(), RunError> {
-        let Some(checkpoints) = &mut self.checkpoints else { return Ok(()) };
-        checkpoints.read(self.config, &mut |stored| take(&stored.body))
-    }
 }
 
 fn tell(report: &Report, has_keys: bool, console: &Console) {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use crate::base::text::counted;
 use crate::base::time::format_rfc3339;
@@ -15,6 +15,8 @@ use crate::cli::rules::compile_folder;
 use crate::cli::run::{exit, show};
 use crate::cli::settings::Settings;
 use crate::cli::{Console, Exit, Failure, Format};
+use crate::runtime::rederive::bounds::Bounds;
+use crate::runtime::rederive::compare::{Difference, choose, differences};
 use crate::runtime::rederive::{Derived, NotDerived, RecordAt, Stored, find_decision, rederive};
 use crate::runtime::{self, DecidingEngines, engine_options};
 use crate::telemetry::log;
@@ -72,7 +74,7 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
             return Ok(exit(&error));
         }
     };
-    let (stored, at) = choose(all)?;
+    let (stored, at) = choose(all).map_err(Failure::invalid)?;
     let mut engines = DecidingEngines::new(program, engine_options(&config))
         .tokenizing(tokens)
         .partitioned_by(config.kafka.partitioned_by.as_deref())
@@ -85,7 +87,7 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
             console.message(&format!("`{folder}`: `ruleset` {ruleset}, kept as {id}"));
         }
     }
-    let derived = match rederive(&config, &inputs, &mut engines, &at) {
+    let derived = match rederive(&config, &inputs, &mut engines, &at, &Bounds::none()) {
         Ok(derived) => derived,
         Err(NotDerived::Run(error)) => {
             show(&error, *console);
@@ -130,33 +132,6 @@ fn stored(arguments: &Arguments, config: &crate::config::Config) -> Result<Vec<S
     Ok(vec![Stored { at, answers: None, epoch: None, logged_ms: None, body }])
 }
 
-/// The decision to derive and the record that it answers: of several with one id the first that is no repeat.
-fn choose(all: Vec<Stored>) -> Result<(Stored, RecordAt), Failure> {
-    let is_repeat = |stored: &Stored| {
-        let value: Option<Value> = serde_json::from_slice(&stored.body).ok();
-        value.is_some_and(|value| value.get("duplicate") == Some(&Value::Bool(true)))
-    };
-    let (repeats, firsts): (Vec<Stored>, Vec<Stored>) = all.into_iter().partition(is_repeat);
-    let chosen = firsts.into_iter().chain(repeats).next();
-    let stored = chosen.ok_or_else(|| Failure::invalid("there is no decision to derive"))?;
-    let told = || {
-        let value: Value = serde_json::from_slice(&stored.body).ok()?;
-        let source = value.get("source")?;
-        Some(RecordAt {
-            topic: source.get("topic")?.as_str()?.to_owned(),
-            partition: source.get("partition")?.as_i64()?.try_into().ok()?,
-            offset: source.get("offset")?.as_i64()?,
-        })
-    };
-    let Some(at) = stored.answers.clone().or_else(told) else {
-        let at = &stored.at.topic;
-        return Err(Failure::invalid(format!(
-            "the record of `{at}` names no input record: it is no decision of riskweir"
-        )));
-    };
-    Ok((stored, at))
-}
-
 /// Says how both compare.
 fn tell(stored: &Stored, at: &RecordAt, derived: &Derived, console: &Console) -> Exit {
     let decision = derived.decision();
@@ -197,12 +172,7 @@ fn tell(stored: &Stored, at: &RecordAt, derived: &Derived, console: &Console) ->
 
 fn describe(at: &RecordAt, derived: &Derived) -> String {
     let RecordAt { topic, partition, offset } = at;
-    let from = derived.snapshot.map_or_else(
-        || "the beginning of the log".to_owned(),
-        |(sequence, epoch, taken_ms)| {
-            format!("snapshot {sequence} of epoch {epoch}, taken {}", format_rfc3339(taken_ms))
-        },
-    );
+    let from = derived.from();
     format!(
         "record {offset} of `{topic}`-{partition}, by rule set {}: {} decided again from {from}",
         derived.ruleset,
@@ -235,76 +205,4 @@ fn diff_text(stored: &Stored, decision: Option<&[u8]>, found: &[Difference]) -> 
         _ = writeln!(text, "- {was} bytes\n+ {is} bytes: they differ from byte {same} on");
     }
     text
-}
-
-/// A member by its JSON pointer, as it was written and as it was derived.
-type Difference = (String, Option<Value>, Option<Value>);
-
-/// The members in which two records differ. A record that is no JSON differs as a whole, in no member.
-fn differences(stored: &[u8], derived: &[u8]) -> Vec<Difference> {
-    let mut found = Vec::new();
-    if let (Ok(stored), Ok(derived)) =
-        (serde_json::from_slice(stored), serde_json::from_slice(derived))
-    {
-        compare(String::new(), Some(&stored), Some(&derived), &mut found);
-    }
-    found
-}
-
-fn compare(
-    path: String,
-    stored: Option<&Value>,
-    derived: Option<&Value>,
-    found: &mut Vec<Difference>,
-) {
-    match (stored, derived) {
-        (Some(Value::Object(stored)), Some(Value::Object(derived))) => {
-            compare_members(&path, stored, derived, found);
-        }
-        (Some(Value::Array(stored)), Some(Value::Array(derived))) => {
-            for index in 0..stored.len().max(derived.len()) {
-                let path = format!("{path}/{index}");
-                compare(path, stored.get(index), derived.get(index), found);
-            }
-        }
-        (stored, derived) if stored != derived => {
-            found.push((path, stored.cloned(), derived.cloned()));
-        }
-        _ => {}
-    }
-}
-
-fn compare_members(
-    path: &str,
-    stored: &Map<String, Value>,
-    derived: &Map<String, Value>,
-    found: &mut Vec<Difference>,
-) {
-    let mut names: Vec<&String> = stored.keys().chain(derived.keys()).collect();
-    names.sort_unstable();
-    names.dedup();
-    for name in names {
-        let escaped = name.replace('~', "~0").replace('/', "~1");
-        compare(format!("{path}/{escaped}"), stored.get(name), derived.get(name), found);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn records_are_compared_member_by_member() {
-        let stored = br#"{"a":1,"b":[1,2],"c":{"d/e":"x"}}"#;
-        let derived = br#"{"a":1,"b":[1,3,4],"c":{"d/e":"y"},"f":null}"#;
-        let found = differences(stored, derived);
-        let expected: Vec<Difference> = vec![
-            ("/b/1".to_owned(), Some(json!(2)), Some(json!(3))),
-            ("/b/2".to_owned(), None, Some(json!(4))),
-            ("/c/d~1e".to_owned(), Some(json!("x")), Some(json!("y"))),
-            ("/f".to_owned(), None, Some(Value::Null)),
-        ];
-        assert_eq!(found, expected);
-        assert_eq!(differences(stored, stored), []);
-    }
 }

@@ -114,6 +114,7 @@ fn serve(
         config,
         inputs: event_topics(config, &inputs),
         rules: rules.clone(),
+        tokens: tokens.clone(),
         reloader: Some(reloader),
         books: Arc::clone(board.requests()),
     };

@@ -5,6 +5,7 @@
 //! Start reading at [`run`], then [`cell`].
 
 mod answered;
+pub mod audited;
 pub mod backfill;
 mod cell;
 mod checkpoint;

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::{Map, Value};
 use thiserror::Error;
 use tracing::field::{Field, Visit};
+use tracing::subscriber::{NoSubscriber, with_default};
 use tracing::{Event, Subscriber};
 
 use tracing_subscriber::field::MakeExt as _;
@@ -58,6 +59,11 @@ pub fn level(word: &str) -> Level {
 #[derive(Debug, Error)]
 #[error("could not set up logs: they are set up already")]
 pub struct LogError;
+
+/// Does some work of which nothing is logged on this thread.
+pub fn unheard<T>(work: impl FnOnce() -> T) -> T {
+    with_default(NoSubscriber::new(), work)
+}
 
 /// Sets up logs for the process.
 ///

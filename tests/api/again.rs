@@ -260,7 +260,7 @@ fn the_calls_of_the_handbook_work_as_they_stand_there() {
     let handbook = std::fs::read_to_string(path).unwrap();
     let fences = handbook.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
     let calls: Vec<&str> = fences.filter(|fence| fence.starts_with("curl ")).collect();
-    let mut hold = String::new();
+    let (mut hold, mut decision) = (String::new(), String::new());
     let mut told = Vec::new();
     for call in &calls {
         assert!(call.contains("http://127.0.0.1:9465/"), "{call}");
@@ -269,6 +269,7 @@ fn the_calls_of_the_handbook_work_as_they_stand_there() {
             call.replace("127.0.0.1:9465", &desk.address).replace("deadline=300ms", "deadline=30s");
         let mut shell = std::process::Command::new("sh");
         shell.args(["-ec", &here]).env("TOKEN", desk.token(Role::Admin)).env("HOLD", &hold);
+        shell.env("DECISION", &decision);
         let made = shell.output().unwrap();
         let text = String::from_utf8(made.stdout).unwrap();
         let said = String::from_utf8_lossy(&made.stderr).into_owned();
@@ -278,10 +279,14 @@ fn the_calls_of_the_handbook_work_as_they_stand_there() {
         if let Some(id) = body.pointer("/decision/hold_id").and_then(Value::as_str) {
             id.clone_into(&mut hold);
         }
+        if let Some(id) = body.pointer("/decision/decision_id").and_then(Value::as_str) {
+            id.clone_into(&mut decision);
+        }
         told.push(body);
     }
-    let [me, scored, released] = &told[..] else { panic!("{calls:#?}") };
+    let [me, scored, released, replayed] = &told[..] else { panic!("{calls:#?}") };
     assert_eq!(me["name"], "admin");
     assert_eq!((&scored["decided"], &scored["outcome"]), (&json!(true), &json!("hold")));
     assert_eq!((&released["hold_id"], &released["state"]), (&json!(hold), &json!("released")));
+    assert_eq!((&replayed["decision_id"], &replayed["same"]), (&json!(decision), &json!(true)));
 }

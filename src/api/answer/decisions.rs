@@ -13,6 +13,10 @@ use crate::api::store::read::{Kept, Wanted};
 use crate::api::store::{Connection, Kind};
 use crate::decision::wire::HeldWith;
 use crate::rules::program::Program;
+use crate::runtime::rederive::compare::is_repeat;
+
+/// Most decisions of one id that are looked at.
+const MAX_REPEATS: i64 = 1_000;
 
 /// A decision and when it was written.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -50,6 +54,19 @@ async fn find(call: &Call) -> Result<Kept, Problem> {
     let id = call.name().to_owned();
     let wanted = Wanted::of("decisions", None, 1).only("decision_id = ?", Some(id));
     let question = move |connection: &Connection| Ok(wanted.ask(connection)?.into_iter().next());
+    fresh::find(&call.state, Kind::Decision, "decision", question).await
+}
+
+/// The first decision of an id, of those that the read model holds: the others are of repeats of its record.
+pub(crate) async fn first(call: &Call) -> Result<Kept, Problem> {
+    let id = call.name().to_owned();
+    let wanted = Wanted::of("decisions", None, MAX_REPEATS).only("decision_id = ?", Some(id));
+    let question = move |connection: &Connection| {
+        let mut all = wanted.ask(connection)?;
+        let is_first = |kept: &Kept| !parsed(&kept.body).is_ok_and(|body| is_repeat(&body));
+        let at = all.iter().position(is_first).or(all.len().checked_sub(1));
+        Ok(at.map(|at| all.swap_remove(at)))
+    };
     fresh::find(&call.state, Kind::Decision, "decision", question).await
 }
 

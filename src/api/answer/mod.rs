@@ -8,6 +8,7 @@ pub(crate) mod lists;
 pub(crate) mod me;
 pub(crate) mod others;
 mod page;
+pub(crate) mod proof;
 pub(crate) mod requests;
 pub(crate) mod rules;
 pub(crate) mod score;

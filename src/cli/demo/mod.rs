@@ -26,6 +26,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use crate::api;
+use crate::base::TokenKeys;
 use crate::cli::demo::pass::Pass;
 use crate::cli::demo::view::View;
 use crate::cli::generate::{TOPICS, duration, rate};
@@ -236,6 +237,7 @@ impl Stage<'_> {
             config: self.config,
             inputs: self.inputs.to_vec(),
             rules: rules.clone(),
+            tokens: TokenKeys::default(),
             reloader: None,
             books: Arc::clone(board.requests()),
         })?;

@@ -7,66 +7,45 @@
 //! # Cost
 //! That of a recovery from the snapshot before it, and for several partitions a look at the outputs since then.
 
+pub mod bounds;
+pub mod compare;
+mod read;
+
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::base::time::format_rfc3339;
 use crate::config::Config;
 use crate::durable::{Header, LoadError, Parts};
 use crate::runtime::World;
-use crate::runtime::answered::{Answered, header, source};
+use crate::runtime::answered::Answered;
 use crate::runtime::checkpoint::Checkpoints;
 use crate::runtime::clock::SystemClock;
 use crate::runtime::decide::Deciding;
-use crate::runtime::delivery::EPOCH;
 use crate::runtime::epochs::{Epoch, Epochs};
 use crate::runtime::error::{RunError, Stage};
 use crate::runtime::kafka::Kafka;
-use crate::runtime::log::{
-    Fetched as _, Log, LogError, Partition, Position, Read, Reader as _, Source as _, Trouble,
-};
+use crate::runtime::log::{Log, Partition, Position};
 use crate::runtime::note::Note;
 use crate::runtime::port::{ActivationReport, Engines, Input, Output, OutputTopic, Spread, Step};
 use crate::runtime::recovery::{Plan, Progress, Recovery, Start, Tools};
+use crate::runtime::rederive::bounds::{Bounded, Bounds, Limit};
+use crate::runtime::rederive::read::{failed, read_log};
 use crate::runtime::rulesets::DecidingEngines;
 use crate::runtime::shard::{Shard, shard_name};
 use crate::runtime::vault::{Place, Vault};
 use crate::telemetry::books::{EngineReport, Outcome};
-use crate::telemetry::happening;
 use crate::telemetry::health::Health;
+
+pub(crate) use crate::runtime::rederive::read::partitions;
+pub use crate::runtime::rederive::read::{
+    RecordAt, Stored, Tail, find_decision, find_written, read_record, read_topic,
+};
 
 /// Length of one slice of the replay.
 const SLICE: Duration = Duration::from_millis(50);
-/// Most records of one decision that are looked at: those of repeats have its id, too.
-const MOST_FOUND: usize = 1_000;
-
-/// A record of the input.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct RecordAt {
-    /// Topic.
-    pub topic: String,
-    /// Partition.
-    pub partition: i32,
-    /// Offset.
-    pub offset: i64,
-}
-
-/// An output as it was written down.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stored {
-    /// Where it stands.
-    pub at: RecordAt,
-    /// The record that its headers say it answers.
-    pub answers: Option<RecordAt>,
-    /// The epoch that it announces, as its header tells it.
-    pub epoch: Option<String>,
-    /// The log's own time of it, ms since 1970, where there is one.
-    pub logged_ms: Option<i64>,
-    /// Its bytes.
-    pub body: Vec<u8>,
-}
 
 /// What the log gives for a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +61,17 @@ pub struct Derived {
 }
 
 impl Derived {
+    /// What it began with, in words.
+    pub fn from(&self) -> String {
+        self.snapshot.map_or_else(
+            || "the beginning of the log".to_owned(),
+            |(sequence, epoch, taken_ms)| {
+                let taken = format_rfc3339(taken_ms);
+                format!("snapshot {sequence} of epoch {epoch}, taken {taken}")
+            },
+        )
+    }
+
     /// The decision among them, if there is one.
     pub fn decision(&self) -> Option<&[u8]> {
         let is_it = |output: &&Output| output.topic == OutputTopic::Decisions;
@@ -137,220 +127,30 @@ pub enum NotDerived {
     /// It is of no topic that is read.
     #[error("`{0}` is no input topic of this configuration")]
     NoInput(String),
-}
-
-/// Reads the decisions and returns those of an id, oldest first within a partition. `since_ms`: only what was written
-/// since then, in ms since 1970.
-///
-/// # Errors
-/// The brokers do not answer, or refuse.
-pub fn find_decision(
-    config: &Config,
-    id: &str,
-    since_ms: Option<i64>,
-) -> Result<Vec<Stored>, RunError> {
-    let begin = format!("{{\"schema\":\"riskweir.decision.v1\",\"decision_id\":\"{id}\"");
-    let mut found = Vec::new();
-    let topic = &config.topics.decisions;
-    read_topic(config, topic, since_ms, &mut |stored| {
-        if stored.body.starts_with(begin.as_bytes()) && found.len() < MOST_FOUND {
-            found.push(stored);
-        }
-    })?;
-    Ok(found)
-}
-
-/// Reads a topic, from its oldest record or from a time on (ms since 1970), up to its present end. Records without a body
-/// are left out.
-///
-/// # Errors
-/// The brokers do not answer, or refuse.
-pub fn read_topic(
-    config: &Config,
-    topic: &str,
-    since_ms: Option<i64>,
-    take: &mut dyn FnMut(Stored),
-) -> Result<(), RunError> {
-    read_log(&Kafka::new(config), (topic, since_ms), config.call_timeout(), take)
-}
-
-/// The same on any log.
-pub(crate) fn read_log<L: Log>(
-    log: &L,
-    (topic, since_ms): (&str, Option<i64>),
-    timeout: Duration,
-    take: &mut dyn FnMut(Stored),
-) -> Result<(), RunError> {
-    let asking = log.source(&[])?;
-    let all = partitions(&asking, topic, timeout)?;
-    let since = match since_ms {
-        Some(since_ms) => asking.offsets_at(&all, since_ms, timeout).map_err(failed)?,
-        None => vec![Some(0); all.len()],
-    };
-    read_from(log, &asking, (all, since), timeout, take)
-}
-
-/// A topic that is read up to its present end several times, each time from where the time before ended.
-#[derive(Debug)]
-pub struct Tail {
-    topic: String,
-    next: BTreeMap<i32, i64>,
-}
-
-impl Tail {
-    /// From its oldest record on.
-    pub fn new(topic: &str) -> Self {
-        Self { topic: topic.to_owned(), next: BTreeMap::new() }
-    }
-
-    /// Whether the topic ever held a record, one that retention took away among them.
-    ///
-    /// # Errors
-    /// The brokers do not answer, or refuse.
-    pub fn ever_held(&self, config: &Config) -> Result<bool, RunError> {
-        let timeout = config.call_timeout();
-        let asking = Kafka::new(config).source(&[])?;
-        for partition in partitions(&asking, &self.topic, timeout)? {
-            let bounds = asking.bounds(&partition, timeout);
-            if bounds.map_err(failed)?.1 > 0 {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    /// What came since. Records without a body are left out.
-    ///
-    /// # Errors
-    /// The brokers do not answer, or refuse.
-    pub fn read(&mut self, config: &Config, take: &mut dyn FnMut(Stored)) -> Result<(), RunError> {
-        let (log, timeout) = (Kafka::new(config), config.call_timeout());
-        let asking = log.source(&[])?;
-        let all = partitions(&asking, &self.topic, timeout)?;
-        let next = &mut self.next;
-        let since = all.iter().map(|it| Some(next.get(&it.number).copied().unwrap_or(0))).collect();
-        // WHY: by the records that came, because an open Kafka transaction may hide some before the end.
-        read_from(&log, &asking, (all, since), timeout, &mut |stored| {
-            next.insert(stored.at.partition, stored.at.offset + 1);
-            take(stored);
-        })
-    }
-}
-
-/// The log does not answer, or refuses.
-fn failed(error: LogError) -> RunError {
-    RunError::Fatal { reason: error.text, stage: Stage::Receive }
-}
-
-/// The same from an offset of each partition on; none of those without one.
-fn read_from<L: Log>(
-    log: &L,
-    asking: &L::Source,
-    (all, since): (Vec<Partition>, Vec<Option<i64>>),
-    timeout: Duration,
-    take: &mut dyn FnMut(Stored),
-) -> Result<(), RunError> {
-    let (mut ends, mut starts) = (BTreeMap::new(), Vec::new());
-    for (partition, since) in all.into_iter().zip(since) {
-        let (low, high) = asking.bounds(&partition, timeout).map_err(failed)?;
-        let Some(from) = since.map(|since| since.max(low)).filter(|from| *from < high) else {
-            continue;
-        };
-        ends.insert(partition.number, high);
-        starts.push((partition, Some(from)));
-    }
-    if starts.is_empty() {
-        return Ok(());
-    }
-    let reader = log.reader(&starts)?;
-    while !ends.is_empty() {
-        match reader.poll(Duration::from_millis(100))? {
-            Read::Nothing => {}
-            Read::End(number) => _ = ends.remove(&number),
-            Read::Trouble(trouble) if trouble.offset_gone => {
-                return Err(RunError::Fatal { reason: trouble.error, stage: Stage::Receive });
-            }
-            Read::Trouble(Trouble { code, error, .. }) => {
-                let attempted = "read a topic";
-                happening::KafkaTrouble { attempted, code: &code, error: &error }.emit();
-            }
-            Read::Record(record) => {
-                let input = record.input();
-                let (partition, offset) = (input.partition, input.offset);
-                if ends.get(&partition).is_some_and(|end| offset + 1 >= *end) {
-                    ends.remove(&partition);
-                }
-                let Some(body) = input.payload.map(<[u8]>::to_vec) else { continue };
-                let answers = source(&record).map(|(topic, partition, offset)| RecordAt {
-                    topic: topic.to_owned(),
-                    partition,
-                    offset,
-                });
-                let epoch = header(&record, EPOCH).map(str::to_owned);
-                let logged_ms = input.arrival_ms;
-                let at = RecordAt { topic: input.topic.to_owned(), partition, offset };
-                take(Stored { at, answers, epoch, logged_ms, body });
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Reads one record; none where it is not there any more, or has no body.
-///
-/// # Errors
-/// The brokers do not answer, or refuse.
-pub fn read_record(config: &Config, at: &RecordAt) -> Result<Option<Vec<u8>>, RunError> {
-    let log = Kafka::new(config);
-    let partition = Partition { topic: at.topic.as_str().into(), number: at.partition };
-    let (low, high) = log.source(&[])?.bounds(&partition, config.call_timeout()).map_err(failed)?;
-    if !(low..high).contains(&at.offset) {
-        return Ok(None);
-    }
-    let reader = log.reader(&[(partition, Some(at.offset))])?;
-    loop {
-        match reader.poll(Duration::from_millis(100))? {
-            Read::Nothing => {}
-            Read::End(_) => return Ok(None),
-            Read::Trouble(trouble) if trouble.offset_gone => return Ok(None),
-            Read::Trouble(Trouble { code, error, .. }) => {
-                let attempted = "read a record";
-                happening::KafkaTrouble { attempted, code: &code, error: &error }.emit();
-            }
-            Read::Record(record) => {
-                let input = record.input();
-                let is_it = input.offset == at.offset;
-                return Ok(input.payload.filter(|_| is_it).map(<[u8]>::to_vec));
-            }
-        }
-    }
-}
-
-/// All partitions of a topic.
-pub(crate) fn partitions<S: crate::runtime::log::Source>(
-    source: &S,
-    topic: &str,
-    timeout: Duration,
-) -> Result<Vec<Partition>, RunError> {
-    let n = i32::try_from(source.n_partitions(topic, timeout).map_err(failed)?).unwrap_or(i32::MAX);
-    let topic: Arc<str> = topic.into();
-    Ok((0..n).map(|number| Partition { topic: Arc::clone(&topic), number }).collect())
+    /// It takes more than it may.
+    #[error("it takes more of the log, or of time, than it may")]
+    Bounded(Limit),
 }
 
 /// Decides a record once more, with all that was decided before it.
 ///
 /// # Errors
-/// Log, snapshots or rule sets do not reach back to it, or cannot be read.
+/// Log, snapshots or rule sets do not reach back to it, or cannot be read; a bound is reached.
 pub fn rederive(
     config: &Config,
     inputs: &[String],
     engines: &mut DecidingEngines,
     at: &RecordAt,
+    bounds: &Bounds,
 ) -> Result<Derived, NotDerived> {
     let place = config.snapshot.dir.as_deref().map(Place::new);
     let vault = place.as_ref().map(|place| place as &dyn Vault);
     let (log, clock) = (Kafka::new(config), SystemClock::start());
-    rederive_on(config, inputs, World { log: &log, clock: &clock, vault }, engines, at)
+    let log = Bounded { log: &log, bounds };
+    let world = World { log: &log, clock: &clock, vault };
+    let derived = rederive_on(config, inputs, world, engines, at);
+    // WHY: whatever did not go on there did not because of the bound.
+    derived.map_err(|error| bounds.reached().map_or(error, NotDerived::Bounded))
 }
 
 /// The same on any log.
