@@ -197,30 +197,6 @@ fn sasl_lets_the_right_user_in_and_a_stranger_see_nothing() {
 }
 
 #[test]
-#[cfg(any(feature = "secure", feature = "secure-system"))]
-fn tls_with_scram_lets_the_right_user_in_and_wants_a_certificate_that_it_trusts() {
-    let broker = Broker::with_tls();
-    let tls = broker.tls();
-    let consumer = |password: &str, ca_location: &str| -> BaseConsumer {
-        broker
-            .client()
-            .set("bootstrap.servers", &tls.address)
-            .set("security.protocol", "sasl_ssl")
-            .set("ssl.ca.location", ca_location)
-            .set("sasl.mechanism", "SCRAM-SHA-256")
-            .set("sasl.username", "riskweir")
-            .set("sasl.password", password)
-            .create()
-            .unwrap()
-    };
-    let right = consumer("riskweir", &tls.ca_location);
-    assert_eq!(right.fetch_metadata(None, PATIENCE).unwrap().brokers().len(), 1);
-    assert_eq!(refusal(&consumer("wrong", &tls.ca_location)), RDKafkaErrorCode::Authentication);
-    // The authorities of the system did not sign the broker's certificate.
-    assert_eq!(refusal(&consumer("riskweir", "probe")), RDKafkaErrorCode::SSL);
-}
-
-#[test]
 fn a_broker_keeps_its_address_and_its_records_through_stop_crash_and_freeze() {
     let broker = Broker::own();
     broker.create_topic("events", 1);

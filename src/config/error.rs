@@ -190,6 +190,9 @@ impl ConfigError {
             Problem::NotBuiltIn { key, .. } if key == "snapshot.dir" => {
                 Some("build with it, or name a folder of the file system".to_owned())
             }
+            Problem::NotBuiltIn { key, .. } if key == "kafka.security.sasl.mechanism" => {
+                Some("build with `--features kafka-oidc`".to_owned())
+            }
             Problem::NotBuiltIn { .. } => {
                 Some("build with `--features secure`, as the release builds are".to_owned())
             }

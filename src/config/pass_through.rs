@@ -46,6 +46,11 @@ const FIXED: &[(&str, &[&str], &str)] = &[
     ),
     ("group.protocol", &["classic"], "the client's support of the new protocol is not sound yet"),
     ("enable.partition.eof", &["false"], "ends of partitions would be taken for errors"),
+    (
+        "enable.ssl.certificate.verification",
+        &["true"],
+        "whoever is on the way could stand in for a broker",
+    ),
 ];
 
 /// Names that start like this are none of a deployment's business.

@@ -229,7 +229,12 @@ fn client_settings_pass_through_unless_they_are_owned_or_unsafe() {
     let expected =
         [("enable.auto.commit", "false"), ("fetch.max.bytes", "4096"), ("fetch.min.bytes", "2")];
     assert_eq!(loaded.config.kafka.rdkafka, expected.map(|(a, b)| (a.to_owned(), b.to_owned())));
-    for unsafe_entry in ["enable.auto.commit: true", "enable.idempotence: false", "acks: 1"] {
+    for unsafe_entry in [
+        "enable.auto.commit: true",
+        "enable.idempotence: false",
+        "acks: 1",
+        "enable.ssl.certificate.verification: false",
+    ] {
         check_error(&with(unsafe_entry), "C0010", 3, 3, &["kafka.rdkafka"]);
     }
     check_error(&with("group.id: x"), "C0010", 3, 3, &["`kafka.group_id` instead"]);
@@ -258,6 +263,8 @@ fn settings_that_contradict_are_refused() {
     assert_eq!(code(&format!("{BROKERS}http: {{listen: here}}")), "C0005");
     if !cfg!(any(feature = "secure", feature = "secure-system")) {
         assert_eq!(code(&security("protocol: ssl")), "C0013");
+        let token = "protocol: sasl_plaintext, sasl: {mechanism: OAUTHBEARER}";
+        assert_eq!(code(&security(token)), "C0013");
     }
 }
 

@@ -462,6 +462,10 @@ fn kafka(read: &Reader<'_>, errors: &mut Vec<ConfigError>) -> Option<Kafka> {
         }
         _ => Vec::new(),
     };
+    let security = security(read, errors)?;
+    if security.sasl.as_ref().is_some_and(|sasl| sasl.mechanism == OAUTHBEARER) {
+        tokens_of_brokers(read, &rdkafka, errors);
+    }
     Some(Kafka {
         brokers,
         group_id: read.text("kafka.group_id")?,
@@ -469,9 +473,34 @@ fn kafka(read: &Reader<'_>, errors: &mut Vec<ConfigError>) -> Option<Kafka> {
         partitioned_by: read.text("kafka.partitioned_by"),
         session_timeout: read.duration("kafka.session_timeout")?,
         linger: read.duration("kafka.linger")?,
-        security: security(read, errors)?,
+        security,
         rdkafka,
     })
+}
+
+/// Logs in by a token.
+const OAUTHBEARER: &str = "OAUTHBEARER";
+
+/// Where the tokens come from: the client fetches them (OIDC), or makes unsigned ones for tests. Without either it would
+/// wait for one forever.
+fn tokens_of_brokers(
+    read: &Reader<'_>,
+    rdkafka: &[(String, String)],
+    errors: &mut Vec<ConfigError>,
+) {
+    const KEY: &str = "kafka.security.sasl.mechanism";
+    let says = |setting: &str, value: &str| {
+        rdkafka.iter().any(|(name, said)| name == setting && said.eq_ignore_ascii_case(value))
+    };
+    if says("sasl.oauthbearer.method", "oidc") {
+        if !cfg!(feature = "kafka-oidc") {
+            let (key, feature) = (KEY.to_owned(), "tokens of an identity provider".to_owned());
+            errors.push(ConfigError::new(read.origin(KEY), Problem::NotBuiltIn { key, feature }));
+        }
+    } else if !says("enable.sasl.oauthbearer.unsecure.jwt", "true") {
+        let reason = "`OAUTHBEARER` needs `sasl.oauthbearer.method: oidc` in `kafka.rdkafka`, which says where tokens come from";
+        errors.push(read.contradiction(KEY, reason));
+    }
 }
 
 fn security(read: &Reader<'_>, errors: &mut Vec<ConfigError>) -> Option<Security> {
@@ -482,9 +511,9 @@ fn security(read: &Reader<'_>, errors: &mut Vec<ConfigError>) -> Option<Security
     let password = read.secret("kafka.security.sasl.password");
     let wants_sasl = protocol.starts_with("sasl");
     let built_with_tls = cfg!(any(feature = "secure", feature = "secure-system"));
-    let scram = mechanism.as_ref().is_some_and(|mechanism| mechanism.starts_with("SCRAM"));
-    if (protocol.ends_with("ssl") || scram) && !built_with_tls {
-        let (key, feature) = (PROTOCOL.to_owned(), "TLS and SCRAM".to_owned());
+    let needs_tls = mechanism.as_ref().is_some_and(|mechanism| mechanism != "PLAIN");
+    if (protocol.ends_with("ssl") || needs_tls) && !built_with_tls {
+        let (key, feature) = (PROTOCOL.to_owned(), "TLS, SCRAM and OAUTHBEARER".to_owned());
         errors.push(ConfigError::new(read.origin(PROTOCOL), Problem::NotBuiltIn { key, feature }));
     }
     if wants_sasl && mechanism.is_none() {
@@ -496,7 +525,7 @@ fn security(read: &Reader<'_>, errors: &mut Vec<ConfigError>) -> Option<Security
             format!("`kafka.security.sasl` is set but `{PROTOCOL}: {protocol}` does not log in");
         errors.push(read.contradiction("kafka.security.sasl.mechanism", reason));
     }
-    let needs_password = mechanism.as_ref().is_some_and(|mechanism| mechanism != "OAUTHBEARER");
+    let needs_password = mechanism.as_ref().is_some_and(|mechanism| mechanism != OAUTHBEARER);
     if wants_sasl && needs_password && (username.is_none() || password.is_none()) {
         let reason = "this SASL mechanism needs `kafka.security.sasl.username` and `.password`";
         errors.push(read.contradiction("kafka.security.sasl.mechanism", reason));

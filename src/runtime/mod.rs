@@ -65,8 +65,8 @@ use crate::runtime::log::Log;
 use crate::runtime::vault::{Place, Vault};
 use crate::telemetry::board::Board;
 use crate::telemetry::books::Books;
-use crate::telemetry::happening;
 use crate::telemetry::health::Health;
+use crate::telemetry::{exposed, happening};
 
 /// How long the first answer of the brokers may take.
 const FIRST_ANSWER: Duration = Duration::from_secs(30);
@@ -115,6 +115,7 @@ pub fn run<E: Engines>(
     views: &Views,
 ) -> Result<Books, RunError> {
     warn_of_plaintext(config);
+    warn_of_weak_settings(config);
     topics::check(config, inputs, FIRST_ANSWER, &views.stop)?;
     for (topic, unfit) in unfit(config, inputs)? {
         match unfit {
@@ -226,13 +227,37 @@ pub fn unfit(config: &Config, inputs: &[String]) -> Result<Vec<(String, Unfit)>,
     Ok(found)
 }
 
+/// Settings that are taken and weaken what they are about: name, value, what it lets happen.
+const WEAK: &[(&str, &str, &str)] = &[
+    (
+        "ssl.endpoint.identification.algorithm",
+        "none",
+        "a certificate of any other name passes for the broker's",
+    ),
+    (
+        "enable.sasl.oauthbearer.unsecure.jwt",
+        "true",
+        "tokens are not signed: for tests, with a broker that takes anybody",
+    ),
+];
+
+fn warn_of_weak_settings(config: &Config) {
+    for (setting, value, lets) in WEAK {
+        let is_it =
+            |(name, said): &(String, String)| name == setting && said.eq_ignore_ascii_case(value);
+        if config.kafka.rdkafka.iter().any(is_it) {
+            exposed::WeakSetting { setting, lets }.emit();
+        }
+    }
+}
+
 fn warn_of_plaintext(config: &Config) {
     if config.kafka.security.protocol.ends_with("plaintext") {
         let local = |broker: &&String| {
             ["127.", "localhost:", "[::1]:"].iter().any(|start| broker.starts_with(start))
         };
         for broker in config.kafka.brokers.iter().filter(|broker| !local(broker)) {
-            happening::PlaintextBeyondLoopback { broker }.emit();
+            exposed::PlaintextBeyondLoopback { broker }.emit();
         }
     }
 }

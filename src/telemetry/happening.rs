@@ -34,23 +34,6 @@ impl Started<'_> {
     }
 }
 
-/// Brokers beyond this machine are reached without encryption.
-#[derive(Clone, Copy, Debug)]
-pub struct PlaintextBeyondLoopback<'a> {
-    /// The broker.
-    pub broker: &'a str,
-}
-
-impl PlaintextBeyondLoopback<'_> {
-    /// Writes it.
-    pub fn emit(&self) {
-        warn!(
-            broker = self.broker,
-            "Payment data travels without encryption; set `kafka.security.protocol`."
-        );
-    }
-}
-
 /// The group gave this instance its partitions.
 #[derive(Clone, Copy, Debug)]
 pub struct PartitionsAssigned {

@@ -9,6 +9,7 @@
 pub mod api;
 pub mod board;
 pub mod books;
+pub mod exposed;
 mod families;
 pub mod happening;
 pub mod health;

@@ -2,7 +2,7 @@
 # One real Apache Kafka 4.1.1 node (KRaft: broker and controller in one process) on loopback, for tests and benchmarks.
 #
 #   broker.sh fetch                download the jars into the cache, once (43 MB)
-#   broker.sh start DIR [--tied]   start the broker that lives in DIR; print its three addresses, one in a line
+#   broker.sh start DIR [--tied]   start the broker that lives in DIR; print its addresses, one in a line
 #   broker.sh stop DIR             end it in order: it closes its files and leaves a clean log
 #   broker.sh kill DIR             end it at once (SIGKILL), as a crash does
 #   broker.sh pause DIR            freeze it (SIGSTOP); `resume DIR` lets it go on
@@ -16,13 +16,17 @@
 # Topics are never created by themselves. The first address is open and may do everything. The second one asks for
 # SASL (PLAIN or SCRAM-SHA-256): user `riskweir`, password `riskweir`, may do everything; user `stranger`, password
 # `stranger`, may do nothing, for tests of refused access. The third one asks for the same over TLS; its certificate
-# is for 127.0.0.1 and localhost, signed by itself: DIR/ca.pem is what a client must trust.
+# is for 127.0.0.1 and localhost, signed by itself: DIR/ca.pem is what a client must trust. It takes SCRAM-SHA-512 too, and
+# OAUTHBEARER with unsigned tokens whose scope is `kafka` (the user is their `sub`). With RISKWEIR_KAFKA_TLS there are two
+# more addresses, TLS without SASL: the fourth one asks for a client certificate (`CN=riskweir` may do everything), the
+# fifth one shows the certificate of another name and asks for nothing.
 #
 # Needs Java 17 or newer; `fetch` needs Maven too. Environment:
 #   RISKWEIR_KAFKA_CACHE       where the jars lie (default: ~/.cache/riskweir/kafka-4.1.1)
 #   RISKWEIR_KAFKA_JAVA_OPTS   more options for the broker's JVM, after ours
 #   RISKWEIR_KAFKA_LOG_LEVEL   level of DIR/broker.log (default: WARN)
 #   RISKWEIR_KAFKA_START_S     seconds that a start may take (default: 90)
+#   RISKWEIR_KAFKA_TLS         folder with authority.pem, and with broker.pem and elsewhere.pem: key and certificate each
 set -euo pipefail
 export LC_ALL=C
 
@@ -120,11 +124,11 @@ java_command() {
   java+=(-cp "$(jars_dir)/*")
 }
 
-# Four free ports. A port is free if nothing answers there. Taken from below the range that systems use for outgoing
+# Six free ports. A port is free if nothing answers there. Taken from below the range that systems use for outgoing
 # connections, so that a stopped broker finds its ports again.
 free_ports() {
   local port ports=' '
-  while [ "$(wc -w <<<"$ports")" -lt 4 ]; do
+  while [ "$(wc -w <<<"$ports")" -lt 6 ]; do
     port=$((15000 + (RANDOM * 32768 + RANDOM) % 15000))
     case $ports in *" $port "*) continue ;; esac
     (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || ports+="$port "
@@ -142,32 +146,44 @@ new_cluster_id() {
 }
 
 write_settings() {
-  local plain=$1 sasl=$2 tls=$3 controller=$4
+  local plain=$1 sasl=$2 tls=$3 controller=$4 mutual=$5 elsewhere=$6 certificates=${RISKWEIR_KAFKA_TLS:-}
+  local more=''
   printf '127.0.0.1:%s\n' "$plain" "$sasl" "$tls" >"$dir/address"
+  if [ -n "$certificates" ]; then
+    more=",MUTUAL://127.0.0.1:$mutual,ELSEWHERE://127.0.0.1:$elsewhere"
+    printf '127.0.0.1:%s\n' "$mutual" "$elsewhere" >>"$dir/address"
+  fi
   cp "$cache/tls/ca.pem" "$dir/ca.pem"
   cat >"$dir/server.properties" <<SETTINGS
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:$controller
 controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://127.0.0.1:$plain,SASL://127.0.0.1:$sasl,TLS://127.0.0.1:$tls,CONTROLLER://127.0.0.1:$controller
-advertised.listeners=PLAINTEXT://127.0.0.1:$plain,SASL://127.0.0.1:$sasl,TLS://127.0.0.1:$tls
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL:SASL_PLAINTEXT,TLS:SASL_SSL,CONTROLLER:PLAINTEXT
+listeners=PLAINTEXT://127.0.0.1:$plain,SASL://127.0.0.1:$sasl,TLS://127.0.0.1:$tls,CONTROLLER://127.0.0.1:$controller$more
+advertised.listeners=PLAINTEXT://127.0.0.1:$plain,SASL://127.0.0.1:$sasl,TLS://127.0.0.1:$tls$more
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL:SASL_PLAINTEXT,TLS:SASL_SSL,CONTROLLER:PLAINTEXT,MUTUAL:SSL,ELSEWHERE:SSL
 inter.broker.listener.name=PLAINTEXT
 log.dirs=$dir/data
 auto.create.topics.enable=false
 # Access: ANONYMOUS is whoever comes over the open listener.
 authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
-super.users=User:ANONYMOUS;User:riskweir
+super.users=User:ANONYMOUS;User:riskweir;User:CN=riskweir
 $(for listener in sasl tls; do
     printf 'listener.name.%s.%s\n' \
-      $listener "sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256" \
+      $listener "sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256$([ $listener = sasl ] || echo ,SCRAM-SHA-512,OAUTHBEARER)" \
       $listener "plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_riskweir=\"riskweir\" user_stranger=\"stranger\";" \
       $listener "scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;"
   done)
+listener.name.tls.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.tls.oauthbearer.sasl.jaas.config=org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="broker" unsecuredValidatorRequiredScope="kafka";
 listener.name.tls.ssl.keystore.type=PKCS12
 listener.name.tls.ssl.keystore.location=$cache/tls/broker.p12
 listener.name.tls.ssl.keystore.password=riskweir
+$([ -z "$certificates" ] || printf 'listener.name.%s\n' \
+    "mutual.ssl.keystore.type=PEM" "mutual.ssl.keystore.location=$certificates/broker.pem" \
+    "mutual.ssl.truststore.type=PEM" "mutual.ssl.truststore.location=$certificates/authority.pem" \
+    "mutual.ssl.client.auth=required" \
+    "elsewhere.ssl.keystore.type=PEM" "elsewhere.ssl.keystore.location=$certificates/elsewhere.pem")
 # One node: no copies, few partitions for the offsets and the transactions.
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=4
@@ -208,6 +224,7 @@ format_storage() {
   rm -rf "${dir:?}/data"
   "${java[@]}" kafka.tools.StorageTool format -t "$(new_cluster_id)" -c "$dir/server.properties" \
     --add-scram 'SCRAM-SHA-256=[name=riskweir,password=riskweir]' \
+    --add-scram 'SCRAM-SHA-512=[name=riskweir,password=riskweir]' \
     --add-scram 'SCRAM-SHA-256=[name=stranger,password=stranger]' >"$dir/format.log" 2>&1 </dev/null || {
     tail -n 20 "$dir/format.log" >&2
     die "could not format the storage in $dir/data"
@@ -255,7 +272,7 @@ start() {
   [ -f "$dir/formatted" ] && again=yes
   for ((attempt = 1; attempt <= port_attempts; attempt++)); do
     if [ -z "$again" ]; then
-      # shellcheck disable=SC2046 # Four words, on purpose.
+      # shellcheck disable=SC2046 # Six words, on purpose.
       write_settings $(free_ports)
       format_storage
     fi

@@ -39,12 +39,17 @@ pub(crate) struct Broker {
     host: Host,
 }
 
-/// Where the listener with SASL over TLS is and what a client must trust there.
+/// The listeners with TLS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Tls {
-    pub(crate) address: String,
-    /// A file in PEM form: the value of `ssl.ca.location`.
-    pub(crate) ca_location: String,
+    /// Asks for SASL.
+    pub(crate) sasl: String,
+    /// A file in PEM form: what a client must trust there.
+    pub(crate) sasl_ca: String,
+    /// Asks for a client certificate.
+    pub(crate) mutual: String,
+    /// Shows the certificate of another name.
+    pub(crate) elsewhere: String,
 }
 
 /// Who runs the broker.
@@ -97,14 +102,15 @@ impl Broker {
         Broker::launch().unwrap_or_else(|problem| panic!("{problem}"))
     }
 
-    /// Starts a broker for one test that has a listener with TLS too. Needs Java and Maven: only
-    /// `tests/kafka/broker.sh` makes a certificate.
+    /// Starts a broker that has listeners with TLS too, with these certificates. Needs Java and Maven: only
+    /// `tests/kafka/broker.sh` has such listeners.
     ///
     /// # Panics
     ///
     /// When it cannot be started.
-    pub(crate) fn with_tls() -> Broker {
-        Process::requirements().and_then(|()| Process::start()).unwrap_or_else(|problem| {
+    pub(crate) fn with_tls(certificates: &Path) -> Broker {
+        let start = || Process::start(Some(certificates));
+        Process::requirements().and_then(|()| start()).unwrap_or_else(|problem| {
             panic!("this test needs a broker with TLS: {problem}\n{HOW_TO_GET_ONE}")
         })
     }
@@ -136,7 +142,7 @@ impl Broker {
             Err(why) => _ = writeln!(missing, "  - no container engine: {why}"),
         }
         match Process::requirements() {
-            Ok(()) => Process::start(),
+            Ok(()) => Process::start(None),
             Err(why) => {
                 _ = writeln!(missing, "  - no Java and Maven: {why}");
                 Err(format!(
@@ -164,8 +170,7 @@ impl Broker {
         address
     }
 
-    /// Returns the listener of [`Broker::with_tls`]; mechanisms PLAIN and SCRAM-SHA-256, users as with
-    /// [`Broker::sasl_address`].
+    /// Returns the listeners of [`Broker::with_tls`]; users as with [`Broker::sasl_address`].
     ///
     /// # Panics
     ///
@@ -257,7 +262,7 @@ impl Process {
     }
 
     /// Starts a broker; it answers when this returns.
-    fn start() -> Result<Broker, String> {
+    fn start(certificates: Option<&Path>) -> Result<Broker, String> {
         let dir = tempfile::Builder::new()
             .prefix("riskweir-kafka-")
             .tempdir()
@@ -265,6 +270,7 @@ impl Process {
             .keep();
         let mut child = script("start", &dir)
             .arg("--tied")
+            .envs(certificates.map(|folder| ("RISKWEIR_KAFKA_TLS", folder)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -275,17 +281,26 @@ impl Process {
             .map_err(|error| format!("could not read from tests/kafka/broker.sh: {error}"))?;
         let text = String::from_utf8_lossy(&output.stdout);
         let addresses: Vec<&str> = text.lines().collect();
-        let (true, [open, sasl, tls]) = (output.status.success(), &*addresses) else {
+        let (true, [open, sasl, with_sasl, others @ ..]) = (output.status.success(), &*addresses)
+        else {
             return Err(format!(
                 "tests/kafka/broker.sh could not start Kafka ({}); its message stands on standard error",
                 output.status
             ));
         };
-        let ca_location = dir.join("ca.pem").display().to_string();
+        let tls = match others {
+            [mutual, elsewhere] => Some(Tls {
+                sasl: (*with_sasl).to_owned(),
+                sasl_ca: dir.join("ca.pem").display().to_string(),
+                mutual: (*mutual).to_owned(),
+                elsewhere: (*elsewhere).to_owned(),
+            }),
+            _ => None,
+        };
         Ok(Broker {
             address: (*open).to_owned(),
             sasl_address: Some((*sasl).to_owned()),
-            tls: Some(Tls { address: (*tls).to_owned(), ca_location }),
+            tls,
             host: Host::Process(Process { dir, _leash: leash }),
         })
     }

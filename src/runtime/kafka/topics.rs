@@ -1,15 +1,19 @@
 //! Are the brokers there, and do all topics exist? Asked before the first record is read, and by `validate --connect`.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 
 use crate::config::Config;
 use crate::runtime::error::RunError;
 use crate::runtime::kafka::inspect::{self, POLICY, STAMP_AHEAD, STAMP_TYPE};
+use crate::runtime::kafka::source::log_line;
 use crate::runtime::kafka::{classify, client};
 use crate::runtime::stop::Stop;
 
@@ -66,6 +70,36 @@ pub fn takes_any_stamp(settings: &BTreeMap<String, String>, guard: Duration) -> 
         && u128::from(bound_ms.unwrap_or(u64::MAX)) > guard.as_millis()
 }
 
+/// What the client met on its way to the brokers: it answers a question with "no broker" and tells the reason beside.
+#[derive(Debug, Default)]
+struct Met {
+    told: Mutex<Option<(RDKafkaErrorCode, String)>>,
+}
+
+impl Met {
+    /// The newest that says why.
+    fn told(&self) -> Option<(RDKafkaErrorCode, String)> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl ClientContext for Met {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        log_line(level, facility, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        let Some(code) = error.rdkafka_error_code() else { return };
+        // WHY: it follows every other error and has no reason of its own.
+        if code != RDKafkaErrorCode::AllBrokersDown {
+            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+            *told = Some((code, reason.to_owned()));
+        }
+    }
+}
+
+impl ConsumerContext for Met {}
+
 /// The same for any topics.
 pub(crate) fn check_each(
     config: &Config,
@@ -74,7 +108,8 @@ pub(crate) fn check_each(
     stop: &Stop,
 ) -> Result<(), RunError> {
     let settings = |error: KafkaError| RunError::Settings { reason: error.to_string() };
-    let asker: BaseConsumer = client::inquiry(config).create().map_err(settings)?;
+    let asker: BaseConsumer<Met> =
+        client::inquiry(config).create_with_context(Met::default()).map_err(settings)?;
     let deadline = Instant::now() + limit;
     for topic in names {
         check_one(config, &asker, topic, (deadline, limit), stop)?;
@@ -84,7 +119,7 @@ pub(crate) fn check_each(
 
 fn check_one(
     config: &Config,
-    asker: &BaseConsumer,
+    asker: &BaseConsumer<Met>,
     topic: &str,
     (deadline, limit): (Instant, Duration),
     stop: &Stop,
@@ -108,8 +143,14 @@ fn check_one(
             }
             Err(error) => {
                 // WHY: a refused login shows as "no broker"; what the client met says which it was.
-                asker.poll(Duration::ZERO);
-                error.to_string()
+                while asker.poll(Duration::from_millis(1)).is_some() {}
+                match asker.context().told() {
+                    Some((code, reason)) if classify::is_refusal(code) => {
+                        return Err(RunError::Refused { what: "the cluster".to_owned(), reason });
+                    }
+                    Some((_, reason)) => reason,
+                    None => error.to_string(),
+                }
             }
         };
         if stop.requested() {
