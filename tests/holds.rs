@@ -26,6 +26,8 @@ use crate::support::wait;
 mod asked;
 #[path = "holds/challenges.rs"]
 mod challenges;
+#[path = "holds/rails.rs"]
+mod rails;
 #[path = "holds/room.rs"]
 mod room;
 #[path = "holds/subjects.rs"]

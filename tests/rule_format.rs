@@ -45,10 +45,21 @@ fn is_rules(source: &Source) -> bool {
 
 /// Everything that a program does, without where it was written.
 fn meaning(program: &Program) -> String {
-    let Program { schema, lists, models, tables, rules, plans, groups, policy, tests, .. } =
-        program;
+    let Program {
+        schema,
+        lists,
+        models,
+        tables,
+        rules,
+        plans,
+        groups,
+        policy,
+        hold_bounds,
+        tests,
+        ..
+    } = program;
     let all = format!(
-        "{schema:#?}{lists:#?}{models:#?}{tables:#?}{rules:#?}{plans:#?}{groups:#?}{policy:#?}{tests:#?}"
+        "{schema:#?}{lists:#?}{models:#?}{tables:#?}{rules:#?}{plans:#?}{groups:#?}{policy:#?}{hold_bounds:#?}{tests:#?}"
     );
     let span =
         Regex::new(r"Span \{\s*file: FileId\(\s*\d+,?\s*\),\s*start: \d+,\s*end: \d+,?\s*\}");

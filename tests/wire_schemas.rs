@@ -448,6 +448,7 @@ fn every_optional_member_of_every_record_occurs_or_is_known_not_to() {
         "held",
         "under",
         "answered_by",
+        "limited_by",
     ];
     for (topic, (_, schema)) in generated() {
         for name in schema["properties"].as_object().unwrap().keys() {

@@ -60,7 +60,7 @@ pub(crate) const SNOOZE_END: Verb = Verb { kind: "snooze.end" };
 pub(crate) const ACT: Verb = Verb { kind: Deed::KIND };
 
 /// Why a command was refused, as records name it, and as callers are told.
-const CAUSES: [(&str, ProblemKind, &str); 20] = [
+const CAUSES: [(&str, ProblemKind, &str); 21] = [
     ("unknown_hold", NOT_FOUND, "the engine knows no hold of this id, or it ended long ago"),
     ("ended", ENDED, "somebody decided already, or its deadline came"),
     ("changed", STALE_STATE, "it is in another state than `If-Match` says"),
@@ -71,6 +71,7 @@ const CAUSES: [(&str, ProblemKind, &str); 20] = [
         REFUSED,
         "the hold has the deadline of its subject's hold: put that one off",
     ),
+    ("beyond_rail", REFUSED, "the rail of the payment leaves no such time"),
     ("held", REFUSED, "the subject is held already"),
     ("unknown_entity", REFUSED, "no payment has an entity of this kind"),
     ("past", REFUSED, "it would end before it begins"),

@@ -526,6 +526,10 @@ pub struct HoldRecord<'a> {
     /// What comes after the first deadline.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub then: Option<HoldThen<'a>>,
+    /// What the rule set says of the payment's rail, where that ends the hold before what placed it would (`hold at most` of the
+    /// event's type); `deadline_at`, `otherwise` and `then` are what is left.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limited_by: Option<LimitedBy<'a>>,
     /// The decision that placed it; absent where a command did.
     #[serde(skip_serializing_if = "str::is_empty")]
     pub decision_id: &'a str,
@@ -553,6 +557,19 @@ pub struct HoldThen<'a> {
     /// What happens at the end.
     #[schemars(extend("enum" = ["release", "block"]))]
     pub otherwise: &'a str,
+}
+
+/// How long the rail of a payment leaves for a hold.
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
+pub struct LimitedBy<'a> {
+    /// The field of the event that says so; absent where one bound holds for all events of the type.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub field: Option<&'a str>,
+    /// Its value; absent where the event has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<&'a str>,
+    /// How long at most, ms, from `placed_at` on.
+    pub at_most_ms: i64,
 }
 
 /// A command and who gave it.
@@ -712,7 +729,7 @@ pub struct CommandAnswer<'a> {
     /// Why it was refused. `unknown_hold`: no hold of this id is here, or it ended long ago; `ended`: somebody decided already,
     /// or its deadline came; `changed`: it is in another state than expected; `not_later`: the new deadline is not later than
     /// the old one; `too_long`: it would be open for more than 400 days, or a snooze set for more than 180;
-    /// `follows_subject`: it has the deadline of its subject's hold; `held`: the subject is held already; `unknown_entity`: no
+    /// `follows_subject`: it has the deadline of its subject's hold; `beyond_rail`: the payment's rail leaves no such time; `held`: the subject is held already; `unknown_entity`: no
     /// payment has one of this kind;
     /// `command_id_reused`: another command had this id; `unknown_list`; `list_gives_values`: its file alone fills it;
     /// `wrong_type`: the value cannot be a member; `not_on_list`; `in_network`: a network of the list's file holds
@@ -721,7 +738,7 @@ pub struct CommandAnswer<'a> {
     /// snoozes are set, or there is no room for another hold or for another change of a list.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("enum" = ["unknown_hold", "ended", "changed", "not_later", "too_long", "command_id_reused",
-        "follows_subject", "held", "unknown_entity", "unknown_list", "list_gives_values", "wrong_type", "not_on_list", "in_network", "past", "unknown_rule", "unknown_key", "mandatory",
+        "follows_subject", "beyond_rail", "held", "unknown_entity", "unknown_list", "list_gives_values", "wrong_type", "not_on_list", "in_network", "past", "unknown_rule", "unknown_key", "mandatory",
         "not_snoozed", "too_many"]))]
     pub cause: Option<&'a str>,
     /// Of an address that was to be taken off a list: the network in the list's file that holds it.

@@ -137,6 +137,7 @@ registry! {
     W0517 "a snooze that has ended";
     W0518 "a rule past its last day";
     W0519 "a snooze that another one outlasts";
+    W0520 "a hold that is longer than any rail leaves";
     W0601 "a filter on one side of a comparison only";
     W0602 "a changed filter, so its state begins empty";
     W0603 "state that is never forgotten";

@@ -278,6 +278,7 @@ impl<S: Sink> Obedience<'_, S> {
             deadline_ms,
             next: terms.stage(),
             otherwise,
+            limit: None,
             challenge: None,
             decision_id: String::new(),
             output_key: value.as_bytes().to_vec(),

@@ -10,7 +10,7 @@ use crate::base::Digest;
 use crate::base::cards;
 use crate::base::time::format_rfc3339;
 use crate::decision::episodes::{Ended, Episode, Graver};
-use crate::decision::holds::{Hold, HoldState, Stage};
+use crate::decision::holds::{Hold, HoldState, Limit, Stage};
 use crate::decision::json;
 use crate::decision::lattice::Outcome;
 use crate::decision::resolve::{Resolution, StepUpTerms};
@@ -18,11 +18,11 @@ use crate::decision::score::ScoreSheet;
 use crate::decision::wire::{
     AlertRecord, AuditRecord, Band, ChainRef, CommandAnswer, CommandRef, Condition, Contribution,
     DeadLetterRecord, DecisionBody, DecisionHead, EntityRef, EpisodeRecord, EpisodeRef, EventRef,
-    GroupPoints, HeldWith, HoldRecord, HoldThen, Moment, MoneyText, OutcomeWord, Provenance,
-    SourceRef, StepUp, TrippedRule,
+    GroupPoints, HeldWith, HoldRecord, HoldThen, LimitedBy, Moment, MoneyText, OutcomeWord,
+    Provenance, SourceRef, StepUp, TrippedRule,
 };
 use crate::engine::audit::Link;
-use crate::engine::held::HeldSubject;
+use crate::engine::held::{self, HeldSubject};
 use crate::engine::port::{Input, OutputTopic, Sink};
 use crate::engine::scene::Scene;
 use crate::engine::step::Setup;
@@ -103,7 +103,7 @@ pub(super) fn answer(
         step_up: resolution
             .step_up
             .filter(|_| resolution.outcome() == Outcome::StepUp)
-            .map(|terms| step_up(terms, hold_id.is_some())),
+            .map(|terms| step_up(held::in_time(scene, terms), hold_id.is_some())),
         hold_id: *hold_id,
         held: held.iter().map(held_with).collect(),
         contributions: &told.contributions,
@@ -314,9 +314,9 @@ pub(super) fn hold(
 ) {
     let [time, placed_at, deadline_at] =
         [hold.event_ms, hold.placed_ms, hold.deadline_ms].map(format_rfc3339);
-    let final_word = otherwise_word(hold.otherwise);
+    let final_word = otherwise_word(hold.at_the_end());
     // What was to come at the first deadline has come.
-    let next = hold.next.as_ref().filter(|_| hold.state != HoldState::Escalated);
+    let next = hold.stage().filter(|_| hold.state != HoldState::Escalated);
     let record = HoldRecord {
         schema: OutputTopic::Holds.schema(),
         hold_id: &hold.hold_id,
@@ -329,16 +329,17 @@ pub(super) fn hold(
         placed_at: &placed_at,
         under: hold.under.iter().map(String::as_str).collect(),
         deadline_at: &deadline_at,
-        otherwise: match next {
+        otherwise: match &next {
             None => final_word,
             Some(Stage { queue: Some(_), .. }) => "escalate",
             Some(Stage { queue: None, .. }) => "hold",
         },
-        then: next.map(|Stage { for_ms, queue }| HoldThen {
+        then: next.as_ref().map(|Stage { for_ms, queue }| HoldThen {
             for_ms: *for_ms,
             queue: queue.as_deref(),
             otherwise: final_word,
         }),
+        limited_by: hold.limited_by().map(|limit| limited_by(hold, limit)),
         decision_id: &hold.decision_id,
         challenge: hold.challenge.as_ref().map(|challenge| challenge.method.as_str()),
         by,
@@ -348,6 +349,14 @@ pub(super) fn hold(
     out.clear();
     write_json(out, &record);
     sink.emit(OutputTopic::Holds, &hold.output_key, out);
+}
+
+fn limited_by<'a>(hold: &Hold, limit: &'a Limit) -> LimitedBy<'a> {
+    LimitedBy {
+        field: limit.field.as_deref(),
+        value: limit.value.as_deref(),
+        at_most_ms: limit.until_ms.saturating_sub(hold.placed_ms),
+    }
 }
 
 /// Asks people about a hold that nobody decided about until its first deadline; `source` is the record at which it came.
@@ -369,7 +378,7 @@ pub(super) fn escalation(
         hold.event_type,
         hold.event_id,
         format_rfc3339(hold.deadline_ms),
-        match (hold.otherwise, hold.all_payments) {
+        match (hold.at_the_end(), hold.all_payments) {
             (Otherwise::Release, false) => "it is let go",
             (Otherwise::Block, false) => "it is refused",
             (Otherwise::Release, true) => "they are let go",

@@ -3,9 +3,10 @@
 use crate::base::time::TimeText;
 use crate::base::{Digest, EntityKey};
 use crate::decision::holds::{
-    Challenge, Hold, HoldKey, HoldState, Party, Stage, Stopping, subject_key,
+    Challenge, Hold, HoldKey, HoldState, Limit, Party, Stage, Stopping, subject_key,
 };
 use crate::decision::lattice::Outcome;
+use crate::decision::resolve::StepUpTerms;
 use crate::decision::wire::{CommandRef, EventRef, SourceRef};
 use crate::engine::emit;
 use crate::engine::port::Sink;
@@ -111,7 +112,9 @@ fn challenged(scene: &Scene<'_>, verdict: &Verdict<'_>, subjects: &[Hold]) -> Op
         StepUpOtherwise::Block => (None, Otherwise::Block),
         StepUpOtherwise::Hold(for_ms) => (Some(Stage { for_ms, queue: None }), Otherwise::Release),
     };
-    let hold = stopped(scene, verdict, subjects);
+    let mut hold = stopped(scene, verdict, subjects);
+    // WHY: whoever was asked for a second factor and gave none is not let go because there was no time for it.
+    hold.limit.iter_mut().for_each(|limit| limit.otherwise = Some(Otherwise::Block));
     let challenge = Some(Challenge {
         method: terms.method.to_owned(),
         parties: parties(scene.setup, scene.decoded),
@@ -121,7 +124,40 @@ fn challenged(scene: &Scene<'_>, verdict: &Verdict<'_>, subjects: &[Hold]) -> Op
         return Some(Hold { next, challenge, ..hold });
     }
     let deadline_ms = scene.now_ms.saturating_add(terms.within_ms);
-    Some(Hold { has_deadline: true, deadline_ms, next, otherwise, challenge, ..hold })
+    let hold = Hold { has_deadline: true, deadline_ms, next, otherwise, challenge, ..hold };
+    Some(hold.within_limit())
+}
+
+/// How long the rail of a payment leaves, as its type says.
+fn limit(scene: &Scene<'_>) -> Option<Limit> {
+    let (bounds, bound) = scene.hold_bound()?;
+    let field = bounds.by.map(|by| scene.event.field(by));
+    let value = field.and_then(|field| {
+        let member = usize::try_from(scene.decoded.row.get(field.slot)?).ok()?;
+        let FieldType::OneOf(members) = &field.ty else { return None };
+        Some(shown(scene.event, field.slot, members.get(member)?).to_owned())
+    });
+    Some(Limit {
+        until_ms: scene.now_ms.saturating_add(bound.at_most_ms),
+        otherwise: bound.otherwise,
+        field: field.map(|field| field.name.clone()),
+        value,
+        cuts: false,
+    })
+}
+
+/// The second factor that is asked for, with no more time for it than the payment's rail leaves. What would be held for
+/// nothing then is refused.
+pub(super) fn in_time<'p>(scene: &Scene<'_>, terms: StepUpTerms<'p>) -> StepUpTerms<'p> {
+    let Some((_, bound)) = scene.hold_bound() else { return terms };
+    let within_ms = terms.within_ms.min(bound.at_most_ms);
+    let otherwise = terms.otherwise.map(|otherwise| match otherwise {
+        StepUpOtherwise::Hold(for_ms) if within_ms < bound.at_most_ms => {
+            StepUpOtherwise::Hold(for_ms.min(bound.at_most_ms - within_ms))
+        }
+        StepUpOtherwise::Hold(_) | StepUpOtherwise::Block => StepUpOtherwise::Block,
+    });
+    StepUpTerms { within_ms, otherwise, ..terms }
 }
 
 /// Whose event it is: each field that names an entity, with the key of that.
@@ -161,7 +197,7 @@ fn stopped(scene: &Scene<'_>, verdict: &Verdict<'_>, subjects: &[Hold]) -> Hold 
         (None, None) => (now_ms, Otherwise::Release),
     };
     let known = held.iter().map(|held| held.stopping.hold_id.clone());
-    Hold {
+    let hold = Hold {
         state: HoldState::Placed,
         hold_id: scene.hold_id(),
         event_type: scene.event.name.clone(),
@@ -178,11 +214,13 @@ fn stopped(scene: &Scene<'_>, verdict: &Verdict<'_>, subjects: &[Hold]) -> Hold 
         deadline_ms,
         next: own.and_then(|terms| terms.escalate).map(stage),
         otherwise,
+        limit: limit(scene),
         challenge: None,
         decision_id: scene.decision_id.clone(),
         output_key: scene.output_key().to_vec(),
         ended_ms: 0,
-    }
+    };
+    hold.within_limit()
 }
 
 fn stage(Escalation { queue, for_ms }: &Escalation) -> Stage {
@@ -249,6 +287,7 @@ pub(super) fn of_subjects(
                     deadline_ms,
                     next,
                     otherwise: *otherwise,
+                    limit: None,
                     challenge: None,
                     decision_id: scene.decision_id.clone(),
                     output_key: scene.output_key().to_vec(),

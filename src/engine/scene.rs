@@ -11,6 +11,7 @@ use crate::engine::streams::Source;
 use crate::engine::turn::Standing;
 use crate::event::schema::{EventType, FieldType, SlotId};
 use crate::rules::eval::explain::SENSITIVE;
+use crate::rules::program::{HoldBound, HoldBounds};
 
 /// The event as its records name it. Ids are made on demand: a quiet event whose decision is not written costs none.
 #[derive(Debug)]
@@ -111,6 +112,14 @@ impl<'a> Scene<'a> {
             .chain(about)
             .collect();
         Digest::of_parts(&parts).short_hex()
+    }
+
+    /// What its type says about how long such an event may be held, if it says something.
+    pub(super) fn hold_bound(&self) -> Option<(&'a HoldBounds, &'a HoldBound)> {
+        let bounds = &self.setup.program.hold_bounds;
+        let bounds = bounds.get(usize::from(self.decoded.row.event))?;
+        let slot = bounds.by.map(|by| self.event.field(by).slot);
+        Some((bounds, bounds.of(slot.and_then(|slot| self.decoded.row.get(slot)))?))
     }
 
     /// The event's first amount as decimal text, and its currency.

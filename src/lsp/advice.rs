@@ -59,7 +59,7 @@ const WORDS: &[(&str, &str)] = &[
     ("block", "Refuses the payment."),
     (
         "hold",
-        "Stops the payment for a time. Where nobody has decided when it is over, `hold for 2h otherwise release` lets the payment go and `otherwise block` refuses it.",
+        "Stops the payment for a time. Where nobody has decided when it is over, `hold for 2h otherwise release` lets the payment go and `otherwise block` refuses it. At an event, `hold at most 9s where rail [sct_inst] otherwise block`: no payment of that rail is held for longer, whatever rules say.",
     ),
     ("step_up", "Asks for a second factor."),
     (
@@ -127,6 +127,10 @@ const WORDS: &[(&str, &str)] = &[
     (
         "verdict",
         "The field that says what came out: true or false, or a word, then with `fraud [...] genuine [...]`.",
+    ),
+    (
+        "most",
+        "`hold at most 9s where rail [sct_inst] otherwise block`: how long events of a type may be held, by a field that is one of a set; without `where` all others.",
     ),
     ("within", "From the first step to the last; of `5 events within 90d` how old they may be."),
     ("without", "No such event between its neighbours."),

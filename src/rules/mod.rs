@@ -10,6 +10,7 @@ pub mod eval;
 mod expectation;
 mod filled;
 pub mod format;
+mod hold_bounds;
 pub mod locality;
 mod model;
 pub mod oracle;

@@ -16,6 +16,7 @@ pub use crate::rules::action::{ActionPlan, Escalation, Message, MessagePart, Ste
 pub use crate::rules::constant::Constant;
 pub use crate::rules::expectation::{Expectation, WantedAction};
 pub use crate::rules::filled::Filled;
+pub use crate::rules::hold_bounds::{HoldBound, HoldBounds};
 pub use crate::rules::model::{Aspect, LearnedFeature, LearnedSpec, MadeOf, ModelId, ModelPlan};
 use crate::rules::syntax::ast::CompareOp;
 use crate::window::spec::{MeasureId, TableSpec};
@@ -65,6 +66,8 @@ pub struct Program {
     pub rates: Option<Arc<Rates>>,
     /// What is snoozed, in the order of the files.
     pub snoozes: Vec<Snooze>,
+    /// How long events may be held, one per event type, same index as [`Schema::events`].
+    pub hold_bounds: Vec<HoldBounds>,
     /// The `test` blocks.
     pub tests: Vec<TestCase>,
     /// Models, sorted by name.

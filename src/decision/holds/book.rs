@@ -84,8 +84,8 @@ impl HoldBook {
         if hold.state.is_open() {
             self.n_open += 1;
             self.n_subjects += usize::from(hold.all_payments);
-            if hold.has_deadline {
-                self.deadlines.insert((stream, hold.deadline_ms, key));
+            if let Some(due_ms) = hold.due_ms() {
+                self.deadlines.insert((stream, due_ms, key));
             }
             self.followers.extend(hold.under.iter().map(|subject| (subject.clone(), key)));
             if hold.challenge.is_some() {
@@ -105,7 +105,9 @@ impl HoldBook {
             self.n_open -= 1;
             self.n_subjects -= usize::from(hold.all_payments);
         }
-        self.deadlines.remove(&(stream, hold.deadline_ms, key));
+        if let Some(due_ms) = hold.due_ms() {
+            self.deadlines.remove(&(stream, due_ms, key));
+        }
         self.waiting.remove(&(payment(&hold), key));
         for subject in &hold.under {
             self.followers.remove(&(subject.clone(), key));
@@ -141,6 +143,7 @@ impl HoldBook {
         hold.state = after;
         change(&mut hold);
         if after.is_open() {
+            hold = hold.within_limit();
             self.add(stream, key, hold.clone());
             return Some(hold);
         }
@@ -150,6 +153,7 @@ impl HoldBook {
             reasons: Vec::new(),
             under: Vec::new(),
             amount: None,
+            limit: None,
             ..hold.clone()
         };
         self.add(stream, key, kept);
@@ -177,15 +181,23 @@ impl HoldBook {
     /// The deadline of a hold has come.
     fn over_deadline(&mut self, key: HoldKey, state_ms: i64) -> Vec<Hold> {
         let Some((_, hold)) = self.holds.get(&key) else { return Vec::new() };
-        if let Some(Stage { for_ms, .. }) = hold.next {
-            let until_ms = hold.deadline_ms.saturating_add(for_ms);
-            let next = hold.next.clone();
+        let next = hold.stage().filter(|_| hold.has_deadline);
+        if let (Some(_), Some(Stage { for_ms, .. })) = (&next, &hold.next) {
+            // Its rail may cut that; then it is known that it did.
+            let until_ms = hold.deadline_ms.saturating_add(*for_ms);
             let escalated = self.advance(key, HoldStep::Escalate, state_ms, |hold| {
                 (hold.next, hold.challenge, hold.deadline_ms) = (None, None, until_ms);
             });
             // Who is told of it hears who is asked.
             let escalated = escalated.map(|hold| Hold { next, ..hold });
             return self.with_followers(escalated, HoldStep::Escalate, state_ms);
+        }
+        if let Some((otherwise, cuts)) = self.at_its_limit(hold) {
+            let expired = self.advance(key, HoldStep::Expire, state_ms, |hold| {
+                hold.otherwise = otherwise;
+                hold.limit.iter_mut().for_each(|limit| limit.cuts |= cuts);
+            });
+            return expired.into_iter().collect();
         }
         // WHY: its own reasons are over, but the hold of its subject still stops it.
         let followed = hold.under.iter().filter_map(|id| self.open_deadline(id)).max();
@@ -228,12 +240,14 @@ impl HoldBook {
                     continue;
                 }
             }
-            let waits = follower.has_deadline || follower.deadline_ms >= deadline_ms;
+            let most_ms = follower.limit.as_ref().map_or(i64::MAX, |limit| limit.until_ms);
+            let waits = follower.has_deadline || follower.deadline_ms >= deadline_ms.min(most_ms);
             if !step_ends(step) && waits {
                 continue;
             }
             taken.extend(self.advance(key, step, state_ms, |follower| match step {
-                HoldStep::Expire => follower.otherwise = otherwise,
+                // It ends with its subject and not by its rail.
+                HoldStep::Expire => (follower.otherwise, follower.limit) = (otherwise, None),
                 HoldStep::Extend | HoldStep::Escalate => follower.deadline_ms = deadline_ms,
                 HoldStep::Release | HoldStep::Confirm => {}
             }));
@@ -281,8 +295,8 @@ impl HoldBook {
         let due = ids.filter_map(|id| {
             let key = *self.by_id.get(id)?;
             let (_, hold) = self.holds.get(&key)?;
-            let has_passed = hold.has_deadline && hold.deadline_ms <= now_ms;
-            (hold.state.is_open() && has_passed).then_some((hold.deadline_ms, key))
+            let due_ms = hold.due_ms().filter(|due_ms| *due_ms <= now_ms)?;
+            hold.state.is_open().then_some((due_ms, key))
         });
         due.min().map(|(_, key)| key)
     }
@@ -307,6 +321,9 @@ impl HoldBook {
             }
             if ask.until_ms <= hold.deadline_ms {
                 return Err(Refusal::NotLater(state));
+            }
+            if hold.limit.as_ref().is_some_and(|limit| ask.until_ms > limit.until_ms) {
+                return Err(Refusal::BeyondRail(state));
             }
             if ask.until_ms > hold.placed_ms.saturating_add(LONGEST_HOLD_MS) {
                 return Err(Refusal::TooLong(state));
@@ -495,7 +512,7 @@ fn payment(hold: &Hold) -> EntityKey {
 ///
 /// WHY: an answer about yesterday's payment of this id, or one that was written in advance, says nothing about this one.
 fn is_in_time(hold: &Hold, Answer { at_ms, behind_ms, .. }: Answer<'_>) -> bool {
-    let is_over = hold.has_deadline && at_ms > hold.deadline_ms;
+    let is_over = hold.due_ms().is_some_and(|due_ms| at_ms > due_ms);
     at_ms >= hold.event_ms.saturating_sub(behind_ms) && !is_over
 }
 
@@ -530,6 +547,7 @@ mod tests {
             deadline_ms,
             next: None,
             otherwise: Otherwise::Release,
+            limit: None,
             challenge: None,
             decision_id: String::new(),
             output_key: Vec::new(),

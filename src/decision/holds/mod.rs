@@ -6,11 +6,13 @@
 //! holds of payments and nothing else.
 //!
 //! A hold may have two stages: when the first deadline comes, people are asked once more, or a challenge that nobody answered
-//! becomes a plain hold ([`Stage`]).
+//! becomes a plain hold ([`Stage`]). A payment's rail may leave less time than that ([`Limit`]).
 
 mod book;
+mod limit;
 
 pub use book::{HoldBook, Placed, Stopping};
+pub use limit::Limit;
 
 use crate::base::EntityKey;
 use crate::base::codec::{Damaged, Decoder, Encoder};
@@ -220,6 +222,8 @@ pub enum Refusal {
     TooLong(HoldState),
     /// It follows the hold of its subject, whose deadline is its own.
     Follows(HoldState),
+    /// The rail of the payment leaves no such time.
+    BeyondRail(HoldState),
 }
 
 impl Refusal {
@@ -232,6 +236,7 @@ impl Refusal {
             Self::NotLater(_) => "not_later",
             Self::TooLong(_) => "too_long",
             Self::Follows(_) => "follows_subject",
+            Self::BeyondRail(_) => "beyond_rail",
         }
     }
 
@@ -243,7 +248,8 @@ impl Refusal {
             | Self::Changed(state)
             | Self::NotLater(state)
             | Self::TooLong(state)
-            | Self::Follows(state) => Some(state),
+            | Self::Follows(state)
+            | Self::BeyondRail(state) => Some(state),
         }
     }
 }
@@ -306,8 +312,10 @@ pub struct Hold {
     pub deadline_ms: i64,
     /// What comes at the deadline instead of the end.
     pub next: Option<Stage>,
-    /// What happens at the end.
+    /// What happens at the end, where its rail leaves time until then ([`Hold::at_the_end`]).
     pub otherwise: Otherwise,
+    /// How long its rail leaves; none of a subject's.
+    pub limit: Option<Limit>,
     /// The second factor that was asked for, while it is awaited.
     pub challenge: Option<Challenge>,
     /// The decision that placed it.
@@ -351,6 +359,7 @@ impl Hold {
             save_option(queue.as_deref(), code);
         }
         code.flag(hold.otherwise == Otherwise::Block);
+        Limit::save(hold.limit.as_ref(), code);
         code.flag(hold.challenge.is_some());
         if let Some(challenge) = &hold.challenge {
             challenge.save(code);
@@ -384,6 +393,7 @@ impl Hold {
             None
         };
         let otherwise = if code.flag(WHAT)? { Otherwise::Block } else { Otherwise::Release };
+        let limit = Limit::load(code)?;
         let there = code.flag(WHAT)?;
         let challenge = there.then(|| Challenge::load(code)).transpose()?;
         let output_key = code.bytes(WHAT)?.to_vec();
@@ -404,6 +414,7 @@ impl Hold {
             deadline_ms,
             next,
             otherwise,
+            limit,
             challenge,
             decision_id,
             output_key,
@@ -417,7 +428,14 @@ impl Hold {
         let texts = texts.map(String::len).sum::<usize>();
         let parties = self.challenge.iter().flat_map(|challenge| &challenge.parties);
         let parties = parties.map(|(kind, _)| kind.len() + 40).sum::<usize>();
-        texts + parties + self.event_id.len() + self.event_type.len() + self.output_key.len() + 640
+        let limit = self.limit.as_ref().map_or(0, Limit::bytes);
+        texts
+            + parties
+            + limit
+            + self.event_id.len()
+            + self.event_type.len()
+            + self.output_key.len()
+            + 640
     }
 }
 

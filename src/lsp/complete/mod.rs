@@ -236,6 +236,9 @@ fn event(place: &Place<'_>, offers: &mut Offers<'_>) {
         Some("by" | "verdict") if matches!(place.clause, Some("labels" | "answers")) => {
             offers.fields(place.name());
         }
+        Some("where") if place.clause == Some("hold") => offers.fields(place.name()),
+        Some("otherwise") if place.clause == Some("hold") => offers.words(&["block", "release"]),
+        _ if place.clause == Some("hold") => offers.words(&["at", "most", "where", "otherwise"]),
         _ if place.clause == Some("labels") => {
             offers.words(&["by", "verdict", "fraud", "genuine"]);
         }

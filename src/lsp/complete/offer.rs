@@ -106,6 +106,7 @@ pub(super) const FIELDS: &[(&str, &str)] = &[
     ("field", "field ${1:name} : ${2:text} from \"/${3:name}\""),
     ("labels", "labels ${1:event} by ${2:field} verdict ${3:field}"),
     ("answers", "answers ${1:event} by ${2:field} verdict ${3:field}"),
+    ("hold", "hold at most ${1:9s} where ${2:rail} [${3:instant}] otherwise ${4:block}"),
 ];
 
 /// What goes on behind a value.

@@ -149,7 +149,7 @@ impl<'t> Place<'t> {
             Section::Test => &["given", "when", "expect"],
             Section::Policy => words::POLICY_CLAUSES,
             Section::Model => words::MODEL_CLAUSES,
-            Section::Event => &["id", "time", "key", "field", "labels", "answers"],
+            Section::Event => &["id", "time", "key", "field", "labels", "answers", "hold"],
             _ => &[],
         };
         for (at, (kind, word)) in self.tokens.iter().enumerate() {

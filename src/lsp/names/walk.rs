@@ -135,6 +135,10 @@ impl Walker<'_> {
             }
             scope.path(&labels.verdict, &mut self.mentions);
         }
+        let scope = Scope::of(self.declared, vec![name.clone()]);
+        for (field, _) in event.holds.iter().filter_map(|bound| bound.of.as_ref()) {
+            scope.path(field, &mut self.mentions);
+        }
     }
 
     /// A type that is no word of the language is a kind of entity.

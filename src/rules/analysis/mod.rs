@@ -19,6 +19,7 @@ mod baselines;
 mod bounds;
 mod logic;
 mod pairs;
+mod rails;
 mod solve;
 pub mod statements;
 mod texts;
@@ -55,6 +56,7 @@ pub(super) fn findings(program: &Program) -> Vec<Diagnostic> {
                 proofs.entry((Kind::DeadExemption, body.rule, None)).or_default().push(proved);
             }
             report.extend(baselines::findings(&subject));
+            report.extend(rails::finding(&subject));
         }
         pairs::findings(scene, &idle, &mut proofs);
     }

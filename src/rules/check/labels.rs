@@ -126,7 +126,11 @@ impl Builder<'_> {
         self.report.push(Diagnostic::new(codes::W0104, answers.by.span, message).with_help(help));
     }
 
-    fn own_field<'f>(&mut self, own: &'f EventType, path: &ast::Path) -> Option<&'f Field> {
+    pub(super) fn own_field<'f>(
+        &mut self,
+        own: &'f EventType,
+        path: &ast::Path,
+    ) -> Option<&'f Field> {
         let name = dotted(path);
         if let Some(field) = own.field_named(&name) {
             return Some(own.field(field));
@@ -284,7 +288,11 @@ fn words(
 }
 
 /// Where words stand in a closed set.
-fn places(members: &[String], field: &str, words: &[ast::Name]) -> Result<Vec<u64>, Refusal> {
+pub(super) fn places(
+    members: &[String],
+    field: &str,
+    words: &[ast::Name],
+) -> Result<Vec<u64>, Refusal> {
     let place = |word: &ast::Name| {
         let at = members.iter().position(|member| *member == word.text);
         at.map(|at| at as u64).ok_or_else(|| {

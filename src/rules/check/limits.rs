@@ -32,6 +32,8 @@ pub(super) const MAX_EXPANDED_DEPTH: u32 = 512;
 pub(super) const MAX_SEQUENCE_STEPS: u16 = 64;
 /// Longest window: ten years.
 pub(super) const MAX_WINDOW_MS: i64 = 3_653 * 86_400_000;
+/// Longest bound of holds: what commands may come to at most.
+pub(super) const MAX_HOLD_BOUND_MS: i64 = 400 * 86_400_000;
 /// Most events of a window by number.
 pub(super) const MAX_NEWEST: u16 = crate::window::spec::MAX_NEWEST;
 /// Most events that one `given` may stand for.

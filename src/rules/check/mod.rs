@@ -21,6 +21,7 @@ pub(super) mod due;
 mod ends;
 mod fields;
 mod functions;
+mod hold_bounds;
 mod kinds;
 mod labels;
 mod learned;
@@ -185,6 +186,7 @@ fn check(
     tokens::check(&compiled.schema, &compiled.event_spans, &plans, report);
     lists::warn_of_unfilled(items, (&lists, &plans), report);
     let schema: Schema = compiled.schema.clone();
+    let hold_bounds = compiled.hold_bounds.clone();
     if let (Some(notes), Some(taken)) = (notes, build.notes.take()) {
         *notes = taken;
     }
@@ -201,6 +203,7 @@ fn check(
         policy,
         rates,
         snoozes,
+        hold_bounds,
         tests,
         models,
     };

@@ -15,6 +15,7 @@ use crate::rules::check::kinds::Kinds;
 use crate::rules::check::limits::{MAX_EVENTS, MAX_LISTED};
 use crate::rules::check::refusal::{Refusal, did_you_mean};
 use crate::rules::check::{literals, pointer, types};
+use crate::rules::program::HoldBounds;
 use crate::rules::syntax::ast;
 
 /// The words of types that are no entity kinds.
@@ -31,6 +32,8 @@ pub(super) struct Compiled {
     pub(super) kinds: BTreeMap<String, crate::event::schema::EntityId>,
     /// Where each event is declared.
     pub(super) event_spans: Vec<Span>,
+    /// How long the events of each type may be held.
+    pub(super) hold_bounds: Vec<HoldBounds>,
 }
 
 /// Compiles all `event` and `entity` items in file order.
@@ -55,6 +58,7 @@ pub(super) fn compile(items: &[&ast::Item], report: &mut Vec<Diagnostic>) -> Com
     builder.finish();
     builder.labels(items);
     builder.answers(items);
+    builder.hold_bounds(items);
     builder.out
 }
 

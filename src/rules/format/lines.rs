@@ -178,6 +178,9 @@ impl Planner<'_, '_> {
             let words = words.map(|first| self.sheet.at(first.span.start).saturating_sub(2));
             self.out.breaks.extend(words.chain([verdict]).map(|at| (at, 0)));
         }
+        for bound in &event.holds {
+            self.line(self.sheet.at(bound.span.start), INDENT, Above::AsWritten);
+        }
     }
 
     /// Puts the colons below each other, and what stands behind the types.

@@ -147,6 +147,7 @@ const CONTEXTUAL: &[&str] = &[
     "answers",
     "verdict",
     "escalate",
+    "most",
 ];
 
 /// Whether the word builds sentences and is never a name, except after a dot.

@@ -162,6 +162,7 @@ pub(super) fn program(nodes: Vec<Node>) -> Program {
         groups: vec![],
         policy,
         rates: None,
+        hold_bounds: vec![],
         tests: vec![],
         models: vec![],
     }

@@ -156,7 +156,22 @@ pub struct Event {
     pub labels: Option<Box<Labels>>,
     /// Whose challenges it answers: `fraud` are the words of a failed one, `genuine` those of one that was passed.
     pub answers: Option<Box<Labels>>,
+    /// How long such events may be held.
+    pub holds: Vec<HoldBound>,
     /// The whole item.
+    pub span: Span,
+}
+
+/// `hold at most 9s where rail [sct_inst] otherwise block`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HoldBound {
+    /// How long at most, in ms.
+    pub at_most_ms: i64,
+    /// Of which events: a field, and the members of its set. Absent: of all others.
+    pub of: Option<(Path, Vec<Name>)>,
+    /// What comes then.
+    pub otherwise: Option<Otherwise>,
+    /// The whole clause.
     pub span: Span,
 }
 

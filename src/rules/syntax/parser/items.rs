@@ -2,8 +2,8 @@
 
 use crate::diag::{Diagnostic, codes};
 use crate::rules::syntax::ast::{
-    CurrencySource, Entity, Event, Feature, Field, FieldRole, Gives, Item, Labels, List, Name,
-    Rule, Snooze, Template, Text, Type, TypeKind, Use,
+    CurrencySource, Entity, Event, Feature, Field, FieldRole, Gives, HoldBound, Item, Labels, List,
+    Name, Otherwise, Rule, Snooze, Template, Text, Type, TypeKind, Use,
 };
 use crate::rules::syntax::parser::{Parser, actions};
 use crate::rules::syntax::token::{Sign, TokenKind};
@@ -72,12 +72,15 @@ impl Parser<'_> {
         let topic = if self.eat_word("from") { Some(self.text_of("a topic")?) } else { None };
         let when = if self.eat_word("when") { Some(self.discriminator()?) } else { None };
         let (mut fields, mut labels, mut answers) = (Vec::new(), None, None);
+        let mut holds = Vec::new();
         while !self.at_item() {
             let from = self.at;
             let read = if self.at_word("labels") {
                 self.labels(&mut labels, ("labels", ["fraud", "genuine"]))
             } else if self.at_word("answers") {
                 self.labels(&mut answers, ("answers", ["failed", "passed"]))
+            } else if self.at_word("hold") {
+                self.hold_bound().map(|bound| holds.push(bound))
             } else {
                 self.field().map(|field| fields.push(field))
             };
@@ -85,7 +88,8 @@ impl Parser<'_> {
                 self.skip_to_field(from);
             }
         }
-        Some(Event { name, topic, when, fields, labels, answers, span: self.since(start) })
+        let span = self.since(start);
+        Some(Event { name, topic, when, fields, labels, answers, holds, span })
     }
 
     /// `labels ... fraud [...] genuine [...]`, or `answers ... failed [...] passed [...]`; the words in either order.
@@ -124,6 +128,32 @@ impl Parser<'_> {
         Some(())
     }
 
+    /// `hold at most 9s where rail [sct_inst] otherwise block`.
+    fn hold_bound(&mut self) -> Option<HoldBound> {
+        let purpose = "as in `hold at most 9s where rail [sct_inst] otherwise block`";
+        let start = self.bump();
+        self.expect_word("at", purpose)?;
+        self.expect_word("most", purpose)?;
+        let at_most_ms = self.duration_ms("a duration")?;
+        let of = if self.eat_word("where") {
+            let field = self.path("the field that names the rail")?;
+            let member = |p: &mut Self| p.data_name("a member of the set");
+            Some((field, self.bracket_list("before the members of its set", member)?))
+        } else {
+            None
+        };
+        let otherwise = if !self.eat_word("otherwise") {
+            None
+        } else if self.eat_word("release") {
+            Some(Otherwise::Release)
+        } else if self.eat_word("block") {
+            Some(Otherwise::Block)
+        } else {
+            return self.unexpected("`release` or `block`");
+        };
+        Some(HoldBound { at_most_ms, of, otherwise, span: self.since(start) })
+    }
+
     /// `fraud [confirmed, chargeback]`: the words of a field for a verdict; none where it does not stand here.
     fn words_for(&mut self, verdict: &str) -> Option<Vec<Name>> {
         if !self.eat_word(verdict) {
@@ -147,7 +177,7 @@ impl Parser<'_> {
             Some("field") => FieldRole::Field,
             _ => {
                 return self.unexpected(
-                    "a field: `id`, `time`, `key` or `field` and its name, `labels` or `answers`",
+                    "a field: `id`, `time`, `key` or `field` and its name, `labels`, `answers` or `hold`",
                 );
             }
         };

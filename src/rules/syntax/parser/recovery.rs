@@ -271,7 +271,8 @@ impl Parser<'_> {
         let role = self.word().is_some_and(|word| words::FIELD_ROLES.contains(&word));
         let separator = matches!(self.kind_ahead(2), TokenKind::Sign(Sign::Colon | Sign::Dot));
         role && self.word_ahead(1).is_some() && separator
-            || (self.at_word("labels") || self.at_word("answers")) && self.token_at(0).first_on_line
+            || ["labels", "answers", "hold"].iter().any(|word| self.at_word(word))
+                && self.token_at(0).first_on_line
     }
 }
 
