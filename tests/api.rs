@@ -15,6 +15,8 @@ mod desk;
 mod eyes;
 #[path = "api/proof.rs"]
 mod proof;
+#[path = "api/never_stored.rs"]
+mod never_stored;
 mod support;
 
 /// Every route, for every role, and for nobody: who has none of the roles that the table names gets no further.

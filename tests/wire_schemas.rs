@@ -443,6 +443,7 @@ fn every_optional_member_of_every_record_occurs_or_is_known_not_to() {
         "field",
         "raw_cut_from",
         "raw_masked",
+        "raw_blanked",
         "trimmed",
         "models",
         "held",

@@ -54,7 +54,7 @@ use crate::api::streams::Streams;
 use crate::api::tls::Tls;
 use crate::api::tokens::Tokens;
 use crate::api::waiters::Waiters;
-use crate::base::TokenKeys;
+use crate::base::Privacy;
 use crate::config::Config;
 use crate::engine::DecisionsWanted;
 use crate::runtime::{ActiveRules, Post, Reloader, RunError, engine_options};
@@ -73,7 +73,7 @@ pub struct Setup<'a> {
     /// The rule set that decides.
     pub rules: ActiveRules,
     /// The keys of tokens, for whoever derives a decision again.
-    pub tokens: TokenKeys,
+    pub privacy: Privacy,
     /// Makes another one active, where that is possible.
     pub reloader: Option<Arc<Reloader>>,
     /// What counts requests.
@@ -110,7 +110,7 @@ pub fn serve(setup: Setup<'_>) -> Result<Option<Server>, RunError> {
     let options = engine_options(config);
     let state = Arc::new(State {
         config: config.clone(),
-        token_keys: setup.tokens,
+        privacy: setup.privacy,
         tokens,
         issuer,
         limiter: Limiter::new(api.rate_limit),

@@ -18,7 +18,7 @@ use crate::api::streams::Streams;
 use crate::api::tokens::Tokens;
 use crate::api::waiters::Waiters;
 use crate::base::digest::hex;
-use crate::base::{Currency, Digest, TokenKeys};
+use crate::base::{Currency, Digest, Privacy};
 use crate::config::{Config, Topics};
 use crate::engine::EngineOptions;
 use crate::event::mapping::Decoder;
@@ -39,7 +39,7 @@ pub(crate) struct State {
     /// The configuration.
     pub(crate) config: Config,
     /// The keys of tokens in records.
-    pub(crate) token_keys: TokenKeys,
+    pub(crate) privacy: Privacy,
     /// Who is known.
     pub(crate) tokens: Tokens,
     /// Who else says who somebody is.

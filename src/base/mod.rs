@@ -14,6 +14,7 @@ pub mod id;
 pub mod network;
 #[doc(hidden)]
 pub mod planted;
+pub mod privacy;
 pub mod rates;
 pub mod text;
 pub mod time;
@@ -25,5 +26,6 @@ pub use country::{country_meant, parse_country};
 pub use digest::Digest;
 pub use id::{EntityKey, Tag};
 pub use network::{Network, Networks, NoNetwork, parse_address};
-pub use token::{TokenKey, TokenKeys};
+pub use privacy::{NeverStore, Privacy};
+pub use token::TokenKey;
 pub use value::{TextRef, Value};

@@ -125,22 +125,6 @@ impl PartialEq for TokenKey {
 
 impl Eq for TokenKey {}
 
-/// The keys of a service.
-#[derive(Clone, Debug, Default)]
-pub struct TokenKeys {
-    /// The one that makes tokens; none: no rule set with such fields may become active.
-    pub current: Option<TokenKey>,
-    /// The one before it, for records that were decided with it and are decided again.
-    pub previous: Option<TokenKey>,
-}
-
-impl TokenKeys {
-    /// Both, the present one first.
-    pub fn all(&self) -> impl Iterator<Item = &TokenKey> {
-        self.current.iter().chain(&self.previous)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -182,7 +182,7 @@ fn property(key: &Key) -> Json {
     let mut schema = match key.kind {
         Kind::Choice(words) => json!({"type": "string", "enum": words}),
         Kind::Count(least, most) => json!({"type": "integer", "minimum": least, "maximum": most}),
-        Kind::TopicList | Kind::AddressList => {
+        Kind::TopicList | Kind::NameList | Kind::AddressList => {
             json!({"type": "array", "items": {"type": "string"}, "minItems": 1})
         }
         Kind::TextMap => {

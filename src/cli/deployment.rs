@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use crate::base::TokenKeys;
+use crate::base::Privacy;
 use crate::cli::rules::compile_folder;
 use crate::cli::run::{exit, show};
 use crate::cli::{Console, Exit, Failure};
@@ -19,10 +19,10 @@ use crate::runtime::{self, engine_options};
 pub(crate) struct Deployment {
     /// The configuration.
     pub(crate) config: Config,
-    /// The rules, with the key of their tokens.
+    /// The rules, with the key of their tokens and what they never store.
     pub(crate) program: Arc<Program>,
-    /// The keys of tokens.
-    pub(crate) tokens: TokenKeys,
+    /// The keys of tokens, and what is never stored.
+    pub(crate) privacy: Privacy,
     /// The topics to read: those of events, and that of commands.
     pub(crate) inputs: Vec<String>,
     /// What decisions call `config`: the digest of the settings that they depend on.
@@ -39,8 +39,8 @@ impl Deployment {
         let Some(program) = compile_folder(&config.rules.path, console)? else {
             return Ok(Err(Exit::Invalid));
         };
-        let tokens = runtime::token_keys(&config).map_err(Failure::invalid)?;
-        let program = runtime::keyed(program.into(), &tokens).map_err(Failure::invalid)?;
+        let privacy = runtime::privacy(&config).map_err(Failure::invalid)?;
+        let program = runtime::kept_private(program.into(), &privacy).map_err(Failure::invalid)?;
         let mut inputs = input_topics(&config, &program)?;
         inputs.extend(config.topics.commands.clone());
         check_spread(&config, &program)?;
@@ -49,7 +49,7 @@ impl Deployment {
             return Ok(Err(exit(&error)));
         }
         let digest = engine_options(&config).digest().short_hex();
-        Ok(Ok(Self { config, program, tokens, inputs, digest }))
+        Ok(Ok(Self { config, program, privacy, inputs, digest }))
     }
 }
 

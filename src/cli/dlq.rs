@@ -166,6 +166,8 @@ struct Letter {
     raw_cut_from: Option<u64>,
     #[serde(default)]
     raw_masked: Option<u64>,
+    #[serde(default)]
+    raw_blanked: Option<u64>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -444,13 +446,15 @@ type Fetch<'f> = &'f dyn Fn(&RecordAt) -> Result<Option<Vec<u8>>, String>;
 
 /// What is sent again, or why nothing can be. A dead letter that does not hold the record as it came says where that stands.
 fn record(dead: &Dead, fetch: Fetch<'_>) -> Result<Vec<u8>, String> {
-    let Letter { raw_cut_from, raw_masked, source, .. } = &dead.letter;
-    if raw_cut_from.is_some() || raw_masked.is_some() {
+    let Letter { raw_cut_from, raw_masked, raw_blanked, source, .. } = &dead.letter;
+    if raw_cut_from.is_some() || raw_masked.is_some() || raw_blanked.is_some() {
         let Place { topic, partition, offset } = source;
         let at = RecordAt { topic: topic.clone(), partition: *partition, offset: *offset };
         return fetch(&at)?.ok_or_else(|| {
             let why = if raw_masked.is_some() {
                 "card numbers in its dead letter are masked"
+            } else if raw_blanked.is_some() {
+                "values that nobody may store are not in its dead letter"
             } else {
                 "its dead letter holds the beginning only"
             };
@@ -510,7 +514,7 @@ mod tests {
         let gone = |_: &RecordAt| Ok(None);
         assert_eq!(record(&all[0], &gone), Ok(b"a".to_vec()));
         // What is masked or cut is read where it came from.
-        for member in ["raw_masked", "raw_cut_from"] {
+        for member in ["raw_masked", "raw_blanked", "raw_cut_from"] {
             let mut changed = letter(70);
             changed[member] = json!(1);
             let all = letters(&[stored(5, changed)]);

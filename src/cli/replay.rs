@@ -57,7 +57,7 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
     let (level, color) = (log::level(level), console.color);
     log::init(&log::Settings { form: Some(log::Form::Text), level, repeat_limit, color })
         .map_err(Failure::invalid)?;
-    let Deployment { config, program, tokens, inputs, .. } =
+    let Deployment { config, program, privacy, inputs, .. } =
         match Deployment::of(loaded.config, console)? {
             Ok(deployment) => deployment,
             Err(exit) => return Ok(exit),
@@ -76,7 +76,7 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
     };
     let (stored, at) = choose(all).map_err(Failure::invalid)?;
     let mut engines = DecidingEngines::new(program, engine_options(&config))
-        .tokenizing(tokens)
+        .keeping(privacy)
         .partitioned_by(config.kafka.partitioned_by.as_deref())
         .commanded_from(config.topics.commands.as_deref());
     for folder in &arguments.past_rules {

@@ -84,7 +84,7 @@ fn serve(
     backfill: Option<Since>,
     console: Console,
 ) -> Result<Books, RunError> {
-    let Deployment { config, program, tokens, inputs, digest } = deployment;
+    let Deployment { config, program, privacy, inputs, digest } = deployment;
     let config = &config;
     let stop = Stop::on_signals(config.shutdown_timeout)
         .map_err(|error| RunError::Process { reason: error.to_string() })?;
@@ -95,7 +95,7 @@ fn serve(
     let health = Arc::new(Health::new(config.http.progress_timeout));
     let address = config.http.listen;
     let needs_approval = config.rules.activation == Activation::Approved;
-    let laid = Laid { tokens: tokens.clone(), needs_approval, ..laid(config, &program, &inputs) };
+    let laid = Laid { privacy: privacy.clone(), needs_approval, ..laid(config, &program, &inputs) };
     let (reloader, incoming) = Reloader::new(&config.rules.path, laid, Arc::clone(&board));
     let reloader = Arc::new(reloader);
     let _watch = reloader
@@ -114,7 +114,7 @@ fn serve(
         config,
         inputs: event_topics(config, &inputs),
         rules: rules.clone(),
-        tokens: tokens.clone(),
+        privacy: privacy.clone(),
         reloader: Some(reloader),
         books: Arc::clone(board.requests()),
     };
@@ -129,7 +129,7 @@ fn serve(
         .following(incoming, Arc::clone(&board))
         .shown_in(rules)
         .backfilled(backfill)
-        .tokenizing(tokens)
+        .keeping(privacy)
         .partitioned_by(config.kafka.partitioned_by.as_deref())
         .commanded_from(config.topics.commands.as_deref());
     notify::follow(Arc::clone(&health), stop.clone())

@@ -151,6 +151,11 @@ impl ConfigError {
         Self { at, problem }
     }
 
+    /// Whether all that is wrong is that a needed key is not set.
+    pub fn is_lacking(&self) -> bool {
+        matches!(self.problem, Problem::Required { .. })
+    }
+
     /// The stable code.
     pub fn code(&self) -> Code {
         Code(match self.problem {

@@ -23,6 +23,8 @@ pub enum Kind {
     Topic,
     /// Names of Kafka topics.
     TopicList,
+    /// Names of members.
+    NameList,
     /// Addresses, a host with a port each.
     AddressList,
     /// Names with texts.
@@ -46,6 +48,7 @@ impl Kind {
             Self::Choice(words) => format!("one of {}", words.join(", ")),
             Self::Topic => "the name of a Kafka topic: 1 to 249 letters, digits, `.`, `_` or `-`".to_owned(),
             Self::TopicList => "a list of names of Kafka topics such as `[payments, logins]`".to_owned(),
+            Self::NameList => "a list of names such as `[cvv, pin_block]`".to_owned(),
             Self::AddressList => {
                 "a list of addresses, each a host with a port and nothing before them, such as `[kafka:9092]`".to_owned()
             }
@@ -93,7 +96,8 @@ const fn key(path: &'static str, kind: Kind, fallback: Fallback, doc: &'static s
 
 use Fallback::{Required, Unset, Value};
 use Kind::{
-    AddressList, Choice, Count, Duration, Path, Rate, Secret, Size, Text, TextMap, Topic, TopicList,
+    AddressList, Choice, Count, Duration, NameList, Path, Rate, Secret, Size, Text, TextMap, Topic,
+    TopicList,
 };
 
 /// The longest span of event time that a setting may ask for: ten years, so that no sum of times can overflow.
@@ -184,6 +188,7 @@ pub const KEYS: &[Key] = &[
     key("audit.checkpoint_interval", Duration("1s", "1d"), Value("1m"), "A checkpoint is signed at every record that lengthens an audit chain, and otherwise so often while records are decided."),
     key("tokens.key_file", Path, Unset("no field may be `tokenized`"), "File with the secret, at least 32 bytes, by which values of `tokenized` fields become tokens: `openssl rand -hex 32` makes one. Only the service may read it."),
     key("tokens.previous_key_file", Path, Unset("no key was changed"), "The secret before it, so that records which were decided with it can be decided again."),
+    key("privacy.never_store", NameList, Unset("verification codes, track data and PINs by their usual names (SECURITY.md)"), "Members of records whose values are never stored, wherever they stand: blanked in dead letters, and no field may read them. Names are compared without regard to capitals, `_` and `-`; what is given here replaces the list."),
     key("http.listen", Text, Value("127.0.0.1:9464"), "Address of /metrics, /livez and /readyz."),
     key("http.reload", Choice(HTTP_RELOAD), Value("auto"), "Whether `riskweir reload` may ask. `auto`: only where `http.listen` is a loopback address."),
     key("http.token_file", Path, Unset("whoever reaches the address may read"), "File with the token, at least 16 characters, that whoever reads /metrics or asks for a reload sends as `Authorization: Bearer`: `openssl rand -hex 32` makes one. /livez and /readyz take none."),

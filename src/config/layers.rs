@@ -193,7 +193,7 @@ fn one_line<'a>(path: &str, text: &'a str) -> Result<&'a str, Problem> {
 
 /// The structure of a text outside the file: items of lists stand between commas, maybe in brackets.
 fn raw_of(key: &Key, text: &str) -> Raw {
-    if !matches!(key.kind, Kind::TopicList | Kind::AddressList) {
+    if !matches!(key.kind, Kind::TopicList | Kind::NameList | Kind::AddressList) {
         return Raw::Text(text.to_owned());
     }
     let text = text.trim();
@@ -239,7 +239,7 @@ fn fill_raw(key: &str, raw: Raw, env: &[(String, String)]) -> Result<Raw, Proble
 
 fn parse_raw(key: &Key, raw: Raw, origin: &Origin) -> Result<Value, Problem> {
     match (key.kind, raw) {
-        (Kind::TopicList | Kind::AddressList, Raw::List(items)) => {
+        (Kind::TopicList | Kind::NameList | Kind::AddressList, Raw::List(items)) => {
             let texts = items.into_iter().map(|item| match item {
                 Raw::Text(text) if is_item(key.kind, &text) => Ok(text),
                 Raw::Text(text) => Err(bad_value(key, &text)),
@@ -266,7 +266,7 @@ fn parse_raw(key: &Key, raw: Raw, origin: &Origin) -> Result<Value, Problem> {
             Ok(Value::Map(map))
         }
         (Kind::Count(..), Raw::Int(number)) => parse_text(key, &number.to_string(), origin),
-        (Kind::TopicList | Kind::AddressList | Kind::TextMap, other) => {
+        (Kind::TopicList | Kind::NameList | Kind::AddressList | Kind::TextMap, other) => {
             Err(wrong_type(key, &other))
         }
         (_, Raw::Text(text)) => parse_text(key, &text, origin),
@@ -296,7 +296,7 @@ fn parse_text(key: &Key, text: &str, origin: &Origin) -> Result<Value, Problem> 
         Kind::Choice(words) => words.contains(&text).then(|| Value::Text(text.to_owned())),
         Kind::Topic => is_topic(text).then(|| Value::Text(text.to_owned())),
         Kind::TextMap if *origin == Origin::Default => Some(Value::Map(BTreeMap::new())),
-        Kind::TopicList | Kind::AddressList | Kind::TextMap => None,
+        Kind::TopicList | Kind::NameList | Kind::AddressList | Kind::TextMap => None,
     };
     value.ok_or_else(|| bad_value(key, text))
 }

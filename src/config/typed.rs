@@ -36,6 +36,8 @@ pub struct Config {
     pub audit: Audit,
     /// Keys of tokens.
     pub tokens: TokenFiles,
+    /// Members whose values are never stored; `None`: the usual ones.
+    pub never_store: Option<Vec<String>>,
     /// Metrics and health.
     pub http: Http,
     /// The HTTP API; none: it is not served.
@@ -370,6 +372,7 @@ pub(crate) fn build(resolved: &Resolved, errors: &mut Vec<ConfigError>) -> Optio
             key_file: read.path("tokens.key_file"),
             previous_key_file: read.path("tokens.previous_key_file"),
         },
+        never_store: read.list("privacy.never_store"),
         http: http?,
         api,
         log: log(&read)?,

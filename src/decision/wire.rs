@@ -625,6 +625,9 @@ pub struct DeadLetterRecord<'a> {
     /// Card numbers in `raw_base64` whose digits but the last four are `*`. The record as it came stands at `source`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub raw_masked: Option<usize>,
+    /// Members of the record whose values are never stored, such as `cvv` or `pin`: in `raw_base64` they are `*`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub raw_blanked: Option<usize>,
 }
 
 /// A happening that auditors ask for.

@@ -108,6 +108,7 @@ registry! {
     E0518 "an event that costs more than the budget";
     E0519 "an id in a template";
     E0520 "labels that do not fit";
+    E0521 "a field that reads what nobody may store";
     E0530 "a rate file that cannot be used";
     E0601 "unknown model";
     E0602 "what a model cannot be made of";

@@ -69,6 +69,8 @@ pub struct Counters {
     pub dead_letters: BTreeMap<&'static str, u64>,
     /// Dead letters by declared field at fault.
     pub mapping_errors: BTreeMap<String, u64>,
+    /// Members whose values are never stored, by the topic of their records.
+    pub never_stored: BTreeMap<String, u64>,
     /// Per rule, in the order of the program.
     pub rules: Vec<RuleCounters>,
     /// Events behind the clock within the allowed lateness.
@@ -149,6 +151,15 @@ impl Counters {
         *self.dead_letters.entry(error.reason.as_str()).or_default() += 1;
         if let Some(field) = &error.field {
             *self.mapping_errors.entry(field.to_string()).or_default() += 1;
+        }
+    }
+
+    /// Counts members of a record of a topic whose values are never stored.
+    pub fn count_never_stored(&mut self, topic: &str, n: u64) {
+        match self.never_stored.get_mut(topic) {
+            _ if n == 0 => {}
+            Some(known) => *known += n,
+            None => _ = self.never_stored.insert(topic.to_owned(), n),
         }
     }
 

@@ -6,9 +6,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Serialize;
 
-use crate::base::Digest;
 use crate::base::cards;
 use crate::base::time::format_rfc3339;
+use crate::base::{Digest, NeverStore};
 use crate::decision::episodes::{Ended, Episode, Graver};
 use crate::decision::holds::{Hold, HoldState, Limit, Stage};
 use crate::decision::json;
@@ -410,16 +410,19 @@ pub(super) fn escalation(
     sink.emit(OutputTopic::Alerts, &hold.output_key, out);
 }
 
-/// Emits a dead letter, with the record's bytes as they came, but for card numbers.
+/// Emits a dead letter, with the record's bytes as they came, but for card numbers and for values that are never stored; how
+/// many there were of those.
 pub(super) fn dead_letter(
-    input: &Input<'_>,
-    source: &Source,
+    (input, source): (&Input<'_>, &Source),
+    never_store: &NeverStore,
     error: &DecodeError,
     out: &mut Vec<u8>,
     sink: &mut impl Sink,
-) {
+) -> u64 {
+    let blanked = input.payload.map(|raw| never_store.blanked(raw));
+    let n_blanked = blanked.as_ref().map_or(0, |(_, n)| *n);
     // WHY: masked as a whole, because what is cut off may be the end of a number.
-    let masked = input.payload.map(cards::masked);
+    let masked = blanked.as_ref().map(|(raw, _)| cards::masked(raw));
     let raw = masked.as_ref().map(|(raw, _)| raw.get(..MAX_RAW_BYTES).unwrap_or(raw));
     let record = DeadLetterRecord {
         schema: OutputTopic::DeadLetter.schema(),
@@ -434,11 +437,13 @@ pub(super) fn dead_letter(
         raw_base64: raw.map(|raw| BASE64.encode(raw)),
         raw_cut_from: input.payload.map(<[u8]>::len).filter(|length| *length > MAX_RAW_BYTES),
         raw_masked: masked.as_ref().map(|(_, n)| *n).filter(|n| *n > 0),
+        raw_blanked: Some(n_blanked).filter(|n| *n > 0),
     };
     out.clear();
     write_json(out, &record);
     let key = format!("{}-{}", source.topic, source.partition);
     sink.emit(OutputTopic::DeadLetter, key.as_bytes(), out);
+    n_blanked as u64
 }
 
 /// A chain of audit records, and the record of its input partition at which it goes on.

@@ -433,9 +433,11 @@ fn load_counters(code: &mut Decoder<'_>) -> Result<(Counters, RuleCounts), Damag
         let known = known.ok_or_else(|| code.damaged("reason of a dead letter"))?;
         counters.dead_letters.insert(known.name, load_count(code)?);
     }
-    for _ in 0..code.count(2, WHAT)? {
-        let field = code.text(WHAT)?.to_owned();
-        counters.mapping_errors.insert(field, load_count(code)?);
+    for named in [&mut counters.mapping_errors, &mut counters.never_stored] {
+        for _ in 0..code.count(2, WHAT)? {
+            let name = code.text(WHAT)?.to_owned();
+            named.insert(name, load_count(code)?);
+        }
     }
     let mut rules = Vec::new();
     for _ in 0..code.count(10, WHAT)? {

@@ -291,10 +291,12 @@ fn write_counters<'a>(
         code.text(reason);
         code.var(*count);
     }
-    code.count(counters.mapping_errors.len());
-    for (field, count) in &counters.mapping_errors {
-        code.text(field);
-        code.var(*count);
+    for named in [&counters.mapping_errors, &counters.never_stored] {
+        code.count(named.len());
+        for (name, count) in named {
+            code.text(name);
+            code.var(*count);
+        }
     }
     code.count(counters.rules.len());
     for (name, rule) in rules.zip(&counters.rules) {
@@ -324,6 +326,7 @@ fn scalars(counters: &Counters) -> impl Iterator<Item = u64> {
         outcomes,
         dead_letters: _,
         mapping_errors: _,
+        never_stored: _,
         rules: _,
         late,
         too_late,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::base::{Digest, TokenKey, Value};
+use crate::base::{Digest, NeverStore, TokenKey, Value};
 use crate::decision::command::Command;
 use crate::decision::episodes::Episodes;
 use crate::decision::holds::HoldBook;
@@ -268,10 +268,16 @@ impl Engine {
         remembered.counters.read += 1;
         match decoded {
             Ok(decoded) => {
+                let n = u64::from(decoded.row.n_never_stored);
+                remembered.counters.count_never_stored(&source.topic, n);
                 let (setup, work) = (&self.setup, &mut self.work);
                 Turn { setup, source, remembered, work, input, decoded, sink }.take();
             }
-            Err(error) => refuse(remembered, (input, source), &error, &mut self.work.body, sink),
+            Err(error) => {
+                let (never_store, body) =
+                    (&self.setup.program.schema.never_store, &mut self.work.body);
+                refuse((remembered, never_store), (input, source), &error, body, sink);
+            }
         }
         self.keep_within_budget();
     }
@@ -288,7 +294,10 @@ impl Engine {
                 let setup = &self.setup;
                 Obedience { setup, source, remembered, input, body, sink }.take(&command);
             }
-            Err(error) => refuse(remembered, (input, source), &error, body, sink),
+            Err(error) => {
+                let never_store = &self.setup.program.schema.never_store;
+                refuse((remembered, never_store), (input, source), &error, body, sink);
+            }
         }
         self.keep_within_budget();
     }
@@ -496,7 +505,7 @@ fn carries(commands: Option<&str>, topic: &str) -> Carries {
 
 /// A record that is neither an event nor a command.
 fn refuse(
-    remembered: &mut Remembered,
+    (remembered, never_store): (&mut Remembered, &NeverStore),
     (input, source): (&Input<'_>, &Source),
     error: &DecodeError,
     body: &mut Vec<u8>,
@@ -506,7 +515,8 @@ fn refuse(
     remembered.trail.add(u64::from(input.stream.0));
     remembered.trail.add(input.offset.cast_unsigned());
     remembered.trail.add_bytes(error.reason.as_str().as_bytes());
-    emit::dead_letter(input, source, error, body, sink);
+    let n_blanked = emit::dead_letter((input, source), never_store, error, body, sink);
+    remembered.counters.count_never_stored(&source.topic, n_blanked);
 }
 
 /// The rule set with its settings, and with the name of the key of its tokens where it has some.

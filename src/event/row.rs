@@ -17,6 +17,8 @@ pub struct Row {
     pub slots: Vec<u64>,
     /// Texts that had to be unescaped or normalised.
     pub arena: Vec<u8>,
+    /// Members of the record whose values are never stored.
+    pub n_never_stored: u32,
 }
 
 impl Row {
@@ -30,6 +32,7 @@ impl Row {
         self.event = event.0;
         self.time_ms = 0;
         self.present = 0;
+        self.n_never_stored = 0;
         self.slots.clear();
         self.slots.resize(usize::from(n_slots), 0);
         self.arena.clear();

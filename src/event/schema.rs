@@ -2,7 +2,9 @@
 
 use core::fmt;
 
-use crate::base::{Currency, TokenKey};
+use std::sync::Arc;
+
+use crate::base::{Currency, NeverStore, TokenKey};
 
 /// Index of an event type in [`Schema::events`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -34,6 +36,8 @@ pub struct Schema {
     pub roles: Vec<EntityRole>,
     /// The key of tokens, where the rule set has some; without, the one that everybody knows.
     pub token_key: Option<TokenKey>,
+    /// Members of records whose values are never stored.
+    pub never_store: Arc<NeverStore>,
 }
 
 /// `entity customer = card_payment.user_id | login.user_id`: a name by which every listed event has that key.
@@ -316,6 +320,21 @@ impl Schema {
         let of = |event: &EventType| {
             let field = event.fields.iter().find(|field| field.tokenized)?;
             Some(format!("{}.{}", event.name, field.name))
+        };
+        self.events.iter().find_map(of)
+    }
+
+    /// A field that reads a member of one of these names, or of what lies in it: as `event.field`, and the name.
+    pub fn reads_any(&self, names: &NeverStore) -> Option<(String, String)> {
+        let member = |field: &Field| {
+            let mut members = field.from.iter().flat_map(|pointer| &pointer.0);
+            members.find(|member| names.has(member.as_bytes())).cloned()
+        };
+        let of = |event: &EventType| {
+            event
+                .fields
+                .iter()
+                .find_map(|field| Some((format!("{}.{}", event.name, field.name), member(field)?)))
         };
         self.events.iter().find_map(of)
     }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::base::rates::Rates;
-use crate::base::{Currency, Digest, Network, TokenKey};
+use crate::base::{Currency, Digest, Network, NeverStore, TokenKey};
 use crate::diag::{Sources, Span};
 use crate::event::schema::{EntityId, EventId, FieldId, Schema, SlotId};
 pub use crate::rules::action::{ActionPlan, Escalation, Message, MessagePart, StepUpOtherwise};
@@ -99,6 +99,13 @@ impl Program {
             }
         }
         self.schema.token_key = Some(key.clone());
+        self
+    }
+
+    /// The same where values of these members are never stored.
+    #[must_use]
+    pub fn never_storing(mut self, names: &Arc<NeverStore>) -> Self {
+        self.schema.never_store = Arc::clone(names);
         self
     }
 }

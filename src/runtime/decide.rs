@@ -328,6 +328,7 @@ impl Step for Deciding {
             .audit_chains()
             .map(|(source, link)| (source.topic.as_str().into(), source.partition, link.seq));
         let fields = counters.mapping_errors.iter();
+        let never_stored = counters.never_stored.iter();
         let (holds_oldest_ms, holds_due_soon) = self.engine.holds_waiting(wall_ms);
         *report = EngineReport {
             alerts: per_rule(|rule| rule.alerts),
@@ -363,6 +364,7 @@ impl Step for Deciding {
             overflows: counters.overflows,
             breaker_trips: counters.breaker_trips,
             mapping_errors: fields.map(|(field, n)| (field.as_str().into(), *n)).collect(),
+            never_stored: never_stored.map(|(topic, n)| (topic.as_str().into(), *n)).collect(),
             models: self.models(),
             labels: self.labels(),
         };

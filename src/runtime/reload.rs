@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 use signal_hook::consts::SIGHUP;
 use signal_hook::flag;
 
-use crate::base::TokenKeys;
+use crate::base::Privacy;
 use crate::diag::render::{self, Style};
 use crate::diag::{Severity, Sources};
 use crate::loader::{load, models_beside};
@@ -23,8 +23,8 @@ use crate::rules::compile;
 use crate::rules::locality::{Foreign, foreign};
 use crate::rules::program::Program;
 use crate::runtime::backfill::{Planned, Since};
+use crate::runtime::privacy::kept_private;
 use crate::runtime::rulesets::{Asked, Became, Wish};
-use crate::runtime::tokens::keyed;
 use crate::telemetry::{Board, happening};
 
 /// How often signals are looked for.
@@ -86,8 +86,8 @@ pub struct Laid {
     pub inputs: Option<Vec<String>>,
     /// `kafka.partitioned_by`, and whether the first rule set could be decided partition by partition.
     pub spread: Option<(String, bool)>,
-    /// Keys of tokens.
-    pub tokens: TokenKeys,
+    /// Keys of tokens, and what is never stored.
+    pub privacy: Privacy,
     /// Another rule set becomes active only where somebody approved it.
     pub needs_approval: bool,
 }
@@ -188,7 +188,7 @@ impl Reloader {
     ) -> (Reload, Option<Receiver<Became>>) {
         let mut outgoing = self.outgoing.lock().unwrap_or_else(PoisonError::into_inner);
         let fits = |program: Arc<Program>| {
-            self.laid.check(&program).and_then(|()| keyed(program, &self.laid.tokens))
+            self.laid.check(&program).and_then(|()| kept_private(program, &self.laid.privacy))
         };
         let (outcome, became) = match compile().and_then(fits) {
             Err(reason) => (Reload::Refused { reason }, None),

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 
-use crate::base::{Digest, TokenKeys};
+use crate::base::{Digest, Privacy};
 use crate::diag::{Binary, Source, Sources};
 use crate::durable::container::Next;
 use crate::durable::{LoadError, Parts};
@@ -130,7 +130,7 @@ pub struct DecidingEngines {
     /// Engines that share the memory.
     engines: u32,
     /// Keys of tokens, for rule sets of the past.
-    keys: TokenKeys,
+    privacy: Privacy,
 }
 
 /// The identity of a rule set with its settings.
@@ -167,7 +167,7 @@ impl DecidingEngines {
             partitioned_by: None,
             commands: None,
             engines: 1,
-            keys: TokenKeys::default(),
+            privacy: Privacy::default(),
         }
     }
 
@@ -203,19 +203,20 @@ impl DecidingEngines {
         Self { commands: topic.map(str::to_owned), ..self }
     }
 
-    /// Rule sets of the past have tokens of these keys.
+    /// Rule sets of the past have tokens of these keys, and store no values of these members.
     #[must_use]
-    pub fn tokenizing(self, keys: TokenKeys) -> Self {
-        Self { keys, ..self }
+    pub fn keeping(self, privacy: Privacy) -> Self {
+        Self { privacy, ..self }
     }
 
     /// The rule set with tokens of each key.
     fn each_keyed(&self, program: Program, options: EngineOptions) -> Vec<RuleSet> {
+        let program = program.never_storing(&self.privacy.never_store);
         if program.schema.tokenized_field().is_none() {
             return vec![RuleSet::new(Arc::new(program), options)];
         }
         let keyed = |key| RuleSet::new(Arc::new(program.clone().keyed(key)), options);
-        self.keys.all().map(keyed).collect()
+        self.privacy.keys().map(keyed).collect()
     }
 
     /// Knows a rule set of the past, with the settings of the wanted one: its identity, for each key of tokens one.

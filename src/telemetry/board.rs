@@ -282,6 +282,7 @@ mod tests {
             watermarks: vec![(Arc::clone(&label), 0, 1_500)],
             state_keys: per(),
             mapping_errors: per(),
+            never_stored: per(),
             models: vec![ModelReport {
                 model: Arc::clone(&label),
                 scored: 5,
@@ -389,6 +390,7 @@ mod tests {
         "riskweir_kafka_errors_total",
         "riskweir_output_errors_total",
         "riskweir_mapping_errors_total",
+        "riskweir_sad_dropped_total",
         "riskweir_model_scores_total",
         "riskweir_model_unscored_total",
         "riskweir_model_high_scores_total",

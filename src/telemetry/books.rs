@@ -129,6 +129,8 @@ pub struct EngineReport {
     pub breaker_trips: u64,
     /// Values that a declared field could not take, per field.
     pub mapping_errors: Vec<(Arc<str>, u64)>,
+    /// Members whose values are never stored, by the topic of their records.
+    pub never_stored: Vec<(Arc<str>, u64)>,
     /// What models said.
     pub models: Vec<ModelReport>,
     /// What labels say.
@@ -264,6 +266,7 @@ impl EngineReport {
             (&mut self.rule_amounts_left_out, &other.rule_amounts_left_out),
             (&mut self.state_keys, &other.state_keys),
             (&mut self.mapping_errors, &other.mapping_errors),
+            (&mut self.never_stored, &other.never_stored),
         ];
         for (ours, theirs) in named {
             for (name, n) in theirs {

@@ -170,6 +170,11 @@ fn state(cells: &[Books]) -> Vec<MetricFamily> {
             add(out, vec![("field", field.to_string())], *n);
         }
     });
+    let never_stored = gather(cells, |books, out| {
+        for (topic, n) in &books.engine.never_stored {
+            add(out, vec![("topic", topic.to_string())], *n);
+        }
+    });
     let watermarks = gather(cells, |books, out| {
         for (topic, partition, ms) in &books.engine.watermarks {
             let labels = vec![("partition", partition.to_string()), ("topic", topic.to_string())];
@@ -209,6 +214,11 @@ fn state(cells: &[Books]) -> Vec<MetricFamily> {
             "riskweir_mapping_errors_total",
             "Values that a declared field could not take.",
             mapping,
+        ),
+        counter(
+            "riskweir_sad_dropped_total",
+            "Members of records whose values are never stored, such as `cvv` or `pin`.",
+            never_stored,
         ),
     ]
 }

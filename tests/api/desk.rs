@@ -76,8 +76,18 @@ impl<'a> Desk<'a> {
     }
 
     pub(crate) fn open_with(broker: &'a Broker, test: &str, settings: &[&str]) -> Self {
+        Self::open_ruled(broker, test, RULES, settings)
+    }
+
+    /// By rules of the test's own.
+    pub(crate) fn open_ruled(
+        broker: &'a Broker,
+        test: &str,
+        rules: &str,
+        settings: &[&str],
+    ) -> Self {
         let fleet = Fleet::new(broker, test, ("transactional", 2));
-        fs::write(fleet.rules().join("rules.risk"), RULES).unwrap();
+        fs::write(fleet.rules().join("rules.risk"), rules).unwrap();
         broker.create_topic(&fleet.topic("commands"), 2);
         let tokens: BTreeMap<Role, (Token, String)> = Role::ALL
             .into_iter()
@@ -263,7 +273,7 @@ pub(crate) fn in_hours(hours: i64) -> String {
     riskweir::base::time::format_rfc3339(now_ms() + hours * 3_600_000)
 }
 
-fn now_ms() -> i64 {
+pub(crate) fn now_ms() -> i64 {
     let since = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap();
     i64::try_from(since.as_millis()).unwrap()
 }

@@ -105,7 +105,7 @@ fn derive(state: &State, at: &RecordAt, bounds: &Bounds) -> Result<Derived, Prob
     let mut inputs = state.inputs.clone();
     inputs.extend(config.topics.commands.clone());
     let mut engines = DecidingEngines::new(state.rules.get(), state.options)
-        .tokenizing(state.token_keys.clone())
+        .keeping(state.privacy.clone())
         .partitioned_by(config.kafka.partitioned_by.as_deref())
         .commanded_from(config.topics.commands.as_deref());
     rederive(config, &inputs, &mut engines, at, bounds).map_err(|error| match error {

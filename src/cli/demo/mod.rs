@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use crate::api;
-use crate::base::TokenKeys;
+use crate::base::Privacy;
 use crate::cli::demo::pass::Pass;
 use crate::cli::demo::view::View;
 use crate::cli::generate::{TOPICS, duration, rate};
@@ -237,7 +237,7 @@ impl Stage<'_> {
             config: self.config,
             inputs: self.inputs.to_vec(),
             rules: rules.clone(),
-            tokens: TokenKeys::default(),
+            privacy: Privacy::default(),
             reloader: None,
             books: Arc::clone(board.requests()),
         })?;

@@ -1,7 +1,10 @@
 //! The keys of open objects, for finding duplicates.
 
+use std::sync::Arc;
+
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::base::NeverStore;
 use crate::event::error::{Reason, ScanError};
 use crate::event::json::{Text, Token, slice, unescape_into};
 
@@ -14,6 +17,10 @@ pub struct KeyLog {
     frames: Vec<Frame>,
     left: Vec<u8>,
     right: Vec<u8>,
+    /// Names whose values are never stored.
+    pub(crate) never_store: Option<Arc<NeverStore>>,
+    /// How many keys of the record have such a name.
+    pub(crate) n_never_stored: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +43,7 @@ impl KeyLog {
     pub fn clear(&mut self) {
         self.keys.clear();
         self.frames.clear();
+        self.n_never_stored = 0;
     }
 
     /// Number of open containers.
@@ -68,13 +76,15 @@ impl KeyLog {
 
     /// Adds a key to the innermost object, or finds that it is there already.
     pub(crate) fn add(&mut self, raw: &[u8], key: Text) -> Result<()> {
-        let hash = if key.escaped {
+        let mut name = slice(raw, key);
+        if key.escaped {
             self.left.clear();
-            unescape_into(slice(raw, key), &mut self.left);
-            xxh3_64(&self.left)
-        } else {
-            xxh3_64(slice(raw, key))
-        };
+            unescape_into(name, &mut self.left);
+            name = &self.left;
+        }
+        let hash = xxh3_64(name);
+        let is_never_stored = self.never_store.as_ref().is_some_and(|names| names.has(name));
+        self.n_never_stored += u32::from(is_never_stored);
         let Some(frame) = self.frames.last_mut() else { return Ok(()) };
         let bit = 1_u64 << (hash & 63);
         let (first, maybe_seen) = (frame.first_key, frame.bloom & bit != 0);

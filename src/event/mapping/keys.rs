@@ -5,6 +5,10 @@
 //! right and costs one comparison of 16 bytes. Keys that the schema reads are always in the table; others are learned up to
 //! a bound, so that hostile records cannot grow it. What is learned changes the speed, never the result.
 
+use std::sync::Arc;
+
+use crate::base::NeverStore;
+
 /// Keys whose duplicates are found by a bit; also the bound for learning.
 pub(super) const MAX_LEARNED: usize = 64;
 
@@ -24,6 +28,8 @@ pub(super) struct KeyTable {
     slots: Vec<u16>,
     /// The key that came first last time.
     first: u16,
+    /// Names whose values are never stored.
+    never_store: Arc<NeverStore>,
 }
 
 /// One key.
@@ -45,13 +51,19 @@ pub(super) struct Key {
     pub(super) pointer: u16,
     /// The key that came next last time.
     pub(super) next: u16,
+    /// Whether its values are never stored.
+    pub(super) is_never_stored: bool,
 }
 
 impl KeyTable {
     /// The table of a place: names that the schema reads, with their nodes and pointers.
-    pub(super) fn new<'a>(children: impl Iterator<Item = (&'a str, u16, u16)>) -> Self {
-        let mut table =
-            Self { keys: Vec::new(), bytes: Vec::new(), slots: Vec::new(), first: NO_NODE };
+    pub(super) fn new<'a>(
+        children: impl Iterator<Item = (&'a str, u16, u16)>,
+        never_store: &Arc<NeverStore>,
+    ) -> Self {
+        let never_store = Arc::clone(never_store);
+        let (keys, bytes, slots) = (Vec::new(), Vec::new(), Vec::new());
+        let mut table = Self { keys, bytes, slots, first: NO_NODE, never_store };
         for (name, node, pointer) in children {
             table.push(name.as_bytes(), node, pointer);
         }
@@ -158,6 +170,7 @@ impl KeyTable {
             node,
             pointer,
             next: NO_NODE,
+            is_never_stored: self.never_store.has(name),
         });
         self.index_all_if_crowded();
         let index = u16::try_from(index).unwrap_or(NO_NODE);
@@ -221,7 +234,8 @@ mod tests {
 
     fn table() -> KeyTable {
         let names = ["id", "a_key_of_more_than_16_bytes", "q\":"];
-        KeyTable::new((0..).zip(names).map(|(node, name)| (name, node, NO_NODE)))
+        let children = (0..).zip(names).map(|(node, name)| (name, node, NO_NODE));
+        KeyTable::new(children, &Arc::default())
     }
 
     #[track_caller]
@@ -254,12 +268,15 @@ mod tests {
     fn names_that_share_a_slot_are_all_found() {
         // Equal in length and in the first and last eight bytes.
         let names: Vec<String> = (0..40).map(|n| format!("12345678{n:02}12345678")).collect();
-        let table = KeyTable::new((0..).zip(&names).map(|(node, name)| (name.as_str(), node, 0)));
+        let table = KeyTable::new(
+            (0..).zip(&names).map(|(node, name)| (name.as_str(), node, 0)),
+            &Arc::default(),
+        );
         for (index, name) in (0_u16..).zip(&names) {
             assert_eq!(table.find(name.as_bytes()), Some(index));
         }
         assert_eq!(table.find(b"123456784012345678"), None);
-        assert_eq!(KeyTable::new(core::iter::empty()).find(b"x"), None);
+        assert_eq!(KeyTable::new(core::iter::empty(), &Arc::default()).find(b"x"), None);
     }
 
     #[test]

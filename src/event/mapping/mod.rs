@@ -208,7 +208,9 @@ impl Decoder {
             found: &places.found,
             max_text_bytes: self.limits.max_text_bytes,
         };
-        read_event(plan, &values, buffer, row)
+        read_event(plan, &values, buffer, row)?;
+        row.n_never_stored = log.n_never_stored;
+        Ok(())
     }
 
     /// What can be said before parsing.
@@ -309,6 +311,7 @@ impl DecodeScratch {
             tables: plan.tables(),
         };
         self.plans = decoder.plans.iter().map(fresh).collect();
+        self.log.never_store = decoder.plans.first().map(|plan| Arc::clone(&plan.never_store));
         self.fingerprint = Some(decoder.fingerprint);
     }
 }

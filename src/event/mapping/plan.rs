@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::base::{Currency, TokenKey};
+use crate::base::{Currency, NeverStore, TokenKey};
 use crate::event::mapping::keys::{KeyTable, NO_NODE};
 use crate::event::schema::{
     EventId, EventType, Field, FieldType, MoneyCurrency, MoneyUnit, Pointer, Role, Schema, SlotId,
@@ -24,6 +24,8 @@ pub(super) struct Plan {
     pub(super) n_pointers: u16,
     /// Event types in declaration order.
     pub(super) events: Vec<EventPlan>,
+    /// Members whose values are never stored.
+    pub(super) never_store: Arc<NeverStore>,
 }
 
 /// One step of pointers.
@@ -95,7 +97,9 @@ pub(super) enum Kind {
 impl Plan {
     /// Compiles the event types that `wanted` picks.
     pub(super) fn new(schema: &Schema, wanted: impl Fn(&EventType) -> bool) -> Self {
-        let mut plan = Self { nodes: vec![Node::default()], n_pointers: 0, events: Vec::new() };
+        let never_store = Arc::clone(&schema.never_store);
+        let (nodes, events) = (vec![Node::default()], Vec::new());
+        let mut plan = Self { nodes, n_pointers: 0, events, never_store };
         let key = schema
             .tokenized_field()
             .map(|_| schema.token_key.clone().unwrap_or_else(TokenKey::public));
@@ -112,10 +116,11 @@ impl Plan {
     /// Fresh key tables, one per node.
     pub(super) fn tables(&self) -> Vec<KeyTable> {
         let children = |node: &Node| {
-            KeyTable::new(node.children.iter().map(|(name, child)| {
+            let children = node.children.iter().map(|(name, child)| {
                 let pointer = self.nodes.get(usize::from(*child)).and_then(|node| node.pointer);
                 (name.as_str(), *child, pointer.unwrap_or(NO_NODE))
-            }))
+            });
+            KeyTable::new(children, &self.never_store)
         };
         self.nodes.iter().map(children).collect()
     }

@@ -140,7 +140,7 @@ impl Walk<'_, '_> {
         let raw = self.scanner.raw();
         let mut pos = self.scanner.pos();
         let mut guess = table.guess(members.before);
-        let mut n_keys = 0;
+        let (mut n_keys, mut n_never_stored) = (0, 0);
         let pending = loop {
             let key = table.key(guess).filter(|key| key.bit & !members.seen != 0);
             let Some(key) = key else { break None };
@@ -149,6 +149,7 @@ impl Walk<'_, '_> {
             members.before = Some(guess);
             members.first = false;
             n_keys += 1;
+            n_never_stored += u32::from(key.is_never_stored);
             pos = at + key.len as usize;
             let Some((found, end)) = plain_scalar(raw, pos)? else { break Some(guess) };
             pos = end;
@@ -157,6 +158,7 @@ impl Walk<'_, '_> {
             }
             guess = key.next;
         };
+        self.log.n_never_stored += n_never_stored;
         self.scanner.resume(pos, n_keys)?;
         Ok(pending)
     }
@@ -181,6 +183,8 @@ impl Walk<'_, '_> {
         }
         match key {
             Some(key) if usize::from(key) < MAX_LEARNED => {
+                let is_never_stored = table.key(key).is_some_and(|key| key.is_never_stored);
+                self.log.n_never_stored += u32::from(is_never_stored);
                 if members.seen >> key & 1 == 1 {
                     return Err(json::duplicate_key(text));
                 }

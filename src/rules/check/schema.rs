@@ -5,11 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::base::Currency;
+use crate::base::{Currency, NeverStore};
 use crate::diag::{Diagnostic, Span, codes, suggest};
 use crate::event::schema::{
-    EventId, EventType, Field, FieldId, FieldType, MAX_SLOTS, MoneyCurrency, MoneyUnit, Role,
-    Schema, SlotId, TimeUnit,
+    EventId, EventType, Field, FieldId, FieldType, MAX_SLOTS, MoneyCurrency, MoneyUnit, Pointer,
+    Role, Schema, SlotId, TimeUnit,
 };
 use crate::rules::check::kinds::Kinds;
 use crate::rules::check::limits::{MAX_EVENTS, MAX_LISTED};
@@ -42,6 +42,7 @@ pub(super) fn compile(items: &[&ast::Item], report: &mut Vec<Diagnostic>) -> Com
         kinds: Kinds::default(),
         out: Compiled::default(),
         kind_of: BTreeMap::new(),
+        never_stored: NeverStore::certain(),
         report,
     };
     for item in items {
@@ -68,6 +69,8 @@ pub(super) struct Builder<'r> {
     pub(super) out: Compiled,
     /// The kind name of every field of an entity type, before names are merged.
     pub(super) kind_of: BTreeMap<(EventId, FieldId), usize>,
+    /// Members that no field may read.
+    never_stored: NeverStore,
     pub(super) report: &'r mut Vec<Diagnostic>,
 }
 
@@ -192,6 +195,7 @@ impl Builder<'_> {
         };
         self.check_role(field, role, &ty, name);
         let from = self.pointers(field, &ty, name);
+        self.check_members(field, &from, name);
         let sensitive = field.sensitive.as_ref().map(|class| class.text.clone());
         let tokenized = field.tokenized.is_some();
         if let Some(span) = field.tokenized
@@ -204,6 +208,17 @@ impl Builder<'_> {
         let name = name.to_owned();
         let optional = field.ty.optional;
         Some(Field { name, role, ty, optional, from, slot, sensitive, tokenized })
+    }
+
+    /// What is never stored is no field: windows, decisions and snapshots would keep it.
+    fn check_members(&mut self, field: &ast::Field, from: &[Pointer], name: &str) {
+        let mut members = from.iter().flat_map(|pointer| &pointer.0);
+        let is_it = |member: &&String| self.never_stored.has(member.as_bytes());
+        let Some(member) = members.find(is_it) else { return };
+        let message = format!("`{name}` reads `{member}`, which nobody may store");
+        let help = "have the producer send what rules need of it in a member of its own, such as `cvv_result`";
+        let found = Diagnostic::new(codes::E0521, field.path.span, message).with_help(help);
+        self.report.push(found);
     }
 
     fn check_role(&mut self, field: &ast::Field, role: Role, ty: &FieldType, name: &str) {
