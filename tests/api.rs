@@ -15,6 +15,8 @@ mod desk;
 mod eyes;
 #[path = "api/proof.rs"]
 mod proof;
+#[path = "api/imports.rs"]
+mod imports;
 #[path = "api/never_stored.rs"]
 mod never_stored;
 mod support;

@@ -1200,6 +1200,12 @@ fn labels_of_a_file_are_checked_line_by_line_and_one_bad_line_keeps_all_of_them_
     );
     let called = labels(&["--input", "none.csv"]);
     assert!(called.code == 1 && called.err.contains("could not read `none.csv`"), "{}", called.err);
+    // Whoever only looks needs no broker.
+    let flags = ["labels", "import", "--rules", "rules", "--input", "good.csv"];
+    let called = place.call(&[&flags[..], &["--dry-run"]].concat());
+    assert_eq!((called.code, called.err.as_str()), (0, ""), "{}", called.out);
+    let called = place.call(&flags);
+    assert!(called.code == 1 && called.err.contains("`kafka.brokers`"), "{}", called.err);
     // Without labels in the schema there is nothing to import.
     place.write(
         "rules/a.risk",

@@ -163,6 +163,12 @@ fn identify(
     Err(Problem::new(UNAUTHENTICATED, "send `Authorization: Bearer TOKEN`"))
 }
 
+/// The media type of a body, without what follows it.
+pub(crate) fn media_type(headers: &HeaderMap) -> Option<&str> {
+    let media = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    media.and_then(|text| text.split(';').next()).map(str::trim)
+}
+
 async fn read_body(
     route: &Route,
     headers: &HeaderMap,
@@ -176,12 +182,22 @@ async fn read_body(
         }
         return Ok(Bytes::new());
     }
-    let media = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let media = media.and_then(|text| text.split(';').next()).map(str::trim);
-    if !media.is_some_and(|media| media.eq_ignore_ascii_case("application/json")) {
-        return Err(Problem::new(UNSUPPORTED_MEDIA_TYPE, "send `Content-Type: application/json`"));
+    let media = media_type(headers);
+    let is_taken = |taken: &&str| media.is_some_and(|media| media.eq_ignore_ascii_case(taken));
+    if !route.media().iter().any(|taken| is_taken(&taken)) {
+        let what = format!("send `Content-Type: {}`", route.media().join("` or `"));
+        return Err(Problem::new(UNSUPPORTED_MEDIA_TYPE, what));
     }
-    let too_large = || Problem::new(TOO_LARGE, format!("a body has at most {most} bytes"));
+    let encoding = headers.get(header::CONTENT_ENCODING).map(HeaderValue::as_bytes);
+    if encoding.is_some_and(|encoding| !encoding.eq_ignore_ascii_case(b"identity")) {
+        // WHY: a body that is unpacked here would have to be bounded twice, and no caller needs it.
+        let what = "send the body as it is, without `Content-Encoding`";
+        return Err(Problem::new(UNSUPPORTED_MEDIA_TYPE, what));
+    }
+    let too_large = || {
+        let what = format!("a body has at most {most} bytes (`api.max_body`)");
+        Problem::new(TOO_LARGE, what).with("limit_bytes", most)
+    };
     if body.size_hint().lower() > u64::try_from(most).unwrap_or(u64::MAX) {
         return Err(too_large());
     }

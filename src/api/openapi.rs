@@ -116,7 +116,12 @@ fn operation(route: &Route, problem: &Value, schemas: &mut Schemas) -> Value {
     });
     if let Some(body) = route.body {
         let schema = body(&mut schemas.bodies);
-        let body = json!({"required": true, "content": {"application/json": {"schema": schema}}});
+        let content = route.media().iter().map(|media| {
+            let content = json!({ "schema": schema });
+            ((*media).to_owned(), content)
+        });
+        let content: Map<String, Value> = content.collect();
+        let body = json!({"required": true, "content": content});
         if let Some(out) = out.as_object_mut() {
             out.insert("requestBody".to_owned(), body);
         }

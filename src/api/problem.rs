@@ -37,7 +37,8 @@ kinds! {
     KEY_REUSED = 409 "idempotency_key_reused" "The idempotency key came before with other content.";
     REFUSED = 409 "refused" "It was understood and refused.";
     TOO_LARGE = 413 "too_large" "The request is too large.";
-    UNSUPPORTED_MEDIA_TYPE = 415 "unsupported_media_type" "The body must be application/json.";
+    UNSUPPORTED_MEDIA_TYPE = 415 "unsupported_media_type" "The body has a form or an encoding that the path does not take.";
+    BAD_LINES = 422 "bad_lines" "Lines of the file are no labels: nothing was written.";
     UNDECODABLE = 422 "undecodable" "The event could not be decided: it is a dead letter.";
     TOO_MUCH = 422 "too_much" "It takes more than may be done here.";
     RATE_LIMITED = 429 "rate_limited" "Too many requests.";

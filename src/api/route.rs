@@ -14,6 +14,7 @@ use crate::api::call::{Call, Reply};
 use crate::api::problem::{Kind, Problem};
 use crate::api::query::{Param, decode_path};
 use crate::api::roles::Role;
+use crate::api::table::OTHER_BODIES;
 
 /// An answer that is being worked out.
 pub(crate) type Answering = Pin<Box<dyn Future<Output = Result<Reply, Problem>> + Send>>;
@@ -90,6 +91,17 @@ pub(crate) struct Route {
     pub(crate) problems: &'static [Kind],
     /// What it does.
     pub(crate) run: fn(Call) -> Answering,
+}
+
+/// JSON, which bodies are.
+pub(crate) const JSON: &str = "application/json";
+
+impl Route {
+    /// The media types of the body that it takes.
+    pub(crate) fn media(&self) -> &'static [&'static str] {
+        let other = OTHER_BODIES.iter().find(|(id, _)| *id == self.id);
+        other.map_or(&[JSON], |(_, media)| *media)
+    }
 }
 
 impl fmt::Debug for Route {

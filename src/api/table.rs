@@ -8,6 +8,7 @@ use crate::api::answer::events;
 use crate::api::answer::holds::{
     self, Decide, Extend, HoldItem, HoldWhole, Outcome, Place, Waiting,
 };
+use crate::api::answer::imports::{self, CSV, Imported, NDJSON};
 use crate::api::answer::lists::{self, MemberItem};
 use crate::api::answer::me::{self, Me, Status};
 use crate::api::answer::others::{self, AuditItem, LetterItem, LetterWhole};
@@ -21,11 +22,13 @@ use crate::api::answer::standing::{
 use crate::api::problem::{
     BUSY, ENDED, KEY_REUSED, LOG_UNAVAILABLE, NOT_CONFIGURED, NOT_FOUND, NOT_READY, OWN_REQUEST,
     REFUSED, STALE_STATE, TOO_MUCH, UNDECODABLE,
+    BAD_LINES, BUSY, ENDED, KEY_REUSED, LOG_UNAVAILABLE, NOT_CONFIGURED, NOT_FOUND, NOT_READY,
+    OWN_REQUEST, REFUSED, STALE_STATE, UNDECODABLE,
 };
 use crate::api::query::{Param, ParamKind};
 use crate::api::records::{MAX_PAGE, Page};
 use crate::api::roles::Role;
-use crate::api::route::{Good, Header, Method, Route, SchemaOf};
+use crate::api::route::{Good, Header, JSON, Method, Route, SchemaOf};
 
 use Role::{Admin, Analyst, Auditor, RuleApprover, RuleAuthor, Senior, Service, Viewer};
 
@@ -41,8 +44,6 @@ const DECIDERS: &[Role] = &[Analyst, Senior, Admin];
 
 /// Who writes rules and lets them become active.
 const AUTHORS: &[Role] = &[RuleAuthor, RuleApprover, Admin];
-
-const JSON: &str = "application/json";
 
 const LIMIT: Param = Param {
     name: "limit",
@@ -113,6 +114,9 @@ macro_rules! command_problems {
     };
 }
 
+/// The media types of bodies that are no JSON, by the names of their routes.
+pub(crate) const OTHER_BODIES: &[(&str, &[&str])] = &[("importLabels", &[NDJSON, CSV])];
+
 /// Every route.
 #[rustfmt::skip]
 pub(crate) static ROUTES: &[Route] = &[
@@ -160,6 +164,20 @@ pub(crate) static ROUTES: &[Route] = &[
         good: &[good(200, "It is on the log.", of::<Scored>)],
         problems: &[UNDECODABLE, KEY_REUSED, REFUSED, NOT_CONFIGURED, NOT_READY, BUSY, LOG_UNAVAILABLE],
         run: |call| Box::pin(score::label(call)),
+    },
+    Route {
+        method: Method::Post, path: "/v1/labels:import", id: "importLabels", tag: "score",
+        summary: "Checks a file of such events line by line, and writes all of them or none: NDJSON, or CSV with a header.",
+        roles: &[Senior, Admin],
+        query: &[
+            Param { name: "event", kind: ParamKind::Text(MAX_TEXT), doc: "The type of these events, where the schema has several that say what came out." },
+            Param { name: "dry_run", kind: ParamKind::Word(&["true", "false"]), doc: "`true`: say what would be written, and write nothing." },
+        ],
+        headers: &[IDEMPOTENCY_KEY],
+        body: Some(|_| schemars::json_schema!({"type": "string", "description": "One event a line."})),
+        good: &[good(200, "What it holds, and what was written.", of::<Imported>)],
+        problems: &[BAD_LINES, KEY_REUSED, REFUSED, NOT_CONFIGURED, NOT_READY, BUSY, LOG_UNAVAILABLE],
+        run: |call| Box::pin(imports::import(call)),
     },
     Route {
         method: Method::Get, path: "/v1/decisions", id: "listDecisions", tag: "decisions",

@@ -115,6 +115,16 @@ pub fn open(path: &Path) -> Result<Opened, InputError> {
     Ok(Opened { format, bytes })
 }
 
+/// What somebody sent instead of a file.
+///
+/// # Errors
+/// Never: memory can be read.
+pub(crate) fn sent(format: Format, bytes: Vec<u8>, path: &Path) -> Result<Opened, InputError> {
+    let bytes = without_mark(Box::new(Cursor::new(bytes)));
+    let bytes = bytes.map_err(|source| InputError::io(path, source))?;
+    Ok(Opened { format, bytes })
+}
+
 /// The bytes behind a byte order mark, which some editors and exports write before UTF-8; it is no part of the first
 /// record.
 fn without_mark(mut bytes: Box<dyn Read + Send>) -> io::Result<Box<dyn Read + Send>> {

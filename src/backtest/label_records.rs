@@ -64,6 +64,18 @@ pub(crate) struct Read {
 }
 
 impl Read {
+    /// A digest of the records: the same file has the same, however it comes.
+    pub(crate) fn digest(&self) -> Digest {
+        let bodies: Vec<&[u8]> = self.records.iter().map(|record| record.body.as_slice()).collect();
+        Digest::of_parts(&bodies)
+    }
+
+    /// How many labels say what.
+    pub(crate) fn by_finding(&self) -> BTreeMap<&'static str, u64> {
+        let of = |finding: Finding| self.findings.get(&finding).copied().unwrap_or(0);
+        Finding::ALL.into_iter().map(|finding| (finding.as_str(), of(finding))).collect()
+    }
+
     /// How many records go to each topic.
     pub(crate) fn by_topic(&self) -> BTreeMap<&str, u64> {
         let mut topics = BTreeMap::new();
@@ -190,7 +202,19 @@ impl<'p> Reader<'p> {
     /// # Errors
     /// It cannot be read, has a header that does not do, or is larger than what is held at once.
     pub(crate) fn read(&self, path: &Path, now_ms: i64) -> Result<Read, Unusable> {
-        let Opened { format, bytes } = open(path)?;
+        self.read_opened(open(path)?, path, now_ms)
+    }
+
+    /// Reads what is open, under the name by which errors call it.
+    ///
+    /// # Errors
+    /// As [`Reader::read`].
+    pub(crate) fn read_opened(
+        &self,
+        Opened { format, bytes }: Opened,
+        path: &Path,
+        now_ms: i64,
+    ) -> Result<Read, Unusable> {
         let mut read = Read::default();
         let mut known = Known::default();
         let mut take = |line: u64, body: Result<Vec<u8>, Bad>, read: &mut Read| {
@@ -337,7 +361,7 @@ impl<'p> Reader<'p> {
                     line,
                     code: None,
                     what: "it may be an event of several types".to_owned(),
-                    mend: format!("name one with `--event`: {}", names.join(", ")),
+                    mend: format!("name one by `--event` or `event=`: {}", names.join(", ")),
                 })
             }
             (None, _) => Err(refused.map_or_else(
@@ -363,7 +387,7 @@ impl<'p> Reader<'p> {
         let [kind] = self.kinds.as_slice() else {
             let names: Vec<&str> = self.kinds.iter().map(|kind| kind.event.name.as_str()).collect();
             return Err(wrong(format!(
-                "the schema has several events that say what came out: name one with `--event`: {}",
+                "the schema has several events that say what came out: name one by `--event` or `event=`: {}",
                 names.join(", ")
             )));
         };

@@ -4,7 +4,6 @@
 //! A record is told from another one by its id, and the same file makes the same records, so whoever is not sure that an import
 //! came through runs it again.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,7 +11,6 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use crate::backtest::label_records::{Bad, Guards, Read, Reader};
-use crate::base::Digest;
 use crate::base::text::counted;
 use crate::cli::acts::{self, Done};
 use crate::cli::deployment::Deployment;
@@ -65,7 +63,10 @@ struct Import {
 /// The file cannot be read, the schema has no such labels, or rules and configuration do not fit.
 pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
     let Task::Import(import) = &arguments.task;
-    let Some(loaded) = import.settings.load(console) else { return Ok(Exit::Invalid) };
+    let settings = &import.settings;
+    let loaded =
+        if import.dry_run { settings.load_offline(console) } else { settings.load(console) };
+    let Some(loaded) = loaded else { return Ok(Exit::Invalid) };
     let deployment = match Deployment::of(loaded.config, console)? {
         Ok(deployment) => deployment,
         Err(exit) => return Ok(exit),
@@ -113,8 +114,7 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
 
 /// Tells the audit trail who imports what: the file's name, how many labels, and a digest of the records.
 fn tell_trail(config: &Config, read: &Read, input: &Path) -> Result<(), RunError> {
-    let bodies: Vec<&[u8]> = read.records.iter().map(|record| record.body.as_slice()).collect();
-    let (digest, name) = (Digest::of_parts(&bodies).hex(), input.file_name().unwrap_or_default());
+    let (digest, name) = (read.digest().hex(), input.file_name().unwrap_or_default());
     let labels = counted(read.records.len() as u64, "label");
     let about = format!("{labels} of {}", name.to_string_lossy());
     let (act, actor) = (Act::LabelsImported, acts::operator());
@@ -176,14 +176,10 @@ fn told(path: &Path, read: &Read, sent: Option<u64>) -> Value {
     let bad = read.bad.iter().map(|Bad { line, code, what, mend }| {
         json!({ "line": line, "code": code, "message": what, "mend": mend })
     });
-    let findings: BTreeMap<&str, u64> = Finding::ALL
-        .into_iter()
-        .map(|finding| (finding.as_str(), read.findings.get(&finding).copied().unwrap_or(0)))
-        .collect();
     json!({
         "file": path.display().to_string(),
         "labels": read.records.len(),
-        "findings": findings,
+        "findings": read.by_finding(),
         "repeated": read.repeated,
         "columns_left_out": read.unread,
         "topics": read.by_topic(),

@@ -10,6 +10,9 @@ use crate::cli::{Console, Failure, Format};
 use crate::config::{self, ConfigError, Loaded, Sources};
 use crate::telemetry::http;
 
+/// An address where nobody asks for anything.
+const NO_BROKER: &str = "127.0.0.1:9092";
+
 /// The key of the token of metrics.
 const TOKEN_FILE: &str = "http.token_file";
 
@@ -60,6 +63,15 @@ impl Settings {
                 None
             }
         }
+    }
+
+    /// The same for whoever talks to no broker: that none is named is no matter then.
+    pub(crate) fn load_offline(&self, console: &Console) -> Option<Loaded> {
+        let lacks_brokers = |errors: &[ConfigError]| errors.iter().all(ConfigError::is_lacking);
+        let without = self.brokers.is_none()
+            && config::load(&self.sources()).is_err_and(|it| lacks_brokers(&it));
+        let brokers = without.then(|| NO_BROKER.to_owned()).or_else(|| self.brokers.clone());
+        Self { brokers, ..self.clone() }.load(console)
     }
 
     /// The address of metrics and health of a running service, and the token that it asks for. With an address on the command

@@ -254,8 +254,10 @@ fn nobody_can_write_an_approval_into_a_reason() {
 /// What the handbook shows is what the service does: its calls are run as they stand there, one after the other.
 #[test]
 fn the_calls_of_the_handbook_work_as_they_stand_there() {
-    let desk = Desk::open(Broker::shared(), "api-handbook");
-    desk.wait_listening();
+    let (desk, _) = crate::imports::open("api-handbook", &[]);
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("closed.csv"), crate::imports::table(1_790_000_000_000))
+        .unwrap();
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/API.md");
     let handbook = std::fs::read_to_string(path).unwrap();
     let fences = handbook.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
@@ -270,6 +272,7 @@ fn the_calls_of_the_handbook_work_as_they_stand_there() {
         let mut shell = std::process::Command::new("sh");
         shell.args(["-ec", &here]).env("TOKEN", desk.token(Role::Admin)).env("HOLD", &hold);
         shell.env("DECISION", &decision);
+        shell.current_dir(folder.path());
         let made = shell.output().unwrap();
         let text = String::from_utf8(made.stdout).unwrap();
         let said = String::from_utf8_lossy(&made.stderr).into_owned();
@@ -285,8 +288,10 @@ fn the_calls_of_the_handbook_work_as_they_stand_there() {
         told.push(body);
     }
     let [me, scored, released, replayed] = &told[..] else { panic!("{calls:#?}") };
+    let [me, scored, looked, released] = &told[..] else { panic!("{calls:#?}") };
     assert_eq!(me["name"], "admin");
     assert_eq!((&scored["decided"], &scored["outcome"]), (&json!(true), &json!("hold")));
+    assert_eq!((&looked["labels"], &looked["written"]), (&json!(3), &json!(0)));
     assert_eq!((&released["hold_id"], &released["state"]), (&json!(hold), &json!("released")));
     assert_eq!((&replayed["decision_id"], &replayed["same"]), (&json!(decision), &json!(true)));
 }

@@ -4,6 +4,7 @@ pub(crate) mod alerts;
 pub(crate) mod decisions;
 pub(crate) mod events;
 pub(crate) mod holds;
+pub(crate) mod imports;
 pub(crate) mod lists;
 pub(crate) mod me;
 pub(crate) mod others;

@@ -461,7 +461,7 @@ fn try_event(
 }
 
 /// Does what may take a while on a thread for that; few at once.
-async fn heavy<T: Send + 'static>(
+pub(crate) async fn heavy<T: Send + 'static>(
     state: &State,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Problem> {
