@@ -15,6 +15,8 @@ mod desk;
 mod eyes;
 #[path = "api/proof.rs"]
 mod proof;
+#[path = "api/hostile.rs"]
+mod hostile;
 #[path = "api/imports.rs"]
 mod imports;
 #[path = "api/never_stored.rs"]

@@ -18,6 +18,7 @@ use crate::api::store::Kind;
 use crate::api::waiters::Awaited;
 use crate::base::Digest;
 use crate::decision::command::{Act, Deed};
+use crate::event::error::{DecodeError, Reason};
 use crate::event::mapping::{DecodeScratch, Decoder};
 use crate::event::row::Row;
 use crate::rules::locality::record_key;
@@ -94,19 +95,13 @@ async fn decide(call: &Call, wanted: Wanted) -> Result<Scored, Problem> {
         let what = "`delivery.decisions` is not `all`: not every decision is written";
         return Err(Problem::new(NOT_CONFIGURED, what));
     }
-    let is_object = matches!(serde_json::from_slice(&call.body), Ok(Value::Object(_)));
-    if !is_object {
-        return Err(Problem::new(BAD_BODY, "the body is one event, a JSON object"));
-    }
     let asked = call.query.text("topic");
     check_topic(&state.inputs, asked)?;
     let (program, decoder) = state.schema();
     let schema = (&*program, &*decoder);
     let placed = place(state, schema, &call.body, asked)?;
     if wanted == Wanted::Label && !placed.is_label {
-        let what =
-            "the body is no event that says what came out about another one: the schema's `labels`";
-        return Err(Problem::new(BAD_BODY, what));
+        return Err(no_label(placed.refusal.as_ref()));
     }
     if wanted == Wanted::Label {
         tell(call, &placed.topic).await?;
@@ -129,6 +124,39 @@ async fn decide(call: &Call, wanted: Wanted) -> Result<Scored, Problem> {
     Ok(Scored { decided: true, outcome, flagged: false, because: None, decision: Some(decision) })
 }
 
+/// Nothing that a label could be written as.
+fn no_label(refusal: Option<&DecodeError>) -> Problem {
+    match refusal {
+        Some(error) => unread(error),
+        None => {
+            let what = "the body is no event that says what came out about another one: the schema's `labels`";
+            Problem::new(BAD_BODY, what)
+        }
+    }
+}
+
+/// A body that no topic takes, in the words of a dead letter.
+fn unread(error: &DecodeError) -> Problem {
+    let what = format!("the body is no event: {error}");
+    let mut problem = Problem::new(BAD_BODY, what).with("reason", error.reason.as_str());
+    if let Some(field) = &error.field {
+        problem = problem.with("field", &**field);
+    }
+    problem
+}
+
+/// Whether the body is no event at all, whatever the schema says: the caller is told, and there is nothing to keep.
+fn is_no_object(error: &DecodeError) -> bool {
+    matches!(
+        error.reason,
+        Reason::Empty
+            | Reason::InvalidUtf8
+            | Reason::Bom
+            | Reason::InvalidJson
+            | Reason::NotAnObject
+    )
+}
+
 /// Tells the audit trail who says what came out, by the digest of the record.
 async fn tell(call: &Call, topic: &str) -> Result<(), Problem> {
     let digest = Some(Digest::of(&call.body).hex());
@@ -145,6 +173,8 @@ pub(crate) struct Placed {
     pub(crate) topic: String,
     key: Option<Vec<u8>>,
     is_label: bool,
+    /// Why no topic takes it.
+    refusal: Option<DecodeError>,
 }
 
 /// The topic that takes the event, and the key that spreads such records: of `kafka.partitioned_by` the entity's, else the
@@ -152,8 +182,8 @@ pub(crate) struct Placed {
 /// reason, as from any producer.
 ///
 /// # Errors
-/// Several topics would take it, and nobody says which is meant: a payment that some other event's form fits, too, must not be
-/// decided as that.
+/// It is no JSON object. Several topics would take it, and nobody says which is meant: a payment that some other event's form
+/// fits, too, must not be decided as that.
 pub(crate) fn place(
     state: &State,
     (program, decoder): (&Program, &Decoder),
@@ -161,19 +191,23 @@ pub(crate) fn place(
     asked: Option<&str>,
 ) -> Result<Placed, Problem> {
     let entity = state.partitioned_by.as_deref();
-    let topics = state.inputs.iter().filter(|topic| asked.is_none_or(|asked| asked == *topic));
-    let taker = |topic: &String| {
-        let (key, is_label) = key_of(program, decoder, topic, entity, body)?;
-        Some(Placed { topic: topic.clone(), key, is_label })
-    };
-    let mut takers: Vec<Placed> = topics.filter_map(taker).collect();
+    let (mut takers, mut refusal) = (Vec::new(), None);
+    for topic in state.inputs.iter().filter(|topic| asked.is_none_or(|asked| asked == *topic)) {
+        match key_of((program, decoder), topic, entity, body) {
+            Ok((key, is_label)) => {
+                takers.push(Placed { topic: topic.clone(), key, is_label, refusal: None });
+            }
+            Err(error) if is_no_object(&error) => return Err(unread(&error)),
+            Err(error) => refusal = refusal.or(Some(error)),
+        }
+    }
     if takers.len() > 1 {
         let what = "several topics of the input would take this event: name one, `?topic=...`";
         let names: Vec<String> = takers.into_iter().map(|taker| taker.topic).collect();
         return Err(Problem::new(BAD_BODY, what).with("topics", names));
     }
     let first = asked.map(str::to_owned).or_else(|| state.inputs.first().cloned());
-    let nobody = Placed { topic: first.unwrap_or_default(), key: None, is_label: false };
+    let nobody = Placed { topic: first.unwrap_or_default(), key: None, is_label: false, refusal };
     Ok(takers.pop().unwrap_or(nobody))
 }
 
@@ -189,18 +223,18 @@ pub(crate) fn check_topic(inputs: &[String], asked: Option<&str>) -> Result<(), 
     Err(Problem::new(BAD_PARAMETER, what).with("topics", inputs.to_vec()))
 }
 
+/// The key of an event's record, and whether the event is a label.
 fn key_of(
-    program: &Program,
-    decoder: &Decoder,
+    (program, decoder): (&Program, &Decoder),
     topic: &str,
     entity: Option<&str>,
     body: &[u8],
-) -> Option<(Option<Vec<u8>>, bool)> {
+) -> Result<(Option<Vec<u8>>, bool), DecodeError> {
     let (mut scratch, mut row) = (DecodeScratch::default(), Row::default());
     match decoder.topic(topic) {
-        Some(topic) => decoder.decode(topic, body, &mut scratch, &mut row).ok()?,
-        None => decoder.decode_any(body, &mut scratch, &mut row).ok()?,
+        Some(topic) => decoder.decode(topic, body, &mut scratch, &mut row)?,
+        None => decoder.decode_any(body, &mut scratch, &mut row)?,
     }
     let key = record_key(program, &row, body, entity);
-    Some((key, program.schema.event(row.event()).labels.is_some()))
+    Ok((key, program.schema.event(row.event()).labels.is_some()))
 }
