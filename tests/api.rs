@@ -15,14 +15,14 @@ mod connections;
 mod desk;
 #[path = "api/eyes.rs"]
 mod eyes;
-#[path = "api/proof.rs"]
-mod proof;
 #[path = "api/hostile.rs"]
 mod hostile;
 #[path = "api/imports.rs"]
 mod imports;
 #[path = "api/never_stored.rs"]
 mod never_stored;
+#[path = "api/proof.rs"]
+mod proof;
 mod support;
 
 /// Every route, for every role, and for nobody: who has none of the roles that the table names gets no further.

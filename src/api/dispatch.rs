@@ -183,8 +183,8 @@ async fn read_body(
         return Ok(Bytes::new());
     }
     let media = media_type(headers);
-    let is_taken = |taken: &&str| media.is_some_and(|media| media.eq_ignore_ascii_case(taken));
-    if !route.media().iter().any(|taken| is_taken(&taken)) {
+    let is_taken = |taken: &str| media.is_some_and(|media| media.eq_ignore_ascii_case(taken));
+    if !route.media().iter().any(|taken| is_taken(taken)) {
         let what = format!("send `Content-Type: {}`", route.media().join("` or `"));
         return Err(Problem::new(UNSUPPORTED_MEDIA_TYPE, what));
     }

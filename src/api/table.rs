@@ -20,10 +20,8 @@ use crate::api::answer::standing::{
     self, All, ChangeDone, ListItem, ModelItem, Put, Snooze, SnoozeItem, Take, Wake,
 };
 use crate::api::problem::{
-    BUSY, ENDED, KEY_REUSED, LOG_UNAVAILABLE, NOT_CONFIGURED, NOT_FOUND, NOT_READY, OWN_REQUEST,
-    REFUSED, STALE_STATE, TOO_MUCH, UNDECODABLE,
     BAD_LINES, BUSY, ENDED, KEY_REUSED, LOG_UNAVAILABLE, NOT_CONFIGURED, NOT_FOUND, NOT_READY,
-    OWN_REQUEST, REFUSED, STALE_STATE, UNDECODABLE,
+    OWN_REQUEST, REFUSED, STALE_STATE, TOO_MUCH, UNDECODABLE,
 };
 use crate::api::query::{Param, ParamKind};
 use crate::api::records::{MAX_PAGE, Page};

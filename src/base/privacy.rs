@@ -282,9 +282,10 @@ fn blank_bare(out: &mut Cow<'_, [u8]>, raw: &[u8], start: usize) -> (bool, usize
     }
     blank(out, start, end);
     let bytes = out.to_mut();
-    match end - start {
-        1 => bytes[start] = b'0',
-        _ => (bytes[start], bytes[end - 1]) = (b'"', b'"'),
+    if end - start == 1 {
+        bytes[start] = b'0';
+    } else {
+        (bytes[start], bytes[end - 1]) = (b'"', b'"');
     }
     (true, end)
 }
@@ -388,7 +389,7 @@ mod tests {
             (r#"{"\u0063vv":"123"}"#, r#"{"\u0063vv":"***"}"#, 1),
             (
                 r#"{"body":"{\"cvv\":\"1\\\"3\",\"x\":1}"}"#,
-                r#"{"body":"{\"cvv\":\"*****\",\"x\":1}"}"#,
+                r#"{"body":"{\"cvv\":\"******\",\"x\":1}"}"#,
                 1,
             ),
             (r#"{"cvv":"12"#, r#"{"cvv":"**"#, 1),

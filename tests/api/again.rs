@@ -287,8 +287,7 @@ fn the_calls_of_the_handbook_work_as_they_stand_there() {
         }
         told.push(body);
     }
-    let [me, scored, released, replayed] = &told[..] else { panic!("{calls:#?}") };
-    let [me, scored, looked, released] = &told[..] else { panic!("{calls:#?}") };
+    let [me, scored, looked, released, replayed] = &told[..] else { panic!("{calls:#?}") };
     assert_eq!(me["name"], "admin");
     assert_eq!((&scored["decided"], &scored["outcome"]), (&json!(true), &json!("hold")));
     assert_eq!((&looked["labels"], &looked["written"]), (&json!(3), &json!(0)));

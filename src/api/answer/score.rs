@@ -126,13 +126,9 @@ async fn decide(call: &Call, wanted: Wanted) -> Result<Scored, Problem> {
 
 /// Nothing that a label could be written as.
 fn no_label(refusal: Option<&DecodeError>) -> Problem {
-    match refusal {
-        Some(error) => unread(error),
-        None => {
-            let what = "the body is no event that says what came out about another one: the schema's `labels`";
-            Problem::new(BAD_BODY, what)
-        }
-    }
+    const WHAT: &str =
+        "the body is no event that says what came out about another one: the schema's `labels`";
+    refusal.map_or_else(|| Problem::new(BAD_BODY, WHAT), unread)
 }
 
 /// A body that no topic takes, in the words of a dead letter.
