@@ -24,6 +24,8 @@ mod never_stored;
 #[path = "api/proof.rs"]
 mod proof;
 mod support;
+#[path = "api/topics.rs"]
+mod topics;
 
 /// Every route, for every role, and for nobody: who has none of the roles that the table names gets no further.
 #[test]

@@ -11,7 +11,7 @@ use serde_json::error::Category;
 
 use crate::api::problem::{BAD_BODY, BAD_PARAMETER, Problem};
 use crate::api::query::Query;
-use crate::api::roles::{Person, Role};
+use crate::api::roles::{Person, Role, Scope};
 use crate::api::state::State;
 
 /// What somebody showed to be let in, and as what.
@@ -21,6 +21,8 @@ pub(crate) struct Pass {
     pub(crate) bearer: Arc<str>,
     /// Who may call the route.
     pub(crate) roles: &'static [Role],
+    /// At which topics their view ended then.
+    pub(crate) scope: Scope,
 }
 
 impl core::fmt::Debug for Pass {
@@ -30,9 +32,11 @@ impl core::fmt::Debug for Pass {
 }
 
 impl Pass {
-    /// Whether it would let somebody in now: a token is withdrawn, or loses a role, while an answer goes on.
+    /// Whether it would let somebody in now, and show the same: a token is withdrawn, or loses a role or a topic, while an answer
+    /// goes on.
     pub(crate) fn holds(&self, state: &State) -> bool {
-        state.person(&self.bearer).is_some_and(|person| person.may(self.roles))
+        let may = |person: Person| person.may(self.roles) && person.scope == self.scope;
+        state.person(&self.bearer).is_some_and(may)
     }
 }
 

@@ -1,7 +1,7 @@
 //! From a request to an answer: one way, and every request goes it. Who asks is known before anything else is said.
 //!
-//! Order: id of the request, token, share of the person (of the address where there is none), route, role, parameters, body,
-//! handler. A handler is only ever called for somebody whom its line of the table names.
+//! Order: id of the request, token, share of the person (of the address where there is none), route, role, topics, parameters,
+//! body, handler. A handler is only ever called for somebody whom its line of the table names.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -19,7 +19,8 @@ use crate::api::problem::{
     TOO_LARGE, UNAUTHENTICATED, UNSUPPORTED_MEDIA_TYPE,
 };
 use crate::api::query::Query;
-use crate::api::roles::Person;
+use crate::api::reach;
+use crate::api::roles::{Person, Scope};
 use crate::api::route::{Meant, Method, Route, meant};
 use crate::api::state::State;
 use crate::api::table::ROUTES;
@@ -126,10 +127,14 @@ async fn handle(
         let needs: Vec<&str> = route.roles.iter().map(|role| role.name()).collect();
         return Err(Problem::new(FORBIDDEN, "the token has none of the roles").with("roles", needs));
     }
+    if person.scope != Scope::All && !reach::is_of_topics(route.id) {
+        let what = "the token is for some input topics, and this is about all of them";
+        return Err(Problem::new(FORBIDDEN, what));
+    }
     let query = Query::read(parts.uri.query().unwrap_or_default(), route.query)?;
     let body = read_body(route, &parts.headers, body, state.max_body_bytes).await?;
     let (headers, request_id) = (parts.headers, request_id.to_owned());
-    let pass = Pass { bearer, roles: route.roles };
+    let pass = Pass { bearer, roles: route.roles, scope: person.scope.clone() };
     let call = Call { state, person, pass, request_id, names, query, headers, body };
     match tokio::time::timeout(ANSWER_LIMIT, (route.run)(call)).await {
         Ok(answer) => answer.map(super::call::Reply::response),

@@ -23,6 +23,7 @@ mod limit;
 pub mod openapi;
 pub mod problem;
 mod query;
+mod reach;
 mod records;
 pub mod roles;
 mod route;

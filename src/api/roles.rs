@@ -1,5 +1,8 @@
 //! Who may do what: roles, and people who have them.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -58,6 +61,48 @@ impl Role {
     }
 }
 
+/// Longest name of a topic, as Kafka has it.
+const MAX_TOPIC_BYTES: usize = 249;
+
+/// At which input topics somebody's view ends: payments of another department or tenant come by topics of their own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Scope {
+    /// At none.
+    #[default]
+    All,
+    /// At these, of which there may be none: what came by another topic is not there, and what is of no topic is not for them.
+    Topics(Arc<BTreeSet<String>>),
+}
+
+impl Scope {
+    /// These topics; none: nothing.
+    ///
+    /// # Errors
+    /// One cannot be the name of a topic.
+    pub fn of<'t>(topics: impl IntoIterator<Item = &'t str>) -> Result<Self, &'static str> {
+        let fits = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+        let is_topic =
+            |name: &&str| (1..=MAX_TOPIC_BYTES).contains(&name.len()) && name.bytes().all(fits);
+        let named = topics.into_iter().map(|name| Some(name).filter(is_topic).map(str::to_owned));
+        let topics: Option<BTreeSet<String>> = named.collect();
+        let topics = topics.ok_or("a topic has 1 to 249 letters, digits, `.`, `_` or `-`")?;
+        Ok(Self::Topics(Arc::new(topics)))
+    }
+
+    /// Whether what came by a topic is seen.
+    pub fn has(&self, topic: &str) -> bool {
+        self.topics().is_none_or(|topics| topics.contains(topic))
+    }
+
+    /// The topics; none: all of them.
+    pub fn topics(&self) -> Option<&BTreeSet<String>> {
+        match self {
+            Self::All => None,
+            Self::Topics(topics) => Some(topics),
+        }
+    }
+}
+
 /// Somebody who is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Person {
@@ -65,6 +110,8 @@ pub struct Person {
     pub name: String,
     /// What they may do.
     pub roles: Vec<Role>,
+    /// Whose payments they may do it to.
+    pub scope: Scope,
 }
 
 impl Person {

@@ -1,7 +1,7 @@
 //! Tokens: 256 random bits that are shown once, and a file of their digests.
 //!
-//! A line of the file is `NAME ROLES EXPIRES sha256:DIGEST`: roles are joined by commas, `EXPIRES` is RFC 3339 or `-`. What is
-//! random needs no slow hash: whoever reads the file cannot guess a token. Every digest is compared, each in constant time.
+//! A line of the file is `NAME ROLES EXPIRES sha256:DIGEST [topics=TOPICS]`: roles and topics are joined by commas, `EXPIRES` is
+//! RFC 3339 or `-`. What is random needs no slow hash: whoever reads the file cannot guess a token. Every digest is compared, each in constant time.
 //!
 //! The file is looked at again when it changes, so that a token can be withdrawn at once. A file that cannot be read then
 //! leaves the tokens as they were, and the log says so.
@@ -18,7 +18,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-use crate::api::roles::{Person, Role};
+use crate::api::roles::{Person, Role, Scope};
 use crate::base::digest::hex;
 use crate::base::time::{format_rfc3339, parse_rfc3339};
 use crate::telemetry::api as happening;
@@ -68,7 +68,12 @@ impl Token {
         let roles: Vec<&str> = person.roles.iter().map(|role| role.name()).collect();
         let expires = expires_ms.map_or_else(|| "-".to_owned(), format_rfc3339);
         let digest = hex(&digest(&self.0));
-        format!("{} {} {expires} sha256:{digest}", person.name, roles.join(","))
+        let topics = person.scope.topics().map(|topics| {
+            let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
+            format!(" topics={}", topics.join(","))
+        });
+        let topics = topics.unwrap_or_default();
+        format!("{} {} {expires} sha256:{digest}{topics}", person.name, roles.join(","))
     }
 }
 
@@ -190,11 +195,11 @@ fn parse(text: &str) -> Result<Vec<Entry>, String> {
             continue;
         }
         let entry = entry(line).map_err(|what| format!("line {}: {what}", at + 1))?;
-        let is_other = |other: &Entry| {
-            other.person.name == entry.person.name && other.person.roles != entry.person.roles
-        };
+        let is_other =
+            |other: &Entry| other.person.name == entry.person.name && other.person != entry.person;
         if entries.iter().any(is_other) {
-            return Err(format!("line {}: the name stands for other roles above", at + 1));
+            let what = "the name stands for other roles or topics above";
+            return Err(format!("line {}: {what}", at + 1));
         }
         entries.push(entry);
         if entries.len() > MAX_TOKENS {
@@ -204,10 +209,14 @@ fn parse(text: &str) -> Result<Vec<Entry>, String> {
     Ok(entries)
 }
 
+const LINE: &str = "a line is `NAME ROLES EXPIRES sha256:DIGEST [topics=TOPICS]`";
+
 fn entry(line: &str) -> Result<Entry, &'static str> {
     let parts: Vec<&str> = line.split_whitespace().collect();
-    let [name, roles, expires, digest] = *parts else {
-        return Err("a line is `NAME ROLES EXPIRES sha256:DIGEST`");
+    let (name, roles, expires, digest, topics) = match *parts {
+        [name, roles, expires, digest] => (name, roles, expires, digest, None),
+        [name, roles, expires, digest, topics] => (name, roles, expires, digest, Some(topics)),
+        _ => return Err(LINE),
     };
     if !is_name(name) {
         return Err("a name has 1 to 64 letters, digits, `.`, `_`, `-` or `@`");
@@ -220,7 +229,12 @@ fn entry(line: &str) -> Result<Entry, &'static str> {
     };
     let digest = digest.strip_prefix("sha256:").and_then(unhex);
     let digest = digest.ok_or("a digest is `sha256:` and 64 hexadecimal digits")?;
-    Ok(Entry { person: Person { name: name.to_owned(), roles }, digest, expires_ms })
+    let scope = match topics.map(|topics| topics.strip_prefix("topics=").ok_or(LINE)) {
+        // WHY: a line that ends short must not let somebody see everything.
+        Some(topics) => Scope::of(topics?.split(','))?,
+        None => Scope::All,
+    };
+    Ok(Entry { person: Person { name: name.to_owned(), roles, scope }, digest, expires_ms })
 }
 
 #[cfg(test)]
@@ -231,8 +245,10 @@ mod tests {
     fn a_token_is_known_by_its_line_until_it_expires() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let token = Token::new().unwrap();
-        let ann = Person { name: "ann".to_owned(), roles: vec![Role::Analyst, Role::RuleAuthor] };
+        let (name, roles) = ("ann".to_owned(), vec![Role::Analyst, Role::RuleAuthor]);
+        let ann = Person { name, roles, scope: Scope::of(["cards", "bank"]).unwrap() };
         let line = token.line(&ann, Some(2_000));
+        assert!(line.ends_with(" topics=bank,cards"), "{line}");
         assert!(line.starts_with("ann analyst,rule-author 1970-01-01T00:00:02Z sha256:"), "{line}");
         assert!(!line.contains(token.reveal()) && !format!("{token:?}").contains(token.reveal()));
         fs::write(file.path(), format!("# people\n\n{line}\n")).unwrap();
@@ -263,6 +279,11 @@ mod tests {
             (format!("x/y viewer - sha256:{abc}"), "a name has"),
             (format!("x viewer sha256:{abc}"), "NAME ROLES"),
             (format!("w admin - sha256:{abc}"), "other roles"),
+            (format!("w viewer - sha256:{abc} topics=cards"), "or topics"),
+            (format!("x viewer - sha256:{abc} topics="), "a topic has"),
+            (format!("x viewer - sha256:{abc} topics=cards,"), "a topic has"),
+            (format!("x viewer - sha256:{abc} cards"), "a line is"),
+            (format!("x viewer - sha256:{abc} topics=cards bank"), "a line is"),
         ] {
             let text = format!("w viewer - sha256:{abc}\n{line}\n");
             let Err(said) = parse(&text) else { panic!("{line}") };

@@ -120,6 +120,7 @@ mod tests {
             body: b"{}".to_vec(),
             traceparent: Some(traceparent.to_owned()),
             source_partition: None,
+            source_topic: None,
         }
     }
 

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use crate::api::roles::{Person, Role};
+use crate::api::roles::{Person, Role, Scope};
 use crate::api::tokens::{Token, is_name};
 use crate::base::time::{format_rfc3339, parse_rfc3339};
 use crate::cli::{Console, Exit, Failure, Format, unless_gone};
@@ -31,6 +31,9 @@ struct New {
     /// What it may do; may be given several times.
     #[arg(long, value_name = "ROLE", required = true, value_parser = role)]
     role: Vec<Role>,
+    /// Show and let decide only what came by this input topic; may be given several times (default: by any).
+    #[arg(long, value_name = "TOPIC", value_parser = topic)]
+    topic: Vec<String>,
     /// Until when it is valid, as in 2027-01-31T00:00:00Z (default: for ever).
     #[arg(long, value_name = "TIME", value_parser = time)]
     expires: Option<i64>,
@@ -50,6 +53,10 @@ fn role(text: &str) -> Result<Role, String> {
     })
 }
 
+fn topic(text: &str) -> Result<String, String> {
+    Scope::of([text]).map(|_| text.to_owned()).map_err(str::to_owned)
+}
+
 fn time(text: &str) -> Result<i64, String> {
     parse_rfc3339(text.as_bytes())
         .ok_or_else(|| "write an instant as 2027-01-31T00:00:00Z".to_owned())
@@ -60,19 +67,25 @@ fn time(text: &str) -> Result<i64, String> {
 /// # Errors
 /// The system has no random numbers.
 pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
-    let What::New(New { name, role, expires }) = &arguments.what;
+    let What::New(New { name, role, topic, expires }) = &arguments.what;
     let token =
         Token::new().map_err(|error| Failure::invalid(format!("no random numbers: {error}")))?;
     let mut roles = role.clone();
     roles.sort_unstable();
     roles.dedup();
-    let person = Person { name: name.clone(), roles };
+    let scope = if topic.is_empty() {
+        Scope::All
+    } else {
+        Scope::of(topic.iter().map(String::as_str)).map_err(Failure::invalid)?
+    };
+    let person = Person { name: name.clone(), roles, scope };
     let line = token.line(&person, *expires);
     match console.format {
         Format::Json => {
             let roles: Vec<&str> = person.roles.iter().map(|role| role.name()).collect();
             let out = json!({
                 "token": token.reveal(), "line": line, "name": name, "roles": roles,
+                "topics": person.scope.topics(),
                 "expires_at": expires.map(format_rfc3339),
             });
             console.data(&format!("{out}\n"));

@@ -76,6 +76,8 @@ pub struct ApiJwt {
     pub name_claim: String,
     /// The claim that says roles.
     pub roles_claim: String,
+    /// The claim that says of which input topics somebody sees payments; none: of all.
+    pub topics_claim: Option<String>,
     /// Words of that claim and the roles for which they stand; none: each stands for the role that it names.
     pub roles: BTreeMap<String, String>,
 }
@@ -221,6 +223,7 @@ fn jwt(read: &Reader<'_>, errors: &mut Vec<ConfigError>) -> Option<ApiJwt> {
         refresh: read.duration("api.jwt.refresh")?,
         name_claim: read.text("api.jwt.name_claim")?,
         roles_claim: read.text("api.jwt.roles_claim")?,
+        topics_claim: read.text("api.jwt.topics_claim"),
         roles,
     })
 }

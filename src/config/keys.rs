@@ -208,6 +208,7 @@ pub const KEYS: &[Key] = &[
     key("api.jwt.name_claim", Text, Value("sub"), "Claim whose text is the name that stands in records, or a JSON pointer to it: 1 to 64 letters, digits, `.`, `_`, `-` or `@`."),
     key("api.jwt.roles_claim", Text, Value("roles"), "Claim that says roles, a list or words with blanks between, or a JSON pointer to it such as `/realm_access/roles`."),
     key("api.jwt.roles", TextMap, Value("{}"), "Words of that claim with the role that each stands for, such as `{fraud-desk: analyst}`; where none are given, a word stands for the role that it names."),
+    key("api.jwt.topics_claim", Text, Unset("whoever is let in sees the payments of all input topics"), "Claim that says of which input topics somebody sees payments, as `roles_claim` is read; `*` stands for all. A token that lacks it sees none."),
     key("api.rate_limit", Rate, Value("100/s"), "Most requests of one token; an address may fail to say who it is a tenth as often."),
     key("api.max_body", Size("1KiB", "64MiB"), Value("1MiB"), "Largest body of a request."),
     key("api.store", Path, Unset("in memory, and read anew from the output topics at every start"), "SQLite file of the read model: decisions, alerts, holds. Holds payment data; it can be deleted while the service is stopped."),

@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
 
-use riskweir::api::roles::{Person, Role};
+use riskweir::api::roles::{Person, Role, Scope};
 use riskweir::api::tokens::Token;
 use serde_json::{Value, json};
 
@@ -93,7 +93,7 @@ impl<'a> Desk<'a> {
             .into_iter()
             .map(|role| {
                 let token = Token::new().unwrap();
-                let person = Person { name: role.name().to_owned(), roles: vec![role] };
+                let person = person(role, role);
                 let line = token.line(&person, None);
                 (role, (token, line))
             })
@@ -117,12 +117,26 @@ impl<'a> Desk<'a> {
 
     /// Gives a token another role in the file.
     pub(crate) fn reassign(&self, role: Role, to: Role) {
-        let person = Person { name: role.name().to_owned(), roles: vec![to] };
+        let person = person(role, to);
         let line = |(it, (token, line)): (&Role, &(Token, String))| {
             if *it == role { token.line(&person, None) } else { line.clone() }
         };
         let lines: Vec<String> = self.tokens.iter().map(line).collect();
         fs::write(&self.file, lines.join("\n")).unwrap();
+    }
+
+    /// Lets somebody in who has every role, for the payments of some topics; the token.
+    #[track_caller]
+    pub(crate) fn let_in(&self, name: &str, topics: &[&str]) -> String {
+        let token = Token::new().unwrap();
+        let scope = Scope::of(topics.iter().copied()).unwrap();
+        let person = Person { name: name.to_owned(), roles: Role::ALL.to_vec(), scope };
+        let lines = fs::read_to_string(&self.file).unwrap();
+        fs::write(&self.file, format!("{lines}\n{}\n", token.line(&person, None))).unwrap();
+        let token = token.reveal().to_owned();
+        let is_known = || self.ask("GET", "/v1/me", Some(&token), None, &[]).status == 200;
+        wait::until(is_known, || self.service.describe());
+        token
     }
 
     /// Stops the service in order and starts it again.
@@ -210,10 +224,13 @@ impl<'a> Desk<'a> {
 
     /// A stream that stays open: its connection, behind the head of the request.
     pub(crate) fn stream(&self, path: &str, role: Role, headers: &[(&str, &str)]) -> TcpStream {
-        let mut head = format!(
-            "GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\n",
-            self.token(role)
-        );
+        self.stream_of(path, self.token(role), headers)
+    }
+
+    /// The same of any token.
+    pub(crate) fn stream_of(&self, path: &str, token: &str, headers: &[(&str, &str)]) -> TcpStream {
+        let mut head =
+            format!("GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n");
         for (name, value) in headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
@@ -261,6 +278,11 @@ impl<'a> Desk<'a> {
             .map(|it| (text(it.key), serde_json::from_str(&text(it.payload)).unwrap()))
             .collect()
     }
+}
+
+/// Somebody who has one role, by the name of a role.
+fn person(named: Role, role: Role) -> Person {
+    Person { name: named.name().to_owned(), roles: vec![role], scope: Scope::All }
 }
 
 /// A payment of an account of its own.

@@ -6,16 +6,22 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::api::answer::holds::check_reason;
 use crate::api::answer::page::{page, shown};
 use crate::api::answer::standing::change;
 use crate::api::call::{Call, Reply};
 use crate::api::commands::ALERT_CLOSE;
+use crate::api::fresh;
 use crate::api::problem::Problem;
 use crate::api::records::{logged_at, parsed};
-use crate::api::store::Connection;
+use crate::api::roles::Scope;
 use crate::api::store::read::{Kept, Wanted};
+use crate::api::store::{Connection, Kind};
 use crate::decision::command::Closing;
 use crate::decision::wire::{AlertRecord, EpisodeRecord};
+
+/// Most alerts of an episode that are looked through.
+const MOST_ALERTS: i64 = 10_000;
 
 /// An alert, when it was written, and who closed it.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -121,9 +127,28 @@ pub(crate) async fn list(call: Call) -> Result<Reply, Problem> {
 /// `POST /v1/alerts/{episode_id}:close`
 pub(crate) async fn close(call: Call) -> Result<Reply, Problem> {
     let Close { reason, finding } = call.json()?;
+    if call.person.scope != Scope::All {
+        check_reason(&reason)?;
+        find_all(&call).await?;
+    }
     let episode = Some(call.name().to_owned());
     let finding = finding.map(|finding| Closing::from(finding).as_str().to_owned());
     change(&call, ALERT_CLOSE, reason, [("episode", episode), ("finding", finding)]).await
+}
+
+/// Whether all alerts of an episode are the caller's to close; there must be one.
+///
+/// # Errors
+/// There is none, or one is not, which is the same to whoever asks.
+async fn find_all(call: &Call) -> Result<(), Problem> {
+    let (id, scope) = (call.name().to_owned(), call.person.scope.clone());
+    let question = move |connection: &Connection| {
+        let of =
+            || Wanted::of("alerts", None, MOST_ALERTS).only("episode_id = ?", Some(id.clone()));
+        let seen = of().within(&scope).ask(connection)?.len();
+        Ok((seen > 0 && seen == of().ask(connection)?.len()).then_some(()))
+    };
+    fresh::find(&call.state, Kind::Alert, "episode", question).await
 }
 
 fn episode(alert: &Value) -> &str {
@@ -152,10 +177,12 @@ async fn closings(
 
 /// The ends of these episodes, of those that have ended.
 async fn ends(call: &Call, episodes: BTreeSet<String>) -> Result<BTreeMap<String, Value>, Problem> {
+    let scope = call.person.scope.clone();
     let question = move |connection: &Connection| {
         let end = |episode: String| {
-            let wanted =
-                Wanted::of("episodes", None, 1).only("episode_id = ?", Some(episode.clone()));
+            let wanted = Wanted::of("episodes", None, 1)
+                .within(&scope)
+                .only("episode_id = ?", Some(episode.clone()));
             Ok((episode, wanted.ask(connection)?.into_iter().next()))
         };
         episodes.into_iter().map(end).collect::<Result<Vec<_>, _>>()

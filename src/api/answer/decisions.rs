@@ -52,7 +52,9 @@ fn item(kept: &Kept) -> Result<DecisionItem, Problem> {
 /// The newest decision of an id: one that was repeated is there several times.
 async fn find(call: &Call) -> Result<Kept, Problem> {
     let id = call.name().to_owned();
-    let wanted = Wanted::of("decisions", None, 1).only("decision_id = ?", Some(id));
+    let wanted = Wanted::of("decisions", None, 1)
+        .within(&call.person.scope)
+        .only("decision_id = ?", Some(id));
     let question = move |connection: &Connection| Ok(wanted.ask(connection)?.into_iter().next());
     fresh::find(&call.state, Kind::Decision, "decision", question).await
 }

@@ -127,11 +127,13 @@ impl Sending {
     /// Sends what came since, a batch of it, and says how much; none where nobody reads any more.
     async fn catch_up(&mut self, newest: i64) -> Option<usize> {
         let (after, kinds) = (self.after, self.kinds.clone());
+        let scope = self.pass.scope.clone();
         if after >= newest {
             return Some(0);
         }
         let store = self.state.store.clone();
-        let found = store.ask(move |connection| behind(connection, after, &kinds, BATCH)).await;
+        let found =
+            store.ask(move |connection| behind(connection, after, (&kinds, &scope), BATCH)).await;
         let found = found.ok()?;
         for kept in &found {
             self.after = kept.seq;

@@ -16,10 +16,11 @@ use crate::api::commands::{
 use crate::api::fresh;
 use crate::api::problem::{BAD_BODY, Problem};
 use crate::api::records::{PAGE, Page, logged_at, other_model, parsed};
+use crate::api::roles::Scope;
 use crate::api::state::State;
-use crate::api::store::Kind;
 use crate::api::store::read::{self, KeptHold};
 use crate::api::store::requests::Request;
+use crate::api::store::{Connection, Kind};
 use crate::base::Currency;
 use crate::base::amount::parse_minor;
 use crate::base::time::{format_rfc3339, parse_rfc3339};
@@ -116,10 +117,11 @@ pub(crate) async fn list(call: Call) -> Result<Reply, Problem> {
     };
     let after = call.query.text("cursor").map(read_cursor).transpose()?;
     let most = i64::try_from(limit).unwrap_or(0) + 1;
+    let scope = call.person.scope.clone();
     let found = call
         .state
         .store
-        .ask(move |connection| read::holds(connection, &states, after.as_ref(), most))
+        .ask(move |connection| read::holds(connection, (&states, &scope), after.as_ref(), most))
         .await?;
     let page = Page::of(found, limit, |it| format!("{}.{}", it.deadline_ms, it.hold_id));
     let item = |hold: &KeptHold| {
@@ -137,7 +139,7 @@ fn read_cursor(text: &str) -> Result<(i64, String), Problem> {
 
 /// `GET /v1/holds/{id}`
 pub(crate) async fn one(call: Call) -> Result<Reply, Problem> {
-    let hold = find(&call.state, call.name()).await?;
+    let hold = find(&call).await?;
     let id = hold.hold_id.clone();
     let steps =
         call.state.store.ask(move |connection| read::steps(connection, &id, MAX_STEPS)).await?;
@@ -154,13 +156,19 @@ fn tagged(reply: Reply, state: &str) -> Reply {
     reply.header(header::ETAG, &format!("\"{state}\""))
 }
 
-/// The hold of an id.
+/// The hold that a call is about, where the caller may see it.
 ///
 /// # Errors
 /// There is none, or the read model is too far behind to tell.
-pub(crate) async fn find(state: &Arc<State>, id: &str) -> Result<KeptHold, Problem> {
+pub(crate) async fn find(call: &Call) -> Result<KeptHold, Problem> {
+    find_in(&call.state, call.name(), call.person.scope.clone()).await
+}
+
+/// The same for any id and view.
+async fn find_in(state: &Arc<State>, id: &str, scope: Scope) -> Result<KeptHold, Problem> {
     let id = id.to_owned();
-    fresh::find(state, Kind::Hold, "hold", move |connection| read::hold(connection, &id)).await
+    let question = move |connection: &Connection| read::hold(connection, &id, &scope);
+    fresh::find(state, Kind::Hold, "hold", question).await
 }
 
 /// Whether two people must release it: every one, or above the limit of its currency, or none can tell.
@@ -278,7 +286,7 @@ pub(crate) fn instant(member: &'static str, text: &str) -> Result<String, Proble
 pub(crate) async fn release(call: Call) -> Result<Reply, Problem> {
     let Decide { reason } = call.json()?;
     check_reason(&reason)?;
-    let hold = find(&call.state, call.name()).await?;
+    let hold = find(&call).await?;
     let expected = expected_state(&call, &STATES)?;
     if !needs_four_eyes(&call.state, &hold) {
         return decide(&call, RELEASE, hold, reason, Map::new()).await;
@@ -294,7 +302,7 @@ pub(crate) async fn release(call: Call) -> Result<Reply, Problem> {
 pub(crate) async fn confirm(call: Call) -> Result<Reply, Problem> {
     let Decide { reason } = call.json()?;
     check_reason(&reason)?;
-    let hold = find(&call.state, call.name()).await?;
+    let hold = find(&call).await?;
     decide(&call, CONFIRM, hold, reason, Map::new()).await
 }
 
@@ -303,7 +311,7 @@ pub(crate) async fn extend(call: Call) -> Result<Reply, Problem> {
     let Extend { reason, deadline_at } = call.json()?;
     check_reason(&reason)?;
     let deadline_at = instant("deadline_at", &deadline_at)?;
-    let hold = find(&call.state, call.name()).await?;
+    let hold = find(&call).await?;
     let mut members = Map::new();
     members.insert("deadline_at".to_owned(), json!(deadline_at));
     decide(&call, EXTEND, hold, reason, members).await
@@ -348,7 +356,7 @@ pub(crate) async fn release_approved(
     request: &Request,
     (approver, note): (&str, &str),
 ) -> Result<String, Problem> {
-    let hold = find(state, &request.about).await?;
+    let hold = find_in(state, &request.about, Scope::All).await?;
     let payload = parsed(&request.payload)?;
     let mut members = Map::new();
     if let Some(expected) = payload.get("expected_state").filter(|state| state.is_string()) {

@@ -1,5 +1,6 @@
 //! Who asks, and how the service stands.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 use schemars::JsonSchema;
@@ -8,7 +9,8 @@ use serde::Serialize;
 use crate::api::call::{Call, Reply};
 use crate::api::openapi;
 use crate::api::problem::Problem;
-use crate::api::roles::Role;
+use crate::api::reach;
+use crate::api::roles::{Person, Role, Scope};
 use crate::api::table::ROUTES;
 
 /// Who asks.
@@ -18,6 +20,9 @@ pub(crate) struct Me {
     name: String,
     /// What the token may do.
     roles: Vec<Role>,
+    /// The input topics whose payments it is for; absent: all of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    topics: Option<BTreeSet<String>>,
     /// The routes that it may call, by `operationId`.
     may: Vec<&'static str>,
 }
@@ -28,9 +33,13 @@ pub(crate) struct Me {
     reason = "routes of the table are async, and this one waits for nothing"
 )]
 pub(crate) async fn me(call: Call) -> Result<Reply, Problem> {
-    let may = ROUTES.iter().filter(|route| call.person.may(route.roles)).map(|route| route.id);
-    let may = may.collect();
-    Reply::json(&Me { name: call.person.name.clone(), roles: call.person.roles.clone(), may })
+    let Person { name, roles, scope } = call.person;
+    let is_within = |id: &str| scope == Scope::All || reach::is_of_topics(id);
+    let may_role = |of: &[Role]| roles.iter().any(|role| of.contains(role));
+    let may = ROUTES.iter().filter(|route| may_role(route.roles) && is_within(route.id));
+    let may = may.map(|route| route.id).collect();
+    let topics = scope.topics().cloned();
+    Reply::json(&Me { name, roles, topics, may })
 }
 
 /// How the service stands.

@@ -105,7 +105,8 @@ pub(crate) async fn letters(call: Call) -> Result<Reply, Problem> {
 pub(crate) async fn letter(call: Call) -> Result<Reply, Problem> {
     let none = || Problem::new(NOT_FOUND, "the read model has no dead letter of this number");
     let seq = read_number(&call.state.store, call.name()).map_err(|_| none())?;
-    let wanted = Wanted::of("letters", None, 1).only("seq = ?", Some(seq));
+    let wanted =
+        Wanted::of("letters", None, 1).within(&call.person.scope).only("seq = ?", Some(seq));
     let found = call.state.store.ask(move |connection| wanted.ask(connection)).await?;
     let kept = found.into_iter().next().ok_or_else(none)?;
     let what = format!("dead letter {}", call.name());

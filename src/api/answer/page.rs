@@ -7,7 +7,7 @@ use crate::api::problem::Problem;
 use crate::api::records::{PAGE, Page, cursor, read_cursor};
 use crate::api::store::read::{Kept, Wanted};
 
-/// The page of a table that a call asks for; `narrow` adds what else it asks.
+/// The page of a table that a call asks for, of what the caller may see; `narrow` adds what else it asks.
 pub(super) async fn page(
     call: &Call,
     by: &'static str,
@@ -16,7 +16,8 @@ pub(super) async fn page(
     let limit = call.query.count("limit").unwrap_or(PAGE);
     let store = &call.state.store;
     let before = call.query.text("cursor").map(|text| read_cursor(store, text)).transpose()?;
-    let wanted = narrow(Wanted::of(by, before, i64::try_from(limit).unwrap_or(0) + 1));
+    let most = i64::try_from(limit).unwrap_or(0) + 1;
+    let wanted = narrow(Wanted::of(by, before, most).within(&call.person.scope));
     let found = store.ask(move |connection| wanted.ask(connection)).await?;
     Ok(Page::of(found, limit, |it| cursor(store, it)))
 }

@@ -440,8 +440,9 @@ fn try_event(
         out.clear();
         let payload = event.to_string();
         let schema = (&**program, &decoder);
-        let placed = place(state, schema, payload.as_bytes(), asked).or_else(|problem| {
-            place(state, schema, payload.as_bytes(), Some(topic.ok_or(problem)?))
+        let inputs: (&State, &[String]) = (state, &state.inputs);
+        let placed = place(inputs, schema, payload.as_bytes(), asked).or_else(|problem| {
+            place(inputs, schema, payload.as_bytes(), Some(topic.ok_or(problem)?))
         })?;
         let open = || engine.open_stream(&placed.topic, 0);
         let stream = *streams.entry(placed.topic.clone()).or_insert_with(open);

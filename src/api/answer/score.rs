@@ -10,7 +10,8 @@ use crate::api::acts::{self, By};
 use crate::api::call::{Call, Reply};
 use crate::api::commands::{command_id, traceparent, undecodable, write_and_wait};
 use crate::api::problem::{
-    BAD_BODY, BAD_PARAMETER, BUSY, LOG_UNAVAILABLE, NOT_CONFIGURED, NOT_READY, Problem, TIMED_OUT,
+    BAD_BODY, BAD_PARAMETER, BUSY, FORBIDDEN, LOG_UNAVAILABLE, NOT_CONFIGURED, NOT_READY, Problem,
+    TIMED_OUT,
 };
 use crate::api::records::{Decision, parsed};
 use crate::api::state::State;
@@ -96,10 +97,16 @@ async fn decide(call: &Call, wanted: Wanted) -> Result<Scored, Problem> {
         return Err(Problem::new(NOT_CONFIGURED, what));
     }
     let asked = call.query.text("topic");
-    check_topic(&state.inputs, asked)?;
+    let scope = &call.person.scope;
+    let inputs = state.inputs.iter().filter(|topic| scope.has(topic)).cloned();
+    let inputs: Vec<String> = inputs.collect();
+    if inputs.is_empty() {
+        return Err(Problem::new(FORBIDDEN, "the token is for no topic of the input"));
+    }
+    check_topic(&inputs, asked)?;
     let (program, decoder) = state.schema();
     let schema = (&*program, &*decoder);
-    let placed = place(state, schema, &call.body, asked)?;
+    let placed = place((state, &inputs), schema, &call.body, asked)?;
     if wanted == Wanted::Label && !placed.is_label {
         return Err(no_label(placed.refusal.as_ref()));
     }
@@ -173,7 +180,7 @@ pub(crate) struct Placed {
     refusal: Option<DecodeError>,
 }
 
-/// The topic that takes the event, and the key that spreads such records: of `kafka.partitioned_by` the entity's, else the
+/// The topic of these that takes the event, and the key that spreads such records: of `kafka.partitioned_by` the entity's, else the
 /// first key of the event, which is the key of its outputs. What the topic does not take becomes a dead letter with its
 /// reason, as from any producer.
 ///
@@ -181,14 +188,14 @@ pub(crate) struct Placed {
 /// It is no JSON object. Several topics would take it, and nobody says which is meant: a payment that some other event's form
 /// fits, too, must not be decided as that.
 pub(crate) fn place(
-    state: &State,
+    (state, inputs): (&State, &[String]),
     (program, decoder): (&Program, &Decoder),
     body: &[u8],
     asked: Option<&str>,
 ) -> Result<Placed, Problem> {
     let entity = state.partitioned_by.as_deref();
     let (mut takers, mut refusal) = (Vec::new(), None);
-    for topic in state.inputs.iter().filter(|topic| asked.is_none_or(|asked| asked == *topic)) {
+    for topic in inputs.iter().filter(|topic| asked.is_none_or(|asked| asked == *topic)) {
         match key_of((program, decoder), topic, entity, body) {
             Ok((key, is_label)) => {
                 takers.push(Placed { topic: topic.clone(), key, is_label, refusal: None });
@@ -202,7 +209,7 @@ pub(crate) fn place(
         let names: Vec<String> = takers.into_iter().map(|taker| taker.topic).collect();
         return Err(Problem::new(BAD_BODY, what).with("topics", names));
     }
-    let first = asked.map(str::to_owned).or_else(|| state.inputs.first().cloned());
+    let first = asked.map(str::to_owned).or_else(|| inputs.first().cloned());
     let nobody = Placed { topic: first.unwrap_or_default(), key: None, is_label: false, refusal };
     Ok(takers.pop().unwrap_or(nobody))
 }

@@ -25,7 +25,7 @@ mod with {
     };
     use serde_json::{Map, Value};
 
-    use crate::api::roles::{Person, Role};
+    use crate::api::roles::{Person, Role, Scope};
     use crate::api::tokens::is_name;
     use crate::config::{ApiJwt, JwtKeys};
     use crate::telemetry::api as happening;
@@ -38,6 +38,9 @@ mod with {
 
     /// How long the address may take.
     const PATIENCE: Duration = Duration::from_secs(10);
+
+    /// What a claim says of whoever may see the payments of all topics.
+    const EVERY_TOPIC: &str = "*";
 
     /// How often a key that is not known has the address asked, at most.
     const ASK_EVERY: Duration = Duration::from_secs(30);
@@ -145,16 +148,18 @@ mod with {
                 },
             };
             let name = of(&self.settings.name_claim)?.as_str().filter(|name| is_name(name))?;
-            let said: Vec<&str> = match of(&self.settings.roles_claim) {
-                Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).collect(),
-                Some(Value::String(text)) => text.split(' ').collect(),
-                _ => Vec::new(),
-            };
+            let said = words(of(&self.settings.roles_claim));
             let mut roles: Vec<Role> =
                 said.into_iter().filter_map(|word| self.role(word)).collect();
             roles.sort_unstable();
             roles.dedup();
-            Some(Person { name: name.to_owned(), roles })
+            // WHY: where topics are asked for, a token that says nothing of them sees nothing.
+            let scope = match self.settings.topics_claim.as_deref().map(|claim| words(of(claim))) {
+                None => Scope::All,
+                Some(topics) if topics == [EVERY_TOPIC] => Scope::All,
+                Some(topics) => Scope::of(topics).ok()?,
+            };
+            Some(Person { name: name.to_owned(), roles, scope })
         }
 
         /// The role that a word of the claim stands for.
@@ -185,6 +190,15 @@ mod with {
                 // WHY: full means that it is asked anyway.
                 _ = ask.try_send(());
             }
+        }
+    }
+
+    /// The words of a claim: a list, or a text with blanks between.
+    fn words(claim: Option<&Value>) -> Vec<&str> {
+        match claim {
+            Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).collect(),
+            Some(Value::String(text)) => text.split(' ').collect(),
+            _ => Vec::new(),
         }
     }
 

@@ -14,7 +14,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header, encode, get_current_timestamp
 use serde_json::{Value, json};
 
 use super::Issuer;
-use crate::api::roles::{Person, Role};
+use crate::api::roles::{Person, Role, Scope};
 use crate::config::{ApiJwt, JwtKeys};
 
 /// A private key with the name and the algorithm that its tokens have.
@@ -84,6 +84,7 @@ fn settings(keys: JwtKeys) -> ApiJwt {
         refresh: Duration::from_secs(600),
         name_claim: "sub".to_owned(),
         roles_claim: "roles".to_owned(),
+        topics_claim: None,
         roles: BTreeMap::new(),
     }
 }
@@ -122,7 +123,7 @@ fn a_token_of_the_issuer_says_who_somebody_is_under_each_algorithm() {
     });
     let (_folder, _, settings) = published(&signers.iter().collect::<Vec<_>>());
     let issuer = Issuer::open(&settings).unwrap();
-    let ann = Person { name: "ann".to_owned(), roles: vec![Role::Analyst] };
+    let ann = Person { name: "ann".to_owned(), roles: vec![Role::Analyst], scope: Scope::All };
     for signer in &signers {
         let token = signer.token(&claims(&json!({})));
         assert_eq!(issuer.person(&token), Some(ann.clone()), "{:?}", signer.algorithm);
@@ -221,6 +222,24 @@ fn roles_are_what_the_settings_make_of_the_claim() {
     let wrong = BTreeMap::from([("fraud-desk".to_owned(), "king".to_owned())]);
     let said = Issuer::open(&ApiJwt { roles: wrong, ..mapped }).unwrap_err();
     assert!(said.contains("`fraud-desk`"), "{said}");
+}
+
+#[test]
+fn topics_are_those_of_the_claim_and_none_where_it_says_nothing() {
+    let signer = Signer::new("k1", Algorithm::EdDSA);
+    let (_folder, _, plain) = published(&[&signer]);
+    let said = json!({"tenant": {"topics": ["cards", "bank"]}, "words": "cards bank", "all": "*"});
+    let scope = |claim: Option<&str>| {
+        let settings = ApiJwt { topics_claim: claim.map(str::to_owned), ..plain.clone() };
+        let issuer = Issuer::open(&settings).unwrap();
+        issuer.person(&signer.token(&claims(&said))).map(|person| person.scope)
+    };
+    let both = Scope::of(["bank", "cards"]).unwrap();
+    assert_eq!(scope(None), Some(Scope::All));
+    assert_eq!(scope(Some("/tenant/topics")), Some(both.clone()));
+    assert_eq!(scope(Some("words")), Some(both));
+    assert_eq!(scope(Some("all")), Some(Scope::All));
+    assert_eq!(scope(Some("none")), Some(Scope::of([]).unwrap()));
 }
 
 #[test]

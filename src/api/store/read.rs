@@ -3,6 +3,8 @@
 use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
 
+use crate::api::roles::Scope;
+
 /// A record as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Kept {
@@ -27,12 +29,29 @@ pub(crate) struct Wanted {
     pub(crate) before: Option<(i64, i64)>,
     /// Most of them.
     pub(crate) limit: i64,
+    /// Only those of these input topics.
+    pub(crate) scope: Scope,
+}
+
+/// Adds that a column names one of the topics that somebody sees.
+fn within(scope: &Scope, column: &str, sql: &mut String, values: &mut Vec<Sql>) {
+    let Some(topics) = scope.topics() else { return };
+    let marks = vec!["?"; topics.len()].join(", ");
+    sql.push_str(&format!(" AND {column} IN ({marks})"));
+    values.extend(topics.iter().map(|topic| Sql::from(topic.clone())));
 }
 
 impl Wanted {
     /// All of a table.
     pub(crate) fn of(by: &'static str, before: Option<(i64, i64)>, limit: i64) -> Self {
-        Self { by, where_: Vec::new(), before, limit }
+        Self { by, where_: Vec::new(), before, limit, scope: Scope::All }
+    }
+
+    /// Only what somebody with this view may see.
+    #[must_use]
+    pub(crate) fn within(mut self, scope: &Scope) -> Self {
+        self.scope = scope.clone();
+        self
     }
 
     /// Only where this holds, if there is a value.
@@ -56,6 +75,7 @@ impl Wanted {
             sql.push_str(condition);
             values.push(value.clone());
         }
+        within(&self.scope, "records.topic", &mut sql, &mut values);
         if let Some((at_ms, seq)) = self.before {
             sql.push_str(" AND (at_ms, seq) < (?, ?)");
             values.extend([at_ms.into(), seq.into()]);
@@ -71,19 +91,21 @@ fn kept(row: &rusqlite::Row<'_>) -> rusqlite::Result<Kept> {
     Ok(Kept { seq: row.get(0)?, kind: row.get(1)?, logged_ms: row.get(2)?, body: row.get(3)? })
 }
 
-/// Records behind a number, oldest first, of these kinds.
+/// Records behind a number, oldest first, of these kinds, as somebody with this view sees them.
 pub(crate) fn behind(
     connection: &Connection,
     after: i64,
-    kinds: &[&str],
+    (kinds, scope): (&[&str], &Scope),
     limit: i64,
 ) -> rusqlite::Result<Vec<Kept>> {
     let marks = vec!["?"; kinds.len()].join(", ");
-    let sql = format!(
-        "SELECT seq, kind, logged_ms, body FROM records WHERE seq > ? AND kind IN ({marks}) ORDER BY seq LIMIT ?"
+    let mut sql = format!(
+        "SELECT seq, kind, logged_ms, body FROM records WHERE seq > ? AND kind IN ({marks})"
     );
     let mut values: Vec<Sql> = vec![after.into()];
     values.extend(kinds.iter().map(|kind| Sql::from((*kind).to_owned())));
+    within(scope, "topic", &mut sql, &mut values);
+    sql.push_str(" ORDER BY seq LIMIT ?");
     values.push(limit.into());
     let mut found = connection.prepare_cached(&sql)?;
     found.query_map(params_from_iter(values), kept)?.collect()
@@ -124,22 +146,30 @@ fn kept_hold(row: &rusqlite::Row<'_>) -> rusqlite::Result<KeptHold> {
     })
 }
 
-/// The hold of an id.
-pub(crate) fn hold(connection: &Connection, hold_id: &str) -> rusqlite::Result<Option<KeptHold>> {
-    let sql = format!("{HOLD} WHERE hold_id = ?1");
-    connection.prepare_cached(&sql)?.query_row([hold_id], kept_hold).optional()
+/// The hold of an id, where somebody with this view may see it.
+pub(crate) fn hold(
+    connection: &Connection,
+    hold_id: &str,
+    scope: &Scope,
+) -> rusqlite::Result<Option<KeptHold>> {
+    let mut sql = format!("{HOLD} WHERE hold_id = ?");
+    let mut values = vec![Sql::from(hold_id.to_owned())];
+    within(scope, "topic", &mut sql, &mut values);
+    let mut found = connection.prepare_cached(&sql)?;
+    found.query_row(params_from_iter(values), kept_hold).optional()
 }
 
-/// Holds in one of these states, by deadline, behind a deadline and id.
+/// Holds in one of these states, by deadline, behind a deadline and id, as somebody with this view sees them.
 pub(crate) fn holds(
     connection: &Connection,
-    states: &[&str],
+    (states, scope): (&[&str], &Scope),
     after: Option<&(i64, String)>,
     limit: i64,
 ) -> rusqlite::Result<Vec<KeptHold>> {
     let marks = vec!["?"; states.len()].join(", ");
     let mut sql = format!("{HOLD} WHERE state IN ({marks})");
     let mut values: Vec<Sql> = states.iter().map(|it| Sql::from((*it).to_owned())).collect();
+    within(scope, "topic", &mut sql, &mut values);
     if let Some((deadline_ms, hold_id)) = after {
         sql.push_str(" AND (deadline_ms, hold_id) > (?, ?)");
         values.push((*deadline_ms).into());

@@ -1,13 +1,13 @@
 //! The tables of the read model.
 //!
 //! `records` holds every record once, numbered as it came; pages go by the log's own time, because partitions are read in no
-//! order when all is read anew. The others are ways to find it, and go when it goes. A table of
+//! order when all is read anew. `topic` is the input topic whose payment a record is about; none: of no single one. The others are ways to find it, and go when it goes. A table of
 //! `requests` is beside them, because it is not derived.
 
 use rusqlite::{Connection, OptionalExtension as _};
 
 /// The form of the derived tables. Another number makes them anew from the topics.
-const FORM: i64 = 4;
+const FORM: i64 = 5;
 
 /// The derived tables, to be made anew at will.
 const DERIVED: &str = "
@@ -18,7 +18,7 @@ CREATE TABLE positions (
 ) WITHOUT ROWID;
 CREATE TABLE records (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    kind TEXT NOT NULL, logged_ms INTEGER NOT NULL, body TEXT NOT NULL
+    kind TEXT NOT NULL, topic TEXT, logged_ms INTEGER NOT NULL, body TEXT NOT NULL
 );
 CREATE INDEX records_by_kind ON records (kind, seq);
 CREATE INDEX records_by_time ON records (logged_ms);
@@ -53,7 +53,7 @@ CREATE TABLE episodes (
     episode_id TEXT NOT NULL UNIQUE, closed TEXT NOT NULL, at_ms INTEGER NOT NULL
 );
 CREATE TABLE holds (
-    hold_id TEXT PRIMARY KEY, state TEXT NOT NULL, deadline_ms INTEGER NOT NULL,
+    hold_id TEXT PRIMARY KEY, topic TEXT, state TEXT NOT NULL, deadline_ms INTEGER NOT NULL,
     subject_id TEXT NOT NULL, currency TEXT, amount TEXT, key BLOB NOT NULL, number INTEGER,
     logged_ms INTEGER NOT NULL, body TEXT NOT NULL
 ) WITHOUT ROWID;

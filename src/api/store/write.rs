@@ -1,6 +1,6 @@
 //! Records into the read model. What is written twice, with the same bytes, is there once.
 
-use rusqlite::{Connection, Transaction, params};
+use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 use serde_json::Value;
 
 use crate::api::store::{Kind, Store, requests, schema};
@@ -151,7 +151,8 @@ fn take(
     let whole = String::from_utf8_lossy(&record.body);
     let is_end = text(body, "/schema") == Some(OutputTopic::Episodes.schema());
     let kind = if kind == Kind::Alert && is_end { Kind::Episode } else { kind };
-    let number = || insert(change, kind, record.logged_ms, &whole);
+    let number = |topic: Option<&str>| insert(change, kind, (record.logged_ms, topic), &whole);
+    let source = text(body, "/source/topic");
     match kind {
         Kind::Decision => decision(change, body, (&entity, record.logged_ms), number),
         Kind::Alert => alert(change, body, (&entity, record.logged_ms), number),
@@ -173,7 +174,7 @@ fn take(
             let about = abouts.into_iter().find_map(|path| text(body, path));
             let kind = text(body, "/kind").unwrap_or_default();
             let id = text(body, "/command/by/command_id");
-            let row = params![number()?, kind, actor, about, id, digest, record.logged_ms];
+            let row = params![number(None)?, kind, actor, about, id, digest, record.logged_ms];
             let sql = "INSERT INTO audits (seq, kind, actor, about, command_id, digest, at_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
             change.prepare_cached(sql)?.execute(row).map(drop)
         }
@@ -183,7 +184,7 @@ fn take(
                 return Ok(());
             }
             let reason = text(body, "/reason").unwrap_or_default();
-            let row = params![number()?, reason, place, record.logged_ms];
+            let row = params![number(source)?, reason, place, record.logged_ms];
             let sql = "INSERT INTO letters (seq, reason, place, at_ms) VALUES (?1, ?2, ?3, ?4)";
             change.prepare_cached(sql)?.execute(row).map(drop)
         }
@@ -197,12 +198,11 @@ fn has(connection: &Connection, sql: &str, values: &[&str]) -> rusqlite::Result<
 fn insert(
     change: &Transaction<'_>,
     kind: Kind,
-    logged_ms: i64,
+    (logged_ms, topic): (i64, Option<&str>),
     body: &str,
 ) -> rusqlite::Result<i64> {
-    change
-        .prepare_cached("INSERT INTO records (kind, logged_ms, body) VALUES (?1, ?2, ?3)")?
-        .execute(params![kind.name(), logged_ms, body])?;
+    let sql = "INSERT INTO records (kind, topic, logged_ms, body) VALUES (?1, ?2, ?3, ?4)";
+    change.prepare_cached(sql)?.execute(params![kind.name(), topic, logged_ms, body])?;
     Ok(change.last_insert_rowid())
 }
 
@@ -210,14 +210,14 @@ fn decision(
     change: &Transaction<'_>,
     body: &Value,
     (entity, at_ms): (&str, i64),
-    number: impl FnOnce() -> rusqlite::Result<i64>,
+    number: impl FnOnce(Option<&str>) -> rusqlite::Result<i64>,
 ) -> rusqlite::Result<()> {
     let (id, place) = (text(body, "/decision_id").unwrap_or_default(), place(body));
     if has(change, "SELECT 1 FROM decisions WHERE decision_id = ?1 AND place = ?2", &[id, &place])?
     {
         return Ok(());
     }
-    let seq = number()?;
+    let seq = number(text(body, "/source/topic"))?;
     let of = |path: &str| text(body, path).unwrap_or_default();
     let score = body.get("score").and_then(Value::as_i64).unwrap_or(0);
     let (kind, event, outcome) = (of("/event/type"), of("/event/id"), of("/outcome"));
@@ -252,7 +252,7 @@ fn alert(
     change: &Transaction<'_>,
     body: &Value,
     (entity, at_ms): (&str, i64),
-    number: impl FnOnce() -> rusqlite::Result<i64>,
+    number: impl FnOnce(Option<&str>) -> rusqlite::Result<i64>,
 ) -> rusqlite::Result<()> {
     let of = |path: &str| text(body, path).unwrap_or_default();
     if has(change, "SELECT 1 FROM alerts WHERE alert_id = ?1", &[of("/alert_id")])? {
@@ -261,8 +261,14 @@ fn alert(
     let (rule, severity, queue) = (of("/rule"), of("/severity"), text(body, "/queue"));
     let (event, decision, episode) = (of("/event/id"), of("/decision_id"), of("/episode/id"));
     let id = of("/alert_id");
-    let row =
-        params![number()?, id, rule, severity, queue, event, decision, episode, entity, at_ms];
+    let topic = match topic_of_decision(change, decision)? {
+        Some(topic) => Some(topic),
+        // WHY: that alert comes with whatever record the deadline was reached by.
+        None if rule == ESCALATION => None,
+        None => text(body, "/source/topic").map(str::to_owned),
+    };
+    let seq = number(topic.as_deref())?;
+    let row = params![seq, id, rule, severity, queue, event, decision, episode, entity, at_ms];
     change
         .prepare_cached(
             "INSERT INTO alerts (seq, alert_id, rule, severity, queue, event_id, decision_id, episode_id, entity, at_ms)
@@ -272,23 +278,56 @@ fn alert(
         .map(drop)
 }
 
+/// The rule of alerts about holds that nobody decided about.
+const ESCALATION: &str = "hold_escalation";
+
+/// The input topic of the event that a decision is about.
+fn topic_of_decision(change: &Connection, decision_id: &str) -> rusqlite::Result<Option<String>> {
+    let sql = "SELECT topic FROM records JOIN decisions USING (seq) WHERE decision_id = ?1 LIMIT 1";
+    let found: Option<Option<String>> =
+        change.prepare_cached(sql)?.query_row([decision_id], |row| row.get(0)).optional()?;
+    Ok(found.flatten())
+}
+
+/// The one input topic of all alerts of an episode, where it is one.
+fn topic_of_episode(change: &Connection, episode_id: &str) -> rusqlite::Result<Option<String>> {
+    let sql = "SELECT CASE WHEN count(DISTINCT ifnull(topic, '')) = 1 THEN max(topic) END
+        FROM records JOIN alerts USING (seq) WHERE episode_id = ?1";
+    change.prepare_cached(sql)?.query_row([episode_id], |row| row.get(0))
+}
+
+/// The input topic of the payment that a hold stops, as far as its record or its decision tells.
+fn topic_of_hold(
+    change: &Connection,
+    record: &Followed,
+    body: &Value,
+) -> rusqlite::Result<Option<String>> {
+    let Some(decision_id) = text(body, "/decision_id") else { return Ok(None) };
+    // WHY: later steps come with the record of a command, or of whatever moved the clock.
+    if text(body, "/state") == Some(HoldState::Placed.as_str()) {
+        return Ok(record.source_topic.clone());
+    }
+    topic_of_decision(change, decision_id)
+}
+
 /// An episode ends once; what is read again is known.
 fn episode(
     change: &Transaction<'_>,
     body: &Value,
     at_ms: i64,
-    number: impl FnOnce() -> rusqlite::Result<i64>,
+    number: impl FnOnce(Option<&str>) -> rusqlite::Result<i64>,
 ) -> rusqlite::Result<()> {
     let of = |path: &str| text(body, path).unwrap_or_default();
     let id = of("/episode_id");
     if has(change, "SELECT 1 FROM episodes WHERE episode_id = ?1", &[id])? {
         return Ok(());
     }
+    let topic = topic_of_episode(change, id)?;
     change
         .prepare_cached(
             "INSERT INTO episodes (seq, episode_id, closed, at_ms) VALUES (?1, ?2, ?3, ?4)",
         )?
-        .execute(params![number()?, id, of("/closed"), at_ms])
+        .execute(params![number(topic.as_deref())?, id, of("/closed"), at_ms])
         .map(drop)
 }
 
@@ -297,10 +336,11 @@ fn hold(
     record: &Followed,
     body: &Value,
     (digest, whole): (&str, &str),
-    number: impl FnOnce() -> rusqlite::Result<i64>,
+    number: impl FnOnce(Option<&str>) -> rusqlite::Result<i64>,
 ) -> rusqlite::Result<()> {
     let of = |path: &str| text(body, path).unwrap_or_default();
     let id = of("/hold_id");
+    let topic = topic_of_hold(change, record, body)?;
     // WHY: key and partition are those of the record that placed it, for that is where the hold is known.
     let row = params![
         id,
@@ -312,23 +352,26 @@ fn hold(
         record.key,
         record.source_partition,
         record.logged_ms,
-        whole
+        whole,
+        topic
     ];
     change
         .prepare_cached(
-            "INSERT INTO holds (hold_id, state, deadline_ms, subject_id, currency, amount, key, number, logged_ms, body)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+            "INSERT INTO holds (hold_id, state, deadline_ms, subject_id, currency, amount, key, number, logged_ms, body, topic)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
              ON CONFLICT (hold_id) DO UPDATE SET state = excluded.state, deadline_ms = excluded.deadline_ms,
-                 logged_ms = excluded.logged_ms, body = excluded.body",
+                 logged_ms = excluded.logged_ms, body = excluded.body, topic = ifnull(topic, excluded.topic)",
         )?
         .execute(row)?;
+    let sql = "SELECT topic FROM holds WHERE hold_id = ?1";
+    let topic: Option<String> = change.prepare_cached(sql)?.query_row([id], |row| row.get(0))?;
     // WHY: a step that is written again after a crash brings its state again, and those behind it follow; it is one step.
     if has(change, "SELECT 1 FROM hold_steps WHERE hold_id = ?1 AND digest = ?2", &[id, digest])? {
         return Ok(());
     }
     change
         .prepare_cached("INSERT INTO hold_steps (seq, hold_id, digest) VALUES (?1, ?2, ?3)")?
-        .execute(params![number()?, id, digest])
+        .execute(params![number(topic.as_deref())?, id, digest])
         .map(drop)
 }
 
@@ -353,6 +396,7 @@ mod tests {
             key: b"k".to_vec(),
             body: body.as_bytes().to_vec(),
             source_partition: None,
+            source_topic: None,
             traceparent: None,
         }
     }

@@ -9,7 +9,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use crate::api::roles::{Person, Role};
+use crate::api::roles::{Person, Role, Scope};
 use crate::api::tokens::Token;
 
 /// What the token lets do.
@@ -32,7 +32,7 @@ impl Pass {
     pub(super) fn new() -> io::Result<Self> {
         let pass = Self { folder: own_folder(&std::env::temp_dir())? };
         let token = Token::new()?;
-        let person = Person { name: "demo".to_owned(), roles: ROLES.to_vec() };
+        let person = Person { name: "demo".to_owned(), roles: ROLES.to_vec(), scope: Scope::All };
         write(&pass.token(), token.reveal())?;
         write(&pass.known(), &format!("{}\n", token.line(&person, None)))?;
         Ok(pass)

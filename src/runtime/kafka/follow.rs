@@ -58,6 +58,8 @@ pub struct Followed {
     pub traceparent: Option<String>,
     /// The partition of the record that brought it about.
     pub source_partition: Option<i32>,
+    /// The topic of the record that brought it about.
+    pub source_topic: Option<String>,
 }
 
 /// See the module.
@@ -225,5 +227,6 @@ fn followed(message: &BorrowedMessage<'_>) -> Followed {
         body: message.payload().unwrap_or_default().to_vec(),
         traceparent: header("traceparent"),
         source_partition: header("source_partition").and_then(|text| text.parse().ok()),
+        source_topic: header("source_topic"),
     }
 }
