@@ -202,3 +202,62 @@ fn the_chart_ships_the_alert_rules_and_waits_longer_than_a_stop_takes() {
     let stop = unit.lines().find_map(|line| line.strip_prefix("TimeoutStopSec=")).unwrap();
     assert!(stop.parse::<u64>().unwrap() >= number("shutdownTimeoutSeconds") + 5);
 }
+
+/// The paths of a file of values, two levels deep, with those that have no others below them.
+fn values() -> BTreeMap<String, bool> {
+    let text = read("deploy/helm/riskweir/values.yaml");
+    let mut found: BTreeMap<String, bool> = BTreeMap::new();
+    let mut top = String::new();
+    for line in text.lines().filter(|line| !line.trim_start().starts_with('#')) {
+        let depth = line.len() - line.trim_start().len();
+        let Some((name, _)) = line.trim_start().split_once(':') else { continue };
+        match depth {
+            0 => {
+                name.clone_into(&mut top);
+                found.insert(top.clone(), true);
+            }
+            2 => {
+                found.insert(top.clone(), false);
+                found.insert(format!("{top}.{name}"), true);
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+/// What templates read, two levels deep.
+fn read_by_templates() -> BTreeSet<String> {
+    let folder = root().join("deploy/helm/riskweir/templates");
+    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let text: String = files.map(|path| fs::read_to_string(path).unwrap()).collect();
+    let is_path = |c: &char| c.is_ascii_alphanumeric() || *c == '.';
+    let after = text.split(".Values.").skip(1);
+    let path = |rest: &str| -> String { rest.chars().take_while(is_path).collect() };
+    let short = |path: String| path.split('.').take(2).collect::<Vec<_>>().join(".");
+    after.map(path).map(short).collect()
+}
+
+#[test]
+fn the_chart_reads_the_values_that_it_has_and_has_those_that_it_reads() {
+    let (values, used) = (values(), read_by_templates());
+    for path in &used {
+        // What is under `config` is riskweir's own.
+        let known = path.starts_with("config.") || values.contains_key(path);
+        assert!(known, "a template reads `{path}`, which values.yaml lacks");
+    }
+    for (path, _) in values.iter().filter(|(_, is_leaf)| **is_leaf) {
+        let top = path.split('.').next().unwrap();
+        assert!(used.contains(path) || used.contains(top), "no template reads `{path}`");
+    }
+}
+
+#[test]
+fn what_compose_publishes_is_bound_to_this_machine() {
+    let text = read("docker-compose.yml");
+    let ports: Vec<&str> = text.lines().filter(|it| it.trim().starts_with("ports:")).collect();
+    assert!(ports.len() >= 4, "{ports:?}");
+    for line in ports {
+        assert!(line.contains("[\"127.0.0.1:"), "{line}");
+    }
+}

@@ -39,5 +39,15 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if .Values.auditKeySecret -}}
 {{- $_ := set $config "audit" (merge (dict "key_file" "/etc/riskweir/keys/audit.pem") (default (dict) $config.audit)) -}}
 {{- end -}}
+{{- if .Values.api.enabled -}}
+{{- $api := dict "listen" (printf "0.0.0.0:%d" (int .Values.api.port)) "expose" "on" "tokens" "/etc/riskweir/api/tokens" -}}
+{{- if .Values.api.tlsSecret -}}
+{{- $_ := set $api "tls" (dict "certificate" "/etc/riskweir/api-tls/tls.crt" "key" "/etc/riskweir/api-tls/tls.key") -}}
+{{- end -}}
+{{- if and .Values.persistence.enabled (eq (int .Values.replicas) 1) (not .Values.keda.enabled) -}}
+{{- $_ := set $api "store" "/var/lib/riskweir/api.sqlite" -}}
+{{- end -}}
+{{- $_ := set $config "api" (merge (deepCopy (default (dict) $config.api)) $api) -}}
+{{- end -}}
 {{- toYaml $config -}}
 {{- end -}}
