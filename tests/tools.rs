@@ -313,6 +313,16 @@ fn a_new_project_of_each_profile_is_good_at_once_and_its_page_tells_the_truth() 
         let decisions = fs::read_to_string(folder.join("out/decisions.ndjson")).unwrap();
         let last: Value = serde_json::from_str(decisions.lines().last().unwrap()).unwrap();
         assert_eq!(last["outcome"], "hold", "{profile}");
+        // Rules and sums are in EUR, and what is in another currency is not passed over in silence.
+        let events = fs::read_to_string(folder.join("events.ndjson")).unwrap();
+        let n_amounts = events.matches("\"EUR\"").count();
+        fs::write(folder.join("dollars.ndjson"), events.replace("\"EUR\"", "\"USD\"")).unwrap();
+        let arguments =
+            ["backtest", "--rules", "rules", "--input", "dollars.ndjson", "--out", "usd"];
+        let called = call(&arguments);
+        assert!(called.code == 1 && called.err.contains("unknown_member"), "{}", called.err);
+        let dead = fs::read_to_string(folder.join("usd/dead_letter.ndjson")).unwrap();
+        assert!(n_amounts > 0 && dead.lines().count() == n_amounts, "{profile}: {dead}");
         let again = place.call(&["init", profile, profile]);
         assert!(again.code == 1 && again.err.contains("is there already"), "{}", again.err);
     }

@@ -149,6 +149,7 @@ registry! {
     W0608 "a value compared with itself";
     W0609 "a comparison with a history that may be empty";
     W0610 "what two parties of an event did, compared";
+    W0611 "a sum compared with what may be known of one event";
     W0701 "more state than the policy gives";
 }
 

@@ -77,8 +77,8 @@ impl Hold {
 }
 
 impl HoldBook {
-    /// What happens to a payment at its deadline, where its rail leaves no more time, and whether it would be open for longer.
-    /// One whose subject stays open is refused.
+    /// What happens to a payment at its deadline, where its rail leaves no more time, and whether it would be held for longer.
+    /// One whose subject stays held is refused.
     pub(super) fn at_its_limit(&self, hold: &Hold) -> Option<(Otherwise, bool)> {
         let limit = hold.limit.as_ref()?;
         if hold.due_ms()? < limit.until_ms {

@@ -1,6 +1,6 @@
 //! Comparisons with what is usual that do not compare like with like: a value with an average of which it is a part, some
-//! of the events with all of them, a value with itself, a first event with a history of nothing; and bounds on scores of
-//! models that no score comes to.
+//! of the events with all of them, a value with itself, a first event with a history of nothing, a sum with what is usual of one
+//! event; and bounds on scores of models that no score comes to.
 
 use std::collections::BTreeSet;
 
@@ -22,6 +22,7 @@ pub(super) fn findings(subject: &Subject<'_>) -> Vec<Diagnostic> {
         found.extend(beyond_scores(subject, id, op));
         found.extend(with_itself(subject, id, op));
         found.extend(without_history(subject, id, op));
+        found.extend(of_one_event(subject, id, op));
         found.extend(of_two_parties(subject, id, op));
         op.each_operand(&mut |operand| open.push(operand));
     }
@@ -156,12 +157,7 @@ fn of_two_parties(subject: &Subject<'_>, id: NodeId, op: &Op) -> Option<Diagnost
 
 /// A comparison that a first event passes, since counts and sums of nothing are 0 and anything is more.
 fn without_history(subject: &Subject<'_>, id: NodeId, op: &Op) -> Option<Diagnostic> {
-    let Op::Compare(sign, a, b) = op else { return None };
-    let (value, usual) = match sign {
-        CompareOp::Gt | CompareOp::Ge => (*a, *b),
-        CompareOp::Lt | CompareOp::Le => (*b, *a),
-        CompareOp::Eq | CompareOp::Ne => return None,
-    };
+    let (value, usual) = greater(op)?;
     let past: Vec<NodeId> = readings(subject, usual)
         .into_iter()
         .filter(|id| subject.scene.is_tally_of_before(*id))
@@ -169,20 +165,7 @@ fn without_history(subject: &Subject<'_>, id: NodeId, op: &Op) -> Option<Diagnos
     if !is_nought(subject, usual) || !rises(subject, value, &past) {
         return None;
     }
-    let others: Vec<NodeId> = atoms(subject).into_iter().filter(|atom| *atom != id).collect();
-    let asks_for_past = |atom: &NodeId| {
-        leaves(subject, *atom).iter().any(|leaf| {
-            subject.scene.is_tally_of_before(*leaf)
-                && past.iter().any(|past| subject.scene.is_of_same_key(*leaf, *past))
-        })
-    };
-    let of_value = leaves(subject, value);
-    let has_least = |atom: &NodeId| {
-        let Some(Op::Compare(_, a, b)) = subject.scene.op(*atom) else { return false };
-        [a, b].into_iter().any(|side| is_constant(subject, *side))
-            && leaves(subject, *atom).iter().any(|leaf| of_value.contains(leaf))
-    };
-    if others.iter().any(|atom| asks_for_past(atom) || has_least(atom)) {
+    if asks_for_more(subject, (id, value), &past) {
         return None;
     }
     let base = *past.first()?;
@@ -198,6 +181,54 @@ fn without_history(subject: &Subject<'_>, id: NodeId, op: &Op) -> Option<Diagnos
     let help =
         format!("ask for a history as well, as in `and {said} >= {least}`, or for a least value");
     Some(Diagnostic::new(codes::W0609, subject.words(id), message).with_help(help))
+}
+
+/// A sum over several events that is compared with what is usual of one, where that may be known of a single event.
+fn of_one_event(subject: &Subject<'_>, id: NodeId, op: &Op) -> Option<Diagnostic> {
+    let (value, usual) = greater(op)?;
+    let is_sum = |part: &NodeId| subject.scene.is_sum(*part);
+    if !parts(subject, value).iter().any(is_sum) {
+        return None;
+    }
+    let past = averages(subject, usual);
+    let base = *past.first()?;
+    if asks_for_more(subject, (id, value), &past) {
+        return None;
+    }
+    let (name, said) = (&subject.info.name, subject.said(base));
+    let message = format!(
+        "rule `{name}` compares a sum with what is usual of one event, and `{said}` may be known of one event only"
+    );
+    let help = "ask for a history as well, as in `and count(transfer) by sender over prior 30d >= 10`, or for a least value";
+    Some(Diagnostic::new(codes::W0611, subject.words(id), message).with_help(help))
+}
+
+/// What must be at least, or more than, the other side of a comparison, and that.
+fn greater(op: &Op) -> Option<(NodeId, NodeId)> {
+    let Op::Compare(sign, a, b) = op else { return None };
+    match sign {
+        CompareOp::Gt | CompareOp::Ge => Some((*a, *b)),
+        CompareOp::Lt | CompareOp::Le => Some((*b, *a)),
+        CompareOp::Eq | CompareOp::Ne => None,
+    }
+}
+
+/// Whether another condition than `id` asks for a history of the same key as `past`, or for a least of the value.
+fn asks_for_more(subject: &Subject<'_>, (id, value): (NodeId, NodeId), past: &[NodeId]) -> bool {
+    let asks_for_past = |atom: NodeId| {
+        leaves(subject, atom).iter().any(|leaf| {
+            subject.scene.is_tally_of_before(*leaf)
+                && past.iter().any(|past| subject.scene.is_of_same_key(*leaf, *past))
+        })
+    };
+    let of_value = leaves(subject, value);
+    let has_least = |atom: NodeId| {
+        let Some(Op::Compare(_, a, b)) = subject.scene.op(atom) else { return false };
+        [a, b].into_iter().any(|side| is_constant(subject, *side))
+            && leaves(subject, atom).iter().any(|leaf| of_value.contains(leaf))
+    };
+    let mut others = atoms(subject).into_iter().filter(|atom| *atom != id);
+    others.any(|atom| asks_for_past(atom) || has_least(atom))
 }
 
 fn is_constant(subject: &Subject<'_>, term: NodeId) -> bool {

@@ -341,6 +341,11 @@ impl<'p> Scene<'p> {
         })
     }
 
+    /// Whether it adds up.
+    pub(super) fn is_sum(&self, id: NodeId) -> bool {
+        self.asked(id).is_some_and(|asked| matches!(asked.measure.kind, MeasureKind::Sum(_)))
+    }
+
     /// Whether it counts or adds up what was before, or what is of another kind or key than the present event.
     pub(super) fn is_tally_of_before(&self, id: NodeId) -> bool {
         self.is_tally(id) && self.asked(id).is_some_and(|asked| !asked.is_of_own_event())

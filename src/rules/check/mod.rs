@@ -61,6 +61,7 @@ mod types;
 mod unpriced;
 mod windows;
 mod world;
+mod written;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -10,6 +10,7 @@ use crate::rules::check::lower::Draft;
 use crate::rules::check::refusal::{Refusal, did_you_mean};
 use crate::rules::check::schema::{dotted, unknown_event};
 use crate::rules::check::world::World;
+use crate::rules::check::written::Written;
 use crate::rules::check::{actions, failed, literals, rules};
 use crate::rules::program::{
     ActionPlan, Constant, Expectation, RuleId, RuleInfo, ScoreGroup, TestCase, TestEvent,
@@ -157,6 +158,7 @@ impl Reader<'_, '_, '_> {
             return None;
         };
         let mut fields: Vec<(FieldId, TestValue)> = Vec::new();
+        let mut written = Written::default();
         let mut complete = true;
         for (path, value) in &literal.fields {
             let name = dotted(path);
@@ -171,7 +173,13 @@ impl Reader<'_, '_, '_> {
                 continue;
             }
             match test_value(world, event, id, value) {
-                Ok(value) => fields.push((id, value)),
+                Ok(value) => {
+                    let field = world.schema.event(event).field(id);
+                    if let Some(contrary) = written.add(field, &value, path.span) {
+                        self.report.push(contrary);
+                    }
+                    fields.push((id, value));
+                }
                 Err(diagnostic) => {
                     self.report.push(*diagnostic);
                     complete = false;
