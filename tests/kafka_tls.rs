@@ -338,7 +338,7 @@ mod oidc {
         let endpoint = provider();
         assert_eq!(connect(&client(&endpoint, "riskweir", SECRET)), Ok(()));
         refused(&client(&endpoint, "stranger", SECRET), "K0004", "authorization failed");
-        // No token: there is nothing to log in with, and the words say why.
-        refused(&client(&endpoint, "riskweir", "wrong"), "K0003", "token");
+        // No token: there is nothing to log in with, and the words are the provider's.
+        refused(&client(&endpoint, "riskweir", "wrong"), "K0004", "invalid_client");
     }
 }

@@ -145,7 +145,11 @@ fn check_one(
                 // WHY: a refused login shows as "no broker"; what the client met says which it was.
                 while asker.poll(Duration::from_millis(1)).is_some() {}
                 match asker.context().told() {
-                    Some((code, reason)) if classify::is_refusal(code) => {
+                    // WHY: where an identity provider does not answer the client says the same, and it may in a moment.
+                    Some((code, reason))
+                        if classify::is_refusal(code)
+                            && (!logs_in_by_token(config) || Instant::now() >= deadline) =>
+                    {
                         return Err(RunError::Refused { what: "the cluster".to_owned(), reason });
                     }
                     Some((_, reason)) => reason,
@@ -161,6 +165,10 @@ fn check_one(
             return Err(RunError::Unreachable { brokers, seconds: limit.as_secs(), reason });
         }
     }
+}
+
+fn logs_in_by_token(config: &Config) -> bool {
+    config.kafka.security.sasl.as_ref().is_some_and(|sasl| sasl.mechanism == "OAUTHBEARER")
 }
 
 fn judge(config: &Config, topic: &str, error: RDKafkaRespErr) -> Option<RunError> {
