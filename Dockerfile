@@ -8,10 +8,12 @@ WORKDIR /src
 # zlib goes into the binary: the run stage has none.
 ENV CARGO_TERM_COLOR=never LIBZ_SYS_STATIC=1
 COPY . .
-# OpenSSL and librdkafka are compiled from source here; the caches keep them between builds.
+# OpenSSL and librdkafka are compiled from source here; the caches keep them between builds. The binary carries the list of what it
+# was built of: `cargo audit bin /usr/bin/riskweir`.
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,target=/src/target,sharing=locked \
-    cargo build --release --locked --features secure,api-tls,api-jwt && \
+    cargo install --locked --root /opt/cargo cargo-auditable@0.7.7 && \
+    PATH="/opt/cargo/bin:$PATH" cargo auditable build --release --locked --features secure,api-tls,api-jwt && \
     install -D --mode=0755 target/release/riskweir /out/usr/bin/riskweir && \
     if ldd /out/usr/bin/riskweir | grep -v -E 'linux-vdso|ld-linux|libc\.so|libm\.so|libgcc_s\.so'; then \
       echo 'the binary needs a library that the run stage lacks' >&2; exit 1; \

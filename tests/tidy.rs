@@ -380,3 +380,57 @@ fn every_promise_fault_and_hostile_input_has_its_line_and_its_tests() {
     }
     report(&offences);
 }
+
+/// Whether a licence expression can be met with these licences: what stands before `OR` or what stands behind it, and of
+/// `AND` both. As SPDX has it, `AND` binds more tightly.
+fn is_met(expression: &str, allowed: &BTreeSet<&str>) -> bool {
+    let text = expression.trim().replace('/', " OR ");
+    let text = text.as_str();
+    for word in [" OR ", " AND "] {
+        let mut depth = 0_i32;
+        for (at, c) in text.char_indices() {
+            depth += i32::from(c == '(') - i32::from(c == ')');
+            if depth == 0 && text[at..].starts_with(word) {
+                let met = [&text[..at], &text[at + word.len()..]].map(|it| is_met(it, allowed));
+                return if word == " OR " { met[0] || met[1] } else { met[0] && met[1] };
+            }
+        }
+    }
+    let inner = text.strip_prefix('(').and_then(|rest| rest.strip_suffix(')'));
+    inner.map_or_else(|| allowed.contains(text), |inner| is_met(inner, allowed))
+}
+
+/// What `cargo deny check licenses sources` says of the default build, where that is not installed.
+#[test]
+fn dependencies_come_from_one_registry_under_licences_that_deny_toml_names() {
+    let deny = fs::read_to_string(root().join("deny.toml")).unwrap();
+    let listed = deny.split("\nallow = [").nth(1).unwrap().split(']').next().unwrap();
+    let allowed: BTreeSet<&str> = listed.split('"').skip(1).step_by(2).collect();
+    assert!(allowed.contains("Apache-2.0") && !is_met("GPL-3.0-only AND (MIT)", &allowed));
+    assert!(is_met("(MIT OR GPL-2.0-only) AND Unicode-3.0", &allowed) && !is_met("", &allowed));
+    let version = std::process::Command::new("rustc").arg("-vV").output().unwrap().stdout;
+    let version = String::from_utf8(version).unwrap();
+    let host = version.lines().find_map(|line| line.strip_prefix("host: ")).unwrap();
+    let made = std::process::Command::new(env!("CARGO"))
+        .args(["metadata", "--locked", "--offline", "--format-version", "1"])
+        .args(["--filter-platform", host])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let told: serde_json::Value = serde_json::from_slice(&made.stdout).unwrap();
+    let packages = told["packages"].as_array().unwrap();
+    assert!(packages.len() > 100);
+    let mut offences = Vec::new();
+    for package in packages.iter().filter(|package| package["name"] != "riskweir") {
+        let of = |name: &str| package[name].as_str().unwrap_or_default();
+        let (name, license) = (of("name"), of("license"));
+        if !is_met(license, &allowed) {
+            offences.push(format!("{name}: the licence `{license}` is not in deny.toml"));
+        }
+        if of("source") != "registry+https://github.com/rust-lang/crates.io-index" {
+            offences.push(format!("{name}: comes from `{}`", of("source")));
+        }
+    }
+    report(&offences);
+}
