@@ -5,6 +5,8 @@
 
 FROM rust:1.95.0-bookworm AS build
 WORKDIR /src
+# Object stores for snapshots are further features: s3, gcs, azure.
+ARG FEATURES=secure,api-tls,api-jwt
 # zlib goes into the binary: the run stage has none.
 ENV CARGO_TERM_COLOR=never LIBZ_SYS_STATIC=1
 COPY . .
@@ -13,7 +15,7 @@ COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,target=/src/target,sharing=locked \
     cargo install --locked --root /opt/cargo cargo-auditable@0.7.7 && \
-    PATH="/opt/cargo/bin:$PATH" cargo auditable build --release --locked --features secure,api-tls,api-jwt && \
+    PATH="/opt/cargo/bin:$PATH" cargo auditable build --release --locked --features "$FEATURES" && \
     install -D --mode=0755 target/release/riskweir /out/usr/bin/riskweir && \
     if ldd /out/usr/bin/riskweir | grep -v -E 'linux-vdso|ld-linux|libc\.so|libm\.so|libgcc_s\.so'; then \
       echo 'the binary needs a library that the run stage lacks' >&2; exit 1; \

@@ -196,8 +196,8 @@ fn the_chart_ships_the_alert_rules_and_waits_longer_than_a_stop_takes() {
         line.trim_start_matches(':').trim().parse().unwrap()
     };
     assert!(number("graceAfterShutdownSeconds") >= 5);
-    let timeout = format!("timeout: {}s", number("shutdownTimeoutSeconds"));
-    assert!(values.contains(&timeout), "`config.shutdown.timeout` is another");
+    let helpers = read("deploy/helm/riskweir/templates/_helpers.tpl");
+    assert!(helpers.contains(r#"(printf "%ds" (int .Values.shutdownTimeoutSeconds))"#));
     let unit = read("deploy/systemd/riskweir.service");
     let stop = unit.lines().find_map(|line| line.strip_prefix("TimeoutStopSec=")).unwrap();
     assert!(stop.parse::<u64>().unwrap() >= number("shutdownTimeoutSeconds") + 5);

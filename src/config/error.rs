@@ -198,6 +198,9 @@ impl ConfigError {
             Problem::NotBuiltIn { key, .. } if key == "kafka.security.sasl.mechanism" => {
                 Some("build with `--features kafka-oidc`".to_owned())
             }
+            Problem::NotBuiltIn { key, .. } if key.starts_with("api.") => {
+                Some("build with it, as the release builds are".to_owned())
+            }
             Problem::NotBuiltIn { .. } => {
                 Some("build with `--features secure`, as the release builds are".to_owned())
             }

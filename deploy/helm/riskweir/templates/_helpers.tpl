@@ -39,6 +39,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if .Values.auditKeySecret -}}
 {{- $_ := set $config "audit" (merge (dict "key_file" "/etc/riskweir/keys/audit.pem") (default (dict) $config.audit)) -}}
 {{- end -}}
+{{- if .Values.metricsTokenSecret -}}
+{{- $_ := set $config "http" (merge (dict "token_file" "/etc/riskweir/metrics/token") (default (dict) $config.http)) -}}
+{{- end -}}
+{{- $stop := dict "timeout" (printf "%ds" (int .Values.shutdownTimeoutSeconds)) -}}
+{{- $_ := set $config "shutdown" (merge $stop (default (dict) $config.shutdown)) -}}
 {{- if .Values.api.enabled -}}
 {{- $api := dict "listen" (printf "0.0.0.0:%d" (int .Values.api.port)) "expose" "on" "tokens" "/etc/riskweir/api/tokens" -}}
 {{- if .Values.api.tlsSecret -}}
