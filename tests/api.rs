@@ -15,6 +15,8 @@ mod connections;
 mod desk;
 #[path = "api/eyes.rs"]
 mod eyes;
+#[path = "api/history.rs"]
+mod history;
 #[path = "api/hostile.rs"]
 mod hostile;
 #[path = "api/imports.rs"]
@@ -23,6 +25,10 @@ mod imports;
 mod never_stored;
 #[path = "api/proof.rs"]
 mod proof;
+#[path = "api/propose.rs"]
+mod propose;
+#[path = "api/shared.rs"]
+mod shared;
 mod support;
 #[path = "api/topics.rs"]
 mod topics;

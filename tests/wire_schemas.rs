@@ -257,6 +257,43 @@ fn of(topic: OutputTopic) -> impl Iterator<Item = &'static Value> {
     RUN.outputs.iter().filter(move |(found, _)| *found == topic).map(|(_, record)| record)
 }
 
+/// What a member of a command says.
+fn meaning(member: &str) -> &'static str {
+    match member {
+        "schema" => "The form of commands.",
+        "kind" => "What is asked for.",
+        "command_id" => "Names the command: what has one id is done once.",
+        "actor" => "Who asks.",
+        "reason" => "Why.",
+        "approved_by" => "Who approved it as the second person.",
+        "approval_reason" => "Why they approved.",
+        "at" => "When it was given, where the log does not say; of `clock`: how late it is.",
+        "hold_id" => "The hold.",
+        "deadline_at" => "The deadline: a new one, or that of the hold that is placed.",
+        "expected_state" => "Refuse unless the hold is in this state.",
+        "entity" => "The kind of entity whose payments are held.",
+        "otherwise" => "What happens at the last deadline; `release` where it is absent.",
+        "escalate_to" => "The queue of those who are asked at the deadline.",
+        "escalate_until" => "The last deadline, after people were asked.",
+        "episode" => "Id of the first of the alerts that are closed.",
+        "finding" => {
+            "What came out: it was what they say; it was not, and yet worth a look; neither."
+        }
+        "list" => "The list.",
+        "value" => "Of a list, a key or an entity.",
+        "rule" => "Id of the rule.",
+        "key" => "The key for whose value the rule is silent.",
+        "act" => "What somebody did past the engine.",
+        "about" => {
+            "What it was about: the digest of a rule set, a hold, a topic, the place of a record."
+        }
+        "digest" => "SHA-256 of what it was about, hexadecimal.",
+        "request" => "The request for a second person that it belongs to.",
+        "details" => "Of a request that is made: what is asked for, JSON, card numbers masked.",
+        _ => "Until when it holds.",
+    }
+}
+
 /// The schema of commands: one object for each kind, made of the table by which they are read.
 fn schema_of_commands() -> Value {
     let member = |name: &&str| {
@@ -270,38 +307,12 @@ fn schema_of_commands() -> Value {
             "finding" => one_of(&Closing::ALL.map(Closing::as_str)),
             "otherwise" => one_of(&["release", "block"]),
             "act" => one_of(&Act::ALL.map(Act::as_str)),
+            "details" => {
+                json!({"type": "string", "minLength": 1, "maxLength": command::MAX_DETAILS_BYTES, "pattern": "\\S"})
+            }
             _ => text,
         };
-        schema["description"] = json!(match *name {
-            "schema" => "The form of commands.",
-            "kind" => "What is asked for.",
-            "command_id" => "Names the command: what has one id is done once.",
-            "actor" => "Who asks.",
-            "reason" => "Why.",
-            "approved_by" => "Who approved it as the second person.",
-            "approval_reason" => "Why they approved.",
-            "at" => "When it was given, where the log does not say; of `clock`: how late it is.",
-            "hold_id" => "The hold.",
-            "deadline_at" => "The deadline: a new one, or that of the hold that is placed.",
-            "expected_state" => "Refuse unless the hold is in this state.",
-            "entity" => "The kind of entity whose payments are held.",
-            "otherwise" => "What happens at the last deadline; `release` where it is absent.",
-            "escalate_to" => "The queue of those who are asked at the deadline.",
-            "escalate_until" => "The last deadline, after people were asked.",
-            "episode" => "Id of the first of the alerts that are closed.",
-            "finding" =>
-                "What came out: it was what they say; it was not, and yet worth a look; neither.",
-            "list" => "The list.",
-            "value" => "Of a list, a key or an entity.",
-            "rule" => "Id of the rule.",
-            "key" => "The key for whose value the rule is silent.",
-            "act" => "What somebody did past the engine.",
-            "about" =>
-                "What it was about: the digest of a rule set, a hold, a topic, the place of a record.",
-            "digest" => "SHA-256 of what it was about, hexadecimal.",
-            "request" => "The request for a second person that it belongs to.",
-            _ => "Until when it holds.",
-        });
+        schema["description"] = json!(meaning(name));
         ((*name).to_owned(), schema)
     };
     let of_kind = |kind: command::Kind| {

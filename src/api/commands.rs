@@ -252,7 +252,7 @@ async fn first_answer(state: &Arc<State>, id: &str, limit: Duration) -> Result<D
 }
 
 /// What one of them says.
-fn read_answer(told: &Value) -> Result<Done, Problem> {
+pub(crate) fn read_answer(told: &Value) -> Result<Done, Problem> {
     let of = |path: &str| told.pointer(path).and_then(Value::as_str).unwrap_or_default();
     let (state, hold_id) = (of("/command/state").to_owned(), of("/command/hold_id").to_owned());
     if of("/command/result") == "done" {

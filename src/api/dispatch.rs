@@ -83,7 +83,7 @@ pub(crate) async fn answer(state: Arc<State>, address: IpAddr, request: Request)
         request_id: &request_id,
         person: seen.person.as_ref().map_or("", |person| person.name.as_str()),
         operation: seen.route.map_or(method.as_str(), |route| route.id),
-        is_change: seen.route.is_some_and(|route| route.method == Method::Post),
+        is_change: seen.route.is_some_and(|route| route.method != Method::Get),
         status: response.status().as_u16(),
         took,
     }

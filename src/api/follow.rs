@@ -8,11 +8,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
+use crate::api::archive::Keeper;
 use crate::api::fresh::has_reached;
 use crate::api::state::{State, now_ms};
 use crate::api::store::{Answer, Kind, Store};
 use crate::config::{Config, Topics};
-use crate::runtime::{Followed, Follower, Places, RunError};
+use crate::decision::command::Act;
+use crate::runtime::{Approved, Followed, Follower, Places, RunError, Told};
 use crate::telemetry::api as happening;
 
 /// Most records in one SQLite transaction.
@@ -123,6 +127,7 @@ fn feed(
     let most_bytes = config.api.as_ref().and_then(|api| api.store_bytes);
     let mut follower = open(store, config)?;
     let ends = follower.ends().map_err(|error| words(&error))?;
+    let mut keeper = Keeper::default();
     let mut swept: Option<Instant> = None;
     let mut n_empty = 0_u32;
     while !is_over.load(Ordering::Acquire) {
@@ -137,11 +142,13 @@ fn feed(
             *known = read_to;
             is_news
         });
+        keeper.note(store, &state.rules.get()).map_err(|error| error.to_string())?;
         let batch = batch(&mut follower, &config.topics)?;
         n_empty = if batch.is_empty() { n_empty.saturating_add(1) } else { 0 };
         if !batch.is_empty() {
             store.take(&batch).map_err(|error| error.to_string())?;
             keep_within(state, most_bytes).map_err(|error| error.to_string())?;
+            hear_approvals(state, &batch);
         }
         if swept.is_none_or(|swept| swept.elapsed() >= SWEEP_EVERY) {
             let before_ms = now_ms().saturating_sub(retention_ms);
@@ -150,6 +157,27 @@ fn feed(
         }
     }
     Ok(())
+}
+
+/// What people let in through one instance is let in by all; whoever has it in their folder makes it active.
+fn hear_approvals(state: &State, batch: &[(Kind, Followed)]) {
+    let Some(reloader) = &state.reloader else { return };
+    let has_caught_up = state.has_caught_up.load(Ordering::Acquire);
+    let told = if has_caught_up { Told::Now } else { Told::Before };
+    for (_, record) in batch.iter().filter(|(kind, _)| *kind == Kind::Audit) {
+        if let Some(digest) = let_in(&record.body) {
+            reloader.approve(Approved { digest, at_ms: record.logged_ms }, told);
+        }
+    }
+}
+
+/// The rule set of an entry of the audit trail that says that people let one in.
+fn let_in(body: &[u8]) -> Option<String> {
+    let told: Value = serde_json::from_slice(body).ok()?;
+    let of = |path: &str| told.pointer(path).and_then(Value::as_str).unwrap_or_default();
+    let acts = [Act::RulesActivated, Act::RulesAccepted].map(Act::as_str);
+    let is_it = acts.contains(&of("/command/act")) && of("/command/result") == "done";
+    is_it.then(|| of("/command/about").to_owned())
 }
 
 /// Keeps the read model within its bytes, and says how many there are.

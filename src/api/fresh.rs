@@ -13,7 +13,7 @@ use crate::api::store::{Answer, Connection, Kind};
 use crate::runtime::Places;
 
 /// How long somebody waits for the read model to come to where the log was when they asked.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Most who ask the brokers at once.
 pub(crate) const MAX_ASKING: usize = 4;

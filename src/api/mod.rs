@@ -11,6 +11,7 @@
 
 mod acts;
 mod answer;
+mod archive;
 mod aside;
 mod call;
 mod commands;

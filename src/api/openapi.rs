@@ -9,7 +9,7 @@ use crate::api::problem::{
     RATE_LIMITED, TIMED_OUT, TOO_LARGE, UNAUTHENTICATED, UNSUPPORTED_MEDIA_TYPE,
 };
 use crate::api::query::{MAX_CURSOR_BYTES, Param, ParamKind};
-use crate::api::route::{MAX_SEGMENT_BYTES, Method, Route};
+use crate::api::route::{MAX_SEGMENT_BYTES, Route};
 use crate::api::table::ROUTES;
 
 /// Problems that every route has.
@@ -167,7 +167,7 @@ fn problems(route: &Route) -> Vec<(u16, String)> {
     if route.path.contains('{') {
         kinds.push(NOT_FOUND);
     }
-    if route.method == Method::Post && route.body.is_some() {
+    if route.body.is_some() {
         kinds.extend(WITH_BODY);
     }
     kinds.extend(route.problems);

@@ -29,6 +29,8 @@ pub(crate) enum Method {
     Get,
     /// Does something.
     Post,
+    /// Puts something in the place of something.
+    Put,
 }
 
 impl Method {
@@ -37,6 +39,7 @@ impl Method {
         match self {
             Self::Get => "GET",
             Self::Post => "POST",
+            Self::Put => "PUT",
         }
     }
 }

@@ -99,6 +99,16 @@ pub(crate) struct State {
 }
 
 impl State {
+    /// Whether rule sets that two people let in are written into the rule folder.
+    pub(crate) fn writes_rules(&self) -> bool {
+        self.config.api.as_ref().is_some_and(|api| api.writes_rules)
+    }
+
+    /// Whether one person may do alone what takes two, loudly.
+    pub(crate) fn lets_override(&self) -> bool {
+        self.config.api.as_ref().is_some_and(|api| api.lets_override)
+    }
+
     /// Whether a command takes two people, whatever it is about.
     pub(crate) fn is_for_two(&self, verb: Verb) -> bool {
         self.four_eyes_for.contains(verb.kind)

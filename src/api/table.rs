@@ -2,9 +2,11 @@
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
+use crate::api::answer::activation::{self, Activate, Proposal};
 use crate::api::answer::alerts::{self, AlertItem, Close};
 use crate::api::answer::decisions::{self, DecisionItem, Explained};
 use crate::api::answer::events;
+use crate::api::answer::history::{self, ActivationItem, RuleSetFiles};
 use crate::api::answer::holds::{
     self, Decide, Extend, HoldItem, HoldWhole, Outcome, Place, Waiting,
 };
@@ -14,7 +16,7 @@ use crate::api::answer::me::{self, Me, Status};
 use crate::api::answer::others::{self, AuditItem, LetterItem, LetterWhole};
 use crate::api::answer::proof::{self, MAX_RECORDS, Replayed, Verified};
 use crate::api::answer::requests::{self, RequestItem};
-use crate::api::answer::rules::{self, Activate, Draft, Plan, RuleSetItem, Tried, Try, Validated};
+use crate::api::answer::rules::{self, Draft, Plan, RuleSetItem, Tried, Try, Validated};
 use crate::api::answer::score::{self, LEAST_DEADLINE, MOST_DEADLINE, OTHERWISE, Scored};
 use crate::api::answer::standing::{
     self, All, ChangeDone, ListItem, ModelItem, Put, Snooze, SnoozeItem, Take, Wake,
@@ -76,6 +78,11 @@ const PROOF_RECORDS: Param = Param {
     name: "records",
     kind: ParamKind::Count(1, MAX_RECORDS),
     doc: "Most records of the log that are read for it; 1,000,000 where nobody says.",
+};
+const IF_MATCH_RULES: Header = Header {
+    name: "If-Match",
+    pattern: "^(\\*|\"[0-9a-f]{1,64}\")$",
+    doc: "The `ETag` of the rule set that decides, as it was looked at; if another one decides by now, nothing is asked for (409).",
 };
 
 const RULE: Param =
@@ -366,26 +373,48 @@ pub(crate) static ROUTES: &[Route] = &[
         run: |call| Box::pin(rules::active(call)),
     },
     Route {
+        method: Method::Put, path: "/v1/rules", id: "proposeRules", tag: "rules",
+        summary: "Proposes another text of the rules; when somebody else approves it, it is written into the rule folder and decides.",
+        roles: AUTHORS, query: &[], headers: &[IDEMPOTENCY_KEY, IF_MATCH_RULES], body: Some(of::<Proposal>),
+        good: &[WAITS],
+        problems: &[STALE_STATE, REFUSED, KEY_REUSED, NOT_FOUND, NOT_CONFIGURED, NOT_READY, BUSY, LOG_UNAVAILABLE],
+        run: |call| Box::pin(activation::propose(call)),
+    },
+    Route {
+        method: Method::Get, path: "/v1/rules/history", id: "listActivations", tag: "rules",
+        summary: "Which rule sets began to decide, newest first: who asked, who approved, and what was different.",
+        roles: READERS, query: &[LIMIT, CURSOR], headers: &[], body: None,
+        good: &[good(200, "A page.", of::<Page<ActivationItem>>)], problems: &[],
+        run: |call| Box::pin(history::list(call)),
+    },
+    Route {
+        method: Method::Get, path: "/v1/rules/history/{digest}", id: "getRuleSet", tag: "rules",
+        summary: "The files of a rule set that decides, decided or was proposed, where this instance still knows them.",
+        roles: READERS, query: &[], headers: &[], body: None,
+        good: &[good(200, "Its files.", of::<RuleSetFiles>)], problems: &[],
+        run: |call| Box::pin(history::one(call)),
+    },
+    Route {
         method: Method::Post, path: "/v1/rules:validate", id: "validateRules", tag: "rules",
         summary: "Compiles the active rule set with some files replaced, and says what is wrong.",
         roles: AUTHORS, query: &[], headers: &[], body: Some(of::<Draft>),
-        good: &[good(200, "What was found.", of::<Validated>)], problems: &[BUSY],
+        good: &[good(200, "What was found.", of::<Validated>)], problems: &[BUSY, NOT_FOUND],
         run: |call| Box::pin(rules::validate(call)),
     },
     Route {
         method: Method::Post, path: "/v1/rules:plan", id: "planRules", tag: "rules",
         summary: "What a draft would change, in words and in state.",
         roles: AUTHORS, query: &[], headers: &[], body: Some(of::<Draft>),
-        good: &[good(200, "What would change.", of::<Plan>)], problems: &[BUSY],
+        good: &[good(200, "What would change.", of::<Plan>)], problems: &[BUSY, NOT_FOUND],
         run: |call| Box::pin(rules::plan(call)),
     },
     Route {
         method: Method::Post, path: "/v1/rules:request-activation", id: "requestActivation", tag: "rules",
-        summary: "Asks that the rule set in the rule folder becomes active; somebody else approves it.",
+        summary: "Asks that the rule set in the rule folder, or a former one, becomes active; somebody else approves it.",
         roles: AUTHORS, query: &[], headers: &[IDEMPOTENCY_KEY], body: Some(of::<Activate>),
         good: &[good(202, "It waits for a second person.", of::<RequestItem>)],
         problems: &[STALE_STATE, REFUSED, KEY_REUSED, NOT_CONFIGURED, NOT_READY, BUSY, LOG_UNAVAILABLE],
-        run: |call| Box::pin(rules::request_activation(call)),
+        run: |call| Box::pin(activation::request_activation(call)),
     },
     Route {
         method: Method::Post, path: "/v1/evaluate", id: "evaluate", tag: "rules",
@@ -476,9 +505,17 @@ pub(crate) static ROUTES: &[Route] = &[
         summary: "Does what was asked for, as the second person. Who asked cannot.",
         roles: &[Senior, RuleApprover, Admin], query: &[], headers: &[],
         body: Some(of::<Decide>),
-        good: &[good(200, "It is done.", of::<RequestItem>)],
+        good: &[good(200, "It is done.", of::<RequestItem>), good(202, "More people must approve it.", of::<RequestItem>)],
         problems: command_problems!(OWN_REQUEST),
         run: |call| Box::pin(requests::approve(call)),
+    },
+    Route {
+        method: Method::Post, path: "/v1/requests/{request_id}:override", id: "overrideRequest", tag: "four eyes",
+        summary: "Does what was asked for without a second person, where `api.override` is on. The records, the log and a metric say so.",
+        roles: &[Admin], query: &[], headers: &[], body: Some(of::<Decide>),
+        good: &[good(200, "It is done.", of::<RequestItem>)],
+        problems: command_problems!(),
+        run: |call| Box::pin(requests::override_alone(call)),
     },
     Route {
         method: Method::Post, path: "/v1/requests/{request_id}:refuse", id: "refuseRequest", tag: "four eyes",

@@ -49,8 +49,8 @@ pub(crate) fn tell(config: &Config, done: &Done<'_>) -> Result<(), RunError> {
     let Done { act, about, digest, actor, reason } = *done;
     let parts = [act.as_str(), about, digest.unwrap_or_default(), actor, reason, &now];
     let id = Digest::of_parts(&parts.map(str::as_bytes)).hex();
-    let deed =
-        Deed { act, about: about.to_owned(), digest: digest.map(str::to_owned), request: None };
+    let (about, digest) = (about.to_owned(), digest.map(str::to_owned));
+    let deed = Deed { act, about, digest, request: None, details: None };
     let letter = Letter {
         topic: topic.clone(),
         partition: None,

@@ -13,6 +13,7 @@ use crate::cli::deployment::Deployment;
 use crate::cli::settings::Settings;
 use crate::cli::{Console, Exit, Failure, notify};
 use crate::config::{Activation, Config, Log, LogFormat};
+use crate::loader::change;
 use crate::rules::locality::foreign;
 use crate::rules::program::Program;
 use crate::runtime::clock::{Clock as _, SystemClock};
@@ -50,6 +51,8 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
         Err(reason) => return Err(Failure::invalid(format!("--backfill: {reason}"))),
     };
     log::init(&log_settings(&config.log, *console)).map_err(Failure::invalid)?;
+    // WHY: what two people let in is whole before it is read.
+    change::finish(&config.rules.path).map_err(|error| Failure::invalid(error.to_string()))?;
     let deployment = match Deployment::of(config, console)? {
         Ok(deployment) => deployment,
         Err(exit) => return Ok(exit),

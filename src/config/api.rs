@@ -40,6 +40,10 @@ pub struct Api {
     pub four_eyes_above: BTreeMap<Currency, i64>,
     /// Kinds of commands that take two people whatever the amount.
     pub four_eyes_for: BTreeSet<&'static str>,
+    /// Whether rule sets that two people let in are written into the rule folder.
+    pub writes_rules: bool,
+    /// Whether one person may do alone what takes two.
+    pub lets_override: bool,
 }
 
 /// What may take two people.
@@ -145,6 +149,8 @@ pub(super) fn build(read: &Reader<'_>, errors: &mut Vec<ConfigError>) -> Option<
         retention: read.duration("api.retention")?,
         four_eyes_above,
         four_eyes_for,
+        writes_rules: read.text("api.write_rules")? == "on",
+        lets_override: read.text("api.override")? == "on",
     })
 }
 

@@ -581,7 +581,7 @@ pub struct CommandRef<'a> {
     pub actor: &'a str,
     /// Why.
     pub reason: &'a str,
-    /// Where two people did it: who approved what `actor` asked for.
+    /// Where two people did it: who approved what `actor` asked for; `override:NAME`: that person acted alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub approved_by: Option<&'a str>,
     /// Why they approved.
@@ -714,7 +714,8 @@ pub struct CommandAnswer<'a> {
     pub until: Option<Moment>,
     /// What somebody did past the engine.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("enum" = ["request.made", "request.approved", "request.refused", "rules.activated", "rules.accepted",
+    #[schemars(extend("enum" = ["request.made", "request.approved", "request.refused", "request.failed",
+        "request.overridden", "rules.activated", "rules.accepted",
         "label.posted", "labels.imported", "dead_letter.shown", "dead_letters.retried"]))]
     pub act: Option<&'a str>,
     /// What it was about: the digest of a rule set, a hold, a topic, the place of a record.
@@ -726,6 +727,9 @@ pub struct CommandAnswer<'a> {
     /// The request for a second person that it belongs to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<&'a str>,
+    /// Of a request that is made: what is asked for, JSON, card numbers masked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub details: Option<&'a str>,
     /// `done`; `repeated`: it was done or refused before, and nothing happens again; `refused`.
     #[schemars(extend("enum" = ["done", "repeated", "refused"]))]
     pub result: &'a str,

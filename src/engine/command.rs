@@ -475,6 +475,7 @@ fn about(asked: &Asked) -> CommandAnswer<'_> {
         about: None,
         digest: None,
         request: None,
+        details: None,
         result: "",
         cause: None,
         covered_by: None,
@@ -509,11 +510,12 @@ fn about(asked: &Asked) -> CommandAnswer<'_> {
             CommandAnswer { until: Some(Moment(*until_ms)), ..snooze(about, nothing) }
         }
         Wish::SnoozeEnd { about } => snooze(about, nothing),
-        Wish::Act(Deed { act, about, digest, request }) => CommandAnswer {
+        Wish::Act(Deed { act, about, digest, request, details }) => CommandAnswer {
             act: Some(act.as_str()),
             about: Some(about),
             digest: digest.as_deref(),
             request: request.as_deref(),
+            details: details.as_deref(),
             ..nothing
         },
     }

@@ -15,6 +15,8 @@ use std::path::{Path, PathBuf};
 
 use crate::diag::{Binary, Source, Sources};
 
+pub mod change;
+
 /// Most files in a rule folder.
 const MAX_FILES: usize = 10_000;
 
@@ -91,6 +93,14 @@ pub enum LoadError {
         /// Which file.
         path: PathBuf,
     },
+    /// A change of the folder was cut off, or is being made.
+    #[error(
+        "`{}` is a change of the rules that is not done yet: a start of the service does the rest; to go without it, delete that folder and look at what lies beside it", path.display()
+    )]
+    Changing {
+        /// Where it lies.
+        path: PathBuf,
+    },
     /// Nothing to compile.
     #[error("there is no `.risk` file in `{}`: name the folder that holds the rules", path.display())]
     Empty {
@@ -133,12 +143,22 @@ pub fn load_what_can_be(path: &Path) -> (Sources, Vec<LoadError>) {
             let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
             read(&root, name).map(|source| found.sources.files.push(source))
         }
-        Ok(root) => walk(&root, &root, 0, &mut found).and_then(|()| read_beside(&root, &mut found)),
+        Ok(root) => still(&root)
+            .and_then(|()| walk(&root, &root, 0, &mut found))
+            .and_then(|()| read_beside(&root, &mut found))
+            // WHY: one that began meanwhile made what was read half of both.
+            .and_then(|()| still(&root)),
     };
     found.refused.extend(done.err());
     found.sources.files.sort_by(|a, b| a.path.cmp(&b.path));
     found.sources.artifacts.sort_by(|a, b| a.path.cmp(&b.path));
     (found.sources, found.refused)
+}
+
+/// That no change of the folder is under way.
+fn still(root: &Path) -> Result<(), LoadError> {
+    let path = root.join(change::PENDING);
+    if path.exists() { Err(LoadError::Changing { path }) } else { Ok(()) }
 }
 
 /// The folder `models` beside a rule folder, if there is one: artifacts of models may lie there, too.
@@ -293,6 +313,7 @@ impl LoadError {
             | Self::TooLarge { path, .. }
             | Self::Ending { path }
             | Self::NoRules { path }
+            | Self::Changing { path }
             | Self::Empty { path } => path,
         }
     }

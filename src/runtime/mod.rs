@@ -48,7 +48,7 @@ pub use kafka::watch::{Seen, Watch};
 pub use port::{Engines, Input, News, Output, OutputTopic, Spread, Step};
 pub use privacy::{kept_private, privacy, token_key};
 pub use rederive::{Tail, read_record, read_topic};
-pub use reload::{Backfill, Laid, Reload, Reloader};
+pub use reload::{Approved, Backfill, Laid, Reload, Reloader, Told};
 pub use rulesets::{ActiveRules, Asked, Became, DecidingEngines, Wish};
 pub use standing::{Standing, standing};
 pub use stop::{Stop, outlive_file_limits};

@@ -126,6 +126,24 @@ impl Laid {
     }
 }
 
+/// A rule set that people approved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Approved {
+    /// Which one.
+    pub digest: String,
+    /// When the log took that they did, ms since 1970.
+    pub at_ms: i64,
+}
+
+/// When somebody was told of something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// It was long known when this process began to listen.
+    Before,
+    /// A moment ago.
+    Now,
+}
+
 /// Looks at the rule folder and hands rule sets over.
 #[derive(Debug)]
 pub struct Reloader {
@@ -134,6 +152,8 @@ pub struct Reloader {
     board: Arc<Board>,
     /// Where rule sets go, and the digest of the last that went there. One look at a time.
     outgoing: Mutex<(Sender<Wish>, Option<String>)>,
+    /// The rule set that was approved last, here or in another instance.
+    approved: Mutex<Option<Approved>>,
 }
 
 /// What a folder looks like from outside: names, lengths, times.
@@ -144,7 +164,8 @@ impl Reloader {
     pub fn new(folder: &Path, laid: Laid, board: Arc<Board>) -> (Self, Receiver<Wish>) {
         let (outgoing, incoming) = channel();
         let outgoing = Mutex::new((outgoing, None));
-        (Self { folder: folder.to_owned(), laid, board, outgoing }, incoming)
+        let approved = Mutex::default();
+        (Self { folder: folder.to_owned(), laid, board, outgoing, approved }, incoming)
     }
 
     /// Reads and compiles the folder, and hands the rule set over if it is another one. With `backfill` the past is read
@@ -163,12 +184,39 @@ impl Reloader {
     fn compiled(&self) -> Result<Arc<Program>, String> {
         let program = self.compile()?;
         let found = program.digest.short_hex();
-        if self.laid.needs_approval && found != self.board.ruleset() {
+        let is_let_in = || found == self.board.ruleset() || self.is_approved(&found);
+        if self.laid.needs_approval && !is_let_in() {
             return Err(format!(
                 "rule set {found} lies in the folder and nobody approved it: with `rules.approval: on` it becomes active by `POST /v1/rules:request-activation` and the approval of somebody else"
             ));
         }
         Ok(Arc::new(program))
+    }
+
+    /// People approved a rule set, here or in another instance: from now on it may become active because it lies in the folder.
+    /// `told`: whether that is news, and it becomes active at once if it lies there.
+    pub fn approve(&self, newer: Approved, told: Told) {
+        let digest = newer.digest.clone();
+        let mut last = self.approved.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.as_ref().is_some_and(|last| last.at_ms > newer.at_ms) {
+            return;
+        }
+        *last = Some(newer);
+        drop(last);
+        if told == Told::Before || digest == self.board.ruleset() {
+            return;
+        }
+        // WHY: what else lies there is nobody's wish, and no refusal.
+        if let Ok(program) = self.compile()
+            && program.digest.short_hex() == digest
+        {
+            self.take(|| Ok(Arc::new(program)), None);
+        }
+    }
+
+    fn is_approved(&self, digest: &str) -> bool {
+        let last = self.approved.lock().unwrap_or_else(PoisonError::into_inner);
+        last.as_ref().is_some_and(|last| last.digest == digest)
     }
 
     /// Hands a rule set over if it is another one than decides, or than is about to; `backfill` as in [`Reloader::check`].
@@ -178,6 +226,22 @@ impl Reloader {
         backfill: Option<Since>,
     ) -> Reload {
         self.look(compile, backfill).0
+    }
+
+    /// The same for a rule set that people let in: what fits this process is made ready before it is handed over, while nobody
+    /// else looks at the folder.
+    pub fn activate(
+        &self,
+        program: Arc<Program>,
+        make_ready: impl FnOnce() -> Result<(), String>,
+    ) -> Reload {
+        let compile = || {
+            self.laid.check(&program)?;
+            kept_private(Arc::clone(&program), &self.laid.privacy)?;
+            make_ready()?;
+            Ok(program)
+        };
+        self.look(compile, None).0
     }
 
     /// Also where it is told what becomes of what was handed over.

@@ -140,6 +140,27 @@ impl ApiCall<'_> {
     }
 }
 
+/// One person does alone what takes two.
+#[derive(Clone, Copy, Debug)]
+pub struct ApiOverridden<'a> {
+    /// The id of the request to the API.
+    pub request_id: &'a str,
+    /// Who.
+    pub person: &'a str,
+    /// What kind of request for a second person.
+    pub kind: &'a str,
+    /// About what: a hold, a list, a rule set.
+    pub about: &'a str,
+}
+
+impl ApiOverridden<'_> {
+    /// Writes it.
+    pub fn emit(&self) {
+        let Self { request_id, person, kind, about } = self;
+        warn!(request_id, person, kind, about, "One person does alone what takes two.");
+    }
+}
+
 /// Somebody looked at what is hidden from others.
 #[derive(Clone, Copy, Debug)]
 pub struct ApiRevealed<'a> {

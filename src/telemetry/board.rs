@@ -353,6 +353,7 @@ mod tests {
         "riskweir_api_store_bytes",
         "riskweir_api_store_let_go_total",
         "riskweir_api_unauthenticated_total",
+        "riskweir_api_overridden_total",
         "riskweir_records_read_total",
         "riskweir_records_in_flight",
         "riskweir_decisions_total",

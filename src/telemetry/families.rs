@@ -545,6 +545,11 @@ fn requests(asked: &RequestCounts) -> Vec<MetricFamily> {
             "Requests without a valid token.",
             one(asked.unauthenticated),
         ),
+        counter(
+            "riskweir_api_overridden_total",
+            "What one person did alone that takes two.",
+            one(asked.overridden),
+        ),
         gauge("riskweir_api_streams", "Streams of events that are open.", one(asked.streams)),
         gauge("riskweir_api_store_bytes", "Bytes of the read model.", one(asked.stored_bytes)),
         counter(

@@ -30,6 +30,8 @@ pub struct RequestCounts {
     pub rate_limited: BTreeMap<&'static str, u64>,
     /// Requests without a valid token.
     pub unauthenticated: u64,
+    /// What one person did alone that takes two.
+    pub overridden: u64,
     /// Streams of events that are open.
     pub streams: u64,
     /// Bytes of the read model.
@@ -52,6 +54,11 @@ impl RequestBooks {
         *counts.requests.entry((route, status)).or_default() += 1;
         let empty = || Histogram::new(LATENCY_BOUNDS_S);
         counts.durations.entry(route).or_insert_with(empty).observe(took);
+    }
+
+    /// Counts that one person does alone what takes two.
+    pub fn overridden(&self) {
+        self.lock().overridden += 1;
     }
 
     /// Counts a request beyond somebody's share: of a `person`, or of an `address`.

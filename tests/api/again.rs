@@ -254,10 +254,12 @@ fn nobody_can_write_an_approval_into_a_reason() {
 /// What the handbook shows is what the service does: its calls are run as they stand there, one after the other.
 #[test]
 fn the_calls_of_the_handbook_work_as_they_stand_there() {
-    let (desk, _) = crate::imports::open("api-handbook", &[]);
+    let settings = ["rules.watch_interval=0s", "api.write_rules=on"];
+    let (desk, _) = crate::imports::open("api-handbook", &settings);
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("closed.csv"), crate::imports::table(1_790_000_000_000))
         .unwrap();
+    let digest = desk.active();
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/API.md");
     let handbook = std::fs::read_to_string(path).unwrap();
     let fences = handbook.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
@@ -271,7 +273,7 @@ fn the_calls_of_the_handbook_work_as_they_stand_there() {
             call.replace("127.0.0.1:9465", &desk.address).replace("deadline=300ms", "deadline=30s");
         let mut shell = std::process::Command::new("sh");
         shell.args(["-ec", &here]).env("TOKEN", desk.token(Role::Admin)).env("HOLD", &hold);
-        shell.env("DECISION", &decision);
+        shell.env("DECISION", &decision).env("DIGEST", &digest);
         shell.current_dir(folder.path());
         let made = shell.output().unwrap();
         let text = String::from_utf8(made.stdout).unwrap();
@@ -287,10 +289,13 @@ fn the_calls_of_the_handbook_work_as_they_stand_there() {
         }
         told.push(body);
     }
-    let [me, scored, looked, released, replayed] = &told[..] else { panic!("{calls:#?}") };
+    let [me, scored, looked, released, proposed, replayed] = &told[..] else {
+        panic!("{calls:#?}")
+    };
     assert_eq!(me["name"], "admin");
     assert_eq!((&scored["decided"], &scored["outcome"]), (&json!(true), &json!("hold")));
     assert_eq!((&looked["labels"], &looked["written"]), (&json!(3), &json!(0)));
     assert_eq!((&released["hold_id"], &released["state"]), (&json!(hold), &json!("released")));
     assert_eq!((&replayed["decision_id"], &replayed["same"]), (&json!(decision), &json!(true)));
+    assert_eq!(proposed["details"]["plan"]["changes"]["added"], json!(["rule small"]));
 }

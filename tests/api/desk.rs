@@ -174,10 +174,30 @@ impl<'a> Desk<'a> {
         self.ask("GET", path, Some(self.token(role)), None, &[])
     }
 
+    /// Another instance of the service, and the address of its API.
+    pub(crate) fn beside_as(&self, name: &str, settings: &[&str]) -> (Binary, String) {
+        let all = arguments_of(name, &self.fleet, &self.file, settings);
+        let mut command = crate::support::binary::command();
+        command.args(all);
+        listening(Binary::start_command(command))
+    }
+
     pub(crate) fn ask(
         &self,
         method: &str,
         path: &str,
+        token: Option<&str>,
+        body: Option<&Value>,
+        headers: &[(&str, &str)],
+    ) -> Answer {
+        self.ask_at(&self.address, (method, path), token, body, headers)
+    }
+
+    /// The same of another instance.
+    pub(crate) fn ask_at(
+        &self,
+        address: &str,
+        (method, path): (&str, &str),
         token: Option<&str>,
         body: Option<&Value>,
         headers: &[(&str, &str)],
@@ -187,13 +207,24 @@ impl<'a> Desk<'a> {
         if body.is_some() {
             headers.push(("Content-Type", "application/json"));
         }
-        self.raw(method, path, token, text.as_bytes(), &headers)
+        self.raw_at(address, (method, path), token, text.as_bytes(), &headers)
     }
 
     pub(crate) fn raw(
         &self,
         method: &str,
         path: &str,
+        token: Option<&str>,
+        body: &[u8],
+        headers: &[(&str, &str)],
+    ) -> Answer {
+        self.raw_at(&self.address, (method, path), token, body, headers)
+    }
+
+    fn raw_at(
+        &self,
+        address: &str,
+        (method, path): (&str, &str),
         token: Option<&str>,
         body: &[u8],
         headers: &[(&str, &str)],
@@ -206,7 +237,7 @@ impl<'a> Desk<'a> {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
         head.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
-        let mut stream = TcpStream::connect(&self.address).unwrap();
+        let mut stream = TcpStream::connect(address).unwrap();
         stream.write_all(head.as_bytes()).unwrap();
         // A body that is refused for its length is not read to its end.
         _ = stream.write_all(body);
@@ -238,6 +269,40 @@ impl<'a> Desk<'a> {
         stream.write_all(format!("{head}\r\n").as_bytes()).unwrap();
         stream.set_read_timeout(Some(wait::PATIENCE)).unwrap();
         stream
+    }
+
+    pub(crate) fn post(&self, path: &str, role: Role, body: &Value) -> Answer {
+        self.ask("POST", path, Some(self.token(role)), Some(body), &[])
+    }
+
+    /// The digest of the rule set that decides.
+    pub(crate) fn active(&self) -> String {
+        self.get("/v1/rules", Role::Viewer).body["digest"].as_str().unwrap().to_owned()
+    }
+
+    /// Writes a rule set into the folder; its digest.
+    pub(crate) fn write_rules(&self, text: &str) -> String {
+        fs::write(self.fleet.rules().join("rules.risk"), text).unwrap();
+        let draft = json!({"files": [{"path": "rules.risk", "text": text}]});
+        let told = self.post("/v1/rules:validate", Role::RuleAuthor, &draft).body;
+        told["digest"].as_str().unwrap().to_owned()
+    }
+
+    /// An author asks that a rule set becomes active; where the request is.
+    #[track_caller]
+    pub(crate) fn request_activation(&self, digest: &str, reason: &str) -> String {
+        let body = json!({"reason": reason, "digest": digest});
+        let asked = self.post("/v1/rules:request-activation", Role::RuleAuthor, &body);
+        assert_eq!(asked.status, 202, "{asked:?}");
+        asked.header("location").unwrap().to_owned()
+    }
+
+    /// Somebody approves a request.
+    #[track_caller]
+    pub(crate) fn approve(&self, place: &str, role: Role, reason: &str) -> Answer {
+        let done = self.post(&format!("{place}:approve"), role, &json!({"reason": reason}));
+        assert_eq!(done.status, 200, "{done:?}");
+        done
     }
 
     /// Waits until events can be decided over HTTP.
@@ -310,7 +375,11 @@ fn start(
     fs::write(file, lines.join("\n")).unwrap();
     let mut command = crate::support::binary::command();
     command.args(arguments(fleet, file, settings, flags));
-    let service = Binary::start_command(command);
+    listening(Binary::start_command(command))
+}
+
+/// A service that was started, and the address of its API.
+fn listening(service: Binary) -> (Binary, String) {
     let said = service.said();
     let line = said.lines().find(|line| line.starts_with("api ")).unwrap().to_owned();
     let address = line.split("//").nth(1).unwrap().split('/').next().unwrap().to_owned();
@@ -323,6 +392,17 @@ fn arguments(
     settings: &[&str],
     flags: &[&str],
 ) -> Vec<String> {
+    let mut all = arguments_of("one", fleet, file, settings);
+    all.extend(flags.iter().map(|it| (*it).to_owned()));
+    all
+}
+
+fn arguments_of(
+    name: &str,
+    fleet: &Fleet<'_>,
+    file: &std::path::Path,
+    settings: &[&str],
+) -> Vec<String> {
     let mut all = vec![
         format!("topics.commands={}", fleet.topic("commands")),
         "api.listen=127.0.0.1:0".to_owned(),
@@ -332,9 +412,7 @@ fn arguments(
     ];
     all.extend(settings.iter().map(|it| (*it).to_owned()));
     let all: Vec<&str> = all.iter().map(String::as_str).collect();
-    let mut all = fleet.arguments("one", &all);
-    all.extend(flags.iter().map(|it| (*it).to_owned()));
-    all
+    fleet.arguments(name, &all)
 }
 
 fn answer(text: &str, service: &Binary) -> Answer {

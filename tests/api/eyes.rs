@@ -4,26 +4,10 @@ use riskweir::api::roles::Role;
 use riskweir::base::Digest;
 use serde_json::{Value, json};
 
-use crate::desk::{Answer, Desk, RULES};
+use crate::desk::{Desk, RULES};
 use crate::support::broker::Broker;
 use crate::support::topics::Isolation;
 use crate::support::wait;
-
-fn post(desk: &Desk<'_>, path: &str, role: Role, body: &Value) -> Answer {
-    desk.ask("POST", path, Some(desk.token(role)), Some(body), &[])
-}
-
-fn active(desk: &Desk<'_>) -> String {
-    desk.get("/v1/rules", Role::Viewer).body["digest"].as_str().unwrap().to_owned()
-}
-
-/// Writes a rule set into the folder; its digest.
-fn write(desk: &Desk<'_>, text: &str) -> String {
-    std::fs::write(desk.fleet.rules().join("rules.risk"), text).unwrap();
-    let draft = json!({"files": [{"path": "rules.risk", "text": text}]});
-    let told = post(desk, "/v1/rules:validate", Role::RuleAuthor, &draft).body;
-    told["digest"].as_str().unwrap().to_owned()
-}
 
 /// What the audit trail says that people did, in the order of its chain: act, about, who, why, who approved.
 fn acts(desk: &Desk<'_>) -> Vec<[Value; 5]> {
@@ -42,15 +26,15 @@ fn acts(desk: &Desk<'_>) -> Vec<[Value; 5]> {
 fn the_audit_trail_names_who_asked_for_a_rule_set_and_who_approved_or_refused_it() {
     let desk = Desk::open_with(Broker::shared(), "api-named", &["rules.watch_interval=0s"]);
     desk.wait_listening();
-    let wanted = write(&desk, &RULES.replace("> 100 EUR", "> 50 EUR"));
+    let wanted = desk.write_rules(&RULES.replace("> 100 EUR", "> 50 EUR"));
     let ask = |reason: &str| {
         let body = json!({"reason": reason, "digest": wanted});
-        let asked = post(&desk, "/v1/rules:request-activation", Role::RuleAuthor, &body);
+        let asked = desk.post("/v1/rules:request-activation", Role::RuleAuthor, &body);
         assert_eq!(asked.status, 202, "{asked:?}");
         asked.header("location").unwrap().to_owned()
     };
     let settle = |place: &str, verb: &str, role: Role, reason: &str| {
-        post(&desk, &format!("{place}:{verb}"), role, &json!({"reason": reason}))
+        desk.post(&format!("{place}:{verb}"), role, &json!({"reason": reason}))
     };
     let first = ask("too early");
     assert_eq!(settle(&first, "refuse", Role::RuleApprover, "no tests").status, 200);
@@ -83,14 +67,14 @@ fn a_rule_set_that_nobody_approved_does_not_decide_after_a_kill_and_a_start() {
     let mut desk = Desk::open_with(Broker::shared(), "api-start", &settings);
     desk.wait_listening();
     assert_eq!(desk.score("s1", "75.00")["outcome"], "pass");
-    let before = active(&desk);
+    let before = desk.active();
     let lower = RULES.replace("> 100 EUR", "> 50 EUR");
-    let edited = write(&desk, &lower);
+    let edited = desk.write_rules(&lower);
     // Neither a signal nor a request lets it in while the service runs.
     desk.service.signal("-HUP");
     let said = || desk.service.said();
     wait::until(|| said().contains("nobody approved it"), said);
-    assert_eq!(active(&desk), before);
+    assert_eq!(desk.active(), before);
     desk.kill();
     let (code, said) = desk.start_in_vain(&settings, &[]);
     assert_eq!(code, Some(1), "{said}");
@@ -104,13 +88,13 @@ fn a_rule_set_that_nobody_approved_does_not_decide_after_a_kill_and_a_start() {
     desk.start_again(&settings, &[]);
     desk.wait_listening();
     assert_eq!(desk.score("s2", "75.00")["outcome"], "pass");
-    assert_eq!(write(&desk, &lower), edited);
+    assert_eq!(desk.write_rules(&lower), edited);
     desk.kill();
     let flags = ["--accept-rules", &edited, "--as", "olga", "--reason", "the approvers sleep"];
     desk.start_again(&settings, &flags);
     desk.wait_listening();
     assert_eq!(
-        (desk.score("s3", "75.00")["outcome"].as_str(), active(&desk)),
+        (desk.score("s3", "75.00")["outcome"].as_str(), desk.active()),
         (Some("hold"), edited.clone())
     );
     let row = ["rules.accepted", &edited, "olga", "the approvers sleep"];
@@ -120,7 +104,7 @@ fn a_rule_set_that_nobody_approved_does_not_decide_after_a_kill_and_a_start() {
     // Now it is what decided last.
     desk.restart(&settings);
     desk.wait_listening();
-    assert_eq!(active(&desk), edited);
+    assert_eq!(desk.active(), edited);
     // A trail that was emptied is not that of a new deployment: nothing tells what two people let in.
     desk.kill();
     let audit = desk.fleet.topic("audit");
@@ -149,7 +133,7 @@ fn the_audit_trail_names_who_posted_a_label_and_who_looked_at_a_dead_letter() {
     desk.score("l1", "5.00");
     let told = json!({"id": "t1", "at": 1_772_445_600_000_i64, "about": "l1", "fraud": true});
     let path = format!("/v1/labels?topic={other}");
-    let posted = post(&desk, &path, Role::Analyst, &told);
+    let posted = desk.post(&path, Role::Analyst, &told);
     assert_eq!((posted.status, &posted.body["decided"]), (200, &json!(true)), "{posted:?}");
     let digest = Digest::of(told.to_string().as_bytes()).hex();
     let records = desk.records("audit");

@@ -151,7 +151,7 @@ async fn tell(call: &Call, read: &Read) -> Result<(), Problem> {
     let labels = counted(read.records.len() as u64, "label");
     let about = format!("{labels} of {NAME} of a request");
     let digest = Some(read.digest().hex());
-    let deed = Deed { act: Act::LabelsImported, about, digest, request: None };
+    let deed = Deed { act: Act::LabelsImported, about, digest, request: None, details: None };
     let (command_id, actor) = (command_id(call)?, call.person.name.clone());
     let reason = "imported over HTTP".to_owned();
     acts::tell(&call.state, &deed, By { command_id, actor, reason, approval: None }).await

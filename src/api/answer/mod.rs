@@ -1,8 +1,10 @@
 //! What the routes do: one file per kind of thing.
 
+pub(crate) mod activation;
 pub(crate) mod alerts;
 pub(crate) mod decisions;
 pub(crate) mod events;
+pub(crate) mod history;
 pub(crate) mod holds;
 pub(crate) mod imports;
 pub(crate) mod lists;

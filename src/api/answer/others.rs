@@ -120,7 +120,7 @@ pub(crate) async fn letter(call: Call) -> Result<Reply, Problem> {
 /// Tells the audit trail who looked at which dead letter.
 async fn tell(call: &Call, body: &str) -> Result<(), Problem> {
     let (about, digest) = (place(&parsed(body)?), Some(Digest::of(body.as_bytes()).hex()));
-    let deed = Deed { act: Act::DeadLetterShown, about, digest, request: None };
+    let deed = Deed { act: Act::DeadLetterShown, about, digest, request: None, details: None };
     let by = By {
         command_id: format!("api:{}::{}", call.person.name, random_hex(16)),
         actor: call.person.name.clone(),

@@ -1,24 +1,33 @@
 //! Four eyes: somebody asks, somebody else approves, and only then it is done. Who asked cannot approve, whatever their roles.
+//!
+//! Nothing is decided here. What people say becomes a deed of the audit trail, and the read model tells what all deeds together come to
+//! ([`crate::api::store::requests`]); whoever's approval was the one that sufficed does it. So any instance can be asked, and two who
+//! decide at once in different ones are the first and the second.
 
 use axum::http::{StatusCode, header};
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::api::acts::{self, By};
 use crate::api::answer::holds::{self, Decide, check_reason};
-use crate::api::answer::{rules, standing};
+use crate::api::answer::{activation, standing};
 use crate::api::call::{Call, MAX_KEY_BYTES, Reply};
-use crate::api::problem::{FORBIDDEN, KEY_REUSED, NOT_FOUND, OWN_REQUEST, Problem, STALE_STATE};
+use crate::api::fresh;
+use crate::api::problem::{
+    FORBIDDEN, KEY_REUSED, NOT_CONFIGURED, NOT_FOUND, NOT_READY, OWN_REQUEST, Problem, REFUSED,
+    STALE_STATE,
+};
 use crate::api::records::{PAGE, Page, other_model, parsed};
 use crate::api::roles::Role;
 use crate::api::state::{now_ms, random_hex};
-use crate::api::store::Connection;
-use crate::api::store::requests::{self, Request};
+use crate::api::store::requests::{self, COMMAND, MASKED, Request, needed};
+use crate::api::store::{Connection, Kind};
 use crate::base::Digest;
 use crate::base::cards::mask_cards;
 use crate::base::time::format_rfc3339;
-use crate::decision::command::{Act, Deed};
+use crate::decision::command::{Act, Deed, MAX_DETAILS_BYTES};
+use crate::telemetry::api::ApiOverridden;
 
 /// States of a request.
 pub(crate) const STATES: [&str; 5] = ["pending", "approved", "refused", "done", "failed"];
@@ -33,6 +42,9 @@ const KINDS: [(&str, &[Role]); 7] = [
     ("snooze.end", APPROVERS),
     ("rules.activate", &[Role::RuleApprover, Role::Admin]),
 ];
+
+/// Most bytes of what is needed to do it. WHY: beside it an entry of the trail has the kind and the time.
+const MOST_PAYLOAD_BYTES: usize = MAX_DETAILS_BYTES - 512;
 
 /// Those who could have asked.
 const SENIORS: &[Role] = &[Role::Senior, Role::Admin];
@@ -57,13 +69,15 @@ pub(crate) struct RequestItem {
     /// When.
     #[schemars(extend("format" = "date-time"))]
     asked_at: String,
-    /// `approved` and neither `done` nor `failed`: whoever approved was cut off, and may approve again.
+    /// `approved` and neither `done` nor `failed`: whoever approved last was cut off, and may approve again.
     #[schemars(extend("enum" = ["pending", "approved", "refused", "done", "failed"]))]
     state: String,
     /// How many people must approve beside whoever asked.
     approvals_needed: u32,
     /// Who approved so far.
     approved_by: Vec<String>,
+    /// Whether one person did it alone, past those who had to approve.
+    is_overridden: bool,
     /// Who approved last, or refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     decided_by: Option<String>,
@@ -77,7 +91,8 @@ pub(crate) struct RequestItem {
     /// What came of it: a state, or why not.
     #[serde(skip_serializing_if = "Option::is_none")]
     outcome: Option<String>,
-    /// What is needed to judge it: of a rule set what would change, of a command its members, card numbers masked.
+    /// What is needed to judge it: of a rule set what would change, of a command its members, card numbers masked. `masked`: some are,
+    /// and only the instance that was asked can do it.
     details: Value,
 }
 
@@ -87,6 +102,7 @@ fn item(it: &Request) -> Result<RequestItem, Problem> {
     Ok(RequestItem {
         approvals_needed: needed(&details),
         approved_by: it.approved_by.clone(),
+        is_overridden: it.is_overridden(),
         request_id: it.id.clone(),
         kind: it.kind.clone(),
         about: it.about.clone(),
@@ -100,12 +116,6 @@ fn item(it: &Request) -> Result<RequestItem, Problem> {
         outcome: it.outcome.clone(),
         details,
     })
-}
-
-/// How many people must approve.
-fn needed(details: &Value) -> u32 {
-    let said = details.get("approvals_needed").and_then(Value::as_u64);
-    said.and_then(|people| u32::try_from(people).ok()).unwrap_or(1).max(1)
 }
 
 /// Keeps a request of the caller's. The same idempotency key means the same request.
@@ -130,16 +140,18 @@ pub(crate) async fn ask(
         kind: kind.to_owned(),
         about: about.to_owned(),
         asked_by: name.to_owned(),
-        reason: reason.to_owned(),
+        reason: mask_cards(reason).into_owned(),
         asked_ms: now_ms(),
-        payload: payload.to_string(),
+        payload: tellable(payload.clone()).to_string(),
         ..Request::waiting()
     };
-    let id = request.id.clone();
-    let there = call.state.store.ask(move |connection| requests::find(connection, &id)).await?;
-    let kept = match there {
+    if key.is_some() && call.state.topics.commands.is_some() {
+        // WHY: another instance may have been asked the same.
+        fresh::catch_up(&call.state, Kind::Audit, fresh::PATIENCE).await?;
+    }
+    let kept = match known(call, &request.id).await? {
         Some(kept) => kept,
-        None => keep(call, &request).await?,
+        None => make(call, &request).await?,
     };
     if !is_same(&kept, &request)? {
         return Err(Problem::new(KEY_REUSED, "the idempotency key came before with other content"));
@@ -147,41 +159,69 @@ pub(crate) async fn ask(
     item(&kept)
 }
 
-/// Keeps a new request, and tells the audit trail of it.
-async fn keep(call: &Call, request: &Request) -> Result<Request, Problem> {
-    tell(call, request, Act::RequestMade, &request.reason).await?;
-    let wanted = request.clone();
-    let work = move |connection: &mut Connection| {
-        requests::insert(connection, &wanted)?;
-        requests::find(connection, &wanted.id)
-    };
-    Ok(call.state.store.change(work).await?.unwrap_or_else(|| request.clone()))
+/// What is needed, as far as an entry of the trail has room for it, and whether the entry has a part of it masked.
+fn tellable(mut payload: Value) -> Value {
+    for part in ["/plan/changes", "/plan/warnings", "/writes"] {
+        if payload.to_string().len() > MOST_PAYLOAD_BYTES
+            && let Some(part) = payload.pointer_mut(part)
+        {
+            *part = json!("too long to be told: POST /v1/rules:plan says it");
+        }
+    }
+    let text = payload.to_string();
+    if let Some(members) = payload.as_object_mut().filter(|_| mask_cards(&text) != text) {
+        members.insert(MASKED.to_owned(), json!(true));
+    }
+    payload
 }
 
-/// Tells the audit trail what the caller does about a request.
-async fn tell(call: &Call, request: &Request, act: Act, reason: &str) -> Result<(), Problem> {
+/// Tells the audit trail of a new request, and waits until it is known by that.
+async fn make(call: &Call, request: &Request) -> Result<Request, Problem> {
+    if mask_cards(&request.payload) != request.payload {
+        let given = request.clone();
+        let keep = move |connection: &mut Connection| requests::keep_given(connection, &given);
+        call.state.store.change(keep).await?;
+    }
+    let details = json!({
+        "kind": request.kind,
+        "asked_at": format_rfc3339(request.asked_ms),
+        "payload": parsed(&mask_cards(&request.payload))?,
+    });
+    tell(call, request, (Act::RequestMade, &request.reason), Some(details.to_string())).await?;
+    let behind = || Problem::new(NOT_READY, "the request was made, and is not known here yet");
+    known(call, &request.id).await?.ok_or_else(behind)
+}
+
+/// Tells the audit trail what the caller does about a request, and waits until the read model knows what that comes to.
+async fn tell(
+    call: &Call,
+    request: &Request,
+    (act, reason): (Act, &str),
+    details: Option<String>,
+) -> Result<(), Problem> {
     let (actor, verb) = (call.person.name.clone(), act.as_str());
     // WHY: whoever was cut off and does the same again tells it once, and whoever gives another reason tells it anew.
     let why = Digest::of(reason.as_bytes()).short_hex();
     let Request { id, asked_ms, about, .. } = request;
     let by = By {
-        command_id: format!("api-request:{id}:{asked_ms}:{verb}:{actor}:{why}"),
+        command_id: format!("{COMMAND}{id}:{asked_ms}:{verb}:{actor}:{why}"),
         actor,
         reason: reason.to_owned(),
         approval: None,
     };
     let (digest, about) = (Some(request.content()), about.clone());
-    acts::tell(&call.state, &Deed { act, about, digest, request: Some(id.clone()) }, by).await
+    let deed = Deed { act, about, digest, request: Some(id.clone()), details };
+    acts::tell(&call.state, &deed, by).await?;
+    fresh::catch_up(&call.state, Kind::Audit, fresh::PATIENCE).await
 }
 
 /// Whether two requests of one key ask for the same. WHY: of a rule set its digest says all, and the plan beside it is another
 /// one when another rule set decides by now; of a hold it counts in which state it is expected.
 fn is_same(kept: &Request, asked: &Request) -> Result<bool, Problem> {
-    // What is done or refused is kept as it may be shown.
-    let is_whole = ["pending", "approved"].contains(&kept.state.as_str());
+    // What is done, or was asked of another instance, is known as it may be shown.
     let said = |it: &Request| -> Result<[Value; 2], Problem> {
         let shown = mask_cards(&it.payload);
-        let payload = parsed(if is_whole { &it.payload } else { &shown })?;
+        let payload = parsed(if kept.is_whole() { &it.payload } else { &shown })?;
         let of = |name: &str| payload.get(name).cloned().unwrap_or_default();
         Ok([of("expected_state"), of("members")])
     };
@@ -215,94 +255,135 @@ pub(crate) async fn one(call: Call) -> Result<Reply, Problem> {
     Reply::json(&item(&find(&call).await?)?)
 }
 
+async fn known(call: &Call, id: &str) -> Result<Option<Request>, Problem> {
+    let id = id.to_owned();
+    call.state.store.ask(move |connection| requests::find(connection, &id)).await
+}
+
 async fn find(call: &Call) -> Result<Request, Problem> {
-    let id = call.name().to_owned();
-    let found = call.state.store.ask(move |connection| requests::find(connection, &id)).await?;
-    found.ok_or_else(|| Problem::new(NOT_FOUND, "there is no request of this id"))
+    let none = || Problem::new(NOT_FOUND, "there is no request of this id");
+    known(call, call.name()).await?.ok_or_else(none)
+}
+
+/// The request as it stands now, whichever instance was asked last.
+async fn find_now(call: &Call) -> Result<Request, Problem> {
+    if call.state.topics.commands.is_some() {
+        fresh::catch_up(&call.state, Kind::Audit, fresh::PATIENCE).await?;
+    }
+    find(call).await
 }
 
 /// `POST /v1/requests/{id}:approve`
 pub(crate) async fn approve(call: Call) -> Result<Reply, Problem> {
     let Decide { reason } = call.json()?;
     check_reason(&reason)?;
-    let request = second_person(&call).await?;
-    let by = call.person.name.clone();
-    let is_again = request.state == "approved" && request.decided_by.as_ref() == Some(&by);
-    // WHY: whoever was cut off and approves again gives the same command again.
-    let note = request.note.clone().filter(|_| is_again).unwrap_or_else(|| reason.clone());
-    if !is_again && !enough(&call, &request, &reason).await? {
-        return Ok(Reply::json(&item(&find(&call).await?)?)?.status(StatusCode::ACCEPTED));
+    let request = second_person(&call, find_now(&call).await?)?;
+    if request.state == "pending" && !request.approved_by.contains(&call.person.name) {
+        check_possible(&call, &request).await?;
+        tell(&call, &request, (Act::RequestApproved, &reason), None).await?;
     }
-    let came = match request.kind.as_str() {
-        "hold.release" => holds::release_approved(&call.state, &request, (&by, &note)).await,
-        "rules.activate" => rules::activate_approved(&call.state, &request, (&by, &note)).await,
-        _ => standing::change_approved(&call.state, &request, (&by, &note)).await,
-    };
-    let (state, outcome) = match &came {
-        Ok(state) => ("done", state.clone()),
-        // WHY: what may still be done is neither done nor failed.
-        Err(problem) if problem.kind.status >= 500 => {
-            return Err(problem.clone().with("approved", request.id));
-        }
-        Err(problem) => ("failed", problem.kind.code.to_owned()),
-    };
-    let (id, shown) = (request.id.clone(), mask_cards(&request.payload).into_owned());
-    let concluded = call
-        .state
-        .store
-        .change(move |connection| {
-            requests::conclude(connection, &id, (state, &outcome), &shown)?;
-            requests::find(connection, &id)
-        })
-        .await?;
-    came?;
-    Reply::json(&item(&concluded.unwrap_or(request))?)
+    let request = find(&call).await?;
+    if request.state == "pending" {
+        return Ok(Reply::json(&item(&request)?)?.status(StatusCode::ACCEPTED));
+    }
+    perform(&call, request).await
 }
 
-/// Takes the caller's approval down. False: more people must approve.
-async fn enough(call: &Call, request: &Request, note: &str) -> Result<bool, Problem> {
-    if request.state != "pending" {
-        return settle(call, request, "approved", note).await.map(|()| true);
+/// `POST /v1/requests/{id}:override`
+pub(crate) async fn override_alone(call: Call) -> Result<Reply, Problem> {
+    let Decide { reason } = call.json()?;
+    check_reason(&reason)?;
+    if !call.state.lets_override() {
+        let what = "nobody overrides a second person here: `api.override` is off";
+        return Err(Problem::new(NOT_CONFIGURED, what));
     }
-    let needed = needed(&parsed(&request.payload)?);
-    if !request.approved_by.contains(&call.person.name) {
-        tell(call, request, Act::RequestApproved, note).await?;
+    let request = find_now(&call).await?;
+    if request.state == "pending" {
+        check_possible(&call, &request).await?;
+        let (person, kind) = (&*call.person.name, &*request.kind);
+        call.state.books.overridden();
+        ApiOverridden { request_id: &call.request_id, person, kind, about: &request.about }.emit();
+        tell(&call, &request, (Act::RequestOverridden, &reason), None).await?;
     }
-    let (wanted, by, said) = (request.clone(), call.person.name.clone(), note.to_owned());
-    let people = call
-        .state
-        .store
-        .change(move |connection| requests::approve(connection, &wanted, (&by, &said), now_ms()))
-        .await?;
-    if people < needed {
-        return Ok(false);
+    let request = find(&call).await?;
+    perform(&call, request).await
+}
+
+/// Does what was approved, if the caller is who decided that.
+async fn perform(call: &Call, request: Request) -> Result<Reply, Problem> {
+    let name = &call.person.name;
+    // WHY: no name has a colon, so no second person can be taken for one who acted alone, or the other way round.
+    let by = if request.is_overridden() { format!("override:{name}") } else { name.clone() };
+    if request.state != "approved" || request.decided_by.as_ref() != Some(name) {
+        return Err(settled(&request));
     }
-    settle(call, request, "approved", note).await.map(|()| true)
+    check_whole(&request)?;
+    // WHY: whoever was cut off and approves again gives the same command again.
+    let note = request.note.clone().unwrap_or_default();
+    let came = match request.kind.as_str() {
+        "hold.release" => holds::release_approved(&call.state, &request, (&by, &note)).await,
+        activation::ACTIVATE => {
+            activation::activate_approved(&call.state, &request, (&by, &note)).await
+        }
+        _ => standing::change_approved(&call.state, &request, (&by, &note)).await,
+    };
+    match came {
+        Ok(_) => Reply::json(&item(&find_now(call).await?)?),
+        // WHY: what may still be done is neither done nor failed.
+        Err(problem) if problem.kind.status >= 500 => Err(problem.with("approved", request.id)),
+        Err(problem) => {
+            tell(call, &request, (Act::RequestFailed, problem.kind.code), None).await?;
+            Err(problem)
+        }
+    }
+}
+
+/// Somebody decided already.
+fn settled(request: &Request) -> Problem {
+    let what = "somebody decided about it already";
+    Problem::new(STALE_STATE, what).with("state", request.state.clone())
+}
+
+/// Whether it can be done here. WHY: what cannot is not approved either; elsewhere, or later, it may be.
+async fn check_possible(call: &Call, request: &Request) -> Result<(), Problem> {
+    check_whole(request)?;
+    if request.kind == activation::ACTIVATE {
+        activation::possible(&call.state, request).await?;
+    }
+    Ok(())
+}
+
+/// Whether what is needed to do it is known here.
+fn check_whole(request: &Request) -> Result<(), Problem> {
+    if request.is_whole() {
+        return Ok(());
+    }
+    let what = "it names a card number, which the instance that was asked alone knows: approve it there, or ask anew";
+    Err(Problem::new(REFUSED, what).with("cause", "number_is_elsewhere"))
 }
 
 /// `POST /v1/requests/{id}:refuse`
 pub(crate) async fn refuse(call: Call) -> Result<Reply, Problem> {
     let Decide { reason } = call.json()?;
     check_reason(&reason)?;
-    let request = find(&call).await?;
+    let mut request = find_now(&call).await?;
     // Whoever asked may take it back; else it takes somebody who could have approved.
     if request.asked_by != call.person.name {
-        second_person(&call).await?;
+        request = second_person(&call, request)?;
     }
-    if request.state == "pending" {
-        tell(&call, &request, Act::RequestRefused, &reason).await?;
+    if request.state != "pending" {
+        return Err(settled(&request));
     }
-    settle(&call, &request, "refused", &reason).await?;
-    let (id, shown) = (request.id.clone(), mask_cards(&request.payload).into_owned());
-    let hide = call.state.store.change(move |connection| requests::hide(connection, &id, &shown));
-    hide.await?;
+    tell(&call, &request, (Act::RequestRefused, &reason), None).await?;
     let refused = find(&call).await?;
+    if refused.state != "refused" || refused.decided_by.as_ref() != Some(&call.person.name) {
+        return Err(settled(&refused));
+    }
     Ok(Reply::json(&item(&refused)?)?.header(header::CACHE_CONTROL, "no-store"))
 }
 
 /// The request, if the caller may be its second person.
-async fn second_person(call: &Call) -> Result<Request, Problem> {
-    let request = find(call).await?;
+fn second_person(call: &Call, request: Request) -> Result<Request, Problem> {
     let roles = KINDS.iter().find(|(kind, _)| *kind == request.kind).map(|(_, roles)| *roles);
     let roles = roles.unwrap_or_default();
     if !call.person.may(roles) {
@@ -314,24 +395,6 @@ async fn second_person(call: &Call) -> Result<Request, Problem> {
         return Err(Problem::new(OWN_REQUEST, "somebody else must approve what you asked for"));
     }
     Ok(request)
-}
-
-async fn settle(
-    call: &Call,
-    request: &Request,
-    state: &'static str,
-    note: &str,
-) -> Result<(), Problem> {
-    let (wanted, by, note) = (request.clone(), call.person.name.clone(), note.to_owned());
-    let work = move |connection: &mut Connection| {
-        requests::decide(connection, &wanted, (state, &by, &note), now_ms())
-    };
-    let is_first = call.state.store.change(work).await?;
-    if is_first {
-        return Ok(());
-    }
-    Err(Problem::new(STALE_STATE, "somebody decided about it already")
-        .with("state", request.state.clone()))
 }
 
 #[cfg(test)]

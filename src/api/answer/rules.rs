@@ -1,39 +1,32 @@
-//! Rules: what is active, what a draft would change, and how it becomes active with two people.
+//! Rules: what is active, what a draft would change, and what it would say of an event.
 //!
-//! A draft is the active rule set with some files replaced, added or (by `null`) left out; it is compiled and thrown away. What
-//! can become active lies in the rule folder alone, where its history is kept by whatever keeps text.
+//! A draft is the active rule set, or a former one, with some files replaced, added or (by `null`) left out; it is compiled and thrown
+//! away.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use axum::http::{HeaderName, StatusCode};
+use axum::http::header;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::api::acts::{self, By};
-use crate::api::answer::holds::check_reason;
-use crate::api::answer::requests;
 use crate::api::answer::score::{check_topic, place};
+use crate::api::archive::{self, Files};
 use crate::api::call::{Call, Reply};
 use crate::api::commands::undecodable;
-use crate::api::problem::{
-    BAD_BODY, BUSY, INTERNAL, NOT_CONFIGURED, Problem, REFUSED, STALE_STATE,
-};
+use crate::api::problem::{BAD_BODY, BUSY, INTERNAL, Problem};
 use crate::api::state::State;
-use crate::api::store::requests::Request;
-use crate::backtest::compare::{Changes, changes};
+use crate::backtest::compare::changes;
 use crate::base::Digest;
-use crate::decision::command::{Act, Deed};
 use crate::diag::render;
 use crate::diag::{Diagnostic, Severity, Source, Sources};
 use crate::engine::{Engine, EngineOptions, Input, Output, OutputTopic, StreamId};
 use crate::event::mapping::Decoder;
-use crate::loader::load;
-use crate::rules::program::{ActionPlan, Mode, Program};
+use crate::loader::change::is_rule_path;
+use crate::rules::program::{Mode, Program};
 use crate::rules::{compile, renewed};
-use crate::runtime::Reload;
 
 /// Most files of a draft.
 const MAX_FILES: usize = 200;
@@ -95,18 +88,6 @@ pub(crate) struct FileItem {
 )]
 pub(crate) async fn active(call: Call) -> Result<Reply, Problem> {
     let program = call.state.rules.get();
-    let is_rules = |path: &str| Path::new(path).extension().is_some_and(|kind| kind == "risk");
-    let text = |file: &Source| FileItem {
-        path: file.path.clone(),
-        digest: Digest::of_parts(&[file.text.as_bytes()]).short_hex(),
-        text: is_rules(&file.path).then(|| file.text.clone()),
-    };
-    let mut files: Vec<FileItem> = program.sources.files.iter().map(text).collect();
-    files.extend(program.sources.artifacts.iter().map(|file| FileItem {
-        path: file.path.clone(),
-        digest: Digest::of_parts(&[&file.bytes]).short_hex(),
-        text: None,
-    }));
     let rule = |info: &crate::rules::program::RuleInfo| RuleItem {
         rule: info.id.clone(),
         name: info.name.clone(),
@@ -115,21 +96,40 @@ pub(crate) async fn active(call: Call) -> Result<Reply, Problem> {
         acts: Mode::acts(info.mode),
         mandatory: info.mandatory,
     };
-    Reply::json(&RuleSetItem {
+    let item = RuleSetItem {
         digest: program.digest.short_hex(),
         is_followed: call.state.is_followed,
         rules: program.rules.iter().map(rule).collect(),
-        files,
-    })
+        files: shown(Files::of(&program.sources)),
+    };
+    Ok(Reply::json(&item)?.header(header::ETAG, &format!("\"{}\"", item.digest)))
+}
+
+/// Files of a rule set as people see them.
+pub(super) fn shown(found: Files) -> Vec<FileItem> {
+    let is_rules = |path: &str| Path::new(path).extension().is_some_and(|kind| kind == "risk");
+    let file = |(path, text): (String, String)| FileItem {
+        digest: Digest::of_parts(&[text.as_bytes()]).short_hex(),
+        text: is_rules(&path).then_some(text),
+        path,
+    };
+    let artifact = |(path, digest)| FileItem { path, digest, text: None };
+    let files = found.files.into_iter().map(file);
+    files.chain(found.artifacts.into_iter().map(artifact)).collect()
 }
 
 /// Files that take the place of those of the active rule set.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Draft {
+    /// The rule set whose files these are put on, by its digest: the one that decides where nobody says, or one that decided
+    /// before.
+    #[serde(default)]
+    #[schemars(length(min = 1, max = 64))]
+    pub(super) digest: Option<String>,
     /// The files that differ.
     #[schemars(length(max = 200))]
-    files: Vec<DraftFile>,
+    pub(super) files: Vec<DraftFile>,
 }
 
 /// A file of a draft.
@@ -146,18 +146,13 @@ pub(crate) struct DraftFile {
     text: Option<String>,
 }
 
-fn drafted(active: &Sources, draft: Draft) -> Result<Sources, Problem> {
-    if draft.files.len() > MAX_FILES {
+fn drafted(active: &Sources, draft: Vec<DraftFile>) -> Result<Sources, Problem> {
+    if draft.len() > MAX_FILES {
         return Err(Problem::new(BAD_BODY, format!("a draft has at most {MAX_FILES} files")));
     }
     let mut sources = active.clone();
-    for DraftFile { path, text } in draft.files {
-        let fits = |b: u8| b.is_ascii_alphanumeric() || b"_-/.".contains(&b);
-        let is_kind = [".risk", ".csv"].iter().any(|kind| path.ends_with(kind));
-        if !is_kind
-            || !path.bytes().all(fits)
-            || path.split('/').any(|part| part.is_empty() || part.starts_with('.'))
-        {
+    for DraftFile { path, text } in draft {
+        if !is_rule_path(&path) {
             let what = "`path` is relative to the rule folder and ends in `.risk` or `.csv`";
             return Err(Problem::new(BAD_BODY, what).with("member", "path"));
         }
@@ -166,6 +161,16 @@ fn drafted(active: &Sources, draft: Draft) -> Result<Sources, Problem> {
     }
     sources.files.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(sources)
+}
+
+/// The files of a draft with those that it is put on.
+pub(super) async fn of_draft(state: &State, draft: Draft) -> Result<Sources, Problem> {
+    let Draft { digest, files } = draft;
+    let sources = match digest {
+        Some(digest) => archive::sources(state, &digest).await?,
+        None => state.rules.get().sources.clone(),
+    };
+    drafted(&sources, files)
 }
 
 /// What was found of a draft.
@@ -183,7 +188,7 @@ pub(crate) struct Validated {
 /// `POST /v1/rules:validate`
 pub(crate) async fn validate(call: Call) -> Result<Reply, Problem> {
     let draft: Draft = call.json()?;
-    let sources = drafted(&call.state.rules.get().sources, draft)?;
+    let sources = of_draft(&call.state, draft).await?;
     let work = move || {
         let (program, found) = compile(&sources);
         Validated {
@@ -208,7 +213,7 @@ pub(crate) struct Plan {
     warnings: Vec<Value>,
 }
 
-fn plan_of(before: &Program, after: &Program) -> Plan {
+pub(super) fn plan_of(before: &Program, after: &Program) -> Plan {
     Plan {
         from: before.digest.short_hex(),
         to: after.digest.short_hex(),
@@ -221,13 +226,13 @@ fn plan_of(before: &Program, after: &Program) -> Plan {
 pub(crate) async fn plan(call: Call) -> Result<Reply, Problem> {
     let draft: Draft = call.json()?;
     let before = call.state.rules.get();
-    let sources = drafted(&before.sources, draft)?;
+    let sources = of_draft(&call.state, draft).await?;
     let plan = heavy(&call.state, move || compiled(&sources).map(|after| plan_of(&before, &after)));
     Reply::json(&plan.await??)
 }
 
 /// Compiles, or says what is wrong.
-fn compiled(sources: &Sources) -> Result<Program, Problem> {
+pub(super) fn compiled(sources: &Sources) -> Result<Program, Problem> {
     let (program, found) = compile(sources);
     program.ok_or_else(|| {
         let errors: Vec<Diagnostic> =
@@ -235,133 +240,6 @@ fn compiled(sources: &Sources) -> Result<Program, Problem> {
         Problem::new(BAD_BODY, "the rule set does not compile")
             .with("findings", render::json(sources, &errors))
     })
-}
-
-/// Which rule set is to become active.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Activate {
-    /// Why.
-    #[schemars(length(min = 1, max = 1000), regex(pattern = r"\S"))]
-    reason: String,
-    /// The digest of the rule set in the rule folder, as `riskweir check` tells it: what is approved is what was looked at.
-    #[schemars(length(min = 1, max = 64))]
-    digest: String,
-}
-
-/// The kind of the request.
-const ACTIVATE: &str = "rules.activate";
-
-/// `POST /v1/rules:request-activation`
-pub(crate) async fn request_activation(call: Call) -> Result<Reply, Problem> {
-    let Activate { reason, digest } = call.json()?;
-    check_reason(&reason)?;
-    can_activate(&call.state)?;
-    let (state, wanted) = (Arc::clone(&call.state), digest.clone());
-    let plan = heavy(&call.state, move || {
-        let (before, after) = (state.rules.get(), folder(&state, &wanted)?);
-        Ok((plan_of(&before, &after), approvals_needed(&before, &after)))
-    });
-    let (plan, approvals_needed): (Plan, u8) = plan.await??;
-    let payload = json!({ "plan": plan, "approvals_needed": approvals_needed });
-    let request = requests::ask(&call, ACTIVATE, &digest, &reason, &payload).await?;
-    let place = format!("/v1/requests/{}", request.request_id);
-    let reply = Reply::json(&request)?.status(StatusCode::ACCEPTED);
-    Ok(reply.header(HeaderName::from_static("location"), &place))
-}
-
-/// How many people must approve that one rule set follows another: what the policies of both say of the actions of acting rules
-/// that are added, changed or removed.
-fn approvals_needed(before: &Program, after: &Program) -> u8 {
-    let Changes { added, removed, changed, .. } = changes(before, after);
-    let items = || added.iter().chain(&removed).chain(changed.iter().map(|it| &it.what));
-    // WHY: a feature, a list or a template changes what rules do that are not changed themselves.
-    let is_rule = |what: &String| what.starts_with("rule ") || what.starts_with("test ");
-    let rules: BTreeSet<&str> = items().filter_map(|what| what.strip_prefix("rule ")).collect();
-    let touched: BTreeSet<&str> =
-        [before, after].into_iter().flat_map(|program| acts(program, &rules)).collect();
-    let everything = !items().all(is_rule);
-    let clauses = before.policy.approvals.iter().chain(&after.policy.approvals);
-    let counts = clauses.filter(|clause| {
-        everything || clause.actions.iter().any(|action| touched.contains(action.as_str()))
-    });
-    counts.map(|clause| clause.people).max().unwrap_or(1)
-}
-
-/// What those of these rules do that act.
-fn acts(program: &Program, rules: &BTreeSet<&str>) -> Vec<&'static str> {
-    let bodies = program.plans.iter().flat_map(|plan| &plan.rules);
-    let acting = bodies.filter(|body| {
-        let info = program.rules.get(usize::from(body.rule.0));
-        info.is_some_and(|info| info.mode.acts() && rules.contains(info.name.as_str()))
-    });
-    acting.flat_map(|body| body.actions.iter().map(ActionPlan::word)).collect()
-}
-
-fn can_activate(state: &State) -> Result<(), Problem> {
-    if state.is_followed || state.reloader.is_none() {
-        let what = "the rule folder is followed by itself: set `rules.watch_interval: 0s` to have rule sets activated by two people";
-        return Err(Problem::new(NOT_CONFIGURED, what));
-    }
-    Ok(())
-}
-
-/// The rule set of the folder, if it is this one.
-fn folder(state: &State, digest: &str) -> Result<Program, Problem> {
-    let sources = load(&state.folder)
-        .map_err(|_| Problem::new(REFUSED, "the rule folder could not be read"))?;
-    let program = compiled(&sources).map_err(|problem| Problem { kind: REFUSED, ..problem })?;
-    let found = program.digest.short_hex();
-    if found == digest {
-        return Ok(program);
-    }
-    Err(Problem::new(STALE_STATE, "the rule folder holds another rule set").with("digest", found))
-}
-
-/// Makes active what a second person approved.
-///
-/// # Errors
-/// The folder holds something else by now, or the service refuses it.
-pub(crate) async fn activate_approved(
-    state: &Arc<State>,
-    request: &Request,
-    (approver, note): (&str, &str),
-) -> Result<String, Problem> {
-    can_activate(state)?;
-    let (shared, digest) = (Arc::clone(state), request.about.clone());
-    let program = heavy(state, move || folder(&shared, &digest).map(Arc::new)).await??;
-    let mut approvers: BTreeSet<&str> = request.approved_by.iter().map(String::as_str).collect();
-    approvers.insert(approver);
-    let approvers: Vec<&str> = approvers.into_iter().collect();
-    let by = By {
-        command_id: format!("api-request:{}:{}", request.id, request.asked_ms),
-        actor: request.asked_by.clone(),
-        reason: request.reason.clone(),
-        approval: Some((approvers.join(", "), note.to_owned())),
-    };
-    let deed = Deed {
-        act: Act::RulesActivated,
-        about: request.about.clone(),
-        digest: Some(request.content()),
-        request: Some(request.id.clone()),
-    };
-    acts::tell(state, &deed, by).await?;
-    let shared = Arc::clone(state);
-    let work = move || {
-        let Some(reloader) = &shared.reloader else {
-            return Err(Problem::new(NOT_CONFIGURED, "rule sets are not activated here"));
-        };
-        match reloader.take(|| Ok(program), None) {
-            Reload::Taken { .. } => Ok("taken".to_owned()),
-            Reload::Waiting { .. } => Ok("waiting".to_owned()),
-            Reload::Unchanged { .. } => Ok("unchanged".to_owned()),
-            Reload::Refused { reason } => {
-                let first = reason.lines().next().unwrap_or_default();
-                Err(Problem::new(REFUSED, first))
-            }
-        }
-    };
-    heavy(state, work).await?
 }
 
 /// An event to try.
@@ -407,7 +285,7 @@ pub(crate) async fn evaluate(call: Call) -> Result<Reply, Problem> {
     let program = if files.is_empty() {
         Ok(active)
     } else {
-        let sources = drafted(&active.sources, Draft { files })?;
+        let sources = drafted(&active.sources, files)?;
         heavy(&call.state, move || compiled(&sources).map(Arc::new)).await?
     };
     let (program, shared) = (program?, Arc::clone(&call.state));

@@ -163,7 +163,13 @@ fn is_no_object(error: &DecodeError) -> bool {
 /// Tells the audit trail who says what came out, by the digest of the record.
 async fn tell(call: &Call, topic: &str) -> Result<(), Problem> {
     let digest = Some(Digest::of(&call.body).hex());
-    let deed = Deed { act: Act::LabelPosted, about: topic.to_owned(), digest, request: None };
+    let deed = Deed {
+        act: Act::LabelPosted,
+        about: topic.to_owned(),
+        digest,
+        request: None,
+        details: None,
+    };
     let (command_id, actor) = (command_id(call)?, call.person.name.clone());
     let reason = "posted over HTTP".to_owned();
     acts::tell(&call.state, &deed, By { command_id, actor, reason, approval: None }).await

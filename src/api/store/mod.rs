@@ -1,8 +1,8 @@
 //! The read model: what the output topics said, in one SQLite file, to be looked at.
 //!
 //! It is derived: whoever deletes the file gets it again from the topics, as far back as they reach. The positions up to which
-//! the topics were read are written in the same SQLite transaction as what was read, so nothing is lost or taken twice. The one
-//! thing that is nowhere else are open [`requests`] for a second person; those are kept where the rest is made anew.
+//! the topics were read are written in the same SQLite transaction as what was read, so nothing is lost or taken twice. What is
+//! nowhere else are the files of [`rulesets`] and the card numbers of [`requests`] that wait; those are kept where the rest is made anew.
 //!
 //! One connection writes, behind a lock; a few others read, and see what stood when their question began. Questions block, so
 //! they are asked on threads for that ([`Store::ask`]).
@@ -11,6 +11,7 @@
 
 pub(crate) mod read;
 pub(crate) mod requests;
+pub(crate) mod rulesets;
 mod schema;
 pub(crate) mod write;
 

@@ -1,13 +1,13 @@
 //! The tables of the read model.
 //!
 //! `records` holds every record once, numbered as it came; pages go by the log's own time, because partitions are read in no
-//! order when all is read anew. `topic` is the input topic whose payment a record is about; none: of no single one. The others are ways to find it, and go when it goes. A table of
-//! `requests` is beside them, because it is not derived.
+//! order when all is read anew. `topic` is the input topic whose payment a record is about; none: of no single one. The others are ways to find it, and go when it goes. Tables of
+//! `rulesets` and what is `given` of requests are beside them, because they are not derived.
 
 use rusqlite::{Connection, OptionalExtension as _};
 
 /// The form of the derived tables. Another number makes them anew from the topics.
-const FORM: i64 = 5;
+const FORM: i64 = 6;
 
 /// The derived tables, to be made anew at will.
 const DERIVED: &str = "
@@ -68,6 +68,7 @@ CREATE TABLE audits (
     kind TEXT NOT NULL, actor TEXT, about TEXT, command_id TEXT, digest TEXT NOT NULL UNIQUE, at_ms INTEGER NOT NULL
 );
 CREATE INDEX audits_by_time ON audits (at_ms, seq);
+CREATE INDEX audits_by_kind ON audits (kind, at_ms, seq);
 CREATE INDEX audits_by_about ON audits (about, at_ms, seq);
 CREATE INDEX audits_by_command ON audits (command_id, at_ms, seq);
 CREATE TABLE letters (
@@ -75,24 +76,36 @@ CREATE TABLE letters (
     reason TEXT NOT NULL, place TEXT NOT NULL UNIQUE, at_ms INTEGER NOT NULL
 );
 CREATE INDEX letters_by_time ON letters (at_ms, seq);
-";
-
-/// What is nowhere else. A consent is to the content of a request, never to its id alone; consents of before that count for nothing.
-const OWN: &str = "
-CREATE TABLE IF NOT EXISTS requests (
+CREATE TABLE requests (
     request_id TEXT PRIMARY KEY, kind TEXT NOT NULL, about TEXT NOT NULL,
-    asked_by TEXT NOT NULL, reason TEXT NOT NULL, asked_ms INTEGER NOT NULL, payload TEXT NOT NULL,
+    asked_by TEXT NOT NULL, reason TEXT NOT NULL, asked_ms INTEGER NOT NULL, made_ms INTEGER NOT NULL,
+    payload TEXT NOT NULL, content TEXT NOT NULL,
     state TEXT NOT NULL, decided_by TEXT, decided_ms INTEGER, note TEXT, outcome TEXT
 ) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS requests_by_state ON requests (state, asked_ms);
-DROP TABLE IF EXISTS approvals;
-CREATE TABLE IF NOT EXISTS consents (
+CREATE INDEX requests_by_state ON requests (state, asked_ms);
+CREATE TABLE consents (
     request_id TEXT NOT NULL, person TEXT NOT NULL, content TEXT NOT NULL, approved_ms INTEGER NOT NULL, note TEXT NOT NULL,
     PRIMARY KEY (request_id, person)
 ) WITHOUT ROWID;
 ";
 
-const TABLES: [&str; 11] = [
+/// What is nowhere else: text of rules, and what the trail has masked of requests that wait here.
+const OWN: &str = "
+DROP TABLE IF EXISTS approvals;
+CREATE TABLE IF NOT EXISTS given (
+    content TEXT PRIMARY KEY, payload TEXT NOT NULL, asked_ms INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS rulesets (
+    digest TEXT PRIMARY KEY, files TEXT NOT NULL, kept_ms INTEGER NOT NULL, active_ms INTEGER
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS ruleset_changes (
+    former TEXT NOT NULL, digest TEXT NOT NULL, changes TEXT NOT NULL, PRIMARY KEY (former, digest)
+) WITHOUT ROWID;
+";
+
+const TABLES: [&str; 13] = [
+    "requests",
+    "consents",
     "hits",
     "letters",
     "audits",

@@ -171,12 +171,14 @@ fn take(
                 "/tripped/rule",
                 "/command/about",
             ];
-            let about = abouts.into_iter().find_map(|path| text(body, path));
             let kind = text(body, "/kind").unwrap_or_default();
+            let ruleset = || text(body, "/ruleset").filter(|_| kind == "ruleset_active");
+            let about = abouts.into_iter().find_map(|path| text(body, path)).or_else(ruleset);
             let id = text(body, "/command/by/command_id");
             let row = params![number(None)?, kind, actor, about, id, digest, record.logged_ms];
             let sql = "INSERT INTO audits (seq, kind, actor, about, command_id, digest, at_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-            change.prepare_cached(sql)?.execute(row).map(drop)
+            change.prepare_cached(sql)?.execute(row)?;
+            requests::take(change, body, record.logged_ms)
         }
         Kind::DeadLetter => {
             let place = place(body);

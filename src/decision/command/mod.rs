@@ -19,7 +19,7 @@
 //! | `list`, `value` | the list, and what is put on it or taken off |
 //! | `rule`, `key`, `value` | of a snooze: the id of the rule, and the key for whose value it is silent |
 //! | `episode`, `finding` | of `alert.close`: the alerts that are closed, and what came out ([`Closing`]) |
-//! | `act`, `about`, `digest`, `request` | of `act`: what somebody did past the engine, about what ([`Deed`]) |
+//! | `act`, `about`, `digest`, `request`, `details` | of `act`: what somebody did past the engine, about what ([`Deed`]) |
 //! | `until` | until when a value stays on a list, or a rule is silent; RFC 3339 |
 
 mod read;
@@ -60,7 +60,7 @@ pub const KINDS: [Kind; 11] = [
     kind("list.remove", &["list", "value"], &[]),
     kind("snooze.set", &["rule", "key", "value", "until"], &[]),
     kind("snooze.end", &["rule", "key", "value"], &[]),
-    kind(Deed::KIND, &["act", "about"], &["digest", "request"]),
+    kind(Deed::KIND, &["act", "about"], &["digest", "request", "details"]),
 ];
 
 const fn kind(
@@ -81,7 +81,7 @@ pub const FOR_PEOPLE: [&str; 3] = ["command_id", "actor", "reason"];
 pub const FOR_TWO_PEOPLE: [&str; 2] = ["approved_by", "approval_reason"];
 
 /// Every member that some command may have.
-pub const MEMBERS: [&str; 26] = [
+pub const MEMBERS: [&str; 27] = [
     "schema",
     "command_id",
     "kind",
@@ -108,10 +108,14 @@ pub const MEMBERS: [&str; 26] = [
     "about",
     "digest",
     "request",
+    "details",
 ];
 
 /// Longest text of a command, in bytes: its id, its actor, its reason.
 pub const MAX_TEXT_BYTES: usize = 1 << 10;
+
+/// Longest `details` of a deed, in bytes.
+pub const MAX_DETAILS_BYTES: usize = 6 << 10;
 
 /// Largest command, in bytes.
 pub const MAX_BYTES: usize = 16 << 10;
@@ -224,6 +228,8 @@ pub struct Deed {
     pub digest: Option<String>,
     /// The request for a second person that it belongs to.
     pub request: Option<String>,
+    /// Of a request that is made: what is asked for, JSON, card numbers masked; whoever reads the trail knows the request by it.
+    pub details: Option<String>,
 }
 
 impl Deed {
@@ -240,6 +246,7 @@ impl Deed {
             ("about", Some(&self.about)),
             ("digest", self.digest.as_deref()),
             ("request", self.request.as_deref()),
+            ("details", self.details.as_deref()),
         ];
         let told =
             told.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text?.into())));
@@ -276,6 +283,10 @@ pub enum Act {
     RequestApproved,
     /// A second person refused, or whoever asked took it back.
     RequestRefused,
+    /// What was approved could not be done.
+    RequestFailed,
+    /// One person approves alone what takes two, because it cannot wait.
+    RequestOverridden,
     /// A rule set that was approved is made active.
     RulesActivated,
     /// A rule set that nobody approved is accepted at a start.
@@ -292,10 +303,12 @@ pub enum Act {
 
 impl Act {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::RequestMade,
         Self::RequestApproved,
         Self::RequestRefused,
+        Self::RequestFailed,
+        Self::RequestOverridden,
         Self::RulesActivated,
         Self::RulesAccepted,
         Self::LabelPosted,
@@ -310,6 +323,8 @@ impl Act {
             Self::RequestMade => "request.made",
             Self::RequestApproved => "request.approved",
             Self::RequestRefused => "request.refused",
+            Self::RequestFailed => "request.failed",
+            Self::RequestOverridden => "request.overridden",
             Self::RulesActivated => "rules.activated",
             Self::RulesAccepted => "rules.accepted",
             Self::LabelPosted => "label.posted",
@@ -406,10 +421,11 @@ impl Asked {
                 words.push(until_ms.to_string());
             }
             Wish::SnoozeEnd { about } => words.extend(about.words()),
-            Wish::Act(Deed { act, about, digest, request }) => {
+            Wish::Act(Deed { act, about, digest, request, details }) => {
                 let [digest, request] =
                     [digest, request].map(|text| text.clone().unwrap_or_default());
                 words.extend([act.as_str().to_owned(), about.clone(), digest, request]);
+                words.extend(details.clone());
             }
         }
         if let Some(approval) = &self.approval {

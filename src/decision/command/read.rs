@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{
     Act, Approval, Asked, Closing, Command, Deed, FOR_ALL, FOR_PEOPLE, FOR_TWO_PEOPLE, KINDS, Kind,
-    MAX_BYTES, MAX_TEXT_BYTES, MEMBERS, SCHEMA, SnoozeKey, Wish,
+    MAX_BYTES, MAX_DETAILS_BYTES, MAX_TEXT_BYTES, MEMBERS, SCHEMA, SnoozeKey, Wish,
 };
 use crate::base::cards::mask_cards;
 use crate::base::time::parse_rfc3339;
@@ -160,7 +160,8 @@ impl<'m> Members<'m> {
         let act = known.ok_or_else(|| wrong("act", Reason::UnknownMember))?;
         let digest = self.optional("digest")?.map(str::to_owned);
         let request = self.optional("request")?.map(str::to_owned);
-        Ok(Deed { act, about: self.owned("about")?, digest, request })
+        let details = self.optional("details")?.map(|text| mask_cards(text).into_owned());
+        Ok(Deed { act, about: self.owned("about")?, digest, request, details })
     }
 
     fn snooze(&self) -> Result<SnoozeKey, DecodeError> {
@@ -188,7 +189,7 @@ impl<'m> Members<'m> {
             Some(Value::String(text)) if text.trim().is_empty() => {
                 Err(wrong(name, Reason::EmptyKey))
             }
-            Some(Value::String(text)) if text.len() > MAX_TEXT_BYTES => {
+            Some(Value::String(text)) if text.len() > most_bytes(name) => {
                 Err(wrong(name, Reason::TextTooLong))
             }
             Some(Value::String(text)) => Ok(Some(text)),
@@ -203,6 +204,11 @@ impl<'m> Members<'m> {
             None => Err(wrong(name, Reason::BadTime)),
         }
     }
+}
+
+/// Longest text of a member, in bytes.
+fn most_bytes(member: &str) -> usize {
+    if member == "details" { MAX_DETAILS_BYTES } else { MAX_TEXT_BYTES }
 }
 
 fn members(raw: &[u8]) -> Result<Vec<(&'static str, Value)>, DecodeError> {
@@ -321,9 +327,10 @@ mod tests {
     fn what_somebody_did_is_one_of_the_acts() {
         let act = RELEASE
             .replace("hold.release", "act")
-            .replace("\"hold_id\"", r#""act":"rules.activated","request":"r","about""#);
+            .replace("\"hold_id\"", r#""act":"rules.activated","request":"r","details":"{\"value\":\"4111111111111111\"}","about""#);
         let (about, request) = ("h".to_owned(), Some("r".to_owned()));
-        let deed = Deed { act: Act::RulesActivated, about, digest: None, request };
+        let details = Some(r#"{"value":"************1111"}"#.to_owned());
+        let deed = Deed { act: Act::RulesActivated, about, digest: None, request, details };
         let Ok(Command::Asked(asked)) = Command::read(act.as_bytes()) else { panic!("{act}") };
         assert_eq!((asked.kind(), &asked.wish), ("act", &Wish::Act(deed)));
         let other = act.replace("rules.activated", "rules.changed");
