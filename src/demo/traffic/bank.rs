@@ -55,6 +55,15 @@ fn channel(json: &mut Json, name: &str, session: Option<&Session>) {
     json.close();
 }
 
+/// How a transfer goes: at once where a person orders it in euros, over night with a file.
+fn rail(fact: &CreditTransfer) -> &'static str {
+    match fact.channel {
+        _ if fact.money.currency != "EUR" => "swift",
+        "app" | "online" => "sct_inst",
+        _ => "sct",
+    }
+}
+
 fn party(json: &mut Json, role: &str, party: &Party) {
     json.open(role);
     json.text("name", party.label);
@@ -106,6 +115,7 @@ impl Stage<'_> {
         json.money("amount", fact.money);
         party(&mut json, "debtor", &fact.debtor);
         party(&mut json, "creditor", &fact.creditor);
+        json.text("rail", rail(fact));
         json.text_if("purpose", fact.purpose);
         json.text("remittance", fact.remittance);
         json.close();
