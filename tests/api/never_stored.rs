@@ -32,10 +32,10 @@ const PLACES: [&str; 8] = [
     r##""card":{"CVC2" : "#","brand":"x"}"##,
     r##""pin_block":{"format":"#","data":["#"]}"##,
     r##""Track-2":"\"#\\""##,
-    r##""\u0070in":#"##,
+    r#""\u0070in":#"#,
     r##""extra":[1,{"security_code":"#","x":null}]"##,
-    r##""magStripe":"%B1^A/B^#?;1=#?""##,
-    r##""cvv_result":"M""##,
+    r#""magStripe":"%B1^A/B^#?;1=#?""#,
+    r#""cvv_result":"M""#,
 ];
 
 /// How many members of each place are none to be stored: one, but for the result of a check.

@@ -197,7 +197,7 @@ fn depths_and_keys() -> Vec<Row> {
     let keys = |what, body: String, answers| Row::new("H14", what, body, answers);
     let nested = |n: usize| pay(&format!(r#","x":{}{}"#, "[".repeat(n), "]".repeat(n)));
     let open = pay(&format!(r#","x":{}"#, "{\"a\":".repeat(100_000)));
-    let distinct: String = (0..10_000).map(|n| format!(r#","k{n}":0"#)).collect();
+    let distinct = (0..10_000).map(|n| format!(r#","k{n}":0"#)).collect::<Vec<_>>().concat();
     vec![
         deep("100,000 open brackets", "[".repeat(100_000), letter("`too_deep`")),
         deep("a payment with 100,000 open objects", open, letter("`too_deep`")),
@@ -438,9 +438,9 @@ fn drift() -> Vec<Row> {
 /// H16.
 fn packed() -> Vec<Row> {
     let row = |what, body: Vec<u8>, answers| Row::new("H16", what, body, answers);
-    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
-    packer.write_all(&vec![b'x'; 100 << 20]).unwrap();
-    let bomb = packer.finish().unwrap();
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    gzip.write_all(&vec![b'x'; 100 << 20]).unwrap();
+    let bomb = gzip.finish().unwrap();
     let encoded = vec![("Content-Encoding".to_owned(), "gzip")];
     let packed = row(
         "100 MiB of one letter in a batch that gzip made 100 KiB",
