@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use riskweir::api::roles::{Person, Role};
+use riskweir::api::roles::{Person, Role, Scope};
 use riskweir::api::tokens::Token;
 use riskweir::demo::traffic::{Delivery, Traffic, TrafficConfig, TrafficEvent};
 use serde_json::Value;
@@ -69,7 +69,8 @@ fn measure(mode: &str, load: Load) {
         broker.create_topic(&format!("{prefix}{name}"), 1);
     }
     let token = Token::new().unwrap();
-    let person = Person { name: "checkout".to_owned(), roles: vec![Role::Service] };
+    let person =
+        Person { name: "checkout".to_owned(), roles: vec![Role::Service], scope: Scope::All };
     let tokens = folder.path().join("tokens");
     fs::write(&tokens, token.line(&person, None)).unwrap();
     let file = folder.path().join("riskweir.yaml");
