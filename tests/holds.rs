@@ -7,7 +7,8 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use riskweir::decision::holds::{HoldState, HoldStep};
+use riskweir::decision::command::KINDS;
+use riskweir::decision::holds::{AskedFor, HoldState, HoldStep};
 use riskweir::diag::{Source, Sources};
 use riskweir::engine::{
     Engine, EngineOptions, Input, Output, OutputTopic, Restore, SnapshotStatus,
@@ -17,17 +18,20 @@ use serde_json::{Value, json};
 
 use crate::support::binary::Binary;
 use crate::support::broker::Broker;
-use crate::support::dice::Dice;
 use crate::support::fleet::Fleet;
 use crate::support::topics::{Isolation, NewRecord, Record};
 use crate::support::wait;
 
 #[path = "holds/asked.rs"]
 mod asked;
+#[path = "holds/by_people.rs"]
+mod by_people;
 #[path = "holds/challenges.rs"]
 mod challenges;
 #[path = "holds/rails.rs"]
 mod rails;
+#[path = "holds/random.rs"]
+mod random;
 #[path = "holds/room.rs"]
 mod room;
 #[path = "holds/subjects.rs"]
@@ -54,7 +58,11 @@ rule large
 "#;
 
 fn program() -> Arc<Program> {
-    let files = vec![Source { path: "a.risk".to_owned(), text: RULES.to_owned() }];
+    compiled(RULES)
+}
+
+fn compiled(rules: &str) -> Arc<Program> {
+    let files = vec![Source { path: "a.risk".to_owned(), text: rules.to_owned() }];
     let (program, report) = riskweir::rules::compile(&Sources::of(files));
     Arc::new(program.unwrap_or_else(|| panic!("{report:#?}")))
 }
@@ -73,7 +81,11 @@ impl Desk {
     }
 
     fn new() -> Self {
-        Self::of(Engine::new(program(), EngineOptions::default()).unwrap(), 0)
+        Self::over(program())
+    }
+
+    fn over(program: Arc<Program>) -> Self {
+        Self::of(Engine::new(program, EngineOptions::default()).unwrap(), 0)
     }
 
     /// What came out after one record.
@@ -112,12 +124,18 @@ impl Desk {
         while self.engine.snapshot_part(256, &mut bytes) == SnapshotStatus::More {}
         bytes
     }
-}
 
-fn restored(bytes: &[u8], offset: i64) -> Desk {
-    let mut restore = Restore::new(program(), EngineOptions::default());
-    restore.part(bytes).unwrap();
-    Desk::of(restore.finish().unwrap(), offset)
+    /// The same from a snapshot.
+    fn restored(mut self, program: Arc<Program>) -> Self {
+        let bytes = self.snapshot();
+        let mut restore = Restore::new(program, EngineOptions::default());
+        restore.part(&bytes).unwrap();
+        let again = Self::of(restore.finish().unwrap(), self.offset);
+        assert_eq!(again.engine.state_bytes(), self.engine.state_bytes());
+        assert_eq!(again.engine.digest(), self.engine.digest());
+        assert_eq!(again.engine.counters(), self.engine.counters());
+        again
+    }
 }
 
 fn time(ms: i64) -> String {
@@ -146,6 +164,8 @@ fn holds_take_the_steps_of_the_table_of_states_and_no_others() {
     let table: Vec<Vec<String>> = rows.map(cells).collect();
     let head = [
         "hold.extend",
+        "hold.escalate",
+        "hold.claim`, `hold.unclaim",
         "hold.release",
         "hold.confirm",
         "its first deadline of two",
@@ -154,6 +174,8 @@ fn holds_take_the_steps_of_the_table_of_states_and_no_others() {
     assert_eq!(table[0][1..], head);
     let steps = [
         HoldStep::Extend,
+        HoldStep::Escalate,
+        HoldStep::Claim,
         HoldStep::Release,
         HoldStep::Confirm,
         HoldStep::Escalate,
@@ -169,6 +191,26 @@ fn holds_take_the_steps_of_the_table_of_states_and_no_others() {
         }
     }
     assert_eq!(states, HoldState::ALL);
+    // Every command about a hold is a column, with the step that it takes.
+    let take_from = None;
+    let (until_ms, queue) = (0, None);
+    let commands = [
+        (AskedFor::Extend { until_ms }, 0),
+        (AskedFor::Escalate { queue, until_ms: None }, 1),
+        (AskedFor::Claim { take_from: take_from.clone() }, 2),
+        (AskedFor::Unclaim { take_from }, 2),
+        (AskedFor::Release, 3),
+        (AskedFor::Confirm, 4),
+    ];
+    for (what, column) in &commands {
+        assert!(head[*column].contains(what.kind()) && steps[*column] == what.step(), "{what:?}");
+    }
+    let about_holds = KINDS.iter().filter(|kind| kind.needs.contains(&"hold_id"));
+    let mut kinds: Vec<&str> = about_holds.map(|kind| kind.name).collect();
+    let mut known: Vec<&str> = commands.iter().map(|(what, _)| what.kind()).collect();
+    kinds.sort_unstable();
+    known.sort_unstable();
+    assert_eq!(kinds, known);
 }
 
 #[test]
@@ -344,185 +386,6 @@ fn another_rule_set_takes_commands_about_the_holds_of_the_one_before() {
     fresh.engine.activate(Arc::new(other.unwrap())).unwrap();
     let out = fresh.command(START_MS, &command("c1", "hold.release", hold_id));
     assert_eq!(out[0].1["command"]["cause"], "unknown_hold");
-}
-
-/// Every hold and every command for ever, in plain lists.
-#[derive(Default)]
-struct Naive {
-    /// By id: state, placed, deadline.
-    holds: BTreeMap<String, (&'static str, i64, i64)>,
-    /// By id: all that came under it.
-    commands: BTreeMap<String, Vec<Value>>,
-}
-
-impl Naive {
-    /// The states that holds come into when it is so late, in the order of their deadlines.
-    fn expire(&mut self, now_ms: i64, only: Option<&str>) -> Vec<(String, &'static str)> {
-        let open = self.holds.iter_mut().filter(|(id, (state, _, deadline))| {
-            ["placed", "extended"].contains(state)
-                && *deadline <= now_ms
-                && only.is_none_or(|only| only == id.as_str())
-        });
-        let mut ended: Vec<(i64, String)> = open
-            .map(|(id, (state, _, deadline))| {
-                *state = "expired";
-                (*deadline, id.clone())
-            })
-            .collect();
-        ended.sort();
-        ended.into_iter().map(|(_, id)| (id, "expired")).collect()
-    }
-
-    /// What comes of a command: states that holds come into, and result, cause and state.
-    fn take(&mut self, now_ms: i64, command: &Value) -> (Vec<(String, &'static str)>, [String; 3]) {
-        let text = |name: &str| command[name].as_str().unwrap_or("");
-        let hold_id = text("hold_id");
-        let known = |holds: &BTreeMap<String, (&'static str, i64, i64)>| {
-            holds.get(hold_id).map_or("", |(state, ..)| state).to_owned()
-        };
-        let before = self.commands.entry(text("command_id").to_owned()).or_default();
-        if before.contains(command) {
-            return (Vec::new(), ["repeated".into(), String::new(), known(&self.holds)]);
-        }
-        before.push(command.clone());
-        if before.len() > 1 {
-            let cause = "command_id_reused".to_owned();
-            return (Vec::new(), ["refused".into(), cause, known(&self.holds)]);
-        }
-        let mut states = self.expire(now_ms, Some(hold_id));
-        let refused = |cause: &str, state: &str| ["refused".into(), cause.into(), state.into()];
-        let Some((state, placed, deadline)) = self.holds.get_mut(hold_id) else {
-            return (states, refused("unknown_hold", ""));
-        };
-        if !["placed", "extended"].contains(state) {
-            return (states, refused("ended", state));
-        }
-        let expected = text("expected_state");
-        if !expected.is_empty() && expected != *state {
-            return (states, refused("changed", state));
-        }
-        let until = command["deadline_at"].as_str();
-        let until = until.map(|text| riskweir::base::time::parse_rfc3339(text.as_bytes()).unwrap());
-        match (text("kind"), until) {
-            ("hold.extend", Some(until)) if until <= *deadline => {
-                return (states, refused("not_later", state));
-            }
-            ("hold.extend", Some(until)) if until > *placed + 400 * DAY_MS => {
-                return (states, refused("too_long", state));
-            }
-            ("hold.extend", Some(until)) => (*state, *deadline) = ("extended", until),
-            ("hold.release", _) => *state = "released",
-            _ => *state = "confirmed",
-        }
-        states.push((hold_id.to_owned(), *state));
-        let answer = ["done".into(), String::new(), (*state).to_owned()];
-        (states, answer)
-    }
-}
-
-fn random_command(dice: &mut Dice, naive: &Naive, now_ms: i64) -> Value {
-    if !naive.commands.is_empty() && dice.one_in(6) {
-        let at = usize::try_from(dice.below(naive.commands.len() as u64)).unwrap();
-        let mut again = naive.commands.values().nth(at).unwrap()[0].clone();
-        if dice.one_in(3) {
-            again["reason"] = json!("another reason");
-        }
-        return again;
-    }
-    let ids: Vec<&String> = naive.holds.keys().collect();
-    let hold_id = match ids.len() {
-        0 => "none".to_owned(),
-        n => ids[usize::try_from(dice.below(n as u64)).unwrap()].clone(),
-    };
-    let hold_id = if dice.one_in(20) { "none".to_owned() } else { hold_id };
-    let kind = dice.pick(&["hold.release", "hold.confirm", "hold.extend", "hold.extend"]);
-    let mut command = command(&format!("c{}", naive.commands.len()), kind, &hold_id);
-    if kind == "hold.extend" {
-        let minutes = i64::try_from(dice.below(240)).unwrap() - 30;
-        let far = if dice.one_in(10) { 400 * DAY_MS } else { 0 };
-        command["deadline_at"] = json!(time(now_ms + minutes * MINUTE_MS + far));
-    }
-    if dice.one_in(3) {
-        command["expected_state"] = json!(dice.pick(&["placed", "extended", "released"]));
-    }
-    command
-}
-
-/// The states of holds and the answers that came out.
-fn told(out: &[(OutputTopic, Value)]) -> (Vec<(String, String)>, Vec<[String; 3]>) {
-    let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
-    let of = |wanted: OutputTopic| out.iter().filter(move |(topic, _)| *topic == wanted);
-    let holds = of(OutputTopic::Holds).map(|(_, it)| (text(&it["hold_id"]), text(&it["state"])));
-    let answers = of(OutputTopic::Audit).map(|(_, it)| {
-        let it = &it["command"];
-        [text(&it["result"]), text(&it["cause"]), text(&it["state"])]
-    });
-    (holds.collect(), answers.collect())
-}
-
-/// Some payments, commands and clocks in a row, within a day; half-way the engine is restored from a snapshot that was taken meanwhile.
-#[test]
-fn random_commands_do_what_a_naive_model_says_across_a_restore() {
-    let mut reached: BTreeMap<String, u32> = BTreeMap::new();
-    for seed in 0..40 {
-        let dice = &mut Dice::new(seed);
-        let (mut desk, mut naive) = (Desk::new(), Naive::default());
-        let mut now_ms = START_MS;
-        for turn in 0..300 {
-            if turn == 150 {
-                let bytes = desk.snapshot();
-                let again = restored(&bytes, desk.offset);
-                assert_eq!(again.engine.state_bytes(), desk.engine.state_bytes());
-                assert_eq!(again.engine.digest(), desk.engine.digest());
-                desk = again;
-            }
-            // One more, so that no two deadlines are the same.
-            now_ms += i64::try_from(dice.below(8)).unwrap() * MINUTE_MS + 1;
-            let (out, states, answer) = match dice.below(10) {
-                0..4 => {
-                    let id = format!("p{turn}");
-                    let amount = dice.pick(&["50.00", "500.00"]);
-                    let out = desk.pay(&id, now_ms, amount);
-                    let mut states = naive.expire(now_ms, None);
-                    if amount == "500.00" {
-                        let decision = &out.iter().find(|it| it.0 == OutputTopic::Decisions);
-                        let hold_id = decision.unwrap().1["hold_id"].as_str().unwrap().to_owned();
-                        let hold = ("placed", now_ms, now_ms + 60 * MINUTE_MS);
-                        naive.holds.insert(hold_id.clone(), hold);
-                        states.push((hold_id, "placed"));
-                    }
-                    (out, states, None)
-                }
-                4 => {
-                    let clock = json!({"schema": "riskweir.command.v1", "kind": "clock", "at": time(now_ms)});
-                    (desk.command(now_ms, &clock), naive.expire(now_ms, None), None)
-                }
-                _ => {
-                    let command = random_command(dice, &naive, now_ms);
-                    let (states, answer) = naive.take(now_ms, &command);
-                    (desk.command(now_ms, &command), states, Some(answer))
-                }
-            };
-            let states: Vec<(String, String)> =
-                states.into_iter().map(|(id, state)| (id, state.to_owned())).collect();
-            let answers: Vec<[String; 3]> = answer.into_iter().collect();
-            assert_eq!(told(&out), (states, answers.clone()), "seed {seed}, turn {turn}");
-            for [result, cause, _] in answers {
-                *reached.entry(format!("{result} {cause}")).or_default() += 1;
-            }
-        }
-        let open = naive.holds.values().filter(|it| ["placed", "extended"].contains(&it.0));
-        assert_eq!(desk.engine.holds_open(), open.count());
-    }
-    let rare = ["done ", "repeated ", "refused command_id_reused", "refused unknown_hold"];
-    for what in rare.into_iter().chain([
-        "refused ended",
-        "refused changed",
-        "refused not_later",
-        "refused too_long",
-    ]) {
-        assert!(reached.get(what).is_some_and(|n| *n > 10), "{what}: {reached:?}");
-    }
 }
 
 /// Rules over the payments of a fleet: what is above 900 is stopped for two seconds, what is above 100 for an hour.

@@ -64,7 +64,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("zstd", &["backtest", "durable/container.rs"]),
     ("object_store", &["durable/object.rs"]),
     ("flate2", &["backtest"]),
-    ("schemars", &["decision/wire.rs", "api", "audit/checkpoint.rs"]),
+    ("schemars", &["decision/wire", "api", "audit/checkpoint.rs"]),
     ("regex", &["rules/eval", "rules/oracle", "rules/check", "rules/analysis", "witness"]),
     ("regex_syntax", &["rules/check", "rules/analysis", "witness"]),
     ("jiff", &["rules", "base"]),

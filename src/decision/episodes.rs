@@ -145,7 +145,8 @@ pub enum Closed {
 }
 
 impl Closed {
-    const ALL: [Self; 3] = [Self::Quiet, Self::Displaced, Self::Command];
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Quiet, Self::Displaced, Self::Command];
 
     /// As records name it.
     pub fn as_str(self) -> &'static str {

@@ -82,7 +82,7 @@ pub fn alert(alert: &Alert, title: &str, fact: Option<&Fact>, paint: Paint) -> S
 pub fn hold(hold: &Hold, title: &str, fact: Option<&Fact>, paint: Paint) -> String {
     let amount = hold.amount.as_ref().map(|money| format!("{} {}", money.value, money.currency));
     let about = hold.reasons.first().map_or(title, String::as_str);
-    if hold.state != "placed" {
+    if hold.state != "placed" || hold.by.is_some() {
         let what = amount.unwrap_or_else(|| hold.subject.event_type.clone());
         return hold_step(hold, &what, paint);
     }
@@ -98,6 +98,11 @@ pub fn hold(hold: &Hold, title: &str, fact: Option<&Fact>, paint: Paint) -> Stri
 
 /// A step of a hold: what somebody answered, or what a deadline brought.
 fn hold_step(hold: &Hold, what: &str, paint: Paint) -> String {
+    if let Some(by) = &hold.by {
+        let (at, state) = (time(&hold.deadline_at), &hold.state);
+        let kind = paint.paint(Tone::Dim, "BY HAND");
+        return format!("{at}  {kind} {what} → {state} (by {})\n", by.actor);
+    }
     let answered = hold.answered_by.as_ref();
     let (kind, tone, then) = match (hold.state.as_str(), answered.is_some()) {
         ("released" | "extended", true) => {

@@ -259,7 +259,8 @@ impl Tally {
 
     /// A state of a hold was read.
     pub fn on_hold(&mut self, hold: &Hold) {
-        if hold.state != "placed" {
+        // Somebody who claims it places none.
+        if hold.state != "placed" || hold.by.is_some() {
             self.on_hold_step(hold);
             return;
         }

@@ -122,6 +122,8 @@ pub struct Hold {
     pub challenge: Option<String>,
     /// The event that answered it.
     pub answered_by: Option<Event>,
+    /// Who did it, where somebody did.
+    pub by: Option<By>,
     /// What is held.
     pub subject: Event,
     /// Its amount.
@@ -135,6 +137,13 @@ pub struct Hold {
     pub deadline_at: String,
     /// What happens then.
     pub otherwise: String,
+}
+
+/// Somebody who asked for something.
+#[derive(Clone, Debug, Deserialize)]
+pub struct By {
+    /// Their name.
+    pub actor: String,
 }
 
 /// Money as text.

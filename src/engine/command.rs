@@ -5,7 +5,9 @@
 
 use crate::base::{Digest, EntityKey};
 use crate::decision::command::{Asked, Closing, Command, Deed, SnoozeKey, Wish};
-use crate::decision::holds::{Ask, Hold, HoldState, LONGEST_HOLD_MS, Stage, subject_key};
+use crate::decision::holds::{
+    Ask, AskedFor, Asker, Hold, HoldState, HoldStep, LONGEST_HOLD_MS, Refusal, Stage, subject_key,
+};
 use crate::decision::wire::{CommandAnswer, CommandRef, Moment, SourceRef};
 use crate::engine::counters::CommandResult;
 use crate::engine::emit;
@@ -68,6 +70,10 @@ struct Answer {
     state: Option<&'static str>,
     /// The hold that was placed.
     hold_id: Option<String>,
+    /// The queue that was asked.
+    queue: Option<String>,
+    /// Who works on the hold that somebody else wanted to work on.
+    claimed_by: Option<String>,
     /// The network that holds the address which was to be taken off.
     covered_by: Option<String>,
     /// Hits of the alerts that were closed: all, and those thinned since the latest alert.
@@ -81,7 +87,21 @@ impl Answer {
             Ok(()) => (CommandResult::Done, None),
             Err(cause) => (CommandResult::Refused, Some(cause)),
         };
-        Self { result, cause, state: None, hold_id: None, covered_by: None, hits: None }
+        Self { result, cause, ..Self::nothing() }
+    }
+
+    /// A repeat of a command, of which nothing else is said.
+    fn nothing() -> Self {
+        Self {
+            result: CommandResult::Repeated,
+            cause: None,
+            state: None,
+            hold_id: None,
+            queue: None,
+            claimed_by: None,
+            covered_by: None,
+            hits: None,
+        }
     }
 }
 
@@ -112,7 +132,7 @@ impl<S: Sink> Obedience<'_, S> {
                 if taken.is_empty() {
                     break;
                 }
-                self.tell(&taken, None);
+                self.tell(&taken, By::Itself);
             }
         }
     }
@@ -131,6 +151,8 @@ impl<S: Sink> Obedience<'_, S> {
             hold_id: answer.hold_id.as_deref().or(about.hold_id),
             result: answer.result.as_str(),
             cause: answer.cause,
+            queue: answer.queue.as_deref().or(about.queue),
+            claimed_by: answer.claimed_by.as_deref(),
             covered_by: answer.covered_by.as_deref(),
             state: answer.state,
             count: answer.hits.map(|(count, _)| count),
@@ -194,7 +216,7 @@ impl<S: Sink> Obedience<'_, S> {
 
     fn act(&mut self, asked: &Asked) -> Answer {
         match &asked.wish {
-            Wish::Hold { hold_id, ask } => self.step(asked, hold_id, *ask),
+            Wish::Hold { hold_id, ask } => self.step(asked, hold_id, ask),
             Wish::Place { entity, value, until_ms, escalate, otherwise } => {
                 let terms = Terms { deadline_ms: *until_ms, escalate, otherwise: *otherwise };
                 self.place(asked, (entity, value), &terms)
@@ -213,25 +235,35 @@ impl<S: Sink> Obedience<'_, S> {
         }
     }
 
-    /// A step of a hold.
-    fn step(&mut self, asked: &Asked, hold_id: &str, ask: Ask) -> Answer {
+    /// Something of a hold.
+    fn step(&mut self, asked: &Asked, hold_id: &str, ask: &Ask) -> Answer {
         let state_ms = self.state_ms();
         let holds = &mut self.remembered.holds;
         // WHY: in a quiet partition no event has said yet that the deadline came; the promise was given all the same.
         if let Some(now_ms) = self.input.arrival_ms.or(asked.at_ms) {
             let taken = holds.expire(hold_id, now_ms, state_ms);
-            self.tell(&taken, None);
+            self.tell(&taken, By::Itself);
         }
-        match self.remembered.holds.act(hold_id, ask, state_ms) {
+        let now_ms = self.now_ms(asked);
+        let whose = Asker { actor: &asked.actor, at_ms: now_ms.unwrap_or(state_ms) };
+        match self.remembered.holds.act(hold_id, ask, whose, state_ms) {
             Ok(taken) => {
-                self.tell(&taken, Some(by(asked)));
-                let state = taken.first().map(|hold| hold.state.as_str());
-                Answer { state, ..Answer::of(Ok(())) }
+                let is_claim = ask.what.step() == HoldStep::Claim;
+                let by = by(asked);
+                self.tell(&taken, if is_claim { By::Claim(by) } else { By::Command(by, now_ms) });
+                let hold = taken.first();
+                let state = hold.map(|hold| hold.state.as_str());
+                let asks = hold.filter(|hold| hold.state == HoldState::Escalated);
+                let queue = asks.and_then(|hold| hold.next.clone()?.queue);
+                Answer { state, queue, ..Answer::of(Ok(())) }
             }
-            Err(refusal) => Answer {
-                state: refusal.state().map(HoldState::as_str),
-                ..Answer::of(Err(refusal.as_str()))
-            },
+            Err(refusal) => {
+                let hold = self.remembered.holds.find(hold_id);
+                let claim = hold.filter(|_| matches!(refusal, Refusal::Claimed(_)));
+                let claimed_by = claim.and_then(|hold| Some(hold.claim.clone()?.by));
+                let state = refusal.state().map(HoldState::as_str);
+                Answer { state, claimed_by, ..Answer::of(Err(refusal.as_str())) }
+            }
         }
     }
 
@@ -280,13 +312,14 @@ impl<S: Sink> Obedience<'_, S> {
             otherwise,
             limit: None,
             challenge: None,
+            claim: None,
             decision_id: String::new(),
             output_key: value.as_bytes().to_vec(),
             ended_ms: 0,
         };
         let hold_id = Some(hold.hold_id.clone());
         self.remembered.holds.place(self.source.clock.0, key, hold.clone());
-        self.tell(&[hold], Some(by(asked)));
+        self.tell(&[hold], By::Command(by(asked), Some(now_ms)));
         let state = Some(HoldState::Placed.as_str());
         Answer { state, hold_id, ..Answer::of(Ok(())) }
     }
@@ -298,6 +331,7 @@ impl<S: Sink> Obedience<'_, S> {
         let ended = self.remembered.episodes.close(episode);
         if let Some(ended) = &ended {
             let place = (Some(by(asked)), self.source.at(self.input.offset));
+            self.remembered.counters.count_episode_end(ended.closed);
             emit::episode(ended, place, self.setup, self.body, self.sink);
             self.remembered.trail.add_bytes(self.body);
         }
@@ -424,12 +458,11 @@ impl<S: Sink> Obedience<'_, S> {
             _ => None,
         };
         let state = hold.map(|hold| hold.state.as_str());
-        Answer { result, cause, state, hold_id: None, covered_by: None, hits: None }
+        Answer { result, cause, state, ..Answer::nothing() }
     }
 
     /// Holds have come into another state.
-    fn tell(&mut self, taken: &[Hold], by: Option<CommandRef<'_>>) {
-        let by = by.map_or(By::Itself, By::Command);
+    fn tell(&mut self, taken: &[Hold], by: By<'_>) {
         let state = (self.setup, &mut *self.remembered);
         let place = (by, self.source.at(self.input.offset));
         held::tell(taken, place, state, self.body, self.sink);
@@ -471,6 +504,7 @@ fn about(asked: &Asked) -> CommandAnswer<'_> {
         key: None,
         value: None,
         until: None,
+        queue: None,
         act: None,
         about: None,
         digest: None,
@@ -478,6 +512,7 @@ fn about(asked: &Asked) -> CommandAnswer<'_> {
         details: None,
         result: "",
         cause: None,
+        claimed_by: None,
         covered_by: None,
         state: None,
         count: None,
@@ -485,7 +520,13 @@ fn about(asked: &Asked) -> CommandAnswer<'_> {
         source: SourceRef { topic: "", partition: 0, offset: 0 },
     };
     match &asked.wish {
-        Wish::Hold { hold_id, .. } => CommandAnswer { hold_id: Some(hold_id), ..nothing },
+        Wish::Hold { hold_id, ask } => {
+            let queue = match &ask.what {
+                AskedFor::Escalate { queue, .. } => queue.as_deref(),
+                _ => None,
+            };
+            CommandAnswer { hold_id: Some(hold_id), queue, ..nothing }
+        }
         Wish::Place { entity, value, until_ms, .. } => CommandAnswer {
             entity: Some(entity),
             value: Some(value),

@@ -1,7 +1,9 @@
 //! Plain counters that the engine keeps for metrics and summaries. No shared memory: whoever wants them copies them.
 
+use core::time::Duration;
 use std::collections::BTreeMap;
 
+use crate::decision::episodes::Closed;
 use crate::decision::holds::{Heard, HoldState};
 use crate::decision::lattice::Outcome;
 use crate::engine::amounts::Amounts;
@@ -58,6 +60,36 @@ impl CommandResult {
     }
 }
 
+/// Upper bounds of the ages of holds, in seconds: a minute to a month.
+pub const HOLD_AGE_BOUNDS_S: [f64; 14] = [
+    60.0,
+    300.0,
+    900.0,
+    1_800.0,
+    3_600.0,
+    7_200.0,
+    14_400.0,
+    28_800.0,
+    43_200.0,
+    86_400.0,
+    172_800.0,
+    604_800.0,
+    1_209_600.0,
+    2_592_000.0,
+];
+
+/// The states in which holds end.
+pub const ENDS: [HoldState; 3] = [HoldState::Released, HoldState::Confirmed, HoldState::Expired];
+
+/// How long holds were open that ended in one state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HoldAges {
+    /// By the bounds of [`HOLD_AGE_BOUNDS_S`]; the last is beyond them.
+    pub counts: [u64; HOLD_AGE_BOUNDS_S.len() + 1],
+    /// All of them together, ms.
+    pub sum_ms: u64,
+}
+
 /// Everything counted so far. `read == decided() + dead_lettered() + commanded()` after every step.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
@@ -87,6 +119,10 @@ pub struct Counters {
     pub alerts: u64,
     /// Holds that came into a state, in the order of [`HoldState::ALL`].
     pub holds: [u64; 6],
+    /// How long holds were open, by how they ended, in the order of [`ENDS`].
+    pub hold_ages: [HoldAges; 3],
+    /// Episodes of alerts that ended, in the order of [`Closed::ALL`].
+    pub episode_ends: [u64; Closed::ALL.len()],
     /// Commands by what came of them, in the order of [`CommandResult::ALL`].
     pub commands: [u64; 4],
     /// Answers to challenges by what came of them, in the order of [`Heard::ALL`].
@@ -136,6 +172,21 @@ impl Counters {
         self.holds[state as usize] += 1;
     }
 
+    /// Counts how long a hold was open that has ended, ms.
+    pub fn count_hold_age(&mut self, state: HoldState, age_ms: i64) {
+        let Some(ages) = ENDS.iter().position(|end| *end == state) else { return };
+        let ages = &mut self.hold_ages[ages];
+        let age_ms = u64::try_from(age_ms).unwrap_or(0);
+        let seconds = Duration::from_millis(age_ms).as_secs_f64();
+        ages.counts[HOLD_AGE_BOUNDS_S.partition_point(|bound| *bound < seconds)] += 1;
+        ages.sum_ms = ages.sum_ms.saturating_add(age_ms);
+    }
+
+    /// Counts the end of an episode.
+    pub fn count_episode_end(&mut self, closed: Closed) {
+        self.episode_ends[closed as usize] += 1;
+    }
+
     /// Answers to challenges of which this came.
     pub fn answers_that(&self, heard: Heard) -> u64 {
         self.answers[heard as usize]
@@ -167,5 +218,27 @@ impl Counters {
     pub fn count_outcome(&mut self, outcome: Outcome) {
         let index = Outcome::ALL.iter().position(|known| *known == outcome).unwrap_or(0);
         self.outcomes[index] += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_of_holds_lie_in_closed_buckets_by_how_they_ended() {
+        let mut counters = Counters::default();
+        for age_ms in [-1, 60_000, 60_001, 2_592_000_000, 2_592_000_001] {
+            counters.count_hold_age(HoldState::Confirmed, age_ms);
+        }
+        counters.count_hold_age(HoldState::Placed, 60_000);
+        let mut ages = HoldAges {
+            sum_ms: 60_000 + 60_001 + 2_592_000_000 + 2_592_000_001,
+            ..HoldAges::default()
+        };
+        for (bucket, n) in [(0, 2), (1, 1), (13, 1), (14, 1)] {
+            ages.counts[bucket] = n;
+        }
+        assert_eq!(counters.hold_ages, [HoldAges::default(), ages, HoldAges::default()]);
     }
 }

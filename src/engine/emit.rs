@@ -10,16 +10,16 @@ use crate::base::cards;
 use crate::base::time::format_rfc3339;
 use crate::base::{Digest, NeverStore};
 use crate::decision::episodes::{Ended, Episode, Graver};
-use crate::decision::holds::{Hold, HoldState, Limit, Stage};
+use crate::decision::holds::{Claim, Hold, HoldState, Limit, Stage};
 use crate::decision::json;
 use crate::decision::lattice::Outcome;
 use crate::decision::resolve::{Resolution, StepUpTerms};
 use crate::decision::score::ScoreSheet;
 use crate::decision::wire::{
-    AlertRecord, AuditRecord, Band, ChainRef, CommandAnswer, CommandRef, Condition, Contribution,
-    DeadLetterRecord, DecisionBody, DecisionHead, EntityRef, EpisodeRecord, EpisodeRef, EventRef,
-    GroupPoints, HeldWith, HoldRecord, HoldThen, LimitedBy, Moment, MoneyText, OutcomeWord,
-    Provenance, SourceRef, StepUp, TrippedRule,
+    AlertRecord, AuditRecord, Band, ChainRef, Claimed, CommandAnswer, CommandRef, Condition,
+    Contribution, DeadLetterRecord, DecisionBody, DecisionHead, EntityRef, EpisodeRecord,
+    EpisodeRef, EventRef, GroupPoints, HeldWith, HoldRecord, HoldThen, LimitedBy, Moment,
+    MoneyText, OutcomeWord, Provenance, SourceRef, StepUp, TrippedRule,
 };
 use crate::engine::audit::Link;
 use crate::engine::held::{self, HeldSubject};
@@ -341,6 +341,10 @@ pub(super) fn hold(
         }),
         limited_by: hold.limited_by().map(|limit| limited_by(hold, limit)),
         decision_id: &hold.decision_id,
+        claimed_by: hold
+            .claim
+            .as_ref()
+            .map(|Claim { by, at_ms }| Claimed { actor: by, at: Moment(*at_ms) }),
         challenge: hold.challenge.as_ref().map(|challenge| challenge.method.as_str()),
         by,
         answered_by,
@@ -359,22 +363,32 @@ fn limited_by<'a>(hold: &Hold, limit: &'a Limit) -> LimitedBy<'a> {
     }
 }
 
-/// Asks people about a hold that nobody decided about until its first deadline; `source` is the record at which it came.
+/// Asks people about a hold, because somebody wants it or because nobody decided until its first deadline; `source` is the record
+/// at which that came.
 pub(super) fn escalation(
     hold: &Hold,
-    queue: &str,
+    (queue, by): (&str, Option<CommandRef<'_>>),
     source: SourceRef<'_>,
     setup: &Setup,
     out: &mut Vec<u8>,
     sink: &mut impl Sink,
 ) {
     const RULE: &str = "hold_escalation";
-    let parts: [&[u8]; 3] = [b"alert", RULE.as_bytes(), hold.hold_id.as_bytes()];
-    let alert_id = Digest::of_parts(&parts).short_hex();
+    // WHY: a deadline asks once, people as often as they will.
+    let id: &[&str] = match &by {
+        Some(by) => &["alert", RULE, &hold.hold_id, by.command_id],
+        None => &["alert", RULE, &hold.hold_id],
+    };
+    let id: Vec<&[u8]> = id.iter().map(|part| part.as_bytes()).collect();
+    let alert_id = Digest::of_parts(&id).short_hex();
     let time = format_rfc3339(hold.event_ms);
     let what = if hold.all_payments { "the payments of `" } else { "`" };
+    let (asker, why) = match by {
+        Some(by) => (format!("{} asks", by.actor), format!(" ({})", by.reason)),
+        None => ("nobody decided".to_owned(), String::new()),
+    };
     let message = format!(
-        "nobody decided about the hold of {what}{}` {}: without a decision until {} {}",
+        "{asker} about the hold of {what}{}` {}{why}: without a decision until {} {}",
         hold.event_type,
         hold.event_id,
         format_rfc3339(hold.deadline_ms),

@@ -20,6 +20,7 @@ pub(super) fn tell(
 ) {
     for _ in 0..MOST_AT_ONCE {
         let Some(ended) = remembered.episodes.take_ended() else { return };
+        remembered.counters.count_episode_end(ended.closed);
         emit::episode(&ended, (None, source.clone()), setup, body, sink);
         remembered.trail.add_bytes(body);
     }

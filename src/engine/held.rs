@@ -216,6 +216,7 @@ fn stopped(scene: &Scene<'_>, verdict: &Verdict<'_>, subjects: &[Hold]) -> Hold 
         otherwise,
         limit: limit(scene),
         challenge: None,
+        claim: None,
         decision_id: scene.decision_id.clone(),
         output_key: scene.output_key().to_vec(),
         ended_ms: 0,
@@ -289,6 +290,7 @@ pub(super) fn of_subjects(
                     otherwise: *otherwise,
                     limit: None,
                     challenge: None,
+                    claim: None,
                     decision_id: scene.decision_id.clone(),
                     output_key: scene.output_key().to_vec(),
                     ended_ms: 0,
@@ -307,14 +309,16 @@ pub(super) fn of_subjects(
 pub(super) enum By<'a> {
     /// A rule, or its deadline.
     Itself,
-    /// Somebody who asked.
-    Command(CommandRef<'a>),
+    /// Somebody who asked, at a time in ms.
+    Command(CommandRef<'a>, Option<i64>),
+    /// Somebody who works on it from now on, or no longer: its state is what it was.
+    Claim(CommandRef<'a>),
     /// An event that answered its challenge.
     Answer(Decoded<'a>),
 }
 
 /// Tells what became of holds: who brought it about, where somebody did, and the record at which it came about. People are
-/// asked about what was escalated.
+/// asked about what was escalated, and counted is how long those were open that ended.
 pub(super) fn tell(
     taken: &[Hold],
     (by, source): (By<'_>, SourceRef<'_>),
@@ -325,7 +329,7 @@ pub(super) fn tell(
     let (mut command, mut time, mut answer) = (None, None, None);
     match by {
         By::Itself => {}
-        By::Command(by) => command = Some(by),
+        By::Command(by, _) | By::Claim(by) => command = Some(by),
         By::Answer(event) => {
             time = Some(TimeText::of(event.row.time_ms));
             answer = Some(event);
@@ -337,13 +341,24 @@ pub(super) fn tell(
         time: time.as_str(),
     });
     for hold in taken {
-        remembered.counters.count_hold(hold.state);
+        if !matches!(by, By::Claim(_)) {
+            remembered.counters.count_hold(hold.state);
+        }
+        if !hold.state.is_open() {
+            let ended_ms = match by {
+                By::Command(_, at_ms) if hold.state != HoldState::Expired => at_ms,
+                By::Answer(event) => Some(event.row.time_ms),
+                By::Itself | By::Command(..) | By::Claim(_) => None,
+            };
+            let age_ms = ended_ms.unwrap_or(hold.deadline_ms).saturating_sub(hold.placed_ms);
+            remembered.counters.count_hold_age(hold.state, age_ms);
+        }
         emit::hold(hold, (command, answered_by.clone()), setup, body, sink);
         remembered.trail.add_bytes(body);
         let asked = hold.next.as_ref().filter(|_| hold.state == HoldState::Escalated);
         if let Some(queue) = asked.and_then(|stage| stage.queue.as_deref()) {
             remembered.counters.alerts += 1;
-            emit::escalation(hold, queue, source.clone(), setup, body, sink);
+            emit::escalation(hold, (queue, command), source.clone(), setup, body, sink);
             remembered.trail.add_bytes(body);
         }
     }

@@ -407,8 +407,10 @@ fn load_counters(code: &mut Decoder<'_>) -> Result<(Counters, RuleCounts), Damag
     for outcome in &mut counters.outcomes {
         *outcome = load_count(code)?;
     }
-    let of_holds = counters.holds.iter_mut().chain(&mut counters.commands);
-    for count in of_holds.chain(&mut counters.answers) {
+    let ages = &mut counters.hold_ages;
+    let ages = ages.iter_mut().flat_map(|ages| ages.counts.iter_mut().chain([&mut ages.sum_ms]));
+    let of_holds = counters.holds.iter_mut().chain(ages).chain(&mut counters.episode_ends);
+    for count in of_holds.chain(&mut counters.commands).chain(&mut counters.answers) {
         *count = load_count(code)?;
     }
     for count in [

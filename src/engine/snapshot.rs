@@ -335,6 +335,8 @@ fn scalars(counters: &Counters) -> impl Iterator<Item = u64> {
         id_reuse,
         alerts,
         holds,
+        hold_ages,
+        episode_ends,
         commands,
         answers,
         evictions,
@@ -358,9 +360,12 @@ fn scalars(counters: &Counters) -> impl Iterator<Item = u64> {
         *list_changes_refused,
         *overflows,
     ];
+    let ages = hold_ages.iter().flat_map(|ages| ages.counts.into_iter().chain([ages.sum_ms]));
     core::iter::once(*read)
         .chain(*outcomes)
         .chain(*holds)
+        .chain(ages)
+        .chain(*episode_ends)
         .chain(*commands)
         .chain(*answers)
         .chain(others)

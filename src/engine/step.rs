@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::base::{Digest, NeverStore, TokenKey, Value};
 use crate::decision::command::Command;
 use crate::decision::episodes::Episodes;
-use crate::decision::holds::HoldBook;
+use crate::decision::holds::{HoldBook, Waiting};
 use crate::decision::score::ScoreSheet;
 use crate::engine::audit::{Chains, Link};
 use crate::engine::breaker::Breakers;
@@ -465,15 +465,24 @@ impl Engine {
         self.remembered.holds.bytes()
     }
 
+    /// Bytes of open holds.
+    pub fn open_holds_bytes(&self) -> usize {
+        self.remembered.holds.open_bytes()
+    }
+
     /// Holds that are open.
     pub fn holds_open(&self) -> usize {
         self.remembered.holds.n_open()
     }
 
-    /// When the oldest open hold with a deadline of its own was placed, in ms of event time, and how many have less than a
-    /// fifth of their time left at `wall_ms`, or by the clock of their partition where that is ahead: in a quiet partition it
-    /// stands still, and so it does on the topic of commands. For figures alone.
-    pub fn holds_waiting(&self, wall_ms: i64) -> (Option<i64>, usize) {
+    /// The most that holds may take of the memory before one by hand is refused, in bytes.
+    pub fn most_hold_bytes(&self) -> usize {
+        most_hold_bytes(&self.setup)
+    }
+
+    /// How the open holds with a deadline of their own wait at `wall_ms`, or by the clock of their partition where that is ahead: in
+    /// a quiet partition it stands still, and so it does on the topic of commands. For figures alone.
+    pub fn holds_waiting(&self, wall_ms: i64) -> Waiting {
         let clocks = self.remembered.clocks.all();
         let now_ms = |clock: u32| {
             let clock = usize::try_from(clock).ok().and_then(|clock| clocks.get(clock));

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use crate::base::count::nearest_f64;
 use crate::config::Config;
-use crate::decision::holds::{Heard, HoldState};
+use crate::decision::episodes::Closed;
+use crate::decision::holds::{Heard, HoldState, Waiting};
 use crate::decision::lattice::Outcome as Verdict;
+use crate::engine::counters::{ENDS, HOLD_AGE_BOUNDS_S, HoldAges};
 use crate::engine::streams::{Carries, Source};
 use crate::engine::{
     ActivationReport, Amount, CommandResult, DecisionsWanted, Engine, EngineOptions,
@@ -22,7 +24,9 @@ use crate::rules::place_bounds::{PlaceBound, place_bounds};
 use crate::rules::program::{ModelId, Program, RuleId};
 use crate::runtime::clock::{Clock as _, SystemClock};
 use crate::runtime::port::{AuditStanding, Identity, Input, Step};
-use crate::telemetry::books::{EngineReport, LabelReport, ModelReport, Outcome, Verdicts};
+use crate::telemetry::books::{
+    EngineReport, Histogram, LabelReport, ModelReport, Outcome, Verdicts,
+};
 
 /// The engine's settings that the configuration says.
 pub fn engine_options(config: &Config) -> EngineOptions {
@@ -140,6 +144,12 @@ impl Deciding {
             Some(clock.now().saturating_sub(began).as_secs_f64())
         });
         took.flatten().reduce(f64::min)
+    }
+
+    /// Bytes of open and of ended holds.
+    fn holds_bytes(&self) -> Vec<(&'static str, u64)> {
+        let (all, open) = (self.engine.holds_bytes(), self.engine.open_holds_bytes());
+        vec![("open", open as u64), ("ended", all.saturating_sub(open) as u64)]
     }
 
     fn models(&self) -> Vec<ModelReport> {
@@ -329,7 +339,7 @@ impl Step for Deciding {
             .map(|(source, link)| (source.topic.as_str().into(), source.partition, link.seq));
         let fields = counters.mapping_errors.iter();
         let never_stored = counters.never_stored.iter();
-        let (holds_oldest_ms, holds_due_soon) = self.engine.holds_waiting(wall_ms);
+        let holds_waiting = self.engine.holds_waiting(wall_ms);
         *report = EngineReport {
             alerts: per_rule(|rule| rule.alerts),
             alerts_thinned: per_rule(|rule| rule.thinned),
@@ -338,8 +348,12 @@ impl Step for Deciding {
             rule_amounts: of_amounts(|sum| sum.minor),
             rule_amounts_left_out: of_amounts(|sum| sum.left_out),
             holds_open: self.engine.holds_open() as u64,
-            holds_oldest_ms,
-            holds_due_soon: holds_due_soon as u64,
+            holds_oldest_ms: holds_waiting.oldest_ms,
+            holds_due_soon: due_soon(&holds_waiting),
+            hold_ages: ENDS.iter().zip(&counters.hold_ages).map(hold_ages).collect(),
+            episode_ends: Closed::ALL
+                .map(|closed| (closed.as_str(), counters.episode_ends[closed as usize]))
+                .to_vec(),
             holds: HoldState::ALL.map(|state| (state.as_str(), counters.holds_in(state))).to_vec(),
             answers: Heard::ALL
                 .map(|heard| (heard.as_str(), counters.answers_that(heard)))
@@ -360,7 +374,8 @@ impl Step for Deciding {
             ids_cut_short: counters.ids_cut_short,
             episodes_cut_short: counters.episodes_cut_short,
             list_changes_refused: counters.list_changes_refused,
-            holds_bytes: self.engine.holds_bytes() as u64,
+            holds_bytes: self.holds_bytes(),
+            holds_limit_bytes: self.engine.most_hold_bytes() as u64,
             overflows: counters.overflows,
             breaker_trips: counters.breaker_trips,
             mapping_errors: fields.map(|(field, n)| (field.as_str().into(), *n)).collect(),
@@ -369,4 +384,17 @@ impl Step for Deciding {
             labels: self.labels(),
         };
     }
+}
+
+/// Holds that end soon, by whether somebody works on them.
+fn due_soon(waiting: &Waiting) -> Vec<(&'static str, u64)> {
+    let Waiting { due_soon_claimed, due_soon_unclaimed, .. } = *waiting;
+    vec![("yes", due_soon_claimed as u64), ("no", due_soon_unclaimed as u64)]
+}
+
+/// How long holds were open that ended in one state.
+fn hold_ages((state, ages): (&HoldState, &HoldAges)) -> (&'static str, Histogram) {
+    let sum_s = nearest_f64(ages.sum_ms) / 1_000.0;
+    let counts = ages.counts.to_vec();
+    (state.as_str(), Histogram { bounds_s: &HOLD_AGE_BOUNDS_S, counts, sum_s })
 }

@@ -112,7 +112,8 @@ mod tests {
 
     use super::*;
     use crate::telemetry::books::{
-        EngineReport, LabelReport, ModelReport, NewestSnapshot, Outcome, SnapshotBooks, Verdicts,
+        EngineReport, Histogram, LabelReport, ModelReport, NewestSnapshot, Outcome, SnapshotBooks,
+        Verdicts,
     };
 
     /// The value of one sample line, read from the text as a scraper would.
@@ -268,6 +269,8 @@ mod tests {
             errors: 3,
         }];
         let per = || vec![(Arc::clone(&label), 1)];
+        let mut aged = Histogram::new(&[60.0]);
+        aged.observe(Duration::from_secs(7));
         books.engine = EngineReport {
             alerts: per(),
             alerts_thinned: per(),
@@ -277,7 +280,10 @@ mod tests {
             rule_amounts_left_out: per(),
             holds: vec![("placed", 1)],
             holds_oldest_ms: Some(3_500),
-            holds_due_soon: 4,
+            holds_due_soon: vec![("yes", 1), ("no", 4)],
+            holds_bytes: vec![("open", 9)],
+            hold_ages: vec![("released", aged)],
+            episode_ends: vec![("quiet", 1)],
             answers: vec![("passed", 1)],
             watermarks: vec![(Arc::clone(&label), 0, 1_500)],
             state_keys: per(),
@@ -319,7 +325,9 @@ mod tests {
         assert_eq!(sample(&text, "riskweir_ruleset_info{digest=\"abc\"}"), Some(1.0));
         assert_eq!(sample(&text, "riskweir_output_errors_total{output=\"audit\"}"), Some(2.0));
         assert_eq!(sample(&text, "riskweir_holds_oldest_timestamp_seconds"), Some(3.5));
-        assert_eq!(sample(&text, "riskweir_holds_due_soon"), Some(4.0));
+        assert_eq!(sample(&text, "riskweir_holds_due_soon{claimed=\"no\"}"), Some(4.0));
+        let age = "riskweir_hold_age_seconds_bucket{result=\"released\",le=\"60\"}";
+        assert_eq!(sample(&text, age), Some(1.0));
         let watermark = "riskweir_watermark_timestamp_seconds{partition=\"0\",topic=\"x\"}";
         assert_eq!(sample(&text, watermark), Some(1.5));
         let snapshot =
@@ -368,6 +376,9 @@ mod tests {
         "riskweir_holds_oldest_timestamp_seconds",
         "riskweir_holds_due_soon",
         "riskweir_holds_total",
+        "riskweir_hold_age_seconds",
+        "riskweir_holds_limit_bytes",
+        "riskweir_episode_ends_total",
         "riskweir_challenge_answers_total",
         "riskweir_rule_hits_total",
         "riskweir_rule_undecided_total",

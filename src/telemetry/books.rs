@@ -93,8 +93,12 @@ pub struct EngineReport {
     pub holds_open: u64,
     /// When the oldest open hold with a deadline of its own was placed, event time in ms since 1970.
     pub holds_oldest_ms: Option<i64>,
-    /// Open holds with less than a fifth of their time left.
-    pub holds_due_soon: u64,
+    /// Open holds with less than a fifth of their time left, by whether somebody works on them.
+    pub holds_due_soon: Vec<(&'static str, u64)>,
+    /// How long holds were open, by the state in which they ended.
+    pub hold_ages: Vec<(&'static str, Histogram)>,
+    /// Episodes of alerts that ended, by what ended them.
+    pub episode_ends: Vec<(&'static str, u64)>,
     /// Holds per state that they reached.
     pub holds: Vec<(&'static str, u64)>,
     /// Answers to challenges by what came of them.
@@ -121,8 +125,10 @@ pub struct EngineReport {
     pub episodes_cut_short: u64,
     /// Changes of lists by rules that were not done, for want of room.
     pub list_changes_refused: u64,
-    /// Bytes of holds.
-    pub holds_bytes: u64,
+    /// Bytes of holds, by whether they are open or ended.
+    pub holds_bytes: Vec<(&'static str, u64)>,
+    /// What they may be before ended ones are forgotten early and one by hand is refused.
+    pub holds_limit_bytes: u64,
     /// Events of which a rule asked more than its type holds.
     pub overflows: u64,
     /// Rules that stopped more than the policy's breaker allows.
@@ -276,12 +282,12 @@ impl EngineReport {
                 }
             }
         }
-        for (state, n) in &other.holds {
-            match self.holds.iter_mut().find(|(known, _)| known == state) {
-                Some((_, sum)) => *sum += n,
-                None => self.holds.push((state, *n)),
-            }
-        }
+        let sum = |ours: &mut u64, theirs: &u64| *ours += theirs;
+        join(&mut self.holds, &other.holds, sum);
+        join(&mut self.holds_due_soon, &other.holds_due_soon, sum);
+        join(&mut self.holds_bytes, &other.holds_bytes, sum);
+        join(&mut self.episode_ends, &other.episode_ends, sum);
+        join(&mut self.hold_ages, &other.hold_ages, Histogram::add);
         for model in &other.models {
             match self.models.iter_mut().find(|known| known.model == model.model) {
                 Some(known) => known.add(model),
@@ -292,7 +298,6 @@ impl EngineReport {
         self.watermarks.extend(other.watermarks.iter().cloned());
         self.audit_seqs.extend(other.audit_seqs.iter().cloned());
         self.holds_open += other.holds_open;
-        self.holds_due_soon += other.holds_due_soon;
         let oldest_ms = [self.holds_oldest_ms, other.holds_oldest_ms];
         self.holds_oldest_ms = oldest_ms.into_iter().flatten().min();
         self.late += other.late;
@@ -303,7 +308,7 @@ impl EngineReport {
         self.ids_cut_short += other.ids_cut_short;
         self.episodes_cut_short += other.episodes_cut_short;
         self.list_changes_refused += other.list_changes_refused;
-        self.holds_bytes += other.holds_bytes;
+        self.holds_limit_bytes += other.holds_limit_bytes;
         self.overflows += other.overflows;
         self.breaker_trips += other.breaker_trips;
     }

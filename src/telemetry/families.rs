@@ -104,18 +104,15 @@ fn rules(cells: &[Books]) -> Vec<MetricFamily> {
             }
         })
     };
+    let by = |label: &'static str, pick: fn(&EngineReport) -> &Vec<(&'static str, u64)>| {
+        gather(cells, move |books, out| {
+            for (name, n) in pick(&books.engine) {
+                add(out, vec![(label, (*name).to_owned())], *n);
+            }
+        })
+    };
     let oldest_ms = cells.iter().filter_map(|books| books.engine.holds_oldest_ms).min();
     let oldest = oldest_ms.map(|ms| (Vec::new(), ms_as_seconds(ms))).into_iter().collect();
-    let holds = gather(cells, |books, out| {
-        for (state, n) in &books.engine.holds {
-            add(out, vec![("state", (*state).to_owned())], *n);
-        }
-    });
-    let answers = gather(cells, |books, out| {
-        for (result, n) in &books.engine.answers {
-            add(out, vec![("result", (*result).to_owned())], *n);
-        }
-    });
     vec![
         counter("riskweir_alerts_total", "Alerts per rule.", per_rule(|e| &e.alerts)),
         counter(
@@ -147,16 +144,38 @@ fn rules(cells: &[Books]) -> Vec<MetricFamily> {
         ),
         gauge(
             "riskweir_holds_due_soon",
-            "Open holds with less than a fifth of their time left.",
-            total(cells, |b| b.engine.holds_due_soon),
+            "Open holds with less than a fifth of their time left, by whether somebody claimed them.",
+            by("claimed", |e| &e.holds_due_soon),
         ),
-        counter("riskweir_holds_total", "Holds that reached a state.", holds),
+        counter("riskweir_holds_total", "Holds that reached a state.", by("state", |e| &e.holds)),
+        hold_ages(cells),
+        counter(
+            "riskweir_episode_ends_total",
+            "Episodes of alerts that ended, by what ended them.",
+            by("reason", |e| &e.episode_ends),
+        ),
         counter(
             "riskweir_challenge_answers_total",
             "Answers to challenges by what came of them.",
-            answers,
+            by("result", |e| &e.answers),
         ),
     ]
+}
+
+/// How long holds were open, by the state in which they ended.
+fn hold_ages(cells: &[Books]) -> MetricFamily {
+    let ages = engines(cells).hold_ages;
+    let of = |(result, ages): &(&'static str, Histogram)| {
+        let mut metric = distribution(ages);
+        metric.set_label(label_pairs(&[("result", (*result).to_owned())]));
+        metric
+    };
+    family(
+        "riskweir_hold_age_seconds",
+        "How long holds were open that ended.",
+        MetricType::HISTOGRAM,
+        ages.iter().map(of).collect(),
+    )
 }
 
 fn state(cells: &[Books]) -> Vec<MetricFamily> {
@@ -225,9 +244,19 @@ fn state(cells: &[Books]) -> Vec<MetricFamily> {
 
 /// What the byte budget takes, and what gave way to it.
 fn memory(cells: &[Books]) -> Vec<MetricFamily> {
+    let holds = gather(cells, |books, out| {
+        for (state, n) in &books.engine.holds_bytes {
+            add(out, vec![("state", (*state).to_owned())], *n);
+        }
+    });
     let count = |pick: fn(&EngineReport) -> u64| total(cells, move |books| pick(&books.engine));
     vec![
-        gauge("riskweir_holds_bytes", "Memory of holds, open and ended.", count(|e| e.holds_bytes)),
+        gauge("riskweir_holds_bytes", "Memory of holds.", holds),
+        gauge(
+            "riskweir_holds_limit_bytes",
+            "Memory of holds beyond which none is placed by hand.",
+            count(|e| e.holds_limit_bytes),
+        ),
         gauge("riskweir_state_bytes", "Memory of all windows.", count(|e| e.state_bytes)),
         counter(
             "riskweir_state_evictions_total",

@@ -202,7 +202,10 @@ fn holds_by_hand_and_in_quiet_partitions_are_due_soon_by_the_time_on_the_wall() 
     let at = |minutes: i64| START_MS + minutes * MINUTE_MS;
     desk.command(START_MS, &place("a", "c1", at(20)));
     desk.pay("p1", START_MS, "500.00");
-    let waiting = |desk: &Desk, wall_ms: i64| desk.engine.holds_waiting(wall_ms);
+    let waiting = |desk: &Desk, wall_ms: i64| {
+        let waiting = desk.engine.holds_waiting(wall_ms);
+        (waiting.oldest_ms, waiting.due_soon_unclaimed)
+    };
     assert_eq!(waiting(&desk, START_MS), (Some(START_MS), 0));
     assert_eq!(waiting(&desk, at(16)), (Some(START_MS), 0));
     assert_eq!(waiting(&desk, at(16) + 1), (Some(START_MS), 1));

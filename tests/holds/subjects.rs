@@ -333,6 +333,59 @@ fn every_payment_to_a_held_payee_is_stopped_whoever_pays() {
     assert_eq!(outcome(&to(&mut desk, "c3", Some("mule"), 5)), "pass");
 }
 
+/// A topic got more partitions, and the payments of a card come through another one.
+#[test]
+fn a_held_card_is_held_in_a_partition_that_came_later_where_one_engine_has_all() {
+    let mut desk = desk(RULES);
+    let first = pay(&mut desk, "p1", START_MS, ("c1", 1_000));
+    let card = of(&first, OutputTopic::Holds)[1]["hold_id"].clone();
+    let mut moved = |id: &str, card: &str, now_ms: i64| {
+        let body = json!({"type": "pay", "id": id, "at": now_ms, "card": card, "amount": "5.00"});
+        desk.step_in(("t", 1), now_ms, &body.to_string())
+    };
+    let stopped = moved("p2", "c1", START_MS + MINUTE_MS);
+    assert_eq!(outcome(&stopped), "hold");
+    assert_eq!(of(&stopped, OutputTopic::Holds)[0]["under"], json!([card]));
+    assert_eq!(outcome(&moved("p3", "c2", START_MS + MINUTE_MS)), "pass");
+}
+
+/// The account that pays: a kind of entity of its own, whichever card is used.
+#[test]
+fn an_account_is_held_by_hand_until_its_deadline_and_what_it_pays_is_refused_then() {
+    let rules = RULES.replace(
+        "  field payer  : card? from \"/from\"",
+        "  field payer  : account? from \"/from\"",
+    );
+    let mut desk = desk(&rules);
+    let mut n_payments = 0;
+    let mut from = |desk: &mut Desk, card: &str, account: Option<&str>| {
+        n_payments += 1;
+        let id = format!("p{n_payments}");
+        let body = json!({"type": "pay", "id": id, "at": START_MS, "card": card, "from": account, "amount": "5.00"});
+        desk.step("t", START_MS, &body.to_string())
+    };
+    let place = json!({
+        "schema": "riskweir.command.v1", "command_id": "a", "kind": "hold.place", "actor": "ann", "reason": "taken over",
+        "entity": "account", "value": "a1", "deadline_at": time(START_MS + HOUR_MS), "otherwise": "block",
+    });
+    let placed = desk.command(START_MS, &place);
+    let held = of(&placed, OutputTopic::Holds)[0];
+    assert_eq!(held["subject"], json!({"id": "a1", "type": "account", "time": time(START_MS)}));
+    for card in ["c1", "c2"] {
+        let stopped = from(&mut desk, card, Some("a1"));
+        let own = of(&stopped, OutputTopic::Holds)[0];
+        assert_eq!((outcome(&stopped), &own["under"]), ("hold", &json!([held["hold_id"]])));
+        assert_eq!(own["deadline_at"], held["deadline_at"]);
+    }
+    for (card, account) in [("c1", Some("a2")), ("c1", None), ("a1", None)] {
+        assert_eq!(outcome(&from(&mut desk, card, account)), "pass", "{card} {account:?}");
+    }
+    let ended = clock(&mut desk, START_MS + HOUR_MS);
+    assert_eq!(states(&ended), all(&[("a1", "expired"), ("p1", "expired"), ("p2", "expired")]));
+    assert!(of(&ended, OutputTopic::Holds).iter().all(|hold| hold["otherwise"] == "block"));
+    assert_eq!(outcome(&from(&mut desk, "c1", Some("a1"))), "pass");
+}
+
 /// No event and no clock has said yet that the deadline of the card came; the log has it, by the stamp of the command.
 #[test]
 fn a_late_command_does_not_free_a_payment_whose_subject_was_to_be_blocked_by_then() {

@@ -403,7 +403,8 @@ impl Check {
             return Ok(());
         }
         let hold: Value = serde_json::from_slice(body).map_err(|error| error.to_string())?;
-        if hold["state"] != "placed" {
+        // Somebody who claims one, or gives it back, places none.
+        if hold["state"] != "placed" || hold.get("by").is_some() {
             return Ok(());
         }
         // WHY: another body under a known id is another decision; it may hold the payment again after its hold ended.

@@ -19,6 +19,9 @@ pub(crate) const COMMANDS: &str = "commands";
 
 const MINUTE_MS: i64 = 60_000;
 
+const KINDS: [&str; 6] =
+    ["hold.release", "hold.confirm", "hold.extend", "hold.escalate", "hold.claim", "hold.unclaim"];
+
 /// The records of the lanes of commands, and when they come: about holds that the first rule set would place, some before they
 /// are placed, some twice.
 pub(crate) fn draw(
@@ -55,11 +58,17 @@ fn about(
     let deadline = hold["deadline_at"].as_str().unwrap();
     let deadline_ms = parse_rfc3339(deadline.as_bytes()).unwrap();
     for nth in 0..dice.below(3) {
-        let kind = dice.pick(&["hold.release", "hold.confirm", "hold.extend"]);
+        let kind = dice.pick(&KINDS);
         let mut command = json!({
             "schema": "riskweir.command.v1", "command_id": format!("c{number}-{nth}"), "kind": kind,
             "hold_id": hold["hold_id"], "actor": "ann", "reason": "asked",
         });
+        if kind == "hold.escalate" {
+            command["escalate_to"] = json!("seniors");
+        }
+        if kind == "hold.claim" {
+            command["actor"] = json!(dice.pick(&["ann", "bob"]));
+        }
         if kind == "hold.extend" {
             command["deadline_at"] = json!(format_rfc3339(deadline_ms + 10 * MINUTE_MS));
         }

@@ -12,10 +12,11 @@
 //! | `approved_by`, `approval_reason` | who approved it as the second person, and why; both or neither |
 //! | `at` | when it was given, where the log does not say; RFC 3339. Of `clock`: the time that it is |
 //! | `hold_id` | the hold |
-//! | `deadline_at` | of `hold.extend`: the new deadline; RFC 3339 |
+//! | `deadline_at` | of `hold.extend`, and where somebody wants one of `hold.escalate`: the new deadline; RFC 3339 |
+//! | `take_from` | of a claim: whose it is that is taken over, or given back in their place |
 //! | `expected_state` | refuse unless the hold is in this state |
 //! | `entity`, `value`, `otherwise` | of `hold.place`: whose payments are held, and what comes at the last deadline |
-//! | `escalate_to`, `escalate_until` | of `hold.place`: whom to ask at the deadline, and the last one, RFC 3339; both or neither |
+//! | `escalate_to`, `escalate_until` | of `hold.place`: whom to ask at the deadline, and the last one, RFC 3339; both or neither. The first also of `hold.escalate`: whom to ask now |
 //! | `list`, `value` | the list, and what is put on it or taken off |
 //! | `rule`, `key`, `value` | of a snooze: the id of the rule, and the key for whose value it is silent |
 //! | `episode`, `finding` | of `alert.close`: the alerts that are closed, and what came out ([`Closing`]) |
@@ -27,7 +28,7 @@ mod read;
 use serde_json::{Map, Value};
 
 use crate::base::time::format_rfc3339;
-use crate::decision::holds::{Ask, HoldState, HoldStep};
+use crate::decision::holds::{Ask, HoldState};
 use crate::rules::syntax::ast::Otherwise;
 
 /// The form of commands.
@@ -45,11 +46,14 @@ pub struct Kind {
 }
 
 /// Every kind of command.
-pub const KINDS: [Kind; 11] = [
+pub const KINDS: [Kind; 14] = [
     kind("clock", &["at"], &[]),
     kind("hold.release", &["hold_id"], &["expected_state"]),
     kind("hold.confirm", &["hold_id"], &["expected_state"]),
     kind("hold.extend", &["hold_id", "deadline_at"], &["expected_state"]),
+    kind("hold.escalate", &["hold_id"], &["expected_state", "escalate_to", "deadline_at"]),
+    kind("hold.claim", &["hold_id"], &["expected_state", "take_from"]),
+    kind("hold.unclaim", &["hold_id"], &["expected_state", "take_from"]),
     kind(
         "hold.place",
         &["entity", "value", "deadline_at"],
@@ -81,7 +85,7 @@ pub const FOR_PEOPLE: [&str; 3] = ["command_id", "actor", "reason"];
 pub const FOR_TWO_PEOPLE: [&str; 2] = ["approved_by", "approval_reason"];
 
 /// Every member that some command may have.
-pub const MEMBERS: [&str; 27] = [
+pub const MEMBERS: [&str; 28] = [
     "schema",
     "command_id",
     "kind",
@@ -97,6 +101,7 @@ pub const MEMBERS: [&str; 27] = [
     "otherwise",
     "escalate_to",
     "escalate_until",
+    "take_from",
     "episode",
     "finding",
     "list",
@@ -158,11 +163,11 @@ pub struct Approval {
 /// What somebody asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wish {
-    /// A step of a hold.
+    /// Something of a hold.
     Hold {
         /// Of which hold.
         hold_id: String,
-        /// Which step.
+        /// What.
         ask: Ask,
     },
     /// All payments of a subject, until a deadline.
@@ -375,12 +380,7 @@ impl Asked {
     /// As records name what is asked.
     pub fn kind(&self) -> &'static str {
         match &self.wish {
-            Wish::Hold { ask, .. } => match ask.step {
-                HoldStep::Extend => "hold.extend",
-                HoldStep::Release => "hold.release",
-                HoldStep::Confirm => "hold.confirm",
-                HoldStep::Expire | HoldStep::Escalate => "clock",
-            },
+            Wish::Hold { ask, .. } => ask.what.kind(),
             Wish::Place { .. } => "hold.place",
             Wish::Close { .. } => "alert.close",
             Wish::ListAdd { .. } => "list.add",
@@ -397,7 +397,8 @@ impl Asked {
         match &self.wish {
             Wish::Hold { hold_id, ask } => {
                 let expected = ask.expected.map_or("", HoldState::as_str);
-                words.extend([hold_id.clone(), expected.to_owned(), ask.until_ms.to_string()]);
+                words.extend([hold_id.clone(), expected.to_owned()]);
+                words.extend(ask.what.words());
             }
             Wish::Place { entity, value, until_ms, escalate, otherwise } => {
                 let otherwise = if *otherwise == Otherwise::Block { "block" } else { "release" };
@@ -440,6 +441,7 @@ impl SnoozeKey {
         [self.rule.clone(), self.key.clone(), self.value.clone()]
     }
 }
+
 impl Command {
     /// The record that says that it is so late, in ms since 1970.
     pub fn clock(now_ms: i64) -> String {

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::base::cards::mask_cards;
 use crate::base::time::parse_rfc3339;
-use crate::decision::holds::{Ask, HoldState, HoldStep};
+use crate::decision::holds::{Ask, AskedFor, HoldState};
 use crate::event::error::{DecodeError, Reason};
 use crate::rules::syntax::ast::Otherwise;
 
@@ -112,10 +112,16 @@ impl<'m> Members<'m> {
     }
 
     fn ask(&self, kind: Kind) -> Result<Ask, DecodeError> {
-        let (step, until_ms) = match kind.name {
-            "hold.release" => (HoldStep::Release, 0),
-            "hold.confirm" => (HoldStep::Confirm, 0),
-            _ => (HoldStep::Extend, self.needed_time("deadline_at")?),
+        let what = match kind.name {
+            "hold.release" => AskedFor::Release,
+            "hold.confirm" => AskedFor::Confirm,
+            "hold.escalate" => AskedFor::Escalate {
+                queue: self.optional_owned("escalate_to")?,
+                until_ms: self.time("deadline_at")?,
+            },
+            "hold.claim" => AskedFor::Claim { take_from: self.optional_owned("take_from")? },
+            "hold.unclaim" => AskedFor::Unclaim { take_from: self.optional_owned("take_from")? },
+            _ => AskedFor::Extend { until_ms: self.needed_time("deadline_at")? },
         };
         let expected = match self.optional("expected_state")? {
             Some(name) => match HoldState::named(name) {
@@ -124,7 +130,7 @@ impl<'m> Members<'m> {
             },
             None => None,
         };
-        Ok(Ask { step, until_ms, expected })
+        Ok(Ask { what, expected })
     }
 
     /// A name without a reason, or a reason without a name, is no approval.
@@ -158,8 +164,7 @@ impl<'m> Members<'m> {
         let name = self.text("act")?;
         let known = Act::ALL.into_iter().find(|known| known.as_str() == name);
         let act = known.ok_or_else(|| wrong("act", Reason::UnknownMember))?;
-        let digest = self.optional("digest")?.map(str::to_owned);
-        let request = self.optional("request")?.map(str::to_owned);
+        let (digest, request) = (self.optional_owned("digest")?, self.optional_owned("request")?);
         let details = self.optional("details")?.map(|text| mask_cards(text).into_owned());
         Ok(Deed { act, about: self.owned("about")?, digest, request, details })
     }
@@ -171,6 +176,10 @@ impl<'m> Members<'m> {
 
     fn owned(&self, name: &'static str) -> Result<String, DecodeError> {
         self.text(name).map(str::to_owned)
+    }
+
+    fn optional_owned(&self, name: &'static str) -> Result<Option<String>, DecodeError> {
+        Ok(self.optional(name)?.map(str::to_owned))
     }
 
     fn needed_time(&self, name: &'static str) -> Result<i64, DecodeError> {
@@ -273,7 +282,7 @@ mod tests {
     #[test]
     fn a_command_says_what_it_asks() {
         let read = |text: &str| Command::read(text.as_bytes()).expect(text);
-        let ask = Ask { step: HoldStep::Release, until_ms: 0, expected: None };
+        let ask = Ask { what: AskedFor::Release, expected: None };
         let mut expected = Asked {
             id: "c-1".to_owned(),
             actor: "ann".to_owned(),
@@ -287,8 +296,8 @@ mod tests {
             "\"hold_id\"",
             r#""deadline_at":"1970-01-01T00:00:02Z","expected_state":"placed","at":"1970-01-01T00:00:01Z","hold_id""#,
         );
-        let ask =
-            Ask { step: HoldStep::Extend, until_ms: 2_000, expected: Some(HoldState::Placed) };
+        let what = AskedFor::Extend { until_ms: 2_000 };
+        let ask = Ask { what, expected: Some(HoldState::Placed) };
         expected.wish = Wish::Hold { hold_id: "h".to_owned(), ask };
         expected.at_ms = Some(1_000);
         assert_eq!(read(&extend), Command::Asked(expected.clone()));
@@ -321,6 +330,42 @@ mod tests {
             r#"{"schema":"riskweir.command.v1","kind":"clock","at":"1970-01-01T00:00:03Z"}"#;
         assert_eq!(read(clock), Command::Clock(3_000));
         assert_eq!(Command::clock(3_000), clock);
+    }
+
+    #[test]
+    fn an_escalation_names_whom_to_ask_and_a_claim_whose_it_takes() {
+        let what = |kind: &str, more: &str| {
+            let text = RELEASE
+                .replace("hold.release", kind)
+                .replace("\"hold_id\"", &format!("{more}\"hold_id\""));
+            let Ok(Command::Asked(asked)) = Command::read(text.as_bytes()) else {
+                panic!("{text}")
+            };
+            assert_eq!(asked.kind(), kind);
+            let Wish::Hold { ask, .. } = &asked.wish else { panic!("{text}") };
+            (ask.what.clone(), asked.words())
+        };
+        let bare = what("hold.escalate", "");
+        assert_eq!(bare.0, AskedFor::Escalate { queue: None, until_ms: None });
+        let until = what("hold.escalate", r#""deadline_at":"1970-01-01T00:00:02Z","#);
+        assert_eq!(until.0, AskedFor::Escalate { queue: None, until_ms: Some(2_000) });
+        let queue = what("hold.escalate", r#""escalate_to":"seniors","#);
+        assert_eq!(
+            queue.0,
+            AskedFor::Escalate { queue: Some("seniors".to_owned()), until_ms: None }
+        );
+        let take_from = Some("bob".to_owned());
+        let claim = what("hold.claim", r#""take_from":"bob","#);
+        assert_eq!(claim.0, AskedFor::Claim { take_from: take_from.clone() });
+        let back = what("hold.unclaim", r#""take_from":"bob","#);
+        assert_eq!(back.0, AskedFor::Unclaim { take_from });
+        // Whatever differs makes another command.
+        let all = [bare.1, until.1, queue.1, claim.1, back.1, what("hold.claim", "").1];
+        for (at, words) in all.iter().enumerate() {
+            assert!(!all[..at].contains(words), "{words:?}");
+        }
+        let release = RELEASE.replace("\"hold_id\"", r#""take_from":"bob","hold_id""#);
+        assert_eq!(reason(&release), ("unknown_field", "command.take_from".to_owned()));
     }
 
     #[test]

@@ -6,12 +6,15 @@
 //! holds of payments and nothing else.
 //!
 //! A hold may have two stages: when the first deadline comes, people are asked once more, or a challenge that nobody answered
-//! becomes a plain hold ([`Stage`]). A payment's rail may leave less time than that ([`Limit`]).
+//! becomes a plain hold ([`Stage`]). A payment's rail may leave less time than that ([`Limit`]). People may be asked before that,
+//! too, and say that they work on it ([`AskedFor`]).
 
+mod asked;
 mod book;
 mod limit;
 
-pub use book::{HoldBook, Placed, Stopping};
+pub use asked::{Ask, AskedFor, Asker, Claim, LONGEST_HOLD_MS, Refusal};
+pub use book::{HoldBook, Placed, Stopping, Waiting};
 pub use limit::Limit;
 
 use crate::base::EntityKey;
@@ -133,7 +136,7 @@ pub enum HoldState {
     Placed,
     /// The same, and its deadline was put off.
     Extended,
-    /// The same, and nobody decided until its first deadline.
+    /// The same, and others were asked: by somebody, or because nobody decided until its first deadline.
     Escalated,
     /// The payment may go.
     Released,
@@ -148,8 +151,10 @@ pub enum HoldState {
 pub enum HoldStep {
     /// Its deadline is put off.
     Extend,
-    /// Its first deadline comes, and there is a second.
+    /// Others are asked: its first deadline comes, and there is a second, or somebody wants it now.
     Escalate,
+    /// Somebody works on it, or no longer.
+    Claim,
     /// The payment is let go.
     Release,
     /// The payment is refused.
@@ -198,77 +203,14 @@ impl HoldState {
         }
         Some(match step {
             HoldStep::Extend => Self::Extended,
-            HoldStep::Escalate if self == Self::Escalated => return None,
             HoldStep::Escalate => Self::Escalated,
+            HoldStep::Claim => self,
             HoldStep::Release => Self::Released,
             HoldStep::Confirm => Self::Confirmed,
             HoldStep::Expire => Self::Expired,
         })
     }
 }
-
-/// Why a hold does not take a step that a command asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// No hold of this id is here, or it ended long ago.
-    Unknown,
-    /// It has ended, in this state.
-    Ended(HoldState),
-    /// It is open, but not as the command expects it.
-    Changed(HoldState),
-    /// The deadline that was asked for is not later than the one that it has.
-    NotLater(HoldState),
-    /// The hold would be open for longer than is allowed.
-    TooLong(HoldState),
-    /// It follows the hold of its subject, whose deadline is its own.
-    Follows(HoldState),
-    /// The rail of the payment leaves no such time.
-    BeyondRail(HoldState),
-}
-
-impl Refusal {
-    /// As records and metrics name it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Unknown => "unknown_hold",
-            Self::Ended(_) => "ended",
-            Self::Changed(_) => "changed",
-            Self::NotLater(_) => "not_later",
-            Self::TooLong(_) => "too_long",
-            Self::Follows(_) => "follows_subject",
-            Self::BeyondRail(_) => "beyond_rail",
-        }
-    }
-
-    /// The state of the hold, where there is one.
-    pub fn state(self) -> Option<HoldState> {
-        match self {
-            Self::Unknown => None,
-            Self::Ended(state)
-            | Self::Changed(state)
-            | Self::NotLater(state)
-            | Self::TooLong(state)
-            | Self::Follows(state)
-            | Self::BeyondRail(state) => Some(state),
-        }
-    }
-}
-
-/// What a command asks of a hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ask {
-    /// The step.
-    pub step: HoldStep,
-    /// The new deadline of an extension, ms of event time.
-    pub until_ms: i64,
-    /// Refuse unless the hold is in this state.
-    pub expected: Option<HoldState>,
-}
-
-/// The longest that commands may keep a hold open: 400 days.
-///
-/// WHY: a year and the days of a quarrel about it. A slip in a date may not stop somebody's wages for a century.
-pub const LONGEST_HOLD_MS: i64 = 400 * 86_400_000;
 
 /// What comes at the first deadline of a hold that has two.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -318,6 +260,8 @@ pub struct Hold {
     pub limit: Option<Limit>,
     /// The second factor that was asked for, while it is awaited.
     pub challenge: Option<Challenge>,
+    /// Who works on it.
+    pub claim: Option<Claim>,
     /// The decision that placed it.
     pub decision_id: String,
     /// The output key, so that all records of one hold share a partition.
@@ -364,6 +308,11 @@ impl Hold {
         if let Some(challenge) = &hold.challenge {
             challenge.save(code);
         }
+        code.flag(hold.claim.is_some());
+        if let Some(Claim { by, at_ms }) = &hold.claim {
+            code.text(by);
+            code.int(*at_ms);
+        }
         code.bytes(&hold.output_key);
     }
 
@@ -396,6 +345,11 @@ impl Hold {
         let limit = Limit::load(code)?;
         let there = code.flag(WHAT)?;
         let challenge = there.then(|| Challenge::load(code)).transpose()?;
+        let claim = if code.flag(WHAT)? {
+            Some(Claim { by: code.text(WHAT)?.to_owned(), at_ms: code.int(WHAT)? })
+        } else {
+            None
+        };
         let output_key = code.bytes(WHAT)?.to_vec();
         let hold = Self {
             state,
@@ -416,6 +370,7 @@ impl Hold {
             otherwise,
             limit,
             challenge,
+            claim,
             decision_id,
             output_key,
             ended_ms,
@@ -429,9 +384,11 @@ impl Hold {
         let parties = self.challenge.iter().flat_map(|challenge| &challenge.parties);
         let parties = parties.map(|(kind, _)| kind.len() + 40).sum::<usize>();
         let limit = self.limit.as_ref().map_or(0, Limit::bytes);
+        let claim = self.claim.as_ref().map_or(0, |claim| claim.by.len());
         texts
             + parties
             + limit
+            + claim
             + self.event_id.len()
             + self.event_type.len()
             + self.output_key.len()

@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::base::EntityKey;
 use crate::base::codec::{Damaged, Decoder, Encoder};
 use crate::decision::holds::{
-    Answer, Ask, Heard, Hold, HoldKey, HoldStep, LONGEST_HOLD_MS, Refusal, Stage, payment_key,
+    Answer, Ask, Asker, Heard, Hold, HoldKey, HoldStep, Refusal, Stage, payment_key,
 };
 use crate::rules::syntax::ast::Otherwise;
 use crate::state::walk::Walk;
@@ -49,6 +49,17 @@ pub struct Stopping {
     pub reasons: Vec<String>,
 }
 
+/// How open holds wait that have a deadline of their own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Waiting {
+    /// When the oldest was placed, ms of event time.
+    pub oldest_ms: Option<i64>,
+    /// Those that somebody works on and that have less than a fifth of their time left.
+    pub due_soon_claimed: usize,
+    /// Those that nobody works on and that have less.
+    pub due_soon_unclaimed: usize,
+}
+
 /// All holds of an engine: the open ones, and those that ended lately.
 #[derive(Clone, Debug, Default)]
 pub struct HoldBook {
@@ -65,6 +76,8 @@ pub struct HoldBook {
     /// Subjects that are held.
     n_subjects: usize,
     bytes: usize,
+    /// Of these, those of open ones.
+    open_bytes: usize,
     saving: Option<Walk<HoldKey>>,
 }
 
@@ -83,6 +96,7 @@ impl HoldBook {
     fn add(&mut self, stream: u32, key: HoldKey, hold: Hold) {
         if hold.state.is_open() {
             self.n_open += 1;
+            self.open_bytes += hold.bytes();
             self.n_subjects += usize::from(hold.all_payments);
             if let Some(due_ms) = hold.due_ms() {
                 self.deadlines.insert((stream, due_ms, key));
@@ -103,6 +117,7 @@ impl HoldBook {
         let Some((stream, hold)) = self.holds.remove(&key) else { return };
         if hold.state.is_open() {
             self.n_open -= 1;
+            self.open_bytes = self.open_bytes.saturating_sub(hold.bytes());
             self.n_subjects -= usize::from(hold.all_payments);
         }
         if let Some(due_ms) = hold.due_ms() {
@@ -154,6 +169,7 @@ impl HoldBook {
             under: Vec::new(),
             amount: None,
             limit: None,
+            claim: None,
             ..hold.clone()
         };
         self.add(stream, key, kept);
@@ -185,8 +201,11 @@ impl HoldBook {
         if let (Some(_), Some(Stage { for_ms, .. })) = (&next, &hold.next) {
             // Its rail may cut that; then it is known that it did.
             let until_ms = hold.deadline_ms.saturating_add(*for_ms);
+            let asks = next.as_ref().is_some_and(|stage| stage.queue.is_some());
             let escalated = self.advance(key, HoldStep::Escalate, state_ms, |hold| {
                 (hold.next, hold.challenge, hold.deadline_ms) = (None, None, until_ms);
+                // Whoever worked on it did not decide; others may take it now.
+                hold.claim = hold.claim.take().filter(|_| !asks);
             });
             // Who is told of it hears who is asked.
             let escalated = escalated.map(|hold| Hold { next, ..hold });
@@ -228,6 +247,8 @@ impl HoldBook {
         let goes = step == HoldStep::Release
             || step == HoldStep::Expire && otherwise == Otherwise::Release;
         let mut taken = vec![hold];
+        // Who works on the subject's hold works on no other one by that.
+        let own = if step == HoldStep::Claim { Vec::new() } else { own };
         for key in own {
             let Some((_, follower)) = self.holds.get(&key) else { continue };
             if goes {
@@ -249,7 +270,7 @@ impl HoldBook {
                 // It ends with its subject and not by its rail.
                 HoldStep::Expire => (follower.otherwise, follower.limit) = (otherwise, None),
                 HoldStep::Extend | HoldStep::Escalate => follower.deadline_ms = deadline_ms,
-                HoldStep::Release | HoldStep::Confirm => {}
+                HoldStep::Release | HoldStep::Confirm | HoldStep::Claim => {}
             }));
         }
         taken
@@ -301,40 +322,36 @@ impl HoldBook {
         due.min().map(|(_, key)| key)
     }
 
-    /// Does what a command asks, and gives the hold as it is then, and those that follow it.
+    /// Does what a command asks, and gives the hold as it is then, and those that follow it. One that was escalated says whom it
+    /// asks.
     ///
     /// # Errors
     /// Why it is not done.
-    pub fn act(&mut self, hold_id: &str, ask: Ask, state_ms: i64) -> Result<Vec<Hold>, Refusal> {
+    pub fn act(
+        &mut self,
+        hold_id: &str,
+        ask: &Ask,
+        by: Asker<'_>,
+        state_ms: i64,
+    ) -> Result<Vec<Hold>, Refusal> {
         let key = *self.by_id.get(hold_id).ok_or(Refusal::Unknown)?;
         let (_, hold) = self.holds.get(&key).ok_or(Refusal::Unknown)?;
-        let state = hold.state;
-        if state.after(ask.step).is_none() {
+        let (state, step) = (hold.state, ask.what.step());
+        if state.after(step).is_none() {
             return Err(Refusal::Ended(state));
         }
         if ask.expected.is_some_and(|expected| expected != state) {
             return Err(Refusal::Changed(state));
         }
-        if ask.step == HoldStep::Extend {
-            if !hold.has_deadline {
-                return Err(Refusal::Follows(state));
-            }
-            if ask.until_ms <= hold.deadline_ms {
-                return Err(Refusal::NotLater(state));
-            }
-            if hold.limit.as_ref().is_some_and(|limit| ask.until_ms > limit.until_ms) {
-                return Err(Refusal::BeyondRail(state));
-            }
-            if ask.until_ms > hold.placed_ms.saturating_add(LONGEST_HOLD_MS) {
-                return Err(Refusal::TooLong(state));
-            }
-        }
-        let acted = self.advance(key, ask.step, state_ms, |hold| {
-            if ask.step == HoldStep::Extend {
-                hold.deadline_ms = ask.until_ms;
-            }
+        let mut heeding = hold.clone();
+        let asked = heeding.heed(&ask.what, by)?;
+        let acted = self.advance(key, step, state_ms, |hold| {
+            *hold = Hold { state: hold.state, ..heeding };
         });
-        Ok(self.with_followers(acted, ask.step, state_ms))
+        // Who is told of it hears who is asked.
+        let next = asked.map(|queue| Stage { for_ms: 0, queue: Some(queue) });
+        let acted = acted.map(|hold| Hold { next: next.or_else(|| hold.next.clone()), ..hold });
+        Ok(self.with_followers(acted, step, state_ms))
     }
 
     /// The second factor that a payment ([`payment_key`]) waits for was passed or failed, at a time of its clock: it goes, or
@@ -479,28 +496,37 @@ impl HoldBook {
         (first.0 == stream).then_some(first.1)
     }
 
-    /// How the open holds wait that have a deadline of their own: when the oldest was placed, in ms of event time, and how many
-    /// have less than a fifth of their time left. `now_ms`: how late it is for the holds of each partition.
+    /// How the open holds wait that have a deadline of their own. `now_ms`: how late it is for the holds of each partition.
     ///
     /// # Cost
     /// A look at each of them.
-    pub fn waiting(&self, now_ms: impl Fn(u32) -> i64) -> (Option<i64>, usize) {
-        let open = self.deadlines.iter().filter_map(|(clock, deadline_ms, key)| {
-            Some((*clock, *deadline_ms, self.holds.get(key)?.1.placed_ms))
-        });
-        let (mut oldest_ms, mut due_soon) = (None, 0);
-        for (clock, deadline_ms, placed_ms) in open {
-            oldest_ms =
-                Some(oldest_ms.map_or(placed_ms, |oldest_ms: i64| oldest_ms.min(placed_ms)));
-            let fifth_ms = deadline_ms.saturating_sub(placed_ms) / 5;
-            due_soon += usize::from(deadline_ms.saturating_sub(now_ms(clock)) < fifth_ms);
+    pub fn waiting(&self, now_ms: impl Fn(u32) -> i64) -> Waiting {
+        let mut waiting = Waiting::default();
+        for (clock, deadline_ms, key) in &self.deadlines {
+            let Some((_, hold)) = self.holds.get(key) else { continue };
+            let oldest_ms = waiting.oldest_ms.unwrap_or(hold.placed_ms);
+            waiting.oldest_ms = Some(oldest_ms.min(hold.placed_ms));
+            let fifth_ms = deadline_ms.saturating_sub(hold.placed_ms) / 5;
+            if deadline_ms.saturating_sub(now_ms(*clock)) < fifth_ms {
+                let of = if hold.claim.is_some() {
+                    &mut waiting.due_soon_claimed
+                } else {
+                    &mut waiting.due_soon_unclaimed
+                };
+                *of += 1;
+            }
         }
-        (oldest_ms, due_soon)
+        waiting
     }
 
     /// Heap bytes, about.
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Heap bytes of open holds, about.
+    pub fn open_bytes(&self) -> usize {
+        self.open_bytes
     }
 }
 
@@ -521,233 +547,4 @@ fn step_ends(step: HoldStep) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::decision::holds::{Challenge, HoldState};
-
-    fn asked(method: &str) -> Challenge {
-        Challenge { method: method.to_owned(), parties: Vec::new() }
-    }
-
-    fn hold(id: &str, deadline_ms: i64) -> Hold {
-        Hold {
-            state: HoldState::Placed,
-            hold_id: id.to_owned(),
-            event_type: "transfer".to_owned(),
-            event_id: id.to_owned(),
-            event_ms: 0,
-            placed_ms: 0,
-            all_payments: false,
-            amount: None,
-            score: 0,
-            placed_by: vec!["R-1".to_owned()],
-            reasons: Vec::new(),
-            under: Vec::new(),
-            has_deadline: true,
-            deadline_ms,
-            next: None,
-            otherwise: Otherwise::Release,
-            limit: None,
-            challenge: None,
-            decision_id: String::new(),
-            output_key: Vec::new(),
-            ended_ms: 0,
-        }
-    }
-
-    /// What became of the holds that were taken: id, state and deadline.
-    fn told(taken: &[Hold]) -> Vec<(String, HoldState, i64)> {
-        taken.iter().map(|hold| (hold.hold_id.clone(), hold.state, hold.deadline_ms)).collect()
-    }
-
-    fn expired(book: &mut HoldBook, stream: u32, clock_ms: i64) -> Vec<(String, HoldState, i64)> {
-        told(&book.take_expired(stream, clock_ms, 0))
-    }
-
-    #[test]
-    fn holds_expire_in_deadline_order_on_the_clock_of_their_own_stream() {
-        let mut book = HoldBook::default();
-        for (stream, id, deadline) in [(0, "b", 20), (0, "a", 10), (1, "c", 5)] {
-            let key = EntityKey::of_text(id.as_bytes());
-            assert_eq!(book.place(stream, key, hold(id, deadline)), Placed::New);
-        }
-        assert_eq!(expired(&mut book, 0, 9), []);
-        assert_eq!(expired(&mut book, 0, 20), [("a".to_owned(), HoldState::Expired, 10)]);
-        assert_eq!(expired(&mut book, 0, 20), [("b".to_owned(), HoldState::Expired, 20)]);
-        assert_eq!(expired(&mut book, 0, 20), []);
-        assert_eq!(book.n_open(), 1);
-        assert_eq!(expired(&mut book, 1, 5), [("c".to_owned(), HoldState::Expired, 5)]);
-        book.forget(1);
-        assert_eq!((book.n_saved(), book.bytes()), (0, 0));
-    }
-
-    #[test]
-    fn how_open_holds_wait_is_told_by_the_clock_of_their_own_stream() {
-        let mut book = HoldBook::default();
-        assert_eq!(book.waiting(|_| 0), (None, 0));
-        // Placed at 100, 200 and 300; a fifth of the time of the first is 20, of the others 40.
-        for (stream, id, placed_ms, deadline) in
-            [(0, "a", 100, 200), (0, "b", 200, 400), (1, "c", 300, 500)]
-        {
-            let held = Hold { placed_ms, ..hold(id, deadline) };
-            book.place(stream, EntityKey::of_text(id.as_bytes()), held);
-        }
-        let at = |book: &HoldBook, first: i64, second: i64| {
-            book.waiting(|stream| if stream == 0 { first } else { second })
-        };
-        assert_eq!(at(&book, 180, 460), (Some(100), 0));
-        assert_eq!(at(&book, 181, 461), (Some(100), 2));
-        expired(&mut book, 0, 200);
-        assert_eq!(at(&book, 360, 0), (Some(200), 0));
-        assert_eq!(at(&book, 361, 0), (Some(200), 1));
-    }
-
-    #[test]
-    fn one_payment_has_one_hold() {
-        let mut book = HoldBook::default();
-        let key = EntityKey::of_text(b"t1");
-        assert_eq!(book.place(0, key, hold("t1", 10)), Placed::New);
-        assert_eq!(book.place(0, key, hold("t1", 99)), Placed::Joined);
-        assert_eq!(expired(&mut book, 0, 50), [("t1".to_owned(), HoldState::Expired, 10)]);
-    }
-
-    /// A subject that is held until 100, and payments: `a` and `b` follow it alone, `c` has its own deadline at 50 and `d` at 150.
-    fn with_subject(otherwise: Otherwise) -> HoldBook {
-        let mut book = HoldBook::default();
-        let subject = Hold { all_payments: true, otherwise, ..hold("s", 100) };
-        let under = vec!["s".to_owned()];
-        let own = |id: &str, deadline_ms| Hold { under: under.clone(), ..hold(id, deadline_ms) };
-        let follows = |id: &str| Hold { has_deadline: false, ..own(id, 100) };
-        let payments = [follows("a"), follows("b"), own("c", 50), own("d", 150)];
-        for held in payments.into_iter().chain([subject]) {
-            let key = EntityKey::of_text(held.hold_id.as_bytes());
-            assert_eq!(book.place(0, key, held), Placed::New);
-        }
-        book
-    }
-
-    fn ask(step: HoldStep, until_ms: i64) -> Ask {
-        Ask { step, until_ms, expected: None }
-    }
-
-    fn sorted(mut told: Vec<(String, HoldState, i64)>) -> Vec<(String, HoldState, i64)> {
-        told.sort_by(|one, other| one.0.cmp(&other.0));
-        told
-    }
-
-    fn all(told: &[(&str, HoldState, i64)]) -> Vec<(String, HoldState, i64)> {
-        told.iter().map(|(id, state, at)| ((*id).to_owned(), *state, *at)).collect()
-    }
-
-    #[test]
-    fn what_follows_a_subject_goes_with_it_and_what_has_reasons_of_its_own_stays() {
-        use HoldState::{Confirmed, Expired, Extended, Released};
-        let mut book = with_subject(Otherwise::Release);
-        assert!(book.holds_subjects() && book.n_open() == 5);
-        let released = book.act("s", ask(HoldStep::Release, 0), 0).unwrap();
-        let expected = all(&[("a", Released, 100), ("b", Released, 100), ("s", Released, 100)]);
-        assert_eq!(sorted(told(&released)), expected);
-        assert!(!book.holds_subjects() && book.n_open() == 2);
-        assert_eq!(expired(&mut book, 0, 50), all(&[("c", Expired, 50)]));
-
-        // While the subject is held, a payment whose own reasons are over goes on with it.
-        let mut book = with_subject(Otherwise::Release);
-        assert_eq!(expired(&mut book, 0, 50), all(&[("c", Extended, 100)]));
-        let by_then = sorted(expired(&mut book, 0, 100));
-        let expected = all(&[
-            ("a", Expired, 100),
-            ("b", Expired, 100),
-            ("c", Expired, 100),
-            ("s", Expired, 100),
-        ]);
-        assert_eq!(by_then, expected);
-        assert_eq!(expired(&mut book, 0, 150), all(&[("d", Expired, 150)]));
-
-        // Refused with the subject, whatever they wait for; and so at its end where that blocks.
-        let mut book = with_subject(Otherwise::Release);
-        let confirmed = book.act("s", ask(HoldStep::Confirm, 0), 0).unwrap();
-        assert!(confirmed.len() == 5 && confirmed.iter().all(|hold| hold.state == Confirmed));
-        let mut book = with_subject(Otherwise::Block);
-        expired(&mut book, 0, 50);
-        let ended = book.take_expired(0, 100, 0);
-        let blocked = ended.iter().filter(|hold| hold.otherwise == Otherwise::Block);
-        assert_eq!((ended.len(), blocked.count(), book.n_open()), (5, 5, 0));
-    }
-
-    #[test]
-    fn a_later_deadline_of_the_subject_is_that_of_what_follows() {
-        use HoldState::Extended;
-        let mut book = with_subject(Otherwise::Release);
-        assert_eq!(
-            book.act("a", ask(HoldStep::Extend, 500), 0),
-            Err(Refusal::Follows(HoldState::Placed))
-        );
-        let extended = book.act("s", ask(HoldStep::Extend, 120), 0).unwrap();
-        let expected = all(&[("a", Extended, 120), ("b", Extended, 120), ("s", Extended, 120)]);
-        assert_eq!(sorted(told(&extended)), expected);
-        // One payment may go before the others.
-        assert_eq!(book.act("a", ask(HoldStep::Release, 0), 0).unwrap().len(), 1);
-        assert_eq!(book.n_open(), 4);
-    }
-
-    #[test]
-    fn a_first_deadline_escalates_and_the_second_ends() {
-        use HoldState::{Confirmed, Escalated, Expired, Released};
-        let key = EntityKey::of_text(b"t");
-        let staged = |queue: Option<&str>, challenge: Option<&str>| {
-            let mut book = HoldBook::default();
-            let next = Some(Stage { for_ms: 40, queue: queue.map(str::to_owned) });
-            let challenge = challenge.map(asked);
-            book.place(0, key, Hold { next, challenge, ..hold("t", 10) });
-            book
-        };
-        let mut book = staged(Some("seniors"), None);
-        assert_eq!(expired(&mut book, 0, 30), all(&[("t", Escalated, 50)]));
-        assert_eq!((expired(&mut book, 0, 49), book.n_open()), (vec![], 1));
-        assert_eq!(expired(&mut book, 0, 50), all(&[("t", Expired, 50)]));
-        // Both deadlines may have come by a clock that stood still.
-        let mut book = staged(None, None);
-        let both = told(&book.expire("t", 60, 0));
-        assert_eq!(both, all(&[("t", Escalated, 50), ("t", Expired, 50)]));
-        // A challenge: passed it goes, failed it is held from then on, or refused where nothing else was to come.
-        let payment = payment_key("transfer", b"t");
-        let answer = |book: &mut HoldBook, passed| {
-            let answer = Answer { passed, at_ms: 5, behind_ms: 0, of: Some(&[]) };
-            told(&book.answer(payment, answer, 5, 0).1)
-        };
-        let sms = || staged(None, Some("sms"));
-        assert_eq!(answer(&mut sms(), true), all(&[("t", Released, 10)]));
-        assert_eq!(answer(&mut sms(), false), all(&[("t", Escalated, 45)]));
-        assert_eq!(answer(&mut staged(None, None), true), []);
-        let mut book = HoldBook::default();
-        book.place(0, key, Hold { challenge: Some(asked("sms")), ..hold("t", 10) });
-        assert_eq!(answer(&mut book, false), all(&[("t", Confirmed, 10)]));
-        assert_eq!(answer(&mut book, true), []);
-        // Two payments under one id: nobody knows which was passed, and both are failed.
-        let mut book = sms();
-        let other = EntityKey::of_text(b"t with another amount");
-        book.place(0, other, Hold { challenge: Some(asked("sms")), ..hold("t", 10) });
-        assert_eq!((answer(&mut book, true), book.n_open()), (vec![], 2));
-        assert_eq!(answer(&mut book, false).len(), 2);
-    }
-
-    #[test]
-    fn saved_holds_read_back_with_all_that_they_say() {
-        let mut book = with_subject(Otherwise::Block);
-        let next = Some(Stage { for_ms: 40, queue: Some("seniors".to_owned()) });
-        let parties = vec![("customer".to_owned(), EntityKey(7))];
-        let challenge = Some(Challenge { parties, ..asked("sms") });
-        let amount = Some(("1.00".to_owned(), "EUR".to_owned()));
-        let full = Hold { next, challenge, amount, score: 70, ..hold("full", 10) };
-        book.place(1, EntityKey::of_text(b"full"), full);
-        let mut bytes = Vec::new();
-        book.begin_save();
-        assert!(book.save_part(1 << 20, &mut Encoder::new(&mut bytes)));
-        let mut loaded = HoldBook::default();
-        loaded.load(2, &mut Decoder::new(&bytes)).unwrap();
-        assert_eq!(loaded.holds, book.holds);
-        assert_eq!((loaded.n_open(), loaded.bytes()), (book.n_open(), book.bytes()));
-        assert_eq!((loaded.deadlines, loaded.followers), (book.deadlines, book.followers));
-        assert_eq!((loaded.waiting.len(), loaded.waiting), (1, book.waiting));
-    }
-}
+mod tests;

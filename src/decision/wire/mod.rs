@@ -4,8 +4,11 @@
 //! Additive only: a field is never removed or given another meaning within `v1`. What depends on a clock travels in
 //! Kafka headers, never in a body: a repeated body is byte-identical.
 
+mod holds;
+
 use std::borrow::Cow;
 
+pub use holds::{Claimed, HoldRecord, HoldThen, LimitedBy};
 use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
@@ -483,95 +486,6 @@ pub struct EpisodeRecord<'a> {
     pub ruleset: &'a str,
 }
 
-/// A hold and its state.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
-pub struct HoldRecord<'a> {
-    /// `riskweir.hold.v1`.
-    pub schema: &'a str,
-    /// Digest of event type, event id and body of the event that placed it. What these three name has one open hold. Of a
-    /// subject's hold a digest of the subject and what placed it.
-    pub hold_id: &'a str,
-    /// `placed`, `extended` (its deadline was put off), `escalated` (nobody decided until the first deadline, and it stays
-    /// stopped until the second), `released` (the payment may go), `confirmed` (the payment is refused)
-    /// or `expired` (nobody decided until the deadline: the payment goes or is refused, as `otherwise` says). The last three end it.
-    #[schemars(extend("enum" = ["placed", "extended", "escalated", "released", "confirmed", "expired"]))]
-    pub state: &'a str,
-    /// What is held: an event; where `all_payments` is true a kind of entity and its id, and when that was placed.
-    pub subject: EventRef<'a>,
-    /// True for the hold of a subject: it stops every payment of it. Each of them has a hold of its own beside this one.
-    #[serde(skip_serializing_if = "is_false")]
-    pub all_payments: bool,
-    /// Its amount with currency, when the event has one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub amount: Option<MoneyText<'a>>,
-    /// Ids of the rules that placed it (`policy` for a score band, `subject` where the hold of a subject did, `command` where
-    /// somebody did by hand).
-    pub placed_by: Vec<&'a str>,
-    /// In words.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub reasons: Vec<&'a str>,
-    /// When it was placed: the event's time, or where that lies in the future, its partition's clock.
-    #[schemars(extend("format" = "date-time"))]
-    pub placed_at: &'a str,
-    /// Ids of the holds of its subjects, which it follows.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub under: Vec<&'a str>,
-    /// When it ends without a human, event time.
-    #[schemars(extend("format" = "date-time"))]
-    pub deadline_at: &'a str,
-    /// What happens then: `release`, `block`, or what `then` says: `escalate` (people are asked), `hold` (a challenge that
-    /// nobody answered).
-    #[schemars(extend("enum" = ["release", "block", "escalate", "hold"]))]
-    pub otherwise: &'a str,
-    /// What comes after the first deadline.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub then: Option<HoldThen<'a>>,
-    /// What the rule set says of the payment's rail, where that ends the hold before what placed it would (`hold at most` of the
-    /// event's type); `deadline_at`, `otherwise` and `then` are what is left.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub limited_by: Option<LimitedBy<'a>>,
-    /// The decision that placed it; absent where a command did.
-    #[serde(skip_serializing_if = "str::is_empty")]
-    pub decision_id: &'a str,
-    /// The second factor that is awaited, or that was answered.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub challenge: Option<&'a str>,
-    /// Who brought it into this state; absent where a rule placed it or its deadline came.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub by: Option<CommandRef<'a>>,
-    /// The event that answered the challenge.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub answered_by: Option<EventRef<'a>>,
-    /// Digest of the rule set that is active.
-    pub ruleset: &'a str,
-}
-
-/// What comes after the first deadline of a hold.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
-pub struct HoldThen<'a> {
-    /// How much longer it is stopped, ms.
-    pub for_ms: i64,
-    /// The queue of who is asked.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub queue: Option<&'a str>,
-    /// What happens at the end.
-    #[schemars(extend("enum" = ["release", "block"]))]
-    pub otherwise: &'a str,
-}
-
-/// How long the rail of a payment leaves for a hold.
-#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
-pub struct LimitedBy<'a> {
-    /// The field of the event that says so; absent where one bound holds for all events of the type.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub field: Option<&'a str>,
-    /// Its value; absent where the event has none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub value: Option<&'a str>,
-    /// How long at most, ms, from `placed_at` on.
-    pub at_most_ms: i64,
-}
-
 /// A command and who gave it.
 #[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 pub struct CommandRef<'a> {
@@ -678,7 +592,7 @@ pub struct ChainRef<'a> {
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct CommandAnswer<'a> {
     /// What was asked for.
-    #[schemars(extend("enum" = ["hold.release", "hold.confirm", "hold.extend", "hold.place", "alert.close", "list.add", "list.remove",
+    #[schemars(extend("enum" = ["hold.release", "hold.confirm", "hold.extend", "hold.escalate", "hold.claim", "hold.unclaim", "hold.place", "alert.close", "list.add", "list.remove",
         "snooze.set", "snooze.end", "act"]))]
     pub kind: &'a str,
     /// The command, who gave it and why.
@@ -712,6 +626,9 @@ pub struct CommandAnswer<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub until: Option<Moment>,
+    /// The queue that is asked by an escalation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queue: Option<&'a str>,
     /// What somebody did past the engine.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("enum" = ["request.made", "request.approved", "request.refused", "request.failed",
@@ -736,7 +653,9 @@ pub struct CommandAnswer<'a> {
     /// Why it was refused. `unknown_hold`: no hold of this id is here, or it ended long ago; `ended`: somebody decided already,
     /// or its deadline came; `changed`: it is in another state than expected; `not_later`: the new deadline is not later than
     /// the old one; `too_long`: it would be open for more than 400 days, or a snooze set for more than 180;
-    /// `follows_subject`: it has the deadline of its subject's hold; `beyond_rail`: the payment's rail leaves no such time; `held`: the subject is held already; `unknown_entity`: no
+    /// `follows_subject`: it has the deadline of its subject's hold; `beyond_rail`: the payment's rail leaves no such time; `no_queue`:
+    /// nobody says whom to ask; `claimed`: somebody else works on it (`claimed_by`); `not_claimed`: nobody does; `held`: the subject is
+    /// held already; `unknown_entity`: no
     /// payment has one of this kind;
     /// `command_id_reused`: another command had this id; `unknown_list`; `list_gives_values`: its file alone fills it;
     /// `wrong_type`: the value cannot be a member; `not_on_list`; `in_network`: a network of the list's file holds
@@ -745,9 +664,12 @@ pub struct CommandAnswer<'a> {
     /// snoozes are set, or there is no room for another hold or for another change of a list.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("enum" = ["unknown_hold", "ended", "changed", "not_later", "too_long", "command_id_reused",
-        "follows_subject", "beyond_rail", "held", "unknown_entity", "unknown_list", "list_gives_values", "wrong_type", "not_on_list", "in_network", "past", "unknown_rule", "unknown_key", "mandatory",
+        "follows_subject", "beyond_rail", "no_queue", "claimed", "not_claimed", "held", "unknown_entity", "unknown_list", "list_gives_values", "wrong_type", "not_on_list", "in_network", "past", "unknown_rule", "unknown_key", "mandatory",
         "not_snoozed", "too_many"]))]
     pub cause: Option<&'a str>,
+    /// Of a claim that is refused: who works on the hold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub claimed_by: Option<&'a str>,
     /// Of an address that was to be taken off a list: the network in the list's file that holds it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub covered_by: Option<&'a str>,
