@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 
 #[path = "api/again.rs"]
 mod again;
+#[path = "api/claims.rs"]
+mod claims;
 #[path = "api/connections.rs"]
 mod connections;
 #[path = "api/desk.rs"]

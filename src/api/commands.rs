@@ -44,6 +44,13 @@ pub(crate) const CONFIRM: Verb = Verb { kind: "hold.confirm" };
 /// The deadline is put off.
 pub(crate) const EXTEND: Verb = Verb { kind: "hold.extend" };
 
+/// Others are asked now.
+pub(crate) const ESCALATE: Verb = Verb { kind: "hold.escalate" };
+/// Whoever asks works on it.
+pub(crate) const CLAIM: Verb = Verb { kind: "hold.claim" };
+/// Whoever asks works on it no longer.
+pub(crate) const UNCLAIM: Verb = Verb { kind: "hold.unclaim" };
+
 /// Every payment of a subject is held.
 pub(crate) const PLACE: Verb = Verb { kind: "hold.place" };
 /// The alerts of an episode are dealt with.
@@ -60,7 +67,7 @@ pub(crate) const SNOOZE_END: Verb = Verb { kind: "snooze.end" };
 pub(crate) const ACT: Verb = Verb { kind: Deed::KIND };
 
 /// Why a command was refused, as records name it, and as callers are told.
-const CAUSES: [(&str, ProblemKind, &str); 21] = [
+const CAUSES: [(&str, ProblemKind, &str); 24] = [
     ("unknown_hold", NOT_FOUND, "the engine knows no hold of this id, or it ended long ago"),
     ("ended", ENDED, "somebody decided already, or its deadline came"),
     ("changed", STALE_STATE, "it is in another state than `If-Match` says"),
@@ -69,9 +76,12 @@ const CAUSES: [(&str, ProblemKind, &str); 21] = [
     (
         "follows_subject",
         REFUSED,
-        "the hold has the deadline of its subject's hold: put that one off",
+        "the hold has the deadline of its subject's hold: put that one off, or ask others about it",
     ),
     ("beyond_rail", REFUSED, "the rail of the payment leaves no such time"),
+    ("no_queue", REFUSED, "the hold asks nobody by itself: `escalate_to` says whom to ask"),
+    ("claimed", REFUSED, "somebody else works on the hold: `take_from` takes it over"),
+    ("not_claimed", REFUSED, "nobody works on the hold"),
     ("held", REFUSED, "the subject is held already"),
     ("unknown_entity", REFUSED, "no payment has an entity of this kind"),
     ("past", REFUSED, "it would end before it begins"),
@@ -269,6 +279,9 @@ pub(crate) fn read_answer(told: &Value) -> Result<Done, Problem> {
     if cause == "held" {
         problem = problem.with("hold_id", hold_id);
     }
+    if let Some(person) = told.pointer("/command/claimed_by").and_then(Value::as_str) {
+        problem = problem.with("claimed_by", person);
+    }
     if let Some(network) = told.pointer("/command/covered_by").and_then(Value::as_str) {
         problem = problem.with("covered_by", network);
     }
@@ -381,6 +394,9 @@ mod tests {
             assert_eq!(problem.more.get("state"), told.get("state"), "{told}");
             assert_eq!(problem.more.get("hold_id"), None, "{told}");
         }
+        let claimed = json!({"result": "refused", "cause": "claimed", "claimed_by": "bob"});
+        let claimed = read(claimed).unwrap_err();
+        assert_eq!((claimed.kind, &claimed.more["claimed_by"]), (REFUSED, &json!("bob")));
         let held = read(json!({"result": "refused", "cause": "held", "hold_id": "h"})).unwrap_err();
         assert_eq!(held.more.get("hold_id"), Some(&json!("h")));
     }

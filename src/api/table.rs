@@ -8,7 +8,7 @@ use crate::api::answer::decisions::{self, DecisionItem, Explained};
 use crate::api::answer::events;
 use crate::api::answer::history::{self, ActivationItem, RuleSetFiles};
 use crate::api::answer::holds::{
-    self, Decide, Extend, HoldItem, HoldWhole, Outcome, Place, Waiting,
+    self, AskOthers, Claim, Decide, Extend, HoldItem, HoldWhole, Outcome, Place, Waiting,
 };
 use crate::api::answer::imports::{self, CSV, Imported, NDJSON};
 use crate::api::answer::lists::{self, MemberItem};
@@ -313,6 +313,8 @@ pub(crate) static ROUTES: &[Route] = &[
         roles: READERS,
         query: &[
             Param { name: "state", kind: ParamKind::Words(&holds::STATES), doc: "Only those in one of these states, joined by commas." },
+            Param { name: "claimed", kind: ParamKind::Word(&["yes", "no"]), doc: "Only those that somebody, or nobody, works on." },
+            Param { name: "claimed_by", kind: ParamKind::Text(MAX_TEXT), doc: "Only those that this person works on." },
             LIMIT, CURSOR,
         ],
         headers: &[], body: None,
@@ -355,6 +357,33 @@ pub(crate) static ROUTES: &[Route] = &[
         good: &[good(200, "It is put off.", of::<Outcome>)],
         problems: command_problems!(),
         run: |call| Box::pin(holds::extend(call)),
+    },
+    Route {
+        method: Method::Post, path: "/v1/holds/{hold_id}:escalate", id: "escalateHold", tag: "holds",
+        summary: "Others are asked now, by an alert in their queue; the last deadline stays, or is put off.",
+        roles: DECIDERS, query: &[], headers: &[IDEMPOTENCY_KEY, IF_MATCH],
+        body: Some(of::<AskOthers>),
+        good: &[good(200, "They are asked.", of::<Outcome>)],
+        problems: command_problems!(),
+        run: |call| Box::pin(holds::escalate(call)),
+    },
+    Route {
+        method: Method::Post, path: "/v1/holds/{hold_id}:claim", id: "claimHold", tag: "holds",
+        summary: "You work on it. It is no lock: whoever may can decide it.",
+        roles: DECIDERS, query: &[], headers: &[IDEMPOTENCY_KEY, IF_MATCH],
+        body: Some(of::<Claim>),
+        good: &[good(200, "It is yours.", of::<Outcome>)],
+        problems: command_problems!(),
+        run: |call| Box::pin(holds::claim(call)),
+    },
+    Route {
+        method: Method::Post, path: "/v1/holds/{hold_id}:unclaim", id: "unclaimHold", tag: "holds",
+        summary: "You work on it no longer.",
+        roles: DECIDERS, query: &[], headers: &[IDEMPOTENCY_KEY, IF_MATCH],
+        body: Some(of::<Claim>),
+        good: &[good(200, "It is anybody's.", of::<Outcome>)],
+        problems: command_problems!(),
+        run: |call| Box::pin(holds::unclaim(call)),
     },
     Route {
         method: Method::Post, path: "/v1/holds:place", id: "placeHold", tag: "holds",

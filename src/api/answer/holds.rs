@@ -11,14 +11,15 @@ use crate::api::answer::requests::{self, RequestItem};
 use crate::api::answer::standing::ask_second_person;
 use crate::api::call::{Call, Reply};
 use crate::api::commands::{
-    Asked, CONFIRM, Done, EXTEND, PLACE, RELEASE, To, Verb, command_id, expected_state, give,
+    Asked, CLAIM, CONFIRM, Done, ESCALATE, EXTEND, PLACE, RELEASE, To, UNCLAIM, Verb, command_id,
+    expected_state, give,
 };
 use crate::api::fresh;
-use crate::api::problem::{BAD_BODY, Problem};
+use crate::api::problem::{BAD_BODY, BAD_PARAMETER, FORBIDDEN, Problem};
 use crate::api::records::{PAGE, Page, logged_at, other_model, parsed};
-use crate::api::roles::Scope;
+use crate::api::roles::{Role, Scope};
 use crate::api::state::State;
-use crate::api::store::read::{self, KeptHold};
+use crate::api::store::read::{self, Claimed, KeptHold};
 use crate::api::store::requests::Request;
 use crate::api::store::{Connection, Kind};
 use crate::base::Currency;
@@ -94,6 +95,33 @@ pub(crate) struct Extend {
     deadline_at: String,
 }
 
+/// Whom to ask about a hold now.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AskOthers {
+    /// Why; it stands in the records and in the alert.
+    #[schemars(length(min = 1, max = 1000), regex(pattern = r"\S"))]
+    reason: String,
+    /// Whose queue is asked; without it the one that the hold would ask at its first deadline.
+    #[schemars(length(min = 1, max = 256), regex(pattern = r"\S"))]
+    escalate_to: Option<String>,
+    /// The new last deadline: later than the one that it has, at most 400 days after the hold was placed.
+    #[schemars(extend("format" = "date-time"))]
+    deadline_at: Option<String>,
+}
+
+/// Who works on a hold.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Claim {
+    /// Why; it stands in the records.
+    #[schemars(length(min = 1, max = 1000), regex(pattern = r"\S"))]
+    reason: String,
+    /// Whose claim is taken over or given back, where that is somebody else: for `senior` and `admin`.
+    #[schemars(length(min = 1, max = 256), regex(pattern = r"\S"))]
+    take_from: Option<String>,
+}
+
 /// What came of it.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Outcome {
@@ -115,13 +143,24 @@ pub(crate) async fn list(call: Call) -> Result<Reply, Problem> {
     } else {
         STATES.into_iter().filter(|state| wanted.contains(state)).collect()
     };
+    let claimed = match (call.query.owned("claimed_by"), call.query.text("claimed")) {
+        (Some(_), Some(_)) => {
+            return Err(Problem::new(BAD_PARAMETER, "`claimed` and `claimed_by` are one question"));
+        }
+        (Some(by), None) => Claimed::By(by),
+        (None, Some("yes")) => Claimed::Yes,
+        (None, Some(_)) => Claimed::No,
+        (None, None) => Claimed::OrNot,
+    };
     let after = call.query.text("cursor").map(read_cursor).transpose()?;
     let most = i64::try_from(limit).unwrap_or(0) + 1;
     let scope = call.person.scope.clone();
     let found = call
         .state
         .store
-        .ask(move |connection| read::holds(connection, (&states, &scope), after.as_ref(), most))
+        .ask(move |connection| {
+            read::holds(connection, (&states, &claimed, &scope), after.as_ref(), most)
+        })
         .await?;
     let page = Page::of(found, limit, |it| format!("{}.{}", it.deadline_ms, it.hold_id));
     let item = |hold: &KeptHold| {
@@ -315,6 +354,48 @@ pub(crate) async fn extend(call: Call) -> Result<Reply, Problem> {
     let mut members = Map::new();
     members.insert("deadline_at".to_owned(), json!(deadline_at));
     decide(&call, EXTEND, hold, reason, members).await
+}
+
+/// `POST /v1/holds/{id}:escalate`
+pub(crate) async fn escalate(call: Call) -> Result<Reply, Problem> {
+    let AskOthers { reason, escalate_to, deadline_at } = call.json()?;
+    check_reason(&reason)?;
+    let mut members = Map::new();
+    if let Some(queue) = escalate_to {
+        members.insert("escalate_to".to_owned(), json!(check_text("escalate_to", queue)?));
+    }
+    if let Some(deadline_at) = deadline_at {
+        members.insert("deadline_at".to_owned(), json!(instant("deadline_at", &deadline_at)?));
+    }
+    let hold = find(&call).await?;
+    decide(&call, ESCALATE, hold, reason, members).await
+}
+
+/// `POST /v1/holds/{id}:claim`
+pub(crate) async fn claim(call: Call) -> Result<Reply, Problem> {
+    work_on(call, CLAIM).await
+}
+
+/// `POST /v1/holds/{id}:unclaim`
+pub(crate) async fn unclaim(call: Call) -> Result<Reply, Problem> {
+    work_on(call, UNCLAIM).await
+}
+
+async fn work_on(call: Call, verb: Verb) -> Result<Reply, Problem> {
+    let Claim { reason, take_from } = call.json()?;
+    check_reason(&reason)?;
+    let mut members = Map::new();
+    if let Some(other) = take_from {
+        let other = check_text("take_from", other)?;
+        if other != call.person.name && !call.person.may(&[Role::Senior, Role::Admin]) {
+            let what =
+                "somebody else's claim is taken over, or given back, by `senior` and `admin`";
+            return Err(Problem::new(FORBIDDEN, what).with("member", "take_from"));
+        }
+        members.insert("take_from".to_owned(), json!(other));
+    }
+    let hold = find(&call).await?;
+    decide(&call, verb, hold, reason, members).await
 }
 
 /// Gives a command about a hold in the caller's own name.

@@ -159,10 +159,23 @@ pub(crate) fn hold(
     found.query_row(params_from_iter(values), kept_hold).optional()
 }
 
-/// Holds in one of these states, by deadline, behind a deadline and id, as somebody with this view sees them.
+/// Which holds are wanted, by who works on them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Claimed {
+    /// Whoever does.
+    OrNot,
+    /// Somebody.
+    Yes,
+    /// Nobody.
+    No,
+    /// This one.
+    By(String),
+}
+
+/// Holds in one of these states that these work on, by deadline, behind a deadline and id, as somebody with this view sees them.
 pub(crate) fn holds(
     connection: &Connection,
-    (states, scope): (&[&str], &Scope),
+    (states, claimed, scope): (&[&str], &Claimed, &Scope),
     after: Option<&(i64, String)>,
     limit: i64,
 ) -> rusqlite::Result<Vec<KeptHold>> {
@@ -170,6 +183,15 @@ pub(crate) fn holds(
     let mut sql = format!("{HOLD} WHERE state IN ({marks})");
     let mut values: Vec<Sql> = states.iter().map(|it| Sql::from((*it).to_owned())).collect();
     within(scope, "topic", &mut sql, &mut values);
+    match claimed {
+        Claimed::OrNot => {}
+        Claimed::Yes => sql.push_str(" AND claimed_by IS NOT NULL"),
+        Claimed::No => sql.push_str(" AND claimed_by IS NULL"),
+        Claimed::By(person) => {
+            sql.push_str(" AND claimed_by = ?");
+            values.push(person.clone().into());
+        }
+    }
     if let Some((deadline_ms, hold_id)) = after {
         sql.push_str(" AND (deadline_ms, hold_id) > (?, ?)");
         values.push((*deadline_ms).into());

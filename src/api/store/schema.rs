@@ -7,7 +7,7 @@
 use rusqlite::{Connection, OptionalExtension as _};
 
 /// The form of the derived tables. Another number makes them anew from the topics.
-const FORM: i64 = 6;
+const FORM: i64 = 7;
 
 /// The derived tables, to be made anew at will.
 const DERIVED: &str = "
@@ -54,10 +54,11 @@ CREATE TABLE episodes (
 );
 CREATE TABLE holds (
     hold_id TEXT PRIMARY KEY, topic TEXT, state TEXT NOT NULL, deadline_ms INTEGER NOT NULL,
-    subject_id TEXT NOT NULL, currency TEXT, amount TEXT, key BLOB NOT NULL, number INTEGER,
+    subject_id TEXT NOT NULL, claimed_by TEXT, currency TEXT, amount TEXT, key BLOB NOT NULL, number INTEGER,
     logged_ms INTEGER NOT NULL, body TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX holds_by_deadline ON holds (deadline_ms, hold_id);
+CREATE INDEX holds_by_claim ON holds (claimed_by, deadline_ms, hold_id);
 CREATE INDEX holds_by_state ON holds (state, deadline_ms, hold_id);
 CREATE TABLE hold_steps (
     seq INTEGER PRIMARY KEY REFERENCES records (seq) ON DELETE CASCADE,

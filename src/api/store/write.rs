@@ -349,6 +349,7 @@ fn hold(
         of("/state"),
         time(body, "/deadline_at"),
         of("/subject/id"),
+        text(body, "/claimed_by/actor"),
         text(body, "/amount/currency"),
         text(body, "/amount/value"),
         record.key,
@@ -359,10 +360,11 @@ fn hold(
     ];
     change
         .prepare_cached(
-            "INSERT INTO holds (hold_id, state, deadline_ms, subject_id, currency, amount, key, number, logged_ms, body, topic)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+            "INSERT INTO holds (hold_id, state, deadline_ms, subject_id, claimed_by, currency, amount, key, number, logged_ms, body, topic)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
              ON CONFLICT (hold_id) DO UPDATE SET state = excluded.state, deadline_ms = excluded.deadline_ms,
-                 logged_ms = excluded.logged_ms, body = excluded.body, topic = ifnull(topic, excluded.topic)",
+                 claimed_by = excluded.claimed_by, logged_ms = excluded.logged_ms, body = excluded.body,
+                 topic = ifnull(topic, excluded.topic)",
         )?
         .execute(row)?;
     let sql = "SELECT topic FROM holds WHERE hold_id = ?1";
