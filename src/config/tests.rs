@@ -263,8 +263,9 @@ fn settings_that_contradict_are_refused() {
     assert_eq!(code(&format!("{BROKERS}http: {{listen: here}}")), "C0005");
     if !cfg!(any(feature = "secure", feature = "secure-system")) {
         assert_eq!(code(&security("protocol: ssl")), "C0013");
-        let token = "protocol: sasl_plaintext, sasl: {mechanism: OAUTHBEARER}";
-        assert_eq!(code(&security(token)), "C0013");
+        let token = security("protocol: sasl_plaintext, sasl: {mechanism: OAUTHBEARER}");
+        let told = format!("{token}  rdkafka: {{enable.sasl.oauthbearer.unsecure.jwt: 'true'}}\n");
+        assert_eq!(code(&told), "C0013");
     }
 }
 
