@@ -117,8 +117,7 @@ fn what_is_offered_fits_the_place() {
     let mut editor = Editor::new();
     let name = "rules/new.risk";
     editor.open(name, "");
-    let rule = "rule a mode shadow\n  on payment\n  let spent = 5 EUR\n";
-    let cases: &[(&str, &[&str], &[&str])] = &[
+    let cases: &[Offered] = &[
         ("|", &["rule", "event", "test"], &["when", "amount"]),
         ("rule a\n  |", &["id", "owner", "on", "when"], &["amount"]),
         ("rule a\n  on |", &["payment", "login"], &["when"]),
@@ -151,9 +150,6 @@ fn what_is_offered_fits_the_place() {
         ("RULE  # |", &[], &["when", "amount"]),
         ("event x from \"t\"\n  |", &["id", "time", "key", "field", "labels"], &["when"]),
         ("event x from \"t\"\n  labels |", &["payment", "login"], &["when", "amount"]),
-        ("event x from \"t\"\n  hold |", &["at", "most", "where"], &["when", "for"]),
-        ("EVENT  hold at most 9s where |", &["about", "what"], &["amount"]),
-        ("EVENT  hold at most 9s otherwise |", &["block", "release"], &["escalate"]),
         ("EVENT  labels payment by |", &["about", "what"], &["amount"]),
         ("EVENT  labels payment by about verdict what |", &["fraud", "genuine"], &["amount"]),
         ("event x from \"t\"\n  field a : |", &["money", "text", "one of", "card"], &["when"]),
@@ -177,6 +173,27 @@ fn what_is_offered_fits_the_place() {
         ("model m\n  on payment\n  kind |", &["learned", "tail_sum"], &["amount"]),
         ("model m\n  on payment\n  kind learned\n  reads |", &["amount", "pace"], &["when"]),
     ];
+    offered(&mut editor, name, cases);
+}
+
+#[test]
+fn what_is_offered_of_a_bound_of_holds_fits_the_place() {
+    let mut editor = Editor::new();
+    let name = "rules/new.risk";
+    editor.open(name, "");
+    let cases: &[Offered] = &[
+        ("event x from \"t\"\n  hold |", &["at", "most", "where"], &["when", "for"]),
+        ("EVENT  hold at most 9s where |", &["about", "what"], &["amount"]),
+        ("EVENT  hold at most 9s otherwise |", &["block", "release"], &["escalate"]),
+    ];
+    offered(&mut editor, name, cases);
+}
+
+/// A text with a bar where the cursor is, what is offered there, and what is not.
+type Offered = (&'static str, &'static [&'static str], &'static [&'static str]);
+
+fn offered(editor: &mut Editor, name: &str, cases: &[Offered]) {
+    let rule = "rule a mode shadow\n  on payment\n  let spent = 5 EUR\n";
     for (text, wanted, unwanted) in cases {
         let text = text.replacen("RULE", rule, 1).replacen("EVENT", EVENT, 1);
         let labels = editor.labels(name, &text);
