@@ -27,6 +27,9 @@ const OF_TOPICS: &[&str] = &[
     "releaseHold",
     "confirmHold",
     "extendHold",
+    "escalateHold",
+    "claimHold",
+    "unclaimHold",
 ];
 
 /// Whether a route is for people of some topics, too.

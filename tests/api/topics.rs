@@ -9,6 +9,9 @@ use crate::desk::{Answer, Desk, in_hours, pay};
 use crate::support::broker::Broker;
 use crate::support::wait;
 
+/// Payments of a topic that are held: one for each thing that can be done to a hold.
+const N_HELD: usize = 5;
+
 /// What there is of the payments of one topic.
 struct Ids {
     topic: String,
@@ -31,7 +34,7 @@ impl Ids {
             let of = |member: &str| answer.body["decision"][member].as_str().unwrap().to_owned();
             (of("decision_id"), of("hold_id"))
         };
-        let made: Vec<(String, String)> = (0..3).map(held).collect();
+        let made: Vec<(String, String)> = (0..N_HELD).map(held).collect();
         assert_eq!(score(&json!({"id": name, "account": name, "amount": "1.00"})).status, 422);
         let items = |path: &str| desk.get(path, Role::Admin).body["items"].clone();
         let alert = |decision: &str| {
@@ -68,6 +71,9 @@ impl Ids {
         let hold = match route.id {
             "confirmHold" => 1,
             "extendHold" => 2,
+            "escalateHold" => 3,
+            // What is given back was claimed before.
+            "claimHold" | "unclaimHold" => 4,
             _ => 0,
         };
         let ids = [
@@ -86,6 +92,9 @@ fn body(route: &riskweir::api::Listed) -> Option<Value> {
     let mut body = json!({"reason": "looked at it"});
     if route.id == "extendHold" {
         body["deadline_at"] = json!(in_hours(30));
+    }
+    if route.id == "escalateHold" {
+        body["escalate_to"] = json!("seniors");
     }
     route.takes_body.then_some(body)
 }
@@ -140,7 +149,7 @@ fn no_route_shows_or_changes_what_came_by_another_topic() {
         let answer = ask(&route, &own);
         assert_eq!(answer.status, 200, "{} {answer:?}", route.id);
     }
-    assert!(n_about_ids >= 8, "{n_about_ids}");
+    assert!(n_about_ids >= 11, "{n_about_ids}");
     // Nothing became of theirs.
     for hold in &theirs.holds {
         let shown = desk.get(&format!("/v1/holds/{hold}"), Role::Admin);
@@ -163,7 +172,9 @@ fn lists_and_streams_show_what_came_by_ones_own_topics() {
         assert!(token != ann || !answer.text.contains(&theirs.topic), "{path} {answer:?}");
         whole
     };
-    for (path, n) in [("/v1/decisions", 3), ("/v1/alerts", 3), ("/v1/holds", 3), ("/v1/dlq", 1)] {
+    for (path, n) in
+        [("/v1/decisions", N_HELD), ("/v1/alerts", N_HELD), ("/v1/holds", N_HELD), ("/v1/dlq", 1)]
+    {
         assert_eq!([count(path, &ann), count(path, &both), count(path, &none)], [n, 2 * n, 0]);
         // A filter by something of theirs finds nothing, and pages hold as many as they say.
         assert_eq!(count(&format!("{path}?limit=1"), &ann), 1);
