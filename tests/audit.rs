@@ -1,13 +1,16 @@
 //! The chain of audit records through the engine: whole, the same after a restore and after a replay, one for each
 //! partition.
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail the test")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use riskweir::audit::outputs::{At, Checked, Kind, Written};
+use riskweir::audit::{Report, Verifier};
 use riskweir::diag::{Source, Sources};
 use riskweir::engine::{
-    Engine, EngineOptions, Input, Output, OutputTopic, Restore, Silence, Sink, SnapshotStatus,
+    Audited, Engine, EngineOptions, Input, Output, OutputTopic, Restore, Silence, Sink,
+    SnapshotStatus,
 };
 use riskweir::rules::compile;
 use riskweir::rules::program::Program;
@@ -16,6 +19,10 @@ use sha2::{Digest as _, Sha256};
 
 /// Two stops in an hour trip the breaker.
 fn program(points: u32) -> Arc<Program> {
+    program_with(points, "breaker 2 per 1h")
+}
+
+fn program_with(points: u32, breaker: &str) -> Arc<Program> {
     let text = format!(
         r#"
 event pay from "payments"
@@ -27,7 +34,7 @@ event pay from "payments"
 policy decisions
   base currency EUR
   timezone "UTC"
-  breaker 2 per 1h
+  {breaker}
 
 rule large "large payment"
   id "R-1"  owner tests  severity high  mode live
@@ -80,7 +87,12 @@ fn records() -> Vec<Record> {
 }
 
 fn engine(program: &Arc<Program>) -> Engine {
-    let mut engine = Engine::new(Arc::clone(program), EngineOptions::default()).unwrap();
+    engine_with(program, Audited::default())
+}
+
+fn engine_with(program: &Arc<Program>, audited: Audited) -> Engine {
+    let options = EngineOptions { audited, ..EngineOptions::default() };
+    let mut engine = Engine::new(Arc::clone(program), options).unwrap();
     engine.take_commands_from("commands");
     engine
 }
@@ -206,4 +218,201 @@ fn the_chain_of_a_partition_does_not_hang_on_the_order_in_which_partitions_are_r
     assert_eq!(expected.len(), 3);
     assert_eq!(of(&by_partition), expected);
     assert_eq!(of(&backwards), expected);
+}
+
+/// What stands in three topics.
+#[derive(Clone, Debug)]
+struct Topics {
+    audit: Vec<Vec<u8>>,
+    /// By kind.
+    outputs: BTreeMap<Kind, Vec<Vec<u8>>>,
+}
+
+impl Topics {
+    /// Of the records above; one hold is put off and then let go by command.
+    fn of(audited: Audited) -> Self {
+        let mut engine = engine_with(&program_with(1, ""), audited);
+        let mut out: Vec<Output> = Vec::new();
+        feed(&mut engine, &records(), &mut out);
+        let holds = out.iter().filter(|output| output.topic == OutputTopic::Holds);
+        let holds = holds.map(|output| serde_json::from_slice::<Value>(&output.body).unwrap());
+        let hold = holds.filter(|hold| hold["state"] == "placed").last().unwrap();
+        let id = hold["hold_id"].as_str().unwrap();
+        let command = |(at, more): (i64, &str)| -> Record {
+            let body = format!(
+                r#"{{"schema":"riskweir.command.v1","command_id":"d{at}","hold_id":"{id}","actor":"ann","reason":"called",{more}}}"#
+            );
+            ("commands", 0, at, body)
+        };
+        let extend = r#""kind":"hold.extend","deadline_at":"2023-11-15T20:00:00Z""#;
+        let steps = [(100, extend), (101, r#""kind":"hold.release""#)].map(command);
+        feed(&mut engine, &steps, &mut out);
+        let of = |topic: OutputTopic| -> Vec<Vec<u8>> {
+            let its = out.iter().filter(|output| output.topic == topic);
+            its.map(|output| output.body.clone()).collect()
+        };
+        let outputs = [(Kind::Decision, OutputTopic::Decisions), (Kind::Hold, OutputTopic::Holds)];
+        let outputs = outputs.map(|(kind, topic)| (kind, of(topic))).into_iter().collect();
+        Self { audit: of(OutputTopic::Audit), outputs }
+    }
+
+    fn verify(&self, trimmed: Option<Kind>) -> Report {
+        let mut verifier = Verifier::new(Vec::new()).with_outputs();
+        self.audit.iter().for_each(|body| verifier.record(body));
+        for (kind, bodies) in &self.outputs {
+            for (offset, body) in (0..).zip(bodies) {
+                let at = At { topic: kind.word().to_owned(), partition: 0, offset };
+                verifier.output(Written { kind: *kind, at, answers: None, body }, true);
+            }
+        }
+        if let Some(kind) = trimmed {
+            verifier.output_trimmed(kind, 0);
+        }
+        verifier.finish()
+    }
+
+    /// The same with another list of one kind.
+    fn with(&self, kind: Kind, change: impl FnOnce(&mut Vec<Vec<u8>>)) -> Self {
+        let mut changed = self.clone();
+        change(changed.outputs.get_mut(&kind).unwrap());
+        changed
+    }
+}
+
+fn is_stopped(body: &[u8]) -> bool {
+    let body: Value = serde_json::from_slice(body).unwrap();
+    body["outcome"] != "pass"
+}
+
+/// The place of the only problem's record, and how it is told.
+#[track_caller]
+fn only(report: &Report) -> (Option<i64>, &str) {
+    let [problem] = &report.problems[..] else { panic!("{:#?}", report.problems) };
+    (problem.record.as_ref().map(|at| at.offset), &problem.what)
+}
+
+/// The digests that stand in the chains, each with what it is of, by hand.
+#[test]
+fn every_hold_step_and_every_stopped_decision_has_its_entry_and_a_command_carries_that_of_its_step()
+{
+    let topics = Topics::of(Audited::Stopped);
+    let mut entries: BTreeMap<String, String> = BTreeMap::new();
+    let mut chained = 0;
+    for body in &topics.audit {
+        let body: Value = serde_json::from_slice(body).unwrap();
+        let text = |path: &str| body.pointer(path).and_then(Value::as_str).map(str::to_owned);
+        for (id, state, sha256) in [
+            ("/decision/decision_id", "/decision/outcome", "/decision/sha256"),
+            ("/hold/hold_id", "/hold/state", "/hold/sha256"),
+            ("/command/hold_id", "/command/state", "/command/hold_sha256"),
+        ] {
+            if let Some(sha256) = text(sha256) {
+                let said = format!("{} {}", text(id).unwrap(), text(state).unwrap());
+                assert_eq!(entries.insert(sha256, said), None);
+                chained += usize::from(body["kind"] == "command");
+            }
+        }
+    }
+    assert_eq!(chained, 2, "the steps that were asked for");
+    let mut expected: BTreeMap<String, String> = BTreeMap::new();
+    for (kind, bodies) in &topics.outputs {
+        for body in bodies.iter().filter(|body| *kind == Kind::Hold || is_stopped(body)) {
+            let value: Value = serde_json::from_slice(body).unwrap();
+            let [id, state] = match kind {
+                Kind::Decision => ["decision_id", "outcome"],
+                Kind::Hold => ["hold_id", "state"],
+            }
+            .map(|name| value[name].as_str().unwrap());
+            expected.insert(hex(body), format!("{id} {state}"));
+        }
+    }
+    assert!(expected.len() > 8, "{expected:#?}");
+    assert_eq!(entries, expected);
+    let announced: Value = serde_json::from_slice(&topics.audit[0]).unwrap();
+    assert_eq!(announced["decisions"], "stopped");
+}
+
+#[test]
+fn a_decision_or_hold_that_is_changed_taken_out_or_added_is_found_with_its_place() {
+    let sound = Topics::of(Audited::Stopped);
+    let report = sound.verify(None);
+    assert_eq!(report.problems, []);
+    let n_stopped = sound.outputs[&Kind::Decision].iter().filter(|body| is_stopped(body)).count();
+    for (kind, proved) in
+        [(Kind::Decision, n_stopped), (Kind::Hold, sound.outputs[&Kind::Hold].len())]
+    {
+        let records = sound.outputs[&kind].len() as u64;
+        assert_eq!(report.outputs[&kind], Checked { records, proved: proved as u64 });
+        for at in 0..sound.outputs[&kind].len() {
+            let body = sound.outputs[&kind][at].clone();
+            let offset = i64::try_from(at).unwrap();
+            let replaced = |from: &str, to: &str| {
+                let text = String::from_utf8(body.clone()).unwrap().replacen(from, to, 1);
+                assert_ne!(text.as_bytes(), body);
+                sound.with(kind, |bodies| bodies[at] = text.into_bytes()).verify(None)
+            };
+            // What delivery writes a second time is the same.
+            let twice = sound.with(kind, |bodies| bodies.push(body.clone())).verify(None);
+            assert_eq!(twice.problems, []);
+            if kind == Kind::Decision && !is_stopped(&body) {
+                // It has no entry, so only one who makes it stop money is found.
+                assert_eq!(replaced("\"score\":1", "\"score\":2").problems, []);
+                let report = replaced("\"outcome\":\"pass\"", "\"outcome\":\"block\"");
+                let (place, what) = only(&report);
+                assert!(place == Some(offset) && what.contains("has no entry"), "{what}");
+                continue;
+            }
+            let (from, to) = if kind == Kind::Decision {
+                ("\"outcome\":\"hold\"", "\"outcome\":\"pass\"")
+            } else {
+                ("\"placed_by\":[\"R-1\"]", "\"placed_by\":[\"R-2\"]")
+            };
+            let report = replaced(from, to);
+            let (place, what) = only(&report);
+            assert!(place == Some(offset) && what.contains("it was changed"), "{what}");
+            let gone = sound.with(kind, |bodies| drop(bodies.remove(at))).verify(None);
+            let (place, what) = only(&gone);
+            assert!(place.is_none() && what.contains("no record is as the entry"), "{what}");
+            let id = if kind == Kind::Decision { "decision_id\":\"" } else { "hold_id\":\"" };
+            let text = String::from_utf8(body.clone()).unwrap();
+            let (before, after) = text.split_once(id).unwrap();
+            let forged = format!("{before}{id}{}{}", "f".repeat(32), &after[32..]);
+            let added = sound.with(kind, |bodies| bodies.push(forged.into_bytes())).verify(None);
+            let (place, what) = only(&added);
+            assert_eq!(place, Some(i64::try_from(sound.outputs[&kind].len()).unwrap()), "{what}");
+        }
+    }
+}
+
+#[test]
+fn with_entries_for_all_decisions_every_change_is_found_and_with_none_no_decision_is_asked_for() {
+    let all = Topics::of(Audited::All);
+    assert_eq!(all.verify(None).problems, []);
+    for at in 0..all.outputs[&Kind::Decision].len() {
+        let report = all
+            .with(Kind::Decision, |bodies| {
+                let text = String::from_utf8(bodies[at].clone()).unwrap();
+                bodies[at] = text.replacen("\"score\":1", "\"score\":2", 1).into_bytes();
+            })
+            .verify(None);
+        assert_eq!(only(&report).0, Some(i64::try_from(at).unwrap()));
+    }
+    let none = Topics::of(Audited::None);
+    assert_eq!(none.with(Kind::Decision, Vec::clear).verify(None).problems, []);
+    assert_ne!(none.with(Kind::Hold, Vec::clear).verify(None).problems, []);
+}
+
+#[test]
+fn what_a_retention_took_of_a_topic_is_told_and_no_fault() {
+    let sound = Topics::of(Audited::Stopped);
+    for kind in [Kind::Decision, Kind::Hold] {
+        // All but the two newest that stopped money.
+        let stopped = |body: &Vec<u8>| kind == Kind::Hold || is_stopped(body);
+        let kept = sound.outputs[&kind].iter().rposition(stopped).unwrap();
+        let trimmed = sound.with(kind, |bodies| drop(bodies.drain(..kept)));
+        assert_ne!(trimmed.verify(None).problems, []);
+        let report = trimmed.verify(Some(kind));
+        assert_eq!(report.problems, [], "{kind:?}");
+        assert!(report.unproven.iter().any(|it| it.what.contains("gone with the oldest")));
+    }
 }

@@ -106,7 +106,10 @@ impl Desk {
         let from = self.out.len();
         self.engine.step(&input, &mut self.out);
         let body = |output: &Output| serde_json::from_slice(&output.body).unwrap();
-        self.out[from..].iter().map(|output| (output.topic, body(output))).collect()
+        let all = self.out[from..].iter().map(|output| (output.topic, body(output)));
+        // `tests/audit.rs` is about the entries that these records have in the audit chain.
+        let is_entry = |body: &Value| ["hold", "decision"].iter().any(|kind| body["kind"] == *kind);
+        all.filter(|(topic, body)| *topic != OutputTopic::Audit || !is_entry(body)).collect()
     }
 
     fn pay(&mut self, id: &str, now_ms: i64, amount: &str) -> Vec<(OutputTopic, Value)> {

@@ -251,12 +251,12 @@ pub(crate) static ROUTES: &[Route] = &[
     },
     Route {
         method: Method::Get, path: "/v1/audit", id: "listAudit", tag: "audit",
-        summary: "The audit trail, newest first: rule sets as they became active, commands and what came of them.",
+        summary: "The audit trail, newest first: rule sets as they became active, commands and what came of them, holds and decisions by the digests of their records.",
         roles: &[Senior, RuleApprover, Auditor, Admin],
         query: &[
             Param { name: "kind", kind: ParamKind::Text(MAX_TEXT), doc: "Only entries of this kind." },
             Param { name: "actor", kind: ParamKind::Text(MAX_TEXT), doc: "Only what this person asked for." },
-            Param { name: "about", kind: ParamKind::Text(MAX_TEXT), doc: "Only about this hold, or this rule that tripped." },
+            Param { name: "about", kind: ParamKind::Text(MAX_TEXT), doc: "Only about this hold or decision, or this rule that tripped." },
             LIMIT, CURSOR,
         ],
         headers: &[], body: None,
@@ -269,6 +269,7 @@ pub(crate) static ROUTES: &[Route] = &[
         roles: &[Auditor, Admin],
         query: &[
             Param { name: "trimmed", kind: ParamKind::Word(&["true", "false"]), doc: "Whether the oldest records may be gone, as a retention takes them; `false` where nobody says." },
+            Param { name: "outputs", kind: ParamKind::Word(&["true", "false"]), doc: "Whether the records of decisions and holds are held against their entries, too; `true` where nobody says." },
             PROOF_DEADLINE, PROOF_RECORDS,
         ],
         headers: &[], body: None,

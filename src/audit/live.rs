@@ -4,12 +4,13 @@
 //! end then: each of them must be signed. Then what signs them, then the records that came meanwhile, which need not be. What is
 //! written together is not seen together; what is lacking is looked for a few times more before it is called lacking.
 
+use crate::audit::outputs::Written;
 use crate::audit::verify::Verifier;
 
 /// How often what is lacking is looked for again.
 const LOOKS: u32 = 10;
 
-/// The two topics. Each reading gives what came since the one before, up to the end as it is when it begins.
+/// Its topics. Each reading gives what came since the one before, up to the end as it is when it begins.
 pub trait Trail {
     /// Why they cannot be read.
     type Error;
@@ -25,6 +26,12 @@ pub trait Trail {
     /// # Errors
     /// They cannot be read.
     fn checkpoints(&mut self, take: &mut dyn FnMut(&[u8])) -> Result<(), Self::Error>;
+
+    /// Records of decisions and holds.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    fn outputs(&mut self, take: &mut dyn FnMut(Written<'_>)) -> Result<(), Self::Error>;
 }
 
 /// Reads both into a verifier.
@@ -33,9 +40,11 @@ pub trait Trail {
 /// One of them cannot be read.
 pub fn read_live<T: Trail>(trail: &mut T, verifier: &mut Verifier) -> Result<(), T::Error> {
     trail.records(&mut |body| verifier.record(body))?;
+    trail.outputs(&mut |written| verifier.output(written, true))?;
     for _ in 0..=LOOKS {
         trail.checkpoints(&mut |body| verifier.checkpoint(body))?;
         trail.records(&mut |body| verifier.newer(body))?;
+        trail.outputs(&mut |written| verifier.output(written, false))?;
         if !verifier.is_behind() {
             break;
         }
@@ -94,6 +103,10 @@ mod tests {
             self.checkpoints[self.read[1].min(end)..end].iter().for_each(|body| take(body));
             self.read[1] = self.read[1].max(end);
             self.write();
+            Ok(())
+        }
+
+        fn outputs(&mut self, _take: &mut dyn FnMut(Written<'_>)) -> Result<(), ()> {
             Ok(())
         }
     }

@@ -7,6 +7,7 @@
 pub mod checkpoint;
 pub mod key;
 pub mod live;
+pub mod outputs;
 pub mod verify;
 
 pub use checkpoint::Checkpoint;

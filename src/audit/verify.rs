@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 use crate::audit::checkpoint::Sealed;
 use crate::audit::key::PublicKey;
+use crate::audit::outputs::{At, Checked, Kind, Outputs, Says, Written};
 use crate::base::Digest;
 
 /// What the first record of a chain names as the one before it.
@@ -25,12 +26,16 @@ type Place = (String, i32);
 #[derive(Debug, Deserialize)]
 struct Entry {
     chain: Chained,
+    #[serde(flatten)]
+    says: Says,
 }
 
 #[derive(Debug, Deserialize)]
 struct Chained {
     topic: String,
     partition: i32,
+    #[serde(default)]
+    offset: i64,
     seq: u64,
     prev: String,
 }
@@ -40,6 +45,7 @@ struct Chained {
 struct Link {
     hash: Digest,
     prev: String,
+    offset: i64,
 }
 
 /// What is known of a chain.
@@ -67,6 +73,8 @@ pub struct Problem {
     pub seq: u64,
     /// In words.
     pub what: String,
+    /// The record of an output topic that it is about, where it is about one.
+    pub record: Option<At>,
 }
 
 /// How a chain stands.
@@ -97,6 +105,8 @@ pub struct Report {
     pub problems: Vec<Problem>,
     /// What a retention may have taken, and nobody who signs says so; with [`Verifier::trimmed`] only.
     pub unproven: Vec<Problem>,
+    /// Records of output topics, by kind; with [`Verifier::with_outputs`] only.
+    pub outputs: BTreeMap<Kind, Checked>,
 }
 
 /// Takes audit records and checkpoints, in the order in which they stand in each partition of their topics.
@@ -107,12 +117,14 @@ pub struct Verifier {
     problems: Vec<Problem>,
     /// The topic's retention may have taken the oldest records.
     trimmed: bool,
+    /// Records of decisions and holds, where they are held against their entries.
+    outputs: Option<Outputs>,
 }
 
 impl Verifier {
     /// One that trusts these keys. Without any, chains are held against themselves only.
     pub fn new(keys: Vec<PublicKey>) -> Self {
-        Self { keys, chains: BTreeMap::new(), problems: Vec::new(), trimmed: false }
+        Self { keys, chains: BTreeMap::new(), problems: Vec::new(), trimmed: false, outputs: None }
     }
 
     /// The oldest records of a chain may be gone, or all of them, as a retention takes them. Where a checkpoint says what the
@@ -122,14 +134,34 @@ impl Verifier {
         Self { trimmed: true, ..self }
     }
 
+    /// Holds records of decisions and holds against their entries, too.
+    #[must_use]
+    pub fn with_outputs(self) -> Self {
+        Self { outputs: Some(Outputs::default()), ..self }
+    }
+
+    /// Takes a record of an output topic; `is_due`: its entry was written by now.
+    pub fn output(&mut self, written: Written<'_>, is_due: bool) {
+        if let Some(outputs) = &mut self.outputs {
+            outputs.record(written, is_due);
+        }
+    }
+
+    /// The oldest records of a partition of an output topic are gone.
+    pub fn output_trimmed(&mut self, kind: Kind, partition: i32) {
+        if let Some(outputs) = &mut self.outputs {
+            outputs.trimmed(kind, partition);
+        }
+    }
+
     fn tell(&mut self, (topic, partition): &Place, seq: u64, what: impl Into<String>) {
         let (topic, partition) = (topic.clone(), *partition);
-        self.problems.push(Problem { topic, partition, seq, what: what.into() });
+        self.problems.push(Problem { topic, partition, seq, what: what.into(), record: None });
     }
 
     /// Takes an audit record.
     pub fn record(&mut self, body: &[u8]) {
-        if let Some((place, seq)) = self.take(body) {
+        if let Some((place, seq)) = self.take(body, true) {
             let chain = self.chains.entry(place).or_default();
             chain.due = chain.due.max(seq);
         }
@@ -137,11 +169,14 @@ impl Verifier {
 
     /// Takes an audit record that came while others were read: what signs it may not have been seen.
     pub fn newer(&mut self, body: &[u8]) {
-        self.take(body);
+        self.take(body, false);
     }
 
-    /// Whether a record waits for what signs it, or a checkpoint for its record.
-    pub fn is_behind(&self) -> bool {
+    /// Whether a record waits for what signs it, a checkpoint for its record, or one of an output and its entry for the other.
+    pub fn is_behind(&mut self) -> bool {
+        if self.outputs.as_mut().is_some_and(Outputs::is_behind) {
+            return true;
+        }
         let is_behind = |chain: &Chain| {
             let last = chain.links.last_key_value().map_or(0, |(seq, _)| *seq);
             let signed = chain.signed.last_key_value().map_or(0, |(seq, _)| *seq);
@@ -150,12 +185,12 @@ impl Verifier {
         !self.keys.is_empty() && self.chains.values().any(is_behind)
     }
 
-    fn take(&mut self, body: &[u8]) -> Option<(Place, u64)> {
-        let Ok(Entry { chain: told }) = serde_json::from_slice(body) else {
+    fn take(&mut self, body: &[u8], is_due: bool) -> Option<(Place, u64)> {
+        let Ok(Entry { chain: told, says }) = serde_json::from_slice(body) else {
             self.tell(&(String::new(), 0), 0, "a record of the audit topic is no audit record");
             return None;
         };
-        let Chained { topic, partition, seq, prev } = told;
+        let Chained { topic, partition, offset, seq, prev } = told;
         let place = (topic, partition);
         let chain = self.chains.entry(place.clone()).or_default();
         let hash = Digest::of(body);
@@ -169,11 +204,14 @@ impl Verifier {
         }
         let newest = chain.newest;
         chain.newest = newest.max(seq);
-        chain.links.insert(seq, Link { hash, prev });
+        chain.links.insert(seq, Link { hash, prev, offset });
         if seq == 0 {
             self.tell(&place, 0, "numbers begin with 1");
         } else if seq <= newest {
             self.tell(&place, seq, format!("it stands behind record {newest}"));
+        }
+        if let Some(outputs) = &mut self.outputs {
+            outputs.entry((&place, seq, offset), says, is_due);
         }
         Some((place, seq))
     }
@@ -210,11 +248,27 @@ impl Verifier {
 
     /// Holds everything against each other.
     pub fn finish(self) -> Report {
-        let Self { keys, chains, mut problems, trimmed } = self;
+        let Self { keys, chains, mut problems, trimmed, outputs } = self;
         let mut report = Report::default();
+        if let Some(outputs) = outputs {
+            let begin = |(place, chain): (&Place, &Chain)| {
+                let (seq, link) = chain.links.first_key_value()?;
+                Some((place.clone(), (*seq, link.offset)))
+            };
+            let begins = chains.iter().filter_map(begin).collect();
+            report.outputs = outputs.checked();
+            let found = outputs.finish(&begins, trimmed);
+            problems.extend(found.problems);
+            report.unproven.extend(found.unproven);
+        }
         for ((topic, partition), chain) in chains {
-            let problem =
-                |seq: u64, what: String| Problem { topic: topic.clone(), partition, seq, what };
+            let problem = |seq: u64, what: String| Problem {
+                topic: topic.clone(),
+                partition,
+                seq,
+                what,
+                record: None,
+            };
             let mut tell = |seq: u64, what: String| problems.push(problem(seq, what));
             if trimmed && let Some((seq, what)) = unproven(&chain) {
                 report.unproven.push(problem(seq, what));

@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use crate::audit::outputs::{At, Checked, Kind, Written};
 use crate::audit::verify::ChainReport;
 use crate::audit::{Problem, PublicKey, Report, SigningKey, Verifier};
 use crate::base::text::counted;
@@ -59,6 +60,15 @@ struct Verify {
     /// Checkpoints in a file, one a line, in place of the topic.
     #[arg(long, value_name = "FILE", requires = "audit")]
     checkpoints: Option<PathBuf>,
+    /// Records of decisions in a file, one a line, to hold them against their entries.
+    #[arg(long, value_name = "FILE", requires = "audit")]
+    decisions: Option<PathBuf>,
+    /// Records of holds in a file, likewise.
+    #[arg(long, value_name = "FILE", requires = "audit")]
+    holds: Option<PathBuf>,
+    /// Leave the topics of decisions and holds unread: only the chains are verified.
+    #[arg(long, conflicts_with = "audit")]
+    no_outputs: bool,
     /// The oldest records of a chain, or all, may be gone, as a topic's retention takes them; what no checkpoint proves of that
     /// is told.
     #[arg(long)]
@@ -127,14 +137,34 @@ fn check(verify: &Verify, console: &Console) -> Result<Exit, Failure> {
     if verify.trimmed {
         verifier = verifier.trimmed();
     }
+    let files = [(Kind::Decision, &verify.decisions), (Kind::Hold, &verify.holds)];
+    let has_files = files.iter().any(|(_, file)| file.is_some());
+    let has_outputs = has_files || verify.audit.is_none() && !verify.no_outputs;
+    if has_outputs {
+        verifier = verifier.with_outputs();
+    }
     if let Some(audit) = &verify.audit {
         lines(audit, &mut |line| verifier.record(line))?;
         if let Some(file) = &verify.checkpoints {
             lines(file, &mut |line| verifier.checkpoint(line))?;
         }
+        for (kind, file) in files {
+            let Some(file) = file else { continue };
+            let (topic, mut offset) = (file.display().to_string(), 0);
+            if verify.trimmed {
+                verifier.output_trimmed(kind, 0);
+            }
+            lines(file, &mut |body| {
+                let at = At { topic: topic.clone(), partition: 0, offset };
+                offset += 1;
+                verifier.output(Written { kind, at, answers: None, body }, true);
+            })?;
+        }
     } else {
         let Some(loaded) = verify.settings.load(console) else { return Ok(Exit::Invalid) };
-        if let Err(error) = read_trail(&loaded.config, LIMIT, &Bounds::none(), &mut verifier) {
+        if let Err(error) =
+            read_trail(&loaded.config, LIMIT, (&Bounds::none(), has_outputs), &mut verifier)
+        {
             show(&error, *console);
             return Ok(exit(&error));
         }
@@ -167,12 +197,19 @@ fn tell(report: &Report, has_keys: bool, console: &Console) {
                 "repeats": chain.repeats,
             })
         };
-        let problem = |it: &Problem| json!({"topic": it.topic, "partition": it.partition, "seq": it.seq, "what": it.what});
+        let problem = |it: &Problem| {
+            let record = it.record.as_ref().map(
+                |at| json!({"topic": at.topic, "partition": at.partition, "offset": at.offset}),
+            );
+            json!({"topic": it.topic, "partition": it.partition, "seq": it.seq, "what": it.what, "record": record})
+        };
+        let checked = |(kind, checked): (&Kind, &Checked)| json!({"kind": kind.word(), "records": checked.records, "proved": checked.proved});
         let line = json!({
             "sound": report.problems.is_empty() && !report.chains.is_empty(),
             "signatures": has_keys,
             "chains": report.chains.iter().map(chain).collect::<Vec<_>>(),
             "problems": report.problems.iter().map(problem).collect::<Vec<_>>(),
+            "outputs": report.outputs.iter().map(checked).collect::<Vec<_>>(),
             "unproven": report.unproven.iter().map(problem).collect::<Vec<_>>(),
         });
         console.data(&format!("{line}\n"));
@@ -189,7 +226,11 @@ fn tell(report: &Report, has_keys: bool, console: &Console) {
         console
             .data(&format!("{topic}-{partition}: {records} up to number {last_seq}, {signed}\n"));
     }
-    for Problem { topic, partition, seq, what } in &report.problems {
+    for (kind, Checked { records, proved }) in &report.outputs {
+        let (kind, records) = (kind.word(), counted(*records, "record"));
+        console.data(&format!("{kind}s: {records}, {proved} as their entries say\n"));
+    }
+    for Problem { topic, partition, seq, what, .. } in &report.problems {
         let place = if topic.is_empty() {
             "no chain".to_owned()
         } else {

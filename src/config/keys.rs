@@ -111,6 +111,8 @@ pub const PROTOCOLS: &[&str] = &["plaintext", "ssl", "sasl_plaintext", "sasl_ssl
 pub const MECHANISMS: &[&str] = &["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"];
 /// The words of `delivery.mode`.
 pub const DELIVERY_MODES: &[&str] = &["idempotent", "transactional"];
+/// The words of `audit.decisions`.
+pub(super) const AUDITED: &[&str] = &["all", "stopped", "none"];
 /// The words of `delivery.decisions`.
 pub const DECISIONS: &[&str] = &["all", "notable", "none"];
 /// The words of `recovery.replay_from`.
@@ -184,6 +186,7 @@ pub const KEYS: &[Key] = &[
     key("snapshot.dir", Text, Unset("no snapshots: every start rebuilds the windows from the input topics"), "Where snapshots of the windows lie: a folder, or a URL such as `s3://bucket/folder`. Holds payment data."),
     key("snapshot.interval", Duration("1ms", "7d"), Value("30s"), "Time from one snapshot to the next."),
     key("snapshot.keep", Count(1, 1_000), Value("2"), "Valid snapshots that are kept, at least 2. There must be room for one more."),
+    key("audit.decisions", Choice(AUDITED), Value("stopped"), "Decisions with an entry in the audit chain: all that are written, those that stop money (`step_up`, `hold`, `block`), none. Holds always have one."),
     key("audit.key_file", Path, Unset("no checkpoints are signed"), "PEM file of the Ed25519 key that signs checkpoints: `riskweir audit keygen FILE` makes one. Only the service may read it."),
     key("audit.checkpoint_interval", Duration("1s", "1d"), Value("1m"), "A checkpoint is signed at every record that lengthens an audit chain, and otherwise so often while records are decided."),
     key("tokens.key_file", Path, Unset("no field may be `tokenized`"), "File with the secret, at least 32 bytes, by which values of `tokenized` fields become tokens: `openssl rand -hex 32` makes one. Only the service may read it."),

@@ -138,6 +138,8 @@ pub struct Topics {
 /// Signatures of audit chains.
 #[derive(Clone, Debug)]
 pub struct Audit {
+    /// Which decisions have an entry in the chains: `all`, `stopped` or `none`.
+    pub decisions: String,
     /// The key that signs.
     pub key_file: Option<PathBuf>,
     /// Longest time between two checkpoints while records are decided.
@@ -365,6 +367,7 @@ pub(crate) fn build(resolved: &Resolved, errors: &mut Vec<ConfigError>) -> Optio
         },
         snapshot: snapshot?,
         audit: Audit {
+            decisions: read.text("audit.decisions")?,
             key_file: read.path("audit.key_file"),
             checkpoint_interval: read.duration("audit.checkpoint_interval")?,
         },

@@ -2,6 +2,8 @@
 //!
 //! INVARIANT: a repeat never passes for want of an answer, and never names a hold that no record has.
 
+use std::sync::Arc;
+
 use crate::decision::lattice::Outcome;
 use crate::decision::resolve::{Reach, resolve};
 use crate::decision::wire::Provenance;
@@ -10,7 +12,6 @@ use crate::engine::held;
 use crate::engine::options::DecisionsWanted;
 use crate::engine::port::Sink;
 use crate::engine::scene::Scene;
-use crate::engine::step::Work;
 use crate::engine::tell::Told;
 use crate::engine::turn::{Standing, Turn, Verdict, provenance};
 
@@ -31,16 +32,18 @@ impl<S: Sink> Turn<'_, S> {
         }
         let scene = Scene::new(self.setup, self.source, self.input, self.decoded, standing);
         if let Some(known) = known {
-            emit::decision(&scene, true, &known.body, &mut self.work.body, self.sink);
+            let body = Arc::clone(&known.body);
+            self.write(&scene, (true, outcome), &body);
             return;
         }
         let moment = (self.decoded.row.time_ms, Reach::Full);
         let nothing = resolve(&self.setup.program, &[], moment, &mut self.work.sheet);
         let (told, provenance) = (Told::default(), [Provenance::Normal]);
         let said = Said { resolution: &nothing, told: &told, held: &[], hold_id: None };
-        let Work { answer, body, sheet, .. } = &mut *self.work;
-        emit::answer(&scene, &said, sheet, &provenance, answer);
-        emit::decision(&scene, true, answer, body, self.sink);
+        let mut answer = core::mem::take(&mut self.work.answer);
+        emit::answer(&scene, &said, &self.work.sheet, &provenance, &mut answer);
+        self.write(&scene, (true, outcome), &answer);
+        self.work.answer = answer;
     }
 
     /// Judges a repeated event whose first answer may have been given up to save memory: it must not pass for want of
@@ -67,9 +70,10 @@ impl<S: Sink> Turn<'_, S> {
             let hold_id = hold.as_ref().map(|hold| hold.hold_id.as_str());
             let Verdict { resolution, told, held, .. } = &verdict;
             let said = Said { resolution, told, held, hold_id };
-            let Work { answer, body, sheet, .. } = &mut *self.work;
-            emit::answer(&scene, &said, sheet, &provenance, answer);
-            emit::decision(&scene, true, answer, body, self.sink);
+            let mut answer = core::mem::take(&mut self.work.answer);
+            emit::answer(&scene, &said, &self.work.sheet, &provenance, &mut answer);
+            self.write(&scene, (true, outcome), &answer);
+            self.work.answer = answer;
         }
         if let Some(hold) = hold.filter(|_| is_new) {
             self.place((scene.hold_key(), &hold), Some(&verdict));

@@ -78,6 +78,8 @@ struct Answer {
     covered_by: Option<String>,
     /// Hits of the alerts that were closed: all, and those thinned since the latest alert.
     hits: Option<(u32, u32)>,
+    /// The record of the hold that came into a state.
+    record: Option<Digest>,
 }
 
 impl Answer {
@@ -101,6 +103,7 @@ impl Answer {
             claimed_by: None,
             covered_by: None,
             hits: None,
+            record: None,
         }
     }
 }
@@ -132,7 +135,7 @@ impl<S: Sink> Obedience<'_, S> {
                 if taken.is_empty() {
                     break;
                 }
-                self.tell(&taken, By::Itself);
+                _ = self.tell(&taken, By::Itself);
             }
         }
     }
@@ -147,7 +150,9 @@ impl<S: Sink> Obedience<'_, S> {
         };
         self.remembered.counters.count_command(answer.result);
         let about = about(asked);
+        let sha256 = answer.record.map(|digest| digest.hex());
         let record = CommandAnswer {
+            hold_sha256: sha256.as_deref(),
             hold_id: answer.hold_id.as_deref().or(about.hold_id),
             result: answer.result.as_str(),
             cause: answer.cause,
@@ -242,7 +247,7 @@ impl<S: Sink> Obedience<'_, S> {
         // WHY: in a quiet partition no event has said yet that the deadline came; the promise was given all the same.
         if let Some(now_ms) = self.input.arrival_ms.or(asked.at_ms) {
             let taken = holds.expire(hold_id, now_ms, state_ms);
-            self.tell(&taken, By::Itself);
+            _ = self.tell(&taken, By::Itself);
         }
         let now_ms = self.now_ms(asked);
         let whose = Asker { actor: &asked.actor, at_ms: now_ms.unwrap_or(state_ms) };
@@ -250,12 +255,13 @@ impl<S: Sink> Obedience<'_, S> {
             Ok(taken) => {
                 let is_claim = ask.what.step() == HoldStep::Claim;
                 let by = by(asked);
-                self.tell(&taken, if is_claim { By::Claim(by) } else { By::Command(by, now_ms) });
+                let by = if is_claim { By::Claim(by) } else { By::Command(by, now_ms) };
+                let record = self.tell(&taken, by);
                 let hold = taken.first();
                 let state = hold.map(|hold| hold.state.as_str());
                 let asks = hold.filter(|hold| hold.state == HoldState::Escalated);
                 let queue = asks.and_then(|hold| hold.next.clone()?.queue);
-                Answer { state, queue, ..Answer::of(Ok(())) }
+                Answer { state, queue, record, ..Answer::of(Ok(())) }
             }
             Err(refusal) => {
                 let hold = self.remembered.holds.find(hold_id);
@@ -319,9 +325,9 @@ impl<S: Sink> Obedience<'_, S> {
         };
         let hold_id = Some(hold.hold_id.clone());
         self.remembered.holds.place(self.source.clock.0, key, hold.clone());
-        self.tell(&[hold], By::Command(by(asked), Some(now_ms)));
+        let record = self.tell(&[hold], By::Command(by(asked), Some(now_ms)));
         let state = Some(HoldState::Placed.as_str());
-        Answer { state, hold_id, ..Answer::of(Ok(())) }
+        Answer { state, hold_id, record, ..Answer::of(Ok(())) }
     }
 
     /// The alerts of an episode are dealt with.
@@ -461,11 +467,11 @@ impl<S: Sink> Obedience<'_, S> {
         Answer { result, cause, state, ..Answer::nothing() }
     }
 
-    /// Holds have come into another state.
-    fn tell(&mut self, taken: &[Hold], by: By<'_>) {
+    /// Holds have come into another state; the record of the first of them, where somebody asked for it.
+    fn tell(&mut self, taken: &[Hold], by: By<'_>) -> Option<Digest> {
         let state = (self.setup, &mut *self.remembered);
-        let place = (by, self.source.at(self.input.offset));
-        held::tell(taken, place, state, self.body, self.sink);
+        let place = (by, self.source.at(self.input.offset), self.input.stream);
+        held::tell(taken, place, state, self.body, self.sink)
     }
 
     /// When the command was given: by the log, by itself, or else as late as the furthest event is.
@@ -496,6 +502,7 @@ fn about(asked: &Asked) -> CommandAnswer<'_> {
         kind: asked.kind(),
         by: by(asked),
         hold_id: None,
+        hold_sha256: None,
         entity: None,
         episode: None,
         finding: None,

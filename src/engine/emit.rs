@@ -17,12 +17,13 @@ use crate::decision::resolve::{Resolution, StepUpTerms};
 use crate::decision::score::ScoreSheet;
 use crate::decision::wire::{
     AlertRecord, AuditRecord, Band, ChainRef, Claimed, CommandAnswer, CommandRef, Condition,
-    Contribution, DeadLetterRecord, DecisionBody, DecisionHead, EntityRef, EpisodeRecord,
-    EpisodeRef, EventRef, GroupPoints, HeldWith, HoldRecord, HoldThen, LimitedBy, Moment,
-    MoneyText, OutcomeWord, Provenance, SourceRef, StepUp, TrippedRule,
+    Contribution, DeadLetterRecord, DecisionBody, DecisionEntry, DecisionHead, EntityRef,
+    EpisodeRecord, EpisodeRef, EventRef, GroupPoints, HeldWith, HoldEntry, HoldRecord, HoldThen,
+    LimitedBy, Moment, MoneyText, OutcomeWord, Provenance, SourceRef, StepUp, TrippedRule,
 };
 use crate::engine::audit::Link;
 use crate::engine::held::{self, HeldSubject};
+use crate::engine::options::Audited;
 use crate::engine::port::{Input, OutputTopic, Sink};
 use crate::engine::scene::Scene;
 use crate::engine::step::Setup;
@@ -470,7 +471,9 @@ pub(super) fn ruleset_active(
     out: &mut Vec<u8>,
     sink: &mut impl Sink,
 ) {
-    audit("ruleset_active", (None, None), (setup, chain), out, sink);
+    let decisions = Some(setup.options.audited.as_str());
+    let record = AuditRecord { decisions, ..standing("ruleset_active", setup) };
+    audit(record, chain, out, sink);
 }
 
 /// Emits that a rule stopped more than it may.
@@ -491,13 +494,9 @@ pub(super) fn rule_tripped(
         event: scene.event_ref(),
         source: scene.source_ref(),
     };
-    audit(
-        "rule_tripped_breaker",
-        (Some(tripped), None),
-        (scene.setup, (chain, scene.source_ref())),
-        out,
-        sink,
-    );
+    let record = standing("rule_tripped_breaker", scene.setup);
+    let record = AuditRecord { tripped: Some(tripped), ..record };
+    audit(record, (chain, scene.source_ref()), out, sink);
 }
 
 /// Emits what came of a command.
@@ -508,31 +507,88 @@ pub(super) fn command(
     out: &mut Vec<u8>,
     sink: &mut impl Sink,
 ) {
-    audit("command", (None, Some(answer)), (setup, chain), out, sink);
+    let record = AuditRecord { command: Some(answer), ..standing("command", setup) };
+    audit(record, chain, out, sink);
 }
 
-fn audit(
-    kind: &str,
-    (tripped, command): (Option<TrippedRule<'_>>, Option<CommandAnswer<'_>>),
-    (setup, (link, source)): (&Setup, ChainOf<'_>),
+/// Emits the entry of a hold's record, whose body has this digest.
+pub(super) fn hold_entry(
+    hold: &Hold,
+    digest: Digest,
+    chain: ChainOf<'_>,
     out: &mut Vec<u8>,
     sink: &mut impl Sink,
 ) {
+    let (hold_id, state, sha256) = (&*hold.hold_id, hold.state.as_str(), &*digest.hex());
+    let hold = Some(HoldEntry { hold_id, state, sha256 });
+    audit(AuditRecord { hold, ..entry("hold") }, chain, out, sink);
+}
+
+/// Emits the entry of a decision, which stands in `out`, where such decisions have one.
+pub(super) fn decision_entry(
+    scene: &Scene<'_>,
+    outcome: Outcome,
+    link: &mut Link,
+    out: &mut Vec<u8>,
+    sink: &mut impl Sink,
+) {
+    let stops = matches!(outcome, Outcome::StepUp | Outcome::Hold | Outcome::Block);
+    let has_one = match scene.setup.options.audited {
+        Audited::All | Audited::Notable => true,
+        Audited::Stopped => stops,
+        Audited::None => false,
+    };
+    if !has_one {
+        return;
+    }
+    let sha256 = &*Digest::of(out).hex();
+    let (decision_id, outcome) = (&*scene.decision_id, outcome_word(outcome));
+    let decision = Some(DecisionEntry { decision_id, outcome, sha256 });
+    audit(AuditRecord { decision, ..entry("decision") }, (link, scene.source_ref()), out, sink);
+}
+
+/// An audit record that tells of the rule set that decides.
+fn standing<'a>(kind: &'a str, setup: &'a Setup) -> AuditRecord<'a> {
     let (live_rules, shadow_rules) = setup.rules_by_mode();
-    let prev = link.last.hex();
-    let SourceRef { topic, partition, offset } = source;
-    let record = AuditRecord {
+    AuditRecord {
+        ruleset: Some(&setup.ruleset),
+        config: Some(&setup.config),
+        engine: Some(env!("CARGO_PKG_VERSION")),
+        live_rules: Some(live_rules),
+        shadow_rules: Some(shadow_rules),
+        ..entry(kind)
+    }
+}
+
+/// An audit record that tells nothing yet.
+fn entry(kind: &str) -> AuditRecord<'_> {
+    AuditRecord {
         schema: OutputTopic::Audit.schema(),
         kind,
-        ruleset: &setup.ruleset,
-        config: &setup.config,
-        engine: env!("CARGO_PKG_VERSION"),
-        live_rules,
-        shadow_rules,
-        tripped,
-        command,
-        chain: ChainRef { topic, partition, offset, seq: link.seq + 1, prev: &prev },
-    };
+        ruleset: None,
+        config: None,
+        engine: None,
+        live_rules: None,
+        shadow_rules: None,
+        decisions: None,
+        tripped: None,
+        command: None,
+        hold: None,
+        decision: None,
+        chain: ChainRef { topic: "", partition: 0, offset: 0, seq: 0, prev: "" },
+    }
+}
+
+fn audit(
+    record: AuditRecord<'_>,
+    (link, source): ChainOf<'_>,
+    out: &mut Vec<u8>,
+    sink: &mut impl Sink,
+) {
+    let prev = link.last.hex();
+    let SourceRef { topic, partition, offset } = source;
+    let chain = ChainRef { topic, partition, offset, seq: link.seq + 1, prev: &prev };
+    let record = AuditRecord { chain, ..record };
     out.clear();
     write_json(out, &record);
     link.advance(out);

@@ -9,7 +9,7 @@ use crate::decision::lattice::Outcome;
 use crate::decision::resolve::StepUpTerms;
 use crate::decision::wire::{CommandRef, EventRef, SourceRef};
 use crate::engine::emit;
-use crate::engine::port::Sink;
+use crate::engine::port::{Sink, StreamId};
 use crate::engine::scene::{self, Scene};
 use crate::engine::step::{Decoded, Remembered, Setup};
 use crate::engine::tell::rule;
@@ -318,14 +318,16 @@ pub(super) enum By<'a> {
 }
 
 /// Tells what became of holds: who brought it about, where somebody did, and the record at which it came about. People are
-/// asked about what was escalated, and counted is how long those were open that ended.
+/// asked about what was escalated, and counted is how long those were open that ended. Each has its entry in the chain of that
+/// record's stream, but for the first that a command brought about: the digest of its record, which the answer to the command carries.
 pub(super) fn tell(
     taken: &[Hold],
-    (by, source): (By<'_>, SourceRef<'_>),
+    (by, source, stream): (By<'_>, SourceRef<'_>, StreamId),
     (setup, remembered): (&Setup, &mut Remembered),
     body: &mut Vec<u8>,
     sink: &mut impl Sink,
-) {
+) -> Option<Digest> {
+    let mut answers = None;
     let (mut command, mut time, mut answer) = (None, None, None);
     match by {
         By::Itself => {}
@@ -355,6 +357,13 @@ pub(super) fn tell(
         }
         emit::hold(hold, (command, answered_by.clone()), setup, body, sink);
         remembered.trail.add_bytes(body);
+        let digest = Digest::of(body);
+        if command.is_some() && answers.is_none() {
+            answers = Some(digest);
+        } else {
+            let chain = (remembered.chains.of(stream), source.clone());
+            emit::hold_entry(hold, digest, chain, body, sink);
+        }
         let asked = hold.next.as_ref().filter(|_| hold.state == HoldState::Escalated);
         if let Some(queue) = asked.and_then(|stage| stage.queue.as_deref()) {
             remembered.counters.alerts += 1;
@@ -362,4 +371,5 @@ pub(super) fn tell(
             remembered.trail.add_bytes(body);
         }
     }
+    answers
 }

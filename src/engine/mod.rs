@@ -39,7 +39,7 @@ pub use audit::Link;
 pub use counters::{CommandResult, Counters, RuleCounters};
 pub use labels::{Found, LabelFigures, Labelled, Stance};
 pub use models::{ModelFigures, ModelSays};
-pub use options::{DecisionsWanted, EngineOptions};
+pub use options::{Audited, DecisionsWanted, EngineOptions};
 pub use port::{Input, Judged, Output, OutputTopic, Silence, Sink, StreamId};
 pub use restore::{Restore, RestoreError};
 pub use snapshot::{SNAPSHOT_VERSION, SnapshotStatus};

@@ -35,6 +35,36 @@ pub struct EngineOptions {
     pub max_keys: u32,
     /// Which decisions are written.
     pub decisions: DecisionsWanted,
+    /// Which of those that are written have an entry in the audit chain.
+    #[serde(default)]
+    pub audited: Audited,
+}
+
+/// Which decisions have an entry of their own in the audit chain of their partition. It changes no decision, but every entry behind
+/// it, so it is part of the digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Audited {
+    /// All that are written: one per event.
+    All,
+    /// All that are written, where those that nobody has anything to say about are not.
+    Notable,
+    /// Those that stop money: `step_up`, `hold` and `block`.
+    #[default]
+    Stopped,
+    /// None.
+    None,
+}
+
+impl Audited {
+    /// As the audit topic names it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Notable => "notable",
+            Self::Stopped => "stopped",
+            Self::None => "none",
+        }
+    }
 }
 
 /// Which decisions are written. It changes no decision, so it is no part of the digest.
@@ -64,6 +94,7 @@ impl Default for EngineOptions {
             max_depth: 64,
             max_keys: 1024,
             decisions: DecisionsWanted::All,
+            audited: Audited::default(),
         }
     }
 }
@@ -93,7 +124,10 @@ impl EngineOptions {
             i64::from(self.max_depth),
             i64::from(self.max_keys),
         ];
-        let bytes: Vec<[u8; 8]> = numbers.iter().map(|number| number.to_le_bytes()).collect();
+        // WHY: a digest is compared by whoever knows it already, and the usual way keeps the one that it had.
+        let audited = Some(self.audited).filter(|audited| *audited != Audited::default());
+        let numbers = numbers.into_iter().chain(audited.map(|audited| -1 - audited as i64));
+        let bytes: Vec<[u8; 8]> = numbers.map(i64::to_le_bytes).collect();
         let parts: Vec<&[u8]> = bytes.iter().map(<[u8; 8]>::as_slice).collect();
         Digest::of_parts(&parts)
     }

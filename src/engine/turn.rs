@@ -351,7 +351,7 @@ impl<'a, S: Sink> Turn<'a, S> {
         let said = Said { resolution, told, held: &verdict.held, hold_id };
         emit::answer(&scene, &said, &self.work.sheet, &provenance, &mut answer);
         if wanted != DecisionsWanted::None {
-            emit::decision(&scene, false, &answer, &mut self.work.body, self.sink);
+            self.write(&scene, (false, outcome), &answer);
         }
         if !quiet {
             self.remembered.trail.add_bytes(&answer);
@@ -374,6 +374,19 @@ impl<'a, S: Sink> Turn<'a, S> {
         self.write_lists(standing, judgement);
         let n_alerts = self.remembered.counters.alerts - alerts_before;
         self.show(judgement, outcome, resolution.score, n_alerts);
+    }
+
+    /// Writes a decision and its entry in the audit chain, where it has one.
+    pub(super) fn write(
+        &mut self,
+        scene: &Scene<'_>,
+        (is_repeat, outcome): (bool, Outcome),
+        answer: &[u8],
+    ) {
+        let body = &mut self.work.body;
+        emit::decision(scene, is_repeat, answer, body, self.sink);
+        let link = self.remembered.chains.of(self.input.stream);
+        emit::decision_entry(scene, outcome, link, body, self.sink);
     }
 
     /// Tells a sink that watches what was decided.
@@ -561,8 +574,9 @@ impl<'a, S: Sink> Turn<'a, S> {
     fn tell_holds(&mut self, taken: &[Hold], answered: bool) {
         let source = self.source.at(self.input.offset);
         let state = (self.setup, &mut *self.remembered);
+        let stream = self.input.stream;
         let by = if answered { By::Answer(self.decoded) } else { By::Itself };
-        held::tell(taken, (by, source), state, &mut self.work.body, self.sink);
+        _ = held::tell(taken, (by, source, stream), state, &mut self.work.body, self.sink);
     }
 
     /// What the rules that hit write on lists; in rule order, removals after additions.

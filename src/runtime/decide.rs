@@ -13,7 +13,7 @@ use crate::decision::lattice::Outcome as Verdict;
 use crate::engine::counters::{ENDS, HOLD_AGE_BOUNDS_S, HoldAges};
 use crate::engine::streams::{Carries, Source};
 use crate::engine::{
-    ActivationReport, Amount, CommandResult, DecisionsWanted, Engine, EngineOptions,
+    ActivationReport, Amount, Audited, CommandResult, DecisionsWanted, Engine, EngineOptions,
     Input as EngineInput, LabelFigures, Labelled, Link, ModelFigures, Output, Past, Silence, Sink,
     SnapshotStatus, StreamId,
 };
@@ -48,6 +48,13 @@ pub fn engine_options(config: &Config) -> EngineOptions {
             "notable" => DecisionsWanted::Notable,
             "none" => DecisionsWanted::None,
             _ => DecisionsWanted::All,
+        },
+        // WHY: what is not written has no entry.
+        audited: match (config.audit.decisions.as_str(), config.delivery.decisions.as_str()) {
+            ("none", _) | (_, "none") => Audited::None,
+            ("all", "notable") => Audited::Notable,
+            ("all", _) => Audited::All,
+            _ => Audited::Stopped,
         },
     }
 }

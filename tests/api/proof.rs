@@ -148,6 +148,11 @@ fn the_audit_trail_is_verified_over_http_and_a_forged_record_is_named() {
     for chain in chains {
         assert_eq!(chain["signed_seq"], chain["last_seq"], "{chain:#}");
     }
+    let proved = json!([
+        {"kind": "decision", "records": 1, "proved": 1},
+        {"kind": "hold", "records": 2, "proved": 2},
+    ]);
+    assert_eq!(body["outputs"], proved, "{body:#}");
     // The key is the one that `keygen` told.
     let public = fs::read_to_string(format!("{}.pub", key.display())).unwrap();
     let public = riskweir::audit::PublicKey::from_pem(&public).unwrap();
@@ -167,6 +172,17 @@ fn the_audit_trail_is_verified_over_http_and_a_forged_record_is_named() {
         (&json!(false), &entry["chain"]["seq"], &json!(true)),
         "{body:#}"
     );
+    // And a state of the hold that it never was in.
+    let (at, hold) = desk.records("holds").pop().unwrap();
+    let text = hold.to_string().replace("\"extended\"", "\"released\"");
+    let record = NewRecord::new(at, text, 1_700_000_000_000);
+    desk.fleet.broker.produce(&desk.fleet.topic("holds"), &[record]);
+    let answer = post(&desk, "/v1/audit:verify", Role::Admin);
+    let [problem] = &answer.body["problems"].as_array().unwrap()[..] else { panic!("{answer:?}") };
+    assert_eq!(problem["record"]["topic"], desk.fleet.topic("holds").as_str(), "{problem:#}");
+    assert!(problem["what"].as_str().unwrap().contains("(released) has no entry"), "{problem:#}");
+    let chains = post(&desk, "/v1/audit:verify?outputs=false", Role::Admin);
+    assert_eq!(chains.body["problems"], json!([]), "{chains:?}");
     let answer = post(&desk, "/v1/audit:verify?records=1", Role::Admin);
     assert_eq!((answer.status, answer.code()), (422, "too_much"), "{answer:?}");
     assert!(answer.text.contains("`riskweir audit verify`"), "{answer:?}");

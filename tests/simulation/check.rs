@@ -29,6 +29,8 @@ const HOLDS: &str = "risk.holds";
 const DEAD_LETTER: &str = "risk.dead_letter";
 /// What only an answer to a command has.
 const ANSWER: &[u8] = br#""kind":"command""#;
+/// What only an entry of a hold or of a decision has.
+const ENTRIES: [&[u8]; 2] = [br#""kind":"hold""#, br#""kind":"decision""#];
 
 /// From which offset on a rule set of the shelf decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -271,6 +273,11 @@ impl Check {
         if &*wire.topic == AUDIT && is_answer {
             self.commands.answer((lane, offset), &wire.body, once)?;
             (self.saw.done, self.saw.undone) = (self.commands.done, self.commands.refused);
+            return Ok(());
+        }
+        let is_entry = |kind: &[u8]| wire.body.windows(kind.len()).any(|part| part == kind);
+        if &*wire.topic == AUDIT && ENTRIES.into_iter().any(is_entry) {
+            // Its chain was judged; the record that it is of is judged for itself.
             return Ok(());
         }
         if &*wire.topic == AUDIT {

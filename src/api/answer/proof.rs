@@ -17,6 +17,7 @@ use crate::api::problem::{INTERNAL, LOG_UNAVAILABLE, NOT_CONFIGURED, Problem, RE
 use crate::api::records::parsed;
 use crate::api::state::State;
 use crate::api::store::read::Kept;
+use crate::audit::outputs::{At, Checked, Kind};
 use crate::audit::verify::ChainReport;
 use crate::audit::{PublicKey, SigningKey, Verifier};
 use crate::decision::wire::SourceRef;
@@ -162,6 +163,8 @@ pub(crate) struct Verified {
     key: Option<String>,
     /// Each chain.
     chains: Vec<ChainItem>,
+    /// Records of decisions and holds that were held against their entries.
+    outputs: Vec<CheckedItem>,
     /// What belongs to no chain that is known.
     problems: Vec<FaultItem>,
 }
@@ -201,10 +204,37 @@ pub(crate) struct FaultItem {
     seq: u64,
     /// In words.
     what: String,
+    /// The record of the topic of decisions or holds that it is about, where it is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<SourceRef<'static>>")]
+    record: Option<Value>,
+}
+
+impl FaultItem {
+    fn of(problem: &crate::audit::Problem) -> Self {
+        let place = |at: &At| {
+            let At { topic, partition, offset } = at;
+            serde_json::json!({"topic": topic, "partition": partition, "offset": offset})
+        };
+        let (seq, what) = (problem.seq, problem.what.clone());
+        Self { seq, what, record: problem.record.as_ref().map(place) }
+    }
+}
+
+/// Records of the topic of decisions or of holds.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub(crate) struct CheckedItem {
+    /// `decision` or `hold`.
+    kind: &'static str,
+    /// Those that were read.
+    records: u64,
+    /// Of these, those that are as their entry says.
+    proved: u64,
 }
 
 /// `POST /v1/audit:verify`
 pub(crate) async fn verify(call: Call) -> Result<Reply, Problem> {
+    let has_outputs = call.query.text("outputs") != Some("false");
     let is_trimmed = call.query.text("trimmed") == Some("true");
     let state = Arc::clone(&call.state);
     let command = "riskweir audit verify";
@@ -214,7 +244,10 @@ pub(crate) async fn verify(call: Call) -> Result<Reply, Problem> {
         if is_trimmed {
             verifier = verifier.trimmed();
         }
-        read_trail(&state.config, LIMIT, bounds, &mut verifier)
+        if has_outputs {
+            verifier = verifier.with_outputs();
+        }
+        read_trail(&state.config, LIMIT, (bounds, has_outputs), &mut verifier)
             .map_err(|error| unavailable(&error))?;
         Ok(verified(&verifier.finish(), key.as_ref()))
     };
@@ -235,14 +268,14 @@ fn verified(report: &crate::audit::Report, key: Option<&PublicKey>) -> Verified 
     let sound = report.problems.is_empty() && !report.chains.is_empty();
     let of = |all: &[crate::audit::Problem], topic: &str, partition: i32| -> Vec<FaultItem> {
         let its = all.iter().filter(|it| it.topic == topic && it.partition == partition);
-        its.map(|it| FaultItem { seq: it.seq, what: it.what.clone() }).collect()
+        its.map(FaultItem::of).collect()
     };
     let known: Vec<(String, i32)> =
         report.chains.iter().map(|chain| (chain.topic.clone(), chain.partition)).collect();
     let strange = report.problems.iter().filter(|it| {
         !known.iter().any(|(topic, partition)| *topic == it.topic && *partition == it.partition)
     });
-    let problems = strange.map(|it| FaultItem { seq: it.seq, what: it.what.clone() }).collect();
+    let problems = strange.map(FaultItem::of).collect();
     let item = |chain: ChainReport| {
         let ChainReport { topic, partition, records, last_seq, signed_seq, signed_at, .. } = chain;
         let problems = of(&report.problems, &topic, partition);
@@ -261,5 +294,12 @@ fn verified(report: &crate::audit::Report, key: Option<&PublicKey>) -> Verified 
         }
     };
     let chains = report.chains.iter().cloned().map(item).collect();
-    Verified { sound, signatures: key.is_some(), key: key.map(PublicKey::id), chains, problems }
+    let checked = |(kind, checked): (&Kind, &Checked)| CheckedItem {
+        kind: kind.word(),
+        records: checked.records,
+        proved: checked.proved,
+    };
+    let outputs = report.outputs.iter().map(checked).collect();
+    let (signatures, key) = (key.is_some(), key.map(PublicKey::id));
+    Verified { sound, signatures, key, chains, outputs, problems }
 }

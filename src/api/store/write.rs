@@ -170,6 +170,8 @@ fn take(
                 "/command/rule",
                 "/tripped/rule",
                 "/command/about",
+                "/hold/hold_id",
+                "/decision/decision_id",
             ];
             let kind = text(body, "/kind").unwrap_or_default();
             let ruleset = || text(body, "/ruleset").filter(|_| kind == "ruleset_active");

@@ -4,6 +4,7 @@
 //! Additive only: a field is never removed or given another meaning within `v1`. What depends on a clock travels in
 //! Kafka headers, never in a body: a repeated body is byte-identical.
 
+mod audit;
 mod holds;
 
 use std::borrow::Cow;
@@ -13,6 +14,10 @@ use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 use crate::base::time::TimeText;
+
+pub use crate::decision::wire::audit::{
+    AuditRecord, ChainRef, DecisionEntry, HoldEntry, TrippedRule,
+};
 
 /// The event a record speaks of.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -544,50 +549,6 @@ pub struct DeadLetterRecord<'a> {
     pub raw_blanked: Option<usize>,
 }
 
-/// A happening that auditors ask for.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
-pub struct AuditRecord<'a> {
-    /// `riskweir.audit.v1`.
-    pub schema: &'a str,
-    /// `ruleset_active`: a rule set decides from here on; `rule_tripped_breaker`: a rule stopped more than the policy's
-    /// `breaker` allows; `command`: somebody asked for something.
-    #[schemars(extend("enum" = ["ruleset_active", "rule_tripped_breaker", "command"]))]
-    pub kind: &'a str,
-    /// Digest of the rule set.
-    pub ruleset: &'a str,
-    /// Digest of the settings.
-    pub config: &'a str,
-    /// Version of the program.
-    pub engine: &'a str,
-    /// Rules that act.
-    pub live_rules: usize,
-    /// Rules that watch.
-    pub shadow_rules: usize,
-    /// The rule that tripped.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tripped: Option<TrippedRule<'a>>,
-    /// What somebody asked for, and what came of it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub command: Option<CommandAnswer<'a>>,
-    /// Where the record stands among the audit records of its input partition.
-    pub chain: ChainRef<'a>,
-}
-
-/// The place of an audit record in the chain of its input partition.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
-pub struct ChainRef<'a> {
-    /// Topic of the input.
-    pub topic: &'a str,
-    /// Partition of the input.
-    pub partition: i32,
-    /// Offset of the record at which it was written.
-    pub offset: i64,
-    /// Its number, from 1.
-    pub seq: u64,
-    /// SHA-256 of the record before it, its whole body as it was written, in hexadecimal; zeros for the first.
-    pub prev: &'a str,
-}
-
 /// What somebody asked for, and what came of it.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct CommandAnswer<'a> {
@@ -600,6 +561,9 @@ pub struct CommandAnswer<'a> {
     /// The hold that it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hold_id: Option<&'a str>,
+    /// SHA-256 of the record of the hold in the state that it came into, its whole body as it was written, in hexadecimal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hold_sha256: Option<&'a str>,
     /// The kind of entity whose payments are all held.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub entity: Option<&'a str>,
@@ -683,25 +647,6 @@ pub struct CommandAnswer<'a> {
     /// Of these, those that were thinned since the latest alert.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub thinned: Option<u32>,
-    /// Which record.
-    pub source: SourceRef<'a>,
-}
-
-/// A rule that stopped more than it may.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
-pub struct TrippedRule<'a> {
-    /// Stable id of the rule.
-    pub rule: &'a str,
-    /// Its name.
-    pub name: &'a str,
-    /// Holds and blocks that it may make per interval.
-    pub limit: u32,
-    /// The interval, ms.
-    pub per_ms: i64,
-    /// Whether it goes on acting, as mandatory rules do; the others only watch until another rule set is active.
-    pub acts: bool,
-    /// The event at which it tripped.
-    pub event: EventRef<'a>,
     /// Which record.
     pub source: SourceRef<'a>,
 }

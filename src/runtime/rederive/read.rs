@@ -178,6 +178,22 @@ impl Tail {
         Ok(false)
     }
 
+    /// Its partitions whose oldest records are gone.
+    ///
+    /// # Errors
+    /// The brokers do not answer, or refuse.
+    pub fn trimmed(&self, config: &Config) -> Result<Vec<i32>, RunError> {
+        let timeout = config.call_timeout();
+        let asking = Kafka::new(config).source(&[])?;
+        let mut trimmed = Vec::new();
+        for partition in partitions(&asking, &self.topic, timeout)? {
+            if asking.bounds(&partition, timeout).map_err(failed)?.0 > 0 {
+                trimmed.push(partition.number);
+            }
+        }
+        Ok(trimmed)
+    }
+
     /// What came since. Records without a body are left out.
     ///
     /// # Errors
