@@ -236,7 +236,7 @@ impl Topics {
         feed(&mut engine, &records(), &mut out);
         let holds = out.iter().filter(|output| output.topic == OutputTopic::Holds);
         let holds = holds.map(|output| serde_json::from_slice::<Value>(&output.body).unwrap());
-        let hold = holds.filter(|hold| hold["state"] == "placed").last().unwrap();
+        let hold = holds.rev().find(|hold| hold["state"] == "placed").unwrap();
         let id = hold["hold_id"].as_str().unwrap();
         let command = |(at, more): (i64, &str)| -> Record {
             let body = format!(

@@ -1,6 +1,7 @@
 //! Random commands about holds of payments, held against a naive model that keeps everything for ever.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use riskweir::engine::OutputTopic;
 use serde_json::{Value, json};
@@ -222,6 +223,33 @@ fn told(out: &[(OutputTopic, Value)]) -> (Vec<Step>, Vec<[String; 3]>, Vec<Strin
     (holds.collect(), answers.collect(), alerts.collect())
 }
 
+/// A payment that is held where it is large, and asks people in the end where it is very large; what came out, and what must.
+fn paid(
+    dice: &mut Dice,
+    (desk, naive): (&mut Desk, &mut Naive),
+    turn: i32,
+    now_ms: i64,
+) -> (Vec<(OutputTopic, Value)>, Vec<Step>) {
+    let id = format!("p{turn}");
+    let amount = dice.pick(&["50.00", "500.00", "950.00"]);
+    let out = desk.pay(&id, now_ms, amount);
+    let mut steps = naive.expire(now_ms, None);
+    if amount != "50.00" {
+        let decision = &out.iter().find(|it| it.0 == OutputTopic::Decisions);
+        let hold_id = decision.unwrap().1["hold_id"].as_str().unwrap().to_owned();
+        let held = Held {
+            state: "placed",
+            placed: now_ms,
+            deadline: now_ms + 60 * MINUTE_MS,
+            asks_for: (amount == "950.00").then_some(240 * MINUTE_MS),
+            claimed_by: None,
+        };
+        naive.holds.insert(hold_id.clone(), held);
+        steps.push(naive.step(&hold_id));
+    }
+    (out, steps)
+}
+
 /// Some payments, commands and clocks in a row, within two days; half-way the engine is restored from a snapshot that was taken
 /// meanwhile.
 #[test]
@@ -231,33 +259,17 @@ fn random_commands_do_what_a_naive_model_says_across_a_restore() {
     let mut reached: BTreeMap<String, u32> = BTreeMap::new();
     for seed in 0..40 {
         let dice = &mut Dice::new(seed);
-        let (mut desk, mut naive) = (Desk::over(program.clone()), Naive::default());
+        let (mut desk, mut naive) = (Desk::over(Arc::clone(&program)), Naive::default());
         let mut now_ms = START_MS;
         for turn in 0..300 {
             if turn == 150 {
-                desk = desk.restored(program.clone());
+                desk = desk.restored(Arc::clone(&program));
             }
             // One more, so that no two deadlines are the same.
             now_ms += i64::try_from(dice.below(8)).unwrap() * MINUTE_MS + 1;
             let (out, steps, answer) = match dice.below(10) {
                 0..4 => {
-                    let id = format!("p{turn}");
-                    let amount = dice.pick(&["50.00", "500.00", "950.00"]);
-                    let out = desk.pay(&id, now_ms, amount);
-                    let mut steps = naive.expire(now_ms, None);
-                    if amount != "50.00" {
-                        let decision = &out.iter().find(|it| it.0 == OutputTopic::Decisions);
-                        let hold_id = decision.unwrap().1["hold_id"].as_str().unwrap().to_owned();
-                        let held = Held {
-                            state: "placed",
-                            placed: now_ms,
-                            deadline: now_ms + 60 * MINUTE_MS,
-                            asks_for: (amount == "950.00").then_some(240 * MINUTE_MS),
-                            claimed_by: None,
-                        };
-                        naive.holds.insert(hold_id.clone(), held);
-                        steps.push(naive.step(&hold_id));
-                    }
+                    let (out, steps) = paid(dice, (&mut desk, &mut naive), turn, now_ms);
                     (out, steps, None)
                 }
                 4 => {
