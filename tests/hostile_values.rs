@@ -103,7 +103,11 @@ fn h12_texts_that_want_to_be_code_leave_as_inert_json_on_one_line() {
     for (n, name) in (0_i64..).zip(HOSTILE) {
         let more = json!({"name": name, "amount": "500.00", "card": format!("c{name}")});
         let outputs = step(&mut engine, 0, n, &payment(n, 1_000 + n, &more).to_string());
-        assert_eq!(outputs.len(), 3, "decision, alert and hold");
+        assert_eq!(
+            outputs.len(),
+            5,
+            "decision, alert, hold, and entries of two of them in the audit chain"
+        );
         for output in &outputs {
             let harmful = |byte: &u8| *byte < 0x20 || *byte == 0x7f;
             assert!(
