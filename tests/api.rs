@@ -307,8 +307,18 @@ fn a_hold_is_decided_by_people_who_are_named_in_its_records() {
     );
     let repeated = act(&ids[0], "release", &why, &key);
     assert_eq!((repeated.status, &repeated.body["is_repeat"]), (200, &json!(true)));
-    let other = act(&ids[0], "release", &json!({"reason": "another"}), &key);
-    assert_eq!((other.status, other.code()), (409, "idempotency_key_reused"), "{other:?}");
+    // However often.
+    for _ in 0..3 {
+        let other = act(&ids[0], "release", &json!({"reason": "another"}), &key);
+        assert_eq!((other.status, other.code()), (409, "idempotency_key_reused"), "{other:?}");
+    }
+    // What is no key, or two, and what is no `ETag`.
+    let twice = [("Idempotency-Key", "k-8"), ("Idempotency-Key", "k-9")];
+    let bare = [("If-Match", "placed")];
+    for headers in [&twice[..], &[("Idempotency-Key", "k 8")], &bare] {
+        let wrong = act(&ids[1], "confirm", &why, headers);
+        assert_eq!((wrong.status, wrong.code()), (400, "bad_parameter"), "{headers:?} {wrong:?}");
+    }
     let late = act(&ids[0], "confirm", &why, &[]);
     assert_eq!((late.status, late.code()), (409, "ended"), "{late:?}");
     let confirmed = act(&ids[1], "confirm", &why, &[]);

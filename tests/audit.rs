@@ -352,7 +352,7 @@ fn a_decision_or_hold_that_is_changed_taken_out_or_added_is_found_with_its_place
                 sound.with(kind, |bodies| bodies[at] = text.into_bytes()).verify(None)
             };
             // What delivery writes a second time is the same.
-            let twice = sound.with(kind, |bodies| bodies.push(body.clone())).verify(None);
+            let twice = sound.with(kind, |bodies| bodies.insert(at, body.clone())).verify(None);
             assert_eq!(twice.problems, []);
             if kind == Kind::Decision && !is_stopped(&body) {
                 // It has no entry, so only one who makes it stop money is found.
@@ -382,6 +382,33 @@ fn a_decision_or_hold_that_is_changed_taken_out_or_added_is_found_with_its_place
             assert_eq!(place, Some(i64::try_from(sound.outputs[&kind].len()).unwrap()), "{what}");
         }
     }
+}
+
+/// Whoever moves money obeys the last record of a hold.
+#[test]
+fn a_record_of_a_hold_that_is_moved_or_written_again_behind_a_later_one_is_found() {
+    let sound = Topics::of(Audited::Stopped);
+    let holds = &sound.outputs[&Kind::Hold];
+    let said = |body: &[u8]| -> [String; 2] {
+        let body: Value = serde_json::from_slice(body).unwrap();
+        ["hold_id", "state"].map(|name| body[name].as_str().unwrap().to_owned())
+    };
+    // By hand: one hold was placed, put off and let go; it stands last.
+    let [id, state] = said(holds.last().unwrap());
+    assert_eq!(state, "released");
+    let steps: Vec<usize> = (0..holds.len()).filter(|at| said(&holds[*at])[0] == id).collect();
+    let [placed, extended, released] = steps[..] else { panic!("{steps:?}") };
+    for again in [placed, extended] {
+        let report = sound.with(Kind::Hold, |all| all.push(all[again].clone())).verify(None);
+        let (place, what) = only(&report);
+        assert_eq!(place, Some(i64::try_from(holds.len()).unwrap()), "{what}");
+        assert!(what.contains("came later and says released"), "{what}");
+        // All that came behind it written again as well is what delivery does.
+        let suffix = |all: &mut Vec<Vec<u8>>| all.extend_from_within(again..);
+        assert_eq!(sound.with(Kind::Hold, suffix).verify(None).problems, []);
+    }
+    let swapped = sound.with(Kind::Hold, |all| all.swap(extended, released)).verify(None);
+    assert!(only(&swapped).1.contains("came later and says released"), "{swapped:?}");
 }
 
 #[test]

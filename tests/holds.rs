@@ -249,7 +249,10 @@ fn a_hold_is_released_by_a_command_that_is_done_once() {
     };
     assert_eq!(answer(&mut desk, &release), ["repeated", "", "released"]);
     let other = command("c1", "hold.confirm", hold_id);
-    assert_eq!(answer(&mut desk, &other), ["refused", "command_id_reused", "released"]);
+    for _ in 0..3 {
+        assert_eq!(answer(&mut desk, &other), ["refused", "command_id_reused", "released"]);
+    }
+    assert_eq!(answer(&mut desk, &release), ["repeated", "", "released"]);
     let late = command("c2", "hold.confirm", hold_id);
     assert_eq!(answer(&mut desk, &late), ["refused", "ended", "released"]);
     let unknown = command("c3", "hold.release", "nobody");

@@ -89,10 +89,13 @@ impl Call {
     /// # Errors
     /// It is longer than `most`, or holds something else.
     pub(crate) fn header(&self, name: &'static str, most: usize) -> Result<Option<&str>, Problem> {
-        let Some(value) = self.headers.get(name) else { return Ok(None) };
+        let mut values = self.headers.get_all(name).iter();
+        let Some(value) = values.next() else { return Ok(None) };
+        let is_visible = |text: &&str| text.bytes().all(|byte| byte.is_ascii_graphic());
         let text = value.to_str().ok().filter(|text| (1..=most).contains(&text.len()));
+        let text = text.filter(is_visible).filter(|_| values.next().is_none());
         let wrong = || {
-            let what = format!("`{name}` is 1 to {most} visible ASCII characters");
+            let what = format!("`{name}` is 1 to {most} visible ASCII characters, once");
             Problem::new(BAD_PARAMETER, what).with("header", name)
         };
         text.map(Some).ok_or_else(wrong)

@@ -164,8 +164,8 @@ pub(crate) fn expected_state(
     if text == "*" {
         return Ok(None);
     }
-    let bare = text.trim_matches('"');
-    let found = states.iter().find(|state| **state == bare);
+    let bare = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+    let found = states.iter().find(|state| Some(**state) == bare);
     found.map(|state| Some(*state)).ok_or_else(|| {
         Problem::new(BAD_PARAMETER, "`If-Match` is the `ETag` of the hold, or `*`")
             .with("header", "if-match")

@@ -10,6 +10,9 @@ use crate::audit::verify::Verifier;
 /// How often what is lacking is looked for again.
 const LOOKS: u32 = 10;
 
+/// So many looks in a row that find nothing new are enough.
+const ENOUGH_QUIET: u32 = 2;
+
 /// Its topics. Each reading gives what came since the one before, up to the end as it is when it begins.
 pub trait Trail {
     /// Why they cannot be read.
@@ -41,11 +44,24 @@ pub trait Trail {
 pub fn read_live<T: Trail>(trail: &mut T, verifier: &mut Verifier) -> Result<(), T::Error> {
     trail.records(&mut |body| verifier.record(body))?;
     trail.outputs(&mut |written| verifier.output(written, true))?;
+    let mut n_quiet = 0;
     for _ in 0..=LOOKS {
-        trail.checkpoints(&mut |body| verifier.checkpoint(body))?;
-        trail.records(&mut |body| verifier.newer(body))?;
-        trail.outputs(&mut |written| verifier.output(written, false))?;
-        if !verifier.is_behind() {
+        let mut n = 0_u64;
+        trail.checkpoints(&mut |body| {
+            n += 1;
+            verifier.checkpoint(body);
+        })?;
+        trail.records(&mut |body| {
+            n += 1;
+            verifier.newer(body);
+        })?;
+        trail.outputs(&mut |written| {
+            n += 1;
+            verifier.output(written, false);
+        })?;
+        n_quiet = if n == 0 { n_quiet + 1 } else { 0 };
+        // Where nobody writes, what is lacking does not come.
+        if !verifier.is_behind() || n_quiet == ENOUGH_QUIET {
             break;
         }
     }

@@ -14,6 +14,9 @@ use serde::Deserialize;
 use crate::audit::verify::Problem;
 use crate::base::Digest;
 
+/// States that end a hold.
+const ENDED: [&str; 3] = ["released", "confirmed", "expired"];
+
 /// An input partition.
 type Place = (String, i32);
 
@@ -144,6 +147,8 @@ pub(super) struct Outputs {
     checked: BTreeMap<Kind, Checked>,
     /// The number of the first entry of each chain whose record was found in a partition of an output topic.
     first_found: BTreeMap<(Kind, i32), BTreeMap<Place, u64>>,
+    /// The entry of the last record of each hold.
+    last_of_hold: BTreeMap<String, (usize, At)>,
     /// Partitions of output topics whose oldest records may be gone.
     trimmed: BTreeSet<(Kind, i32)>,
 }
@@ -210,6 +215,13 @@ impl Outputs {
                 continue;
             };
             (is_proved, entry.is_found) = (true, true);
+            // WHY: a record may be proven after one that stands behind it, whose entry was seen before.
+            let is_last = self.last_of_hold.get(&entry.id).is_none_or(|(_, known)| {
+                known.partition != at.partition || known.offset <= at.offset
+            });
+            if kind == Kind::Hold && is_last {
+                self.last_of_hold.insert(entry.id.clone(), (*index, at.clone()));
+            }
             let first = self.first_found.entry((kind, at.partition)).or_default();
             let first = first.entry(entry.place.clone()).or_insert(entry.seq);
             *first = entry.seq.min(*first);
@@ -252,6 +264,7 @@ impl Outputs {
     pub(super) fn finish(mut self, begins: &Begins, is_trimmed: bool) -> Findings {
         _ = self.is_behind();
         let mut findings = Findings::default();
+        self.judge_order(&mut findings);
         for lost in core::mem::take(&mut self.lost) {
             self.judge(&lost, (begins, is_trimmed), &mut findings);
         }
@@ -277,6 +290,27 @@ impl Outputs {
             findings.unproven.push(problem(place, last, what, None));
         }
         findings
+    }
+
+    /// Whoever moves money obeys the last record of a hold: that must be the one that came last.
+    fn judge_order(&self, to: &mut Findings) {
+        let has_ended = |entry: &Entry| ENDED.contains(&&*entry.state);
+        let mut told: BTreeSet<&str> = BTreeSet::new();
+        let holds = self.entries.iter().filter(|it| it.kind == Kind::Hold && it.is_found);
+        for later in holds.rev() {
+            let Some((index, at)) = self.last_of_hold.get(&later.id) else { continue };
+            let Some(last) = self.entries.get(*index) else { continue };
+            let is_later = later.place == last.place && later.seq > last.seq;
+            let is_over = has_ended(later) && !has_ended(last);
+            if !(is_later || is_over) || !told.insert(&later.id) {
+                continue;
+            }
+            let what = format!(
+                "`{}`-{}, offset {}: the last record of the hold {} says {}, but entry {} came later and says {}: it was moved or written again",
+                at.topic, at.partition, at.offset, later.id, last.state, later.seq, later.state
+            );
+            to.problems.push(problem(&later.place, later.seq, what, Some(at.clone())));
+        }
     }
 
     /// What a record without its entry is.

@@ -3,6 +3,7 @@
 //! A line of NDJSON goes as it is. A row of CSV becomes an object: a column is a field of the event by its name, or the member
 //! that it reads. Where no id is given one is made of all that the line says, so that the same line has the same id.
 
+use std::borrow::Cow;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::BufRead as _;
@@ -11,7 +12,7 @@ use std::path::Path;
 use serde_json::{Map, Number, Value};
 
 use crate::backtest::input::{Format, InputError, Opened, open};
-use crate::base::{Digest, TextRef};
+use crate::base::{Digest, NeverStore, TextRef};
 use crate::diag::suggest;
 use crate::event::error::{DecodeError, Reason};
 use crate::event::mapping::{DecodeScratch, Decoder, Limits};
@@ -64,6 +65,15 @@ pub(crate) struct Read {
 }
 
 impl Read {
+    /// Blanks what nobody may store: whoever writes these records stores it.
+    pub(crate) fn blank(&mut self, names: &NeverStore) {
+        for record in &mut self.records {
+            if let (Cow::Owned(body), _) = names.blanked(&record.body) {
+                record.body = body;
+            }
+        }
+    }
+
     /// A digest of the records: the same file has the same, however it comes.
     pub(crate) fn digest(&self) -> Digest {
         let bodies: Vec<&[u8]> = self.records.iter().map(|record| record.body.as_slice()).collect();

@@ -71,7 +71,7 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
         Ok(deployment) => deployment,
         Err(exit) => return Ok(exit),
     };
-    let Deployment { config, program, inputs, .. } = deployment;
+    let Deployment { config, program, privacy, inputs, .. } = deployment;
     let wanted = import.event.as_deref();
     let options = engine_options(&config);
     let guards = Guards {
@@ -81,7 +81,8 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<Exit, Failure> {
     };
     let reader = Reader::new(&program, (&inputs, wanted), guards).map_err(Failure::invalid)?;
     let now_ms = SystemClock::start().wall_ms();
-    let read = reader.read(&import.input, now_ms).map_err(Failure::invalid)?;
+    let mut read = reader.read(&import.input, now_ms).map_err(Failure::invalid)?;
+    read.blank(&privacy.never_store);
     if !read.bad.is_empty() {
         tell(&import.input, &read, None, console);
         return Ok(Exit::Invalid);

@@ -216,7 +216,12 @@ impl<S: Sink> Obedience<'_, S> {
         let body = word(&asked.words());
         let furthest_ms = self.remembered.clocks.furthest_ms().unwrap_or(i64::MIN);
         let state_ms = self.state_ms();
-        self.remembered.seen.check_and_insert(id, body, furthest_ms, state_ms)
+        let seen = &mut self.remembered.seen;
+        match seen.check_and_insert(id, body, furthest_ms, state_ms) {
+            // WHY: what was refused because another command had its id is refused again. It is no repeat of the one that was done.
+            Seen::Duplicate if !seen.is_first(id, body) => Seen::Reused,
+            seen => seen,
+        }
     }
 
     fn act(&mut self, asked: &Asked) -> Answer {

@@ -119,6 +119,11 @@ impl SeenIds {
         Seen::Reused
     }
 
+    /// Whether an id came first with this body; not so are further bodies under it, whose repeats are duplicates, too.
+    pub fn is_first(&self, id: u64, body: u64) -> bool {
+        self.body_of(id) == Some(body)
+    }
+
     fn body_of(&self, id: u64) -> Option<u64> {
         self.young.body_of(id).or_else(|| self.old.body_of(id))
     }

@@ -107,8 +107,10 @@ fn a_file_of_labels_is_written_once_under_the_name_of_who_sent_it() {
     let repeats = || desk.service.metric("riskweir_duplicate_records_total").unwrap_or_default();
     wait::until(|| repeats() >= 3.0, || desk.service.describe());
     assert_eq!(counted(), wanted, "each counts once");
-    let other = import(&desk, Role::Senior, "", (CSV, "about,at,fraud\np9,1,true\n"), "k-1");
-    assert_eq!((other.status, other.code()), (409, "idempotency_key_reused"), "{other:?}");
+    for _ in 0..3 {
+        let other = import(&desk, Role::Senior, "", (CSV, "about,at,fraud\np9,1,true\n"), "k-1");
+        assert_eq!((other.status, other.code()), (409, "idempotency_key_reused"), "{other:?}");
+    }
     assert_eq!(written().len(), 6, "nothing of it was written");
 }
 

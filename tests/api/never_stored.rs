@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::desk::{Desk, RULES, now_ms};
 use crate::support::broker::Broker;
 use crate::support::dice::Dice;
-use crate::support::topics::NewRecord;
+use crate::support::topics::{Isolation, NewRecord};
 use crate::support::wait;
 
 /// A record, what of it nobody may store, and how many members that is; `None`: it ends somewhere among them.
@@ -165,6 +165,7 @@ fn nothing_that_nobody_may_store_leaves_the_service_or_stays_with_it() {
         .map(|made| desk.raw("POST", "/v1/score?deadline=30s", token, &made.body, &json).text)
         .collect();
     desk.service.wait_done(120);
+    told.extend(written_over_http(&desk, &payments));
     let letters = || desk.get("/v1/dlq?limit=200", Role::Auditor);
     let n_letters = desk.records("dead_letter").len();
     let known = || letters().body["items"].as_array().map_or(0, Vec::len);
@@ -196,6 +197,16 @@ fn nothing_that_nobody_may_store_leaves_the_service_or_stays_with_it() {
     for text in &told {
         assert_clean(text, &secrets, "the service");
     }
+}
+
+/// What lies in the input topic beside these records of a producer's: the service wrote it.
+fn written_over_http(desk: &Desk<'_>, produced: &[Made]) -> Vec<String> {
+    let bodies: BTreeSet<&[u8]> = produced.iter().map(|made| made.body.as_slice()).collect();
+    let all = desk.fleet.broker.read(&desk.fleet.input(), Isolation::Committed);
+    let bodies_of_all = all.into_iter().filter_map(|record| record.payload);
+    let ours: Vec<Vec<u8>> = bodies_of_all.filter(|body| !bodies.contains(&**body)).collect();
+    assert!(!ours.is_empty());
+    ours.iter().map(|body| String::from_utf8_lossy(body).into_owned()).collect()
 }
 
 /// Names of the configuration replace those that are known, and rules that read one are not taken.

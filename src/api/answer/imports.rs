@@ -130,7 +130,12 @@ fn read(
         );
         return Err(Problem::new(BAD_LINES, what).with("limit_bytes", most));
     }
-    if read.bad.is_empty() { Ok(read) } else { Err(bad_lines(&read.bad)) }
+    if !read.bad.is_empty() {
+        return Err(bad_lines(&read.bad));
+    }
+    let mut read = read;
+    read.blank(&state.privacy.never_store);
+    Ok(read)
 }
 
 /// What is wrong, by line; never what stands there.

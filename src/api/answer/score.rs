@@ -106,19 +106,21 @@ async fn decide(call: &Call, wanted: Wanted) -> Result<Scored, Problem> {
     check_topic(&inputs, asked)?;
     let (program, decoder) = state.schema();
     let schema = (&*program, &*decoder);
-    let placed = place((state, &inputs), schema, &call.body, asked)?;
+    // WHY: over HTTP the record is ours to write, and what nobody may store is not written.
+    let (body, _) = state.privacy.never_store.blanked(&call.body);
+    let placed = place((state, &inputs), schema, &body, asked)?;
     if wanted == Wanted::Label && !placed.is_label {
         return Err(no_label(placed.refusal.as_ref()));
     }
     if wanted == Wanted::Label {
-        tell(call, &placed.topic).await?;
+        tell(call, &placed.topic, &body).await?;
     }
     let given = call.headers.get("traceparent").and_then(|value| value.to_str().ok());
     let letter = Letter {
         topic: placed.topic,
         partition: None,
         key: placed.key,
-        body: call.body.to_vec(),
+        body: body.to_vec(),
         traceparent: traceparent(given),
     };
     let limit = call.query.duration("deadline").unwrap_or(DEADLINE);
@@ -161,8 +163,8 @@ fn is_no_object(error: &DecodeError) -> bool {
 }
 
 /// Tells the audit trail who says what came out, by the digest of the record.
-async fn tell(call: &Call, topic: &str) -> Result<(), Problem> {
-    let digest = Some(Digest::of(&call.body).hex());
+async fn tell(call: &Call, topic: &str, body: &[u8]) -> Result<(), Problem> {
+    let digest = Some(Digest::of(body).hex());
     let deed = Deed {
         act: Act::LabelPosted,
         about: topic.to_owned(),
