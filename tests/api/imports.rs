@@ -123,7 +123,7 @@ fn one_bad_line_keeps_all_of_a_file_back_and_every_bad_line_is_told() {
     let file = [
         line("c1", at),
         "{\"case\":\"c2\"".to_owned(),
-        line("c3", at + 86_400_000),
+        line("the-third", at + 86_400_000),
         line("c4", at).replace(",\"fraud\":true", ""),
         line("c1", at - 1),
     ]
@@ -142,7 +142,7 @@ fn one_bad_line_keeps_all_of_a_file_back_and_every_bad_line_is_told() {
         .collect();
     // No JSON, a time to come, a field that is not there, an id of two labels.
     assert_eq!(lines, [(2, "D0006"), (3, "-"), (4, "D0012"), (5, "-")]);
-    assert!(!bad.text.contains("c3"), "no value of a line is shown: {bad:?}");
+    assert!(!bad.text.contains("the-third"), "no value of a line is shown: {bad:?}");
     for (media, body, query, status, code) in [
         ("application/json", "{}", "", 415, "unsupported_media_type"),
         (CSV, "about,fraud\np1,true\n", "", 422, "bad_lines"),
