@@ -350,11 +350,15 @@ fn above_the_limit_two_people_release_and_who_asked_is_not_the_second() {
     let desk = Desk::open_with(Broker::shared(), "api-eyes", &["api.four_eyes_above.EUR=300"]);
     desk.wait_listening();
     let (small, large) = (desk.hold("e1", "300.00"), desk.hold("e2", "300.01"));
-    let release = |id: &str, role: Role| {
-        let why = json!({"reason": "the customer called"});
+    let why = json!({"reason": "the customer called"});
+    let given = |id: &str, role: Role, headers: &[(&str, &str)]| {
         let path = format!("/v1/holds/{id}:release");
-        desk.ask("POST", &path, Some(desk.token(role)), Some(&why), &[])
+        desk.ask("POST", &path, Some(desk.token(role)), Some(&why), headers)
     };
+    let release = |id: &str, role: Role| given(id, role, &[]);
+    // Nobody else is asked about what can only be refused.
+    let stale = given(&large, Role::Senior, &[("If-Match", "\"extended\"")]);
+    assert_eq!((stale.status, stale.code()), (409, "stale_state"), "{stale:?}");
     let at_once = release(&small, Role::Analyst);
     assert_eq!((at_once.status, &at_once.body["state"]), (200, &json!("released")), "{at_once:?}");
 
@@ -365,6 +369,10 @@ fn above_the_limit_two_people_release_and_who_asked_is_not_the_second() {
         let why = json!({"reason": "looked at it"});
         desk.ask("POST", &format!("{place}:{verb}"), Some(desk.token(role)), Some(&why), &[])
     };
+    let path = format!("{place}:approve");
+    let condition = [("If-Match", "\"approved\"")];
+    let seen = desk.ask("POST", &path, Some(desk.token(Role::Admin)), Some(&why), &condition);
+    assert_eq!((seen.status, seen.code()), (400, "bad_parameter"), "{seen:?}");
     let own = settle("approve", Role::Senior);
     assert_eq!((own.status, own.code()), (403, "own_request"), "{own:?}");
     let other = settle("approve", Role::RuleApprover);
@@ -392,6 +400,9 @@ fn above_the_limit_two_people_release_and_who_asked_is_not_the_second() {
     assert_eq!(released["by"], by);
     let twice = settle("approve", Role::Admin);
     assert_eq!((twice.status, twice.code()), (409, "stale_state"), "{twice:?}");
+    let late = release(&large, Role::Senior);
+    assert_eq!((late.status, late.code()), (409, "ended"), "{late:?}");
+    assert_eq!(desk.get("/v1/requests?state=pending", Role::Viewer).body["items"], json!([]));
 }
 
 /// What takes two people by `api.four_eyes_for`, and who may be the second beside an administrator.

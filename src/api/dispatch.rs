@@ -15,13 +15,13 @@ use axum::response::Response;
 use crate::api::call::{Call, Pass, refusal};
 use crate::api::limit::{Share, Who};
 use crate::api::problem::{
-    BAD_BODY, FORBIDDEN, METHOD_NOT_ALLOWED, NOT_FOUND, Problem, RATE_LIMITED, TIMED_OUT,
-    TOO_LARGE, UNAUTHENTICATED, UNSUPPORTED_MEDIA_TYPE,
+    BAD_BODY, BAD_PARAMETER, FORBIDDEN, METHOD_NOT_ALLOWED, NOT_FOUND, Problem, RATE_LIMITED,
+    TIMED_OUT, TOO_LARGE, UNAUTHENTICATED, UNSUPPORTED_MEDIA_TYPE,
 };
 use crate::api::query::Query;
 use crate::api::reach;
 use crate::api::roles::{Person, Scope};
-use crate::api::route::{Meant, Method, Route, meant};
+use crate::api::route::{Header, Meant, Method, Route, meant};
 use crate::api::state::State;
 use crate::api::table::ROUTES;
 use crate::telemetry::api as happening;
@@ -131,6 +131,7 @@ async fn handle(
         let what = "the token is for some input topics, and this is about all of them";
         return Err(Problem::new(FORBIDDEN, what));
     }
+    check_condition(route, &parts.headers)?;
     let query = Query::read(parts.uri.query().unwrap_or_default(), route.query)?;
     let body = read_body(route, &parts.headers, body, state.max_body_bytes).await?;
     let (headers, request_id) = (parts.headers, request_id.to_owned());
@@ -140,6 +141,16 @@ async fn handle(
         Ok(answer) => answer.map(super::call::Reply::response),
         Err(_) => Err(Problem::new(TIMED_OUT, "it took too long and was given up")),
     }
+}
+
+/// A condition that a route does not look at must not be taken for one that holds.
+fn check_condition(route: &Route, headers: &HeaderMap) -> Result<(), Problem> {
+    let takes_it = |known: &Header| known.name.eq_ignore_ascii_case(header::IF_MATCH.as_str());
+    if !headers.contains_key(header::IF_MATCH) || route.headers.iter().any(takes_it) {
+        return Ok(());
+    }
+    let what = "`If-Match` means nothing here: leave it out";
+    Err(Problem::new(BAD_PARAMETER, what).with("header", "if-match"))
 }
 
 /// Who asks.

@@ -142,7 +142,7 @@ async fn ask(
     if let Some(payload) = payload.as_object_mut().filter(|_| !writes.is_empty()) {
         payload.insert("writes".to_owned(), json!(writes));
     }
-    let request = requests::ask(call, ACTIVATE, &digest, reason, &payload).await?;
+    let request = requests::ask(call, ACTIVATE, &digest, reason, &payload, Ok(())).await?;
     let place = format!("/v1/requests/{}", request.request_id);
     let reply = Reply::json(&request)?.status(StatusCode::ACCEPTED);
     Ok(reply.header(HeaderName::from_static("location"), &place))

@@ -15,7 +15,7 @@ use crate::api::commands::{
     expected_state, give,
 };
 use crate::api::fresh;
-use crate::api::problem::{BAD_BODY, BAD_PARAMETER, FORBIDDEN, Problem};
+use crate::api::problem::{BAD_BODY, BAD_PARAMETER, ENDED, FORBIDDEN, Problem, STALE_STATE};
 use crate::api::records::{PAGE, Page, logged_at, other_model, parsed};
 use crate::api::roles::{Role, Scope};
 use crate::api::state::State;
@@ -331,10 +331,25 @@ pub(crate) async fn release(call: Call) -> Result<Reply, Problem> {
         return decide(&call, RELEASE, hold, reason, Map::new()).await;
     }
     let payload = json!({ "expected_state": expected });
-    let request = requests::ask(&call, RELEASE.kind, &hold.hold_id, &reason, &payload).await?;
+    let possible = can_be_released(&hold, expected);
+    let request =
+        requests::ask(&call, RELEASE.kind, &hold.hold_id, &reason, &payload, possible).await?;
     let place = format!("/v1/requests/{}", request.request_id);
     let reply = Reply::json(&request)?.status(StatusCode::ACCEPTED);
     Ok(reply.header(HeaderName::from_static("location"), &place))
+}
+
+/// Whether a hold is open, and in the state that somebody looked at.
+fn can_be_released(hold: &KeptHold, expected: Option<&str>) -> Result<(), Problem> {
+    let refused = |kind, what: &str| Err(Problem::new(kind, what).with("state", &*hold.state));
+    let is_it = |state: &HoldState| state.as_str() == hold.state;
+    if !HoldState::ALL.iter().find(|state| is_it(state)).is_some_and(|state| state.is_open()) {
+        return refused(ENDED, "somebody decided already, or its deadline came");
+    }
+    if expected.is_some_and(|expected| expected != hold.state) {
+        return refused(STALE_STATE, "it is in another state than `If-Match` says");
+    }
+    Ok(())
 }
 
 /// `POST /v1/holds/{id}:confirm`

@@ -118,16 +118,18 @@ fn item(it: &Request) -> Result<RequestItem, Problem> {
     })
 }
 
-/// Keeps a request of the caller's. The same idempotency key means the same request.
+/// Keeps a request of the caller's. The same idempotency key means the same request; a new one is made where it is `possible`: nobody
+/// else is asked about what can only be refused.
 ///
 /// # Errors
-/// The key came before with other content.
+/// The key came before with other content, or it is not possible.
 pub(crate) async fn ask(
     call: &Call,
     kind: &'static str,
     about: &str,
     reason: &str,
     payload: &Value,
+    possible: Result<(), Problem>,
 ) -> Result<RequestItem, Problem> {
     let key = call.header("idempotency-key", MAX_KEY_BYTES)?;
     let name = call.person.name.as_str();
@@ -149,9 +151,11 @@ pub(crate) async fn ask(
         // WHY: another instance may have been asked the same.
         fresh::catch_up(&call.state, Kind::Audit, fresh::PATIENCE).await?;
     }
-    let kept = match known(call, &request.id).await? {
-        Some(kept) => kept,
-        None => make(call, &request).await?,
+    let kept = if let Some(kept) = known(call, &request.id).await? {
+        kept
+    } else {
+        possible?;
+        make(call, &request).await?
     };
     if !is_same(&kept, &request)? {
         return Err(Problem::new(KEY_REUSED, "the idempotency key came before with other content"));

@@ -310,7 +310,7 @@ pub(super) async fn ask_second_person(
     let named = ["list", "rule", "entity"].into_iter().find_map(|name| members.get(name));
     let about = named.and_then(Value::as_str).unwrap_or_default().to_owned();
     let payload = json!({ "members": members });
-    let request = requests::ask(call, verb.kind, &about, reason, &payload).await?;
+    let request = requests::ask(call, verb.kind, &about, reason, &payload, Ok(())).await?;
     let place = format!("/v1/requests/{}", request.request_id);
     let reply = Reply::json(&request)?.status(StatusCode::ACCEPTED);
     Ok(reply.header(HeaderName::from_static("location"), &place))
