@@ -340,9 +340,9 @@ fn a_hold_is_decided_by_people_who_are_named_in_its_records() {
         steps.map(|it| it["hold"]["state"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     wait::until(|| states() == ["placed", "extended", "released"], || format!("{:?}", states()));
-    let open = desk.get("/v1/holds", Role::Viewer);
-    assert_eq!(open.body["items"].as_array().unwrap().len(), 1, "{open:?}");
-    assert_eq!(open.body["items"][0]["hold"]["hold_id"], ids[2].as_str());
+    let open = || desk.get("/v1/holds", Role::Viewer).body["items"].clone();
+    wait::until(|| open().as_array().unwrap().len() == 1, || open().to_string());
+    assert_eq!(open()[0]["hold"]["hold_id"], ids[2].as_str());
 }
 
 #[test]
@@ -513,11 +513,11 @@ fn close_the_alert(desk: &Desk, episode: &Value) {
     assert_eq!((closed.status, &closed.body["is_repeat"]), (200, &json!(false)), "{closed:?}");
     wait::until(|| ids("closed").contains(episode), || desk.service.describe());
     assert!(!ids("open").contains(episode));
-    let found =
-        desk.get(&format!("/v1/alerts?episode_id={}", episode.as_str().unwrap()), Role::Viewer);
-    assert_eq!(found.body["items"][0]["ended"]["closed"], "command", "{found:?}");
+    let path = format!("/v1/alerts?episode_id={}", episode.as_str().unwrap());
+    let found = || desk.get(&path, Role::Viewer).body["items"][0].clone();
+    wait::until(|| found()["ended"]["closed"] == "command", || found().to_string());
     assert!(!ids("quiet").contains(episode), "somebody dealt with it");
-    let by = &found.body["items"][0]["closed"];
+    let by = &found()["closed"];
     assert_eq!(
         (&by["reason"], &by["finding"]),
         (&json!("travels"), &json!("false_positive")),
@@ -564,6 +564,27 @@ fn an_alert_whose_episode_went_quiet_is_open_until_somebody_closes_it() {
     assert_eq!((of("open").len(), of("quiet").len()), (1, 0));
     // It ended once, and not by whoever closed it.
     assert_eq!(of("closed")[0]["ended"]["closed"], "quiet");
+}
+
+/// A dead letter shows its shape to everybody, and itself to few, who are named in the log and in the audit trail.
+fn look_at_the_dead_letter(desk: &Desk) {
+    let letters = || desk.get("/v1/dlq?reason=missing_field", Role::Viewer).body;
+    wait::until(|| letters()["items"][0].is_object(), || letters().to_string());
+    let letter = letters()["items"][0].clone();
+    assert!(!letter.to_string().contains("4111"), "{letter:#}");
+    assert!(letter["preview"].as_str().unwrap().contains(r#""x-************0000""#), "{letter:#}");
+    let path = format!("/v1/dlq/{}", letter["number"].as_str().unwrap());
+    assert_eq!(desk.get(&path, Role::Viewer).status, 403);
+    let whole = desk.get(&path, Role::Auditor).body;
+    assert!(whole["letter"]["raw_base64"].as_str().is_some_and(|raw| raw.len() > 50), "{whole:#}");
+    let said = || desk.service.said();
+    wait::until(|| said().contains("Hidden data was shown") && said().contains("auditor"), said);
+    // In each of the two partitions, and in that of commands, which told of the look at the dead
+    // letter, when the read model has heard of it.
+    let audit = || desk.get("/v1/audit?kind=ruleset_active", Role::Auditor).body;
+    let entries = || audit()["items"].as_array().unwrap().len();
+    wait::until(|| entries() >= 3, || format!("{:#}", audit()));
+    assert_eq!(entries(), 3, "{:#}", audit());
 }
 
 #[test]
@@ -628,21 +649,7 @@ fn decisions_alerts_and_dead_letters_are_found_by_what_they_say() {
     assert_eq!(alerts["items"].as_array().unwrap().len(), 1, "{alerts:#}");
     assert_eq!(alerts["items"][0]["alert"]["decision_id"], id);
 
-    // A dead letter shows its shape to everybody, and itself to few, who are named in the log.
-    let letters = || desk.get("/v1/dlq?reason=missing_field", Role::Viewer).body;
-    wait::until(|| letters()["items"][0].is_object(), || letters().to_string());
-    let letter = letters()["items"][0].clone();
-    assert!(!letter.to_string().contains("4111"), "{letter:#}");
-    assert!(letter["preview"].as_str().unwrap().contains(r#""x-************0000""#), "{letter:#}");
-    let path = format!("/v1/dlq/{}", letter["number"].as_str().unwrap());
-    assert_eq!(desk.get(&path, Role::Viewer).status, 403);
-    let whole = desk.get(&path, Role::Auditor).body;
-    assert!(whole["letter"]["raw_base64"].as_str().is_some_and(|raw| raw.len() > 50), "{whole:#}");
-    let said = || desk.service.said();
-    wait::until(|| said().contains("Hidden data was shown") && said().contains("auditor"), said);
-    let audit = desk.get("/v1/audit?kind=ruleset_active", Role::Auditor).body;
-    // In each of the two partitions, and in that of commands, which told of the look at the dead letter.
-    assert_eq!(audit["items"].as_array().unwrap().len(), 3, "{audit:#}");
+    look_at_the_dead_letter(&desk);
     close_the_alert(&desk, &alerts["items"][0]["alert"]["episode"]["id"]);
 }
 

@@ -250,10 +250,6 @@ fn every_bad_input_gets_the_answer_of_the_table_by_kafka_and_by_http() {
 
     let places = write_all(&desk, &all);
     let answers = ask(&desk, Way::new('h'), &all);
-    eprintln!(
-        "HWM {}",
-        std::fs::read_to_string(format!("/proc/{}/status", desk.service.pid())).unwrap()
-    );
     let told = Told::by(&desk);
     let by_kafka: Vec<String> =
         places.iter().map(|(partition, offset)| told.of_record(*partition, *offset)).collect();
