@@ -146,29 +146,31 @@ impl Name {
         self.bytes.get(..self.len).unwrap_or_default()
     }
 
-    /// With one more letter; none where it becomes too long.
-    fn push(mut self, letter: u8) -> Option<Self> {
+    /// Adds a letter, but not `_` or `-`; whether there was room for it.
+    fn push(&mut self, letter: u8) -> bool {
         if matches!(letter, b'_' | b'-') {
-            return Some(self);
+            return true;
         }
-        *self.bytes.get_mut(self.len)? = letter.to_ascii_lowercase();
+        let Some(room) = self.bytes.get_mut(self.len) else { return false };
+        *room = letter.to_ascii_lowercase();
         self.len += 1;
-        Some(self)
+        true
     }
 
-    fn of(name: &[u8]) -> Option<Self> {
-        let name = name.iter().try_fold(Self::EMPTY, |name, letter| name.push(*letter))?;
-        (name.len > 0).then_some(name)
+    fn of(letters: &[u8]) -> Option<Self> {
+        let mut name = Self::EMPTY;
+        let fits = letters.iter().all(|letter| name.push(*letter));
+        (fits && name.len > 0).then_some(name)
     }
 
     /// The word at a place and its end; each of its letters may be written as JSON escapes it, `\u0063`. No name: it is too long.
     fn at(raw: &[u8], start: usize) -> (Option<Self>, usize) {
-        let (mut name, mut end) = (Some(Self::EMPTY), start);
+        let (mut name, mut fits, mut end) = (Self::EMPTY, true, start);
         while let Some((letter, length)) = letter(raw, end) {
-            name = name.and_then(|name| name.push(letter));
+            fits = fits && name.push(letter);
             end += length;
         }
-        (name, end)
+        (fits.then_some(name), end)
     }
 }
 
