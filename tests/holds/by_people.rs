@@ -1,33 +1,18 @@
 //! What people do about a hold before it ends: they ask others, and say that they work on it.
 
+use std::sync::Arc;
+
 use riskweir::decision::episodes::Closed;
 use riskweir::decision::holds::HoldState;
 use riskweir::engine::OutputTopic;
 use riskweir::engine::counters::{ENDS, HOLD_AGE_BOUNDS_S};
+use riskweir::rules::program::Program;
 use serde_json::{Value, json};
 
-use super::{Desk, MINUTE_MS, START_MS, command, compiled, time};
+use super::{Desk, MINUTE_MS, START_MS, command, compiled, random, time};
 
-const RULES: &str = r#"
-event pay from "t"
-  id    id     : text
-  time  at     : time unit ms
-  key   card   : card
-  field amount : money currency EUR
-rule large
-  id "R-1"
-  owner fraud
-  severity high
-  on pay
-  when amount > 100 EUR and amount <= 900 EUR
-  then hold for 1h otherwise block
-rule huge
-  id "R-2"
-  owner fraud
-  severity high
-  on pay
-  when amount > 900 EUR
-  then hold for 1h otherwise escalate to seniors for 4h otherwise release
+/// An alert that nobody holds money for.
+const SAID: &str = r#"
 rule said
   id "R-3"
   owner fraud
@@ -36,6 +21,10 @@ rule said
   when amount = 5 EUR
   then alert queue l1 once per card per 30m message "five"
 "#;
+
+fn program() -> Arc<Program> {
+    compiled(&format!("{}{SAID}", random::rules()))
+}
 
 fn at(minutes: i64) -> i64 {
     START_MS + minutes * MINUTE_MS
@@ -58,7 +47,7 @@ fn answer(out: &[(OutputTopic, Value)]) -> &Value {
 
 #[test]
 fn others_are_asked_now_until_the_last_deadline_that_was_promised() {
-    let mut desk = Desk::over(compiled(RULES));
+    let mut desk = Desk::over(program());
     let hold_id = held(&mut desk, "p1", "950.00");
     let escalate = command("c1", "hold.escalate", &hold_id);
     let out = desk.command(at(10), &escalate);
@@ -89,7 +78,7 @@ fn others_are_asked_now_until_the_last_deadline_that_was_promised() {
 
 #[test]
 fn where_the_rule_names_nobody_the_command_does_and_the_end_stays() {
-    let mut desk = Desk::over(compiled(RULES));
+    let mut desk = Desk::over(program());
     let hold_id = held(&mut desk, "p1", "500.00");
     let mut asks = command("c1", "hold.escalate", &hold_id);
     let out = desk.command(at(10), &asks);
@@ -120,7 +109,7 @@ fn where_the_rule_names_nobody_the_command_does_and_the_end_stays() {
 
 #[test]
 fn who_works_on_a_hold_is_told_and_keeps_nobody_from_deciding_it() {
-    let mut desk = Desk::over(compiled(RULES));
+    let mut desk = Desk::over(program());
     let hold_id = held(&mut desk, "p1", "950.00");
     let by = |id: &str, actor: &str, kind: &str, take_from: Option<&str>| {
         let mut command = command(id, kind, &hold_id);
@@ -146,7 +135,7 @@ fn who_works_on_a_hold_is_told_and_keeps_nobody_from_deciding_it() {
         json!({"actor": "bob", "at": time(at(3))})
     );
     // A claim is part of the state.
-    desk = desk.restored(compiled(RULES));
+    desk = desk.restored(program());
     let told = desk.command(at(4), &by("c4", "ann", "hold.unclaim", None));
     assert_eq!(answer(&told)["claimed_by"], "bob");
     let back = desk.command(at(5), &by("c5", "bob", "hold.unclaim", None));
@@ -173,7 +162,7 @@ fn who_works_on_a_hold_is_told_and_keeps_nobody_from_deciding_it() {
 /// By hand: released after 10 minutes, expired after an hour, refused after 20.
 #[test]
 fn how_long_holds_were_open_is_counted_by_how_they_ended_and_episodes_by_what_ended_them() {
-    let mut desk = Desk::over(compiled(RULES));
+    let mut desk = Desk::over(program());
     let [one, _, three] = ["p1", "p2", "p3"].map(|id| held(&mut desk, id, "500.00"));
     desk.command(at(10), &command("c1", "hold.release", &one));
     desk.command(at(20), &command("c2", "hold.confirm", &three));
@@ -203,6 +192,6 @@ fn how_long_holds_were_open_is_counted_by_how_they_ended_and_episodes_by_what_en
     });
     desk.command(at(182), &close);
     assert_eq!((ends(&desk, Closed::Quiet), ends(&desk, Closed::Command)), (1, 1));
-    let again = desk.restored(compiled(RULES));
+    let again = desk.restored(program());
     assert_eq!((ends(&again, Closed::Quiet), ends(&again, Closed::Command)), (1, 1));
 }

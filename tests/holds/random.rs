@@ -20,6 +20,12 @@ rule huge
   then hold for 1h otherwise escalate to seniors for 4h otherwise release
 "#;
 
+/// Rules that hold what is large until somebody decides, and ask others about what is huge.
+pub(super) fn rules() -> String {
+    let large = RULES.replace("amount > 100 EUR", "amount > 100 EUR and amount < 900 EUR");
+    format!("{large}{ASKING}")
+}
+
 /// A hold as the handbook has it.
 #[derive(Clone, Debug)]
 struct Held {
@@ -254,8 +260,7 @@ fn paid(
 /// meanwhile.
 #[test]
 fn random_commands_do_what_a_naive_model_says_across_a_restore() {
-    let rules = RULES.replace("amount > 100 EUR", "amount > 100 EUR and amount < 900 EUR");
-    let program = compiled(&format!("{rules}{ASKING}"));
+    let program = compiled(&rules());
     let mut reached: BTreeMap<String, u32> = BTreeMap::new();
     for seed in 0..40 {
         let dice = &mut Dice::new(seed);
