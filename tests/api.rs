@@ -154,6 +154,16 @@ fn bodies_and_parameters_are_what_the_document_says_or_refused() {
     is(post(b"{}", "application/json"), 400, "bad_body");
     is(post(br#"{"reason":"x","extra":1}"#, "application/json"), 400, "bad_body");
     is(post(br#"{"reason":"  "}"#, "application/json"), 400, "bad_body");
+    // Nothing that a second person would not see, or would see in another order.
+    for unseen in [r"\u200b", r"paid\u202etner", r"paid\u0007"] {
+        let body = format!(r#"{{"reason":"{unseen}"}}"#);
+        is(post(body.as_bytes(), "application/json"), 400, "bad_body");
+    }
+    is(
+        post(br#"{"reason":"paid\n\u0645\u06cc\u200c\u062e"}"#, "application/json"),
+        404,
+        "not_found",
+    );
     is(post(br#"{"reason":"x"}"#, "application/json; charset=utf-8"), 404, "not_found");
     let long = format!(r#"{{"reason":"{}"}}"#, "x".repeat(2 << 20));
     is(post(long.as_bytes(), "application/json"), 413, "too_large");

@@ -523,6 +523,20 @@ fn a_wrong_call_ends_with_2_and_help_with_0() {
 }
 
 #[test]
+fn a_token_that_would_open_nothing_is_not_made() {
+    let place = Place::with(&[]);
+    let until = |time: &str| {
+        place.call(&["token", "new", "--name", "ann", "--role", "viewer", "--expires", time])
+    };
+    let past = until("2020-01-31T00:00:00Z");
+    assert_eq!((past.code, past.out.as_str()), (2, ""));
+    assert!(past.err.contains("it has passed"), "{}", past.err);
+    let later = until("9000-01-31T00:00:00Z");
+    assert_eq!(later.code, 0, "{}", later.err);
+    assert!(later.out.contains(" 9000-01-31T00:00:00"), "{}", later.out);
+}
+
+#[test]
 fn colors_are_for_terminals_unless_asked_for() {
     let place = place(&RULES.replace("amount > 100", "amuont > 100"));
     let has_color = |arguments: &[&str], no_color: Option<&str>| {

@@ -21,6 +21,15 @@ pub fn escaped(text: &str, other: impl Fn(char, &mut String)) -> String {
     out
 }
 
+/// Whether a character shows as nothing or reorders what is shown, so that a reader does not see what the machine reads. Line
+/// breaks, tabs and the joiners of scripts that need them are none.
+pub fn is_invisible(c: char) -> bool {
+    let control = c.is_control() && !matches!(c, '\t' | '\n' | '\r');
+    control
+        || matches!(c, '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}')
+        || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{61c}' | '\u{ad}')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

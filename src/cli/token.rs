@@ -9,6 +9,7 @@ use crate::api::roles::{Person, Role, Scope};
 use crate::api::tokens::{Token, is_name};
 use crate::base::time::{format_rfc3339, parse_rfc3339};
 use crate::cli::{Console, Exit, Failure, Format, unless_gone};
+use crate::runtime::clock::{Clock as _, SystemClock};
 
 /// Arguments of `riskweir token`.
 #[derive(Args, Debug)]
@@ -35,7 +36,7 @@ struct New {
     #[arg(long, value_name = "TOPIC", value_parser = topic)]
     topic: Vec<String>,
     /// Until when it is valid, as in 2027-01-31T00:00:00Z (default: for ever).
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, value_name = "TIME", value_parser = future)]
     expires: Option<i64>,
 }
 
@@ -57,9 +58,13 @@ fn topic(text: &str) -> Result<String, String> {
     Scope::of([text]).map(|_| text.to_owned()).map_err(str::to_owned)
 }
 
-fn time(text: &str) -> Result<i64, String> {
-    parse_rfc3339(text.as_bytes())
-        .ok_or_else(|| "write an instant as 2027-01-31T00:00:00Z".to_owned())
+fn future(text: &str) -> Result<i64, String> {
+    let at_ms = parse_rfc3339(text.as_bytes())
+        .ok_or_else(|| "write an instant as 2027-01-31T00:00:00Z".to_owned())?;
+    if at_ms <= SystemClock::start().wall_ms() {
+        return Err("it has passed: the token would open nothing".to_owned());
+    }
+    Ok(at_ms)
 }
 
 /// Runs the command.

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::api::acts::{self, By};
-use crate::api::answer::holds::check_reason;
+use crate::api::answer::reason::{SEEN, check_reason};
 use crate::api::answer::requests;
 use crate::api::answer::rules::{Draft, DraftFile, Plan, compiled, heavy, of_draft, plan_of};
 use crate::api::archive::{self, Files};
@@ -42,7 +42,7 @@ const MAX_TAG_BYTES: usize = 66;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Activate {
     /// Why.
-    #[schemars(length(min = 1, max = 1000), regex(pattern = r"\S"))]
+    #[schemars(length(min = 1, max = 1000), regex(pattern = SEEN))]
     reason: String,
     /// The digest of the rule set in the rule folder, as `riskweir check` tells it: what is approved is what was looked at. With
     /// `api.write_rules: on` also that of a former one whose files are known.
@@ -55,7 +55,7 @@ pub(crate) struct Activate {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Proposal {
     /// Why.
-    #[schemars(length(min = 1, max = 1000), regex(pattern = r"\S"))]
+    #[schemars(length(min = 1, max = 1000), regex(pattern = SEEN))]
     reason: String,
     /// The rule set whose files these are put on, by its digest: the one that decides where nobody says, or one that decided
     /// before.

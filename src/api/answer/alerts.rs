@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::api::answer::holds::check_reason;
 use crate::api::answer::page::{page, shown};
+use crate::api::answer::reason::{SEEN, check_reason};
 use crate::api::answer::standing::change;
 use crate::api::call::{Call, Reply};
 use crate::api::commands::ALERT_CLOSE;
@@ -62,7 +62,7 @@ pub(crate) struct ClosedBy {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Close {
     /// Why; it stands in the audit trail.
-    #[schemars(length(min = 1, max = 1000), regex(pattern = r"\S"))]
+    #[schemars(length(min = 1, max = 1000), regex(pattern = SEEN))]
     reason: String,
     /// What came out: it was what the alert says; it was not, and yet worth a look; neither.
     finding: Option<Finding>,

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use crate::api::answer::reason::{SEEN, check_reason};
 use crate::api::answer::requests::{self, RequestItem};
 use crate::api::answer::standing::ask_second_person;
 use crate::api::call::{Call, Reply};
@@ -37,9 +38,6 @@ const MAX_STEPS: i64 = 200;
 
 /// Longest text of a command beside its reason.
 const MAX_TEXT_BYTES: usize = 256;
-
-/// Longest reason.
-pub(crate) const MAX_REASON_BYTES: usize = 1_000;
 
 /// A hold as it stands.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -79,7 +77,7 @@ pub(crate) struct HoldStep {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Decide {
     /// Why; it stands in the records.
-    #[schemars(length(min = 1, max = 1000), regex(pattern = r"\S"))]
+    #[schemars(length(min = 1, max = 1000), regex(pattern = SEEN))]
     pub(crate) reason: String,
 }
 
@@ -88,7 +86,7 @@ pub(crate) struct Decide {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Extend {
     /// Why; it stands in the records.
-    #[schemars(length(min = 1, max = 1000), regex(pattern = r"\S"))]
+    #[schemars(length(min = 1, max = 1000), regex(pattern = SEEN))]
     reason: String,
     /// The new deadline: later than the old one, at most 400 days after the hold was placed.
     #[schemars(extend("format" = "date-time"))]
@@ -100,7 +98,7 @@ pub(crate) struct Extend {
 #[serde(deny_unknown_fields)]
 pub(crate) struct AskOthers {
     /// Why; it stands in the records and in the alert.
-    #[schemars(length(min = 1, max = 1000), regex(pattern = r"\S"))]
+    #[schemars(length(min = 1, max = 1000), regex(pattern = SEEN))]
     reason: String,
     /// Whose queue is asked; without it the one that the hold would ask at its first deadline.
     #[schemars(length(min = 1, max = 256), regex(pattern = r"\S"))]
@@ -115,7 +113,7 @@ pub(crate) struct AskOthers {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Claim {
     /// Why; it stands in the records.
-    #[schemars(length(min = 1, max = 1000), regex(pattern = r"\S"))]
+    #[schemars(length(min = 1, max = 1000), regex(pattern = SEEN))]
     reason: String,
     /// Whose claim is taken over or given back, where that is somebody else: for `senior` and `admin`.
     #[schemars(length(min = 1, max = 256), regex(pattern = r"\S"))]
@@ -231,7 +229,7 @@ pub(crate) fn needs_four_eyes(state: &State, hold: &KeptHold) -> bool {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Place {
     /// Why; it stands in the records.
-    #[schemars(length(min = 1, max = 1000), regex(pattern = r"\S"))]
+    #[schemars(length(min = 1, max = 1000), regex(pattern = SEEN))]
     reason: String,
     /// The kind of entity, as the rules' schema names it: `account`, `card`.
     #[schemars(length(min = 1, max = 256), regex(pattern = r"\S"))]
@@ -473,21 +471,6 @@ pub(crate) async fn release_approved(
         },
     );
     give(state, &asked).await.map(|done| done.state)
-}
-
-/// A reason that says something and fits into a command.
-///
-/// # Errors
-/// It does not.
-pub(crate) fn check_reason(reason: &str) -> Result<(), Problem> {
-    if reason.trim().is_empty()
-        || reason.chars().count() > MAX_REASON_BYTES
-        || reason.len() > MAX_REASON_BYTES
-    {
-        let what = format!("`reason` says something, in at most {MAX_REASON_BYTES} bytes");
-        return Err(Problem::new(BAD_BODY, what).with("member", "reason"));
-    }
-    Ok(())
 }
 
 /// What `:release` answers where it takes a second person.

@@ -12,6 +12,7 @@ pub(crate) mod me;
 pub(crate) mod others;
 mod page;
 pub(crate) mod proof;
+pub(crate) mod reason;
 pub(crate) mod requests;
 pub(crate) mod rules;
 pub(crate) mod score;

@@ -10,7 +10,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::api::acts::{self, By};
-use crate::api::answer::holds::{self, Decide, check_reason};
+use crate::api::answer::holds::{self, Decide};
+use crate::api::answer::reason::check_reason;
 use crate::api::answer::{activation, standing};
 use crate::api::call::{Call, MAX_KEY_BYTES, Reply};
 use crate::api::fresh;

@@ -8,7 +8,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::api::answer::holds::{check_reason, check_text, instant};
+use crate::api::answer::holds::{check_text, instant};
+use crate::api::answer::reason::{SEEN, check_reason};
 use crate::api::answer::requests;
 use crate::api::call::{Call, Reply};
 use crate::api::commands::{
@@ -182,7 +183,7 @@ fn rule_id(program: &Program, index: usize) -> String {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Put {
     /// Why; it stands in the audit trail.
-    #[schemars(length(min = 1, max = 1000), regex(pattern = r"\S"))]
+    #[schemars(length(min = 1, max = 1000), regex(pattern = SEEN))]
     reason: String,
     /// The value.
     #[schemars(length(min = 1, max = 256), regex(pattern = r"\S"))]
@@ -197,7 +198,7 @@ pub(crate) struct Put {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Take {
     /// Why; it stands in the audit trail.
-    #[schemars(length(min = 1, max = 1000), regex(pattern = r"\S"))]
+    #[schemars(length(min = 1, max = 1000), regex(pattern = SEEN))]
     reason: String,
     /// The value.
     #[schemars(length(min = 1, max = 256), regex(pattern = r"\S"))]
@@ -209,7 +210,7 @@ pub(crate) struct Take {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Snooze {
     /// Why; it stands in the audit trail and in the decisions that it changes.
-    #[schemars(length(min = 1, max = 1000), regex(pattern = r"\S"))]
+    #[schemars(length(min = 1, max = 1000), regex(pattern = SEEN))]
     reason: String,
     /// The key.
     #[schemars(length(min = 1, max = 256), regex(pattern = r"\S"))]
@@ -227,7 +228,7 @@ pub(crate) struct Snooze {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Wake {
     /// Why; it stands in the audit trail.
-    #[schemars(length(min = 1, max = 1000), regex(pattern = r"\S"))]
+    #[schemars(length(min = 1, max = 1000), regex(pattern = SEEN))]
     reason: String,
     /// The key.
     #[schemars(length(min = 1, max = 256), regex(pattern = r"\S"))]

@@ -11,6 +11,7 @@ pub(in crate::rules::syntax) mod text;
 #[cfg(test)]
 mod tests;
 
+use crate::base::text::is_invisible;
 use crate::diag::{Diagnostic, FileId, Span, codes};
 use crate::rules::syntax::token::{Comment, Sign, Token, TokenKind};
 
@@ -55,14 +56,6 @@ struct Lexer<'a> {
 /// An offset as spans carry it. Files are capped far below 4 GiB, so nothing is ever cut off.
 fn offset(at: usize) -> u32 {
     u32::try_from(at).unwrap_or(u32::MAX)
-}
-
-/// Characters that show as nothing or reorder what is shown: a reader would not see what the machine reads.
-fn is_invisible(c: char) -> bool {
-    let control = c.is_control() && !matches!(c, '\t' | '\n' | '\r');
-    control
-        || matches!(c, '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}')
-        || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{61c}' | '\u{ad}')
 }
 
 fn is_word_char(c: char) -> bool {

@@ -1,7 +1,8 @@
 //! Quoted texts and their escapes.
 
+use crate::base::text::is_invisible;
 use crate::diag::{Diagnostic, Span, codes};
-use crate::rules::syntax::lexer::{Lexer, is_invisible, offset};
+use crate::rules::syntax::lexer::{Lexer, offset};
 use crate::rules::syntax::token::TokenKind;
 
 impl Lexer<'_> {
