@@ -9,6 +9,7 @@
 //!
 //! Start reading at [`serve`], then [`dispatch`], [`table`], [`commands`].
 
+mod access;
 mod acts;
 mod answer;
 mod archive;

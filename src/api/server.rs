@@ -17,6 +17,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Semaphore, oneshot};
 
+use crate::api::access::keep_telling;
 use crate::api::dispatch::answer;
 use crate::api::state::State;
 use crate::api::tls::Tls;
@@ -69,6 +70,7 @@ impl Listener {
             std::thread::Builder::new().name("api-listen".to_owned()).spawn(move || {
                 runtime.block_on(async move {
                     let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
+                    tokio::spawn(keep_telling(Arc::clone(&state)));
                     tokio::select! {
                         () = accept(listener, tls, state) => {}
                         _ = stopped => {}

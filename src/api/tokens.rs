@@ -4,13 +4,14 @@
 //! RFC 3339 or `-`. What is random needs no slow hash: whoever reads the file cannot guess a token. Every digest is compared, each in constant time.
 //!
 //! The file is looked at again when it changes, so that a token can be withdrawn at once. A file that cannot be read then
-//! leaves the tokens as they were, and the log says so.
+//! leaves the tokens as they were, and the log says so. Which tokens came and went is kept until the audit trail was told.
 
 use core::fmt;
+use std::collections::{HashSet, VecDeque};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use base64::Engine as _;
@@ -83,11 +84,41 @@ pub fn is_name(name: &str) -> bool {
     (1..=MAX_NAME_BYTES).contains(&name.len()) && name.bytes().all(fits)
 }
 
-#[derive(Clone)]
-struct Entry {
-    person: Person,
-    digest: [u8; 32],
-    expires_ms: Option<i64>,
+/// A line of the file.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// Whose token it is.
+    pub(crate) person: Person,
+    /// SHA-256 of the token.
+    pub(crate) digest: [u8; 32],
+    /// Until when it is valid, ms since 1970; none: for ever.
+    pub(crate) expires_ms: Option<i64>,
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Entry({})", self.person.name)
+    }
+}
+
+/// What became of lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Became {
+    /// They were there at the start.
+    Known,
+    /// They came.
+    Added,
+    /// They went.
+    Withdrawn,
+}
+
+/// What the audit trail is to be told of the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct News {
+    /// What became of them.
+    pub(crate) became: Became,
+    /// The lines; at least one unless it is the start.
+    pub(crate) entries: Arc<Vec<Entry>>,
 }
 
 /// The tokens that are known.
@@ -100,6 +131,23 @@ struct Known {
     entries: Arc<Vec<Entry>>,
     looked: Instant,
     stamp: Option<(SystemTime, u64)>,
+    /// Oldest first. What one change of the file brings, and the file changes at most once in [`LOOK_EVERY`].
+    untold: VecDeque<News>,
+}
+
+impl Known {
+    /// These lines from now on.
+    fn become_known(&mut self, entries: Vec<Entry>) {
+        let without = |all: &[Entry], others: &[Entry]| -> Arc<Vec<Entry>> {
+            let digests: HashSet<_> = others.iter().map(|it| it.digest).collect();
+            let is_same = |it: &Entry| digests.contains(&it.digest) && others.contains(it);
+            Arc::new(all.iter().filter(|it| !is_same(it)).cloned().collect())
+        };
+        let went = News { became: Became::Withdrawn, entries: without(&self.entries, &entries) };
+        let came = News { became: Became::Added, entries: without(&entries, &self.entries) };
+        self.untold.extend([went, came].into_iter().filter(|news| !news.entries.is_empty()));
+        self.entries = Arc::new(entries);
+    }
 }
 
 impl fmt::Debug for Tokens {
@@ -114,11 +162,13 @@ impl Tokens {
     /// # Errors
     /// It cannot be read, or a line is wrong; never what stands there.
     pub fn open(path: Option<&Path>) -> Result<Self, String> {
-        let entries = path.map_or_else(|| Ok(Vec::new()), read)?;
+        let entries = Arc::new(path.map_or_else(|| Ok(Vec::new()), read)?);
+        let start = News { became: Became::Known, entries: Arc::clone(&entries) };
         let known = Known {
-            entries: Arc::new(entries),
+            entries,
             looked: Instant::now(),
             stamp: path.and_then(stamp),
+            untold: path.map(|_| start).into_iter().collect(),
         };
         Ok(Self { path: path.map(Path::to_owned), known: Mutex::new(known) })
     }
@@ -139,8 +189,23 @@ impl Tokens {
         is_valid.then(|| entry.person.clone())
     }
 
+    /// The oldest of what the audit trail was not told of; it looks at the file.
+    pub(crate) fn untold(&self) -> Option<News> {
+        self.entries();
+        self.lock().untold.front().cloned()
+    }
+
+    /// It was told of that.
+    pub(crate) fn told(&self) {
+        self.lock().untold.pop_front();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn entries(&self) -> Arc<Vec<Entry>> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.lock();
         let Some(path) = self.path.as_deref().filter(|_| known.looked.elapsed() >= LOOK_EVERY)
         else {
             return Arc::clone(&known.entries);
@@ -149,7 +214,7 @@ impl Tokens {
         let stamp = stamp(path);
         if stamp != known.stamp {
             match read(path) {
-                Ok(entries) => known.entries = Arc::new(entries),
+                Ok(entries) => known.become_known(entries),
                 Err(reason) => happening::ApiTokensRefused { reason: &reason }.emit(),
             }
             known.stamp = stamp;

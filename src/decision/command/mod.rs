@@ -233,7 +233,8 @@ pub struct Deed {
     pub digest: Option<String>,
     /// The request for a second person that it belongs to.
     pub request: Option<String>,
-    /// Of a request that is made: what is asked for, JSON, card numbers masked; whoever reads the trail knows the request by it.
+    /// JSON. Of a request that is made: what is asked for, card numbers masked; whoever reads the trail knows the request by it. Of
+    /// tokens: whose they are.
     pub details: Option<String>,
 }
 
@@ -304,11 +305,17 @@ pub enum Act {
     DeadLetterShown,
     /// Records of dead letters were put into their topics again.
     DeadLettersRetried,
+    /// Tokens that the API lets in at its start.
+    TokensKnown,
+    /// Tokens that it lets in since the file of tokens changed.
+    TokensAdded,
+    /// Tokens that it lets in no longer.
+    TokensWithdrawn,
 }
 
 impl Act {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::RequestMade,
         Self::RequestApproved,
         Self::RequestRefused,
@@ -320,6 +327,9 @@ impl Act {
         Self::LabelsImported,
         Self::DeadLetterShown,
         Self::DeadLettersRetried,
+        Self::TokensKnown,
+        Self::TokensAdded,
+        Self::TokensWithdrawn,
     ];
 
     /// As commands and records name it.
@@ -336,6 +346,9 @@ impl Act {
             Self::LabelsImported => "labels.imported",
             Self::DeadLetterShown => "dead_letter.shown",
             Self::DeadLettersRetried => "dead_letters.retried",
+            Self::TokensKnown => "tokens.known",
+            Self::TokensAdded => "tokens.added",
+            Self::TokensWithdrawn => "tokens.withdrawn",
         }
     }
 }

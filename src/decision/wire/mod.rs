@@ -597,7 +597,8 @@ pub struct CommandAnswer<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("enum" = ["request.made", "request.approved", "request.refused", "request.failed",
         "request.overridden", "rules.activated", "rules.accepted",
-        "label.posted", "labels.imported", "dead_letter.shown", "dead_letters.retried"]))]
+        "label.posted", "labels.imported", "dead_letter.shown", "dead_letters.retried",
+        "tokens.known", "tokens.added", "tokens.withdrawn"]))]
     pub act: Option<&'a str>,
     /// What it was about: the digest of a rule set, a hold, a topic, the place of a record.
     #[serde(skip_serializing_if = "Option::is_none")]
