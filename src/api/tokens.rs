@@ -21,6 +21,7 @@ use subtle::ConstantTimeEq as _;
 
 use crate::api::roles::{Person, Role, Scope};
 use crate::base::digest::hex;
+use crate::base::Digest;
 use crate::base::time::{format_rfc3339, parse_rfc3339};
 use crate::telemetry::api as happening;
 
@@ -232,17 +233,6 @@ fn digest(token: &str) -> [u8; 32] {
     Sha256::digest(token.as_bytes()).into()
 }
 
-fn unhex(text: &str) -> Option<[u8; 32]> {
-    if text.len() != 64 || !text.is_ascii() {
-        return None;
-    }
-    let mut bytes = [0_u8; 32];
-    for (at, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(text.get(2 * at..2 * at + 2)?, 16).ok()?;
-    }
-    Some(bytes)
-}
-
 fn read(path: &Path) -> Result<Vec<Entry>, String> {
     let refused = |error: io::Error| format!("could not read `{}`: {error}", path.display());
     if fs::metadata(path).map_err(refused)?.len() > MAX_BYTES {
@@ -292,7 +282,7 @@ fn entry(line: &str) -> Result<Entry, &'static str> {
         "-" => None,
         text => Some(parse_rfc3339(text.as_bytes()).ok_or("an expiry is RFC 3339, or `-`")?),
     };
-    let digest = digest.strip_prefix("sha256:").and_then(unhex);
+    let digest = digest.strip_prefix("sha256:").and_then(Digest::of_hex).map(|digest| digest.0);
     let digest = digest.ok_or("a digest is `sha256:` and 64 hexadecimal digits")?;
     let scope = match topics.map(|topics| topics.strip_prefix("topics=").ok_or(LINE)) {
         // WHY: a line that ends short must not let somebody see everything.

@@ -14,6 +14,18 @@ impl Digest {
         Self(Sha256::digest(bytes).into())
     }
 
+    /// The one that [`Digest::hex`] gives; none where these are not its 64 digits.
+    pub fn of_hex(digits: &str) -> Option<Self> {
+        if digits.len() != 64 || !digits.is_ascii() {
+            return None;
+        }
+        let mut bytes = [0_u8; 32];
+        for (at, byte) in bytes.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(digits.get(2 * at..2 * at + 2)?, 16).ok()?;
+        }
+        Some(Self(bytes))
+    }
+
     /// Digests parts in order, each preceded by its length, so that no two lists of parts read the same.
     pub fn of_parts(parts: &[&[u8]]) -> Self {
         let mut hasher = Sha256::new();

@@ -29,6 +29,24 @@ impl Default for Link {
 }
 
 impl Link {
+    /// As commits note it: number, digest, what was announced, in hexadecimal digits.
+    pub fn text(&self) -> String {
+        let announced = self.announced.as_ref().map(Digest::hex).unwrap_or_default();
+        format!("{}:{}:{announced}", self.seq, self.last.hex())
+    }
+
+    /// Reads that; none where it is something else.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split(':');
+        let seq: u64 = parts.next()?.parse().ok().filter(|seq| *seq < u64::MAX >> 1)?;
+        let last = Digest::of_hex(parts.next()?)?;
+        let announced = match parts.next()? {
+            "" => None,
+            digits => Some(Digest::of_hex(digits)?),
+        };
+        parts.next().is_none().then_some(Self { seq, last, announced })
+    }
+
     /// Takes note of the record that was just written.
     pub(super) fn advance(&mut self, body: &[u8]) {
         self.seq += 1;
@@ -50,6 +68,11 @@ impl Chains {
             self.links.resize(at + 1, Link::default());
         }
         &mut self.links[at]
+    }
+
+    /// Goes on from there.
+    pub(super) fn resume(&mut self, stream: StreamId, link: Link) {
+        *self.of(stream) = link;
     }
 
     /// Where the chain of a stream stands.
@@ -93,4 +116,35 @@ impl Chains {
 fn load_digest(code: &mut Decoder<'_>) -> Result<[u8; 32], Damaged> {
     const WHAT: &str = "digest of an audit record";
     code.raw(32, WHAT)?.try_into().map_err(|_| code.damaged(WHAT))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_reads_back_and_nothing_else_is_one() {
+        let digits = "ab".repeat(32);
+        for (text, is_announced) in
+            [(format!("7:{digits}:{digits}"), true), (format!("7:{digits}:"), false)]
+        {
+            let link = Link::parse(&text).unwrap();
+            assert_eq!(
+                (link.seq, link.last, link.announced.is_some()),
+                (7, Digest([0xab; 32]), is_announced)
+            );
+            assert_eq!(link.text(), text);
+        }
+        for other in [
+            "",
+            "7",
+            "7:ab:",
+            &format!("x:{digits}:"),
+            &format!("7:{digits}"),
+            &format!("7:{digits}::"),
+        ] {
+            assert_eq!(Link::parse(other), None, "{other}");
+        }
+        assert_eq!(Link::parse(&format!("{}:{digits}:", u64::MAX)), None);
+    }
 }

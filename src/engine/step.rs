@@ -382,6 +382,13 @@ impl Engine {
         self.remembered.chains.get(stream)
     }
 
+    /// Goes on with the chain of a stream from a record that was written.
+    ///
+    /// WHY: a state that another rule set derived, or that lacks records, has a chain that nobody wrote.
+    pub fn resume_audit(&mut self, stream: StreamId, link: Link) {
+        self.remembered.chains.resume(stream, link);
+    }
+
     /// Where the chains of audit records stand, by input partition.
     pub fn audit_chains(&self) -> impl Iterator<Item = (&Source, Link)> {
         let streams = (0..).map(StreamId);

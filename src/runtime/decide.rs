@@ -322,6 +322,22 @@ impl Step for Deciding {
         Some(AuditStanding { seq, last, decisions: self.engine.digest() })
     }
 
+    fn audit_link(&self, topic: &str, partition: i32) -> Option<Link> {
+        let last = self.last.as_ref().filter(|(of, number, _)| *number == partition && of == topic);
+        let link = if let Some((_, _, stream)) = last {
+            self.engine.audit_chain(*stream)
+        } else {
+            let mut chains = self.engine.audit_chains();
+            chains.find(|(it, _)| it.partition == partition && it.topic == topic)?.1
+        };
+        (link.seq > 0).then_some(link)
+    }
+
+    fn resume_audit(&mut self, topic: &str, partition: i32, link: Link) {
+        let stream = self.engine.open_stream(topic, partition);
+        self.engine.resume_audit(stream, link);
+    }
+
     fn report(&self, wall_ms: i64, report: &mut EngineReport) {
         let counters = self.engine.counters();
         let per_rule = |pick: fn(&crate::engine::RuleCounters) -> u64| -> Vec<(Arc<str>, u64)> {

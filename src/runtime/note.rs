@@ -1,7 +1,9 @@
 //! What is written down beside a committed offset: enough to decide the records before it once more, and to check that.
 //!
-//! Text, `1;d=0123456789abcdef;r=89abcdef01234567;t=1700000000000;n=1700000000000001;o=1700000000000;e=1:9f…@0,2:c4…@120;b=2:40@1700000000000`: a version, then named values. Unknown names are
+//! Text, `1;d=0123456789abcdef;r=89abcdef01234567;t=1700000000000;n=1700000000000001;c=12:5f…:9e…;o=1700000000000;e=1:9f…@0,2:c4…@120;b=2:40@1700000000000`: a version, then named values. Unknown names are
 //! ignored, so a later version may add.
+
+use crate::engine::Link;
 
 /// By what an offset is known again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -13,6 +15,8 @@ pub(crate) struct Mark {
     /// The largest event time up to the offset, or somewhat later, in ms since 1970: where records are gone, this is how young
     /// they may be.
     pub(crate) event_time_ms: Option<i64>,
+    /// Where the audit chain of the partition stands; none before its first record.
+    pub(crate) chain: Option<Link>,
     /// The largest number so far in the order of decisions: whoever goes on numbers its records behind it, whatever its clock
     /// says.
     pub(crate) number: Option<u64>,
@@ -67,6 +71,9 @@ impl Note {
         if let Some(number) = self.mark.number {
             text.push_str(&format!(";n={number}"));
         }
+        if let Some(chain) = self.mark.chain {
+            text.push_str(&format!(";c={}", chain.text()));
+        }
         if let Some(since_ms) = self.outputs_since_ms {
             text.push_str(&format!(";o={since_ms}"));
         }
@@ -95,6 +102,7 @@ impl Note {
                 Some(("r", value)) => note.mark.record = u64::from_str_radix(value, 16).ok(),
                 Some(("t", value)) => note.mark.event_time_ms = value.parse().ok(),
                 Some(("n", value)) => note.mark.number = value.parse().ok(),
+                Some(("c", value)) => note.mark.chain = Link::parse(value),
                 Some(("o", value)) => note.outputs_since_ms = value.parse().ok(),
                 Some(("e", value)) => note.epochs = value.split(',').filter_map(entry).collect(),
                 Some(("b", value)) => {
@@ -145,10 +153,14 @@ mod tests {
         assert_eq!(Note::parse(&note.text()), note);
         (note.mark.record, note.mark.event_time_ms) = (Some(0xcd), Some(-5));
         (note.mark.number, note.outputs_since_ms) = (Some(8), Some(7));
+        let chain = format!("12:{}:", "5f".repeat(32));
+        note.mark.chain = Link::parse(&chain);
         note.epochs[1].fill = Some(Refill { start: 40, since_ms: i64::MIN });
         assert_eq!(
             note.text(),
-            "1;d=00000000000000ab;r=00000000000000cd;t=-5;n=8;o=7;e=1:9f@0,2:c4@120;b=2:40@-9223372036854775808"
+            format!(
+                "1;d=00000000000000ab;r=00000000000000cd;t=-5;n=8;c={chain};o=7;e=1:9f@0,2:c4@120;b=2:40@-9223372036854775808"
+            )
         );
         assert_eq!(Note::parse(&note.text()), note);
         let digest = Note { mark, ..Note::default() };

@@ -8,6 +8,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::base::Digest;
 use crate::durable::{Header, LoadError, Parts};
+use crate::engine::Link;
 use crate::runtime::backfill::{Planned, Since};
 use crate::runtime::error::RunError;
 use crate::telemetry::books::{EngineReport, Outcome};
@@ -104,6 +105,14 @@ pub trait Step {
     fn audit_standing(&self) -> Option<AuditStanding> {
         None
     }
+
+    /// Where the audit chain of a partition stands, as a commit notes it; none where nothing of it was written.
+    fn audit_link(&self, _topic: &str, _partition: i32) -> Option<Link> {
+        None
+    }
+
+    /// Goes on with the audit chain of a partition from what was noted, whatever the engine derived meanwhile.
+    fn resume_audit(&mut self, _topic: &str, _partition: i32, _link: Link) {}
 
     /// Writes the engine's own counters over those in `report`. `wall_ms`, ms since 1970, says how late it is for figures about
     /// deadlines, and decides nothing.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::base::planted::{Bug, is_planted};
 use crate::config::Config;
 use crate::durable::{Header, LoadError, Position as Place, Reason, Search, Skipped};
+use crate::engine::Link;
 use crate::runtime::answered::Order;
 use crate::runtime::backfill::{Range, Reading};
 use crate::runtime::clock::Clock;
@@ -85,6 +86,8 @@ struct Pending {
     stretches: Vec<Stretch>,
     /// What the engine's digest must be at the end.
     digest: Option<u64>,
+    /// Where the audit chains of its partitions were when it was committed.
+    chains: Vec<(Partition, Link)>,
     /// The epoch that begins then.
     then: Option<Then>,
 }
@@ -189,10 +192,15 @@ impl<R: Reader, S: Step> Recovery<R, S> {
         let marks = notes.iter().map(|(partition, next, note)| (*partition, *next, note.mark));
         mind_other_log(shard, starts, marks, tools)?;
         learn(shard, tools.engines);
+        let chains: Vec<(Partition, Link)> = notes
+            .iter()
+            .filter_map(|(partition, _, note)| Some(((*partition).clone(), note.mark.chain?)))
+            .collect();
         if !tools.config.recovery.replay {
             if is_ahead {
                 empty(shard, tools.engines)?;
             }
+            resume(&mut shard.engine, &chains);
             return Ok(Plan::Made);
         }
         let mut loaded = Loaded::None;
@@ -209,7 +217,7 @@ impl<R: Reader, S: Step> Recovery<R, S> {
         };
         let Some(pasts) = mind_pasts(shard, starts, tools)? else { return Ok(Plan::Stale) };
         tell_unknown(shard, starts, tools.engines);
-        self.segments((at, shard), (starts, &lows), digest, pasts);
+        self.segments((at, shard), (starts, &lows), (digest, chains), pasts);
         Ok(Plan::Made)
     }
 
@@ -218,7 +226,7 @@ impl<R: Reader, S: Step> Recovery<R, S> {
         &mut self,
         (at, shard): (usize, &Shard<S>),
         (starts, lows): (&[Start], &Lows),
-        digest: Option<u64>,
+        (digest, chains): (Option<u64>, Vec<(Partition, Link)>),
         mut pasts: Pasts,
     ) {
         let committed =
@@ -250,11 +258,12 @@ impl<R: Reader, S: Step> Recovery<R, S> {
             let (number, ruleset) = (epoch.number, epoch.ruleset.clone());
             let then = Some(Then { number, ruleset, past: pasts.remove(&number) });
             let stretches = stretches(&bound);
-            self.waiting.push_back(Pending { shard: at, stretches, digest: None, then });
+            let chains = Vec::new();
+            self.waiting.push_back(Pending { shard: at, stretches, digest: None, chains, then });
         }
         let stretches = stretches(&|_, end| end);
         if !stretches.is_empty() || !self.waiting.is_empty() {
-            self.waiting.push_back(Pending { shard: at, stretches, digest, then: None });
+            self.waiting.push_back(Pending { shard: at, stretches, digest, chains, then: None });
         }
     }
 
@@ -289,6 +298,7 @@ impl<R: Reader, S: Step> Recovery<R, S> {
                 shard.applied.insert(stretch.partition.clone(), stretch.end);
             }
             check(&*shard, pending.digest);
+            resume(&mut shard.engine, &pending.chains);
             let (at, then) = (pending.shard, pending.then.take());
             self.current = None;
             if let Some(then) = then {
@@ -468,6 +478,16 @@ fn empty<E: Engines>(shard: &mut Shard<E::Engine>, engines: &mut E) -> Result<()
     );
     shard.replace(engines.fresh(&ruleset)?, (ruleset, epoch), BTreeMap::new());
     Ok(())
+}
+
+/// Goes on with the audit chains as they were written.
+///
+/// WHY: where nothing keeps the rule sets of the past, another one derived the state, and where records are gone it lacks them.
+/// What such an engine would have announced is not what stands in the trail.
+fn resume<S: Step>(engine: &mut S, chains: &[(Partition, Link)]) {
+    for (Partition { topic, number }, link) in chains {
+        engine.resume_audit(topic, *number, *link);
+    }
 }
 
 /// Compares what a recovered engine decided with what was written down at the commit.

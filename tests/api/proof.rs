@@ -7,7 +7,7 @@ use std::net::TcpStream;
 use riskweir::api::roles::Role;
 use serde_json::{Value, json};
 
-use crate::desk::{Answer, Desk, in_hours};
+use crate::desk::{Answer, Desk, RULES, in_hours};
 use crate::support::binary::command;
 use crate::support::broker::Broker;
 use crate::support::topics::{Isolation, NewRecord, Record};
@@ -133,6 +133,7 @@ fn forge_a_hold(desk: &Desk<'_>) {
 #[test]
 fn the_audit_trail_is_verified_over_http_and_a_forged_record_is_named() {
     let mut desk = Desk::open(Broker::shared(), "api-verify");
+    desk.wait_listening();
     // Where nothing is signed, chains are held against themselves.
     let answer = post(&desk, "/v1/audit:verify", Role::Auditor);
     let body = &answer.body;
@@ -202,4 +203,53 @@ fn the_audit_trail_is_verified_over_http_and_a_forged_record_is_named() {
     let answer = post(&desk, "/v1/audit:verify?records=1", Role::Admin);
     assert_eq!((answer.status, answer.code()), (422, "too_much"), "{answer:?}");
     assert!(answer.text.contains("`riskweir audit verify`"), "{answer:?}");
+}
+
+/// Where the snapshots are gone, nothing keeps the rule sets of the past: another one derives the state anew, and its chain would be one
+/// that nobody wrote.
+#[test]
+fn the_chain_goes_on_as_it_was_written_where_other_rules_derived_the_past() {
+    let mut desk = Desk::open(Broker::shared(), "api-goes-on");
+    desk.wait_listening();
+    desk.hold("p1", "150.00");
+    let announced = |desk: &Desk<'_>| -> Vec<Value> {
+        let records = desk.records("audit").into_iter().map(|(_, record)| record);
+        let of_input = records.filter(|it| {
+            it["kind"] == "ruleset_active" && it["chain"]["topic"] == desk.fleet.input().as_str()
+        });
+        of_input.map(|it| it["ruleset"].clone()).collect()
+    };
+    let start_anew = |desk: &mut Desk<'_>| {
+        desk.service.signal("-TERM");
+        wait::until(|| desk.service.has_ended(), || desk.service.describe());
+        fs::remove_dir_all(desk.fleet.snapshots("one")).unwrap();
+        desk.start_again(&[], &[]);
+        desk.wait_listening();
+    };
+    let is_sound = |desk: &Desk<'_>| {
+        let answer = post(desk, "/v1/audit:verify", Role::Auditor);
+        assert_eq!((answer.status, &answer.body["sound"]), (200, &json!(true)), "{answer:?}");
+        assert_eq!(answer.body["problems"], json!([]), "{answer:?}");
+    };
+    let first = desk.active();
+    // Other rules while it stands still, and then while it runs.
+    let second = desk.write_rules(&RULES.replace("> 100 EUR", "> 120 EUR"));
+    start_anew(&mut desk);
+    desk.hold("p2", "150.00");
+    is_sound(&desk);
+    let third = desk.write_rules(&RULES.replace("> 100 EUR", "> 130 EUR"));
+    wait::until(|| desk.active() == third, || desk.service.describe());
+    desk.hold("p3", "150.00");
+    is_sound(&desk);
+    start_anew(&mut desk);
+    for n in 4..8 {
+        desk.hold(&format!("p{n}"), "150.00");
+    }
+    is_sound(&desk);
+    // In each partition once, and none that did not decide there.
+    let told = announced(&desk);
+    for ruleset in [&first, &second, &third] {
+        let times = told.iter().filter(|it| *it == ruleset.as_str()).count();
+        assert!((1..=2).contains(&times), "{ruleset}: {told:?}");
+    }
 }

@@ -781,6 +781,7 @@ fn step<S: Step>(
         record: Some(input.fingerprint()),
         event_time_ms: engine.event_time_ms(),
         number: None,
+        chain: engine.audit_link(input.topic, input.partition),
     };
     (ours.next, ours.record, ours.untouched) = (input.offset + 1, mark.record, false);
     Ok(Handled {

@@ -6,7 +6,7 @@
 use crate::runtime::cell::{Assigned, Cell, SAVING, SETTLE};
 use crate::runtime::early::Early;
 use crate::runtime::error::RunError;
-use crate::runtime::log::{Log, Polled, Source as _};
+use crate::runtime::log::{Log, Partition, Polled, Source as _};
 use crate::runtime::note::Mark;
 use crate::runtime::port::{Engines, Step};
 use crate::telemetry::happening;
@@ -37,7 +37,9 @@ impl<E: Engines, L: Log> Cell<'_, E, L> {
             let digest = engine.and_then(Step::digest);
             let event_time_ms = engine.and_then(Step::event_time_ms);
             let number = Some(sequence).filter(|number| *number > 0);
-            let mark = Mark { digest, record: ours.record, event_time_ms, number };
+            let Partition { topic, number: partition } = &ours.partition;
+            let chain = engine.and_then(|engine| engine.audit_link(topic, *partition));
+            let mark = Mark { digest, record: ours.record, event_time_ms, number, chain };
             (ours.partition.clone(), ours.next, mark)
         };
         let positions = self.assigned.iter().map(position).collect();
