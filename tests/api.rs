@@ -141,6 +141,7 @@ fn every_answer_says_what_browsers_and_caches_may_do_with_it() {
 #[test]
 fn bodies_and_parameters_are_what_the_document_says_or_refused() {
     let desk = Desk::open(Broker::shared(), "api-input");
+    desk.wait_listening();
     let analyst = desk.token(Role::Analyst);
     let post = |body: &[u8], media: &str| {
         desk.raw("POST", "/v1/holds/x:release", Some(analyst), body, &[("Content-Type", media)])

@@ -1,10 +1,10 @@
 //! Which tokens are let in, told to the audit trail: at the start, and whenever the file of tokens changes.
 //!
-//! A token is let in before it was told of, because the file holds when no broker answers; it is told of as soon as one does. What whoever
-//! shows it does has records of its own, under the name.
+//! Whoever shows a token reads at once, because the file holds when no broker answers, and changes nothing before the token was told
+//! of: who gives a second person's token to themselves and takes it out again is in the trail before what they approve.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -13,21 +13,21 @@ use tokio::time::sleep;
 use crate::api::acts::{self, By};
 use crate::api::problem::{BUSY, LOG_UNAVAILABLE, NOT_READY, Problem, TIMED_OUT};
 use crate::api::state::{State, random_hex};
-use crate::api::tokens::{Became, Entry, News};
+use crate::api::tokens::{Became, Entry, News, OWN_NAME};
 use crate::base::digest::hex;
 use crate::base::text::counted;
 use crate::base::time::format_rfc3339;
 use crate::decision::command::{Act, Deed, MAX_DETAILS_BYTES};
 use crate::telemetry::api as happening;
 
-/// How often the file is looked at where nobody asks for anything.
-const EVERY: Duration = Duration::from_secs(1);
+/// How often it is looked whether there is something to tell.
+const EVERY: Duration = Duration::from_millis(100);
+
+/// How long whoever wants to change something waits until their token was told of.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// How long to wait where the audit trail cannot be told.
 const AGAIN: Duration = Duration::from_secs(5);
-
-/// Who does it, as records name it: nobody knows who changed a file.
-const ACTOR: &str = "riskweir";
 
 /// Digits of a token's digest that stand in a record: enough to find its line.
 const SHOWN_DIGITS: usize = 16;
@@ -53,11 +53,31 @@ pub(crate) async fn keep_telling(state: Arc<State>) {
     }
 }
 
+/// Whoever shows this token may change something: it was told of.
+///
+/// # Errors
+/// It was not, nor could it be in a while.
+pub(crate) async fn wait_told(state: &State, token: &str) -> Result<(), Problem> {
+    if state.topics.commands.is_none() {
+        return Ok(());
+    }
+    let until = Instant::now() + PATIENCE;
+    while state.tokens.is_untold(token) {
+        if Instant::now() >= until {
+            let what = "the audit trail was not told of this token yet, so it only reads";
+            return Err(Problem::new(NOT_READY, what));
+        }
+        sleep(EVERY).await;
+    }
+    Ok(())
+}
+
 /// Tells of one, again and again where it is the moment that is wrong.
 async fn tell(state: &Arc<State>, deed: &Deed) {
     let by = By {
-        command_id: format!("{ACTOR}:{}", random_hex(16)),
-        actor: ACTOR.to_owned(),
+        command_id: format!("{OWN_NAME}:{}", random_hex(16)),
+        // Nobody knows who changed a file.
+        actor: OWN_NAME.to_owned(),
         reason: reason(deed.act).to_owned(),
         approval: None,
     };
@@ -103,14 +123,17 @@ fn deeds(news: &News) -> Vec<Deed> {
             all.push(told);
         }
     }
-    let deed = |(_, entries, told): (usize, Vec<&Entry>, Vec<Value>)| Deed {
+    let n_parts = parts.len();
+    let part =
+        |at: usize| if n_parts == 1 { String::new() } else { format!(", part {at} of {n_parts}") };
+    let deed = |(at, (_, entries, told)): (usize, (usize, Vec<&Entry>, Vec<Value>))| Deed {
         act,
-        about: counted(told.len() as u64, "token"),
+        about: format!("{}{}", counted(told.len() as u64, "token"), part(at + 1)),
         digest: Some(digest(&entries)),
         request: None,
         details: Some(Value::Array(told).to_string()),
     };
-    parts.into_iter().map(deed).collect()
+    parts.into_iter().enumerate().map(deed).collect()
 }
 
 /// A token as the trail has it: never what would let anybody in.
@@ -168,7 +191,7 @@ mod tests {
         });
         assert_eq!(
             (last.last().unwrap(), &told.last().unwrap().about),
-            (&bob, &counted(last.len() as u64, "token"))
+            (&bob, &format!("{} tokens, part 4 of 4", last.len()))
         );
     }
 

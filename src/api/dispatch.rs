@@ -12,6 +12,7 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::Response;
 
+use crate::api::access::wait_told;
 use crate::api::call::{Call, Pass, refusal};
 use crate::api::limit::{Share, Who};
 use crate::api::problem::{
@@ -132,6 +133,9 @@ async fn handle(
         return Err(Problem::new(FORBIDDEN, what));
     }
     check_condition(route, &parts.headers)?;
+    if route.method != Method::Get {
+        wait_told(&state, &bearer).await?;
+    }
     let query = Query::read(parts.uri.query().unwrap_or_default(), route.query)?;
     let body = read_body(route, &parts.headers, body, state.max_body_bytes).await?;
     let (headers, request_id) = (parts.headers, request_id.to_owned());

@@ -10,9 +10,10 @@ use core::fmt;
 use std::collections::{HashSet, VecDeque};
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
@@ -20,8 +21,8 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use crate::api::roles::{Person, Role, Scope};
-use crate::base::digest::hex;
 use crate::base::Digest;
+use crate::base::digest::hex;
 use crate::base::time::{format_rfc3339, parse_rfc3339};
 use crate::telemetry::api as happening;
 
@@ -36,6 +37,9 @@ const MAX_TOKENS: usize = 10_000;
 
 /// Longest name of a person.
 pub const MAX_NAME_BYTES: usize = 64;
+
+/// Under which the service itself stands in records, so that nobody else has it.
+pub(crate) const OWN_NAME: &str = "riskweir";
 
 /// How often the file is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -82,7 +86,8 @@ impl Token {
 /// Whether somebody can have this name: it stands in records, and in lines of the file.
 pub fn is_name(name: &str) -> bool {
     let fits = |b: u8| b.is_ascii_alphanumeric() || b"._-@".contains(&b);
-    (1..=MAX_NAME_BYTES).contains(&name.len()) && name.bytes().all(fits)
+    let is_ours = name.eq_ignore_ascii_case(OWN_NAME);
+    (1..=MAX_NAME_BYTES).contains(&name.len()) && name.bytes().all(fits) && !is_ours
 }
 
 /// A line of the file.
@@ -131,7 +136,7 @@ pub struct Tokens {
 struct Known {
     entries: Arc<Vec<Entry>>,
     looked: Instant,
-    stamp: Option<(SystemTime, u64)>,
+    stamp: Option<Stamp>,
     /// Oldest first. What one change of the file brings, and the file changes at most once in [`LOOK_EVERY`].
     untold: VecDeque<News>,
 }
@@ -190,6 +195,14 @@ impl Tokens {
         is_valid.then(|| entry.person.clone())
     }
 
+    /// Whether the audit trail is still to be told of a token that is let in.
+    pub(crate) fn is_untold(&self, token: &str) -> bool {
+        let known = self.lock();
+        let came = known.untold.iter().filter(|news| news.became != Became::Withdrawn);
+        let digest = Digest::of(token.as_bytes()).0;
+        came.flat_map(|news| news.entries.iter()).any(|entry| entry.digest == digest)
+    }
+
     /// The oldest of what the audit trail was not told of; it looks at the file.
     pub(crate) fn untold(&self) -> Option<News> {
         self.entries();
@@ -224,9 +237,13 @@ impl Tokens {
     }
 }
 
-fn stamp(path: &Path) -> Option<(SystemTime, u64)> {
+/// By what a file is known not to have changed: which one it is, its length, and when its content or anything else of it was
+/// changed, which nobody can set back.
+type Stamp = (u64, u64, i64, i64);
+
+fn stamp(path: &Path) -> Option<Stamp> {
     let found = fs::metadata(path).ok()?;
-    Some((found.modified().ok()?, found.len()))
+    Some((found.ino(), found.len(), found.ctime(), found.ctime_nsec()))
 }
 
 fn digest(token: &str) -> [u8; 32] {
@@ -250,10 +267,14 @@ fn parse(text: &str) -> Result<Vec<Entry>, String> {
             continue;
         }
         let entry = entry(line).map_err(|what| format!("line {}: {what}", at + 1))?;
-        let is_other =
-            |other: &Entry| other.person.name == entry.person.name && other.person != entry.person;
-        if entries.iter().any(is_other) {
+        let of_name = |other: &Entry| other.person.name == entry.person.name;
+        if entries.iter().any(|other| of_name(other) && other.person != entry.person) {
             let what = "the name stands for other roles or topics above";
+            return Err(format!("line {}: {what}", at + 1));
+        }
+        // WHY: whose it is would hang on the order of the lines, and one bearer would be two people.
+        if entries.iter().any(|other| other.digest == entry.digest && *other != entry) {
+            let what = "the same token stands above with another name or expiry";
             return Err(format!("line {}: {what}", at + 1));
         }
         entries.push(entry);
@@ -274,7 +295,9 @@ fn entry(line: &str) -> Result<Entry, &'static str> {
         _ => return Err(LINE),
     };
     if !is_name(name) {
-        return Err("a name has 1 to 64 letters, digits, `.`, `_`, `-` or `@`");
+        return Err(
+            "a name has 1 to 64 letters, digits, `.`, `_`, `-` or `@`, and is not `riskweir`",
+        );
     }
     let roles: Option<Vec<Role>> = roles.split(',').map(Role::named).collect();
     let roles = roles.ok_or("an unknown role")?;
@@ -315,6 +338,38 @@ mod tests {
         assert_eq!(Tokens::open(None).unwrap().person(token.reveal(), 0), None);
     }
 
+    #[test]
+    fn what_came_is_untold_until_the_trail_was_told_of_it_and_what_went_is_told_of_too() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let [first, second] = [Token::new().unwrap(), Token::new().unwrap()];
+        let line = |name: &str, token: &Token| {
+            let (name, roles) = (name.to_owned(), vec![Role::Senior]);
+            token.line(&Person { name, roles, scope: Scope::All }, None)
+        };
+        fs::write(file.path(), line("ann", &first)).unwrap();
+        let tokens = Tokens::open(Some(file.path())).unwrap();
+        let is_untold = || [&first, &second].map(|token| tokens.is_untold(token.reveal()));
+        assert_eq!(is_untold(), [true, false]);
+        let news = tokens.untold().unwrap();
+        assert_eq!((news.became, news.entries.len()), (Became::Known, 1));
+        tokens.told();
+        assert_eq!((is_untold(), tokens.untold()), ([false, false], None));
+        tokens.lock().become_known(parse(&line("bob", &second)).unwrap());
+        assert_eq!(is_untold(), [false, true]);
+        let names = |news: Option<News>| {
+            news.map(|it| (it.became, it.entries.iter().map(|it| it.person.name.clone()).collect()))
+        };
+        assert_eq!(
+            names(tokens.lock().untold.pop_front()),
+            Some((Became::Withdrawn, vec!["ann".to_owned()]))
+        );
+        assert_eq!(
+            names(tokens.lock().untold.pop_front()),
+            Some((Became::Added, vec!["bob".to_owned()]))
+        );
+        assert_eq!(is_untold(), [false, false]);
+    }
+
     /// The digest of "abc" is the first example of FIPS 180-2.
     #[test]
     fn what_is_kept_is_the_digest() {
@@ -326,6 +381,7 @@ mod tests {
 
     #[test]
     fn a_wrong_line_is_named_by_its_number_alone() {
+        let other = "0".repeat(64);
         let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         for (line, part) in [
             ("x viewer - sha256:00".to_owned(), "64 hexadecimal"),
@@ -333,7 +389,10 @@ mod tests {
             (format!("x viewer soon sha256:{abc}"), "RFC 3339"),
             (format!("x/y viewer - sha256:{abc}"), "a name has"),
             (format!("x viewer sha256:{abc}"), "NAME ROLES"),
+            (format!("riskweir viewer - sha256:{other}"), "is not `riskweir`"),
             (format!("w admin - sha256:{abc}"), "other roles"),
+            (format!("x viewer - sha256:{abc}"), "the same token stands above"),
+            (format!("w viewer 2027-01-31T00:00:00Z sha256:{abc}"), "the same token stands above"),
             (format!("w viewer - sha256:{abc} topics=cards"), "or topics"),
             (format!("x viewer - sha256:{abc} topics="), "a topic has"),
             (format!("x viewer - sha256:{abc} topics=cards,"), "a topic has"),

@@ -44,7 +44,8 @@ fn name(text: &str) -> Result<String, String> {
     if is_name(text) {
         return Ok(text.to_owned());
     }
-    Err("a name has 1 to 64 letters, digits, `.`, `_`, `-` or `@`".to_owned())
+    Err("a name has 1 to 64 letters, digits, `.`, `_`, `-` or `@`, and is not `riskweir`"
+        .to_owned())
 }
 
 fn role(text: &str) -> Result<Role, String> {
