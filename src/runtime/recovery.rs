@@ -192,10 +192,7 @@ impl<R: Reader, S: Step> Recovery<R, S> {
         let marks = notes.iter().map(|(partition, next, note)| (*partition, *next, note.mark));
         mind_other_log(shard, starts, marks, tools)?;
         learn(shard, tools.engines);
-        let chains: Vec<(Partition, Link)> = notes
-            .iter()
-            .filter_map(|(partition, _, note)| Some(((*partition).clone(), note.mark.chain?)))
-            .collect();
+        let chains = chains_of(&notes);
         if !tools.config.recovery.replay {
             if is_ahead {
                 empty(shard, tools.engines)?;
@@ -217,7 +214,11 @@ impl<R: Reader, S: Step> Recovery<R, S> {
         };
         let Some(pasts) = mind_pasts(shard, starts, tools)? else { return Ok(Plan::Stale) };
         tell_unknown(shard, starts, tools.engines);
-        self.segments((at, shard), (starts, &lows), (digest, chains), pasts);
+        let n_waiting = self.waiting.len();
+        self.segments((at, shard), (starts, &lows), (digest, chains.clone()), pasts);
+        if self.waiting.len() == n_waiting {
+            resume(&mut shard.engine, &chains);
+        }
         Ok(Plan::Made)
     }
 
@@ -478,6 +479,12 @@ fn empty<E: Engines>(shard: &mut Shard<E::Engine>, engines: &mut E) -> Result<()
     );
     shard.replace(engines.fresh(&ruleset)?, (ruleset, epoch), BTreeMap::new());
     Ok(())
+}
+
+/// Where the chains stood at the commits of these notes.
+fn chains_of(notes: &[(&Partition, i64, Note)]) -> Vec<(Partition, Link)> {
+    let chain = |it: &(&Partition, i64, Note)| Some((it.0.clone(), it.2.mark.chain?));
+    notes.iter().filter_map(chain).collect()
 }
 
 /// Goes on with the audit chains as they were written.
